@@ -1,0 +1,155 @@
+"""The frozen records that travel between stages, and how they are written down.
+
+A stage returns one of these; a pipeline, the CLI and a test read the same fields. `write_json` writes to a
+temporary file and renames it, so that a reader sees all of a record or none of it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+Json = dict[str, Any]
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What `data.prepare` leaves in `path`: the splits as raw values, and what is known of them.
+
+    Files: `train.parquet`, `validation.parquet`, `test.parquet`, `schema.json`, `preprocessing.json`, `profile.json`,
+    `dataset.json` (this record).
+    """
+
+    path: str
+    version: str                       # sha256:... of the content of the splits and the schema
+    source: str                        # where the rows came from, in words
+    target: str
+    classes: tuple[str, ...]
+    rows: dict[str, int]               # by split
+    features: tuple[str, ...]
+    lineage: Json = dataclasses.field(default_factory=dict)  # files with digests, sampling, labelled rows added
+    warnings: tuple[str, ...] = ()     # leakage checks, dropped rows: one sentence each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What `training.fit` leaves in `path`.
+
+    Files: `model.onnx`; `model.safetensors` and `model.pt2` for torch models; `checkpoint.json` (this record).
+    """
+
+    path: str
+    dataset_version: str
+    family: str                        # convolutional | tabular | function
+    layout: str                        # "named": graph inputs numbers, categories, image; "flat": one input, features
+    seed: int
+    epochs: int
+    best_epoch: int
+    device: str                        # cpu | cuda | mps
+    precision: str                     # float32 | bfloat16 | float16
+    seconds: float
+    history: tuple[Json, ...]          # per epoch: train_loss, validation_loss, validation_accuracy
+    onnx_max_difference: float         # largest difference of the ONNX graph's probabilities to the trained model's
+    configuration: Json = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What `evaluation.evaluate` measured on the test split. Rates are fractions, losses in nats."""
+
+    rows: int
+    accuracy: float
+    log_loss: float
+    calibration_error: float           # expected calibration error, 15 equal-width bins
+    per_class: tuple[Json, ...]        # class, rows, precision, recall, f1
+    slices: tuple[Json, ...]           # slice, rows, accuracy, log_loss
+    baselines: Json                    # random, zero_rule, champion (or null): each accuracy, log_loss
+    confusion: tuple[tuple[int, ...], ...]
+    champion_digest: str | None = None
+    champion_disagreement: float | None = None  # share of test rows where champion and challenger answer differently
+    dataset_version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateDecision:
+    """Whether a challenger may be packaged and deployed, and the sentence that says why."""
+
+    promote: bool
+    reason: str
+    checks: tuple[Json, ...]           # name, value, wanted, passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A model package on disk: content-addressed, immutable."""
+
+    path: str
+    digest: str                        # sha256:<64 hex> of the canonical manifest
+    name: str
+    task: str                          # classification
+    classes: tuple[str, ...]
+    dataset_version: str
+    seed: int | None = None
+    champion_disagreement: float | None = None
+
+
+def as_json(record: Any) -> Json:
+    """Gives a record as plain JSON values."""
+    return dataclasses.asdict(record)
+
+
+def from_json(kind: type[R], data: Mapping[str, Any]) -> R:
+    """Gives the record back; lists become tuples where the record says so, unknown keys are refused."""
+    hints = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values = {}
+    for key, value in data.items():
+        field = hints[key]
+        is_tuple = str(field.type).startswith(("tuple", "tuple["))
+        values[key] = tuple(tuple(v) if isinstance(v, list) else v for v in value) if is_tuple and value is not None else value
+    return kind(**values)
+
+
+def canonical(data: Any) -> bytes:
+    """Gives the one byte form that a digest is taken of."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_bytes(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes all of `data` or nothing: to a temporary file beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    payload = as_json(data) if dataclasses.is_dataclass(data) and not isinstance(data, type) else data
+    write_bytes(path, json.dumps(payload, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> Json:
+    data: Json = json.loads(path.read_text(encoding="utf-8"))
+    return data

@@ -1,0 +1,1 @@
+"""The configuration: `schema` says what may be set, `loader` reads it."""

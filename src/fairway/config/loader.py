@@ -1,0 +1,125 @@
+"""Reads `fairway.yaml`: hydra composes it over the groups in `conf/`, pydantic checks it. The only hydra import."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from fairway import errors
+from fairway.config import schema
+
+CONF = Path(__file__).parent / "conf"
+ENVIRONMENTS = ("local", "kind", "production")
+
+
+def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None) -> schema.Config:
+    """Gives the checked configuration of `path` (the defaults alone where it is None).
+
+    Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group, the file, `overrides`
+    (`key.path=value`). Relative paths in `data` are taken from the file's folder. Raises ConfigError with the key's path.
+    """
+    user = _read(path) if path else {}
+    chosen = user.pop("defaults", None) or {}
+    if not isinstance(chosen, dict):
+        raise errors.ConfigError(f"defaults in {path} is {chosen!r}: wanted a map such as {{training: convolutional}}")
+    assigned = [_assignment(text) for text in overrides]
+    environment = environment or _last(assigned, "environment") or user.get("environment") or "local"
+    if environment not in ENVIRONMENTS:
+        raise errors.ConfigError(f"environment is {environment!r}: wanted one of {', '.join(ENVIRONMENTS)}")
+    base = _compose([*(f"{group}={choice}" for group, choice in chosen.items()), f"environment@_global_={environment}"])
+    OmegaConf.set_struct(base, False)  # unknown keys are pydantic's to refuse, with their path
+    try:
+        merged = OmegaConf.merge(base, OmegaConf.create(user))
+        for key, value in assigned:
+            OmegaConf.update(merged, key, value, merge=True, force_add=True)
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise errors.ConfigError(f"{path or 'the overrides'}: {_first_line(error)}") from error
+    return _resolve_paths(check(plain, where=str(path) if path else "the defaults"), path)
+
+
+def check(plain: Any, *, where: str) -> schema.Config:
+    """Gives the checked configuration of plain values; raises ConfigError with one sentence for the first few mistakes."""
+    try:
+        return schema.Config.model_validate(plain)
+    except ValidationError as error:
+        raise errors.ConfigError(explain(error, where=where)) from error
+
+
+def explain(error: ValidationError, *, where: str) -> str:
+    """Gives one sentence for pydantic's mistakes: key, value seen, value wanted."""
+    sentences = []
+    for mistake in error.errors()[:3]:
+        key = ".".join(str(part) for part in mistake["loc"]) or "the configuration"
+        seen = mistake.get("input")
+        if mistake["type"] == "extra_forbidden":
+            sentences.append(f"{key} is no key that fairway knows; see docs/configuration.md for the keys")
+        elif mistake["type"] == "missing":
+            sentences.append(f"{key} is missing")
+        else:
+            message = mistake["msg"].removeprefix("Value error, ")
+            shown = f" is {seen!r}" if isinstance(seen, str | int | float | bool | None) else ""
+            sentences.append(f"{key}{shown}: {message[:1].lower()}{message[1:]}")
+    more = error.error_count() - len(sentences)
+    return f"{where}: {'; '.join(sentences)}" + (f"; and {more} more" if more > 0 else "")
+
+
+def dump(config: schema.Config) -> str:
+    """Gives the configuration as YAML with every key, as it would be written in `fairway.yaml`."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
+    return text
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise errors.ConfigError(f"{path} does not exist: write one with `fairway init DATA --target COLUMN`") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise errors.ConfigError(f"{path} is not YAML: {_first_line(error)}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise errors.ConfigError(f"{path} holds a {type(data).__name__}: wanted a map of sections such as data and training")
+    return data
+
+
+def _compose(choices: Iterable[str]) -> DictConfig:
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+            return compose("config", overrides=list(choices))
+    except HydraException as error:
+        groups = "; ".join(f"{folder.name}: {', '.join(sorted(f.stem for f in folder.glob('*.yaml')))}" for folder in sorted(CONF.iterdir()) if folder.is_dir())
+        raise errors.ConfigError(f"defaults: {_first_line(error)} The groups are {groups}") from error
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise errors.ConfigError(f"--set {text!r}: wanted key.path=value, such as training.epochs=5")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise errors.ConfigError(f"--set {key}: {value!r} is not a YAML value") from error
+
+
+def _last(assigned: Sequence[tuple[str, Any]], key: str) -> Any:
+    return next((value for name, value in reversed(assigned) if name == key), None)
+
+
+def _resolve_paths(config: schema.Config, path: Path | None) -> schema.Config:
+    root = path.resolve().parent if path else Path.cwd()
+    data = config.data
+    moved = {field: root / value for field in ("path", "labels") if (value := getattr(data, field)) is not None}
+    moved["extra"] = tuple(root / extra for extra in data.extra)
+    return config.model_copy(update={"data": data.model_copy(update=moved)})
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,77 @@
+"""Everything fairway raises on purpose.
+
+    FairwayError
+     ├─ Temporary          try again: the cause may pass by itself
+     │   ├─ Unavailable      a process or address does not answer (yet)
+     │   └─ StoreBusy        the event store is locked or its disk is full
+     └─ Permanent          tell a human: trying again changes nothing
+         ├─ UsageError       a flag, a file name or an option is wrong       (exit 2)
+         │   └─ ConfigError    a key of the configuration is wrong           (exit 2)
+         ├─ DataError        the data cannot be used as it is
+         ├─ TrainingError    training or export did not give a usable model
+         ├─ PackageError     a model package is incomplete or was changed
+         ├─ ServingError     a model server could not start
+         ├─ PlatformError    the local platform or the cluster refused
+         └─ Refused          a gate said no, or a rollout was rolled back    (exit 3)
+
+A message is one sentence: what, where, the value seen, the value wanted, the next step. `exit_status` is what
+the command line ends with: 0 done, 1 failed, 2 used wrongly, 3 refused by a gate or rolled back.
+"""
+
+
+class FairwayError(Exception):
+    """The root: catch this at the edge, print its one sentence, exit with `exit_status`."""
+
+    exit_status = 1
+
+
+class Temporary(FairwayError):
+    """Try again: the cause may pass by itself."""
+
+
+class Unavailable(Temporary):
+    """A process or an address does not answer (yet)."""
+
+
+class StoreBusy(Temporary):
+    """The event store cannot take a write now: locked, or its disk is full."""
+
+
+class Permanent(FairwayError):
+    """Tell a human: trying again changes nothing."""
+
+
+class UsageError(Permanent):
+    """A flag, a file name or an option is wrong."""
+
+    exit_status = 2
+
+
+class ConfigError(UsageError):
+    """A key of the configuration is wrong; the message starts with the key's path."""
+
+
+class DataError(Permanent):
+    """The data cannot be used as it is."""
+
+
+class TrainingError(Permanent):
+    """Training or export did not give a usable model."""
+
+
+class PackageError(Permanent):
+    """A model package is incomplete or was changed."""
+
+
+class ServingError(Permanent):
+    """A model server could not start."""
+
+
+class PlatformError(Permanent):
+    """The local platform or the cluster refused."""
+
+
+class Refused(Permanent):
+    """A gate said no, or a rollout was rolled back."""
+
+    exit_status = 3
