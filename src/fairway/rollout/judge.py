@@ -1,0 +1,283 @@
+"""The judge: increments of counts in, one verdict with its sentence out. Pure.
+
+Each guard of the strategy has bets against it (harm) and, where it gates, a certificate. The harms of one rollout are
+averaged (`evidence.combine`), so that P(a healthy revision is rolled back) <= falseRollback holds for all guards together;
+a certificate is asked of every guard that gates a stage, each at falsePromotion.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from fairway.config import schema
+from fairway.rollout import evidence
+from fairway.rollout.evidence import ArmCounts, Wealth
+
+SPLIT_ALPHA = 0.001  # a healthy split is called wrong once in a thousand rollouts
+
+
+class Action(StrEnum):
+    """What the judge can say."""
+
+    ROLLBACK = "ROLLBACK"
+    PROMOTE = "PROMOTE"
+    HOLD = "HOLD"
+    INVALID = "INVALID"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the judge says, why, on what evidence, and how often it is wrong."""
+
+    action: Action
+    reason: str
+    guard: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    guarantee: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """Increments of the gateway's counters between two scrapes under one route: requests, and the bad ones by guard."""
+
+    candidate: int
+    stable: int
+    bad: Mapping[str, tuple[int, int]]   # guard name -> (candidate, stable)
+    observed: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # requests that the guard could see, where they differ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Answers of stable and shadow to the same requests since the last look."""
+
+    compared: int
+    disagreements: int
+    candidate_failures: int
+    stable_failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Labels that arrived since the last look, of predictions made at one weight of the canary."""
+
+    weight: float                        # probability of the canary when the predictions were made
+    candidate: ArmCounts                 # rows, wrong answers
+    stable: ArmCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposed:
+    """Units first seen since the last look, at one weight of the canary."""
+
+    weight: float
+    candidate: int
+    stable: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """All that was learnt since the last look."""
+
+    gateway: Gateway | None = None
+    paired: Paired | None = None
+    labelled: tuple[Labelled, ...] = ()
+    exposed: Exposed | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the judge remembers: wealth by bet, and the totals that its sentences quote."""
+
+    harms: Mapping[str, Wealth]
+    certificates: Mapping[str, Wealth]
+    split: Wealth
+    totals: Mapping[str, tuple[int, int, int, int]]  # bet -> candidate n, candidate bad, stable n, stable bad
+    pairs: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "harms": {name: wealth.to_json() for name, wealth in self.harms.items()},
+            "certificates": {name: wealth.to_json() for name, wealth in self.certificates.items()},
+            "split": self.split.to_json(), "totals": {name: list(row) for name, row in self.totals.items()}, "pairs": self.pairs,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Ledger":
+        return cls(
+            harms={name: Wealth.from_json(wealth) for name, wealth in data["harms"].items()},
+            certificates={name: Wealth.from_json(wealth) for name, wealth in data["certificates"].items()},
+            split=Wealth.from_json(data["split"]), totals={name: tuple(row) for name, row in data["totals"].items()}, pairs=data["pairs"],
+        )
+
+
+# A guard's bets beside its own: errors pair by pair in shadow; in mode fused the candidate against the absolute limit.
+SHADOW = "/shadow"
+LIMIT = "/limit"
+
+
+def open_ledger(strategy: schema.Strategy, *, at: float) -> Ledger:
+    """Gives the ledger of a rollout that begins: every wealth is 1."""
+    bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
+    return Ledger(
+        harms={name: Wealth.start(at=at) for name in bets},
+        certificates={guard.name: Wealth.start(at=at, restarts=False) for guard in strategy.guards if guard.stage != "watch"},
+        split=Wealth.start(at=at, restarts=False), totals=dict.fromkeys(bets, (0, 0, 0, 0)),
+    )
+
+
+def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
+    """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
+    harms = {name: wealth.restart(at=at) if wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
+    certificates, totals = dict(ledger.certificates), dict(ledger.totals)
+    for guard in strategy.guards:
+        for bet, candidate, stable, harm, certificate in _news(guard, batch, strategy=strategy, offline=offline):
+            harms[bet] = harms[bet].bet(harm)
+            if certificate is not None and guard.name in certificates:
+                certificates[guard.name] = certificates[guard.name].bet(certificate)
+            a, b, c, d = totals[bet]
+            totals[bet] = (a + candidate.n, b + candidate.bad, c + stable.n, d + stable.bad)
+    split = ledger.split
+    if batch.exposed is not None:
+        split = split.bet(evidence.factors_split(candidate=batch.exposed.candidate, stable=batch.exposed.stable, weight=batch.exposed.weight))
+    pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
+    return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs)
+
+
+def restart(ledger: Ledger, *, at: float) -> Ledger:
+    """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
+    harms = {name: wealth.restart(at=at) for name, wealth in ledger.harms.items()}
+    return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False))
+
+
+def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None = None) -> Verdict:
+    """Gives the verdict for `stage` (shadow, canary or bake): ROLLBACK, INVALID, PROMOTE or HOLD.
+
+    INCONCLUSIVE needs the clock and is the strategy's to say, when the stage's budget is spent on HOLD.
+    """
+    facts = describe(ledger, strategy=strategy)
+    promise = guarantee(strategy)
+    harm = evidence.combine(ledger.harms)
+    if harm >= math.log(1 / strategy.false_rollback):
+        bet = max(ledger.harms, key=lambda name: ledger.harms[name].log_e)
+        guard = _guard_of(bet, strategy)
+        reason = f"{_accuse(guard, bet, ledger, strategy, offline)}; e = {_power(harm)} against {1 / strategy.false_rollback:.0f} needed"
+        return Verdict(action=Action.ROLLBACK, reason=reason, guard=guard.name, evidence=facts, guarantee=promise)
+    if ledger.split.log_e >= math.log(1 / SPLIT_ALPHA):
+        reason = f"the split of units between the arms is not what was asked (e = {_power(ledger.split.log_e)}): the comparison would not be fair"
+        return Verdict(action=Action.INVALID, reason=reason, evidence=facts, guarantee=promise)
+    waiting = [_missing(guard, ledger, strategy) for guard in strategy.guards if guard.stage == stage and not _certified(guard, ledger, strategy)]
+    if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
+        waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared")
+    if waiting:
+        return Verdict(action=Action.HOLD, reason=f"no guard is violated; not yet certified: {'; '.join(waiting)}", evidence=facts, guarantee=promise)
+    held = [_praise(guard, ledger, strategy, offline) for guard in strategy.guards if guard.stage == stage]
+    return Verdict(action=Action.PROMOTE, reason=f"every guard of the {stage} holds: {'; '.join(held) or 'none is configured'}", evidence=facts, guarantee=promise)
+
+
+def guarantee(strategy: schema.Strategy) -> str:
+    """Gives the promise behind a verdict, in words."""
+    healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every maxRate"
+    return (f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
+            f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}")
+
+
+def describe(ledger: Ledger, *, strategy: schema.Strategy) -> dict[str, Any]:
+    """Gives the evidence by bet: counts of both arms, log e of harm, and log e of the certificate where there is one."""
+    rows: dict[str, Any] = {}
+    for bet, (candidate_n, candidate_bad, stable_n, stable_bad) in ledger.totals.items():
+        guard = _guard_of(bet, strategy)
+        certificate = ledger.certificates.get(guard.name) if bet == guard.name else None
+        rows[bet] = {
+            "guard": guard.name, "candidate": {"n": candidate_n, "bad": candidate_bad}, "stable": {"n": stable_n, "bad": stable_bad},
+            "logE": round(ledger.harms[bet].log_e, 4), "pValue": ledger.harms[bet].p_value,
+            "logCertificate": round(certificate.log_e, 4) if certificate else None,
+        }
+    rows["combined"] = {"logE": round(evidence.combine(ledger.harms), 4), "needed": round(math.log(1 / strategy.false_rollback), 4)}
+    return rows
+
+
+def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:
+    """Gives the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
+    return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
+
+
+def _bets(guard: schema.Guard, strategy: schema.Strategy) -> Iterable[str]:
+    if guard.type != "disagreement" or strategy.shadow.enabled:
+        yield guard.name
+    if guard.type == "errors" and strategy.shadow.enabled:
+        yield guard.name + SHADOW
+    if strategy.mode == "fused" and guard.type in ("errors", "latency") and guard.max_rate is not None:
+        yield guard.name + LIMIT
+
+
+def _guard_of(bet: str, strategy: schema.Strategy) -> schema.Guard:
+    return next(guard for guard in strategy.guards if guard.name == bet.partition("/")[0])
+
+
+def _news(guard: schema.Guard, batch: Batch, *, strategy: schema.Strategy, offline: float | None) -> Iterable[tuple[str, ArmCounts, ArmCounts, Any, Any]]:
+    """Gives what the batch says of a guard: bet, counts of both arms, factors of harm, factors of the certificate."""
+    if guard.type in ("errors", "latency") and batch.gateway is not None and guard.name in batch.gateway.bad:
+        bad_candidate, bad_stable = batch.gateway.bad[guard.name]
+        n_candidate, n_stable = batch.gateway.observed.get(guard.name, (batch.gateway.candidate, batch.gateway.stable))
+        candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
+        certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
+        yield guard.name, candidate, stable, evidence.factors_two_arm(candidate, stable), certificate
+        if strategy.mode == "fused" and guard.max_rate is not None:
+            yield guard.name + LIMIT, candidate, stable, evidence.factors_above(candidate, limit=guard.max_rate), None
+    paired = batch.paired
+    if guard.type == "errors" and paired is not None and strategy.shadow.enabled:
+        discordant = ArmCounts(paired.candidate_failures + paired.stable_failures, paired.candidate_failures)
+        both = paired.compared + paired.candidate_failures + paired.stable_failures
+        yield (guard.name + SHADOW, ArmCounts(both, paired.candidate_failures), ArmCounts(both, paired.stable_failures),
+               evidence.factors_above(discordant, limit=0.5), None)
+    if guard.type == "disagreement" and paired is not None and strategy.shadow.enabled:
+        limit = allowed_disagreement(strategy, offline)
+        counts = ArmCounts(paired.compared, paired.disagreements)
+        yield guard.name, counts, ArmCounts(0, 0), evidence.factors_above(counts, limit=limit), evidence.factors_below(counts, limit=limit)
+    if guard.type == "quality":
+        for labels in batch.labelled:
+            harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
+                                                      margin=guard.max_loss_increase, harm=side) for side in (True, False))
+            yield guard.name, labels.candidate, labels.stable, harm, safe
+
+
+def _certified(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> bool:
+    if guard.type == "disagreement" and not strategy.shadow.enabled:
+        return True
+    return ledger.certificates[guard.name].peak >= math.log(1 / strategy.false_promotion)
+
+
+def _missing(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> str:
+    e = math.exp(min(50.0, ledger.certificates[guard.name].log_e))
+    return f"{guard.name} (e = {e:.2g} of {1 / strategy.false_promotion:.0f}, {_share(ledger.totals[guard.name])})"
+
+
+def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
+    if guard.type == "disagreement" and not strategy.shadow.enabled:
+        return f"{guard.name} (shadow was skipped)"
+    limit = {"disagreement": allowed_disagreement(strategy, offline), "quality": guard.max_loss_increase}.get(guard.type, guard.max_rate or 0.0)
+    return f"{guard.name} below {limit:.2%} ({_share(ledger.totals[guard.name])})"
+
+
+def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
+    n, bad, stable_n, stable_bad = ledger.totals[bet]
+    if guard.type == "disagreement":
+        known = f"{offline:.2%} measured offline" if offline is not None else "no offline figure"
+        return (f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
+                f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
+    what = {"errors": "failed", "latency": f"took longer than {schema.format_duration(guard.threshold) if guard.threshold else ''}"}.get(guard.type, "were wrong")
+    place = "shadow copies" if bet.endswith(SHADOW) else "labelled answers" if guard.type == "quality" else "requests"
+    margin = f" (margin {guard.max_loss_increase:.1%})" if guard.type == "quality" else ""
+    return (f"{guard.name}: {bad} of {n} {place} of the candidate {what} ({bad / max(1, n):.1%}), "
+            f"{stable_bad} of {stable_n} of stable ({stable_bad / max(1, stable_n):.1%}){margin}")
+
+
+def _share(totals: tuple[int, int, int, int]) -> str:
+    return f"{totals[1]} of {totals[0]}"
+
+
+def _power(log_e: float) -> str:
+    return f"{math.exp(log_e):.0f}" if log_e < 14 else f"1e{log_e / math.log(10):.0f}"

@@ -1,0 +1,42 @@
+"""How a rollout's state is written down: plain JSON both ways, without loss."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fairway.rollout import judge, strategy, traffic
+from fairway.rollout.seen import Cursors, Segment
+
+
+def to_json(state: strategy.State) -> dict[str, Any]:
+    """Gives the state as plain JSON values."""
+    plain = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    for name in ("sample", "cursors", "verdict"):
+        plain[name] = dataclasses.asdict(plain[name]) if plain[name] is not None else None
+    plain["segments"] = [dataclasses.asdict(segment) for segment in state.segments]
+    plain["ledger"] = state.ledger.to_json() if state.ledger else None
+    return plain | {"rejected": list(state.rejected), "history": [dict(row) for row in state.history]}
+
+
+def from_json(data: Mapping[str, Any]) -> strategy.State:
+    """Gives the state back."""
+    verdict, sample, resume_to = data["verdict"], data["sample"], data["resume_to"]
+    return strategy.State(
+        **{
+            **data,
+            "phase": strategy.Phase(data["phase"]),
+            "resume_to": strategy.Phase(resume_to) if resume_to else None,
+            "ledger": judge.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
+            "sample": _sample(sample) if sample else None,
+            "cursors": Cursors(**data["cursors"]),
+            "segments": tuple(Segment(**segment) for segment in data["segments"]),
+            "rejected": tuple(data["rejected"]),
+            "verdict": judge.Verdict(**{**verdict, "action": judge.Action(verdict["action"])}) if verdict else None,
+            "history": tuple(data["history"]),
+        }
+    )
+
+
+def _sample(data: Mapping[str, Any]) -> traffic.Sample:
+    arms = {arm: traffic.ArmCounts(**data[arm]) if data[arm] else None for arm in ("stable", "candidate")}
+    return traffic.Sample(at=data["at"], epoch=data["epoch"], route_version=data["route_version"], **arms)

@@ -1,0 +1,53 @@
+"""What a platform saw at one look: the input of `strategy.advance`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fairway.rollout import judge, traffic
+
+
+@dataclass(frozen=True)
+class Cursors:
+    """How far the event store was read."""
+
+    pairs: int = 0
+    labels: int = 0
+    exposure: int = 0
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of time in which one weight of the canary was in effect."""
+
+    start: float
+    end: float | None
+    weight: float       # probability of the canary
+    version: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a person asked for, once."""
+
+    verb: str           # pause, resume, promote, abort, retry
+    who: str
+    why: str = ""
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One look. Increments are those since the state's cursors and sample; the strategy stores the new ones."""
+
+    now: float
+    desired: str | None                                        # revision that the deployment's spec names
+    ready: frozenset[str] = frozenset()                        # revisions that answer
+    broken: Mapping[str, str] = field(default_factory=dict)    # revisions that cannot, and why
+    wanted_version: str | None = None                          # version of the route that the current state asks for
+    sample: traffic.Sample | None = None                       # None: the counts could not be read
+    paired: judge.Paired | None = None
+    labelled: tuple[judge.Labelled, ...] = ()
+    exposed: judge.Exposed | None = None
+    cursors: Cursors = Cursors()
+    offline_disagreement: float | None = None
+    command: Command | None = None

@@ -1,0 +1,406 @@
+"""The state machine of a rollout: what was seen in, the next state and its events out. Pure; time is passed in.
+
+    Pending -> Starting -> Shadow -> Canary(weight) -> Promoting -> Baking -> Stable
+    RollingBack -> RolledBack from any of them; Paused holds a stage (a harm still rolls back).
+
+A platform calls `advance` at every look, stores the state it returns, and makes true what `route` and `wanted` say. All of
+it can be repeated: evidence is taken from differences of raw counters and from cursors that are part of the state, so
+a look that was never stored is simply taken again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from fairway.config import schema
+from fairway.rollout import judge, traffic
+from fairway.rollout.judge import Action, Verdict
+from fairway.rollout.seen import Cursors, Seen, Segment
+
+HISTORY = 20        # verdicts kept, as in a custom resource's status
+SEGMENTS = 40       # stretches of constant weight kept, for labels that come late
+TOTAL = 100         # weights are percent
+
+
+class Phase(StrEnum):
+    """Where a deployment stands."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    SHADOW = "Shadow"
+    CANARY = "Canary"
+    PROMOTING = "Promoting"
+    BAKING = "Baking"
+    STABLE = "Stable"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    PAUSED = "Paused"
+
+
+JUDGED = (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """All that a rollout remembers; JSON in a row of the state store or in a status."""
+
+    phase: Phase = Phase.PENDING
+    stable: str | None = None             # revision in service
+    candidate: str | None = None          # revision that wants its place
+    previous: str | None = None           # what was stable before the last promotion: kept for a late rollback
+    step: int = 0                         # index into canary.steps
+    since: float = 0.0                    # when the phase (or step) began, seconds since the epoch
+    counting_from: float = 0.0            # end of the warm-up: evidence counts from here
+    stage_since: float = 0.0              # when the stage with a budget began
+    arrived: int = 0                      # candidate requests seen in this step: no traffic, no step
+    resume_to: Phase | None = None        # phase to go back to from Paused
+    passed: bool = False                  # a person let this pause pass (resume, or promote --force)
+    ledger: judge.Ledger | None = None
+    sample: traffic.Sample | None = None  # the last scrape, to take differences from
+    cursors: Cursors = Cursors()
+    segments: tuple[Segment, ...] = ()
+    rejected: tuple[str, ...] = ()        # revisions that were rolled back and are not tried again
+    verdict: Verdict | None = None
+    reason: str = "nothing is deployed yet"
+    history: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a person should be able to read later."""
+
+    at: float
+    type: str        # Started, Ready, Step, Promoted, RolledBack, Paused ...
+    message: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Advance:
+    """The next state, and what happened on the way."""
+
+    state: State
+    events: tuple[Event, ...] = field(default=())
+
+
+def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
+    """Gives the next state after one look. At most one transition is made a look, so that each is stored before the next."""
+    state, events = _command(state, seen, strategy=strategy)
+    if events:
+        return Advance(state, events)
+    state = _learn(state, seen, strategy=strategy)
+    match state.phase:
+        case Phase.PENDING | Phase.STABLE | Phase.ROLLED_BACK:
+            return _resting(state, seen, strategy)
+        case Phase.STARTING:
+            return _starting(state, seen, strategy)
+        case Phase.SHADOW | Phase.CANARY | Phase.BAKING:
+            return _judged(state, seen, strategy)
+        case Phase.PROMOTING:
+            return _promoting(state, seen, strategy)
+        case Phase.ROLLING_BACK:
+            return _rolling_back(state, seen)
+        case Phase.PAUSED:
+            return _paused(state, seen, strategy)
+
+
+def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffic.Route | None:
+    """Gives the route that the state asks for; None while nothing serves."""
+    if state.stable is None:
+        return None
+    weight, mirror = split(state, strategy=strategy)
+    candidate = state.candidate if weight or mirror else None
+    return traffic.route(deployment=deployment, stable=state.stable, candidate=candidate, weight=weight, mirror=mirror)
+
+
+def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
+    """Gives the candidate's weight and the share of requests mirrored to it, both percent."""
+    phase = state.resume_to if state.phase is Phase.PAUSED else state.phase
+    if state.candidate is None:
+        return 0, 0
+    if phase is Phase.SHADOW:
+        return 0, strategy.shadow.percent
+    if phase is Phase.CANARY:
+        return strategy.canary.steps[min(state.step, len(strategy.canary.steps) - 1)].weight, 0
+    if phase in (Phase.PROMOTING, Phase.BAKING):
+        return TOTAL - strategy.bake.weight, 0
+    return 0, 0
+
+
+def wanted(state: State) -> tuple[str, ...]:
+    """Gives the revisions that must run."""
+    late = state.previous if state.phase is Phase.ROLLING_BACK and state.candidate is None else None
+    return tuple(dict.fromkeys(revision for revision in (state.stable, state.candidate, late) if revision))
+
+
+# -- what was learnt ----------------------------------------------------------------------------------------------------
+
+
+def _learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
+    """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
+    in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
+    segments = _segments(state.segments, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
+    later = replace(state, sample=seen.sample or state.sample, cursors=seen.cursors, segments=segments)
+    if state.ledger is None:
+        return later
+    counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
+    batch = judge.Batch(
+        gateway=_gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
+        paired=seen.paired if counting and _stage(state) == "shadow" else None,
+        labelled=seen.labelled, exposed=seen.exposed if counting and in_effect else None,
+    )
+    ledger = judge.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
+    return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))
+
+
+def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> judge.Gateway | None:
+    """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
+    process (its counters began anew), an arm that is missing, or counters that went back."""
+    if before is None or after is None or before.epoch != after.epoch or before.route_version != after.route_version:
+        return None
+    if not (before.stable and after.stable and before.candidate and after.candidate):
+        return None
+    candidate, stable = after.candidate.minus(before.candidate), after.stable.minus(before.stable)
+    if candidate is None or stable is None:
+        return None
+    bad, observed = {}, {}
+    for guard in strategy.guards:
+        if guard.type == "errors":
+            bad[guard.name] = candidate.errors, stable.errors
+        elif guard.type == "latency" and guard.threshold is not None:
+            key = schema.format_duration(guard.threshold)
+            bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
+            observed[guard.name] = candidate.timed, stable.timed
+    return judge.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
+
+
+def _segments(segments: tuple[Segment, ...], seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
+    """Gives the stretches of time with one weight in effect; what lies between them belongs to none."""
+    last = segments[-1] if segments else None
+    if last is not None and last.end is None and last.version != seen.wanted_version:
+        segments, last = (*segments[:-1], replace(last, end=seen.now)), None
+    if in_effect and weight and (last is None or last.end is not None):
+        segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or ""))
+    return segments[-SEGMENTS:]
+
+
+def _stage(state: State) -> str:
+    """Gives the judge's name of the stage: shadow, canary, bake, or nothing."""
+    phase = state.resume_to if state.phase is Phase.PAUSED else state.phase
+    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(phase or Phase.STABLE, "")
+
+
+# -- transitions --------------------------------------------------------------------------------------------------------
+
+
+def _resting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """Nothing is on its way: start what is asked for, or take back what late labels condemn."""
+    if state.phase is Phase.STABLE and state.ledger is not None and state.previous is not None:
+        verdict = judge.decide(state.ledger, strategy=strategy, stage="", offline=seen.offline_disagreement)
+        if verdict.action is Action.ROLLBACK:
+            return _roll_back(state, seen, verdict)
+    if seen.desired is None or seen.desired in (state.stable, *state.rejected):
+        return Advance(state)
+    started = replace(state, phase=Phase.STARTING, candidate=seen.desired, previous=None, step=0, since=seen.now, ledger=None, arrived=0,
+                      passed=False, segments=(), verdict=None, reason=f"revision {seen.desired} is starting")
+    return _moved(started, seen, "Started", started.reason)
+
+
+def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    candidate = state.candidate or ""
+    if seen.desired not in (None, candidate):
+        dropped = replace(state, phase=_rest(state), candidate=None, since=seen.now, reason=f"revision {candidate} was superseded by {seen.desired}")
+        return _moved(dropped, seen, "Superseded", dropped.reason, revision=candidate)
+    waited = seen.now - state.since
+    deadline = strategy.progress_deadline.total_seconds()
+    if candidate in seen.broken or (waited > deadline and candidate not in seen.ready):
+        why = seen.broken.get(candidate) or f"it was not ready {deadline:.0f} s after its start (progressDeadline)"
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}"))
+    if candidate not in seen.ready:
+        return Advance(replace(state, reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s)"))
+    if state.stable is None:
+        first = replace(state, phase=Phase.STABLE, stable=candidate, candidate=None, since=seen.now, reason=f"revision {candidate} serves; it is the first")
+        return _moved(first, seen, "First", first.reason)
+    phase = Phase.SHADOW if strategy.shadow.enabled else Phase.CANARY
+    begun = replace(state, phase=phase, since=seen.now, stage_since=seen.now, counting_from=seen.now + strategy.warmup.total_seconds(),
+                    ledger=judge.open_ledger(strategy, at=seen.now), arrived=0)
+    begun = replace(begun, reason=f"revision {candidate} is ready: {_place(begun, strategy)}")
+    return _moved(begun, seen, "Ready", begun.reason)
+
+
+def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """Shadow, canary and bake: the judge's word first, then time and capacity."""
+    verdict = _verdict(state, seen, strategy)
+    state = replace(state, verdict=verdict, reason=verdict.reason)
+    candidate = state.candidate or ""
+    if verdict.action is Action.ROLLBACK:
+        return _roll_back(state, seen, verdict)
+    if candidate in seen.broken:
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} does not stay up: {seen.broken[candidate]}"))
+    if seen.desired not in (None, candidate):
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} was superseded by {seen.desired}"), reject=False)
+    if verdict.action is Action.INCONCLUSIVE:
+        if strategy.on_inconclusive == "rollback":
+            return _roll_back(state, seen, verdict)
+        return _pause(state, seen, verdict.reason)
+    if seen.sample is None or candidate not in seen.ready or seen.now < state.counting_from or verdict.action is Action.INVALID:
+        return Advance(state)
+    return _forward(state, seen, strategy, verdict)
+
+
+def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
+    """Moves on where the stage allows it."""
+    waited = seen.now - state.since
+    if state.phase is Phase.SHADOW:
+        return _enter(state, seen, strategy, phase=Phase.CANARY, verdict=verdict) if verdict.action is Action.PROMOTE else Advance(state)
+    if state.phase is Phase.BAKING:
+        if waited < strategy.bake.duration.total_seconds() or verdict.action is not Action.PROMOTE:
+            return Advance(state)
+        return _finish(state, seen, verdict)
+    step = strategy.canary.steps[state.step]
+    if waited < step.min_duration.total_seconds() or state.arrived == 0:
+        return Advance(state)
+    if step.pause and not state.passed:
+        return _pause(state, seen, f"step {state.step + 1} ({step.weight} %) asks for a person: `fairway rollout resume`")
+    if state.step + 1 < len(strategy.canary.steps):
+        return _enter(state, seen, strategy, phase=Phase.CANARY, step=state.step + 1, verdict=verdict)
+    return _enter(state, seen, strategy, phase=Phase.PROMOTING, verdict=verdict) if verdict.action is Action.PROMOTE else Advance(state)
+
+
+def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """All traffic but the bake's share goes over; the bake begins when the gateway says that it does."""
+    verdict = _verdict(state, seen, strategy)
+    if verdict.action is Action.ROLLBACK:
+        return _roll_back(replace(state, verdict=verdict), seen, verdict)
+    if seen.sample is None or seen.sample.route_version != seen.wanted_version:
+        return Advance(replace(state, reason="waiting for the route to take effect"))
+    if strategy.bake.weight == 0 or strategy.bake.duration.total_seconds() == 0:
+        return _finish(state, seen, verdict)
+    baking = replace(state, phase=Phase.BAKING, since=seen.now, stage_since=seen.now)
+    baking = replace(baking, reason=f"revision {state.candidate} serves; {_place(baking, strategy)}")
+    return _moved(baking, seen, "Baking", baking.reason)
+
+
+def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
+    done = replace(state, phase=Phase.STABLE, stable=state.candidate, previous=state.stable, candidate=None, since=seen.now, verdict=verdict,
+                   reason=f"revision {state.candidate} was promoted: {verdict.reason}")
+    return _moved(_remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate)
+
+
+def _rolling_back(state: State, seen: Seen) -> Advance:
+    """Weight is 0 from the moment this phase began; it ends when the gateway says so, or cannot be asked."""
+    if state.candidate is None and state.previous is not None:  # late: the promoted revision goes, the one before returns
+        if state.previous not in seen.ready:
+            return Advance(replace(state, reason=f"{state.reason.partition(' (waiting')[0]} (waiting for revision {state.previous} to be ready)"))
+        back = replace(state, phase=Phase.ROLLED_BACK, stable=state.previous, previous=None, ledger=None, since=seen.now)
+        return _moved(back, seen, "RolledBack", back.reason, revision=state.stable)
+    if seen.sample is not None and seen.sample.route_version != seen.wanted_version:
+        return Advance(state)
+    done = replace(state, phase=_rest(state, back=True), candidate=None, ledger=None, since=seen.now)
+    return _moved(done, seen, "RolledBack", done.reason, revision=state.candidate)
+
+
+def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """A person is asked; what is served stays as it is, and a harm still rolls back."""
+    if state.ledger is not None:
+        verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
+        if verdict.action is Action.ROLLBACK:
+            return _roll_back(replace(state, verdict=verdict), seen, verdict)
+    return Advance(state)
+
+
+def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
+    """Gives the judge's verdict, or why there can be none now: missing data holds, a spent budget is inconclusive."""
+    assert state.ledger is not None
+    verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
+    if verdict.action is Action.ROLLBACK:
+        return verdict
+    budget = {"shadow": strategy.shadow.budget, "canary": strategy.canary.budget}.get(_stage(state))
+    if verdict.action is not Action.PROMOTE and budget is not None and seen.now - state.stage_since > budget.total_seconds():
+        return replace(verdict, action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent: {verdict.reason}")
+    if seen.now < state.counting_from:
+        return replace(verdict, action=Action.HOLD, reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet")
+    if seen.sample is None:
+        return replace(verdict, action=Action.HOLD, reason="the gateway's counts cannot be read; nothing moves until they can")
+    if seen.sample.route_version != seen.wanted_version:
+        return replace(verdict, action=Action.HOLD, reason="waiting for the route to take effect")
+    if state.candidate not in seen.ready:
+        return replace(verdict, action=Action.HOLD, reason=f"revision {state.candidate} has no capacity at the moment; nothing moves until it has")
+    return verdict
+
+
+def _enter(state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0) -> Advance:
+    """Moves to a stage or step; the ledger gets a restart point, where a late harm is likeliest."""
+    assert state.ledger is not None
+    same_stage = phase is state.phase
+    moved = replace(state, phase=phase, step=step, since=seen.now, stage_since=state.stage_since if same_stage else seen.now,
+                    ledger=judge.restart(state.ledger, at=seen.now), arrived=0, passed=False, sample=None)
+    moved = replace(moved, reason=f"{_place(moved, strategy)}: {verdict.reason}")
+    return _moved(_remember(moved, seen, verdict, state.candidate), seen, "Promoting" if phase is Phase.PROMOTING else "Step", moved.reason)
+
+
+def _roll_back(state: State, seen: Seen, verdict: Verdict, *, reject: bool = True) -> Advance:
+    """Takes the weight away at once; nothing is waited for."""
+    bad = state.candidate or state.stable or ""
+    rejected = tuple(dict.fromkeys((*state.rejected, bad)))[-HISTORY:] if reject else state.rejected
+    going = replace(state, phase=Phase.ROLLING_BACK, since=seen.now, rejected=rejected, verdict=verdict, reason=verdict.reason, resume_to=None, sample=None)
+    return _moved(_remember(going, seen, verdict, bad), seen, "RollingBack", verdict.reason, revision=bad)
+
+
+def _pause(state: State, seen: Seen, reason: str) -> Advance:
+    paused = replace(state, phase=Phase.PAUSED, resume_to=state.phase, reason=reason)
+    return _moved(paused, seen, "Paused", reason)
+
+
+def _rest(state: State, *, back: bool = False) -> Phase:
+    if state.stable is None:
+        return Phase.PENDING if not back else Phase.ROLLED_BACK
+    return Phase.ROLLED_BACK if back else Phase.STABLE
+
+
+def _place(state: State, strategy: schema.Strategy) -> str:
+    weight, mirror = split(state, strategy=strategy)
+    if mirror:
+        return f"{mirror} % of the requests are copied to it"
+    if state.phase is Phase.BAKING:
+        return f"{TOTAL - weight} % stay on {state.stable} for {schema.format_duration(strategy.bake.duration)}"
+    return f"it takes {weight} %"
+
+
+def _remember(state: State, seen: Seen, verdict: Verdict, revision: str | None) -> State:
+    row = {"at": seen.now, "revision": revision, "phase": str(state.phase), "action": str(verdict.action), "reason": verdict.reason,
+           "guard": verdict.guard, "evidence": verdict.evidence, "guarantee": verdict.guarantee}
+    return replace(state, history=(*state.history, row)[-HISTORY:])
+
+
+def _moved(state: State, seen: Seen, type: str, message: str, *, revision: str | None = None) -> Advance:
+    return Advance(state, (Event(seen.now, type, message, revision or state.candidate or state.stable),))
+
+
+# -- commands -----------------------------------------------------------------------------------------------------------
+
+
+def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[State, tuple[Event, ...]]:
+    """Obeys the first command of a person; what makes no sense now is answered with an event and changes nothing."""
+    if seen.command is None:
+        return state, ()
+    command = seen.command
+    by = f"by {command.who}" + (f": {command.why}" if command.why else "")
+    after: Advance | None = None
+    if command.verb == "pause" and state.phase in JUDGED:
+        after = _pause(state, seen, f"paused {by}")
+    elif command.verb == "resume" and state.phase is Phase.PAUSED and state.resume_to is not None:
+        resumed = replace(state, phase=state.resume_to, resume_to=None, passed=True, stage_since=seen.now, reason=f"resumed {by}")
+        after = _moved(resumed, seen, "Resumed", resumed.reason)
+    elif command.verb == "abort" and state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
+        after = _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"aborted {by}"))
+    elif command.verb == "promote" and command.force and state.ledger is not None and _stage(state) in ("shadow", "canary"):
+        verdict = Verdict(action=Action.PROMOTE, reason=f"promoted without a certificate {by}", guarantee="none: a person overrode the judge")
+        after = _enter(replace(state, phase=Phase.CANARY, resume_to=None), seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
+    elif command.verb == "retry" and state.rejected and state.phase in (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING):
+        cleared = replace(state, rejected=tuple(r for r in state.rejected if r != seen.desired), reason=f"revision {seen.desired} may be tried again {by}")
+        after = _moved(cleared, seen, "Retry", cleared.reason, revision=seen.desired)
+    if after is None:
+        return state, (Event(seen.now, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),)
+    return after.state, after.events

@@ -1,0 +1,55 @@
+"""What the gateway is asked to do with a deployment's requests, and what it counts."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """How the requests of one deployment are divided; weights are percent."""
+
+    deployment: str
+    stable: str
+    candidate: str | None
+    weight: int       # percent of units that the candidate serves
+    mirror: int       # percent of requests copied to the candidate, whose answers are dropped
+    salt: str         # mixed into the hash of the unit, so that each rollout draws its canaries anew
+    version: str      # opaque; differs whenever anything above differs; the gateway reports the one in effect
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmCounts:
+    """Counters of one arm since the gateway's process began: completed requests, 5xx, timed requests and the slow of them."""
+
+    requests: int
+    errors: int
+    timed: int = 0                                            # requests in the latency histogram, which may lag `requests`
+    slow: Mapping[str, int] = field(default_factory=dict)     # threshold as the configuration writes it -> slower requests
+
+    def minus(self, before: "ArmCounts") -> "ArmCounts | None":
+        """Gives the increments since `before`, or None where a counter went back."""
+        slow = {key: count - before.slow.get(key, 0) for key, count in self.slow.items()}
+        requests, errors, timed = self.requests - before.requests, self.errors - before.errors, self.timed - before.timed
+        if min(requests, errors, timed, *slow.values(), 0) < 0 or errors > requests or any(count > timed for count in slow.values()):
+            return None
+        return ArmCounts(requests=requests, errors=errors, timed=timed, slow=slow)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One scrape of one gateway: both arms at one instant."""
+
+    at: float
+    epoch: str                     # changes when the gateway's process was replaced: its counters began anew
+    route_version: str             # the route in effect
+    stable: ArmCounts | None
+    candidate: ArmCounts | None
+
+
+def route(*, deployment: str, stable: str, candidate: str | None, weight: int, mirror: int) -> Route:
+    """Gives the route, salted by the rollout and named by its content."""
+    salt = f"{deployment}/{candidate or stable}"
+    content = f"{deployment}|{stable}|{candidate}|{weight}|{mirror}|{salt}"
+    version = "r" + hashlib.sha256(content.encode()).hexdigest()[:11]
+    return Route(deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror, salt=salt, version=version)
