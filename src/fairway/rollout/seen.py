@@ -23,6 +23,7 @@ class Segment:
     end: float | None
     weight: float       # probability of the canary
     version: str
+    cursor: int = 0     # how far exposures were read when it began
 
 
 @dataclass(frozen=True)

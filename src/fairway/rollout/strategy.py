@@ -181,7 +181,8 @@ def _segments(segments: tuple[Segment, ...], seen: Seen, *, weight: int, in_effe
     if last is not None and last.end is None and last.version != seen.wanted_version:
         segments, last = (*segments[:-1], replace(last, end=seen.now)), None
     if in_effect and weight and (last is None or last.end is not None):
-        segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or ""))
+        segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
+                                        cursor=seen.cursors.exposure))
     return segments[-SEGMENTS:]
 
 

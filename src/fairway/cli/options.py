@@ -1,0 +1,90 @@
+"""Options that many verbs share, and how records are printed."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from fairway.config import schema
+    from fairway.platforms.local.home import Home
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config(function: F) -> F:
+    """Adds --config and --set."""
+    function = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                            help="Override a key of the configuration, such as training.epochs=5; may be repeated.")(function)
+    return click.option("--config", "-c", "path", type=click.Path(path_type=Path), default=Path("fairway.yaml"), show_default=True,
+                        help="The configuration file.")(function)
+
+
+def home(function: F) -> F:
+    """Adds --home; by default .fairway in the current directory, where a second project does not meet it."""
+    return click.option("--home", "root", type=click.Path(path_type=Path), envvar="FAIRWAY_HOME", default=Path(".fairway"), show_default=True,
+                        help="Where the local platform keeps its things.")(function)
+
+
+def output(function: F) -> F:
+    """Adds --output."""
+    return click.option("--output", "-o", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+                        help="How the record is printed.")(function)
+
+
+def load(path: Path, overrides: tuple[str, ...]) -> "schema.Config":
+    from fairway.config import loader
+
+    return loader.load(path, overrides=overrides)
+
+
+def open_home(root: Path) -> "Home":
+    from fairway.platforms.local.home import Home
+
+    place = Home(root.resolve())
+    place.make()
+    return place
+
+
+def show(record: Any, *, form: str, text: str | None = None) -> None:
+    """Prints the record as JSON, or `text` (where None: its fields, one a line)."""
+    plain = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
+    if form == "json":
+        click.echo(json.dumps(plain, ensure_ascii=False, default=str))
+    elif text is not None:
+        click.echo(text)
+    else:
+        width = max(len(key) for key in plain)
+        for key, value in plain.items():
+            click.echo(f"{key.replace('_', ' '):<{width}}  {_short(value)}")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Gives rows as aligned columns, as kubectl prints them."""
+    if not rows:
+        return ""
+    cells = [[name.upper() for name in rows[0]], *([_short(value) for value in row.values()] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+def user() -> str:
+    """Gives the name that history remembers a command by."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return ", ".join(value) or "-"
+    if isinstance(value, dict | list | tuple):
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        return text if len(text) <= 200 else text[:197] + "..."
+    return str(value)

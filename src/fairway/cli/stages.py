@@ -1,0 +1,189 @@
+"""The verbs from data to package: one stage each, and the whole pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fairway import artifacts, errors
+from fairway.cli import options
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@click.option("--name", default=None, help="Name of the deployment; by default from the file's name.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("fairway.yaml"), show_default=True, help="Where to write the configuration.")
+@click.option("--force", is_flag=True, help="Replace a configuration that is there already.")
+def init(data: Path, target: str, name: str | None, out: Path, force: bool) -> None:
+    """Look at DATA (csv or parquet) and write fairway.yaml with what was found and why."""
+    from fairway.data import inspect
+
+    if out.exists() and not force:
+        raise errors.UsageError(f"{out} is there already: choose another with --out, or replace it with --force")
+    findings = inspect.inspect(data, target=target)
+    text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
+    artifacts.write_bytes(out, text.encode())
+    click.echo(inspect.summary(findings))
+    click.echo(f"wrote {out}; next: fairway run training")
+
+
+@click.command()
+@options.config
+@options.home
+@options.output
+def prepare(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Read the data, check and split it, fit the preprocessing on the training split."""
+    from fairway.data import prepare as stage
+
+    config = options.load(path, overrides)
+    record = stage.prepare(config.data, out=_work(root, config.name) / "dataset", seed=config.training.seed)
+    for warning in record.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    options.show(record, form=form)
+
+
+@click.command()
+@options.config
+@options.home
+@options.output
+def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Fit a model on the prepared data and export it to ONNX."""
+    from fairway.cli import progress
+
+    config = options.load(path, overrides)
+    work = _work(root, config.name)
+    _need(work / "dataset" / "dataset.json", verb="prepare")
+    with progress.epochs(config.training.epochs, quiet=form == "json") as report:
+        from fairway.training import fit
+
+        record = fit.fit(config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report)
+    plain = artifacts.as_json(record)
+    history = plain.pop("history")
+    options.show(artifacts.as_json(record) if form == "json" else plain | {"last_epoch": history[-1] if history else None}, form=form)
+
+
+@click.command()
+@options.config
+@options.home
+@options.output
+@click.option("--champion", type=click.Path(path_type=Path), default=None, help="Package of the model in service; by default the one that serves.")
+def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, champion: Path | None) -> None:
+    """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3 where it refuses."""
+    from fairway.evaluation import gate, measure
+
+    config = options.load(path, overrides)
+    work = _work(root, config.name)
+    _need(work / "checkpoint" / "checkpoint.json", verb="train")
+    record = measure.evaluate(config.evaluation, dataset=work / "dataset", checkpoint=work / "checkpoint",
+                              champion=champion or _serving(root, config.name), out=work / "evaluation")
+    decision = gate.decide(config.evaluation.gate, evaluation=record)
+    artifacts.write_json(work / "evaluation" / "gate.json", decision)
+    options.show({"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)}, form=form,
+                 text=f"accuracy {record.accuracy:.4f}  log loss {record.log_loss:.4f}  calibration error {record.calibration_error:.4f}  "
+                      f"rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}")
+    if not decision.promote:
+        raise errors.Refused(f"the gate refused: {decision.reason}")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--schema", "schema_file", type=click.Path(path_type=Path), default=None, help="Features and classes of a MODEL trained elsewhere (YAML or JSON).")
+@click.option("--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one.")
+@click.option("--name", default=None, help="Name of the deployment that MODEL is for; by default the configuration's.")
+@click.option("--bento", is_flag=True, help="Build a Bento of the package too.")
+@options.config
+@options.home
+@options.output
+def package(model: Path | None, schema_file: Path | None, evaluation: Path | None, name: str | None, bento: bool, path: Path,
+            overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Build a model package of what was trained here, or of MODEL (an ONNX file) and --schema."""
+    from fairway.packaging import package as stage
+
+    place = options.open_home(root)
+    if model is not None:
+        if schema_file is None:
+            raise errors.UsageError(f"{model} needs --schema FILE, which names its features and classes")
+        deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
+        record = stage.import_onnx(model, schema=schema_file, name=deployment, out=place.packages, evaluation=evaluation)
+    else:
+        config = options.load(path, overrides)
+        work = _work(root, config.name)
+        _need(work / "checkpoint" / "checkpoint.json", verb="train")
+        decision = work / "evaluation" / "gate.json"
+        _need(decision, verb="evaluate")
+        verdict = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(decision))
+        if not verdict.promote:
+            raise errors.Refused(f"the gate refused this model: {verdict.reason}")
+        record = stage.build(name=config.name, dataset=work / "dataset", checkpoint=work / "checkpoint", evaluation=work / "evaluation" / "evaluation.json",
+                             gate=verdict, config=config, out=place.packages)
+    tag = _bento(record, place.root / "bentoml") if bento else None
+    options.show(artifacts.as_json(record) | ({"bento": tag} if tag else {}), form=form)
+
+
+@click.group()
+def run() -> None:
+    """Run a whole pipeline."""
+
+
+@run.command()
+@click.option("--on", "where", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True, help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.")
+@click.option("--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes).")
+@click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
+@click.option("--champion", type=click.Path(path_type=Path), default=None, help="Package of the model in service; by default the one that serves.")
+@options.config
+@options.home
+@options.output
+def training(where: str, host: str | None, deploy: bool, champion: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Run the training pipeline: prepare, train, evaluate, gate, package. Exit 3 where the gate refuses."""
+    config = options.load(path, overrides)
+    if where == "kubernetes":
+        from fairway.retraining import submit
+
+        options.show(submit.submit(config, host=host, champion=champion, deploy=deploy), form=form)
+        return
+    from fairway.cli import progress
+    from fairway.retraining import run as runner
+
+    place = options.open_home(root)
+    record = runner.run_training(config, home=place.root, champion=champion or _serving(root, config.name), deploy=deploy,
+                                 progress=progress.steps(quiet=form == "json"))
+    options.show(record, form=form, text=_told(record))
+    if record.outcome == "refused":
+        raise errors.Refused(f"the gate refused: {record.reason}")
+
+
+def _told(record: Any) -> str:
+    lines = [f"run      {record.run}", f"outcome  {record.outcome}: {record.reason}"]
+    if record.package:
+        lines.append(f"package  {record.package}")
+    return "\n".join(lines)
+
+
+def _work(root: Path, name: str) -> Path:
+    return options.open_home(root).root / "work" / name
+
+
+def _need(file: Path, *, verb: str) -> None:
+    if not file.exists():
+        raise errors.UsageError(f"{file} is not there: run `fairway {verb}` first")
+
+
+def _serving(root: Path, name: str) -> Path | None:
+    """Gives the package of the revision in service here, if there is one: the champion."""
+    from fairway.platforms.local import state
+
+    place = options.open_home(root)
+    if not place.state.exists():
+        return None
+    store = state.Store(place.state)
+    deployment = store.deployment(name)
+    revision = store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
+    store.close()
+    return Path(revision.package) if revision else None
+
+
+def _bento(record: artifacts.Package, bento_home: Path) -> str:
+    from fairway.packaging import bento
+
+    return bento.build(Path(record.path), home=bento_home)

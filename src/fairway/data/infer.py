@@ -1,0 +1,96 @@
+"""The schema of raw rows, as the rows themselves show it: kinds, types, ranges, categories, what may be missing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fairway import errors
+from fairway.config import schema as configuration
+from fairway.data.schema import Feature, Schema
+
+MAX_CLASSES = 1000
+
+
+def infer(frame: pd.DataFrame, *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Schema:
+    """Gives the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
+    names = _names(frame, section=section)
+    features = tuple(_feature(frame[name], section=section, image_shape=image_shape) for name in names)
+    return Schema(target=section.target, classes=classes_of(frame[section.target]), features=features)
+
+
+def classes_of(target: "pd.Series[str]") -> tuple[str, ...]:
+    """Gives the classes in order; raises DataError where there are fewer than two, or so many that they look like quantities."""
+    known = target.dropna()
+    classes = sorted(set(labels(known)), key=_order)
+    if len(classes) < 2:
+        seen = f"only {classes[0]!r}" if classes else "no value at all"
+        raise errors.DataError(f"the target {target.name} has {seen}: wanted at least two classes to tell apart")
+    if pd.api.types.is_float_dtype(known) and len(classes) > 20 and not (known == known.round()).all():
+        raise errors.DataError(f"the target {target.name} has {len(classes)} different fractions, which looks like a quantity: "
+                               "fairway predicts classes; cut it into some first")
+    if len(classes) > MAX_CLASSES or len(classes) > max(20, len(known) // 3):
+        raise errors.DataError(f"the target {target.name} has {len(classes)} classes in {len(known)} rows: wanted at least three rows a class")
+    return tuple(classes)
+
+
+def labels(target: "pd.Series[str]") -> list[str]:
+    """Gives the target as class names: whole numbers without a point, text without spaces around it."""
+    if pd.api.types.is_float_dtype(target) and (target == target.round()).all():
+        return [str(int(value)) for value in target]
+    return [str(value).strip() for value in target]
+
+
+def _names(frame: pd.DataFrame, *, section: configuration.Data) -> Sequence[str]:
+    """Gives the feature columns in order."""
+    present = [str(name) for name in frame.columns]
+    for option, asked in (("data.features", section.features or ()), ("data.categorical", section.categorical), ("data.ignore", section.ignore)):
+        unknown = [name for name in asked if name not in present]
+        if unknown:
+            raise errors.DataError(f"{option} names the column {unknown[0]!r}: the data has {', '.join(present[:20])}")
+    left_out = {section.target, *section.ignore}
+    if section.split.method == "group":
+        left_out.add(section.split.column or "")
+    names = [name for name in (section.features or present) if name not in left_out]
+    if not names:
+        raise errors.DataError(f"no column is left to predict {section.target} from: the data has {', '.join(present[:20])}")
+    return names
+
+
+def _feature(column: "pd.Series[float]", *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Feature:
+    name = str(column.name)
+    if image_shape is not None and column.dtype == object and len(column) and isinstance(column.iloc[0], np.ndarray | list):
+        values = np.stack([np.asarray(value, dtype=np.float32) for value in column])
+        return Feature(name=name, kind="image", shape=image_shape, minimum=float(values.min()), maximum=float(values.max()))
+    known = column.dropna()
+    if known.empty:
+        raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
+    nullable = len(known) < len(column)
+    if pd.api.types.is_bool_dtype(column) or (pd.api.types.is_numeric_dtype(column) and name not in section.categorical):
+        numbers = known.astype(float)
+        infinite = numbers[~np.isfinite(numbers.to_numpy())]
+        if len(infinite):
+            raise errors.DataError(f"feature {name} is {infinite.iloc[0]} in row {infinite.index[0]}: wanted finite numbers")
+        whole = bool((numbers == numbers.round()).all())
+        return Feature(name=name, kind="number", dtype="int" if whole else "float", minimum=float(numbers.min()), maximum=float(numbers.max()), nullable=nullable)
+    counts = pd.Series(texts(known)).value_counts()
+    if len(counts) > section.max_categories:
+        raise errors.DataError(f"feature {name} has {len(counts)} different values, more than data.maxCategories ({section.max_categories}): "
+                               "it is likely an identifier; add it to data.ignore, or raise the limit")
+    ordered = sorted(counts.index, key=lambda value: (-int(counts[value]), value))  # ties by name: the same content, the same schema
+    return Feature(name=name, kind="category", dtype="string", categories=tuple(ordered), nullable=nullable)
+
+
+def texts(column: "pd.Series[float]") -> list[str]:
+    """Gives a category column as text; missing values are empty."""
+    if pd.api.types.is_float_dtype(column):  # codes that became fractions because some are missing
+        return ["" if pd.isna(value) else str(int(value)) if float(value).is_integer() else str(value) for value in column]
+    return ["" if pd.isna(value) else str(value).strip() for value in column]
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    """Orders numbers by value and the rest by name, so that classes 2 and 10 come as a person expects."""
+    try:
+        return 0, float(name), name
+    except ValueError:
+        return 1, 0.0, name

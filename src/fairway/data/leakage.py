@@ -1,0 +1,49 @@
+"""Leaks: what a model could know in training and cannot know in service. Each finding is a sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway.data.schema import Schema
+
+SUSPICIOUS = 0.99   # share of rows that one feature alone predicts; real single features stay far below
+MANY = 0.9          # share of different values from which a whole number looks like a row's name
+
+
+def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, schema: Schema) -> tuple[str, ...]:
+    """Gives a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the rows."""
+    base = float(np.bincount(target).max() / len(target))
+    found = []
+    for feature in schema.features:
+        if feature.kind == "image":
+            continue
+        bins, distinct = _bins(raw[feature.name], numeric=feature.kind == "number")
+        if feature.kind == "number" and feature.dtype == "int" and distinct > MANY * len(target) and len(target) > 100:
+            found.append(f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore")
+        share = _alone(bins, target)
+        if share > max(SUSPICIOUS, base + 0.05):
+            found.append(f"feature {feature.name} alone tells the class of {share:.1%} of the rows (the most frequent class: {base:.1%}): "
+                         "if it is only known afterwards, add it to data.ignore")
+    return tuple(found)
+
+
+def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], int]:
+    """Gives the values as at most 50 bins, and how many different values there are."""
+    if numeric:
+        filled = np.where(np.isnan(values), np.nanmin(values) - 1 if not np.isnan(values).all() else 0.0, values)
+        distinct = np.unique(filled)
+        if len(distinct) > 50:
+            edges = np.unique(np.quantile(filled, np.linspace(0, 1, 51)[1:-1]))
+            return np.searchsorted(edges, filled), len(distinct)
+        return np.searchsorted(distinct, filled), len(distinct)
+    codes = np.unique(values.astype(str), return_inverse=True)[1]
+    return codes.astype(np.int64), int(codes.max()) + 1
+
+
+def _alone(bins: NDArray[np.int64], target: NDArray[np.int64]) -> float:
+    """Gives the accuracy of the best rule that looks at this feature only."""
+    table = np.zeros((int(bins.max()) + 1, int(target.max()) + 1))
+    np.add.at(table, (bins, target), 1)
+    return float(table.max(axis=1).sum() / len(target))

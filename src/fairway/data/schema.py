@@ -1,0 +1,53 @@
+"""The schema of raw rows: what a server reads of `schema.json`. numpy only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fairway import artifacts
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One column of the raw rows."""
+
+    name: str
+    kind: str                              # number | category | image
+    dtype: str = "float"                   # float | int | string
+    shape: tuple[int, ...] = ()            # of one row: () for numbers and categories, (c, h, w) for an image
+    minimum: float | None = None           # over all rows that were prepared
+    maximum: float | None = None
+    categories: tuple[str, ...] = ()       # most frequent first
+    nullable: bool = False                 # missing values were seen
+
+    def to_json(self) -> artifacts.Json:
+        return {"name": self.name, "kind": self.kind, "dtype": self.dtype, "shape": list(self.shape), "min": self.minimum,
+                "max": self.maximum, "categories": list(self.categories), "nullable": self.nullable}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Feature":
+        return cls(name=data["name"], kind=data["kind"], dtype=data.get("dtype", "float"), shape=tuple(data.get("shape") or ()),
+                   minimum=data.get("min"), maximum=data.get("max"), categories=tuple(data.get("categories") or ()),
+                   nullable=bool(data.get("nullable", False)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """What the raw rows look like, and what is predicted."""
+
+    target: str
+    classes: tuple[str, ...]
+    features: tuple[Feature, ...]
+    task: str = "classification"
+
+    def to_json(self) -> artifacts.Json:
+        return {"target": self.target, "task": self.task, "classes": list(self.classes), "features": [f.to_json() for f in self.features]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Schema":
+        return cls(target=data["target"], task=data.get("task", "classification"), classes=tuple(data["classes"]),
+                   features=tuple(Feature.from_json(feature) for feature in data["features"]))

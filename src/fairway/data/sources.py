@@ -1,0 +1,157 @@
+"""Where rows come from: files, scikit-learn's digits, MNIST's format, or the user's own function."""
+
+import difflib
+import gzip
+import importlib
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fairway import artifacts, errors
+from fairway.config import schema
+
+IDX_IMAGES, IDX_LABELS = 2051, 2049
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they came: a frame with the target in it, the shape of an image column, and where they are from."""
+
+    frame: pd.DataFrame
+    image_shape: tuple[int, ...] | None
+    origin: str
+    digests: dict[str, str]
+
+
+def read(section: schema.Data) -> Rows:
+    """Gives the rows of the configured source; raises UsageError for a wrong file or name, DataError for unusable content."""
+    rows = _READERS[section.source](section)
+    frame = rows.frame
+    doubled = frame.columns[frame.columns.duplicated()].tolist()
+    if doubled:
+        raise errors.DataError(f"{rows.origin} has the column {doubled[0]!r} twice: rename one of them")
+    if section.target not in frame.columns:
+        near = difflib.get_close_matches(section.target, [str(c) for c in frame.columns], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise errors.DataError(f"{rows.origin} has no column {section.target!r} to predict: it has {_some(list(frame.columns))}{hint}")
+    if frame.empty:
+        raise errors.DataError(f"{rows.origin} has a header but no rows: wanted some to learn from")
+    return rows
+
+
+def _csv(section: schema.Data) -> Rows:
+    path = _file(section.path, what="data.path")
+    try:
+        frame = pd.read_csv(path, na_values=list(section.missing_values), keep_default_na=False, skipinitialspace=True, low_memory=False)
+    except pd.errors.EmptyDataError as error:
+        raise errors.DataError(f"{path} is empty: wanted a header line and rows") from error
+    except pd.errors.ParserError as error:
+        raise errors.DataError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise errors.DataError(f"{path} is not UTF-8 text (byte {error.start}): convert it, or use parquet") from error
+    return Rows(frame, None, str(path.name), {path.name: artifacts.digest_file(path)})
+
+
+def _parquet(section: schema.Data) -> Rows:
+    path = _file(section.path, what="data.path")
+    try:
+        frame = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise errors.DataError(f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}") from error
+    return Rows(frame, None, str(path.name), {path.name: artifacts.digest_file(path)})
+
+
+def _digits(section: schema.Data) -> Rows:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    images = data.images.astype(np.float32).reshape(len(data.images), -1)
+    frame = pd.DataFrame({"image": list(images), section.target: data.target.astype(str)})
+    return Rows(frame, (1, 8, 8), "scikit-learn's digits (UCI, 1,797 handwritten digits of 8 by 8)", {})
+
+
+def _idx(section: schema.Data) -> Rows:
+    images_path, labels_path = _file(section.path, what="data.path"), _file(section.labels, what="data.labels")
+    images, labels = _idx_array(images_path, magic=IDX_IMAGES), _idx_array(labels_path, magic=IDX_LABELS)
+    if len(images) != len(labels):
+        raise errors.DataError(f"{images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels: wanted as many of each")
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    frame = pd.DataFrame({"image": list(flat), section.target: labels.astype(str)})
+    digests = {path.name: artifacts.digest_file(path) for path in (images_path, labels_path)}
+    return Rows(frame, (1, *images.shape[1:]), images_path.name, digests)
+
+
+def _idx_array(path: Path, *, magic: int) -> np.ndarray[Any, Any]:
+    """Gives the array of an IDX file, plain or gzipped (the format of MNIST: big-endian magic, sizes, bytes)."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise errors.DataError(f"{path} cannot be unpacked: {error}") from error
+    dimensions = 3 if magic == IDX_IMAGES else 1
+    if len(raw) < 4 + 4 * dimensions or struct.unpack(">I", raw[:4])[0] != magic:
+        raise errors.DataError(f"{path} is no IDX file of {'images' if dimensions == 3 else 'labels'}: wanted the magic number {magic}")
+    sizes = struct.unpack(f">{dimensions}I", raw[4:4 + 4 * dimensions])
+    values = np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * dimensions)
+    if values.size != int(np.prod(sizes)):
+        raise errors.DataError(f"{path} says {sizes} and holds {values.size} bytes: it is cut off")
+    return values.reshape(sizes)
+
+
+def _function(section: schema.Data) -> Rows:
+    named = section.function or ""
+    made = call(named, section, what="data.function")
+    if not isinstance(made, pd.DataFrame):
+        raise errors.DataError(f"data.function {named} returned a {type(made).__name__}: wanted a pandas DataFrame with the target in it")
+    shape = made.attrs.get("image_shape")
+    return Rows(made.reset_index(drop=True), tuple(shape) if shape else None, f"data.function {named}", {})
+
+
+def call(named: str, *arguments: Any, what: str, **keywords: Any) -> Any:
+    """Gives what the user's function `package.module:name` returns; their mistakes become a sentence with their own words."""
+    try:
+        made = load(named, what=what)(*arguments, **keywords)
+    except errors.FairwayError:
+        raise
+    except Exception as error:
+        raise errors.DataError(f"{what} {named} raised {type(error).__name__}: {error}") from error
+    return made
+
+
+def load(named: str, *, what: str) -> Callable[..., Any]:
+    """Gives the function that `package.module:name` names; modules in the current directory are found too."""
+    module_name, colon, function_name = named.partition(":")
+    if not colon or not module_name or not function_name:
+        raise errors.UsageError(f"{what} is {named!r}: wanted package.module:name")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise errors.UsageError(f"{what} {named}: there is no module {error.name!r} on the path or in {Path.cwd()}") from error
+    except Exception as error:
+        raise errors.UsageError(f"{what} {named}: importing {module_name} raised {type(error).__name__}: {error}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise errors.UsageError(f"{what} {named}: module {module_name} has no function {function_name!r}")
+    loaded: Callable[..., Any] = function
+    return loaded
+
+
+def _file(path: Path | None, *, what: str) -> Path:
+    if path is None or not path.is_file():
+        raise errors.UsageError(f"{what} is {path}: there is no such file; wanted the path of the data")
+    return path
+
+
+def _some(names: list[Any]) -> str:
+    shown = ", ".join(map(str, names[:12]))
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+_READERS: dict[str, Callable[[schema.Data], Rows]] = {"csv": _csv, "parquet": _parquet, "digits": _digits, "idx": _idx, "function": _function}

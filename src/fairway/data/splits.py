@@ -1,0 +1,116 @@
+"""The prepared splits, read back: what training, evaluation and packaging work on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from fairway import artifacts, errors
+from fairway.data import features
+from fairway.data.schema import Feature, Schema
+
+ROW = "__row__"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: raw columns, the class index of each row, and the row's number in the source (-1: newly labelled)."""
+
+    columns: Mapping[str, NDArray[Any]]
+    target: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    preprocessor: features.Preprocessor = field(repr=False)
+
+    def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
+        """Gives the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is flat."""
+        named = self.preprocessor.transform(self.columns)
+        return {"features": features.flat(named)} if layout == "flat" else dict(named)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A prepared dataset."""
+
+    path: Path
+    schema: Schema
+    preprocessor: features.Preprocessor = field(repr=False)
+
+    @cached_property
+    def train(self) -> Split:
+        return self._read("train")
+
+    @cached_property
+    def validation(self) -> Split:
+        return self._read("validation")
+
+    @cached_property
+    def test(self) -> Split:
+        return self._read("test")
+
+    def _read(self, name: str) -> Split:
+        raw, target, rows = read(self.path / f"{name}.parquet", schema=self.schema)
+        place = {label: index for index, label in enumerate(self.schema.classes)}
+        return Split(raw, np.array([place[label] for label in target], dtype=np.int64), rows, self.preprocessor)
+
+
+def load(path: Path) -> Splits:
+    """Gives the prepared dataset in `path`; raises DataError where a file of it is missing."""
+    try:
+        schema = Schema.from_json(artifacts.read_json(path / "schema.json"))
+        preprocessor = features.Preprocessor.load(artifacts.read_json(path / "preprocessing.json"))
+    except (OSError, ValueError, KeyError) as error:
+        raise errors.DataError(f"{path} is no prepared dataset ({error}): run `fairway prepare`") from error
+    return Splits(path, schema, preprocessor)
+
+
+def columns(path: Path, name: str) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
+    """Gives the raw columns of one split and the rows' numbers in the source."""
+    raw, _, rows = read(path / f"{name}.parquet", schema=load(path).schema)
+    return raw, rows
+
+
+def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[str], NDArray[np.int64]]:
+    """Gives raw columns (NaN and "" where missing), class names and row numbers of a file that `frame_to_table` wrote."""
+    try:
+        table = pa.parquet.read_table(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise errors.DataError(f"{file} cannot be read ({error}): run `fairway prepare` again") from error
+    raw = {feature.name: _column(table[feature.name], feature) for feature in schema.features}
+    rows = table[ROW].to_numpy() if ROW in table.column_names else np.full(table.num_rows, -1)
+    return raw, table[schema.target].to_pylist(), rows.astype(np.int64)
+
+
+def write(file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], rows: NDArray[np.int64], schema: Schema) -> None:
+    """Writes one split; the same content gives the same bytes."""
+    arrays = {feature.name: _arrow(raw[feature.name], feature) for feature in schema.features}
+    table = pa.table({**arrays, schema.target: pa.array(target, pa.string()), ROW: pa.array(rows, pa.int64())})
+    pa.parquet.write_table(table, file, compression="zstd")
+
+
+def _arrow(values: NDArray[Any], feature: Feature) -> pa.Array:
+    if feature.kind == "image":
+        flat = values.reshape(len(values), -1).astype(np.float32)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
+    if feature.kind == "category":
+        return pa.array([value or None for value in values.tolist()], pa.string())
+    return pa.array(values.astype(np.float64), from_pandas=True)  # NaN is written as null
+
+
+def _column(values: pa.ChunkedArray, feature: Feature) -> NDArray[Any]:
+    if feature.kind == "image":
+        flat = values.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        images: NDArray[Any] = flat.reshape(len(values), *feature.shape).astype(np.float32, copy=False)
+        return images
+    if feature.kind == "category":
+        return np.array([value or "" for value in values.to_pylist()], dtype=object)
+    numbers: NDArray[Any] = values.cast(pa.float64()).to_numpy()
+    return numbers

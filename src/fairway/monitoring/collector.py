@@ -1,0 +1,226 @@
+"""The collector: takes events and labels over HTTP and answers 202 only when they are in the store.
+
+    python -m fairway.monitoring.collector --store events.db --port 0
+
+One thread decodes and writes, so that a slow disk never stops the loop that answers. Delivery to it is at least once, and an
+event that comes twice is stored once. Where the store is locked or its disk full it answers 503 and stores nothing of the batch.
+"""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import FrameType
+
+import orjson
+import prometheus_client
+import uvicorn
+from prometheus_client import exposition
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from fairway import errors
+from fairway.monitoring import events, store
+
+MAX_BODY_BYTES = 64 * 2**20
+MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
+MAX_WAITING = 64                    # batches that wait for the writer: beyond it the sender is told to come back
+STORE_TIMEOUT_SECONDS = 1.0         # below the sender's patience, so that it hears "busy" rather than nothing
+RETRY_AFTER_SECONDS = 1
+
+Decoder = Callable[[object, Request], list[events.Row]]
+
+
+class TooLarge(errors.DataError):
+    """The body or the batch is beyond its bound."""
+
+
+class Metrics:
+    """The collector's series, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+        arm = ("namespace", "deployment", "revision", "role")
+        registry = self.registry
+        self.events = prometheus_client.Counter(
+            "fairway_monitoring_events", "Events stored, each counted once.", ("type", *arm), registry=registry)
+        self.duplicates = prometheus_client.Counter(
+            "fairway_monitoring_events_duplicate", "Events that were in the store already.", ("type", *arm), registry=registry)
+        self.rejected = prometheus_client.Counter(
+            "fairway_monitoring_batches_rejected", "Batches of which nothing was stored.", ("reason",), registry=registry)
+        self.seconds = prometheus_client.Histogram(
+            "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry)
+        self.busy = prometheus_client.Gauge(
+            "fairway_monitoring_store_busy", "1 while the last batch found the store locked or its disk full.", registry=registry)
+
+    def count(self, rows: list[events.Row], *, new: list[events.Row]) -> None:
+        fresh = {id(row) for row in new}
+        for row in rows:
+            counter = self.events if id(row) in fresh else self.duplicates
+            counter.labels(row.type, row.namespace, row.deployment, row.revision, row.role).inc()
+
+
+class Collector:
+    """The application around one store."""
+
+    def __init__(self, events_store: store.EventStore) -> None:
+        self._store = events_store
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
+        self._waiting = 0
+        self.metrics = Metrics()
+        self.app = Starlette(
+            routes=[
+                Route("/v1/events", self._events, methods=["POST"]),
+                Route("/v1/labels", self._labels, methods=["POST"]),
+                Route("/healthz", _health),
+                Route("/metrics", self._metrics),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        yield
+        self._writer.shutdown(wait=True)
+        self._store.close()
+
+    async def _events(self, request: Request) -> Response:
+        return await self._take(request, decode=_decode_events)
+
+    async def _labels(self, request: Request) -> Response:
+        return await self._take(request, decode=_decode_labels)
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(exposition.generate_latest(self.metrics.registry), media_type=exposition.CONTENT_TYPE_LATEST)
+
+    async def _take(self, request: Request, *, decode: Decoder) -> Response:
+        try:
+            if self._waiting >= MAX_WAITING:
+                raise errors.StoreBusy(f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again")
+            body = await _body(request)
+            self._waiting += 1
+            try:
+                write = asyncio.get_running_loop().run_in_executor(self._writer, self._write, body, request, decode)
+                accepted, new = await asyncio.shield(write)  # a client that hangs up must not cancel a write half-way
+            finally:
+                self._waiting -= 1
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except TooLarge as error:
+            return self._refuse(error, status=413, reason="too_large")
+        except errors.DataError as error:
+            return self._refuse(error, status=400, reason="invalid")
+        except errors.FairwayError as error:
+            return self._refuse(error, status=503, reason="busy" if isinstance(error, errors.StoreBusy) else "damaged")
+        return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
+
+    def _write(self, body: bytes, request: Request, decode: Decoder) -> tuple[int, int]:
+        with self.metrics.seconds.time():
+            rows = decode(_parse(body), request)
+            try:
+                new = self._store.add_new(rows)
+            except errors.StoreBusy:
+                self.metrics.busy.set(1)
+                raise
+        self.metrics.busy.set(0)
+        self.metrics.count(rows, new=new)
+        return len(rows), len(new)
+
+    def _refuse(self, error: errors.FairwayError, *, status: int, reason: str) -> Response:
+        self.metrics.rejected.labels(reason).inc()
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+        return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+
+async def _health(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _body(request: Request) -> bytes:
+    sentence = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise TooLarge(sentence)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise TooLarge(sentence)
+    return bytes(body)
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise errors.DataError(f"the body is no JSON ({error}): wanted a list of CloudEvents; nothing was stored") from error
+
+
+def _batch(data: object) -> list[object]:
+    items = data if isinstance(data, list) else [data]
+    if len(items) > MAX_BATCH:
+        raise TooLarge(f"the batch has {len(items)} events: wanted {MAX_BATCH} at most; nothing was stored")
+    return items
+
+
+def _decode_events(data: object, _: Request) -> list[events.Row]:
+    return [events.parse(item, position=i) for i, item in enumerate(_batch(data))]
+
+
+def _decode_labels(data: object, request: Request) -> list[events.Row]:
+    """Takes CloudEvents, or the short form with the deployment in the item or in the query."""
+    deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", "default")
+    now = time.time()
+    return [
+        events.parse(item, position=i) if isinstance(item, dict) and "specversion" in item
+        else events.label(item, deployment=deployment, namespace=namespace, time=now, position=i)
+        for i, item in enumerate(_batch(data))
+    ]
+
+
+def serve(*, path: Path, host: str, port: int) -> None:
+    """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
+    collector = Collector(store.EventStore(path, timeout_seconds=STORE_TIMEOUT_SECONDS))
+    try:
+        listener = socket.create_server((host, port), backlog=512)
+    except OSError as error:
+        raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port, or 0 for a free one") from error
+    # uvicorn sends itself the signal again when it has finished; ending then is what we want, dying of it is not.
+    signal.signal(signal.SIGTERM, _ignore)
+    signal.signal(signal.SIGINT, _ignore)
+    print(f"collector listens on http://{host}:{listener.getsockname()[1]}, stores to {path}", flush=True)
+    settings = uvicorn.Config(
+        collector.app, loop="uvloop", http="httptools", lifespan="on", log_level="warning", access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(settings).run(sockets=[listener])
+
+
+def _ignore(_: int, __: FrameType | None) -> None:
+    pass
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m fairway.monitoring.collector", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--store", type=Path, required=True, help="the event store's SQLite file")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, required=True, help="the port to listen on, 0 for a free one")
+    arguments = parser.parse_args(argv)
+    try:
+        serve(path=arguments.store, host=arguments.host, port=arguments.port)
+    except errors.FairwayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""A SQLite file that several processes read and write at once.
+
+The journal is a write-ahead log: readers never wait for the writer, nor the writer for them. `synchronous=NORMAL` is
+enough for `kill -9`: a committed transaction is in the operating system's page cache, and a killed process takes nothing of
+that with it. Only a power cut can lose the last commits, and then whole ones: the file stays consistent.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fairway import errors
+
+# SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file cannot grow.
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_RETRY_SECONDS = 0.02
+
+
+class Database:
+    """One connection, shared by the threads of this process one at a time; `migrations` bring an older file up to date."""
+
+    def __init__(self, path: Path, *, migrations: Sequence[Sequence[str]], timeout_seconds: float = 5.0) -> None:
+        self.path = path
+        self.timeout_seconds = timeout_seconds
+        self._lock = threading.RLock()
+        self._depth = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = self._open(migrations)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Gives the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Gives the connection inside a read transaction: all of the block sees the same instant."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            if self._depth == 0:
+                self._connection.execute(begin)
+            self._depth += 1
+            try:
+                yield self._connection
+                if self._depth == 1:
+                    self._connection.execute("COMMIT")
+            except BaseException:
+                # SQLite has already rolled back after some errors, a full disk among them.
+                if self._depth == 1 and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: sqlite3.DatabaseError) -> Exception:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _PASSING:
+            return errors.StoreBusy(f"the event store {self.path} cannot be used now ({error}); nothing was stored, try again")
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return errors.PlatformError(f"the event store {self.path} is damaged ({error}); move it away, a new one is made")
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+            return errors.PlatformError(f"the event store {self.path} cannot be written ({error}); check its permissions")
+        return error
+
+    def _open(self, migrations: Sequence[Sequence[str]]) -> sqlite3.Connection:
+        with self._translated():
+            connection = sqlite3.connect(self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False)
+            try:
+                self._configure(connection)
+                self._migrate(connection, migrations)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # Turning the log on answers "locked" at once while another process does the same: its own wait does not apply.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA cache_size=-32768")           # 32 MiB: the inner pages of a million rows' index
+        connection.execute("PRAGMA mmap_size=268435456")
+        connection.execute("PRAGMA journal_size_limit=67108864")
+
+    def _migrate(self, connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
+        if _version(connection) == len(migrations):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = _version(connection)  # again: another process may have been first
+            if version > len(migrations):
+                raise errors.PlatformError(
+                    f"the event store {self.path} has format {version}, this version knows {len(migrations)}: upgrade fairway"
+                )
+            for statement in (s for steps in migrations[version:] for s in steps):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(migrations)}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

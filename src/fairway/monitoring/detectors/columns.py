@@ -1,0 +1,116 @@
+"""Turns features as they are logged into columns that a univariate test can take: no missing value is passed on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairway import errors
+from fairway.monitoring.detectors import base
+
+MAX_PIXELS = 1024  # tests for one image feature: a larger image is averaged over blocks first
+MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One test's data: the reference's values and the window's. Categories are whole numbers, missing values are left out."""
+
+    name: str
+    kind: base.Kind
+    reference: Array
+    window: Array
+
+
+def columns(reference: base.Arrays, window: base.Arrays, *, kinds: Mapping[str, str], classes: Sequence[str]) -> list[Column]:
+    """Gives the columns to test; the ones that never vary are left out, since both windows agree on them."""
+    found: list[Column] = []
+    for name, values in reference.items():
+        if name == base.PROBABILITIES:
+            found += _probabilities(values, window.get(name), classes=classes)
+        elif not name.startswith("__"):
+            found += _feature(name, values, _present(name, window), kind=kinds.get(name))
+    return found
+
+
+def _feature(name: str, reference: Array, window: Array, *, kind: str | None) -> Iterator[Column]:
+    if reference.ndim > 1 and reference.shape[1:] != (1,):
+        yield from _image(name, reference, window)
+    elif kind == "category" or (kind is None and reference.dtype.kind in "OSUb"):
+        yield from _category(name, reference.reshape(-1), window.reshape(-1))
+    else:
+        yield from _number(name, reference.reshape(-1), window.reshape(-1))
+
+
+def _number(name: str, reference: Array, window: Array, *, kind: base.Kind = "number") -> Iterator[Column]:
+    before, after = reference.astype(np.float64), window.astype(np.float64)
+    lost, losing = ~np.isfinite(before), ~np.isfinite(after)
+    if lost.any() or losing.any():
+        if not (lost.all() and losing.all()):
+            yield Column(name=f"{name} (missing)", kind="missing", reference=lost, window=losing)
+        before, after = before[~lost], after[~losing]
+    if len(before) and len(after) and not _constant(before, after):
+        yield Column(name=name, kind=kind, reference=before, window=after)
+
+
+def _category(name: str, reference: Array, window: Array) -> Iterator[Column]:
+    """Categories as numbers, missing being one of them; those too rare for the chi-squared distribution are taken together."""
+    before, after = _words(reference), _words(window)
+    values, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
+    smaller_share = min(len(before), len(after)) / max(len(codes), 1)
+    rare = np.bincount(codes, minlength=len(values)) * smaller_share < MIN_EXPECTED
+    if rare.sum() > 1:
+        codes = np.where(rare[codes], len(values), codes)
+    if len(np.unique(codes)) > 1:
+        yield Column(name=name, kind="category", reference=codes[:len(before)], window=codes[len(before):])
+
+
+def _image(name: str, reference: Array, window: Array) -> Iterator[Column]:
+    if window.shape[1:] != reference.shape[1:]:
+        wanted, seen = list(reference.shape[1:]), list(window.shape[1:])
+        raise errors.DataError(f"feature {name} of the window has shape {seen}: wanted {wanted} as in the reference")
+    before, after = _shrunk(reference.astype(np.float64)), _shrunk(window.astype(np.float64))
+    for place in np.ndindex(before.shape[1:]):
+        label = ",".join(str(i) for i in place)
+        yield from _number(f"{name}[{label}]", before[(slice(None), *place)], after[(slice(None), *place)])
+
+
+def _shrunk(images: Array) -> Array:
+    """Averages over blocks of the last two axes until an image has at most MAX_PIXELS values."""
+    while images.ndim > 2 and int(np.prod(images.shape[1:])) > MAX_PIXELS and max(images.shape[-2:]) > 1:
+        height, width = images.shape[-2] // 2 * 2 or 1, images.shape[-1] // 2 * 2 or 1
+        rows, columns = min(2, height), min(2, width)
+        trimmed = images[..., :height, :width]
+        shape = (*trimmed.shape[:-2], height // rows, rows, width // columns, columns)
+        images = trimmed.reshape(shape).mean(axis=(-3, -1))
+    return images
+
+
+def _probabilities(reference: Array, window: Array | None, *, classes: Sequence[str]) -> Iterator[Column]:
+    if window is None or not len(window):
+        return
+    # Two classes say the same thing twice: one test is enough, and costs less of the window's false-alarm budget.
+    for i in range(1 if reference.shape[1] == 2 else 0, reference.shape[1]):
+        name = classes[i] if i < len(classes) else str(i)
+        yield from _number(f"probability[{name}]", reference[:, i], window[:, i], kind="probability")
+
+
+def _present(name: str, window: base.Arrays) -> Array:
+    if name not in window:
+        raise errors.DataError(f"the window has no feature {name}: wanted the reference's features; were its inputs logged?")
+    return window[name]
+
+
+def _words(values: Array) -> Array:
+    return np.array(["" if _missing(v) else str(v) for v in values.tolist()], dtype=np.str_)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _constant(reference: Array, window: Array) -> bool:
+    return bool(reference.min() == window.max() and reference.max() == window.min())

@@ -1,0 +1,183 @@
+"""What a logged prediction and a delayed label must look like, and the row that the store keeps of each."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, NoReturn
+
+from fairway import errors
+
+PREDICTION = "dev.fairway.prediction.v1"
+LABEL = "dev.fairway.label.v1"
+ROLES = ("stable", "canary", "shadow")
+LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may put into the index
+
+
+class Row(NamedTuple):
+    """One event as the store keeps it; the order is that of the table's columns."""
+
+    type: str                    # prediction | label
+    deployment: str
+    request_id: str
+    revision: str                # empty for labels
+    role: str                    # empty for labels
+    namespace: str
+    unit: str | None
+    time: float                  # seconds since the epoch
+    status: int | None
+    rows: int
+    input_digest: str | None
+    latency: float | None        # seconds
+    labels: str | None           # JSON list: the predicted ones, or the true ones
+    inputs: str | None           # JSON object of lists
+    probabilities: str | None    # JSON list of lists
+
+
+def parse(event: Any, *, position: int = 0) -> Row:
+    """Gives the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was wanted."""
+    reader = _Reader(event, where=f"event {position}")
+    kind = reader.mapping.get("type")
+    if reader.mapping.get("specversion") != "1.0":
+        reader.refuse("specversion", reader.mapping.get("specversion"), '"1.0"')
+    data = _Reader(reader.mapping.get("data"), where=f"event {position}: data")
+    if kind not in (PREDICTION, LABEL):
+        reader.refuse("type", kind, f"{PREDICTION} or {LABEL}")
+    return _prediction(data, time=reader.time("time")) if kind == PREDICTION else _label(data, time=reader.time("time"))
+
+
+def label(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
+    """Gives the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment": ...}`."""
+    reader = _Reader(item, where=f"label {position}")
+    defaults = {"deployment": deployment, "namespace": namespace}
+    filled = {**{k: v for k, v in defaults.items() if v}, **reader.mapping}
+    return _label(_Reader(filled, where=f"label {position}"), time=time)
+
+
+def _label(data: "_Reader", *, time: float) -> Row:
+    truth = data.mapping.get("label")
+    values = truth if isinstance(truth, list) else [truth]
+    if not values or not all(isinstance(v, str) or (v is None and isinstance(truth, list)) for v in values):
+        data.refuse("label", truth, "a class name, or a list with one for each row (null where it is not known)")
+    return Row(
+        type="label", deployment=data.name("deployment"), request_id=data.name("requestId"), revision="", role="",
+        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=len(values), input_digest=None, latency=None,
+        labels=compact(values), inputs=None, probabilities=None,
+    )
+
+
+def _prediction(data: "_Reader", *, time: float) -> Row:
+    role, rows = data.name("role"), data.integer("rows", low=0, high=1_000_000_000)
+    if role not in ROLES:
+        data.refuse("role", role, "stable, canary or shadow")
+    return Row(
+        type="prediction", deployment=data.name("deployment"), request_id=data.name("requestId"), revision=data.name("revision"),
+        role=role, namespace=data.name("namespace"), unit=data.optional_name("unitId"), time=time,
+        status=data.integer("status", low=100, high=599), rows=rows, input_digest=data.optional_name("inputDigest"),
+        latency=data.seconds("latencySeconds"), labels=data.labels("labels", rows=rows), inputs=data.inputs("inputs"),
+        probabilities=data.probabilities("probabilities", rows=rows),
+    )
+
+
+class _Reader:
+    """Reads the fields of one JSON object; every refusal is one sentence that names the field."""
+
+    def __init__(self, value: Any, *, where: str) -> None:
+        self.where = where
+        if not isinstance(value, Mapping):
+            raise errors.DataError(f"{where} is {shown(value)}: wanted a JSON object")
+        self.mapping = value
+
+    def refuse(self, key: str, value: Any, wanted: str) -> NoReturn:
+        place = f"{self.where}.{key}" if self.where.endswith("data") else f"{self.where}: {key}"
+        raise errors.DataError(f"{place} is {shown(value)}: wanted {wanted}; nothing of this batch was stored")
+
+    def name(self, key: str) -> str:
+        value = self.mapping.get(key)
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
+            self.refuse(key, value, f"a string of 1 to {LONGEST_NAME} characters")
+        if not _storable(value):
+            self.refuse(key, value, "text without lone surrogates or NUL characters")
+        return value
+
+    def optional_name(self, key: str) -> str | None:
+        return self.name(key) if self.mapping.get(key) not in (None, "") else None
+
+    def integer(self, key: str, *, low: int, high: int) -> int:
+        value = self.mapping.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.refuse(key, value, f"a whole number from {low} to {high}")
+        return value
+
+    def seconds(self, key: str) -> float | None:
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+            self.refuse(key, value, "seconds, 0 or more")
+        return float(value)
+
+    def time(self, key: str) -> float:
+        value = self.mapping.get(key)
+        try:
+            parsed = datetime.fromisoformat(value)  # type: ignore[arg-type]
+            if parsed.tzinfo is None:
+                raise ValueError("no offset")
+            return parsed.timestamp()
+        except (TypeError, ValueError, OverflowError):
+            self.refuse(key, value, "a time such as 2026-01-31T12:00:00.000000Z")
+
+    def labels(self, key: str, *, rows: int) -> str | None:
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != rows or not all(isinstance(v, str) for v in value):
+            self.refuse(key, value, f"a list of {rows} class names, one a row, or null")
+        return compact(value)
+
+    def probabilities(self, key: str, *, rows: int) -> str | None:
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != rows or not all(isinstance(v, list) for v in value):
+            self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
+        return compact(value)
+
+    def inputs(self, key: str) -> str | None:
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, list) for k, v in value.items()):
+            self.refuse(key, value, "an object with a list for each feature, or null")
+        return compact(value)
+
+
+def compact(value: Any) -> str:
+    """Gives the one JSON form in which equal values are equal text; a number that is not finite becomes null."""
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    return value
+
+
+def _storable(text: str) -> bool:
+    """SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the text short in some of its functions."""
+    return "\0" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
+
+
+def shown(value: Any) -> str:
+    """Gives a short form of a wrong value for a message."""
+    if value is None:
+        return "missing"
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= 60 else text[:57] + "..."

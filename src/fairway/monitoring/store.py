@@ -1,0 +1,287 @@
+"""The event store: predictions and labels as they come, and the joins that the rollout and the monitor read from them.
+
+One table of events with a sequence number that only grows: whoever reads keeps a cursor, asks for what came after it, and
+reads each joined pair exactly once, because a pair belongs to its later half. Only new rows are read, whatever the table's size.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fairway.monitoring import events, ledger, queries
+
+MIGRATIONS = (
+    (
+        """CREATE TABLE events (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, received REAL NOT NULL,
+            type TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL, role TEXT NOT NULL,
+            namespace TEXT NOT NULL, unit TEXT, time REAL NOT NULL, status INTEGER, rows INTEGER NOT NULL, input_digest TEXT,
+            latency REAL, labels TEXT)""",
+        "CREATE UNIQUE INDEX event_once ON events (deployment, request_id, type, revision, role)",
+        "CREATE INDEX event_of_arm ON events (deployment, revision, role)",
+        # Apart from the events, so that the joins do not read past a picture for each label they compare.
+        "CREATE TABLE payloads (seq INTEGER PRIMARY KEY, inputs TEXT, probabilities TEXT)",
+        *ledger.MIGRATION,
+    ),
+)
+_PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Shadow answers against the stable answers to the same requests."""
+
+    compared: int = 0              # stable answered 2xx and the candidate did not fail
+    disagreements: int = 0         # of those: another label in any row, or the candidate refused (4xx)
+    candidate_failures: int = 0    # candidate 5xx, stable not
+    stable_failures: int = 0       # stable 5xx, candidate not
+    both_failed: int = 0
+    mismatched_inputs: int = 0     # the two halves did not see the same inputs: counted here only
+    incomparable: int = 0          # stable refused the request (4xx), or labels were not logged: counted here only
+
+    def __add__(self, other: "Pairs") -> "Pairs":
+        return Pairs(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+
+
+class Unpaired(NamedTuple):
+    """Halves without their other half."""
+
+    stable: int
+    candidate: int
+
+
+class Labelled(NamedTuple):
+    """A served answer whose label came."""
+
+    request_id: str
+    unit: str | None
+    revision: str
+    role: str                      # stable | canary
+    predicted_at: float            # seconds since the epoch
+    rows: int                      # rows whose label is known
+    wrong: int                     # of those
+
+
+class Exposure(NamedTuple):
+    """Which arm a unit met."""
+
+    predicted_at: float
+    role: str
+    unit: str                      # the request's id where the client named no unit
+
+
+class Prediction(NamedTuple):
+    """One logged request with its payload."""
+
+    seq: int
+    request_id: str
+    time: float
+    rows: int
+    inputs: dict[str, list[Any]]
+    labels: list[str] | None
+    probabilities: list[list[float]] | None
+
+
+class LabelledInputs(NamedTuple):
+    """One logged request with its payload and its true labels, None where a row's is not known."""
+
+    seq: int                       # of the later half
+    request_id: str
+    inputs: dict[str, list[Any]]
+    labels: list[str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Realised accuracy of one revision."""
+
+    rows: int = 0
+    wrong: int = 0
+    first_at: float | None = None  # when the earliest of the labelled answers was given
+    last_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmCount:
+    """How many events one arm of one deployment has in the store; labels have neither revision nor role."""
+
+    deployment: str
+    revision: str
+    role: str
+    events: int
+
+
+class EventStore(ledger.Ledger):
+    """The events, alerts and drift records of one file; any number of processes may open it."""
+
+    def __init__(self, path: Path, *, timeout_seconds: float = 5.0) -> None:
+        super().__init__(path, migrations=MIGRATIONS, timeout_seconds=timeout_seconds)
+
+    def add(self, batch: Sequence[Mapping[str, Any]], *, at: float | None = None) -> int:
+        """Stores the batch of CloudEvents, all or nothing, and gives how many of them were new."""
+        return self.add_rows([events.parse(event, position=i) for i, event in enumerate(batch)], at=at)
+
+    def add_rows(self, rows: Sequence[events.Row], *, at: float | None = None) -> int:
+        """Stores parsed events, all or nothing, and gives how many were new; `at` is when they came (now)."""
+        return len(self.add_new(rows, at=at))
+
+    def add_new(self, rows: Sequence[events.Row], *, at: float | None = None) -> list[events.Row]:
+        """Stores parsed events, all or nothing, and gives those that were not there yet."""
+        received = time.time() if at is None else at
+        with self.writing() as connection:
+            return [row for row in rows if _insert(connection, row, received=received)]
+
+    def cursor(self) -> int:
+        """Gives the newest event's number: what comes after it is new."""
+        with self.reading() as connection:
+            return _newest(connection)
+
+    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
+        """Gives the new cursor, and the pairs whose later half came after the old one."""
+        values = {"deployment": deployment, "stable": stable, "candidate": candidate, "after": after}
+        with self.reading() as connection:
+            cursor = _newest(connection)
+            counts = connection.execute(queries.PAIRS, {**values, "cursor": cursor}).fetchone()
+        return cursor, Pairs(**dict(zip(Pairs.__dataclass_fields__, counts, strict=True)))
+
+    def unpaired(self, deployment: str, *, stable: str, candidate: str, after: int, before: float) -> tuple[int, Unpaired]:
+        """Gives the new cursor, and the halves after the old one that came before the time `before` and are alone still."""
+        values = {"deployment": deployment, "stable": stable, "candidate": candidate, "after": after, "before": before}
+        with self.reading() as connection:
+            # The cursor stops at the first half that is too young, so that it is looked at again.
+            young = connection.execute(queries.FIRST_YOUNG, values).fetchone()[0]
+            cursor = _newest(connection) if young is None else young - 1
+            counts = connection.execute(queries.UNPAIRED, {**values, "cursor": cursor}).fetchone()
+        return max(cursor, after), Unpaired(*counts)
+
+    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[Labelled]]:
+        """Gives the new cursor, and the served answers (never shadow) whose label joined after the old one, in that order."""
+        with self.reading() as connection:
+            cursor = _newest(connection)
+            rows = connection.execute(queries.LABELLED, {"deployment": deployment, "after": after, "cursor": cursor}).fetchall()
+        joined = []
+        for _, request_id, unit, revision, role, predicted_at, predicted, truth in rows:
+            known, wrong = _compare(predicted, truth)
+            if known:
+                joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong))
+        return cursor, joined
+
+    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[Exposure]]:
+        """Gives the new cursor, and which arm each request after the old one met (never shadow)."""
+        with self.reading() as connection:
+            cursor = _newest(connection)
+            rows = connection.execute(queries.EXPOSURE, {"deployment": deployment, "after": after, "cursor": cursor}).fetchall()
+        return cursor, [Exposure(*row) for row in rows]
+
+    def window(
+        self, deployment: str, *, revision: str, role: str = "stable", limit: int, after: int = 0, before: int | None = None
+    ) -> list[Prediction]:
+        """Gives the newest predictions with logged inputs that have `limit` rows together, oldest first.
+
+        `after` and `before` bound the sequence numbers, both exclusive: a window after the last one's end shares no row with it.
+        """
+        found: list[Prediction] = []
+        rows = 0
+        with self.reading() as connection:
+            for record in connection.execute(queries.WINDOW, (deployment, revision, role, after, before, before)):
+                found.append(_prediction(record))
+                rows += found[-1].rows
+                if rows >= limit:
+                    break
+        return found[::-1]
+
+    def accuracy(self, deployment: str, revision: str, *, limit: int | None = None, after: int = 0) -> Accuracy:
+        """Gives the realised accuracy over the newest `limit` labelled rows of the revision whose label came after the cursor."""
+        rows = wrong = 0
+        times: list[float] = []
+        values = {"deployment": deployment, "revision": revision, "after": after}
+        with self.reading() as connection:
+            for at, predicted, truth in connection.execute(queries.ACCURACY, values):
+                known, mistakes = _compare(predicted, truth)
+                if known:
+                    rows, wrong = rows + known, wrong + mistakes
+                    times.append(at)
+                if limit is not None and rows >= limit:
+                    break
+        return Accuracy(rows=rows, wrong=wrong, first_at=min(times, default=None), last_at=max(times, default=None))
+
+    def training_rows(self, deployment: str, *, limit: int, after: int = 0) -> list[LabelledInputs]:
+        """Gives the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
+        found: dict[str, LabelledInputs] = {}
+        rows = 0
+        with self.reading() as connection:
+            wanted = {"deployment": deployment, "after": after}
+            for seq, request_id, inputs, truth in connection.execute(queries.TRAINING, wanted):
+                if request_id in found:
+                    continue  # both arms logged it (a retry): its inputs are the same, and it counts once
+                found[request_id] = LabelledInputs(seq, request_id, json.loads(inputs), json.loads(truth))
+                rows += len(found[request_id].labels)
+                if rows >= limit:
+                    break
+        return list(found.values())[::-1]
+
+    def counts(self, deployment: str | None = None) -> list[ArmCount]:
+        """Gives the number of events of each arm, for a status page."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT deployment, revision, role, count(*) FROM events WHERE (?1 IS NULL OR deployment=?1)"
+                " GROUP BY deployment, revision, role ORDER BY 1, 2, 3", (deployment,),
+            ).fetchall()
+        return [ArmCount(deployment=d, revision=r, role=o, events=n) for d, r, o, n in rows]
+
+    def prune(self, before: float) -> int:
+        """Removes the events that came before the time, and what was concluded before it; gives the number of events.
+
+        In steps, so that writers wait a few milliseconds at most. Open alerts stay.
+        """
+        removed = 0
+        while True:
+            with self.writing() as connection:
+                oldest = connection.execute("SELECT seq, received FROM events ORDER BY seq LIMIT ?", (_PRUNE_ROWS,)).fetchall()
+                # Up to the first that is young enough: sequence numbers follow the time of arrival.
+                old = [seq for seq, received in oldest if received < before]
+                last = max(old, default=0)
+                connection.execute("DELETE FROM events WHERE seq <= ? AND received < ?", (last, before))
+                connection.execute(queries.ORPHANED_PAYLOADS, (last, last))
+                self._prune_ledger(connection, before=before)
+            removed += len(old)
+            if len(old) < _PRUNE_ROWS:
+                return removed
+
+
+def _insert(connection: sqlite3.Connection, row: events.Row, *, received: float) -> int:
+    inserted = connection.execute(queries.INSERT, (received, *row[:-2]))
+    if not inserted.rowcount:
+        return 0
+    if row.inputs is not None or row.probabilities is not None:
+        connection.execute("INSERT INTO payloads VALUES (?, ?, ?)", (inserted.lastrowid, row.inputs, row.probabilities))
+    return 1
+
+
+def _newest(connection: sqlite3.Connection) -> int:
+    # From the counter, not the table: the cursor must not fall when the newest rows are pruned.
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name='events'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _compare(predicted: str, truth: str) -> tuple[int, int]:
+    """Gives the rows whose label is known and how many of them were wrong; none where the two differ in length."""
+    if predicted == truth:
+        return len(json.loads(predicted)) if "," in predicted else 1, 0
+    answers, labels = json.loads(predicted), json.loads(truth)
+    if len(answers) != len(labels):
+        return 0, 0
+    known = [(a, t) for a, t in zip(answers, labels, strict=True) if t is not None]
+    return len(known), sum(a != t for a, t in known)
+
+
+def _prediction(record: tuple[Any, ...]) -> Prediction:
+    seq, request_id, at, rows, inputs, labels, probabilities = record
+    return Prediction(
+        seq, request_id, at, rows, json.loads(inputs), json.loads(labels) if labels else None,
+        json.loads(probabilities) if probabilities else None,
+    )

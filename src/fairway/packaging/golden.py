@@ -1,0 +1,114 @@
+"""Golden rows (a server must reproduce their answers before it is ready) and the reference window that drift is measured against."""
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairway import artifacts, errors
+
+Array = np.ndarray[Any, Any]
+Columns = dict[str, Array]
+Answer = Callable[[Columns], Array]
+
+ROWS = 8
+REFERENCE_ROWS = 1000     # a window of 200 against 1,000 loses little power to the reference's own noise
+TOLERANCE = 1e-4          # another processor's kernels differ by 1e-6; a wrong scale or category by far more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """Rows, their answers, and how far a server may be off."""
+
+    columns: Columns
+    probabilities: Array
+    tolerance: float
+
+
+def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
+    """Gives the golden rows of a package; raises PackageError where they do not fit its schema."""
+    data = artifacts.read_json(path)
+    try:
+        columns = columns_of(data["inputs"], declared=declared)
+        probabilities = np.asarray(data["probabilities"], dtype=np.float32)
+        tolerance = float(data["tolerance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise errors.PackageError(f"{path} does not hold golden rows of this schema ({error!r}): package the model again") from error
+    if probabilities.ndim != 2 or not len(probabilities) or any(len(column) != len(probabilities) for column in columns.values()):
+        raise errors.PackageError(f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again")
+    return Golden(columns=columns, probabilities=probabilities, tolerance=tolerance)
+
+
+def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts.Json:
+    """Gives `golden.json`: a missing number is null."""
+    inputs = {name: [_plain(value) for value in values.tolist()] for name, values in columns.items()}
+    return {"inputs": inputs, "probabilities": [[float(p) for p in row] for row in probabilities.tolist()], "tolerance": TOLERANCE}
+
+
+def columns_of(values: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Columns:
+    """Gives raw columns as the serving path has them: float64 [n], strings or None [n], float32 [n, c*h*w]."""
+    return {one["name"]: column_of(values[one["name"]], feature=one) for one in declared}
+
+
+def column_of(values: Any, *, feature: Mapping[str, Any]) -> Array:
+    if feature["kind"] == "category":
+        column = np.empty(len(values), dtype=object)
+        column[:] = [_category(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
+        return column
+    if feature["kind"] == "image":
+        rows = [np.asarray(value, dtype=np.float32).ravel() for value in values]
+        return np.stack(rows) if rows else np.empty((0, math.prod(feature["shape"])), dtype=np.float32)
+    return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def spread(total: int, *, wanted: int) -> Array:
+    """Gives the row numbers of at most `wanted` rows, evenly over all: the same for the same data, no seed needed."""
+    return np.unique(np.linspace(0, total - 1, num=min(wanted, total)).round().astype(np.int64))
+
+
+def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows: Array) -> bytes:
+    """Gives `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), no object arrays, no clock."""
+    arrays: Columns = {}
+    for name, values in columns.items():
+        plain = np.asarray([value or "" for value in values.tolist()], dtype=np.str_) if values.dtype.kind in "OU" else values
+        arrays[name] = plain
+    arrays["__probabilities__"] = np.asarray(probabilities, dtype=np.float32)
+    arrays["__row__"] = np.asarray(rows, dtype=np.int64)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _category(value: Any) -> str | None:
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write(folder: Path, columns: Columns, *, answer: Answer) -> None:
+    """Writes `golden.json`: a few of the rows, with the answers of the serving path."""
+    chosen = spread(_rows(columns), wanted=ROWS)
+    few = {name: values[chosen] for name, values in columns.items()}
+    artifacts.write_json(folder / "golden.json", document(few, probabilities=answer(few)))
+
+
+def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:
+    """Writes `reference.npz`: at most REFERENCE_ROWS of the rows with their answers; `numbers` are their row numbers in the source."""
+    chosen = spread(_rows(columns), wanted=REFERENCE_ROWS)
+    many = {name: values[chosen] for name, values in columns.items()}
+    artifacts.write_bytes(folder / "reference.npz", reference_bytes(many, probabilities=answer(many), rows=np.asarray(numbers)[chosen]))
+
+
+def _rows(columns: Columns) -> int:
+    total = len(next(iter(columns.values())))
+    if not total:
+        raise errors.PackageError("there are no rows to take golden rows from: wanted at least one; check the test split")
+    return total

@@ -1,0 +1,92 @@
+"""A packaged model as a function: raw columns in, probabilities out. The one path that golden rows, batches and servers share."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from fairway import artifacts, errors
+from fairway.data import features
+
+Array = np.ndarray[Any, Any]
+
+# ONNX Runtime's exceptions have no common base but Exception.
+FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+OUTPUT = "probabilities"
+
+
+class Graph:
+    """The preprocessing and the ONNX graph of a package (or of one in the making)."""
+
+    def __init__(self, *, model: Path, preprocessing: Path, layout: str, classes: int, threads: int = 1) -> None:
+        self._preprocessor = features.Preprocessor.load(artifacts.read_json(preprocessing))
+        self._session = session(model, threads=threads)
+        self._flat = layout == "flat"
+        self._inputs = {node.name: _dtype(node, model) for node in self._session.get_inputs()}
+        self._output = output_of(self._session, classes=classes, model=model)
+        self._prepare: Callable[[Mapping[str, Array]], dict[str, Array]] = self._prepare_flat if self._flat else self._prepare_named
+        if self._flat and len(self._inputs) != 1:
+            raise errors.PackageError(f"{model} has the inputs {sorted(self._inputs)}: wanted one input for the flat layout")
+
+    def __call__(self, columns: Mapping[str, Array]) -> Array:
+        """Gives the probabilities, float32 [n, classes]; raises ServingError with ONNX Runtime's reason where the graph refuses."""
+        fed = self._prepare(columns)
+        try:
+            (answer,) = self._session.run([self._output], fed)
+        except FAILURES as error:
+            raise errors.ServingError(f"the model failed on {_shapes(fed)}: {_first_line(error)}") from error
+        return np.asarray(answer, dtype=np.float32)
+
+    def _prepare_named(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        named = self._preprocessor.transform(columns)
+        missing = [name for name in self._inputs if name not in named]
+        if missing:
+            raise errors.ServingError(f"the graph wants the input {missing[0]!r}, the preprocessing gives {sorted(named)}: check the layout")
+        return {name: named[name].astype(dtype, copy=False) for name, dtype in self._inputs.items()}
+
+    def _prepare_flat(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        ((name, dtype),) = self._inputs.items()
+        return {name: features.flat(self._preprocessor.transform(columns)).astype(dtype, copy=False)}
+
+
+def session(model: Path, *, threads: int = 1) -> Any:
+    """Gives an ONNX Runtime session on the CPU that leaves the other cores alone; raises PackageError where it is no usable graph."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # its warnings are about graphs, not about requests
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread takes the event loop's core
+    try:
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except FAILURES as error:
+        raise errors.PackageError(f"{model} is no ONNX graph that can run: {_first_line(error)}") from error
+
+
+def output_of(session: Any, *, classes: int, model: Path) -> str:
+    """Gives the name of the output that holds probabilities: `probabilities`, or the only float output with a column a class."""
+    outputs = session.get_outputs()
+    named = [node.name for node in outputs if node.name == OUTPUT]
+    fitting = [node.name for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2 and node.shape[1] in (classes, None)]
+    candidates = named or fitting
+    if len(candidates) != 1:
+        seen = ", ".join(f"{node.name} {node.type} {node.shape}" for node in outputs)
+        raise errors.PackageError(f"{model} has the outputs {seen}: wanted `probabilities`, or one float output of shape [n, {classes}]")
+    return str(candidates[0])
+
+
+def _dtype(node: Any, model: Path) -> Any:
+    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(float16)": np.float16}
+    if node.type not in kinds:
+        raise errors.PackageError(f"{model} has the input {node.name} of {node.type}: wanted one of {', '.join(kinds)}")
+    return kinds[node.type]
+
+
+def _shapes(fed: Mapping[str, Array]) -> str:
+    return ", ".join(f"{name} {list(values.shape)}" for name, values in fed.items())
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

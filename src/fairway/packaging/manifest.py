@@ -1,0 +1,139 @@
+"""The manifest of a model package: what is in it, and the check that all of it is there, unchanged, and nothing else."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fairway import artifacts, errors
+
+NAME = "manifest.json"
+FORMAT_VERSION = 1
+LAYOUTS = ("named", "flat")
+HEX = re.compile(r"[0-9a-f]{64}")
+REQUIRED_FILES = ("model.onnx", "preprocessing.json", "schema.json", "golden.json")
+LARGEST_MANIFEST = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A verified package: the directory, its digest, and what its manifest says."""
+
+    path: Path
+    digest: str
+    name: str
+    task: str
+    classes: tuple[str, ...]
+    layout: str                                # named | flat
+    target: str
+    features: tuple[artifacts.Json, ...]
+    lineage: artifacts.Json                    # datasetVersion, source, codeVersion, configuration, seed, gate
+    licence: str
+    champion_digest: str | None
+    champion_disagreement: float | None
+    test_accuracy: float | None
+    files: dict[str, str]
+
+    def record(self) -> artifacts.Package:
+        """Gives the record that travels between stages."""
+        return artifacts.Package(
+            path=str(self.path), digest=self.digest, name=self.name, task=self.task, classes=self.classes,
+            dataset_version=str(self.lineage.get("datasetVersion") or ""), seed=self.lineage.get("seed"),
+            champion_disagreement=self.champion_disagreement)
+
+
+def load(path: Path) -> Manifest:
+    """Gives the package in `path` after checking every file against its digest; raises PackageError naming the file."""
+    path = Path(path)
+    data = _read(path)
+    digest = artifacts.digest_bytes(artifacts.canonical(data))
+    if HEX.fullmatch(path.name) and f"sha256:{path.name}" != digest:
+        raise errors.PackageError(f"{path / NAME} has the digest {digest}: wanted the one its folder is named by; package the model again")
+    manifest = _parse(data, path=path, digest=digest)
+    _verify(manifest)
+    return manifest
+
+
+def describe(
+    *, name: str, classes: tuple[str, ...], layout: str, target: str, features: list[artifacts.Json], lineage: artifacts.Json,
+    licence: str, evaluation: artifacts.Evaluation | None, files: dict[str, str],
+) -> artifacts.Json:
+    """Gives the manifest as it is written: no clock and no path of this machine, so that the same inputs give the same digest."""
+    return {
+        "formatVersion": FORMAT_VERSION, "name": name, "task": "classification", "classes": list(classes), "layout": layout,
+        "features": features, "target": target, "lineage": lineage, "licence": licence,
+        "championDigest": evaluation.champion_digest if evaluation else None,
+        "championDisagreement": evaluation.champion_disagreement if evaluation else None,
+        "testAccuracy": evaluation.accuracy if evaluation else None,
+        "files": dict(sorted(files.items())),
+    }
+
+
+def _read(path: Path) -> artifacts.Json:
+    file = path / NAME
+    if file.is_symlink() or not file.is_file():
+        raise errors.PackageError(f"{path} has no {NAME}: wanted the folder of a model package, as `fairway package` writes it")
+    if file.stat().st_size > LARGEST_MANIFEST:
+        raise errors.PackageError(f"{file} has {file.stat().st_size} bytes: wanted a manifest of at most {LARGEST_MANIFEST}")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except ValueError as error:
+        raise errors.PackageError(f"{file} is not JSON ({error}): package the model again") from error
+    if not isinstance(data, dict):
+        raise errors.PackageError(f"{file} holds a {type(data).__name__}: wanted an object; package the model again")
+    if data.get("formatVersion") != FORMAT_VERSION:
+        raise errors.PackageError(
+            f"{file} has formatVersion {data.get('formatVersion')!r}: this fairway reads {FORMAT_VERSION}; package the model again with it")
+    return data
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
+    try:
+        manifest = Manifest(
+            path=path, digest=digest, name=data["name"], task=data["task"], classes=tuple(data["classes"]), layout=data["layout"],
+            target=data["target"], features=tuple(data["features"]), lineage=dict(data["lineage"]), licence=data["licence"],
+            champion_digest=data["championDigest"], champion_disagreement=data["championDisagreement"],
+            test_accuracy=data["testAccuracy"], files=dict(data["files"]))
+    except KeyError as error:
+        raise errors.PackageError(f"{path / NAME} has no {error.args[0]!r}: package the model again") from error
+    except (TypeError, ValueError) as error:
+        raise errors.PackageError(f"{path / NAME} is damaged ({error}): package the model again") from error
+    if manifest.layout not in LAYOUTS or manifest.task != "classification":
+        raise errors.PackageError(
+            f"{path / NAME} has layout {manifest.layout!r} and task {manifest.task!r}: wanted named or flat, and classification")
+    missing = [name for name in REQUIRED_FILES if name not in manifest.files]
+    if missing:
+        raise errors.PackageError(f"{path / NAME} does not list {', '.join(missing)}: package the model again")
+    return manifest
+
+
+def _verify(manifest: Manifest) -> None:
+    for name, wanted in manifest.files.items():
+        _check_name(name, manifest.path)
+        file = manifest.path / name
+        if any(part.is_symlink() for part in (file, *file.parents) if part != manifest.path and manifest.path in part.parents):
+            raise errors.PackageError(f"{file} is a symbolic link: wanted a file of the package's own; package the model again")
+        if not file.is_file():
+            raise errors.PackageError(f"{file} is missing: the manifest lists it; package the model again")
+        seen = artifacts.digest_file(file)
+        if seen != wanted:
+            raise errors.PackageError(f"{file} has the digest {seen}: the manifest says {wanted}; package the model again")
+    extra = sorted(_walk(manifest.path) - {NAME, *manifest.files})
+    if extra:
+        raise errors.PackageError(f"{manifest.path / extra[0]} is not in the manifest: wanted only what it lists; delete it")
+
+
+def _check_name(name: Any, path: Path) -> None:
+    pure = PurePosixPath(name) if isinstance(name, str) else None
+    if pure is None or pure.is_absolute() or ".." in pure.parts or "\\" in name or str(pure) != name or name in (".", "", NAME):
+        raise errors.PackageError(f"{path / NAME} lists {name!r}: wanted a relative path within the package")
+
+
+def _walk(path: Path) -> set[str]:
+    """Gives the relative paths of everything that is no folder, links to folders included."""
+    return {str(item.relative_to(path).as_posix()) for item in path.rglob("*") if item.is_symlink() or not item.is_dir()}

@@ -1,0 +1,119 @@
+"""The model package: what training hands to serving. `build` makes one, `load` verifies one, `revision` names one in service.
+
+    manifest.json        what is in it, where it came from, the digest of every file
+    model.onnx           the graph that serves; model.safetensors and model.pt2 beside it for torch models
+    preprocessing.json   fitted on the training split
+    schema.json          names, kinds, ranges and categories of the features
+    golden.json          rows with their answers, which a server must reproduce before it is ready
+    reference.npz        raw test rows with the model's answers: what drift is measured against
+    evaluation.json      what was measured on the test split; report.html to read
+
+Nothing in it is a pickle, nothing in it depends on the clock or the machine: the same inputs give the same digest.
+"""
+
+import hashlib
+from pathlib import Path
+
+from fairway import __version__, artifacts, errors
+from fairway.config import schema
+from fairway.packaging import golden, manifest, store
+from fairway.packaging.manifest import Manifest, load
+
+__all__ = ["Manifest", "build", "import_onnx", "load", "revision"]
+
+REVISION_LENGTH = 12  # a 64-character digest is no legal label
+OPTIONAL_WEIGHTS = ("model.safetensors", "model.pt2")
+
+
+def build(
+    *, name: str, dataset: Path, checkpoint: Path, evaluation: Path | None, gate: artifacts.GateDecision | None, config: schema.Config,
+    out: Path,
+) -> artifacts.Package:
+    """Gives the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
+    data = artifacts.from_json(artifacts.Dataset, _json(dataset / "dataset.json"))
+    fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
+    if fitted.dataset_version != data.version:
+        raise errors.PackageError(
+            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one dataset; train again")
+    declared = _json(dataset / "schema.json")["features"]
+    measured = _evaluation(evaluation)
+    with store.workshop(out) as folder:
+        _copy(folder, dataset=dataset, checkpoint=checkpoint, evaluation=evaluation)
+        _write_rows(folder, dataset=dataset, layout=fitted.layout, classes=data.classes, declared=declared)
+        made = store.put(out, folder=folder, describe=lambda files: manifest.describe(
+            name=name, classes=data.classes, layout=fitted.layout, target=data.target, features=declared,
+            lineage=_lineage(data, fitted, gate=gate, config=config), licence=config.licence, evaluation=measured, files=files))
+    return made.record()
+
+
+def import_onnx(
+    model: Path, *, schema: Path, name: str, out: Path, evaluation: Path | None = None, licence: str = "unspecified",
+) -> artifacts.Package:
+    """Gives the package of a graph that was trained elsewhere; `packaging.imported` says what the schema file holds."""
+    from fairway.packaging import imported  # ONNX Runtime with it, which naming a revision does not need
+
+    return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence)
+
+
+def revision(digest: str, *, serving: schema.Serving, image: str = "local") -> str:
+    """Gives the 12 characters that name what could behave differently: package, serving section and image."""
+    identity = {"package": digest, "image": image, "serving": serving.model_dump(mode="json", by_alias=True)}
+    return hashlib.sha256(artifacts.canonical(identity)).hexdigest()[:REVISION_LENGTH]
+
+
+def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | None) -> None:
+    for source in (checkpoint / "model.onnx", dataset / "preprocessing.json", dataset / "schema.json"):
+        store.copy(source, target=folder / source.name)
+    optional = [checkpoint / weights for weights in OPTIONAL_WEIGHTS]
+    if evaluation is not None:
+        root = evaluation if evaluation.is_dir() else evaluation.parent
+        store.copy(root / "evaluation.json", target=folder / "evaluation.json")
+        optional.append(root / "report.html")
+    for source in optional:
+        if source.is_file():
+            store.copy(source, target=folder / source.name)
+
+
+def _write_rows(folder: Path, *, dataset: Path, layout: str, classes: tuple[str, ...], declared: list[artifacts.Json]) -> None:
+    """Writes golden rows and the reference window: test rows that went through the serving path."""
+    from fairway.data import splits  # pyarrow and ONNX Runtime, which naming a revision does not need
+    from fairway.packaging import graph
+
+    raw, numbers = splits.columns(dataset, "test")
+    answer = graph.Graph(
+        model=folder / "model.onnx", preprocessing=folder / "preprocessing.json", layout=layout, classes=len(classes))
+    rows = golden.columns_of(raw, declared=declared)
+    golden.write(folder, rows, answer=answer)
+    golden.write_reference(folder, rows, numbers=numbers, answer=answer)
+
+
+def _lineage(
+    data: artifacts.Dataset, fitted: artifacts.Checkpoint, *, gate: artifacts.GateDecision | None, config: schema.Config,
+) -> artifacts.Json:
+    return {
+        "datasetVersion": data.version, "source": data.source, "codeVersion": __version__,
+        "configuration": _configuration(config), "seed": fitted.seed, "gate": artifacts.as_json(gate) if gate else None,
+    }
+
+
+def _configuration(config: schema.Config) -> artifacts.Json:
+    """Gives the sections that made the model; files by name, because a folder of this machine is nothing to digest."""
+    sections = {name: getattr(config, name).model_dump(mode="json", by_alias=True) for name in ("data", "training", "evaluation")}
+    data = sections["data"]
+    for key in ("path", "labels"):
+        data[key] = Path(data[key]).name if data[key] else None
+    data["extra"] = [Path(extra).name for extra in data["extra"]]
+    return sections
+
+
+def _evaluation(folder: Path | None) -> artifacts.Evaluation | None:
+    if folder is None:
+        return None
+    return artifacts.from_json(artifacts.Evaluation, _json(folder / "evaluation.json" if folder.is_dir() else folder))
+
+
+def _json(path: Path) -> artifacts.Json:
+    try:
+        return artifacts.read_json(path)
+    except (OSError, ValueError) as error:
+        raise errors.PackageError(f"{path} cannot be read ({error}): run the stage that writes it") from error

@@ -1,0 +1,58 @@
+"""How a package comes to be on disk: built beside its place, verified, renamed. Nobody sees half of one, and a second build changes nothing."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fairway import artifacts, errors
+from fairway.packaging import manifest
+
+PREFIX = ".building-"
+
+
+@contextmanager
+def workshop(store: Path) -> Iterator[Path]:
+    """Gives an empty folder beside the packages, and takes it away afterwards, whatever happened."""
+    store.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=store, prefix=PREFIX))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def put(store: Path, *, folder: Path, describe: Callable[[dict[str, str]], artifacts.Json]) -> manifest.Manifest:
+    """Writes the manifest of the files in `folder`, and moves them to the store under their digest.
+
+    `describe` gives the manifest for the files' digests. A package that is there already is verified and given back.
+    """
+    files = {str(file.relative_to(folder).as_posix()): artifacts.digest_file(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    data = describe(files)
+    digest = artifacts.digest_bytes(artifacts.canonical(data))
+    artifacts.write_json(folder / manifest.NAME, data)
+    for file in folder.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o444)  # immutable: a change would not go unnoticed, but need not happen
+    folder.chmod(0o755)
+    place = store / digest.removeprefix("sha256:")
+    if not place.exists():
+        manifest.load(folder)
+        _rename(folder, place)
+    return manifest.load(place)
+
+
+def copy(source: Path, *, target: Path) -> None:
+    """Copies the bytes of a file, through to the disk."""
+    if not source.is_file():
+        raise errors.PackageError(f"{source} is missing: wanted it for the package; run the stage that writes it")
+    artifacts.write_bytes(target, source.read_bytes())
+
+
+def _rename(folder: Path, place: Path) -> None:
+    try:
+        os.rename(folder, place)
+    except OSError:
+        if not place.exists():  # another process built the same package in the meantime: the same bytes by definition
+            raise

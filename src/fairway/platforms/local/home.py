@@ -1,0 +1,88 @@
+"""Where the local platform keeps its things, and the addresses it serves on."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fairway import artifacts, errors
+
+
+@dataclass(frozen=True)
+class Home:
+    """The home directory of one local platform; everything it writes lies below."""
+
+    root: Path
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.db"
+
+    @property
+    def packages(self) -> Path:
+        return self.root / "packages"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def monitor(self) -> Path:
+        return self.root / "monitor.json"
+
+    @property
+    def addresses(self) -> Path:
+        return self.root / "addresses.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "supervisor.lock"
+
+    def server(self, revision: str) -> Path:
+        return self.root / "servers" / revision
+
+    def spool(self, revision: str) -> Path:
+        return self.root / "spool" / revision
+
+    def package(self, digest: str) -> Path:
+        return self.packages / digest.removeprefix("sha256:")
+
+    def make(self) -> None:
+        """Makes the directory; raises UsageError where it cannot be written."""
+        try:
+            for folder in (self.root, self.packages, self.runs, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}"
+            probe.write_bytes(b"fairway")
+            probe.unlink()
+        except OSError as error:
+            raise errors.UsageError(f"the home directory {self.root} cannot be written ({error.strerror}): choose another with --home") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the platform listens; loopback only."""
+
+    pid: int               # the supervisor
+    gateway: str           # predictions go here
+    collector: str         # events and labels go here
+    monitor: str           # the monitor's /metrics
+
+
+def write_addresses(home: Home, addresses: Addresses) -> None:
+    artifacts.write_json(home.addresses, asdict(addresses))
+
+
+def read_addresses(home: Home) -> Addresses:
+    """Gives the addresses of a platform that was started; raises UsageError where none was."""
+    try:
+        return Addresses(**artifacts.read_json(home.addresses))
+    except FileNotFoundError as error:
+        raise errors.UsageError(f"nothing runs in {home.root}: start the platform with `fairway up`") from error

@@ -1,0 +1,86 @@
+"""One look: what the gateway, the servers and the event store say of one deployment, as the strategy wants it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fairway.config import schema
+from fairway.monitoring import store as events
+from fairway.rollout import evidence, judge, strategy, traffic
+from fairway.rollout.seen import Command, Cursors, Seen, Segment
+
+
+@dataclass
+class Exposures:
+    """Units already counted in the stretch of constant weight that is in effect; read anew after a restart."""
+
+    segment: Segment | None = None
+    units: set[str] = field(default_factory=set)
+
+    def count(self, store: events.EventStore, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, judge.Exposed | None]:
+        """Gives the new cursor, and the units that met an arm for the first time in this segment."""
+        if segment is None or segment.end is not None:
+            return store.cursor(), None
+        if segment != self.segment:
+            _, earlier = store.exposure(deployment, after=segment.cursor) if after > segment.cursor else (0, [])
+            self.segment, self.units = segment, {seen.unit for seen in earlier if seen.predicted_at >= segment.start}
+            if earlier:  # after a restart: what came since the stored cursor is among them, and counts as seen
+                return store.cursor(), None
+        cursor, exposures = store.exposure(deployment, after=after)
+        arms = {"canary": 0, "stable": 0}
+        for exposure in exposures:
+            if exposure.predicted_at >= segment.start and exposure.unit not in self.units:
+                self.units.add(exposure.unit)
+                arms[exposure.role] += 1
+        return cursor, judge.Exposed(weight=segment.weight, candidate=arms["canary"], stable=arms["stable"])
+
+
+def look(
+    state: strategy.State, *, deployment: str, desired: str, store: events.EventStore, exposures: Exposures, sample: traffic.Sample | None,
+    ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
+) -> Seen:
+    """Gives what was seen; reads the event store from the state's cursors on. Raises StoreBusy where it cannot be read."""
+    wanted = strategy.route(state, deployment=deployment, strategy=policy)
+    candidate, stable = arms(state)
+    pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
+    labels_cursor, labels = store.labelled(deployment, after=state.cursors.labels)
+    segment = state.segments[-1] if state.segments else None
+    exposure_cursor, exposed = exposures.count(store, deployment, segment=segment, after=state.cursors.exposure)
+    return Seen(
+        now=now, desired=desired, ready=frozenset(ready), broken=broken, wanted_version=wanted.version if wanted else None, sample=sample,
+        paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=exposed,
+        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, exposure=exposure_cursor), offline_disagreement=offline_disagreement,
+        command=command,
+    )
+
+
+def arms(state: strategy.State) -> tuple[str | None, str | None]:
+    """Gives the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one before."""
+    if state.candidate is not None:
+        return state.candidate, state.stable
+    return (state.stable, state.previous) if state.previous is not None else (None, None)
+
+
+def by_weight(
+    labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
+) -> tuple[judge.Labelled, ...]:
+    """Gives the labels counted by the weight in effect when their predictions were made; those made between weights are left out."""
+    counts: dict[float, dict[str, list[int]]] = {}
+    for label in labels:
+        segment = next((s for s in segments if s.start <= label.predicted_at and (s.end is None or label.predicted_at < s.end)), None)
+        if segment is None or label.revision not in (candidate, stable):
+            continue
+        arm = counts.setdefault(segment.weight, {}).setdefault(label.revision, [0, 0])
+        arm[0] += label.rows
+        arm[1] += label.wrong
+    return tuple(
+        judge.Labelled(weight=weight, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))), stable=evidence.ArmCounts(*arm.get(stable or "", (0, 0))))
+        for weight, arm in counts.items()
+    )
+
+
+def _pairs(store: events.EventStore, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, judge.Paired | None]:
+    if candidate is None or stable is None:
+        return store.cursor(), None
+    cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
+    return cursor, judge.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
+                                stable_failures=pairs.stable_failures)

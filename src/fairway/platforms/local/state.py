@@ -1,0 +1,191 @@
+"""What the local platform remembers: deployments, revisions, commands and the story, in one SQLite file.
+
+The supervisor is the only writer of a deployment's state; the command line writes wishes (deployments, commands). Each look
+of the supervisor is one transaction, so that a kill at any point loses at most the look in progress, which is taken again.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fairway import errors
+from fairway.rollout import record, strategy
+from fairway.rollout.seen import Command
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS deployments (
+  name TEXT PRIMARY KEY, desired TEXT NOT NULL, config TEXT NOT NULL, state TEXT NOT NULL, generation INTEGER NOT NULL,
+  retraining TEXT NOT NULL DEFAULT '{}', changed_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS revisions (
+  revision TEXT PRIMARY KEY, deployment TEXT NOT NULL, package TEXT NOT NULL, digest TEXT NOT NULL, facts TEXT NOT NULL,
+  config TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS commands (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, verb TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
+  force INTEGER NOT NULL, asked_at REAL NOT NULL, answer TEXT);
+CREATE TABLE IF NOT EXISTS story (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL, revision TEXT, message TEXT NOT NULL);
+"""
+STORY_KEPT = 2000  # rows a deployment; the newest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """One deployment: what is asked for, and where it stands."""
+
+    name: str
+    desired: str                       # revision
+    config: dict[str, Any]             # schema.Config by alias
+    state: strategy.State
+    generation: int
+    retraining: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revision:
+    """One revision: a verified package and how it is served."""
+
+    revision: str
+    deployment: str
+    package: str
+    digest: str
+    facts: dict[str, Any]              # of the package's manifest: testAccuracy, championDisagreement, championDigest
+    config: dict[str, Any]
+    note: str
+    created_at: float
+
+
+class Store:
+    """The state store of one home directory. Safe for several processes; raises StoreBusy when it is locked or full."""
+
+    def __init__(self, path: Path, *, timeout_seconds: float = 10.0) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._db = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        with self._busy():
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def deploy(self, revision: Revision, *, now: float) -> bool:
+        """Asks for a revision; says whether that changes anything. A rejected revision stays rejected until `retry`."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET package=excluded.package, "
+                "facts=excluded.facts, config=excluded.config, note=CASE WHEN excluded.note != '' THEN excluded.note ELSE note END",
+                (revision.revision, revision.deployment, revision.package, revision.digest, json.dumps(revision.facts),
+                 json.dumps(revision.config), revision.note, revision.created_at))
+            before = self._db.execute("SELECT desired, config FROM deployments WHERE name=?", (revision.deployment,)).fetchone()
+            config = json.dumps(revision.config)
+            if before is None:
+                self._db.execute("INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES (?,?,?,?,1,?)",
+                                 (revision.deployment, revision.revision, config, json.dumps(record.to_json(strategy.State())), now))
+                return True
+            self._db.execute("UPDATE deployments SET desired=?, config=?, generation=generation+1, changed_at=? WHERE name=?",
+                             (revision.revision, config, now, revision.deployment))
+            return bool(before["desired"] != revision.revision)
+
+    def deployments(self) -> list[Deployment]:
+        with self._busy():
+            rows = self._db.execute("SELECT * FROM deployments ORDER BY name").fetchall()
+        return [_deployment(row) for row in rows]
+
+    def deployment(self, name: str) -> Deployment | None:
+        with self._busy():
+            row = self._db.execute("SELECT * FROM deployments WHERE name=?", (name,)).fetchone()
+        return _deployment(row) if row else None
+
+    def revision(self, name: str) -> Revision | None:
+        with self._busy():
+            row = self._db.execute("SELECT * FROM revisions WHERE revision=?", (name,)).fetchone()
+        return _revision(row) if row else None
+
+    def revisions(self, deployment: str) -> list[Revision]:
+        with self._busy():
+            rows = self._db.execute("SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)).fetchall()
+        return [_revision(row) for row in rows]
+
+    def save(self, name: str, *, state: strategy.State, events: Sequence[strategy.Event], answered: int | None) -> None:
+        """Stores one look of the supervisor: the new state, what happened, and the command that was obeyed."""
+        with self._transaction():
+            self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(record.to_json(state)), name))
+            for event in events:
+                self._tell(name, event)
+            if answered is not None:
+                self._db.execute("UPDATE commands SET answer=? WHERE id=?", (events[0].message if events else "", answered))
+
+    def save_retraining(self, name: str, retraining: Mapping[str, Any], *, event: strategy.Event | None = None) -> None:
+        with self._transaction():
+            self._db.execute("UPDATE deployments SET retraining=? WHERE name=?", (json.dumps(dict(retraining)), name))
+            if event is not None:
+                self._tell(name, event)
+
+    def tell(self, name: str, event: strategy.Event) -> None:
+        with self._transaction():
+            self._tell(name, event)
+
+    def story(self, name: str, *, after: int = 0) -> list[tuple[int, strategy.Event]]:
+        """Gives what happened to a deployment, oldest first, as (id, event)."""
+        with self._busy():
+            rows = self._db.execute("SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)).fetchall()
+        return [(row["id"], strategy.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
+
+    def ask(self, deployment: str, command: Command, *, now: float) -> int:
+        """Writes down a command for the supervisor; gives its number."""
+        with self._transaction():
+            cursor = self._db.execute("INSERT INTO commands (deployment, verb, who, why, force, asked_at) VALUES (?,?,?,?,?,?)",
+                                      (deployment, command.verb, command.who, command.why, int(command.force), now))
+            return int(cursor.lastrowid or 0)
+
+    def next_command(self, deployment: str) -> tuple[int, Command] | None:
+        with self._busy():
+            row = self._db.execute("SELECT * FROM commands WHERE deployment=? AND answer IS NULL ORDER BY id LIMIT 1", (deployment,)).fetchone()
+        return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
+
+    def answer(self, command: int) -> str | None:
+        with self._busy():
+            row = self._db.execute("SELECT answer FROM commands WHERE id=?", (command,)).fetchone()
+        return row["answer"] if row else None
+
+    def _tell(self, name: str, event: strategy.Event) -> None:
+        self._db.execute("INSERT INTO story (deployment, at, type, revision, message) VALUES (?,?,?,?,?)",
+                         (name, event.at, event.type, event.revision, event.message))
+        self._db.execute("DELETE FROM story WHERE deployment=? AND id <= (SELECT max(id) FROM story) - ?", (name, STORY_KEPT))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._busy():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite has already rolled back by itself where the disk was full
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if any(word in str(error) for word in ("locked", "full", "disk I/O")):
+                raise errors.StoreBusy(f"the state store {self.path} cannot be used now ({error}): free the disk or end what holds it") from error
+            raise
+
+
+def _deployment(row: sqlite3.Row) -> Deployment:
+    return Deployment(name=row["name"], desired=row["desired"], config=json.loads(row["config"]), state=record.from_json(json.loads(row["state"])),
+                      generation=row["generation"], retraining=json.loads(row["retraining"]))
+
+
+def _revision(row: sqlite3.Row) -> Revision:
+    return Revision(revision=row["revision"], deployment=row["deployment"], package=row["package"], digest=row["digest"],
+                    facts=json.loads(row["facts"]), config=json.loads(row["config"]), note=row["note"], created_at=row["created_at"])

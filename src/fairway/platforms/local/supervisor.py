@@ -1,0 +1,168 @@
+"""The supervisor: looks, decides, makes it true, once an interval. The one process of the local platform that changes routes.
+
+    python -m fairway.platforms.local.supervisor --home HOME [--port PORT]
+
+All it knows is in the state store, the event store and the records of its processes, so it may be killed at any point: the
+servers and the gateway go on without it, and the next supervisor adopts them and takes the same look again.
+"""
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+from fairway import artifacts, errors
+from fairway.config import schema
+from fairway.monitoring import store as events
+from fairway.platforms.local import envoy, look, processes, servers, services, state, trainer
+from fairway.platforms.local.home import Addresses, Home, write_addresses
+from fairway.rollout import strategy, traffic
+
+log = logging.getLogger("fairway.supervisor")
+
+
+class Supervisor:
+    """Everything of one home directory; `tick` is one look at every deployment."""
+
+    def __init__(self, home: Home, *, port: int = 0) -> None:
+        home.make()
+        self.home = home
+        self.state = state.Store(home.state)
+        self.events = events.EventStore(home.events)
+        self.processes = processes.Processes(home.root)
+        self.gateway = envoy.Gateway(home.root)
+        self.port = port
+        self.services = services.Services(home, self.processes)
+        self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
+        self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
+        self.exposures: dict[str, look.Exposures] = {}
+        self.interval = 1.0
+
+    def start(self) -> None:
+        """Starts or adopts the gateway, the collector and the monitor, and writes down where they listen."""
+        self.gateway.start(port=self.port)
+        self.services.start()
+        self.servers.collector = self.services.collector_url
+        write_addresses(self.home, Addresses(pid=os.getpid(), gateway=self.gateway.url, collector=self.services.collector_url,
+                                             monitor=self.services.monitor_url))
+
+    def tick(self, *, now: float) -> None:
+        """Takes one look at every deployment; a fault of one of them stops no other."""
+        self.services.keep()
+        if not self.gateway.alive():
+            log.warning("the gateway is gone; starting it again on its port")
+            self.gateway.start(port=self.port)
+        deployments = self.state.deployments()
+        for deployment in deployments:
+            self._advance(deployment, now=now)
+        self._apply(self.state.deployments(), now=now)
+        self.trainer.tick(self.state.deployments(), now=now)
+
+    def stop(self) -> None:
+        """Stops everything: the gateway first, so that nobody is sent to a server that leaves."""
+        self.trainer.stop()
+        self.gateway.stop()
+        self.servers.stop_all()
+        self.services.stop()
+        self.home.addresses.unlink(missing_ok=True)
+
+    def _advance(self, deployment: state.Deployment, *, now: float) -> None:
+        policy = schema.Strategy.model_validate(deployment.config["strategy"])
+        current = deployment.state
+        route = strategy.route(current, deployment=deployment.name, strategy=policy)
+        command = self.state.next_command(deployment.name)
+        ready, broken = self.servers.health(strategy.wanted(current), now=now)
+        candidate = self.state.revision(current.candidate) if current.candidate else None
+        seen = look.look(
+            current, deployment=deployment.name, desired=deployment.desired, store=self.events, policy=policy, now=now, ready=ready, broken=broken,
+            exposures=self.exposures.setdefault(deployment.name, look.Exposures()), sample=self.gateway.sample(route) if route else None,
+            offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None, command=command[1] if command else None)
+        after = strategy.advance(current, seen, strategy=policy)
+        self.state.save(deployment.name, state=after.state, events=after.events, answered=command[0] if command else None)
+        for event in after.events:
+            log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
+
+    def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
+        """Makes the stored states true: servers first, then routes, then the servers that nothing needs any more."""
+        wanted: dict[str, state.Revision] = {}
+        routes: dict[str, traffic.Route] = {}
+        thresholds: dict[str, schema.Guard] = {}
+        for deployment in deployments:
+            policy = schema.Strategy.model_validate(deployment.config["strategy"])
+            self.interval = schema.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
+            for name in strategy.wanted(deployment.state):
+                revision = self.state.revision(name)
+                if revision is not None:
+                    wanted[name] = revision
+            route = strategy.route(deployment.state, deployment=deployment.name, strategy=policy)
+            if route is not None:
+                routes[deployment.name] = route
+            thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards if guard.threshold is not None}
+        self.servers.keep(wanted, now=now)
+        endpoints = self.servers.endpoints()
+        startable = {name: route for name, route in routes.items() if {route.stable, route.candidate or route.stable} <= endpoints.keys()}
+        self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds))
+        self.servers.retire(keep=wanted, now=now)
+        self.services.watch({deployment.name: _watched(deployment, wanted) for deployment in deployments if deployment.state.stable in wanted})
+
+
+def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision]) -> dict[str, object]:
+    """Gives what the monitor needs to know of a deployment."""
+    stable = wanted[deployment.state.stable or ""]
+    return {"namespace": deployment.config["namespace"], "revision": stable.revision, "package": stable.package,
+            "monitoring": deployment.config["monitoring"]}
+
+
+def run(home: Home, *, port: int) -> None:
+    """Runs until SIGTERM or SIGINT, then stops everything it started."""
+    stopping = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    supervisor = Supervisor(home, port=port)
+    supervisor.start()
+    while not stopping.is_set():
+        began = time.monotonic()
+        try:
+            supervisor.tick(now=time.time())
+        except errors.Temporary as error:  # a locked store, a full disk: nothing was stored, so the look is taken again
+            log.warning("%s", error)
+        except errors.PlatformError as error:
+            log.error("%s", error)
+        stopping.wait(max(0.05, supervisor.interval - (time.monotonic() - began)))
+    supervisor.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    arguments = parser.parse_args()
+    home = Home(arguments.home)
+    home.make()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with home.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"fairway: a supervisor runs in {home.root} already: see `fairway status`")
+        try:
+            run(home, port=arguments.port)
+        except errors.FairwayError as error:
+            artifacts.write_json(home.root / "supervisor-error.json", {"error": str(error), "exitStatus": error.exit_status})
+            sys.exit(f"fairway: {error}")
+
+
+if __name__ == "__main__":
+    main()

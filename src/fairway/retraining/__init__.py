@@ -1,0 +1,1 @@
+"""When a new model is trained, and how its run is started."""

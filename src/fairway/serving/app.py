@@ -1,0 +1,239 @@
+"""The hot path: a bare ASGI application that answers the Open Inference Protocol v2, without a framework's layers.
+
+One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is fast, which
+saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are fast on this machine.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import prometheus_client
+
+from fairway import __version__, errors
+from fairway.config import schema
+from fairway.serving import eventlog, headers, predictor, protocol
+
+log = logging.getLogger("fairway.serving")
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LABELS = eventlog.LABELS
+BUCKETS = (.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
+REQUESTS = prometheus_client.Counter("fairway_serving_requests_total", "Requests answered, by status.", (*LABELS, "code"))
+SECONDS = prometheus_client.Histogram(
+    "fairway_serving_request_seconds", "From a request's headers to its answer.", LABELS, buckets=BUCKETS)
+ROWS = prometheus_client.Counter("fairway_serving_rows_total", "Rows predicted.", LABELS)
+OUT_OF_RANGE = prometheus_client.Counter(
+    "fairway_serving_out_of_range_total", "Values beyond the training range and categories unseen in training.", (*LABELS, "feature"))
+
+INLINE_SECONDS = 0.002    # longest that one request may hold the event loop: what its neighbours then wait
+INLINE_LARGEST = 1 << 20
+LONGEST_SIZE = 64         # rows that calibration goes up to
+GONE = 499                # the client went away; counted, never sent
+
+
+class Reply:
+    """What a request is answered with, and what the event log keeps of it."""
+
+    __slots__ = ("body", "columns", "header_length", "labels", "probabilities", "rows", "status", "unusual")
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        self.body = body
+        self.header_length: int | None = None
+        self.columns: protocol.Columns | None = None
+        self.rows = 0
+        self.labels: list[str] | None = None
+        self.probabilities: protocol.Array | None = None
+        self.unusual: dict[str, int] | None = None
+
+
+class Application:
+    """Answers `/v2`: inference, health and metadata of one model."""
+
+    def __init__(
+        self, model: predictor.Predictor, *, settings: schema.Serving, origin: eventlog.Origin, events: eventlog.EventLog,
+    ) -> None:
+        self.ready = False
+        self.draining = False
+        self.in_flight = 0
+        self.inline_bytes = 0
+        self._model = model
+        self._origin = origin
+        self._events = events
+        self._timeout = settings.timeout.total_seconds()
+        self._largest = settings.max_body_mebibytes << 20
+        self._limit = -(-settings.max_concurrency // settings.workers)
+        self._threads = ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="fairway-predict")
+        self._revision = origin.revision.encode()
+        self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
+        self._children: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = self._routes.get(scope["path"])
+        if kind == "infer" and scope["method"] == "POST":
+            await self._infer(scope, receive, send)
+            return
+        status, document = self._describe(kind, path=scope["path"], method=scope["method"])
+        await self._send(send, status, orjson.dumps(document), ())
+
+    def calibrate(self) -> None:
+        """Measures which sizes of a body are answered within the event loop's budget; the first calls also warm the model."""
+        few, many = self._model.sample(rows=1), self._model.sample(rows=LONGEST_SIZE)
+        sizes = [protocol.request_body(columns, features=self._model.features) for columns in (few, many)]
+        fast, slow = (min(self._timed(body) for _ in range(7)) for body in sizes)
+        if fast > INLINE_SECONDS:
+            self.inline_bytes = 0
+            return
+        per_byte = max(slow - fast, 1e-9) / (len(sizes[1]) - len(sizes[0]))
+        self.inline_bytes = min(INLINE_LARGEST, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        call = headers.Call()
+        self.in_flight += 1
+        try:
+            reply = await self._reply(call, scope, receive)
+        finally:
+            self.in_flight -= 1
+        seconds = time.perf_counter() - started
+        if reply.status != GONE:
+            await self._send(send, reply.status, reply.body, self._headers(call, reply))
+        self._count(call, reply, seconds)
+        self._events.append(eventlog.Record(
+            call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
+            reply.columns, reply.labels, reply.probabilities))
+
+    async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
+        """Gives the answer, whatever happens: every failure has its status and its sentence."""
+        try:
+            headers.read(scope["headers"], into=call)
+            if self.in_flight > self._limit:
+                raise protocol.Invalid(f"{self._limit} requests are in work already: try again, or raise serving.maxConcurrency", status=503)
+            async with asyncio.timeout(self._timeout):
+                body = await self._body(call, receive)
+                if len(body) <= self.inline_bytes:
+                    return self._answer(body, call)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, body, call)
+        except protocol.Invalid as error:
+            return Reply(error.status, _error(str(error)))
+        except TimeoutError:
+            return Reply(504, _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"))
+        except errors.ServingError as error:
+            log.error("Request %s failed: %s", call.request_id, error)
+            return Reply(500, _error(str(error)))
+        except Exception:  # the edge: the client gets an answer, and the event log the failure
+            log.exception("Request %s failed.", call.request_id)
+            return Reply(500, _error("the server failed on this request, its log says why"))
+
+    async def _body(self, call: headers.Call, receive: Receive) -> bytes:
+        if call.content_length > self._largest:
+            raise self._too_large(call.content_length)
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body"):
+            parts, size = [body], len(body)
+            while message.get("more_body"):
+                message = await receive()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > self._largest:
+                    raise self._too_large(size)
+            body = b"".join(parts)
+        if message["type"] == "http.disconnect":
+            raise protocol.Invalid("the client went away", status=GONE)
+        return body
+
+    def _too_large(self, size: int) -> protocol.Invalid:
+        return protocol.Invalid(
+            f"the request has at least {size} bytes: wanted at most {self._largest}, send fewer rows or raise serving.maxBodyMebibytes",
+            status=413)
+
+    def _answer(self, body: bytes, call: headers.Call) -> Reply:
+        call.digest = hashlib.blake2b(body, digest_size=8).hexdigest()
+        request = protocol.parse(body, features=self._model.features, header_length=call.header_length)
+        probabilities = self._model.predict(request.columns)
+        labels = self._model.labels(probabilities)
+        text, length = protocol.answer(
+            request, labels=labels, probabilities=probabilities, model=self._model.name, revision=self._origin.revision,
+            request_id=call.request_id)
+        reply = Reply(200, text)
+        reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
+        reply.labels, reply.probabilities = labels, probabilities
+        reply.unusual = self._model.unusual(request.columns)
+        return reply
+
+    def _timed(self, body: bytes) -> float:
+        started = time.perf_counter()
+        self._answer(body, headers.Call())
+        return time.perf_counter() - started
+
+    def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+        common = ((b"x-request-id", call.request_id.encode()), (b"x-fairway-revision", self._revision))
+        if reply.header_length is not None:
+            return (*common, (protocol.HEADER_LENGTH, b"%d" % reply.header_length))
+        return (*common, (b"retry-after", b"1")) if reply.status == 503 else common
+
+    async def _send(self, send: Send, status: int, body: bytes, extra: tuple[tuple[bytes, bytes], ...]) -> None:
+        binary = bool(extra) and extra[-1][0] == protocol.HEADER_LENGTH
+        content_type = b"application/octet-stream" if binary else b"application/json"
+        fields = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
+        if self.draining:
+            fields.append((b"connection", b"close"))  # the client's next request finds a server that stays
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    def _count(self, call: headers.Call, reply: Reply, seconds: float) -> None:
+        key = (call.role, reply.status)
+        children = self._children.get(key)
+        if children is None:
+            labels = (self._origin.namespace, self._origin.deployment, self._origin.revision, call.role)
+            children = (REQUESTS.labels(*labels, str(reply.status)), SECONDS.labels(*labels), ROWS.labels(*labels))
+            self._children[key] = children
+        requests, latency, rows = children
+        requests.inc()
+        latency.observe(seconds)
+        if reply.rows:
+            rows.inc(reply.rows)
+        if reply.unusual:
+            for feature, number in reply.unusual.items():
+                OUT_OF_RANGE.labels(
+                    self._origin.namespace, self._origin.deployment, self._origin.revision, call.role, feature).inc(number)
+
+    def _describe(self, kind: str | None, *, path: str, method: str) -> tuple[int, Any]:
+        """Gives status and document of everything but inference."""
+        if kind is None:
+            return 404, {"error": f"{path} is not served here: wanted /v2/models/{self._model.name}/infer"}
+        if kind == "infer":
+            return 405, {"error": f"{path} was asked with {method}: wanted POST"}
+        if kind == "live":
+            return 200, {"live": True}
+        if kind == "ready":
+            ready = self.ready and not self.draining
+            return (200 if ready else 503), {"name": self._model.name, "ready": ready}
+        if kind == "server":
+            return 200, {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}
+        return 200, self._model.metadata(revision=self._origin.revision)
+
+
+def _routes(names: set[str], *, revision: str) -> dict[str, str]:
+    routes = {"/v2": "server", "/v2/": "server", "/v2/health/live": "live", "/v2/health/ready": "ready"}
+    for name in names:
+        for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{revision}"):
+            routes |= {base: "model", f"{base}/": "model", f"{base}/ready": "ready", f"{base}/infer": "infer"}
+    return routes
+
+
+def _error(sentence: str) -> bytes:
+    return orjson.dumps({"error": sentence})

@@ -1,0 +1,38 @@
+"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one chunk in memory at a time."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fairway import errors
+from fairway.packaging import golden
+from fairway.serving import predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """The answers to one chunk, row by row."""
+
+    labels: list[str]
+    confidence: "np.ndarray[Any, Any]"
+    probabilities: "np.ndarray[Any, Any]"
+    unusual: dict[str, int]                # rows beyond the training range, by feature
+
+
+def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
+    """Gives the answers of each chunk (columns by feature name, other columns are ignored); raises DataError for a missing column."""
+    declared = model.package.features
+    for chunk in chunks:
+        missing = [one["name"] for one in declared if one["name"] not in chunk]
+        if missing:
+            raise errors.DataError(f"the rows have no column {missing[0]!r}: wanted every feature of {model.name}; rename or add it")
+        try:
+            columns = golden.columns_of(chunk, declared=declared)
+        except (TypeError, ValueError) as error:
+            raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
+        probabilities = model.predict(columns)
+        yield Answers(
+            labels=model.labels(probabilities), confidence=probabilities.max(axis=1), probabilities=probabilities,
+            unusual=model.unusual(columns))

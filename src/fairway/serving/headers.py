@@ -1,0 +1,63 @@
+"""What a request's headers say: its id, its unit, its arm, the length of its parts."""
+
+import os
+import re
+from collections.abc import Iterable
+
+from fairway.serving import protocol
+
+ROLES = {b"stable": "stable", b"canary": "canary"}
+SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
+SANE_UNIT = re.compile(rb"[\x20-\x7e]{1,256}")
+LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to read
+
+
+class Call:
+    """What is known of one request; made with defaults first, so that even a refused request has its id."""
+
+    __slots__ = ("content_length", "digest", "header_length", "request_id", "role", "unit")
+
+    def __init__(self) -> None:
+        self.request_id = ""
+        self.unit: str | None = None
+        self.role = "shadow"  # the gateway names the arm; a mirrored copy carries none
+        self.header_length: int | None = None
+        self.content_length = 0
+        self.digest: str | None = None
+
+
+def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call) -> None:
+    """Fills in the call; raises Invalid at the end, when id and role are known already."""
+    wrong: str | None = None
+    for name, value in fields:
+        if name == b"x-request-id":
+            if SANE_ID.fullmatch(value):
+                into.request_id = value.decode("ascii")
+        elif name == b"content-length":
+            into.content_length = _number(value) or 0
+        elif name == b"x-fairway-arm":
+            role = ROLES.get(value)
+            if role is None:
+                wrong = f"x-fairway-arm is {_shown(value)}: wanted stable or canary, or no such header for a mirrored copy"
+            into.role = role or "shadow"
+        elif name == b"x-fairway-unit":
+            if not SANE_UNIT.fullmatch(value) or value.isspace():
+                wrong = f"x-fairway-unit is {_shown(value)}: wanted 1 to 256 printable characters, or no such header"
+            else:
+                into.unit = value.decode("ascii")
+        elif name == protocol.HEADER_LENGTH:
+            into.header_length = _number(value)
+            if into.header_length is None:
+                wrong = f"inference-header-content-length is {_shown(value)}: wanted the number of bytes of the JSON part"
+    if not into.request_id:
+        into.request_id = os.urandom(16).hex()
+    if wrong:
+        raise protocol.Invalid(wrong)
+
+
+def _number(value: bytes) -> int | None:
+    return int(value) if value.isdigit() and len(value) <= LONGEST_NUMBER else None
+
+
+def _shown(value: bytes) -> str:
+    return repr(value[:60].decode("latin-1"))

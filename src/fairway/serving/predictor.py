@@ -1,0 +1,92 @@
+"""A verified package, ready to answer: numpy and onnxruntime, nothing heavier."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fairway import artifacts, errors
+from fairway.packaging import golden, graph, manifest
+from fairway.serving import protocol
+
+Array = np.ndarray[Any, Any]
+
+
+class Predictor:
+    """Columns in, probabilities out; knows the model's schema, its golden rows and its training ranges."""
+
+    def __init__(self, package: manifest.Manifest, *, threads: int = 1) -> None:
+        self.package = package
+        self.name = package.name
+        self.classes = list(package.classes)
+        self.features = protocol.features_of(package.features)
+        self._graph = graph.Graph(
+            model=package.path / "model.onnx", preprocessing=package.path / "preprocessing.json", layout=package.layout,
+            classes=len(self.classes), threads=threads)
+        self._golden = golden.read(package.path / "golden.json", declared=package.features)
+        self._ranges = {
+            one["name"]: (float(one["min"]), float(one["max"])) for one in package.features
+            if one["kind"] != "category" and one.get("min") is not None and one.get("max") is not None}
+        self._categories = {one["name"]: frozenset(one["categories"]) for one in package.features if one["kind"] == "category"}
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int = 1) -> "Predictor":
+        """Gives the predictor of the package in `path`, every file checked; raises PackageError naming what is wrong."""
+        return cls(manifest.load(path), threads=threads)
+
+    def predict(self, columns: Mapping[str, Array]) -> Array:
+        """Gives float32 probabilities [n, classes]; raises ServingError where the model fails or answers nonsense."""
+        probabilities = self._graph(columns)
+        if probabilities.shape != (wanted := (len(next(iter(columns.values()))), len(self.classes))):
+            raise errors.ServingError(f"the model answered with shape {list(probabilities.shape)}: wanted {list(wanted)}")
+        if not np.isfinite(probabilities).all():
+            raise errors.ServingError("the model answered with NaN or infinity: check its inputs and its training")
+        return probabilities
+
+    def labels(self, probabilities: Array) -> list[str]:
+        """Gives the most probable class of each row."""
+        return [self.classes[index] for index in probabilities.argmax(axis=1)]
+
+    def check_golden(self) -> None:
+        """Returns when the golden rows are reproduced; raises ServingError with the largest difference otherwise."""
+        seen = self.predict(self._golden.columns)
+        difference = float(np.abs(seen - self._golden.probabilities).max())
+        if not difference <= self._golden.tolerance:
+            raise errors.ServingError(
+                f"{self.package.path}: the golden rows differ by {difference:.3g}, wanted at most {self._golden.tolerance:g}; "
+                "the model, its preprocessing or the runtime is not the one that was packaged: package the model again")
+
+    def sample(self, *, rows: int) -> protocol.Columns:
+        """Gives golden rows, repeated to the number wanted: real rows to warm up and measure with."""
+        return {name: np.resize(values, (rows, *values.shape[1:])) for name, values in self._golden.columns.items()}
+
+    def unusual(self, columns: Mapping[str, Array]) -> dict[str, int]:
+        """Gives, by feature, how many rows lie outside the training range or name a category unseen in training."""
+        found: dict[str, int] = {}
+        for name, (low, high) in self._ranges.items():
+            values = columns[name]
+            if len(values) == 1 and values.ndim == 1:
+                count = int(values[0] < low or values[0] > high)
+            else:
+                outside = (values < low) | (values > high)
+                count = int(np.count_nonzero(outside.any(axis=1) if outside.ndim > 1 else outside))
+            if count:
+                found[name] = count
+        for name, known in self._categories.items():
+            count = sum(1 for value in columns[name] if value and value not in known)
+            if count:
+                found[name] = count
+        return found
+
+    def metadata(self, *, revision: str) -> artifacts.Json:
+        """Gives the model's description in the Open Inference Protocol."""
+        inputs = [{"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]} for one in self.features.values()]
+        outputs = [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self.classes)]},
+            {"name": "confidence", "datatype": "FP32", "shape": [-1]},
+        ]
+        return {
+            "name": self.name, "versions": [revision], "platform": "onnx", "inputs": inputs, "outputs": outputs,
+            "parameters": {"classes": self.classes, "packageDigest": self.package.digest}}

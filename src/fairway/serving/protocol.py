@@ -1,0 +1,340 @@
+"""The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor extension.
+
+One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; in JSON a missing one is `null`, in binary it is NaN.
+Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n, c*h*w]`. Outputs: `label` BYTES `[n]`,
+`probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
+"""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from fairway import errors
+
+Array = np.ndarray[Any, Any]
+Columns = dict[str, Array]
+Json = dict[str, Any]
+
+DATATYPES = {
+    "FP64": "<f8", "FP32": "<f4", "FP16": "<f2", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "<i1",
+    "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "<u1",
+}
+OUTPUTS = ("label", "probabilities", "confidence")
+HEADER_LENGTH = b"inference-header-content-length"
+
+
+class Invalid(errors.Permanent):
+    """The request cannot be answered as it is; the message is what the client is told, `status` the HTTP status."""
+
+    def __init__(self, sentence: str, *, status: int = 400) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What a tensor of this name must look like."""
+
+    name: str
+    kind: str                  # number | category | image
+    shape: tuple[int, ...]     # of one value: () or (c, h, w)
+    nullable: bool
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request's rows by column, and which outputs it wants in which form."""
+
+    columns: Columns
+    rows: int
+    id: str | None
+    outputs: tuple[tuple[str, bool], ...]   # name, binary
+
+
+ALL_JSON = tuple((name, False) for name in OUTPUTS)
+ALL_BINARY = tuple((name, True) for name in OUTPUTS)
+
+
+def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
+    """Gives the schema's features by name."""
+    return {
+        one["name"]: Feature(one["name"], one["kind"], tuple(one.get("shape") or ()) if one["kind"] == "image" else (),
+                             bool(one.get("nullable", False)))
+        for one in declared
+    }
+
+
+def parse(body: bytes, *, features: Mapping[str, Feature], header_length: int | None = None) -> Request:
+    """Gives the rows of a request body; raises Invalid with the sentence for the client."""
+    head, tail = _split(body, header_length)
+    document = _document(head)
+    columns: Columns = {}
+    rows = -1
+    for entry in _entries(document):
+        feature = _feature(entry, features)
+        if feature.name in columns:
+            raise Invalid(f"input tensor {feature.name!r} is given twice: wanted one tensor per feature")
+        column, tail = _tensor(entry, feature, tail)
+        if rows not in (-1, len(column)):
+            raise Invalid(f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted one number")
+        rows = len(column)
+        columns[feature.name] = column
+    if len(tail):
+        raise Invalid(f"{len(tail)} bytes follow the last binary tensor: wanted binary_data_size to add up to the body's length")
+    if len(columns) < len(features):
+        missing = [name for name in features if name not in columns]
+        raise Invalid(f"input tensors {_names(missing)} are missing: wanted one tensor per feature; a missing value is null in its tensor")
+    if rows < 1:
+        raise Invalid("the input tensors have no rows: wanted at least one")
+    return Request(columns, rows, _text(document.get("id")), _outputs(document))
+
+
+def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
+    if header_length is None:
+        return body, memoryview(b"")
+    if not 0 < header_length <= len(body):
+        raise Invalid(f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON part")
+    return body[:header_length], memoryview(body)[header_length:]
+
+
+def _document(head: bytes) -> Json:
+    try:
+        document = orjson.loads(head)
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null") from error
+    if not isinstance(document, dict):
+        raise Invalid('the request is no JSON object: wanted {"inputs": [...]}')
+    return document
+
+
+def _entries(document: Json) -> list[Json]:
+    entries = document.get("inputs")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise Invalid('the request has no list "inputs": wanted [{"name", "datatype", "shape", "data"}, ...]')
+    return entries
+
+
+def _feature(entry: Json, features: Mapping[str, Feature]) -> Feature:
+    name = entry.get("name")
+    feature = features.get(name) if isinstance(name, str) else None
+    if feature is None:
+        raise Invalid(f"input tensor {_short(name)} is none of the model's: wanted {_names(list(features))}")
+    return feature
+
+
+def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, memoryview]:
+    """Gives the tensor's column, and the binary data that follows it."""
+    datatype = entry.get("datatype")
+    _check_datatype(datatype, feature)
+    rows = _rows(entry.get("shape"), feature)
+    parameters = entry.get("parameters")
+    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if size is None:
+        return _from_json(entry.get("data"), rows, feature), tail
+    if not isinstance(size, int) or not 0 <= size <= len(tail):
+        raise Invalid(f"binary_data_size of {feature.name!r} is {_short(size)}, {len(tail)} bytes are left: wanted its bytes after the JSON")
+    return _from_binary(tail[:size], str(datatype), rows, feature), tail[size:]
+
+
+def _check_datatype(datatype: Any, feature: Feature) -> None:
+    if feature.kind == "category":
+        if datatype != "BYTES":
+            raise Invalid(f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted BYTES for a category")
+    elif not isinstance(datatype, str) or datatype not in DATATYPES:
+        wanted = "FP32 for an image" if feature.kind == "image" else "FP64 or INT64 for a number"
+        raise Invalid(f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted {wanted}")
+
+
+def _rows(shape: Any, feature: Feature) -> int:
+    if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
+        rest = tuple(shape[1:])
+        if (feature.shape and rest in (feature.shape, (feature.size,))) or (not feature.shape and rest in ((), (1,))):
+            return int(shape[0])
+    wanted = f"[n, {', '.join(map(str, feature.shape))}] or [n, {feature.size}]" if feature.shape else "[n] or [n, 1]"
+    raise Invalid(f"input tensor {feature.name!r} has shape {_short(shape)}: wanted {wanted}")
+
+
+def _from_json(data: Any, rows: int, feature: Feature) -> Array:
+    if not isinstance(data, list):
+        raise Invalid(f"input tensor {feature.name!r} has no list \"data\": wanted its values, row by row")
+    if feature.kind == "category":
+        return _strings(_unnest(data), rows, feature)
+    return _numbers(data, rows, feature)
+
+
+def _numbers(data: list[Any], rows: int, feature: Feature) -> Array:
+    try:
+        values = np.array(data)  # without a dtype: numpy would turn "1" and true into numbers without a word
+    except ValueError as error:
+        raise Invalid(f"input tensor {feature.name!r} has rows of different lengths: wanted {rows * feature.size} numbers") from error
+    if values.dtype.kind == "O":
+        flat = values.ravel()
+        wrong = next((v for v in flat if v is not None and type(v) not in (int, float)), None)
+        if wrong is not None:
+            raise Invalid(f"input tensor {feature.name!r} holds {_short(wrong)}: wanted a number or null")
+        values = flat.astype(np.float64)
+    elif values.dtype.kind not in "iuf":
+        wrong = values.ravel()[0].item()
+        raise Invalid(f"input tensor {feature.name!r} holds {_short(wrong)}: wanted numbers")
+    _check_count(values.size, rows, feature)
+    return _finished(values, rows, feature)
+
+
+def _strings(data: list[Any], rows: int, feature: Feature) -> Array:
+    _check_count(len(data), rows, feature)
+    for value in data:
+        if value is None or value == "":
+            if not feature.nullable:
+                raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a string in every row, it had none missing in training")
+        elif type(value) is not str:
+            raise Invalid(f"input tensor {feature.name!r} holds {_short(value)}: wanted strings")
+    column = np.empty(rows, dtype=object)
+    column[:] = data
+    return column
+
+
+def _unnest(data: list[Any]) -> list[Any]:
+    """Gives the strings of `[n, 1]` written as nested lists."""
+    if data and isinstance(data[0], list):
+        return [value for row in data for value in (row if isinstance(row, list) else [row])]
+    return data
+
+
+def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+    if feature.kind == "category":
+        return _strings(_binary_strings(raw, feature), rows, feature)
+    dtype = np.dtype(DATATYPES[datatype])
+    if len(raw) % dtype.itemsize:
+        raise Invalid(f"input tensor {feature.name!r} has {len(raw)} bytes: wanted a multiple of {dtype.itemsize} for {datatype}")
+    values = np.frombuffer(raw, dtype=dtype)
+    _check_count(values.size, rows, feature)
+    return _finished(values, rows, feature)
+
+
+def _binary_strings(raw: memoryview, feature: Feature) -> list[str]:
+    values, position = [], 0
+    while position < len(raw):
+        if position + 4 > len(raw):
+            raise Invalid(f"input tensor {feature.name!r} ends within a length: wanted 4 bytes of length before each string")
+        (length,) = struct.unpack_from("<I", raw, position)
+        position += 4
+        if position + length > len(raw):
+            raise Invalid(f"input tensor {feature.name!r} announces a string of {length} bytes, {len(raw) - position} are left")
+        try:
+            values.append(str(raw[position:position + length], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise Invalid(f"input tensor {feature.name!r} holds bytes that are not UTF-8: wanted UTF-8 strings") from error
+        position += length
+    return values
+
+
+def _check_count(count: int, rows: int, feature: Feature) -> None:
+    if count != rows * feature.size:
+        raise Invalid(f"input tensor {feature.name!r} holds {count} values: wanted {rows * feature.size} for its shape")
+
+
+def _finished(values: Array, rows: int, feature: Feature) -> Array:
+    """Gives numbers as float64 `[n]` and images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
+    if feature.kind == "image":
+        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which is refused below
+            column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
+    else:
+        column = values.astype(np.float64).reshape(rows)
+    if not np.isfinite(column).all():
+        if np.isinf(column).any():
+            raise Invalid(f"input tensor {feature.name!r} holds an infinite value: wanted finite numbers")
+        if np.isnan(column).any() and not (feature.nullable and feature.kind == "number"):
+            raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a number in every row, it had none missing in training")
+    return column
+
+
+def _outputs(document: Json) -> tuple[tuple[str, bool], ...]:
+    parameters = document.get("parameters")
+    binary = isinstance(parameters, dict) and bool(parameters.get("binary_data_output"))
+    wanted = document.get("outputs")
+    if not wanted:
+        return ALL_BINARY if binary else ALL_JSON
+    if not isinstance(wanted, list) or not all(isinstance(entry, dict) for entry in wanted):
+        raise Invalid('"outputs" is no list of objects: wanted [{"name": "label"}, ...]')
+    return tuple(_output(entry, binary) for entry in wanted)
+
+
+def _output(entry: Json, binary: bool) -> tuple[str, bool]:
+    name, parameters = entry.get("name"), entry.get("parameters")
+    if name not in OUTPUTS:
+        raise Invalid(f"output tensor {_short(name)} is none of the model's: wanted {_names(OUTPUTS)}")
+    return str(name), bool(parameters.get("binary_data", binary)) if isinstance(parameters, dict) else binary
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:8]))
+    return shown + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def answer(
+    request: Request, *, labels: list[str], probabilities: Array, model: str, revision: str, request_id: str,
+) -> tuple[bytes, int | None]:
+    """Gives the response body, and the length of its JSON part where binary tensors follow it."""
+    values: dict[str, Any] = {"label": labels, "probabilities": probabilities, "confidence": None}
+    if any(name == "confidence" for name, _ in request.outputs):
+        values["confidence"] = probabilities.max(axis=1)
+    outputs, blobs = [], []
+    for name, binary in request.outputs:
+        value = values[name]
+        shape = [len(value)] if name == "label" else list(value.shape)
+        entry: Json = {"name": name, "datatype": "BYTES" if name == "label" else "FP32", "shape": shape}
+        if binary:
+            blob = _blob(value)
+            entry["parameters"] = {"binary_data_size": len(blob)}
+            blobs.append(blob)
+        else:
+            entry["data"] = value if name == "label" else value.ravel()
+        outputs.append(entry)
+    document: Json = {"model_name": model, "model_version": revision}
+    if request.id is not None:
+        document["id"] = request.id
+    document["parameters"] = {"revision": revision, "request_id": request_id}
+    document["outputs"] = outputs
+    head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)
+
+
+def _blob(value: Any) -> bytes:
+    if isinstance(value, list):
+        encoded = [text.encode() for text in value]
+        return b"".join(struct.pack("<I", len(one)) + one for one in encoded)
+    return np.ascontiguousarray(value, dtype="<f4").tobytes()
+
+
+def datatype_of(feature: Feature) -> str:
+    """Gives the datatype that the feature's tensor has in the model's metadata."""
+    return {"number": "FP64", "category": "BYTES", "image": "FP32"}[feature.kind]
+
+
+def request_body(columns: Mapping[str, Array], *, features: Mapping[str, Feature]) -> bytes:
+    """Gives the JSON request for the columns, as a client would send it; a NaN becomes null."""
+    inputs = []
+    for name, feature in features.items():
+        values = columns[name]
+        data = values.tolist() if feature.kind == "category" else np.ascontiguousarray(values).ravel()
+        shape = [len(values), *feature.shape]
+        inputs.append({"name": name, "datatype": datatype_of(feature), "shape": shape, "data": data})
+    return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,0 +1,138 @@
+"""The BentoML service: its probes, metrics and lifetime are BentoML's, `/v2` goes past its layers to the hot path.
+
+`bentoml serve fairway.serving.service:Service`, configured by the environment that `serving.command` writes. BentoML's middlewares cost
+five times the prediction; the hot path brings metrics, limits and a deadline of its own and is put in front of them.
+
+This module is imported by BentoML's supervisor too, so it stays light: what answers requests is imported in the worker.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import bentoml
+
+from fairway import errors
+from fairway.serving import command, proof
+
+if TYPE_CHECKING:
+    from fairway.serving import app
+
+SERVING = command.serving(os.environ)
+FLUSH_SECONDS = 5.0
+
+
+class State:
+    """The worker's application, once it is ready to answer."""
+
+    application: "app.Application | None" = None
+
+
+class Hoist:
+    """Puts the hot path in front of BentoML's middlewares: a middleware can only sit inside them, but sees the application start."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            scope["app"].middleware_stack = in_front_of(scope["app"].middleware_stack)
+        await self._app(scope, receive, send)
+
+
+def in_front_of(inner: Any) -> Any:
+    """Gives an application that answers `/v2` itself and leaves everything else to `inner`."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v2") and State.application is not None:
+            await State.application(scope, receive, send)
+        else:
+            await inner(scope, receive, send)
+
+    return answer
+
+
+@bentoml.service(
+    name="fairway", workers=SERVING.workers, metrics={"enabled": True}, logging={"access": {"enabled": False}},
+    traffic={"timeout": SERVING.timeout.total_seconds()},
+)
+class Service:
+    """One worker's model."""
+
+    def __init__(self) -> None:
+        from fairway.serving import app, eventlog, predictor
+
+        settings = _or_exit(command.read, os.environ)
+        model = _or_exit(predictor.Predictor.load, settings.package, threads=settings.serving.threads)
+        _or_exit(model.check_golden)
+        origin = eventlog.Origin(namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision)
+        self.events: eventlog.EventLog = eventlog.EventLog(
+            settings.serving.events, origin=origin, collector=settings.collector, folder=settings.spool)
+        self.application = app.Application(model, settings=settings.serving, origin=origin, events=self.events)
+        self.application.calibrate()
+        self.drain_seconds = settings.drain_seconds
+
+    @bentoml.on_deployment
+    @staticmethod
+    def prove() -> None:
+        """In the supervisor, before there is a server: a package that fails its golden rows ends the process with its sentence."""
+        proof.required(_or_exit(command.read, os.environ).package)
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        self.events.start()
+        self._drain_on_sigterm()
+        _quieten()
+        _tune_garbage_collection()
+        State.application = self.application
+        self.application.ready = True
+
+    @bentoml.on_shutdown
+    async def stop(self) -> None:
+        self.application.ready = False
+        await asyncio.to_thread(self.events.close, timeout_seconds=FLUSH_SECONDS)
+        self.application.close()
+
+    def __is_ready__(self) -> bool:
+        return self.application.ready and not self.application.draining
+
+    def _drain_on_sigterm(self) -> None:
+        """Not ready first, then uvicorn's own handler: it closes the door and waits for the requests in work."""
+        close_the_door = signal.getsignal(signal.SIGTERM)
+        loop = asyncio.get_running_loop()
+
+        def drain(number: int, frame: Any) -> None:
+            if self.application.draining or not callable(close_the_door):
+                return
+            self.application.draining = True
+            loop.call_soon_threadsafe(loop.call_later, self.drain_seconds, close_the_door, number, None)
+
+        signal.signal(signal.SIGTERM, drain)
+
+
+Service.add_asgi_middleware(Hoist)
+
+
+def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
+    """Gives what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    try:
+        return function(*arguments, **keywords)
+    except errors.FairwayError as error:
+        print(f"fairway: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
+
+
+def _quieten() -> None:
+    access = logging.getLogger("uvicorn.access")  # uvicorn looks at each connection whether anyone listens
+    access.handlers, access.propagate = [], False
+
+
+def _tune_garbage_collection() -> None:
+    """Takes what start-up made out of the collector's sight: its full passes took 125 to 175 ms, at p99."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 1_000)

@@ -1,0 +1,288 @@
+import contextlib
+import itertools
+import multiprocessing
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fairway import errors
+from fairway.monitoring import store
+from tests.monitoring import made
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@contextlib.contextmanager
+def fresh() -> Iterator[store.EventStore]:
+    opened = store.EventStore(Path(":memory:"))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Iterator[store.EventStore]:
+    opened = store.EventStore(tmp_path / "events.db", timeout_seconds=0.2)
+    yield opened
+    opened.close()
+
+
+IDS = st.sampled_from([f"r{i}" for i in range(6)])
+def answer(request_id: str, arm: tuple[str, str], label: str, status: int) -> dict:
+    return made.prediction(request_id, role=arm[0], revision=arm[1], label=label if status == 200 else None, status=status)
+
+
+PREDICTIONS = st.builds(
+    answer, IDS, st.sampled_from([("stable", "aaa"), ("canary", "bbb"), ("shadow", "bbb"), ("stable", "old")]),
+    st.sampled_from(["cat", "dog"]), st.sampled_from([200, 200, 200, 422, 500]),
+)
+LABELS = st.builds(made.label, IDS, st.sampled_from(["cat", "dog"]))
+UNIQUE = st.lists(st.one_of(PREDICTIONS, LABELS), max_size=30, unique_by=lambda e: (e["type"], e["id"]))
+
+
+def all_pairs(events: store.EventStore) -> store.Pairs:
+    return events.pairs("income", stable="aaa", candidate="bbb", after=0)[1]
+
+
+@QUICK
+@given(batch=UNIQUE, data=st.data())
+def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(batch: list[dict], data: st.DataObject) -> None:
+    again = data.draw(st.lists(st.sampled_from(batch), max_size=10)) if batch else []
+    other_order = data.draw(st.permutations(batch + again))
+    with fresh() as one, fresh() as two:
+        one.add(batch)
+        for event in other_order:
+            two.add([event])
+        assert all_pairs(one) == all_pairs(two)
+        assert sorted(one.labelled("income", after=0)[1]) == sorted(two.labelled("income", after=0)[1])
+        assert sorted(one.exposure("income", after=0)[1]) == sorted(two.exposure("income", after=0)[1])
+        assert two.add(batch) == 0
+
+
+@QUICK
+@given(batch=UNIQUE, cuts=st.lists(st.integers(0, 30), max_size=5))
+def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], cuts: list[int]) -> None:
+    bounds = [0, *sorted(min(c, len(batch)) for c in cuts), len(batch)]
+    with fresh() as events:
+        pairs, joined, met = store.Pairs(), [], []
+        p = j = m = 0
+        for start, end in itertools.pairwise(bounds):
+            events.add(batch[start:end])
+            p, more = events.pairs("income", stable="aaa", candidate="bbb", after=p)
+            pairs += more
+            j, labelled = events.labelled("income", after=j)
+            joined += labelled
+            m, exposed = events.exposure("income", after=m)
+            met += exposed
+        assert pairs == all_pairs(events)
+        assert joined == events.labelled("income", after=0)[1]
+        assert met == events.exposure("income", after=0)[1]
+
+
+@pytest.mark.parametrize(
+    ("stable", "shadow", "expected"),
+    [
+        pytest.param({}, {}, {"compared": 1}, id="agree"),
+        pytest.param({}, {"label": "dog"}, {"compared": 1, "disagreements": 1}, id="another label"),
+        pytest.param({"label": ["a", "b"]}, {"label": ["a", "c"]}, {"compared": 1, "disagreements": 1}, id="in one row"),
+        pytest.param({}, {"label": None, "status": 422}, {"compared": 1, "disagreements": 1}, id="candidate refuses"),
+        pytest.param({}, {"label": None, "status": 503}, {"candidate_failures": 1}, id="candidate fails"),
+        pytest.param({}, {"label": None, "status": 503, "inputDigest": None}, {"candidate_failures": 1}, id="fails unread"),
+        pytest.param({"label": None, "status": 500}, {}, {"stable_failures": 1}, id="stable fails"),
+        pytest.param({"label": None, "status": 500}, {"label": None, "status": 500}, {"both_failed": 1}, id="both fail"),
+        pytest.param({"label": None, "status": 400}, {}, {"incomparable": 1}, id="stable refuses"),
+        pytest.param({}, {"inputDigest": "f" * 16}, {"mismatched_inputs": 1}, id="other inputs"),
+    ],
+)
+def test_a_pair_is_judged_by_both_answers(events: store.EventStore, stable: dict, shadow: dict, expected: dict) -> None:
+    events.add([made.prediction("r", **stable), made.prediction("r", role="shadow", revision="bbb", **shadow)])
+    assert all_pairs(events) == store.Pairs(**expected)
+
+
+def test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the_young(events: store.EventStore) -> None:
+    both = [made.prediction("paired"), made.prediction("paired", role="shadow", revision="bbb")]
+    events.add([made.prediction("lost"), *both], at=100)
+    events.add([made.prediction("late", role="shadow", revision="bbb")], at=200)
+    asked = {"stable": "aaa", "candidate": "bbb"}
+    cursor, alone = events.unpaired("income", **asked, after=0, before=150)
+    assert alone == (1, 0)
+    cursor, alone = events.unpaired("income", **asked, after=cursor, before=150)
+    assert alone == (0, 0)
+    assert events.unpaired("income", **asked, after=cursor, before=250)[1] == (0, 1)
+
+
+def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(events: store.EventStore) -> None:
+    events.add([made.label("early", "dog"), made.prediction("early", unitId="u1")])
+    events.add([made.prediction("early", role="shadow", revision="bbb")])
+    events.add([made.prediction("late", role="canary", revision="bbb"), made.label("late", "cat"), made.label("never", "cat")])
+    joined = events.labelled("income", after=0)[1]
+    seen = [(x.request_id, x.unit, x.role, x.wrong) for x in joined]
+    assert seen == [("early", "u1", "stable", 1), ("late", None, "canary", 0)]
+
+
+def test_a_label_counts_the_rows_it_knows(events: store.EventStore) -> None:
+    events.add([made.prediction("r", label=["a", "b", "c"]), made.label("r", ["a", "x", None])])
+    events.add([made.prediction("short", label=["a", "b"]), made.label("short", ["a"])])
+    assert [(x.request_id, x.rows, x.wrong) for x in events.labelled("income", after=0)[1]] == [("r", 2, 1)]
+    assert events.accuracy("income", "aaa") == store.Accuracy(rows=2, wrong=1, first_at=made.START, last_at=made.START)
+
+
+@pytest.mark.parametrize("label", ['a","b', "a\\", '"', ",", "é\u2028"], ids=repr)
+def test_an_odd_class_name_counts_as_one_row(events: store.EventStore, label: str) -> None:
+    events.add([made.prediction("r", label=[label, label]), made.label("r", [label, label])])
+    assert events.labelled("income", after=0)[1][0].rows == 2
+
+
+def test_windows_are_the_newest_rows_and_share_none(events: store.EventStore) -> None:
+    events.add([made.prediction(f"r{i}", at=made.START + i) for i in range(10)])
+    first = events.window("income", revision="aaa", limit=4)
+    assert [w.request_id for w in first] == ["r6", "r7", "r8", "r9"]
+    assert first[0].inputs == {"age": [39.0]}
+    assert events.window("income", revision="aaa", limit=4, after=first[-1].seq) == []
+    earlier = events.window("income", revision="aaa", limit=4, before=first[0].seq)
+    assert [w.request_id for w in earlier] == ["r2", "r3", "r4", "r5"]
+
+
+def test_training_rows_are_labelled_and_count_once(events: store.EventStore) -> None:
+    events.add([made.prediction("r1"), made.prediction("r1", role="canary", revision="bbb"), made.label("r1", "dog")])
+    events.add([made.prediction("r2", inputs=None), made.label("r2", "dog"), made.prediction("r3")])
+    (row,) = events.training_rows("income", limit=10)
+    assert (row.request_id, row.inputs, row.labels) == ("r1", {"age": [39.0]}, ["dog"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"role": "boss"}, 'event 1: data.role is "boss": wanted stable, canary or shadow; nothing of this batch was stored'),
+        ({"status": 7}, "event 1: data.status is 7: wanted a whole number from 100 to 599"),
+        ({"labels": ["a", "b"]}, 'event 1: data.labels is ["a", "b"]: wanted a list of 1 class names'),
+        ({"requestId": ""}, 'event 1: data.requestId is "": wanted a string'),
+        ({"requestId": "\ud800"}, "lone surrogates"),
+        ({"latencySeconds": -1}, "event 1: data.latencySeconds is -1"),
+        ({"inputs": [1]}, "event 1: data.inputs is [1]: wanted an object"),
+    ],
+    ids=lambda v: str(v)[:30] if isinstance(v, dict) else "",
+)
+def test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored(events: store.EventStore, change: dict, sentence: str) -> None:
+    with pytest.raises(errors.DataError) as caught:
+        events.add([made.prediction("good"), made.prediction("bad", **change)])
+    assert sentence in str(caught.value)
+    assert events.cursor() == 0
+
+
+def test_a_locked_store_is_busy_and_takes_the_batch_afterwards(events: store.EventStore) -> None:
+    with contextlib.closing(sqlite3.connect(events.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(errors.StoreBusy, match=r"locked.*nothing was stored, try again"):
+            events.add([made.prediction("r")])
+        assert events.counts() == []  # readers do not wait for the writer
+        other.execute("ROLLBACK")
+    assert events.add([made.prediction("r")]) == 1
+
+
+def test_a_full_disk_is_busy_stores_nothing_of_the_batch_and_recovers(events: store.EventStore) -> None:
+    events.add([made.prediction("kept")])
+    with events.writing() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    events._connection.execute(f"PRAGMA max_page_count={pages + 4}")  # SQLite's own SQLITE_FULL, as on a full disk
+    batch = [made.prediction(f"r{i}", inputs={"age": [0.5] * 500}) for i in range(100)]
+    with pytest.raises(errors.StoreBusy, match="full"):
+        events.add(batch)
+    assert sum(arm.events for arm in events.counts()) == 1
+    events._connection.execute("PRAGMA max_page_count=1000000")
+    assert events.add(batch) == 100
+
+
+def write_some(path: Path, name: str, number: int) -> None:
+    opened = store.EventStore(path)
+    for i in range(number):
+        opened.add([made.prediction(f"{name}-{i}"), made.label(f"{name}-{i}", "cat")])
+    opened.close()
+
+
+def test_processes_that_open_a_new_store_at_once_all_write(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_some, args=(tmp_path / "events.db", f"w{i}", 50)) for i in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    opened = store.EventStore(tmp_path / "events.db")
+    assert len(opened.labelled("income", after=0)[1]) == 150
+    opened.close()
+
+
+def test_threads_of_one_process_may_share_a_store(events: store.EventStore) -> None:
+    def write(name: int) -> None:
+        for i in range(20):
+            events.add([made.prediction(f"t{name}-{i}")])
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert events.counts("income") == [store.ArmCount(deployment="income", revision="aaa", role="stable", events=80)]
+
+
+def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: store.EventStore) -> None:
+    events.add([made.prediction(f"old{i}") for i in range(3000)], at=100)
+    events.add([made.prediction("young")], at=300)
+    cursor = events.cursor()
+    assert events.prune(200) == 3000
+    assert [w.request_id for w in events.window("income", revision="aaa", limit=10)] == ["young"]
+    assert events.prune(400) == 1
+    assert events.cursor() == cursor
+    assert events._connection.execute("SELECT count(*) FROM payloads").fetchone() == (0,)
+
+
+def test_an_alert_is_opened_once_until_it_is_resolved(events: store.EventStore) -> None:
+    said = {"name": "MonitoringDrift", "severity": "ticket", "deployment": "income", "summary": "s"}
+    assert events.open_alert(**said, description="first", at=1)
+    assert not events.open_alert(**said, description="second", at=2)
+    (alert,) = events.alerts(open_only=True)
+    assert (alert.description, alert.opened_at, alert.updated_at, alert.times) == ("second", 1, 2, 2)
+    assert events.resolve_alert(name="MonitoringDrift", deployment="income", at=3, resolution="clean again")
+    assert not events.resolve_alert(name="MonitoringDrift", deployment="income", at=4)
+    assert events.alerts(open_only=True) == []
+    assert events.open_alert(**said, description="third", at=5)
+    assert [a.resolved_at for a in events.alerts()] == [None, 3]
+
+
+def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(events: store.EventStore) -> None:
+    def conclude() -> None:
+        with events.writing():
+            events.add_drift({"deployment": "income", "revision": "aaa", "at": 1.0, "drifted": True})
+            events.set_mark("after", 7)
+            raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError):
+        conclude()
+    assert events.drift("income") == []
+    assert events.mark("after") is None
+
+
+def test_drift_records_come_back_oldest_first_with_their_number(events: store.EventStore) -> None:
+    for i in range(3):
+        events.add_drift({"deployment": "income", "revision": "aaa", "at": float(i), "drifted": i == 1})
+    assert [(r["id"], r["drifted"]) for r in events.drift("income", limit=2)] == [(2, True), (3, False)]
+
+
+def test_a_store_of_a_newer_fairway_is_left_alone(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as newer:
+        newer.execute("PRAGMA user_version=99")
+    with pytest.raises(errors.PlatformError, match="has format 99"):
+        store.EventStore(tmp_path / "events.db")
+
+
+def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
+    (tmp_path / "events.db").write_bytes(b"not a database at all, but long enough to be taken for one" * 20)
+    with pytest.raises(errors.PlatformError, match="is damaged"):
+        store.EventStore(tmp_path / "events.db")

@@ -1,0 +1,270 @@
+"""The state machine, fed with values: a small world stands in for time and traffic, none for the machine itself."""
+
+import dataclasses
+import json
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fairway.config import schema
+from fairway.rollout import evidence, judge, record, strategy, traffic
+from fairway.rollout.seen import Command, Seen
+from fairway.rollout.strategy import Phase, State
+
+STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)))
+
+
+@dataclasses.dataclass
+class World:
+    """Traffic of `rate` requests a look, whose failure and disagreement rates the test sets; one look a second."""
+
+    policy: schema.Strategy = STRATEGY
+    state: State = dataclasses.field(default_factory=State)
+    now: float = 1000.0
+    rate: int = 150
+    failing: float = 0.0              # of the candidate's requests
+    disagreeing: float = 0.03
+    ready: tuple[str, ...] = ("a", "b", "c")
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    readable: bool = True
+    epoch: str = "first"
+    labelled: tuple[judge.Labelled, ...] = ()
+    command: Command | None = None
+    desired: str = "a"
+    counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
+    rng: np.random.Generator = dataclasses.field(default_factory=lambda: np.random.default_rng(0))
+    events: list[strategy.Event] = dataclasses.field(default_factory=list)
+
+    def look(self) -> State:
+        self.now += 1
+        wanted = strategy.route(self.state, deployment="d", strategy=self.policy)
+        weight, mirror = strategy.split(self.state, strategy=self.policy)
+        self._traffic(weight)
+        paired = None
+        if mirror:
+            paired = judge.Paired(compared=self.rate, disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
+                                  candidate_failures=0, stable_failures=0)
+        seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready), broken=self.broken,
+                    wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
+                    labelled=self.labelled, offline_disagreement=0.03, command=self.command)
+        self.command, self.labelled = None, ()
+        stored = record.from_json(json.loads(json.dumps(record.to_json(self.state))))  # as a supervisor killed at each look would
+        after = strategy.advance(stored, seen, strategy=self.policy)
+        self.state = after.state
+        self.events += after.events
+        return self.state
+
+    def until(self, *phases: Phase, looks: int = 400) -> State:
+        for _ in range(looks):
+            if self.look().phase in phases:
+                return self.state
+        raise AssertionError(f"still {self.state.phase} after {looks} looks: {self.state.reason}")
+
+    def serving(self, revision: str) -> "World":
+        """Brings `revision` into service as the first, then asks for b."""
+        self.desired = revision
+        self.until(Phase.STABLE)
+        self.desired = "b"
+        return self
+
+    def _traffic(self, weight: int) -> None:
+        canary = int(self.rng.binomial(self.rate, weight / 100))
+        for arm, requests, failing in (("candidate", canary, self.failing), ("stable", self.rate - canary, 0.0)):
+            self.counters[arm][0] += requests
+            self.counters[arm][1] += int(self.rng.binomial(requests, failing))
+
+    def _sample(self, wanted: traffic.Route | None, weight: int) -> traffic.Sample | None:
+        if not self.readable or wanted is None:
+            return None
+        arms: dict[str, Any] = {arm: traffic.ArmCounts(requests=n, errors=bad, timed=n, slow={"100ms": 0}) for arm, (n, bad) in self.counters.items()}
+        return traffic.Sample(at=self.now, epoch=self.epoch, route_version=wanted.version, stable=arms["stable"],
+                              candidate=arms["candidate"] if weight else None)
+
+
+def types(world: World) -> list[str]:
+    return [event.type for event in world.events]
+
+
+def test_the_first_revision_serves_without_a_judge() -> None:
+    world = World()
+    assert world.until(Phase.STABLE).stable == "a"
+    assert types(world) == ["Started", "First"]
+
+
+def test_a_healthy_revision_goes_through_shadow_every_step_and_the_bake() -> None:
+    world = World().serving("a")
+    world.until(Phase.BAKING)
+    assert world.until(Phase.STABLE).stable == "b"
+    assert types(world)[2:] == ["Started", "Ready", "Step", "Step", "Step", "Promoting", "Baking", "Promoted"]
+
+
+def test_weights_rise_as_the_steps_say_and_the_bake_keeps_a_share_on_the_old() -> None:
+    world, weights = World().serving("a"), []
+    while world.state.stable != "b":
+        world.look()
+        weights.append(strategy.split(world.state, strategy=STRATEGY)[0])
+    assert list(dict.fromkeys(weights)) == [0, 5, 25, 50, 95]
+
+
+def test_a_mismatch_is_rolled_back_in_shadow_before_any_user_is_served() -> None:
+    world = World(disagreeing=0.3).serving("a")
+    state = world.until(Phase.ROLLED_BACK)
+    assert state.stable == "a"
+    assert state.rejected == ("b",)
+    assert state.verdict is not None
+    assert state.verdict.guard == "disagreement"
+    assert world.counters["candidate"][0] == 0
+
+
+def test_a_failing_canary_is_rolled_back_by_errors_and_its_weight_is_gone_at_once() -> None:
+    world = World(failing=0.2).serving("a")
+    state = world.until(Phase.ROLLING_BACK)
+    assert strategy.split(state, strategy=STRATEGY) == (0, 0)
+    assert state.verdict is not None
+    assert state.verdict.guard == "errors"
+    assert world.until(Phase.ROLLED_BACK).stable == "a"
+
+
+def test_a_rolled_back_revision_is_not_tried_again_until_it_is_asked_to() -> None:
+    world = World(failing=0.2).serving("a")
+    world.until(Phase.ROLLED_BACK)
+    assert [world.look().phase for _ in range(5)] == [Phase.ROLLED_BACK] * 5
+    world.failing, world.command = 0.0, Command("retry", "sam", "the disk was full")
+    world.until(Phase.STABLE)
+    assert world.state.stable == "b"
+
+
+def test_missing_counts_hold_and_resume_without_losing_evidence() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.look()
+    before = world.state
+    world.readable = False
+    assert [world.look().phase for _ in range(30)] == [Phase.CANARY] * 30
+    assert world.state.step == before.step
+    assert "cannot be read" in world.state.reason
+    world.readable = True
+    assert world.until(Phase.STABLE).stable == "b"
+
+
+def test_counts_of_a_gateway_that_began_anew_are_not_compared_with_those_before() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.look()
+    world.epoch, world.counters = "second", {"stable": [0, 0], "candidate": [0, 0]}
+    assert world.until(Phase.STABLE).stable == "b"
+
+
+def test_a_candidate_without_capacity_holds_and_goes_on_when_it_is_back() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.ready = ("a",)
+    assert [world.look().phase for _ in range(10)] == [Phase.CANARY] * 10
+    assert "no capacity" in world.state.reason
+    world.ready = ("a", "b")
+    assert world.until(Phase.STABLE).stable == "b"
+
+
+def test_a_candidate_that_never_becomes_ready_is_rolled_back_at_the_deadline() -> None:
+    world = World(ready=("a",), policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=20)})).serving("a")
+    state = world.until(Phase.ROLLED_BACK)
+    assert state.stable == "a"
+    assert "progressDeadline" in state.reason
+
+
+def test_a_candidate_that_cannot_start_is_rolled_back_at_once_with_its_own_words() -> None:
+    world = World(ready=("a",), broken={"b": "row 3 of golden.json was not reproduced"}).serving("a")
+    assert "golden.json" in world.until(Phase.ROLLED_BACK).reason
+
+
+def test_a_spent_budget_pauses_for_a_person_and_a_resumed_one_goes_on() -> None:
+    tight = STRATEGY.model_copy(update={"canary": schema.Canary(budget=timedelta(seconds=10))})
+    world = World(policy=tight, rate=4).serving("a")
+    world.until(Phase.CANARY, looks=600)
+    assert "budget" in world.until(Phase.PAUSED).reason
+    world.command = Command("resume", "sam")
+    assert world.look().phase is Phase.CANARY
+
+
+def test_a_paused_rollout_still_rolls_back_on_harm() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.command = Command("pause", "sam")
+    assert world.look().phase is Phase.PAUSED
+    world.failing = 0.5
+    assert world.until(Phase.ROLLED_BACK).stable == "a"
+
+
+def test_promotion_without_a_certificate_needs_force_and_is_remembered_with_its_reason() -> None:
+    world = World(rate=2).serving("a")
+    world.until(Phase.SHADOW)
+    world.command = Command("promote", "sam", "fixes the outage")
+    assert world.look().phase is Phase.SHADOW
+    assert types(world)[-1] == "Refused"
+    world.command = Command("promote", "sam", "fixes the outage", force=True)
+    world.look()
+    assert "fixes the outage" in world.state.reason
+    assert world.until(Phase.STABLE).stable == "b"
+
+
+def test_abort_takes_the_weight_away_and_rejects_the_revision() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.command = Command("abort", "sam")
+    assert strategy.split(world.look(), strategy=STRATEGY) == (0, 0)
+    assert world.until(Phase.ROLLED_BACK).rejected == ("b",)
+
+
+def test_a_newer_revision_takes_over_in_the_middle_of_a_rollout_without_rejecting_the_first() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.desired = "c"
+    assert world.until(Phase.STABLE).stable == "c"
+    assert world.state.rejected == ()
+
+
+def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
+    world = World().serving("a")
+    world.until(Phase.STABLE)
+    segment = next(s for s in world.state.segments if s.weight == 0.5)
+    worse = judge.Labelled(weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8))
+    world.labelled = (worse,)
+    state = world.until(Phase.ROLLED_BACK)
+    assert state.stable == "a"
+    assert state.rejected == ("b",)
+    assert state.verdict is not None
+    assert state.verdict.guard == "quality"
+
+
+def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    skewed = judge.Batch(exposed=judge.Exposed(weight=0.05, candidate=100, stable=300))
+    assert world.state.ledger is not None
+    ledger = judge.observe(world.state.ledger, skewed, strategy=STRATEGY, offline=0.03, at=world.now)
+    world.state = dataclasses.replace(world.state, ledger=ledger)
+    phases = [(world.look().phase, world.state.step) for _ in range(5)]
+    assert phases == [(Phase.CANARY, world.state.step)] * 5
+    assert world.state.verdict is not None
+    assert world.state.verdict.action is judge.Action.INVALID
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_is_promoted_without_a_certificate_whatever_is_thrown_at_it(seed: int) -> None:
+    world = World(rng=np.random.default_rng(seed)).serving("a")
+    chaos = np.random.default_rng(1000 + seed)
+    for _ in range(150):
+        world.readable = chaos.random() > 0.2
+        world.ready = ("a", "b") if chaos.random() > 0.2 else ("a",)
+        if chaos.random() < 0.05:
+            world.epoch, world.counters = f"epoch {chaos.random()}", {"stable": [0, 0], "candidate": [0, 0]}
+        world.look()
+        assert strategy.split(world.state, strategy=STRATEGY)[0] <= 95
+        if world.state.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):
+            assert strategy.split(world.state, strategy=STRATEGY) == (0, 0)
+    promoted = [row for row in world.state.history if row["phase"] == "Promoting"]
+    for row in promoted:
+        assert row["action"] == "PROMOTE"
+        assert all(row["evidence"][guard]["logCertificate"] >= np.log(20) for guard in ("errors", "slow"))
