@@ -8,10 +8,11 @@ numpy only, since the server imports it. One row and many rows take the same pat
               clip(low, high)         what lies beyond becomes the nearest end
               log                     sign(x) * log(1 + |x|): long tails become short, zero stays zero
               scale(mean, std)        (x - mean) / std
-    category  encode(categories, missing)   index 1.. in `categories`, 0 for an unknown one, `missing` for a missing one (0 where not given)
+    category  encode(categories, missing)   1.. by place in `categories`, 0 where unknown, `missing` (0 by default) where missing
     image     scale(offset, factor)   (x - offset) * factor
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -19,11 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fairway import artifacts, errors
-from fairway.data import schema as schemas
 
-Array: TypeAlias = schemas.Array
-Schema: TypeAlias = schemas.Schema
-Feature: TypeAlias = schemas.Feature
+Array: TypeAlias = np.ndarray[Any, Any]
 
 VERSION = 1
 NUMBER_OPS = ("impute", "clip", "log", "scale")   # the order in which fitted steps come
@@ -79,7 +77,8 @@ class Preprocessor:
     def load(cls, data: Mapping[str, Any]) -> "Preprocessor":
         """Gives the preprocessor of `preprocessing.json`'s content; raises DataError naming what in it is wrong."""
         if data.get("version") != VERSION:
-            raise errors.DataError(f"the preprocessing has version {data.get('version')!r}: wanted {VERSION}; prepare the data again")
+            seen = data.get("version")
+            raise errors.DataError(f"the preprocessing has version {seen!r}: wanted {VERSION}; prepare the data again")
         try:
             return cls(data["features"])
         except (KeyError, TypeError, ValueError) as error:
@@ -92,7 +91,12 @@ class Preprocessor:
     @property
     def width(self) -> int:
         """Columns of the flat layout; the image counts where its shape is known."""
-        return len(self.numbers) + sum(size - 1 for size in self.cardinalities) + (math.prod(self.image_shape) if self.image else 0)
+        pixels = math.prod(self.image_shape) if self.image else 0
+        return len(self.numbers) + sum(size - 1 for size in self.cardinalities) + pixels
+
+    def flat(self, named: Mapping[str, Array]) -> Array:
+        """Gives the flat layout of what `transform` gave, float32 [n, d]."""
+        return flat(named, cardinalities=self.cardinalities)
 
     def transform(self, columns: Mapping[str, Array]) -> Named:
         """Gives the graph's inputs for raw columns; raises DataError where a feature is missing or is not what it should be."""
@@ -122,7 +126,8 @@ class Preprocessor:
         return values.astype(np.float32)
 
     def _categories(self, columns: Mapping[str, Array]) -> Array:
-        found = [[codes[value] for value in columns[name].ravel().tolist()] for name, codes in zip(self.categories, self._codes, strict=True)]
+        pairs = zip(self.categories, self._codes, strict=True)
+        found = [[codes[value] for value in columns[name].ravel().tolist()] for name, codes in pairs]
         if len(found[0]) == 1:
             return np.array([[one[0] for one in found]], dtype=np.int64)
         return np.ascontiguousarray(np.array(found, dtype=np.int64).T)
@@ -151,15 +156,15 @@ class Preprocessor:
 
 
 def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = None) -> Array:
-    """Gives the flat layout, float32 [n, d]: numbers, then each category one-hot (an unknown one is all zeros), then the image's pixels.
+    """Gives the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where unknown), the image's pixels.
 
-    `cardinalities` are the transform's own where `named` is its answer.
+    `cardinalities` are not needed where `named` is what `Preprocessor.transform` gave.
     """
     sizes = cardinalities if cardinalities is not None else getattr(named, "cardinalities", None)
     parts = [named["numbers"]] if "numbers" in named else []
     if "categories" in named:
         if not sizes:
-            raise errors.DataError("the categories' index counts are not known: wanted what Preprocessor.transform gave, or cardinalities")
+            raise errors.DataError("the categories' index counts are not known: wanted what transform gave, or cardinalities")
         parts.append(_one_hot(named["categories"], sizes))
     if "image" in named:
         parts.append(named["image"].reshape(len(named["image"]), -1))
@@ -167,16 +172,18 @@ def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = No
 
 
 def _one_hot(indices: Array, sizes: Sequence[int]) -> Array:
-    offsets = np.cumsum([0, *sizes[:-1]])
-    wide = np.zeros((len(indices), int(sum(sizes))), dtype=np.float32)
-    np.put_along_axis(wide, indices + offsets, 1.0, axis=1)
-    return np.delete(wide, offsets, axis=1)  # index 0, unknown
+    starts = list(itertools.accumulate((size - 1 for size in sizes), initial=-1))  # index 0, unknown, has no column
+    wide = np.zeros((len(indices), starts.pop() + 1), dtype=np.float32)
+    rows, columns = indices.nonzero()
+    wide[rows, (indices + starts)[rows, columns]] = 1.0
+    return wide
 
 
 def _codes(entry: Mapping[str, Any]) -> _Codes:
     steps = entry["steps"]
     if len(steps) != 1 or steps[0]["op"] != "encode":
-        raise errors.DataError(f"the preprocessing of {entry['name']!r} has the steps {[step.get('op') for step in steps]}: wanted one, encode")
+        seen = [step.get("op") for step in steps]
+        raise errors.DataError(f"the preprocessing of {entry['name']!r} has the steps {seen}: wanted one, encode")
     return _Codes(steps[0]["categories"], absent=int(steps[0].get("missing", 0)))
 
 
@@ -197,7 +204,8 @@ def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
         waiting = {one[0]["op"] for one in left if one}
         unknown = waiting - set(NUMBER_OPS)
         if unknown:
-            raise errors.DataError(f"the preprocessing has the step {min(unknown)!r}: wanted one of {', '.join(NUMBER_OPS)} for a number")
+            wanted = ", ".join(NUMBER_OPS)
+            raise errors.DataError(f"the preprocessing has the step {min(unknown)!r}: wanted one of {wanted} for a number")
         op = next(name for name in NUMBER_OPS if name in waiting)
         taken = [one.pop(0) if one and one[0]["op"] == op else None for one in left]
         layers.append(_layer(op, taken))
@@ -208,7 +216,10 @@ def _layer(op: str, taken: Sequence[Mapping[str, Any] | None]) -> Layer:
     if op == "log":
         return _log(np.array([index for index, step in enumerate(taken) if step is not None]), total=len(taken))
     given = [[float(step[key]) for key in PARAMETERS[op]] if step is not None else NEUTRAL[op] for step in taken]
-    return {"impute": _impute, "clip": _clip, "scale": _scale}[op](*(np.array(values) for values in zip(*given, strict=True)))
+    columns = [np.array(values) for values in zip(*given, strict=True)]
+    if op == "impute":
+        return _impute(columns[0])
+    return _clip(*columns) if op == "clip" else _scale(*columns)
 
 
 def _impute(replacement: Array) -> Layer:

@@ -1,0 +1,303 @@
+"""Looks at a file of rows and writes the `fairway.yaml` that fits it, with what was found and why beside each key."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from fairway import errors
+from fairway.config import schema as configuration
+from fairway.data import infer, leakage, sources
+from fairway.data.schema import Feature, Schema
+
+Use = Literal["feature", "ignore"]
+
+IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|^unnamed: 0$|(?<=[a-z])I[Dd]$", re.IGNORECASE)
+GROUP = re.compile(
+    r"(user|customer|client|patient|subject|session|device|account|household|person|member)([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
+MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
+FEW_ROWS_A_VALUE = 20   # a text column with at least as many rows a value is a category, even with more than the usual 100 values
+USUAL_CATEGORIES: int = configuration.Data.model_fields["max_categories"].default
+MOST_CATEGORIES = 1000
+FEW_CODES = 10          # whole numbers with as few different values may be codes
+IMBALANCE = 0.1         # share of a class below which accuracy alone says little
+MANY_ROWS = 10_000      # from here on larger batches are faster and no worse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column, what to do with it, and why."""
+
+    name: str
+    use: Use
+    found: str                 # kind, range or values, missing share
+    why: str = ""              # why it is left out, or what to look at
+    categories: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What the file holds, and the split that suits it."""
+
+    path: Path
+    source: Literal["csv", "parquet"]
+    rows: int
+    target: str
+    classes: dict[str, int]    # rows by class
+    columns: tuple[Column, ...]
+    method: Literal["stratified", "group", "time"]
+    split_column: str | None
+    split_why: str
+
+    @property
+    def ignored(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.use == "ignore")
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.use == "feature")
+
+
+def inspect(path: Path, *, target: str) -> Findings:
+    """Gives what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
+    source = _source(path)
+    section = configuration.Data(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
+    frame = sources.read(section).frame
+    frame = frame[frame[target].notna()].reset_index(drop=True)
+    if frame.empty:
+        raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
+    classes = infer.classes_of(frame[target])
+    labels = infer.labels(frame[target])
+    index = {name: number for number, name in enumerate(classes)}
+    codes = np.array([index[label] for label in labels], dtype=np.int64)
+    names = [str(name) for name in frame.columns if name != target]
+    method, column, why = _split(frame, names)
+    columns = tuple(
+        _column(frame[name], target=codes, classes=classes, section=section, splits=name == column) for name in names)
+    if not any(one.use == "feature" for one in columns):
+        reasons = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
+        raise errors.DataError(f"{path} has no column to predict {target} from ({reasons}): wanted a number or a category")
+    counts = np.bincount(codes, minlength=len(classes))
+    return Findings(
+        path=path, source=source, rows=len(frame), target=target, columns=columns, method=method, split_column=column, split_why=why,
+        classes={name: int(count) for name, count in zip(classes, counts, strict=True)})
+
+
+def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
+    """Gives the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or near it."""
+    lines = [*_head(findings, name), *_data(findings, relative_to), *_split_lines(findings), *_training(findings)]
+    return "\n".join(lines) + "\n"
+
+
+def summary(findings: Findings) -> str:
+    """Gives a few lines for the terminal: rows, classes, what is left out and why."""
+    lines = [f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict {findings.target} from"]
+    lines.append(f"classes  {_shares(findings)}")
+    lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]
+    lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
+    lines.append(f"split    {findings.method}: {findings.split_why}")
+    return "\n".join(lines)
+
+
+def _source(path: Path) -> Literal["csv", "parquet"]:
+    if not path.is_file():
+        raise errors.UsageError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: wanted a csv or parquet file")
+    with path.open("rb") as file:
+        start = file.read(4)
+    return "parquet" if start == b"PAR1" or path.suffix in (".parquet", ".pq") else "csv"
+
+
+def _column(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], classes: Sequence[str], section: configuration.Data,
+            splits: bool) -> Column:
+    name = str(column.name)
+    known = column.dropna()
+    distinct = _distinct(known)
+    if splits:
+        return Column(name=name, use="ignore", found=f"{distinct:,} different values", why="it divides the rows, see split")
+    if distinct <= 1:
+        seen = "no value in any row" if known.empty else f"{known.iloc[0]!s} in every row that has it"
+        return Column(name=name, use="ignore", found=seen, why=f"{seen}: nothing to learn from it")
+    try:
+        feature = infer.infer(column.to_frame().assign(**{section.target: target}), section=section, image_shape=None).features[0]
+    except errors.DataError as error:
+        return Column(name=name, use="ignore", found=f"{distinct:,} different values", why=_short(error))
+    found = _describe(feature, column)
+    why = _unusable(feature, known, distinct=distinct)
+    if why:
+        return Column(name=name, use="ignore", found=found, why=why)
+    leak = _leak(feature, column, target=target, classes=classes)
+    if leak:
+        return Column(name=name, use="ignore", found=found, why=leak)
+    return Column(name=name, use="feature", found=found, why=_remark(feature, distinct), categories=len(feature.categories))
+
+
+def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> str:
+    """Says why a column is a row's name rather than a property of it, or "" where it is not."""
+    rows = len(known)
+    if feature.kind == "category":
+        usual = distinct <= USUAL_CATEGORIES or rows >= FEW_ROWS_A_VALUE * distinct
+        return "" if usual else f"{distinct:,} different texts in {rows:,} rows: an identifier, a date or free text"
+    if feature.dtype != "int" or distinct != rows or rows <= FEW_CODES:
+        return ""
+    consecutive = (feature.maximum or 0) - (feature.minimum or 0) + 1 == distinct
+    named = consecutive or IDENTIFIER.search(feature.name)
+    return "a different whole number in every row: it names the row" if named else ""
+
+
+def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], classes: Sequence[str]) -> str:
+    if feature.kind == "category":
+        values = np.array(infer.texts(column), dtype=object)
+    else:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    alone = Schema(features=(feature,), classes=tuple(classes), target="")
+    sentences = leakage.too_good({feature.name: values}, target, schema=alone)
+    told = [sentence for sentence in sentences if " alone tells " in sentence]
+    return f"alone {told[0].partition(' alone ')[2].partition(': if it is')[0]}: likely only known afterwards" if told else ""
+
+
+def _remark(feature: Feature, distinct: int) -> str:
+    """Says that a few whole numbers with gaps between them may be codes, or "" where they are not."""
+    if feature.kind != "number" or feature.dtype != "int" or not 2 < distinct <= FEW_CODES:
+        return ""
+    gaps = distinct < (feature.maximum or 0) - (feature.minimum or 0) + 1
+    return f"{distinct} different values: list it in categorical if they are codes" if gaps else ""
+
+
+def _describe(feature: Feature, column: "pd.Series[Any]") -> str:
+    share = float(column.isna().mean())
+    missing = f"; {_percent(share)} missing" if share else ""
+    if feature.kind == "category":
+        shown = ", ".join(feature.categories[:3]) + (", ..." if len(feature.categories) > 3 else "")
+        return f"category of {len(feature.categories)} ({shown}){missing}"
+    whole = "whole number" if feature.dtype == "int" else "number"
+    return f"{whole} from {_number(feature.minimum)} to {_number(feature.maximum)}{missing}"
+
+
+def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
+    """Gives the split method, its column, and the reason in words."""
+    for name in names:
+        if _is_moment(frame[name]):
+            return "time", name, f"{name} holds moments: the model is tested on what came after its training rows, as in service"
+    for name in names:
+        distinct = _distinct(frame[name].dropna())
+        if GROUP.search(name) and FEW_CODES < distinct <= len(frame) / 2:
+            return "group", name, f"{name} has {distinct:,} values in {len(frame):,} rows: rows of one of them stay in one split"
+    return "stratified", None, "each split keeps the classes' shares; no column names groups or moments"
+
+
+def _is_moment(column: "pd.Series[Any]") -> bool:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return bool(column.notna().all() and column.nunique() > FEW_CODES)
+    if column.dtype != object or column.isna().any():
+        return False
+    return all(isinstance(value, str) and MOMENT.match(value) for value in column) and column.nunique() > FEW_CODES
+
+
+def _head(findings: Findings, name: str | None) -> Iterator[str]:
+    yield f"# Written by `fairway init` from {_comment(findings.path.name)}: {findings.rows:,} rows. Change what you know better."
+    yield _line("name", name or _name(findings.path), "names the deployment" + ("" if name else "; from the file's name"), indent=0)
+    yield ""
+
+
+def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
+    yield "data:"
+    yield _line("source", findings.source, "")
+    yield _line("path", _path(findings.path, relative_to), "")
+    rare = min(findings.classes.values()) / findings.rows
+    hint = f"; the rarest has {_percent(rare)}: look at recall by class" if rare < IMBALANCE / 2 else ""
+    yield _line("target", findings.target, f"{len(findings.classes)} classes: {_shares(findings)}{hint}")
+    yield "  # To predict from:"
+    width = min(24, max(len(column.name) for column in findings.features))
+    for column in findings.features:
+        remark = f"; {column.why}" if column.why else ""
+        yield f"  #   {_comment(column.name):<{width}}  {_comment(column.found + remark)}"
+    if findings.ignored:
+        yield "  ignore:                       # left out; take a line away to use the column"
+        yield from (f"    - {_scalar(column.name)}".ljust(32) + f"# {_comment(column.why)}" for column in findings.ignored)
+    else:
+        yield _line("ignore", [], "no column looks like an identifier or like something only known afterwards")
+    yield _line("categorical", [], "number columns that are codes; text columns are categories by themselves")
+    most = max((column.categories for column in findings.features), default=0)
+    if most > USUAL_CATEGORIES:
+        yield _line("maxCategories", most, f"a text column has {most} different values, with enough rows of each")
+
+
+def _split_lines(findings: Findings) -> Iterator[str]:
+    shares = configuration.Split()
+    yield "  split:"
+    yield _line("method", findings.method, findings.split_why, indent=4)
+    if findings.split_column is not None:
+        yield _line("column", findings.split_column, "", indent=4)
+    rows = round(shares.validation * findings.rows), round(shares.test * findings.rows)
+    yield _line("validation", shares.validation, f"about {rows[0]:,} rows for early stopping", indent=4)
+    yield _line("test", shares.test, f"about {rows[1]:,} rows that evaluation looks at once", indent=4)
+    yield ""
+
+
+def _training(findings: Findings) -> Iterator[str]:
+    categories = sum(1 for column in findings.features if column.categories)
+    yield "training:"
+    yield _line("family", "tabular", f"{len(findings.features) - categories} numbers and {categories} categories, no pictures")
+    if findings.rows >= MANY_ROWS:
+        yield _line("batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse")
+    rare = min(findings.classes.values()) / findings.rows
+    if rare < IMBALANCE:
+        yield _line("classWeights", "none", f"`balanced` finds more of the rarest class ({_percent(rare)}), at the cost of calibration")
+
+
+def _line(key: str, value: Any, comment: str, *, indent: int = 2) -> str:
+    text = " " * indent + f"{key}: {_scalar(value)}"
+    return f"{text:<31} # {_comment(comment)}" if comment else text
+
+
+def _scalar(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("...").rstrip("\n")
+
+
+def _comment(text: str) -> str:
+    """Gives text that cannot end a comment: names and values come from the file."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _name(path: Path) -> str:
+    stem = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-")[:53].strip("-")
+    return stem or "model"
+
+
+def _path(path: Path, relative_to: Path | None) -> str:
+    if relative_to is None:
+        return str(path)
+    near = os.path.relpath(path.resolve(), relative_to.resolve())
+    return str(path.resolve()) if near.count("..") > 2 else near
+
+
+def _shares(findings: Findings) -> str:
+    ordered = sorted(findings.classes.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {_percent(count / findings.rows)}" for name, count in ordered[:6])
+    return shown + (f" and {len(ordered) - 6} more" if len(ordered) > 6 else "")
+
+
+def _distinct(known: "pd.Series[Any]") -> int:
+    try:
+        return int(known.nunique())
+    except TypeError:  # lists and the like
+        return len(known)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
+
+
+def _number(value: float | None) -> str:
+    return f"{value:.6g}" if value is not None else "?"
+
+
+def _short(error: errors.DataError) -> str:
+    return str(error).partition(": it is likely")[0].removeprefix("feature ")

@@ -1,0 +1,56 @@
+"""The numbers: accuracy, log loss, calibration error, per class. Pure, numpy only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.int64]
+BINS = 15          # as Guo et al. 2017, On Calibration of Modern Neural Networks, section 2
+FLOOR = 1e-7       # a probability of 0 for what happened would make the loss infinite
+
+
+def accuracy(probabilities: Floats, truth: Ints) -> float:
+    """Gives the share of rows whose likeliest class is the true one."""
+    return float((probabilities.argmax(axis=1) == truth).mean())
+
+
+def log_loss(probabilities: Floats, truth: Ints) -> float:
+    """Gives the mean negative log probability of the true class, in nats."""
+    chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.clip(chosen, FLOOR, 1.0)).mean())
+
+
+def reliability(probabilities: Floats, truth: Ints) -> list[dict[str, float]]:
+    """Gives, for each bin of confidence that has rows, its share of rows, mean confidence and accuracy."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    rows = []
+    for number in range(BINS):
+        inside = place == number
+        if inside.any():
+            rows.append({"share": float(inside.mean()), "confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())})
+    return rows
+
+
+def calibration_error(probabilities: Floats, truth: Ints) -> float:
+    """Gives the expected calibration error: the mean gap between confidence and accuracy, weighted by the bins' rows."""
+    return float(sum(row["share"] * abs(row["confidence"] - row["accuracy"]) for row in reliability(probabilities, truth)))
+
+
+def confusion(predicted: Ints, truth: Ints, *, classes: int) -> Ints:
+    """Gives the counts, [true class, predicted class]."""
+    table = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(table, (truth, predicted), 1)
+    return table
+
+
+def per_class(table: Ints, *, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Gives rows, precision, recall and F1 of each class; what has no rows to be measured on is 0."""
+    right, asked, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
+    precision, recall = right / np.maximum(said, 1), right / np.maximum(asked, 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return [{"class": name, "rows": int(asked[i]), "precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i])}
+            for i, name in enumerate(names)]

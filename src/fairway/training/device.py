@@ -1,0 +1,39 @@
+"""Where and how precisely to compute: decided from what the machine has. Pure."""
+
+from dataclasses import dataclass
+
+from fairway import errors
+from fairway.config import schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the machine has."""
+
+    cuda: bool = False
+    bfloat16: bool = False   # the GPU computes it natively
+    mps: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where, and how precisely."""
+
+    device: str              # cpu | cuda | mps
+    precision: str           # float32 | bfloat16 | float16
+
+
+def choose(section: schema.Training, *, machine: Machine) -> Choice:
+    """Gives the device and precision to use; raises TrainingError where the configuration asks for what is not there."""
+    present = {"cpu": True, "cuda": machine.cuda, "mps": machine.mps}
+    device = section.device
+    if device == "auto":
+        device = "cuda" if machine.cuda else "mps" if machine.mps else "cpu"
+    if not present[device]:
+        raise errors.TrainingError(f"training.device is {device}, which this machine does not have: set it to auto or cpu")
+    precision = section.precision
+    if precision == "auto":
+        precision = "bfloat16" if device == "cuda" and machine.bfloat16 else "float32"
+    if precision == "float16" and device == "cpu":
+        raise errors.TrainingError("training.precision is float16, which the CPU is slow and wrong at: set it to auto or bfloat16")
+    return Choice(device, precision)

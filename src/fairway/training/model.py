@@ -1,0 +1,82 @@
+"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers, categories, image."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torchvision.transforms.v2 as transforms
+from torch import Tensor, nn
+
+from fairway import errors
+from fairway.config import schema
+
+
+class Convolutional(nn.Module):
+    """Convolutions with batch norm and pooling, then fully connected layers; for pictures of 8 by 8 and larger."""
+
+    def __init__(self, *, shape: Sequence[int], channels: Sequence[int], hidden: Sequence[int], classes: int, dropout: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        depth, height, width = shape
+        for channel in channels:
+            layers += [nn.Conv2d(depth, channel, 3, padding=1), nn.BatchNorm2d(channel), nn.ReLU()]
+            depth = channel
+            if min(height, width) >= 4:
+                layers.append(nn.MaxPool2d(2))
+                height, width = height // 2, width // 2
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.head = _dense(depth * height * width, hidden=hidden, classes=classes, dropout=dropout)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Gives the logits, [n, classes]."""
+        result: Tensor = self.head(self.body(image))
+        return result
+
+
+class Tabular(nn.Module):
+    """An embedding for each category beside the numbers, then fully connected layers (Guo & Berkhahn 2016)."""
+
+    def __init__(self, *, numbers: int, cardinalities: Sequence[int], hidden: Sequence[int], classes: int, dropout: float) -> None:
+        super().__init__()
+        sizes = [min(32, (cardinality + 1) // 2) for cardinality in cardinalities]
+        self.embeddings = nn.ModuleList(nn.Embedding(count, size) for count, size in zip(cardinalities, sizes, strict=True))
+        self.head = _dense(numbers + sum(sizes), hidden=hidden, classes=classes, dropout=dropout)
+
+    def forward(self, numbers: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
+        """Gives the logits, [n, classes]."""
+        parts = [] if numbers is None else [numbers]
+        if categories is not None:
+            parts += [embedding(categories[:, i]) for i, embedding in enumerate(self.embeddings)]
+        result: Tensor = self.head(torch.cat(parts, dim=1))
+        return result
+
+
+def build(section: schema.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int) -> nn.Module:
+    """Gives the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
+    if section.family == "convolutional":
+        if "image" not in shapes:
+            raise errors.TrainingError(f"training.family convolutional needs an image feature, the data has {', '.join(shapes)}: use tabular")
+        return Convolutional(shape=shapes["image"], channels=section.channels, hidden=section.hidden, classes=classes, dropout=section.dropout)
+    if "image" in shapes:
+        raise errors.TrainingError("training.family tabular cannot use an image feature: use convolutional")
+    numbers = shapes.get("numbers", (0,))[0]
+    return Tabular(numbers=numbers, cardinalities=cardinalities, hidden=section.hidden, classes=classes, dropout=section.dropout)
+
+
+def augmentation(section: schema.Augmentation) -> nn.Module | None:
+    """Gives what changes a batch of training pictures and leaves their labels true, or None."""
+    steps: list[Any] = []
+    if section.rotation or section.translation:
+        moved = (section.translation, section.translation) if section.translation else None
+        steps.append(transforms.RandomAffine(degrees=section.rotation, translate=moved))
+    if section.erasing:
+        steps.append(transforms.RandomErasing(p=section.erasing, scale=(0.02, 0.15)))
+    return transforms.Compose(steps) if steps else None
+
+
+def _dense(width: int, *, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for size in hidden:
+        layers += [nn.Linear(width, size), nn.ReLU()]
+        width = size
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, classes))
