@@ -39,21 +39,29 @@ SCHEMA = {
 }
 
 
-def onnx_model(path: Path, *, seed: int = 0, rows: int | None = None) -> Path:
-    """Writes numbers [n, 2] -> Gemm -> Softmax; with `rows` the graph takes batches of that size alone."""
+def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
+    """Writes numbers [n, 2] -> Gemm -> Softmax; a fragile graph also looks the first number up in a table of 8 and fails beyond it."""
     weights = np.random.default_rng(seed).normal(size=(2, 2)).astype(np.float32)
-    nodes = [helper.make_node("Gemm", ["numbers", "w", "b"], ["logits"]), helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1)]
+    nodes = [helper.make_node("Gemm", ["numbers", "w", "b"], ["logits"]), helper.make_node("Softmax", ["logits"], ["soft"], axis=1)]
     constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.zeros(2, dtype=np.float32), "b")]
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows or "n", 2]) for name in ("numbers", "probabilities")]
+    if fragile:
+        constants += [numpy_helper.from_array(np.zeros((8, 2), dtype=np.float32), "table"), numpy_helper.from_array(np.int64(0), "first")]
+        nodes += [
+            helper.make_node("Gather", ["numbers", "first"], ["column"], axis=1), helper.make_node("Cast", ["column"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "index"], ["looked-up"], axis=0), helper.make_node("Add", ["soft", "looked-up"], ["probabilities"])]
+    else:
+        nodes.append(helper.make_node("Identity", ["soft"], ["probabilities"]))
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")]
     graph = helper.make_graph(nodes, "tiny", tensors[:1], tensors[1:], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
     return path
 
 
-def packaged(folder: Path, *, name: str = "income", seed: int = 0, rows: int | None = None) -> artifacts.Package:
+def packaged(folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False) -> artifacts.Package:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.json").write_text(json.dumps(SCHEMA))
-    return package.import_onnx(onnx_model(folder / "model.onnx", seed=seed, rows=rows), schema=folder / "schema.json", name=name, out=folder / "store")
+    model = onnx_model(folder / "model.onnx", seed=seed, fragile=fragile)
+    return package.import_onnx(model, schema=folder / "schema.json", name=name, out=folder / "store")
 
 
 def tensors(age: list[object], hours: list[object], sector: list[object]) -> dict[str, object]:

@@ -19,8 +19,8 @@ from fairway.data.schema import Feature, Schema
 Use = Literal["feature", "ignore"]
 
 IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|^unnamed: 0$|(?<=[a-z])I[Dd]$", re.IGNORECASE)
-GROUP = re.compile(
-    r"(user|customer|client|patient|subject|session|device|account|household|person|member)([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
+OWNERS = "user|customer|client|patient|subject|session|device|account|household|person|member"
+GROUP = re.compile(rf"({OWNERS})([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
 MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
 FEW_ROWS_A_VALUE = 20   # a text column with at least as many rows a value is a category, even with more than the usual 100 values
 USUAL_CATEGORIES: int = configuration.Data.model_fields["max_categories"].default
@@ -77,15 +77,15 @@ def inspect(path: Path, *, target: str) -> Findings:
     index = {name: number for number, name in enumerate(classes)}
     codes = np.array([index[label] for label in labels], dtype=np.int64)
     names = [str(name) for name in frame.columns if name != target]
-    method, column, why = _split(frame, names)
+    method, column, split_why = _split(frame, names)
     columns = tuple(
         _column(frame[name], target=codes, classes=classes, section=section, splits=name == column) for name in names)
     if not any(one.use == "feature" for one in columns):
-        reasons = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
-        raise errors.DataError(f"{path} has no column to predict {target} from ({reasons}): wanted a number or a category")
+        why = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
+        raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
     counts = np.bincount(codes, minlength=len(classes))
     return Findings(
-        path=path, source=source, rows=len(frame), target=target, columns=columns, method=method, split_column=column, split_why=why,
+        path=path, source=source, rows=len(frame), target=target, columns=columns, method=method, split_column=column, split_why=split_why,
         classes={name: int(count) for name, count in zip(classes, counts, strict=True)})
 
 
@@ -219,7 +219,8 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
         yield f"  #   {_comment(column.name):<{width}}  {_comment(column.found + remark)}"
     if findings.ignored:
         yield "  ignore:                       # left out; take a line away to use the column"
-        yield from (f"    - {_scalar(column.name)}".ljust(32) + f"# {_comment(column.why)}" for column in findings.ignored)
+        for column in findings.ignored:
+            yield f"    - {_scalar(column.name)}".ljust(32) + f"# {_comment(column.why)}"
     else:
         yield _line("ignore", [], "no column looks like an identifier or like something only known afterwards")
     yield _line("categorical", [], "number columns that are codes; text columns are categories by themselves")
@@ -248,7 +249,8 @@ def _training(findings: Findings) -> Iterator[str]:
         yield _line("batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse")
     rare = min(findings.classes.values()) / findings.rows
     if rare < IMBALANCE:
-        yield _line("classWeights", "none", f"`balanced` finds more of the rarest class ({_percent(rare)}), at the cost of calibration")
+        why = f"`balanced` finds more of the rarest class ({_percent(rare)}), at the cost of calibration"
+        yield _line("classWeights", "none", why)
 
 
 def _line(key: str, value: Any, comment: str, *, indent: int = 2) -> str:

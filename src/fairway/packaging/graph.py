@@ -26,19 +26,26 @@ class Graph:
         self._session = session(model, threads=threads)
         self._flat = layout == "flat"
         self._inputs = {node.name: _dtype(node, model) for node in self._session.get_inputs()}
+        self._classes = classes
         self._output = output_of(self._session, classes=classes, model=model)
         self._prepare: Callable[[Mapping[str, Array]], dict[str, Array]] = self._prepare_flat if self._flat else self._prepare_named
         if self._flat and len(self._inputs) != 1:
             raise errors.PackageError(f"{model} has the inputs {sorted(self._inputs)}: wanted one input for the flat layout")
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
-        """Gives the probabilities, float32 [n, classes]; raises ServingError with ONNX Runtime's reason where the graph refuses."""
+        """Gives the probabilities, float32 [n, classes]; raises ServingError where the graph refuses or answers nonsense."""
         fed = self._prepare(columns)
         try:
             (answer,) = self._session.run([self._output], fed)
         except FAILURES as error:
             raise errors.ServingError(f"the model failed on {_shapes(fed)}: {_first_line(error)}") from error
-        return np.asarray(answer, dtype=np.float32)
+        probabilities = np.asarray(answer, dtype=np.float32)
+        rows = len(next(iter(fed.values())))
+        if probabilities.shape != (rows, self._classes):
+            raise errors.ServingError(f"the model answered with shape {list(probabilities.shape)}: wanted {[rows, self._classes]}")
+        if not np.isfinite(probabilities).all():
+            raise errors.ServingError("the model answered with NaN or infinity: check its inputs and its training")
+        return probabilities
 
     def _prepare_named(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         named = self._preprocessor.transform(columns)

@@ -123,6 +123,8 @@ class EventLog:
         self._tick()
         if self._spool:
             self._spool.seal()
+        if self._sender:
+            self._sender.close()
 
     def _tick(self) -> None:
         try:
@@ -236,7 +238,7 @@ class Sender:
         try:
             status, text, after = self._exchange(body)
         except (OSError, client.HTTPException) as error:
-            self._close()
+            self.close()
             raise Undelivered(f"{self._host}:{self._port}: {type(error).__name__} {error}") from error
         if status // 100 == 2:
             return
@@ -248,7 +250,7 @@ class Sender:
         try:
             return self._attempt(body)
         except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-            self._close()
+            self.close()
             if not kept:
                 raise
             return self._attempt(body)  # the collector had closed an idle connection: that is no failure
@@ -261,7 +263,7 @@ class Sender:
         text = response.read().decode("utf-8", "replace")[:200]
         return response.status, text, response.headers.get("retry-after", "")
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

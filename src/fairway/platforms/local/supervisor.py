@@ -37,7 +37,7 @@ class Supervisor:
         self.state = state.Store(home.state)
         self.events = events.EventStore(home.events)
         self.processes = processes.Processes(home.root)
-        self.gateway = envoy.Gateway(home.root)
+        self.gateway = envoy.Gateway(home.root, self.processes)
         self.port = port
         self.services = services.Services(home, self.processes)
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)

@@ -1,0 +1,152 @@
+"""The model servers: one for each revision that must run, started again with growing pauses when it dies."""
+
+import http.client
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fairway import artifacts, errors
+from fairway.config import schema
+from fairway.packaging import manifest
+from fairway.platforms.local import ports, state
+from fairway.platforms.local.home import Home
+from fairway.platforms.local.processes import Processes
+from fairway.serving import command
+
+PREFIX = "server-"
+PROBE_SECONDS = 1.0
+RETIRE_SECONDS = 5.0          # after the route has left it: requests in flight end, its last events are sent
+BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+NEVER_READY_EXITS = 2         # a server that ended this often before it was ever ready will not do better
+CRASHES, CRASH_SECONDS = 5, 120.0  # more crashes than this in that time: it does not stay up
+
+
+@dataclass
+class Server:
+    """What is known of one server beside its process's record."""
+
+    port: int
+    ready_once: bool = False
+    exits: list[float] = field(default_factory=list)
+    retire_at: float | None = None
+    fault: str | None = None
+
+
+class Servers:
+    """The servers of one home directory."""
+
+    def __init__(self, home: Home, processes: Processes, *, collector: str) -> None:
+        self._home, self._processes, self.collector = home, processes, collector
+        self._servers: dict[str, Server] = {}
+        for name in processes.names():  # those of a supervisor before this one
+            if name.startswith(PREFIX):
+                revision = name.removeprefix(PREFIX)
+                self._servers[revision] = Server(port=artifacts.read_json(self._port_file(revision))["port"])
+
+    def keep(self, wanted: Mapping[str, state.Revision], *, now: float) -> None:
+        """Makes the wanted servers run."""
+        for name, revision in wanted.items():
+            server = self._servers.get(name)
+            if server is None:
+                server = self._servers[name] = Server(port=self._new_port(name))
+            server.retire_at = None
+            if server.fault is None and not self._processes.alive(PREFIX + name) and self._may_start(name, server, now=now):
+                self._start(revision, server)
+
+    def retire(self, *, keep: Iterable[str], now: float) -> None:
+        """Stops the servers that nothing needs, a while after the last route has left them."""
+        for name in [name for name in self._servers if name not in set(keep)]:
+            server = self._servers[name]
+            server.retire_at = server.retire_at or now + RETIRE_SECONDS
+            if now >= server.retire_at:
+                self._processes.stop(PREFIX + name)
+                del self._servers[name]
+
+    def stop_all(self) -> None:
+        for name in list(self._servers):
+            self._processes.stop(PREFIX + name)
+        self._servers.clear()
+
+    def endpoints(self) -> dict[str, list[tuple[str, int]]]:
+        """Gives where each server listens, or will."""
+        return {name: [("127.0.0.1", server.port)] for name, server in self._servers.items()}
+
+    def health(self, wanted: Iterable[str], *, now: float) -> tuple[frozenset[str], dict[str, str]]:
+        """Gives the revisions that answer, and those that will not, with the reason."""
+        ready, broken = set(), {}
+        for name in wanted:
+            server = self._servers.get(name)
+            if server is None:
+                continue
+            if server.fault is not None:
+                broken[name] = server.fault
+            elif self._processes.alive(PREFIX + name) and _ready(server.port):
+                ready.add(name)
+                server.ready_once = True
+        return frozenset(ready), broken
+
+    def forgive(self, revision: str) -> None:
+        """Lets a revision that was given up be tried again."""
+        self._servers.pop(revision, None)
+
+    def _start(self, revision: state.Revision, server: Server) -> None:
+        name = revision.revision
+        folder = self._home.server(name)
+        config = revision.config
+        try:
+            manifest.load(Path(revision.package))
+        except errors.PackageError as error:  # somebody changed it since it was deployed
+            server.fault = str(error)
+            return
+        environment = command.environment(
+            package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
+            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=folder / "bentoml")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")
+
+    def _may_start(self, name: str, server: Server, *, now: float) -> bool:
+        """Says whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
+        if self._processes.record(PREFIX + name) is None:
+            return True
+        if not server.exits or server.exits[-1] < self._started(name):
+            server.exits.append(now)
+        if not server.ready_once and len(server.exits) >= NEVER_READY_EXITS:
+            server.fault = f"its server ended before it was ever ready: {self._last_words(name)}"
+        elif len([at for at in server.exits if at > now - CRASH_SECONDS]) > CRASHES:
+            server.fault = f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}"
+        if server.fault is not None:
+            return False
+        pause = BACKOFF_SECONDS[min(len(server.exits), len(BACKOFF_SECONDS)) - 1]
+        return now >= server.exits[-1] + pause
+
+    def _started(self, name: str) -> float:
+        process = self._processes.record(PREFIX + name)
+        return process.started_at if process else 0.0
+
+    def _last_words(self, name: str) -> str:
+        """Gives the last line that the server wrote, preferring a sentence of ours."""
+        try:
+            lines = (self._home.logs / f"server-{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-50:]
+        except OSError:
+            return "it left no log"
+        said = [line for line in lines if line.startswith("fairway")] or [line for line in lines if line.strip()]
+        return said[-1].strip()[:400] if said else "it said nothing"
+
+    def _new_port(self, revision: str) -> int:
+        port = ports.free_port()
+        artifacts.write_json(self._port_file(revision), {"port": port})
+        return port
+
+    def _port_file(self, revision: str) -> Path:
+        return self._home.server(revision) / "port.json"
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_SECONDS)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
