@@ -26,11 +26,14 @@ def test_a_built_bento_is_listed_and_not_built_twice(built):
 
 
 def test_a_built_bento_serves_its_own_package_with_its_own_source(built, tmp_path):
-    made, _, _ = built
-    server = support.serve(tmp_path / "server", model=tmp_path, target=str(made.path), extra={"FAIRWAY_PACKAGE": "", "PYTHONPATH": ""})
+    made, _, digest = built
+    own = {"FAIRWAY_PACKAGE": "", "PYTHONPATH": ""}
+    server = support.serve(tmp_path / "server", model=tmp_path, target=str(made.path), extra=own)
     try:
         server.wait_ready()
         assert httpx.post(server.infer, json=support.ONE).status_code == 200
-        assert f'service_version="{made.tag.partition(":")[2]}"' in server.metrics()
+        served = httpx.get(f"{server.url}/v2/models/income").json()["parameters"]["packageDigest"]
+        assert served == digest
+        assert made.tag.partition(":")[2] == served.removeprefix("sha256:")[:12]
     finally:
         server.kill()

@@ -40,17 +40,19 @@ SCHEMA = {
 
 
 def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
-    """Writes numbers [n, 2] -> Gemm -> Softmax; a fragile graph also looks the first number up in a table of 8 and fails beyond it."""
+    """Writes numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table of 8, and fails beyond."""
     weights = np.random.default_rng(seed).normal(size=(2, 2)).astype(np.float32)
-    nodes = [helper.make_node("Gemm", ["numbers", "w", "b"], ["logits"]), helper.make_node("Softmax", ["logits"], ["soft"], axis=1)]
+    node = helper.make_node
+    nodes = [node("Gemm", ["numbers", "w", "b"], ["logits"]), node("Softmax", ["logits"], ["soft"], axis=1)]
     constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.zeros(2, dtype=np.float32), "b")]
     if fragile:
-        constants += [numpy_helper.from_array(np.zeros((8, 2), dtype=np.float32), "table"), numpy_helper.from_array(np.int64(0), "first")]
+        table = np.zeros((8, 2), dtype=np.float32)
+        constants += [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array(0, dtype=np.int64), "first")]
         nodes += [
-            helper.make_node("Gather", ["numbers", "first"], ["column"], axis=1), helper.make_node("Cast", ["column"], ["index"], to=TensorProto.INT64),
-            helper.make_node("Gather", ["table", "index"], ["looked-up"], axis=0), helper.make_node("Add", ["soft", "looked-up"], ["probabilities"])]
+            node("Gather", ["numbers", "first"], ["column"], axis=1), node("Cast", ["column"], ["index"], to=TensorProto.INT64),
+            node("Gather", ["table", "index"], ["found"], axis=0), node("Add", ["soft", "found"], ["probabilities"])]
     else:
-        nodes.append(helper.make_node("Identity", ["soft"], ["probabilities"]))
+        nodes.append(node("Identity", ["soft"], ["probabilities"]))
     tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")]
     graph = helper.make_graph(nodes, "tiny", tensors[:1], tensors[1:], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
@@ -204,5 +206,6 @@ def serve(
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command.argv(port, target=target), env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True)
+            command.argv(port, target=target), env={**os.environ, **environment}, stdout=output, stderr=output,
+            start_new_session=True)
     return Server(process, port, log)

@@ -37,7 +37,8 @@ def start(tmp_path) -> Iterator:
 
 
 def ask(server: support.Server, number: int) -> int:
-    return httpx.post(server.infer, json=support.ONE, headers={"x-request-id": f"r{number}", "x-fairway-arm": "stable"}).status_code
+    headers = {"x-request-id": f"r{number}", "x-fairway-arm": "stable"}
+    return httpx.post(server.infer, json=support.ONE, headers=headers).status_code
 
 
 def test_events_wait_on_disk_while_the_collector_is_away_and_all_arrive_after_a_kill(start, model, tmp_path):
@@ -77,7 +78,8 @@ def test_a_collector_that_comes_back_gets_everything(start, model, tmp_path):
 
 def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(start, model, tmp_path):
     receiver = support.Receiver().open()
-    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra={"FAIRWAY_DRAIN_SECONDS": "1"}).wait_ready()
+    slow = {"FAIRWAY_DRAIN_SECONDS": "1"}
+    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra=slow).wait_ready()
     rows = 40_000
     body = support.tensors([39] * rows, [40] * rows, ["state"] * rows)
     try:
@@ -157,14 +159,16 @@ def test_nothing_heavy_is_imported_by_what_serves():
     code = (
         "import sys; import fairway.serving.app, fairway.serving.service, fairway.serving.batch; "
         "print([name for name in ('torch', 'pandas', 'sklearn', 'pyarrow', 'hydra', 'onnx', 'scipy') if name in sys.modules])")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(support.SRC)})
+    environment = {**os.environ, "PYTHONPATH": str(support.SRC)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_the_command_binds_one_address_and_the_environment_gives_the_settings_back(tmp_path):
     serving = schema.Serving(workers=2)
     environment = command.environment(
-        package=tmp_path, deployment="income", namespace="models", revision="abc", collector="", spool=None, serving=serving, home=tmp_path)
+        package=tmp_path, deployment="income", namespace="models", revision="abc", collector="", spool=None, serving=serving,
+        home=tmp_path)
     settings = command.read(environment)
     assert command.argv(8123)[-6:] == ["--host", "127.0.0.1", "--port", "8123", "--timeout-keep-alive", "75"]
     assert (settings.serving, settings.package, settings.spool) == (serving, tmp_path, None)

@@ -41,7 +41,8 @@ def client(server) -> Iterator[httpx.Client]:
 
 
 def infer(client: httpx.Client, document: object, **headers: str) -> httpx.Response:
-    return client.post("/v2/models/income/infer", json=document, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post("/v2/models/income/infer", json=document, headers=named)
 
 
 def output(answer: httpx.Response, name: str) -> dict:
@@ -50,11 +51,13 @@ def output(answer: httpx.Response, name: str) -> dict:
 
 def test_a_json_request_is_answered_as_the_predictor_answers(client, model):
     answer = infer(client, support.tensors([20, 60.5], [None, 80], ["state", "private"]))
-    columns = {"age": np.array([20, 60.5]), "hours": np.array([np.nan, 80]), "sector": np.array(["state", "private"], dtype=object)}
+    sector = np.array(["state", "private"], dtype=object)
+    columns = {"age": np.array([20, 60.5]), "hours": np.array([np.nan, 80]), "sector": sector}
     expected = predictor.Predictor.load(model.path).predict(columns)
     assert answer.status_code == 200
     assert np.allclose(np.reshape(output(answer, "probabilities")["data"], (2, 2)), expected, atol=1e-6)
-    assert output(answer, "label") == {"name": "label", "datatype": "BYTES", "shape": [2], "data": [["no", "yes"][i] for i in expected.argmax(1)]}
+    labels = [("no", "yes")[index] for index in expected.argmax(axis=1)]
+    assert output(answer, "label") == {"name": "label", "datatype": "BYTES", "shape": [2], "data": labels}
     assert np.allclose(output(answer, "confidence")["data"], expected.max(axis=1), atol=1e-6)
 
 
@@ -78,8 +81,8 @@ def test_binary_tensors_in_and_out_give_what_json_gives(client):
     head = json.dumps({"parameters": {"binary_data_output": True}, "inputs": [
         {"name": name, "datatype": kind, "shape": [2], "parameters": {"binary_data_size": len(data)}}
         for name, kind, data in (("age", "FP64", age), ("hours", "FP64", hours), ("sector", "BYTES", sector))]}).encode()
-    answer = client.post(
-        "/v2/models/income/infer", content=head + age + hours + sector, headers={"inference-header-content-length": str(len(head))})
+    headers = {"inference-header-content-length": str(len(head))}
+    answer = client.post("/v2/models/income/infer", content=head + age + hours + sector, headers=headers)
     length = int(answer.headers["inference-header-content-length"])
     outputs = json.loads(answer.content[:length])["outputs"]
     sizes = [entry["parameters"]["binary_data_size"] for entry in outputs]
@@ -117,7 +120,9 @@ def test_a_wrong_request_is_refused_with_a_sentence(client, document, sentence):
     assert sentence in answer.json()["error"]
 
 
-@pytest.mark.parametrize("body", [b'{"inputs":[{"name":"age","datatype":"FP64","shape":[1],"data":[NaN]}]}', b"", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("body", [
+    b'{"inputs":[{"name":"age","datatype":"FP64","shape":[1],"data":[NaN]}]}', b"", b"\xff\xfe", b"[" * 100_000,
+], ids=["nan", "empty", "not-utf-8", "too-deep"])
 def test_what_is_not_json_is_refused_with_a_sentence(client, body):
     answer = client.post("/v2/models/income/infer", content=body)
     assert answer.status_code == 400
@@ -150,13 +155,15 @@ def test_the_metadata_names_inputs_outputs_and_revision(client):
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
 
 
-@pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/v2/models/income/ready", "/livez", "/readyz", "/healthz"])
+@pytest.mark.parametrize("path", [
+    "/v2/health/live", "/v2/health/ready", "/v2/models/income/ready", "/livez", "/readyz", "/healthz"])
 def test_probes_of_both_protocols_answer(client, path):
     assert client.get(path).status_code == 200
 
 
 def value(text: str, name: str, **labels: str) -> float:
-    lines = [line for line in text.splitlines() if line.startswith(name + "{") and all(f'{key}="{label}"' in line for key, label in labels.items())]
+    wanted = [f'{key}="{label}"' for key, label in labels.items()]
+    lines = [line for line in text.splitlines() if line.startswith(name + "{") and all(pair in line for pair in wanted)]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
@@ -169,7 +176,8 @@ def test_requests_are_counted_by_role_and_code_beside_bentoml_s_own_metrics(clie
         labels = {"role": "canary", "code": code, "deployment": "income", "namespace": "models", "revision": "0123456789ab"}
         name = "fairway_serving_requests_total"
         assert value(after, name, **labels) - value(before, name, **labels) == 1
-    assert value(after, "fairway_serving_request_seconds_count", role="canary") - value(before, "fairway_serving_request_seconds_count", role="canary") == 2
+    name = "fairway_serving_request_seconds_count"
+    assert value(after, name, role="canary") - value(before, name, role="canary") == 2
     assert "bentoml_service_request_total" in after
 
 
@@ -183,7 +191,8 @@ def test_values_outside_the_training_range_are_answered_and_counted(client, serv
 
 
 def test_each_request_leaves_one_event_with_inputs_and_answers(client, receiver):
-    infer(client, support.tensors([20, 60], [None, 80], ["state", "private"]), x_request_id="seen-1", x_fairway_arm="stable", x_fairway_unit="u7")
+    two = support.tensors([20, 60], [None, 80], ["state", "private"])
+    infer(client, two, x_request_id="seen-1", x_fairway_arm="stable", x_fairway_unit="u7")
     support.eventually(lambda: "seen-1/0123456789ab/stable" in receiver.ids)
     (event,) = [event for event in receiver.events if event["data"]["requestId"] == "seen-1"]
     data = event["data"]

@@ -108,6 +108,8 @@ class Preprocessor:
                 named["categories"] = self._categories(columns)
             if self.image is not None:
                 named["image"] = self._image(columns[self.image])
+            if len(named) > 1 and len({len(values) for values in named.values()}) > 1:
+                raise ValueError("the features have different numbers of rows")
         except (KeyError, TypeError, ValueError) as error:
             raise self._explained(columns, error) from error
         return named
@@ -129,7 +131,7 @@ class Preprocessor:
         pairs = zip(self.categories, self._codes, strict=True)
         found = [[codes[value] for value in columns[name].ravel().tolist()] for name, codes in pairs]
         if len(found[0]) == 1:
-            return np.array([[one[0] for one in found]], dtype=np.int64)
+            return np.array([[code for (code,) in found]], dtype=np.int64)
         return np.ascontiguousarray(np.array(found, dtype=np.int64).T)
 
     def _image(self, column: Array) -> Array:

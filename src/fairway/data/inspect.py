@@ -85,8 +85,8 @@ def inspect(path: Path, *, target: str) -> Findings:
         raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
     counts = np.bincount(codes, minlength=len(classes))
     return Findings(
-        path=path, source=source, rows=len(frame), target=target, columns=columns, method=method, split_column=column, split_why=split_why,
-        classes={name: int(count) for name, count in zip(classes, counts, strict=True)})
+        path=path, source=source, rows=len(frame), target=target, columns=columns, method=method, split_column=column,
+        split_why=split_why, classes={name: int(count) for name, count in zip(classes, counts, strict=True)})
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
@@ -201,7 +201,8 @@ def _is_moment(column: "pd.Series[Any]") -> bool:
 
 def _head(findings: Findings, name: str | None) -> Iterator[str]:
     yield f"# Written by `fairway init` from {_comment(findings.path.name)}: {findings.rows:,} rows. Change what you know better."
-    yield _line("name", name or _name(findings.path), "names the deployment" + ("" if name else "; from the file's name"), indent=0)
+    why = "names the deployment" if name else "names the deployment; from the file's name"
+    yield _line("name", name or _name(findings.path), why, indent=0)
     yield ""
 
 

@@ -1,7 +1,7 @@
 """Builds a Bento of a model package: the package, the service and fairway's own source in BentoML's format. No network is needed.
 
     bentoml serve HOME/bentos/income/0123456789ab        serves it
-    bentoml containerize income:0123456789ab             makes an image of it (installs the pinned requirements, so it needs a network)
+    bentoml containerize income:0123456789ab             makes an image of it (that installs requirements: it needs a network)
 """
 
 import json
@@ -20,7 +20,8 @@ from fairway import errors
 from fairway.packaging import manifest
 
 ENTRY = "fairway_bento"
-REQUIREMENTS = ("bentoml", "httptools", "numpy", "onnxruntime", "orjson", "prometheus-client", "pydantic", "starlette", "uvicorn", "uvloop")
+REQUIREMENTS = (
+    "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "prometheus-client", "pydantic", "starlette", "uvicorn", "uvloop")
 VERSION_LENGTH = 12
 
 SERVICE = '''"""The service of this Bento: the model package beside this file, served by fairway."""
@@ -56,7 +57,7 @@ def build(package: Path, *, home: Path) -> Bento:
         return bento
     with tempfile.TemporaryDirectory(prefix="fairway-bento-") as folder:
         _lay_out(Path(folder), made, version=version)
-        _run(["build", folder, "--version", version], home=home, what=f"building the Bento {bento.tag}")
+        _run(["build", ".", "--version", version], home=home, folder=Path(folder), what=f"building the Bento {bento.tag}")
     return bento
 
 
@@ -80,13 +81,15 @@ def _lay_out(folder: Path, made: manifest.Manifest, *, version: str) -> None:
     (folder / "bentofile.yaml").write_text(yaml.safe_dump(bentofile), encoding="utf-8")
 
 
-def _run(arguments: list[str], *, home: Path, what: str) -> str:
+def _run(arguments: list[str], *, home: Path, what: str, folder: Path | None = None) -> str:
     """Gives the output of BentoML's command: a process of its own, since BentoML reads BENTOML_HOME when it is imported."""
     home.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "BENTOML_HOME": str(home.absolute()), "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": _python_path()}
+    ours = {"BENTOML_HOME": str(home.absolute()), "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": _python_path()}
+    environment = {**os.environ, **ours}
     for name in ("FAIRWAY_PACKAGE", "FAIRWAY_SERVING", "BENTO_PATH"):
         environment.pop(name, None)
-    done = subprocess.run([sys.executable, "-m", "bentoml", *arguments], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "bentoml", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["it said nothing"]
         raise errors.PackageError(f"{what} failed with status {done.returncode}: {last[0]}")

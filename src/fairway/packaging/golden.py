@@ -1,4 +1,4 @@
-"""Golden rows (a server must reproduce their answers before it is ready) and the reference window that drift is measured against."""
+"""Golden rows, which a server must reproduce before it is ready, and the reference window that drift is measured against."""
 
 import io
 import math
@@ -37,16 +37,18 @@ def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
         probabilities = np.asarray(data["probabilities"], dtype=np.float32)
         tolerance = float(data["tolerance"])
     except (KeyError, TypeError, ValueError) as error:
-        raise errors.PackageError(f"{path} does not hold golden rows of this schema ({error!r}): package the model again") from error
+        raise errors.PackageError(
+            f"{path} does not hold golden rows of this schema ({error!r}): package the model again") from error
     if probabilities.ndim != 2 or not len(probabilities) or any(len(column) != len(probabilities) for column in columns.values()):
-        raise errors.PackageError(f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again")
+        raise errors.PackageError(
+            f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again")
     return Golden(columns=columns, probabilities=probabilities, tolerance=tolerance)
 
 
 def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts.Json:
     """Gives `golden.json`: a missing number is null."""
     inputs = {name: [_plain(value) for value in values.tolist()] for name, values in columns.items()}
-    return {"inputs": inputs, "probabilities": [[float(p) for p in row] for row in probabilities.tolist()], "tolerance": TOLERANCE}
+    return {"inputs": inputs, "probabilities": probabilities.tolist(), "tolerance": TOLERANCE}
 
 
 def columns_of(values: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Columns:
@@ -71,7 +73,7 @@ def spread(total: int, *, wanted: int) -> Array:
 
 
 def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows: Array) -> bytes:
-    """Gives `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), no object arrays, no clock."""
+    """Gives `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
     arrays: Columns = {}
     for name, values in columns.items():
         plain = np.asarray([value or "" for value in values.tolist()], dtype=np.str_) if values.dtype.kind in "OU" else values
@@ -79,7 +81,7 @@ def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows:
     arrays["__probabilities__"] = np.asarray(probabilities, dtype=np.float32)
     arrays["__row__"] = np.asarray(rows, dtype=np.int64)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -101,10 +103,11 @@ def write(folder: Path, columns: Columns, *, answer: Answer) -> None:
 
 
 def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:
-    """Writes `reference.npz`: at most REFERENCE_ROWS of the rows with their answers; `numbers` are their row numbers in the source."""
+    """Writes `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the source."""
     chosen = spread(_rows(columns), wanted=REFERENCE_ROWS)
     many = {name: values[chosen] for name, values in columns.items()}
-    artifacts.write_bytes(folder / "reference.npz", reference_bytes(many, probabilities=answer(many), rows=np.asarray(numbers)[chosen]))
+    data = reference_bytes(many, probabilities=answer(many), rows=np.asarray(numbers)[chosen])
+    artifacts.write_bytes(folder / "reference.npz", data)
 
 
 def _rows(columns: Columns) -> int:

@@ -12,6 +12,7 @@ from fairway import artifacts, errors
 from fairway.data import features
 
 Array = np.ndarray[Any, Any]
+Prepare = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 # ONNX Runtime's exceptions have no common base but Exception.
 FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
@@ -24,12 +25,11 @@ class Graph:
     def __init__(self, *, model: Path, preprocessing: Path, layout: str, classes: int, threads: int = 1) -> None:
         self._preprocessor = features.Preprocessor.load(artifacts.read_json(preprocessing))
         self._session = session(model, threads=threads)
-        self._flat = layout == "flat"
         self._inputs = {node.name: _dtype(node, model) for node in self._session.get_inputs()}
         self._classes = classes
         self._output = output_of(self._session, classes=classes, model=model)
-        self._prepare: Callable[[Mapping[str, Array]], dict[str, Array]] = self._prepare_flat if self._flat else self._prepare_named
-        if self._flat and len(self._inputs) != 1:
+        self._prepare: Prepare = self._prepare_flat if layout == "flat" else self._prepare_named
+        if layout == "flat" and len(self._inputs) != 1:
             raise errors.PackageError(f"{model} has the inputs {sorted(self._inputs)}: wanted one input for the flat layout")
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
@@ -42,7 +42,8 @@ class Graph:
         probabilities = np.asarray(answer, dtype=np.float32)
         rows = len(next(iter(fed.values())))
         if probabilities.shape != (rows, self._classes):
-            raise errors.ServingError(f"the model answered with shape {list(probabilities.shape)}: wanted {[rows, self._classes]}")
+            raise errors.ServingError(
+                f"the model answered with shape {list(probabilities.shape)}: wanted {[rows, self._classes]}")
         if not np.isfinite(probabilities).all():
             raise errors.ServingError("the model answered with NaN or infinity: check its inputs and its training")
         return probabilities
@@ -51,7 +52,8 @@ class Graph:
         named = self._preprocessor.transform(columns)
         missing = [name for name in self._inputs if name not in named]
         if missing:
-            raise errors.ServingError(f"the graph wants the input {missing[0]!r}, the preprocessing gives {sorted(named)}: check the layout")
+            raise errors.ServingError(
+                f"the graph wants the input {missing[0]!r}, the preprocessing gives {sorted(named)}: check the layout")
         return {name: named[name].astype(dtype, copy=False) for name, dtype in self._inputs.items()}
 
     def _prepare_flat(self, columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -60,7 +62,7 @@ class Graph:
 
 
 def session(model: Path, *, threads: int = 1) -> Any:
-    """Gives an ONNX Runtime session on the CPU that leaves the other cores alone; raises PackageError where it is no usable graph."""
+    """Gives an ONNX Runtime session on the CPU that leaves other cores alone; raises PackageError where the graph cannot run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -76,11 +78,13 @@ def output_of(session: Any, *, classes: int, model: Path) -> str:
     """Gives the name of the output that holds probabilities: `probabilities`, or the only float output with a column a class."""
     outputs = session.get_outputs()
     named = [node.name for node in outputs if node.name == OUTPUT]
-    fitting = [node.name for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2 and node.shape[1] in (classes, None)]
+    floats = [node for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2]
+    fitting = [node.name for node in floats if not isinstance(node.shape[1], int) or node.shape[1] == classes]
     candidates = named or fitting
     if len(candidates) != 1:
         seen = ", ".join(f"{node.name} {node.type} {node.shape}" for node in outputs)
-        raise errors.PackageError(f"{model} has the outputs {seen}: wanted `probabilities`, or one float output of shape [n, {classes}]")
+        raise errors.PackageError(
+            f"{model} has the outputs {seen}: wanted `probabilities`, or one float output of shape [n, {classes}]")
     return str(candidates[0])
 
 

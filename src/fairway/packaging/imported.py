@@ -4,18 +4,18 @@ The schema file is YAML or JSON:
 
     target: income                         # optional, `label`
     classes: ["<=50K", ">50K"]             # in the order of the graph's probabilities
-    layout: flat                           # optional; named: inputs numbers, categories, image; flat: one input with all features.
-                                           # By default what the graph's inputs look like
+    layout: flat                           # optional, seen from the graph; named: inputs numbers, categories, image; flat: one
+                                           # input with all features side by side
     features:                              # in the order in which the graph expects them
       - {name: age, kind: number, range: [17, 90]}                   # `dtype: int`, `nullable: true` where so
       - {name: sex, kind: category, categories: [Female, Male]}
       - {name: picture, kind: image, shape: [1, 28, 28], range: [0, 1]}
     preprocessing:                         # optional, by feature: what is to be done before the graph, as in preprocessing.json
       age: [{op: scale, mean: 38.6, std: 13.6}]
-    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from the ranges by default
+    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from ranges by default
     reference: reference.csv               # optional: rows that drift is measured against; without them there is no reference.npz
 
-Without preprocessing numbers and images reach the graph as they are, and categories as their index (named: 0 is unknown; flat: one-hot).
+Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot (flat).
 Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a list of numbers, in
 CSV a JSON list in its cell. Paths are taken from the schema file's folder.
 """
@@ -44,25 +44,27 @@ NAMED_INPUTS = {"numbers", "categories", "image"}
 def import_onnx(
     model: Path, *, schema: Path, name: str, out: Path, evaluation: Path | None = None, licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Gives the package of an ONNX graph in `out/<digest>/`; raises PackageError with what in the graph or the schema file is wrong."""
+    """Gives the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
     if not re.fullmatch(configuration.NAME, name):
         raise errors.UsageError(f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53")
     declared = read_schema(schema)
-    measured = artifacts.from_json(artifacts.Evaluation, artifacts.read_json(_evaluation_file(evaluation))) if evaluation else None
+    measured = _measured(evaluation) if evaluation else None
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
         layout = declared["layout"] or _layout_of(folder / "model.onnx")
         artifacts.write_json(folder / "schema.json", {
-            "target": declared["target"], "task": "classification", "classes": declared["classes"], "features": declared["features"]})
+            "target": declared["target"], "task": "classification", "classes": declared["classes"],
+            "features": declared["features"]})
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
         _write_rows(folder, declared=declared, layout=layout, root=schema.parent)
         if evaluation:
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
-        lineage = {
-            "datasetVersion": "", "source": "imported ONNX graph", "codeVersion": __version__, "configuration": {}, "seed": None, "gate": None}
+        lineage: artifacts.Json = {
+            "datasetVersion": "", "source": "imported ONNX graph", "codeVersion": __version__, "configuration": {}, "seed": None,
+            "gate": None}
         made = store.put(out, folder=folder, describe=lambda files: manifest.describe(
-            name=name, classes=tuple(declared["classes"]), layout=layout, target=declared["target"], features=declared["features"],
-            lineage=lineage, licence=licence, evaluation=measured, files=files))
+            name=name, classes=tuple(declared["classes"]), layout=layout, target=declared["target"],
+            features=declared["features"], lineage=lineage, licence=licence, evaluation=measured, files=files))
     return made.record()
 
 
@@ -77,7 +79,8 @@ def read_schema(path: Path) -> artifacts.Json:
         raise errors.PackageError(f"{path}: classes is {classes!r}: wanted a list of at least two different names")
     entries = data.get("features")
     if not isinstance(entries, list) or not entries:
-        raise errors.PackageError(f"{path}: features is {entries!r}: wanted a list such as [{{name: age, kind: number, range: [17, 90]}}]")
+        raise errors.PackageError(
+            f"{path}: features is {entries!r}: wanted a list such as [{{name: age, kind: number, range: [17, 90]}}]")
     features = [_feature(entry, where=f"{path}: features[{index}]") for index, entry in enumerate(entries)]
     names = [one["name"] for one in features]
     if len(set(names)) != len(names):
@@ -126,7 +129,7 @@ def made_up(declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
     """Gives rows that sweep each feature's range and categories: enough to tell one graph from another."""
     columns: dict[str, Any] = {}
     for position, feature in enumerate(declared):
-        steps = (np.arange(golden.ROWS) * (position + 1)) % golden.ROWS  # features move at their own pace, so that rows differ in kind
+        steps = (np.arange(golden.ROWS) * (position + 1)) % golden.ROWS  # each feature at its own pace, so that rows differ
         if feature["kind"] == "category":
             columns[feature["name"]] = [feature["categories"][step % len(feature["categories"])] for step in steps]
             continue
@@ -175,7 +178,8 @@ def _feature(entry: Any, *, where: str) -> artifacts.Json:
 def _range(value: Any, *, where: str) -> tuple[float | None, float | None]:
     if value is None:
         return None, None
-    if isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) and math.isfinite(end) for end in value) and value[0] <= value[1]:
+    numbers = isinstance(value, list) and all(type(end) in (int, float) and math.isfinite(end) for end in value)
+    if numbers and len(value) == 2 and value[0] <= value[1]:
         return float(value[0]), float(value[1])
     raise errors.PackageError(f"{where}: range is {value!r}: wanted [lowest, highest]")
 
@@ -229,6 +233,10 @@ def _value(value: Any, *, feature: Mapping[str, Any], path: Path) -> Any:
     except (TypeError, ValueError) as error:
         raise errors.PackageError(f"{path}: {feature['name']} has the value {value!r}: wanted a {feature['kind']}") from error
     return value
+
+
+def _measured(evaluation: Path) -> artifacts.Evaluation:
+    return artifacts.from_json(artifacts.Evaluation, artifacts.read_json(_evaluation_file(evaluation)))
 
 
 def _evaluation_file(evaluation: Path) -> Path:

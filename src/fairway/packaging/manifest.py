@@ -49,7 +49,8 @@ def load(path: Path) -> Manifest:
     data = _read(path)
     digest = artifacts.digest_bytes(artifacts.canonical(data))
     if HEX.fullmatch(path.name) and f"sha256:{path.name}" != digest:
-        raise errors.PackageError(f"{path / NAME} has the digest {digest}: wanted the one its folder is named by; package the model again")
+        raise errors.PackageError(
+            f"{path / NAME} has the digest {digest}: wanted the one its folder is named by; package the model again")
     manifest = _parse(data, path=path, digest=digest)
     _verify(manifest)
     return manifest
@@ -84,7 +85,7 @@ def _read(path: Path) -> artifacts.Json:
         raise errors.PackageError(f"{file} holds a {type(data).__name__}: wanted an object; package the model again")
     if data.get("formatVersion") != FORMAT_VERSION:
         raise errors.PackageError(
-            f"{file} has formatVersion {data.get('formatVersion')!r}: this fairway reads {FORMAT_VERSION}; package the model again with it")
+            f"{file} has formatVersion {data.get('formatVersion')!r}: wanted {FORMAT_VERSION}; package the model again")
     return data
 
 

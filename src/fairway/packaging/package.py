@@ -26,15 +26,15 @@ OPTIONAL_WEIGHTS = ("model.safetensors", "model.pt2")
 
 
 def build(
-    *, name: str, dataset: Path, checkpoint: Path, evaluation: Path | None, gate: artifacts.GateDecision | None, config: schema.Config,
-    out: Path,
+    *, name: str, dataset: Path, checkpoint: Path, evaluation: Path | None, gate: artifacts.GateDecision | None,
+    config: schema.Config, out: Path,
 ) -> artifacts.Package:
     """Gives the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
     data = artifacts.from_json(artifacts.Dataset, _json(dataset / "dataset.json"))
     fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
     if fitted.dataset_version != data.version:
         raise errors.PackageError(
-            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one dataset; train again")
+            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one; train again")
     declared = _json(dataset / "schema.json")["features"]
     measured = _evaluation(evaluation)
     with store.workshop(out) as folder:

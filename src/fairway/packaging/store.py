@@ -1,4 +1,4 @@
-"""How a package comes to be on disk: built beside its place, verified, renamed. Nobody sees half of one, and a second build changes nothing."""
+"""How a package comes to be on disk: built beside its place, verified, renamed. Nobody sees half of one."""
 
 import os
 import shutil
@@ -29,7 +29,8 @@ def put(store: Path, *, folder: Path, describe: Callable[[dict[str, str]], artif
 
     `describe` gives the manifest for the files' digests. A package that is there already is verified and given back.
     """
-    files = {str(file.relative_to(folder).as_posix()): artifacts.digest_file(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    there = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = {file.relative_to(folder).as_posix(): artifacts.digest_file(file) for file in there}
     data = describe(files)
     digest = artifacts.digest_bytes(artifacts.canonical(data))
     artifacts.write_json(folder / manifest.NAME, data)

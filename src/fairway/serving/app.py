@@ -32,7 +32,7 @@ SECONDS = prometheus_client.Histogram(
     "fairway_serving_request_seconds", "From a request's headers to its answer.", LABELS, buckets=BUCKETS)
 ROWS = prometheus_client.Counter("fairway_serving_rows_total", "Rows predicted.", LABELS)
 OUT_OF_RANGE = prometheus_client.Counter(
-    "fairway_serving_out_of_range_total", "Values beyond the training range and categories unseen in training.", (*LABELS, "feature"))
+    "fairway_serving_out_of_range_total", "Rows beyond the training range or of an unseen category.", (*LABELS, "feature"))
 
 INLINE_SECONDS = 0.002    # longest that one request may hold the event loop: what its neighbours then wait
 INLINE_LARGEST = 1 << 20
@@ -120,7 +120,8 @@ class Application:
         try:
             headers.read(scope["headers"], into=call)
             if self.in_flight > self._limit:
-                raise protocol.Invalid(f"{self._limit} requests are in work already: try again, or raise serving.maxConcurrency", status=503)
+                raise protocol.Invalid(
+                    f"{self._limit} requests are in work already: try again, or raise serving.maxConcurrency", status=503)
             async with asyncio.timeout(self._timeout):
                 body = await self._body(call, receive)
                 if len(body) <= self.inline_bytes:
@@ -129,7 +130,8 @@ class Application:
         except protocol.Invalid as error:
             return Reply(error.status, _error(str(error)))
         except TimeoutError:
-            return Reply(504, _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"))
+            return Reply(504, _error(
+                f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"))
         except errors.ServingError as error:
             log.error("Request %s failed: %s", call.request_id, error)
             return Reply(500, _error(str(error)))
@@ -157,8 +159,8 @@ class Application:
 
     def _too_large(self, size: int) -> protocol.Invalid:
         return protocol.Invalid(
-            f"the request has at least {size} bytes: wanted at most {self._largest}, send fewer rows or raise serving.maxBodyMebibytes",
-            status=413)
+            f"the request has at least {size} bytes: wanted at most {self._largest}, send fewer rows or raise "
+            "serving.maxBodyMebibytes", status=413)
 
     def _answer(self, body: bytes, call: headers.Call) -> Reply:
         call.digest = hashlib.blake2b(body, digest_size=8).hexdigest()

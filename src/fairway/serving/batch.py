@@ -22,12 +22,13 @@ class Answers:
 
 
 def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
-    """Gives the answers of each chunk (columns by feature name, other columns are ignored); raises DataError for a missing column."""
+    """Gives the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
     declared = model.package.features
     for chunk in chunks:
         missing = [one["name"] for one in declared if one["name"] not in chunk]
         if missing:
-            raise errors.DataError(f"the rows have no column {missing[0]!r}: wanted every feature of {model.name}; rename or add it")
+            raise errors.DataError(
+                f"the rows have no column {missing[0]!r}: wanted every feature of {model.name}; rename or add it")
         try:
             columns = golden.columns_of(chunk, declared=declared)
         except (TypeError, ValueError) as error:

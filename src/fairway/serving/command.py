@@ -12,7 +12,7 @@ from fairway import errors
 from fairway.config import schema
 
 SERVICE = "fairway.serving.service:Service"
-KEEP_ALIVE_SECONDS = 75  # longer than a gateway keeps idle connections: it is then the gateway that closes, and no request meets a closed socket
+KEEP_ALIVE_SECONDS = 75  # longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
 DRAIN_SECONDS = 0.2      # between "not ready" and the closed door: what a gateway needs to see it
 
 
@@ -39,10 +39,10 @@ def argv(port: int, *, host: str = "127.0.0.1", target: str = SERVICE) -> list[s
 
 
 def environment(
-    *, package: Path, deployment: str, namespace: str, revision: str, collector: str, spool: Path | None, serving: schema.Serving,
-    home: Path,
+    *, package: Path, deployment: str, namespace: str, revision: str, collector: str, spool: Path | None,
+    serving: schema.Serving, home: Path,
 ) -> dict[str, str]:
-    """Gives what to add to the environment; `home` is BentoML's folder, one a server: each wipes the metrics in it when it starts."""
+    """Gives what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in it."""
     return {
         "FAIRWAY_PACKAGE": str(package.absolute()),
         "FAIRWAY_DEPLOYMENT": deployment,
@@ -65,7 +65,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     """Gives the settings that `environment` was written from; raises ServingError naming the variable."""
     package = environment.get("FAIRWAY_PACKAGE", "")
     if not package:
-        raise errors.ServingError("FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it")
+        raise errors.ServingError(
+            "FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it")
     spool = environment.get("FAIRWAY_SPOOL", "")
     return Settings(
         package=Path(package),

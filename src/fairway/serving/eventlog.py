@@ -2,8 +2,8 @@
 
 Sending never slows a prediction: the hot path appends a record to a deque; making JSON, HTTP and disk are the thread's business.
 Delivery is at least once, and idempotent for the collector by (request id, revision, role). What is lost, and how it is counted
-(`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is full; `full` the spool has reached
-its bound; `disk` the disk is full; `refused` the collector will never take the event. A server killed with -9 loses what
+(`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is full; `full` the spool has
+reached its bound; `disk` the disk is full; `refused` the collector will never take the event. A server killed with -9 loses what
 it had not delivered or spooled: the last `interval` (200 ms by default), and it cannot count that.
 """
 

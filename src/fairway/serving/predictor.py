@@ -44,7 +44,7 @@ class Predictor:
         return [self.classes[index] for index in probabilities.argmax(axis=1)]
 
     def check_golden(self) -> None:
-        """Returns when the golden rows are reproduced, together and one alone; raises ServingError with the largest difference otherwise."""
+        """Returns when the golden rows are reproduced, together and alone; raises ServingError with the largest difference."""
         wanted = self._golden.probabilities
         seen, alone = self.predict(self._golden.columns), self.predict(self.sample(rows=1))
         difference = float(max(np.abs(seen - wanted).max(), np.abs(alone - wanted[:1]).max()))
@@ -77,7 +77,9 @@ class Predictor:
 
     def metadata(self, *, revision: str) -> artifacts.Json:
         """Gives the model's description in the Open Inference Protocol."""
-        inputs = [{"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]} for one in self.features.values()]
+        inputs = [
+            {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
+            for one in self.features.values()]
         outputs = [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self.classes)]},

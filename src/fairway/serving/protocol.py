@@ -1,8 +1,8 @@
 """The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor extension.
 
-One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; in JSON a missing one is `null`, in binary it is NaN.
-Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n, c*h*w]`. Outputs: `label` BYTES `[n]`,
-`probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
+One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; a missing one is `null` in JSON and NaN in binary.
+Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n, c*h*w]`.
+Outputs: `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
 """
 
 import math
@@ -85,14 +85,16 @@ def parse(body: bytes, *, features: Mapping[str, Feature], header_length: int | 
             raise Invalid(f"input tensor {feature.name!r} is given twice: wanted one tensor per feature")
         column, tail = _tensor(entry, feature, tail)
         if rows not in (-1, len(column)):
-            raise Invalid(f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted one number")
+            raise Invalid(
+                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted one number")
         rows = len(column)
         columns[feature.name] = column
     if len(tail):
         raise Invalid(f"{len(tail)} bytes follow the last binary tensor: wanted binary_data_size to add up to the body's length")
     if len(columns) < len(features):
         missing = [name for name in features if name not in columns]
-        raise Invalid(f"input tensors {_names(missing)} are missing: wanted one tensor per feature; a missing value is null in its tensor")
+        raise Invalid(
+            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in its tensor")
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
     return Request(columns, rows, _text(document.get("id")), _outputs(document))
@@ -102,7 +104,8 @@ def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
     if header_length is None:
         return body, memoryview(b"")
     if not 0 < header_length <= len(body):
-        raise Invalid(f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON part")
+        raise Invalid(
+            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON")
     return body[:header_length], memoryview(body)[header_length:]
 
 
@@ -110,7 +113,8 @@ def _document(head: bytes) -> Json:
     try:
         document = orjson.loads(head)
     except orjson.JSONDecodeError as error:
-        raise Invalid(f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null") from error
+        raise Invalid(
+            f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null") from error
     if not isinstance(document, dict):
         raise Invalid('the request is no JSON object: wanted {"inputs": [...]}')
     return document
@@ -141,7 +145,7 @@ def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, mem
     if size is None:
         return _from_json(entry.get("data"), rows, feature), tail
     if not isinstance(size, int) or not 0 <= size <= len(tail):
-        raise Invalid(f"binary_data_size of {feature.name!r} is {_short(size)}, {len(tail)} bytes are left: wanted its bytes after the JSON")
+        raise Invalid(f"binary_data_size of {feature.name!r} is {_short(size)}, {len(tail)} bytes are left: wanted its size")
     return _from_binary(tail[:size], str(datatype), rows, feature), tail[size:]
 
 
@@ -175,7 +179,8 @@ def _numbers(data: list[Any], rows: int, feature: Feature) -> Array:
     try:
         values = np.array(data)  # without a dtype: numpy would turn "1" and true into numbers without a word
     except ValueError as error:
-        raise Invalid(f"input tensor {feature.name!r} has rows of different lengths: wanted {rows * feature.size} numbers") from error
+        raise Invalid(
+            f"input tensor {feature.name!r} has rows of different lengths: wanted {rows * feature.size} numbers") from error
     if values.dtype.kind == "O":
         flat = values.ravel()
         wrong = next((v for v in flat if v is not None and type(v) not in (int, float)), None)
@@ -194,7 +199,7 @@ def _strings(data: list[Any], rows: int, feature: Feature) -> Array:
     for value in data:
         if value is None or value == "":
             if not feature.nullable:
-                raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a string in every row, it had none missing in training")
+                raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a string in every row, as in training")
         elif type(value) is not str:
             raise Invalid(f"input tensor {feature.name!r} holds {_short(value)}: wanted strings")
     column = np.empty(rows, dtype=object)
@@ -243,7 +248,8 @@ def _check_count(count: int, rows: int, feature: Feature) -> None:
 
 
 def _finished(values: Array, rows: int, feature: Feature) -> Array:
-    """Gives numbers as float64 `[n]` and images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
+    """Gives numbers as float64 `[n]`, images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
+    column: Array
     if feature.kind == "image":
         with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which is refused below
             column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
@@ -253,7 +259,7 @@ def _finished(values: Array, rows: int, feature: Feature) -> Array:
         if np.isinf(column).any():
             raise Invalid(f"input tensor {feature.name!r} holds an infinite value: wanted finite numbers")
         if np.isnan(column).any() and not (feature.nullable and feature.kind == "number"):
-            raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a number in every row, it had none missing in training")
+            raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a number in every row, as in training")
     return column
 
 

@@ -1,7 +1,7 @@
 """The BentoML service: its probes, metrics and lifetime are BentoML's, `/v2` goes past its layers to the hot path.
 
-`bentoml serve fairway.serving.service:Service`, configured by the environment that `serving.command` writes. BentoML's middlewares cost
-five times the prediction; the hot path brings metrics, limits and a deadline of its own and is put in front of them.
+`bentoml serve fairway.serving.service:Service`, configured by the environment that `serving.command` writes. BentoML's middleware
+costs five times the prediction; the hot path brings metrics, limits and a deadline of its own and is put in front of them.
 
 This module is imported by BentoML's supervisor too, so it stays light: what answers requests is imported in the worker.
 """
@@ -33,7 +33,7 @@ class State:
 
 
 class Hoist:
-    """Puts the hot path in front of BentoML's middlewares: a middleware can only sit inside them, but sees the application start."""
+    """Puts the hot path in front of BentoML's middlewares: a middleware sits inside them, but it sees the application start."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -76,13 +76,13 @@ class Service:
         self.application.calibrate()
         self.drain_seconds = settings.drain_seconds
 
-    @bentoml.on_deployment
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prove() -> None:
-        """In the supervisor, before there is a server: a package that fails its golden rows ends the process with its sentence."""
+        """In the supervisor, before there is a server: a package that cannot be served ends the process with its sentence."""
         proof.required(_or_exit(command.read, os.environ).package)
 
-    @bentoml.on_startup
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         self.events.start()
         self._drain_on_sigterm()
@@ -91,7 +91,7 @@ class Service:
         State.application = self.application
         self.application.ready = True
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def stop(self) -> None:
         self.application.ready = False
         await asyncio.to_thread(self.events.close, timeout_seconds=FLUSH_SECONDS)
@@ -114,7 +114,7 @@ class Service:
         signal.signal(signal.SIGTERM, drain)
 
 
-Service.add_asgi_middleware(Hoist)
+Service.add_asgi_middleware(Hoist)  # type: ignore[attr-defined]
 
 
 def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:

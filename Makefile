@@ -1,0 +1,67 @@
+# Everything runs in .venv, which the first target that needs it builds from requirements.lock: pins and hashes only.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint docs lock bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := env -u UV_PYTHON VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+ARGS ?=
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/installed  ## Build .venv (every other target does it by itself).
+
+demo: setup  ## Play the whole story on this machine: train, shadow, canary, a bad revision, drift, retraining.
+	@$(BIN)/fairway demo $(ARGS)
+
+test: setup  ## Run the tests; ARGS go to pytest, such as ARGS='tests/config -x'.
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## Check style, types, import contracts and that the generated pages are up to date.
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy --strict
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python docs/generate.py --check
+
+docs: setup  ## Write the generated pages under docs/.
+	@$(BIN)/python docs/generate.py
+
+bench: setup  ## Measure and write docs/benchmarks.md.
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# The old lock is the preference: versions stay unless ARGS=--upgrade (or --upgrade-package NAME). hatchling and editables build the
+# project itself, so that nothing unpinned is fetched; uv is what the next set-up installs with.
+lock: setup  ## Resolve pyproject.toml into requirements.lock.
+	@printf 'hatchling\neditables\nuv\n' | $(UV) pip compile pyproject.toml - --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock $(ARGS)
+	@if grep -n '://' requirements.lock; then echo 'requirements.lock names an address: wanted pins and hashes only'; exit 1; fi
+
+clean:  ## Remove .venv, caches and the demo's things.
+	@rm -rf $(VENV) .fairway .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache build dist
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- set-up: uv itself comes from the lock too ----------------------------------------------------------------------------
+
+$(VENV)/installed: $(VENV)/locked pyproject.toml src/fairway/__init__.py
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/locked: requirements.lock $(BIN)/uv
+	@echo "installing $$(grep -c '==' requirements.lock) packages into $(VENV) (a few gigabytes on the first run)"
+	@$(UV) pip sync --quiet --require-hashes requirements.lock
+	@touch $@
+
+$(BIN)/uv:
+	@for python in python3.11 python3.12 python3; do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo 'make: there is no Python 3.11 or 3.12 with venv on PATH: install one (Debian: apt-get install python3.11-venv) and run make again' >&2; exit 1; \
+	fi; \
+	$$found -m venv $(VENV)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt

@@ -1,0 +1,85 @@
+"""`fairway check`: every finding is one sentence with its remedy."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from fairway import errors
+from fairway.cli import options
+
+# extra -> (distribution, module that shows it is there)
+EXTRAS = {"data": ("pandas", "pandas"), "train": ("torch", "torch"), "serve": ("bentoml", "bentoml"), "local": ("httpx", "httpx"),
+          "pipelines": ("kfp", "kfp"), "drift": ("alibi-detect", "alibi_detect")}
+ROOM_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    level: str      # ok | note | warning | error
+    subject: str
+    sentence: str
+
+
+@click.command()
+@options.config
+@options.home
+@options.output
+def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Check configuration, environment and licences; exit 1 where something would fail."""
+    findings = [*_configuration(path, overrides), *_environment(), *_licences(), *_home(root)]
+    options.show([asdict(finding) for finding in findings], form=form,
+                 text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings))
+    if any(finding.level == "error" for finding in findings):
+        raise errors.UsageError("something would fail: see the errors above")
+
+
+def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
+    if not path.exists():
+        return [Finding("note", "configuration", f"{path} is not there: `fairway init DATA --target COLUMN` writes one")]
+    try:
+        config = options.load(path, overrides)
+    except errors.ConfigError as error:
+        return [Finding("error", "configuration", str(error))]
+    found = [Finding("ok", "configuration", f"{path} is complete: {config.name}, environment {config.environment}")]
+    for what, file in (("data.path", config.data.path), ("data.labels", config.data.labels)):
+        if file is not None and not file.exists():
+            found.append(Finding("error", "data", f"{what} is {file}, which does not exist: correct the path"))
+    return found
+
+
+def _environment() -> list[Finding]:
+    found = [Finding("ok", "python", f"{sys.version.split()[0]} at {sys.executable}")]
+    for extra, (distribution, module) in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            found.append(Finding("note", f"extra {extra}", f"{distribution} is not installed: `pip install fairway[{extra}]` where you need that stage"))
+        else:
+            found.append(Finding("ok", f"extra {extra}", f"{distribution} {importlib.metadata.version(distribution)}"))
+    envoy = importlib.util.find_spec("envoy") is not None or shutil.which("envoy") is not None
+    found.append(Finding("ok", "envoy", "there") if envoy else Finding("warning", "envoy", "not found: the local platform needs `fairway[local]`, or envoy on PATH"))
+    return found
+
+
+def _licences() -> list[Finding]:
+    if importlib.util.find_spec("alibi_detect") is None:
+        return []
+    return [Finding("warning", "licence", f"alibi-detect {importlib.metadata.version('alibi-detect')} is under the Business Source License 1.1: production use needs "
+                                          "a licence from Seldon, except for non-profit education; development and tests do not")]
+
+
+def _home(root: Path) -> list[Finding]:
+    place = root.resolve()
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK):
+        return [Finding("error", "home", f"{place} cannot be written: choose another with --home")]
+    free = shutil.disk_usage(place).free
+    level = "ok" if free > ROOM_BYTES else "warning"
+    return [Finding(level, "home", f"{free / 1024**3:.1f} GiB free at {place}" + ("" if level == "ok" else ": free some, packages and events need room"))]

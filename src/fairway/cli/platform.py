@@ -1,0 +1,241 @@
+"""The verbs of the local platform: up, down, status, deploy, serve, predict, label, monitor, retrain."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fairway import artifacts, errors
+from fairway.cli import options
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The gateway's port; 0 takes a free one, and keeps it from then on.")
+@options.home
+@options.output
+def up(port: int, root: Path, form: str) -> None:
+    """Start the local platform; where it runs already, say where it listens."""
+    from fairway.platforms.local import client
+
+    addresses, started = client.up(options.open_home(root), port=port)
+    record = artifacts.as_json(addresses)
+    options.show(record, form=form, text=f"{'started' if started else 'running already'}\ngateway    {addresses.gateway}\n"
+                                         f"collector  {addresses.collector}\nmonitor    {addresses.monitor}/metrics")
+
+
+@click.command()
+@options.home
+@options.output
+def down(root: Path, form: str) -> None:
+    """Stop the local platform: gateway, servers, collector, monitor. What it knows stays."""
+    from fairway.platforms.local import client
+
+    stopped = client.down(options.open_home(root))
+    options.show({"stopped": stopped}, form=form, text=f"stopped {', '.join(stopped)}" if stopped else "nothing ran")
+
+
+@click.command()
+@options.home
+@options.output
+def status(root: Path, form: str) -> None:
+    """Show what runs and where each deployment stands."""
+    from fairway.platforms.local import client, state
+    from fairway.rollout import strategy
+
+    home = options.open_home(root)
+    addresses = client.running(home)
+    store = state.Store(home.state)
+    deployments = store.deployments()
+    store.close()
+    rows: list[dict[str, Any]] = []
+    for deployment in deployments:
+        current = deployment.state
+        weight, mirror = strategy.split(current, strategy=_policy(deployment.config))
+        rows.append({"name": deployment.name, "stable": current.stable, "candidate": current.candidate, "phase": str(current.phase), "weight": weight,
+                     "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason})
+    record = {"running": addresses is not None, "addresses": artifacts.as_json(addresses) if addresses else None, "deployments": rows}
+    head = f"gateway {addresses.gateway}   collector {addresses.collector}" if addresses else f"no platform runs in {home.root}: `fairway up`"
+    options.show(record, form=form, text="\n".join([head, options.table(rows)] if rows else [head, "nothing is deployed: `fairway deploy PACKAGE`"]))
+
+
+@click.command()
+@click.argument("package", type=click.Path(path_type=Path), required=False)
+@click.option("--wait/--no-wait", default=False, help="Follow the rollout until it has ended; exit 3 where it is rolled back.")
+@click.option("--timeout", default=None, metavar="DURATION", help="With --wait: give up after this long, such as 10m.")
+@click.option("--note", default="", help="What to remember of this revision, such as a ticket.")
+@options.config
+@options.home
+@options.output
+def deploy(package: Path | None, wait: bool, timeout: str | None, note: str, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Ask for PACKAGE to be served, by default the newest that was built for this configuration; its rollout begins."""
+    from fairway.platforms.local import client
+
+    home, config = options.open_home(root), options.load(path, overrides)
+    folder = package or _newest(home.packages, config.name)
+    revision, changed = client.deploy(home, folder, config=config, note=note, now=time.time())
+    if form == "text":
+        click.echo(f"revision {revision.revision} of {config.name} " + ("is asked for" if changed else "was asked for already"))
+        if client.running(home) is None:
+            click.echo("no platform runs: start it with `fairway up`, and the rollout begins")
+    if not wait:
+        if form == "json":
+            options.show({"revision": revision.revision, "changed": changed}, form=form)
+        return
+    _wait(home, config.name, revision.revision, timeout=timeout, form=form)
+
+
+def _wait(home: Any, name: str, revision: str, *, timeout: str | None, form: str) -> None:
+    from fairway.config import schema
+    from fairway.platforms.local import client
+    from fairway.rollout.strategy import Phase
+
+    client.need(home)
+    seconds = schema.parse_duration(timeout).total_seconds() if timeout else None
+    ended = client.follow(home, name, revision=revision, timeout_seconds=seconds,
+                          tell=None if form == "json" else lambda event: click.echo(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.type:<13} {event.message}"))
+    if form == "json":
+        options.show({"revision": revision, "phase": str(ended.state.phase), "stable": ended.state.stable, "reason": ended.state.reason}, form=form)
+    if revision in ended.state.rejected:
+        raise errors.Refused(f"revision {revision} was rolled back: {ended.state.reason}")
+    if ended.state.phase is Phase.PAUSED:
+        click.echo(f"paused: {ended.state.reason}", err=True)
+
+
+@click.command()
+@click.argument("package", type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="Where it listens, on the loopback address.")
+@options.home
+def serve(package: Path, port: int, root: Path) -> None:
+    """Serve one PACKAGE in the foreground, without gateway or rollout."""
+    from fairway.config import schema
+    from fairway.packaging import manifest
+    from fairway.packaging import package as packages
+    from fairway.platforms.local import ports
+    from fairway.serving import command
+
+    made, serving = manifest.load(package), schema.Serving()
+    if port and ports.taken(port):
+        raise errors.UsageError(f"port {port} is taken by another program: choose another with --port, or 0 for a free one")
+    chosen = port or ports.free_port()
+    revision = packages.revision(made.digest, serving=serving)
+    environment = command.environment(package=package, deployment=made.name, namespace="default", revision=revision, collector="", spool=None,
+                                      serving=serving, home=options.open_home(root).root / "serve" / str(chosen))
+    click.echo(f"{made.name}, revision {revision}: http://127.0.0.1:{chosen}/v2/models/{made.name}/infer", err=True)
+    argv = command.argv(chosen)
+    os.execve(argv[0], argv, {**os.environ, **environment})  # noqa: S606 - the server takes this process's place, and its signals
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Rows to send, csv or parquet; by default the test rows that `prepare` left.")
+@click.option("--rows", type=click.IntRange(min=1), default=5, show_default=True, help="How many of them.")
+@click.option("--row", default=None, metavar="JSON", help='One row as a JSON object, such as {"age": 41, ...}.')
+@options.config
+@options.home
+@options.output
+def predict(data: Path | None, rows: int, row: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Send rows to the model in service, through the gateway."""
+    from fairway.cli import requests
+
+    home, config = options.open_home(root), options.load(path, overrides)
+    answers = requests.predict(home, config.name, data=data, limit=rows, row=row)
+    options.show(answers, form=form, text=options.table(answers))
+
+
+@click.command()
+@click.argument("request_id", required=False)
+@click.argument("label", required=False)
+@click.option("--file", "file", type=click.Path(path_type=Path), default=None, help="Many labels: CSV with the columns request_id and label.")
+@options.config
+@options.home
+@options.output
+def label(request_id: str | None, label: str | None, file: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Send the true LABEL of the prediction REQUEST_ID, or many from a file."""
+    from fairway.cli import requests
+
+    if file is None and (request_id is None or label is None):
+        raise errors.UsageError("wanted REQUEST_ID and LABEL, or --file with both as columns")
+    home, config = options.open_home(root), options.load(path, overrides)
+    pairs = requests.read_labels(file) if file is not None else [(request_id or "", label or "")]
+    accepted = requests.send_labels(home, config.name, namespace=config.namespace, labels=pairs, now=time.time())
+    options.show({"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new")
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Windows to show.")
+@options.config
+@options.home
+@options.output
+def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Show drift, realised accuracy and alerts of the deployment."""
+    from fairway.monitoring import store as events
+    from fairway.platforms.local import state
+
+    home, config = options.open_home(root), options.load(path, overrides)
+    store, known = events.EventStore(home.events), state.Store(home.state)
+    deployment = known.deployment(config.name)
+    known.close()
+    revision = deployment.state.stable if deployment else None
+    accuracy = store.accuracy(config.name, revision, limit=config.retraining.min_labels) if revision else None
+    windows = store.drift(config.name, revision=revision, limit=limit) if revision else []
+    alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
+    store.close()
+    record = {"deployment": config.name, "revision": revision, "labelled": accuracy.rows if accuracy else 0,
+              "accuracy": 1 - accuracy.wrong / accuracy.rows if accuracy and accuracy.rows else None,
+              "retraining": deployment.retraining if deployment else None, "windows": windows, "alerts": alerts}
+    options.show(record, form=form, text=_monitored(record))
+
+
+def _monitored(record: dict[str, Any]) -> str:
+    accuracy = f"{record['accuracy']:.3f} on {record['labelled']} labels" if record["accuracy"] is not None else "no labels yet"
+    lines = [f"deployment  {record['deployment']}, revision {record['revision']}", f"accuracy    {accuracy}"]
+    if record["retraining"]:
+        lines.append(f"retraining  {record['retraining'].get('reason')}")
+    lines.append(f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted")
+    for alert in record["alerts"]:
+        state = "open" if alert["resolved_at"] is None else "resolved"
+        lines.append(f"{alert['severity']:<7} {state:<9} {alert['name']}: {alert['summary']}")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--reason", default="", help="Why, for the history.")
+@options.config
+@options.home
+def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> None:
+    """Train a challenger on old and newly labelled data now, whatever the policy says."""
+    from fairway.platforms.local import client, state
+
+    home, config = options.open_home(root), options.load(path, overrides)
+    client.need(home)
+    store = state.Store(home.state)
+    deployment = store.deployment(config.name)
+    if deployment is None or deployment.state.stable is None:
+        raise errors.UsageError(f"nothing serves as {config.name}: deploy a package first")
+    store.save_retraining(config.name, {**deployment.retraining, "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else "")})
+    store.close()
+    click.echo(f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`")
+
+
+def _newest(store: Path, name: str) -> Path:
+    """Gives the newest package of this name in the store."""
+    found = []
+    for folder in store.iterdir() if store.exists() else ():
+        file = folder / "manifest.json"
+        if not folder.name.startswith(".") and file.exists() and artifacts.read_json(file).get("name") == name:
+            found.append((file.stat().st_mtime, folder))
+    if not found:
+        raise errors.UsageError(f"there is no package of {name} in {store}: build one with `fairway run training`, or name it")
+    return max(found)[1]
+
+
+def _policy(config: dict[str, Any]) -> Any:
+    from fairway.config import schema
+
+    return schema.Strategy.model_validate(config["strategy"])
+
+
+if sys.platform == "win32":  # process groups and rename over an open file are needed throughout
+    raise errors.UsageError("the local platform runs on Linux and macOS; on Windows use WSL")

@@ -1,0 +1,154 @@
+"""Rows and labels sent from the command line: read, shaped for the Open Inference Protocol, posted."""
+
+import csv
+import http.client
+import json
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fairway import errors
+from fairway.packaging import manifest
+from fairway.platforms.local import client, state
+from fairway.platforms.local.home import Home
+
+BATCH = 500
+TIMEOUT_SECONDS = 60.0
+
+
+def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | None) -> list[dict[str, Any]]:
+    """Gives one record a row: request id, label, confidence, revision, and the true label where the data has it."""
+    addresses = client.need(home)
+    package = _package(home, name)
+    rows = [_object(row)] if row is not None else _rows(home, name, data=data, package=package, limit=limit)
+    answers = []
+    for values in rows:
+        request_id = str(uuid.uuid4())
+        body = {"id": request_id, "inputs": [tensor(values, feature) for feature in package.features]}
+        answered = _post(addresses.gateway, f"/v2/models/{name}/infer", body, headers={"x-request-id": request_id})
+        outputs = {out["name"]: out["data"] for out in answered["outputs"]}
+        answer = {"request_id": request_id, "label": outputs["label"][0], "confidence": round(outputs["confidence"][0], 4),
+                  "revision": answered["parameters"]["revision"]}
+        answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
+    return answers
+
+
+def tensor(values: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives one feature of one row as a tensor; raises UsageError where the row lacks it."""
+    name, kind = feature["name"], feature["kind"]
+    if name not in values:
+        raise errors.UsageError(f"the row has no {name!r}: wanted a value for it, null where it is not known")
+    value = values[name]
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    if kind == "image":
+        return {"name": name, "datatype": "FP32", "shape": [1, *feature["shape"]], "data": _flat(value)}
+    if kind == "category":
+        return {"name": name, "datatype": "BYTES", "shape": [1], "data": [None if missing else str(value)]}
+    if not missing and not isinstance(value, int | float):
+        raise errors.UsageError(f"{name} is {value!r}: wanted a number")
+    return {"name": name, "datatype": "FP64", "shape": [1], "data": [None if missing else float(value)]}
+
+
+def read_labels(file: Path) -> list[tuple[str, str]]:
+    """Gives the request ids and labels of a CSV file."""
+    try:
+        with file.open(newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+    except OSError as error:
+        raise errors.UsageError(f"--file {file}: {error.strerror}; wanted CSV with the columns request_id and label") from error
+    for number, row in enumerate(rows, start=2):
+        if not row.get("request_id") or not row.get("label"):
+            raise errors.UsageError(f"{file} line {number} is {row}: wanted a value in the columns request_id and label")
+    return [(row["request_id"], row["label"]) for row in rows]
+
+
+def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> int:
+    """Sends labels to the collector in batches; gives how many were new to it."""
+    addresses = client.need(home)
+    at = datetime.fromtimestamp(now, tz=UTC).isoformat().replace("+00:00", "Z")
+    accepted = 0
+    for start in range(0, len(labels), BATCH):
+        events = [
+            {"specversion": "1.0", "type": "dev.fairway.label.v1", "id": request_id, "source": f"/fairway/{namespace}/{name}/labels", "time": at,
+             "datacontenttype": "application/json", "data": {"requestId": request_id, "deployment": name, "namespace": namespace, "label": label}}
+            for request_id, label in labels[start:start + BATCH]
+        ]
+        answer = _post(addresses.collector, "/v1/labels", events, headers={"content-type": "application/cloudevents-batch+json"})
+        accepted += int(answer["accepted"])
+    return accepted
+
+
+def _package(home: Home, name: str) -> manifest.Manifest:
+    store = state.Store(home.state)
+    deployment = store.deployment(name)
+    revision = store.revision(deployment.state.stable) if deployment and deployment.state.stable else None
+    store.close()
+    if revision is None:
+        raise errors.UsageError(f"nothing serves as {name} yet: see `fairway status`")
+    return manifest.load(Path(revision.package))
+
+
+def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifest, limit: int) -> list[dict[str, Any]]:
+    """Gives the first rows of a file, the values as plain Python ones."""
+    import pandas as pd
+
+    from fairway.config import schema
+
+    file = data or home.root / "work" / name / "dataset" / "test.parquet"
+    if not file.is_file():
+        runs = sorted(home.runs.glob("*/**/test.parquet"), key=lambda found: found.stat().st_mtime)
+        if data is not None or not runs:
+            raise errors.UsageError(f"{file} does not exist: name rows with --data FILE, or one with --row JSON")
+        file = runs[-1]
+    missing = list(schema.Data.model_fields["missing_values"].default)
+    if file.suffix == ".parquet":
+        frame = pd.read_parquet(file).head(limit)
+    else:
+        frame = pd.read_csv(file, nrows=limit, skipinitialspace=True, na_values=missing, keep_default_na=False)
+    lacking = [feature["name"] for feature in package.features if feature["name"] not in frame.columns]
+    if lacking:
+        raise errors.UsageError(f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f['name'] for f in package.features)}")
+    return [{str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise errors.UsageError(f"--row is not JSON ({error}): wanted an object such as {{\"age\": 41}}") from error
+    if not isinstance(values, dict):
+        raise errors.UsageError(f"--row is a {type(values).__name__}: wanted an object such as {{\"age\": 41}}")
+    return values
+
+
+def _flat(value: Any) -> list[float]:
+    if isinstance(value, list):
+        return [number for part in value for number in _flat(part)]
+    return [float(value)]
+
+
+def _post(base: str, path: str, body: Any, *, headers: Mapping[str, str]) -> Any:
+    """Gives the JSON answer; raises UsageError for what the server refuses, Unavailable where it cannot answer."""
+    place = urlsplit(base)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_SECONDS)
+    try:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json", **headers})
+        response = connection.getresponse()
+        content = response.read()
+    except OSError as error:
+        raise errors.Unavailable(f"{base} does not answer ({error}): see `fairway status`") from error
+    finally:
+        connection.close()
+    try:
+        answer = json.loads(content)
+    except json.JSONDecodeError:
+        answer = {"error": content.decode(errors="replace")[:300]}
+    if response.status >= 500:
+        raise errors.Unavailable(f"{base}{path} answered {response.status}: {answer.get('error', answer)}")
+    if response.status >= 400:
+        raise errors.UsageError(f"{base}{path} answered {response.status}: {answer.get('error', answer)}")
+    return answer

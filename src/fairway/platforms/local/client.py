@@ -1,0 +1,161 @@
+"""What the command line and the demo ask of the local platform: up, down, deploy, wait, send."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from fairway import artifacts, errors
+from fairway.config import schema
+from fairway.packaging import manifest, package
+from fairway.platforms.local import home as homes
+from fairway.platforms.local import processes, state
+from fairway.platforms.local.home import Addresses, Home
+from fairway.rollout import strategy
+from fairway.rollout.strategy import Phase
+
+UP_SECONDS, DOWN_SECONDS, POLL_SECONDS = 30.0, 30.0, 0.1
+SETTLED = (Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
+
+
+def running(home: Home) -> Addresses | None:
+    """Gives the addresses of the platform where its supervisor runs."""
+    try:
+        addresses = homes.read_addresses(home)
+    except errors.UsageError:
+        return None
+    try:
+        command = psutil.Process(addresses.pid).cmdline()
+    except psutil.Error:
+        return None
+    return addresses if "fairway.platforms.local.supervisor" in command else None
+
+
+def need(home: Home) -> Addresses:
+    """Gives the addresses of the running platform; raises UsageError where none runs."""
+    addresses = running(home)
+    if addresses is None:
+        raise errors.UsageError(f"no platform runs in {home.root}: start it with `fairway up`")
+    return addresses
+
+
+def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
+    """Starts the platform, or finds it running; gives its addresses and whether it was started now."""
+    found = running(home)
+    if found is not None:
+        if port and not found.gateway.endswith(f":{port}"):
+            raise errors.UsageError(f"the platform in {home.root} listens on {found.gateway} already: `fairway down` first, to have it on port {port}")
+        return found, False
+    home.make()
+    fault = home.root / "supervisor-error.json"
+    fault.unlink(missing_ok=True)
+    home.addresses.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "fairway.platforms.local.supervisor", "--home", str(home.root), "--port", str(port)]
+    with (home.logs / "supervisor.log").open("ab") as log:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + UP_SECONDS
+    while (found := running(home)) is None:
+        if child.poll() is not None:
+            why = artifacts.read_json(fault)["error"] if fault.exists() else f"see {home.logs / 'supervisor.log'}"
+            raise errors.PlatformError(f"the platform did not start: {why}")
+        if time.monotonic() > deadline:
+            raise errors.PlatformError(f"the platform was not up after {UP_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}")
+        time.sleep(POLL_SECONDS)
+    return found, True
+
+
+def down(home: Home) -> list[str]:
+    """Stops everything of the platform, also what a killed supervisor left; gives the names of what ran."""
+    table = processes.Processes(home.root)
+    names = [name for name in table.names() if table.alive(name)]
+    found = running(home)
+    if found is not None:
+        names.append("supervisor")
+        supervisor = psutil.Process(found.pid)
+        supervisor.send_signal(signal.SIGTERM)
+        try:
+            supervisor.wait(timeout=DOWN_SECONDS)
+        except psutil.TimeoutExpired:
+            supervisor.kill()
+            supervisor.wait(timeout=5)
+    for name in table.names():  # of a supervisor that was killed
+        table.stop(name)
+    home.addresses.unlink(missing_ok=True)
+    return sorted(names)
+
+
+def deploy(home: Home, folder: Path, *, config: schema.Config, note: str = "", now: float) -> tuple[state.Revision, bool]:
+    """Asks for a package to be served; gives its revision, and whether that changes anything.
+
+    The package is verified, and copied below the home where it lies elsewhere. The platform need not run yet.
+    """
+    made = manifest.load(folder)
+    if made.name != config.name:
+        raise errors.UsageError(f"{folder} is a package for {made.name!r}, the configuration is for {config.name!r}: use the same name")
+    place = home.package(made.digest)
+    if not place.exists():
+        home.make()
+        temporary = home.packages / f".{place.name}.copying-{os.getpid()}"
+        shutil.copytree(folder, temporary)
+        manifest.load(temporary)
+        temporary.rename(place)
+    facts = {"testAccuracy": made.test_accuracy, "championDisagreement": made.champion_disagreement, "championDigest": made.champion_digest}
+    revision = state.Revision(
+        revision=package.revision(made.digest, serving=config.serving), deployment=config.name, package=str(place), digest=made.digest, facts=facts,
+        config=config.model_dump(mode="json", by_alias=True), note=note, created_at=now)
+    store = state.Store(home.state)
+    try:
+        return revision, store.deploy(revision, now=now)
+    finally:
+        store.close()
+
+
+def follow(
+    home: Home, name: str, *, revision: str | None = None, timeout_seconds: float | None = None,
+    tell: Callable[[strategy.Event], None] | None = None,
+) -> state.Deployment:
+    """Waits until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
+
+    `tell` is called with each event as it comes. Raises Unavailable after the timeout.
+    """
+    store = state.Store(home.state)
+    deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
+    seen = max((number for number, _ in store.story(name)), default=0) if tell is None else _begun(store, name, revision)
+    try:
+        while True:
+            deployment = store.deployment(name)
+            if deployment is None:
+                raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: see `fairway status`")
+            for number, event in store.story(name, after=seen):
+                seen = number
+                if tell is not None:
+                    tell(event)
+            if settled(deployment, revision or deployment.desired):
+                return deployment
+            if deadline is not None and time.monotonic() > deadline:
+                raise errors.Unavailable(f"the rollout of {name} has not ended: {deployment.state.phase}: {deployment.state.reason}")
+            if running(home) is None:
+                raise errors.Unavailable(f"the supervisor of {home.root} does not run, so nothing moves: `fairway up` goes on where it was")
+            time.sleep(POLL_SECONDS)
+    finally:
+        store.close()
+
+
+def settled(deployment: state.Deployment, revision: str) -> bool:
+    """Says whether the revision serves, was rejected, or waits for a person."""
+    current = deployment.state
+    if current.phase is Phase.PAUSED:
+        return True
+    return current.phase in SETTLED and (current.stable == revision or revision in current.rejected)
+
+
+def _begun(store: state.Store, name: str, revision: str | None) -> int:
+    """Gives the event before the one with which this rollout began."""
+    started = [number for number, event in store.story(name) if event.type == "Started" and revision in (None, event.revision)]
+    return started[-1] - 1 if started else max((number for number, _ in store.story(name)), default=0)

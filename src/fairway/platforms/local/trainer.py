@@ -1,0 +1,100 @@
+"""Closes the loop on one machine: asks the retraining policy, starts a run of the training pipeline, notes how it ended."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fairway import artifacts
+from fairway.config import schema
+from fairway.monitoring import store as events
+from fairway.platforms.local import state
+from fairway.platforms.local.home import Home
+from fairway.platforms.local.processes import Processes
+from fairway.retraining import policy
+from fairway.rollout import strategy
+from fairway.rollout.strategy import Phase
+
+PREFIX = "run-"
+LOOK_SECONDS = 2.0
+PAGE = "RealisedAccuracyLow"
+
+
+class Trainer:
+    """The retraining of one home directory; one run at a time for each deployment."""
+
+    def __init__(self, home: Home, processes: Processes, *, state: state.Store, events: events.EventStore) -> None:
+        self._home, self._processes, self._state, self._events = home, processes, state, events
+        self._looked = 0.0
+
+    def tick(self, deployments: Sequence[state.Deployment], *, now: float) -> None:
+        """Looks at every deployment, every few seconds."""
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        for deployment in deployments:
+            self._finish(deployment, now=now)
+        for deployment in self._state.deployments() if deployments else ():
+            self._consider(deployment, now=now)
+
+    def stop(self) -> None:
+        for name in self._processes.names():
+            if name.startswith(PREFIX):
+                self._processes.stop(name)
+
+    def _consider(self, deployment: state.Deployment, *, now: float) -> None:
+        section = schema.Retraining.model_validate(deployment.config["retraining"])
+        stable = self._state.revision(deployment.state.stable) if deployment.state.stable else None
+        if stable is None:
+            return
+        known = self._events.accuracy(deployment.name, stable.revision, limit=section.min_labels)
+        asked = deployment.retraining.get("asked")
+        signals = policy.Signals(
+            labelled=known.rows, wrong=known.wrong, reference_accuracy=stable.facts.get("testAccuracy"), running=deployment.retraining.get("running"),
+            last_run_at=deployment.retraining.get("lastRunAt"), settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK))
+        decision = policy.decide(section, signals=signals, now=now)
+        if asked and signals.running is None and signals.settled:
+            decision = policy.Decision(start=True, reason=asked, accuracy=decision.accuracy, bound=decision.bound)
+        self._page(deployment, section, signals, decision, now=now)
+        if decision.start:
+            self._start(deployment, stable, decision, now=now)
+        elif decision.reason != deployment.retraining.get("reason"):
+            self._state.save_retraining(deployment.name, {**deployment.retraining, "reason": decision.reason, "accuracy": decision.accuracy})
+
+    def _page(self, deployment: state.Deployment, section: schema.Retraining, signals: policy.Signals, decision: policy.Decision, *, now: float) -> None:
+        """Pages on a realised fall of accuracy, and says what was already done; drift alone never does."""
+        if signals.reference_accuracy is None or decision.bound is None or decision.accuracy is None or signals.labelled < section.min_labels:
+            return
+        limit = signals.reference_accuracy - section.max_accuracy_drop
+        if decision.bound < limit:
+            done = f"run {signals.running} trains a challenger" if signals.running else "a challenger will be trained" if section.enabled else "nothing: retraining is off"
+            self._events.open_alert(
+                name=PAGE, severity="page", deployment=deployment.name, at=now,
+                summary=f"{deployment.name} answers {decision.accuracy:.1%} right, {signals.reference_accuracy:.1%} on its test split",
+                description=f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. Next: `fairway monitor` shows which features moved; "
+                            "`fairway rollout status` follows the challenger.")
+        elif decision.accuracy >= limit:
+            self._events.resolve_alert(name=PAGE, deployment=deployment.name, at=now, resolution=f"realised accuracy is {decision.accuracy:.1%} again")
+
+    def _start(self, deployment: state.Deployment, stable: state.Revision, decision: policy.Decision, *, now: float) -> None:
+        run = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
+        folder = self._home.runs / run
+        artifacts.write_json(folder / "config.json", deployment.config)
+        argv = [sys.executable, "-m", "fairway.retraining.challenger", "--home", str(self._home.root), "--deployment", deployment.name,
+                "--config", str(folder / "config.json"), "--champion", stable.package, "--run", run]
+        self._processes.start(PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt")
+        kept: dict[str, Any] = {key: value for key, value in deployment.retraining.items() if key != "asked"}
+        noted = {**kept, "running": run, "lastRunAt": now, "reason": decision.reason, "accuracy": decision.accuracy, "outcome": None}
+        self._state.save_retraining(deployment.name, noted, event=strategy.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision))
+
+    def _finish(self, deployment: state.Deployment, *, now: float) -> None:
+        run = deployment.retraining.get("running")
+        if run is None or self._processes.alive(PREFIX + deployment.name):
+            return
+        status = self._processes.exit_status(PREFIX + deployment.name)
+        self._processes.forget(PREFIX + deployment.name)
+        log = self._home.runs / run / "log.txt"
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+        words = lines[-1] if lines else "it left no log"
+        event = strategy.Event(now, "RetrainingEnded", f"run {run} ended{'' if status is None else f' with status {status}'}: {words}")
+        self._state.save_retraining(deployment.name, {**deployment.retraining, "running": None, "outcome": words}, event=event)

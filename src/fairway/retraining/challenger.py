@@ -1,0 +1,71 @@
+"""Trains a challenger: the newest labelled answers written down, the training pipeline run on the old rows and these.
+
+    python -m fairway.retraining.challenger --home HOME --deployment NAME --config FILE --champion PACKAGE
+
+Ends with the exit status of the run: 0 where a package was made (and deployed, where the configuration says so), 3 where
+the gate refused it.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from fairway import artifacts, errors
+from fairway.config import loader, schema
+from fairway.monitoring import store as events
+from fairway.packaging import manifest
+from fairway.retraining import run
+
+LABELLED = "labelled.parquet"
+
+
+def write_labelled(store: events.EventStore, deployment: str, *, champion: Path, limit: int, out: Path) -> int:
+    """Writes the newest labelled rows with the raw features and the target of the champion's schema; gives how many."""
+    package = manifest.load(champion)
+    names = [feature["name"] for feature in package.features]
+    columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
+    for request in store.training_rows(deployment, limit=limit):
+        for row, label in enumerate(request.labels):
+            if label is not None:
+                for name in names:
+                    columns[name].append(request.inputs[name][row])
+                columns[package.target].append(label)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.writing")
+    pd.DataFrame(columns).to_parquet(temporary)
+    temporary.replace(out)
+    return len(columns[package.target])
+
+
+def with_labelled(config: schema.Config, extra: Path) -> schema.Config:
+    """Gives the configuration with the labelled rows joined to its training split; earlier files of the kind are replaced."""
+    kept = tuple(path for path in config.data.extra if path.name != LABELLED)
+    return config.model_copy(update={"data": config.data.model_copy(update={"extra": (*kept, extra)})})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--deployment", required=True)
+    parser.add_argument("--config", type=Path, required=True, help="The deployment's configuration, as JSON.")
+    parser.add_argument("--champion", type=Path, required=True)
+    parser.add_argument("--run", required=True, help="Name of the run.")
+    arguments = parser.parse_args()
+    try:
+        config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
+        extra = arguments.home / "runs" / arguments.run / LABELLED
+        rows = write_labelled(events.EventStore(arguments.home / "events.db"), arguments.deployment, champion=arguments.champion,
+                              limit=config.retraining.max_new_rows, out=extra)
+        print(f"{rows} labelled rows join the training split", flush=True)
+        record = run.run_training(with_labelled(config, extra), home=arguments.home, champion=arguments.champion, deploy=config.retraining.deploy,
+                                  name=arguments.run)
+    except errors.FairwayError as error:
+        sys.exit(f"fairway: {error}")
+    print(f"{record.outcome}: {record.reason}", flush=True)
+    sys.exit(0 if record.outcome != "refused" else errors.Refused.exit_status)
+
+
+if __name__ == "__main__":
+    main()

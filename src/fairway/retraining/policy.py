@@ -1,0 +1,77 @@
+"""Whether to train a challenger now. Pure: signals and the time in, a decision with its sentence out."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fairway.config import schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signals:
+    """What is known of the model in service."""
+
+    labelled: int                    # newest labelled answers of the revision in service, `minLabels` of them at most
+    wrong: int
+    reference_accuracy: float | None  # on its test split, from its package
+    drifted_windows: int = 0         # in a row, up to now
+    running: str | None = None       # the run in progress
+    last_run_at: float | None = None
+    settled: bool = True             # no rollout is on its way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Whether to start, and why."""
+
+    start: bool
+    reason: str
+    accuracy: float | None = None
+    bound: float | None = None       # the accuracy is below this at the configured confidence
+
+
+def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decision:
+    """Gives the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
+    accuracy = 1 - signals.wrong / signals.labelled if signals.labelled else None
+    bound = upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence) if signals.labelled else None
+
+    def wait(reason: str) -> Decision:
+        return Decision(start=False, reason=reason, accuracy=accuracy, bound=bound)
+
+    if not section.enabled:
+        return wait("retraining is off (retraining.enabled)")
+    if signals.running is not None:
+        return wait(f"run {signals.running} is in progress")
+    if not signals.settled:
+        return wait("a rollout is on its way; its outcome comes first")
+    cool_down = section.cool_down.total_seconds()
+    if signals.last_run_at is not None and now - signals.last_run_at < cool_down:
+        return wait(f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after {cool_down:.0f} s (coolDown)")
+    if section.on_drift and signals.drifted_windows > 0:
+        return Decision(start=True, reason=f"{signals.drifted_windows} windows in a row have drifted (onDrift)", accuracy=accuracy, bound=bound)
+    if signals.reference_accuracy is None:
+        return wait("the package in service records no test accuracy to compare with")
+    if signals.labelled < section.min_labels or accuracy is None or bound is None:
+        return wait(f"{signals.labelled} of {section.min_labels} labels are in (minLabels)")
+    limit = signals.reference_accuracy - section.max_accuracy_drop
+    seen = f"realised accuracy is {accuracy:.3f} on the newest {signals.labelled} labels"
+    if bound >= limit:
+        return wait(f"{seen}; not below {limit:.3f} beyond chance (it may be up to {bound:.3f})")
+    return Decision(start=True, accuracy=accuracy, bound=bound,
+                    reason=f"{seen}, {signals.reference_accuracy:.3f} on the test split: below {limit:.3f} beyond chance (at most {bound:.3f} at {section.confidence:.0%})")
+
+
+def upper_bound(right: int, total: int, *, confidence: float) -> float:
+    """Gives the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, so few right answers would be
+    rarer than 1 - confidence."""
+    if right >= total:
+        return 1.0
+    counts = np.arange(right + 1)
+    choose = np.array([math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in counts])
+    low, high = right / total, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        tail = np.exp(choose + counts * math.log(middle) + (total - counts) * math.log1p(-middle)).sum()
+        low, high = (middle, high) if tail > 1 - confidence else (low, middle)
+    return high

@@ -1,0 +1,87 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fairway import errors
+from fairway.config import loader
+from fairway.data import inspect
+from tests.data import made
+
+
+def written(path, frame):
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
+    return path
+
+
+def loaded(tmp_path, findings, **options):
+    text = inspect.render(findings, relative_to=tmp_path, **options)
+    (tmp_path / "fairway.yaml").write_text(text, encoding="utf-8")
+    return loader.load(tmp_path / "fairway.yaml"), text
+
+
+@pytest.mark.parametrize(("file", "target", "classes"), [("adult.data", "income", 2), ("elec.csv", "class", 2)])
+def test_a_real_file_gives_a_configuration_that_loads(tmp_path, file, target, classes):
+    findings = inspect.inspect(made.SHARED / file, target=target)
+    config, text = loaded(tmp_path, findings)
+    assert config.data.path is not None
+    assert config.data.path.samefile(made.SHARED / file)
+    assert len(findings.classes) == classes
+    assert not findings.ignored
+    assert "category of 16" in text or file == "elec.csv"
+
+
+@pytest.mark.parametrize("name", ["My Rows_2024.csv", "rows.parquet"])
+def test_identifiers_constants_texts_and_leaks_are_left_out_with_a_reason(tmp_path, name):
+    frame = made.frame(400)
+    leak = (frame.label == "yes").astype(int)
+    frame = frame.assign(id=range(400), one=1, none=np.nan, note=[f"n{i}" for i in range(400)], leak=leak)
+    findings = inspect.inspect(written(tmp_path / name, frame), target="label")
+    config, _ = loaded(tmp_path, findings)
+    assert {column.name for column in findings.ignored} == {"id", "one", "none", "note", "leak"}
+    assert set(config.data.ignore) == {"id", "one", "none", "note", "leak"}
+    assert all(column.why for column in findings.ignored)
+    assert config.name in ("my-rows-2024", "rows")
+    assert "alone tells" in inspect.summary(findings)
+
+
+def test_moments_suggest_a_split_by_time(tmp_path):
+    frame = made.frame(200).assign(when=pd.date_range("2024-01-01", periods=200).astype(str))
+    config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
+    assert (config.data.split.method, config.data.split.column) == ("time", "when")
+
+
+def test_a_user_column_suggests_a_split_by_group(tmp_path):
+    frame = made.frame(200).assign(user_id=np.arange(200) % 40)
+    config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
+    assert (config.data.split.method, config.data.split.column) == ("group", "user_id")
+
+
+def test_names_and_values_of_the_file_cannot_break_the_yaml(tmp_path):
+    odd = {"a: b # c": made.frame(100).age, "- x": ["'q\"", "no"] * 50, "e\nf": range(100, 200), "label": ["{y}", "#n"] * 50}
+    findings = inspect.inspect(written(tmp_path / "o.parquet", pd.DataFrame(odd)), target="label")
+    config, _ = loaded(tmp_path, findings, name="odd")
+    assert config.name == "odd"
+    assert {column.name for column in findings.columns} == {"a: b # c", "- x", "e\nf"}
+
+
+def test_a_text_column_with_many_values_and_many_rows_of_each_stays(tmp_path):
+    frame = made.frame(4000).assign(city=[f"city {i % 150}" for i in range(4000)])
+    config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
+    assert config.data.max_categories == 150
+    assert "city" not in config.data.ignore
+
+
+@pytest.mark.parametrize(("name", "target", "kind", "sentence"), [
+    ("absent.csv", "label", errors.UsageError, "not there"),
+    ("rows.csv", "labl", errors.DataError, "did you mean 'label'"),
+    ("rows.csv", "income", errors.DataError, "quantity"),
+])
+def test_what_cannot_be_looked_at_is_said_in_one_sentence(tmp_path, name, target, kind, sentence):
+    written(tmp_path / "rows.csv", made.frame(100))
+    with pytest.raises(kind, match=sentence):
+        inspect.inspect(tmp_path / name, target=target)
+
+
+def test_a_file_of_the_target_alone_is_refused(tmp_path):
+    with pytest.raises(errors.DataError, match="no column to predict"):
+        inspect.inspect(written(tmp_path / "a.csv", made.frame(50)[["label"]]), target="label")
