@@ -8,6 +8,7 @@ SHELL := /bin/bash -o pipefail
 VENV := .venv
 BIN := $(VENV)/bin
 UV := env -u UV_PYTHON VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
+PYTHON ?= python3.11 python3.12 python3
 ARGS ?=
 
 help:  ## Show this list.
@@ -56,7 +57,7 @@ $(VENV)/locked: requirements.lock $(BIN)/uv
 	@touch $@
 
 $(BIN)/uv:
-	@for python in python3.11 python3.12 python3; do \
+	@for python in $(PYTHON); do \
 	  if $$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then found=$$python; break; fi; \
 	done; \
 	if [ -z "$${found:-}" ]; then \

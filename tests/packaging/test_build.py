@@ -13,7 +13,8 @@ from fairway.training import fit
 DATA = Path(__file__).parents[3] / "shared" / "data"
 KINDS = {
     "tabular": {
-        "data": {"source": "csv", "path": str(DATA / "adult.data"), "target": "income", "limit": 2000}, "training": {"epochs": 1}},
+        "data": {"source": "csv", "path": str(DATA / "adult.data"), "target": "income", "limit": 2000},
+        "training": {"epochs": 1}},
     "image": {"data": {"source": "digits"}, "training": {"family": "convolutional", "epochs": 1}},
 }
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import onnx
+import psutil
 from onnx import TensorProto, helper, numpy_helper
 
 from fairway import artifacts
@@ -173,8 +174,13 @@ class Server:
         return self.process.wait(timeout=30)
 
     def kill(self) -> None:
-        if self.process.poll() is None or _alive(self.process.pid):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Kills supervisor and workers with -9; BentoML gives each worker a session of its own, so a group would not do."""
+        if self.process.poll() is None:
+            supervisor = psutil.Process(self.process.pid)
+            family = [supervisor, *supervisor.children(recursive=True)]
+            supervisor.suspend()  # or it would start new workers for the dead ones
+            for process in reversed(family):
+                process.kill()
         self.process.wait(timeout=30)
 
     def _ready(self) -> bool:
@@ -183,14 +189,6 @@ class Server:
             return httpx.get(f"{self.url}/v2/health/ready", timeout=2).status_code == 200
         except httpx.TransportError:
             return False
-
-
-def _alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def serve(

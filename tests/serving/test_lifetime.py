@@ -149,6 +149,14 @@ def test_a_graph_that_fails_on_a_request_is_answered_500_and_logged(start, tmp_p
         receiver.close()
 
 
+def test_the_workers_end_when_bentoml_s_supervisor_is_killed(start, model):
+    server = start(model=model.path).wait_ready()
+    (worker,) = psutil.Process(server.process.pid).children()
+    server.process.kill()
+    server.process.wait(timeout=30)
+    support.eventually(lambda: not worker.is_running())
+
+
 def test_a_missing_package_ends_the_server_with_a_sentence(start, tmp_path):
     server = start(model=tmp_path / "nowhere")
     assert server.process.wait(timeout=30) == 1

@@ -14,14 +14,15 @@ from fairway.config import schema as configuration
 from fairway.data import fitting, infer, leakage, profile, sources, split, splits
 from fairway.data.schema import Feature, Schema
 
-FILES = ("train.parquet", "validation.parquet", "test.parquet", "schema.json", "preprocessing.json")
+RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
 
 def prepare(section: configuration.Data, *, out: Path, seed: int) -> artifacts.Dataset:
     """Gives the prepared dataset in `out`, which is replaced as a whole. The same rows and seed give the same version.
 
-    Rows without a target are left out and counted. Newly labelled rows (`data.extra`) join the training split only, and
-    those that equal a validation or test row are left out, so that the test stays unseen.
+    Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training split,
+    and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a validation or
+    test row are left out, so that the test stays unseen.
     """
     rows = sources.read(section)
     frame, dropped = _usable(rows.frame, section=section, seed=seed)
@@ -83,7 +84,7 @@ def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
 
 
 def _add_extra(content: dict[str, Any], *, section: configuration.Data, known: Schema, held_out: set[Any]) -> tuple[str, ...]:
-    """Joins the newly labelled rows to the training split; gives a sentence for what was left out."""
+    """Divides the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
     sentences = []
     for file in section.extra:
         if not file.is_file():
@@ -94,15 +95,24 @@ def _add_extra(content: dict[str, Any], *, section: configuration.Data, known: S
             raise errors.DataError(f"{file} has no column {missing[0]!r}: wanted the raw features and {known.target}")
         names = infer.labels(extra[known.target])
         raw = to_raw(extra, schema=known)
+        identity = _identity(raw, known)
         good = np.array([name in known.classes for name in names], dtype=bool)
-        good &= ~np.isin(_identity(raw, known), np.array(list(held_out), dtype=np.uint64))
+        good &= ~np.isin(identity, np.array(list(held_out), dtype=np.uint64))
         if not good.all():
             sentences.append(f"{(~good).sum()} of {len(good)} newly labelled rows were left out: they are test rows, or of an unknown class")
-        train, labels, numbers = content["train"]
-        joined = {key: np.concatenate([train[key], raw[key][good]]) for key in train}
-        labels = labels + [name for name, keep in zip(names, good, strict=True) if keep]
-        content["train"] = joined, labels, np.concatenate([numbers, np.full(int(good.sum()), -1, dtype=np.int64)])
+        recent = identity % RECENT_OF_TEN[1] < RECENT_OF_TEN[0]  # by content: a row that came twice is on one side only
+        for split_name, chosen in (("train", good & ~recent), ("recent", good & recent)):
+            _join(content, split_name, {key: values[chosen] for key, values in raw.items()}, [names[i] for i in np.flatnonzero(chosen)])
     return tuple(sentences)
+
+
+def _join(content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labels: list[str]) -> None:
+    new = raw, labels, np.full(len(labels), splits.NEW, dtype=np.int64)
+    if name in content:
+        old = content[name]
+        new = {key: np.concatenate([old[0][key], raw[key]]) for key in raw}, old[1] + labels, np.concatenate([old[2], new[2]])
+    if new[1]:
+        content[name] = new
 
 
 def _write(
@@ -118,7 +128,8 @@ def _write(
         artifacts.write_json(folder / "preprocessing.json", fitting.fit(content["train"][0], schema=known).dump())
         profiles = {name: profile.describe(raw, target, schema=known) for name, (raw, target, _) in content.items()}
         artifacts.write_json(folder / "profile.json", profiles)
-        version = artifacts.digest_bytes(artifacts.canonical({name: artifacts.digest_file(folder / name) for name in FILES}))
+        files = sorted(file for file in folder.iterdir() if file.name != "profile.json")
+        version = artifacts.digest_bytes(artifacts.canonical({file.name: artifacts.digest_file(file) for file in files}))
         extra = {file.name: artifacts.digest_file(file) for file in section.extra}
         record = artifacts.Dataset(
             path=str(out), version=version, source=rows.origin, target=known.target, classes=known.classes, features=tuple(f.name for f in known.features),

@@ -16,6 +16,7 @@ from fairway.data import features
 from fairway.data.schema import Feature, Schema
 
 ROW = "__row__"
+NEW = -1  # in place of a row number: newly labelled, not of the source
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,11 @@ class Splits:
     @cached_property
     def test(self) -> Split:
         return self._read("test")
+
+    @cached_property
+    def recent(self) -> Split | None:
+        """Newly labelled rows that were kept for evaluation, where there are any."""
+        return self._read("recent") if (self.path / "recent.parquet").exists() else None
 
     def _read(self, name: str) -> Split:
         raw, target, rows = read(self.path / f"{name}.parquet", schema=self.schema)

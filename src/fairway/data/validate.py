@@ -34,7 +34,8 @@ def columns(given: Mapping[str, Array], *, schema: Schema) -> None:
         column = given[feature.name]
         _shape(column, feature)
         if rows not in (-1, len(column)):
-            raise errors.DataError(f"feature {feature.name!r} has {len(column)} rows, the ones before it {rows}: wanted one number")
+            seen = f"{len(column)} rows, the ones before it {rows}"
+            raise errors.DataError(f"feature {feature.name!r} has {seen}: wanted one number")
         rows = len(column)
         CHECKS[feature.kind](column, feature)
 

@@ -1,5 +1,6 @@
 """Baselines: what a model must beat to be worth its upkeep. Random, the zero rule, and the model in service."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,21 @@ def zero_rule(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
     return {"accuracy": float((truth == shares.argmax()).mean()), "log_loss": _loss_of(shares, truth)}
 
 
-def champion(package: Path, *, data: splits.Splits) -> Array:
-    """Gives the probabilities of a packaged model on the test rows, its classes in the order of this dataset's."""
+def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> Array:
+    """Gives the probabilities of a packaged model on these rows, its classes in the order of `classes`."""
     manifest = artifacts.read_json(package / "manifest.json")
     known = manifest["classes"]
-    missing = [name for name in data.schema.classes if name not in known]
     preprocessor = features.Preprocessor.load(artifacts.read_json(package / "preprocessing.json"))
-    lacking = [name for name in preprocessor.names if name not in data.test.columns]
+    lacking = [name for name in preprocessor.names if name not in rows.columns]
     if lacking:
         raise errors.DataError(f"the model in service ({package}) needs the feature {lacking[0]!r}, which this dataset has not: "
                                "it cannot be compared; evaluate with another champion, or with none")
-    named = preprocessor.transform(data.test.columns)
+    named = preprocessor.transform(rows.columns)
     inputs = {"features": features.flat(named)} if manifest["layout"] == "flat" else dict(named)
     answered = graph.run(package / "model.onnx", inputs)
-    result = np.zeros((len(answered), len(data.schema.classes)), dtype=np.float64)
-    for place, name in enumerate(data.schema.classes):
-        if name not in missing:
+    result = np.zeros((len(answered), len(classes)), dtype=np.float64)
+    for place, name in enumerate(classes):
+        if name in known:
             result[:, place] = answered[:, known.index(name)]
     return result
 

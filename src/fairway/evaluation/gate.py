@@ -34,6 +34,11 @@ def _checks(section: schema.Gate, evaluation: artifacts.Evaluation) -> list[arti
     if champion:
         limit = champion["accuracy"] - section.max_accuracy_drop
         checks.append(_at_least("accuracy", evaluation.accuracy, limit, why=f"the model in service reaches {champion['accuracy']:.4f}, maxAccuracyDrop {section.max_accuracy_drop}"))
+    recent = evaluation.recent
+    if recent and recent["champion_accuracy"] is not None:
+        limit = recent["champion_accuracy"] - section.max_accuracy_drop
+        checks.append(_at_least("accuracy on the newly labelled rows", recent["accuracy"], limit,
+                                why=f"the model in service reaches {recent['champion_accuracy']:.4f} on those {recent['rows']}"))
     if section.min_slice_accuracy is not None:
         for row in evaluation.slices:
             if row["judged"]:

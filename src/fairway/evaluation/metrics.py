@@ -1,5 +1,6 @@
 """The numbers: accuracy, log loss, calibration error, per class. Pure, numpy only."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,21 @@ def confusion(predicted: Ints, truth: Ints, *, classes: int) -> Ints:
     table = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(table, (truth, predicted), 1)
     return table
+
+
+def upper_bound(count: int, total: int, *, confidence: float) -> float:
+    """Gives the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, a count this small would be
+    rarer than 1 - confidence."""
+    if count >= total:
+        return 1.0
+    k = np.arange(count + 1)
+    choose = np.array([math.lgamma(total + 1) - math.lgamma(i + 1) - math.lgamma(total - i + 1) for i in k])
+    low, high = count / total, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        tail = np.exp(choose + k * math.log(middle) + (total - k) * math.log1p(-middle)).sum()
+        low, high = (middle, high) if tail > 1 - confidence else (low, middle)
+    return high
 
 
 def per_class(table: Ints, *, names: Sequence[str]) -> list[dict[str, Any]]:

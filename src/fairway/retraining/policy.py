@@ -1,11 +1,9 @@
 """Whether to train a challenger now. Pure: signals and the time in, a decision with its sentence out."""
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from fairway.config import schema
+from fairway.evaluation import metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +32,7 @@ class Decision:
 def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decision:
     """Gives the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
     accuracy = 1 - signals.wrong / signals.labelled if signals.labelled else None
-    bound = upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence) if signals.labelled else None
+    bound = metrics.upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence) if signals.labelled else None
 
     def wait(reason: str) -> Decision:
         return Decision(start=False, reason=reason, accuracy=accuracy, bound=bound)
@@ -60,18 +58,3 @@ def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decis
         return wait(f"{seen}; not below {limit:.3f} beyond chance (it may be up to {bound:.3f})")
     return Decision(start=True, accuracy=accuracy, bound=bound,
                     reason=f"{seen}, {signals.reference_accuracy:.3f} on the test split: below {limit:.3f} beyond chance (at most {bound:.3f} at {section.confidence:.0%})")
-
-
-def upper_bound(right: int, total: int, *, confidence: float) -> float:
-    """Gives the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, so few right answers would be
-    rarer than 1 - confidence."""
-    if right >= total:
-        return 1.0
-    counts = np.arange(right + 1)
-    choose = np.array([math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in counts])
-    low, high = right / total, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        tail = np.exp(choose + counts * math.log(middle) + (total - counts) * math.log1p(-middle)).sum()
-        low, high = (middle, high) if tail > 1 - confidence else (low, middle)
-    return high

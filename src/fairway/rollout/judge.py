@@ -265,7 +265,7 @@ def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offl
 def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
     n, bad, stable_n, stable_bad = ledger.totals[bet]
     if guard.type == "disagreement":
-        known = f"{offline:.2%} measured offline" if offline is not None else "no offline figure"
+        known = f"at most {offline:.1%} by evaluation" if offline is not None else "no offline figure"
         return (f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
                 f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
     what = {"errors": "failed", "latency": f"took longer than {schema.format_duration(guard.threshold) if guard.threshold else ''}"}.get(guard.type, "were wrong")

@@ -25,6 +25,7 @@ DATATYPES = {
     "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "<u1",
 }
 OUTPUTS = ("label", "probabilities", "confidence")
+ONE_ROW = [1]
 HEADER_LENGTH = b"inference-header-content-length"
 
 
@@ -44,10 +45,7 @@ class Feature:
     kind: str                  # number | category | image
     shape: tuple[int, ...]     # of one value: () or (c, h, w)
     nullable: bool
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
+    size: int                  # values of one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +64,11 @@ ALL_BINARY = tuple((name, True) for name in OUTPUTS)
 
 def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
     """Gives the schema's features by name."""
-    return {
-        one["name"]: Feature(one["name"], one["kind"], tuple(one.get("shape") or ()) if one["kind"] == "image" else (),
-                             bool(one.get("nullable", False)))
-        for one in declared
-    }
+    found = {}
+    for one in declared:
+        shape = tuple(one["shape"]) if one["kind"] == "image" else ()
+        found[one["name"]] = Feature(one["name"], one["kind"], shape, bool(one.get("nullable", False)), math.prod(shape))
+    return found
 
 
 def parse(body: bytes, *, features: Mapping[str, Feature], header_length: int | None = None) -> Request:
@@ -159,6 +157,8 @@ def _check_datatype(datatype: Any, feature: Feature) -> None:
 
 
 def _rows(shape: Any, feature: Feature) -> int:
+    if shape == ONE_ROW and type(shape[0]) is int and not feature.shape:
+        return 1
     if isinstance(shape, list) and shape and all(type(size) is int and size >= 0 for size in shape):
         rest = tuple(shape[1:])
         if (feature.shape and rest in (feature.shape, (feature.size,))) or (not feature.shape and rest in ((), (1,))):
@@ -168,11 +168,27 @@ def _rows(shape: Any, feature: Feature) -> int:
 
 
 def _from_json(data: Any, rows: int, feature: Feature) -> Array:
+    if rows == 1 and isinstance(data, list) and len(data) == 1:
+        column = _single(data[0], feature)
+        if column is not None:
+            return column
     if not isinstance(data, list):
         raise Invalid(f"input tensor {feature.name!r} has no list \"data\": wanted its values, row by row")
     if feature.kind == "category":
         return _strings(_unnest(data), rows, feature)
     return _numbers(data, rows, feature)
+
+
+def _single(value: Any, feature: Feature) -> Array | None:
+    """Gives the column of one plain value, which most requests hold; None sends anything else the careful way."""
+    kind = type(value)
+    if feature.kind == "number" and (kind is float or kind is int) and math.isfinite(value):
+        return np.array((value,), dtype=np.float64)
+    if feature.kind == "category" and kind is str and value:
+        column = np.empty(1, dtype=object)
+        column[0] = value
+        return column
+    return None
 
 
 def _numbers(data: list[Any], rows: int, feature: Feature) -> Array:

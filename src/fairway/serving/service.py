@@ -7,6 +7,7 @@ This module is imported by BentoML's supervisor too, so it stays light: what ans
 """
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 SERVING = command.serving(os.environ)
 FLUSH_SECONDS = 5.0
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class State:
@@ -66,6 +68,7 @@ class Service:
     def __init__(self) -> None:
         from fairway.serving import app, eventlog, predictor
 
+        _follow_the_supervisor()
         settings = _or_exit(command.read, os.environ)
         model = _or_exit(predictor.Predictor.load, settings.package, threads=settings.serving.threads)
         _or_exit(model.check_golden)
@@ -124,6 +127,13 @@ def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
     except errors.FairwayError as error:
         print(f"fairway: {error}", file=sys.stderr)
         raise SystemExit(error.exit_status) from None
+
+
+def _follow_the_supervisor() -> None:
+    """Has the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is in a session of its own, and
+    would go on serving with nobody left who can stop it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _quieten() -> None:
