@@ -53,7 +53,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml src/fairway/__init__.py
 
 $(VENV)/locked: requirements.lock $(BIN)/uv
 	@echo "installing $$(grep -c '==' requirements.lock) packages into $(VENV) (a few gigabytes on the first run)"
-	@$(UV) pip sync --quiet --require-hashes requirements.lock
+	@$(UV) pip sync --quiet --require-hashes --build-constraints requirements.lock requirements.lock
 	@touch $@
 
 $(BIN)/uv:

@@ -25,6 +25,7 @@ class Answer:
 
     at: float
     request_id: str
+    row: int              # which picture
     status: int           # 0: the connection broke
     revision: str
     predicted: str
@@ -106,7 +107,7 @@ class Traffic:
                     predicted = next(out["data"][0] for out in orjson.loads(content)["outputs"] if out["name"] == "label")
         except (aiohttp.ClientError, TimeoutError, OSError):
             status = 0
-        return Answer(at, request_id, status, revision, predicted, self._labels[row], shifted)
+        return Answer(at, request_id, row, status, revision, predicted, self._labels[row], shifted)
 
     def _remember(self, answer: Answer) -> None:
         with self._lock:

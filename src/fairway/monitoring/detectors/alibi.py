@@ -29,7 +29,7 @@ class UnivariateDetector:
         _engine()  # now: the import takes some ten seconds, which the first window should not wait for
 
     def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
-        np.random.seed(SEED)  # noqa: NPY002 - the generator that the library itself would draw from
+        np.random.seed(SEED)  # the generator that the library would draw from
         tested = columns.columns(reference, window, kinds=self._kinds, classes=self._classes)
         limit = base.threshold_of_one(self._p_value, tests=len(tested))
         features = sorted(_features(tested, limit=limit), key=lambda feature: feature.p_value)
@@ -49,7 +49,9 @@ def _features(tested: Sequence[columns.Column], *, limit: float) -> Iterator[bas
     ]
     for column, p_value, statistic in results:
         yield base.FeatureDrift(
-            name=column.name, kind=column.kind, p_value=p_value, effect=_effect(column), statistic=statistic, drifted=p_value < limit)
+            name=column.name, kind=column.kind, p_value=p_value, effect=_effect(column), statistic=statistic,
+            drifted=p_value < limit,
+        )
 
 
 def _together(
@@ -108,8 +110,7 @@ def _engine() -> Any:
             import torch
             from alibi_detect import cd
         except ImportError as error:
-            raise errors.PlatformError(
-                f"drift detection needs alibi-detect and torch ({error}): install fairway[drift], or leave drift unwatched") from error
+            raise errors.PlatformError(f"drift detection needs alibi-detect and torch ({error}): install fairway[drift]") from error
     torch.set_num_threads(1)  # two threads on small matrices are slower, and some of its routines then hang
     torch.manual_seed(SEED)
     return cd

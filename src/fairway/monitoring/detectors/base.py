@@ -31,7 +31,7 @@ class FeatureDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftResult:
-    """The verdict over one window; `p_value` is corrected for the number of tests, so it is compared with `threshold` as it is."""
+    """The verdict over one window; `p_value` is corrected for the number of tests, to be compared with `threshold` as it is."""
 
     drifted: bool
     p_value: float

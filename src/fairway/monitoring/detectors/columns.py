@@ -73,9 +73,9 @@ def _image(name: str, reference: Array, window: Array) -> Iterator[Column]:
         wanted, seen = list(reference.shape[1:]), list(window.shape[1:])
         raise errors.DataError(f"feature {name} of the window has shape {seen}: wanted {wanted} as in the reference")
     before, after = _shrunk(reference.astype(np.float64)), _shrunk(window.astype(np.float64))
-    for place in np.ndindex(before.shape[1:]):
-        label = ",".join(str(i) for i in place)
-        yield from _number(f"{name}[{label}]", before[(slice(None), *place)], after[(slice(None), *place)])
+    for i, place in enumerate(np.ndindex(before.shape[1:])):
+        label = ",".join(str(index) for index in place)
+        yield from _number(f"{name}[{label}]", before.reshape(len(before), -1)[:, i], after.reshape(len(after), -1)[:, i])
 
 
 def _shrunk(images: Array) -> Array:

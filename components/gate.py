@@ -1,0 +1,34 @@
+"""The gate as a component: one boolean, and its reason kept beside it."""
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> bool:
+    """Says whether the challenger may be packaged and deployed; the decision and its reason are written to `decision`."""
+    import json
+    from pathlib import Path
+
+    from fairway import artifacts
+    from fairway.config import schema
+    from fairway.evaluation import gate as stage
+
+    settings = schema.Config.model_validate(json.loads(config))
+    measured = artifacts.from_json(artifacts.Evaluation, artifacts.read_json(Path(evaluation.path) / "evaluation.json"))
+    made = stage.decide(settings.evaluation.gate, evaluation=measured)
+    artifacts.write_json(Path(decision.path), made)
+    decision.metadata.update({"promote": str(made.promote), "reason": made.reason})
+    return made.promote
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refuse(decision: dsl.Input[dsl.Artifact]) -> str:
+    """Gives the gate's reason for refusing, so that the run shows which branch it took."""
+    import json
+    from pathlib import Path
+
+    reason = json.loads(Path(decision.path).read_text())["reason"]
+    print(f"the gate refused: {reason}")
+    return str(reason)

@@ -1,0 +1,19 @@
+"""The data stage as a component."""
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def prepare(config: str, dataset: dsl.Output[dsl.Dataset]) -> None:
+    """Reads, checks and splits the rows, and fits the preprocessing."""
+    import json
+    from pathlib import Path
+
+    from fairway.config import schema
+    from fairway.data import prepare as stage
+
+    settings = schema.Config.model_validate(json.loads(config))
+    record = stage.prepare(settings.data, out=Path(dataset.path), seed=settings.training.seed)
+    dataset.metadata.update({"version": record.version, "source": record.source, "rows": json.dumps(record.rows)})

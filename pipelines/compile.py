@@ -1,0 +1,27 @@
+"""`python -m pipelines.compile [FOLDER]` writes the pipelines' YAML; a test holds the committed files to it."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from kfp import compiler
+
+from fairway import artifacts
+from fairway.config import schema
+from pipelines import training
+
+VARIANTS = {"training.yaml": ("fairway-training", schema.Pipeline()),
+            "training-gpu.yaml": ("fairway-training-gpu", schema.Pipeline(train=schema.Resources(cpu="4", memory="16Gi", gpu=1)))}
+
+
+def write(folder: Path) -> None:
+    """Compiles every variant into `folder`."""
+    for file, (name, resources) in VARIANTS.items():
+        with tempfile.TemporaryDirectory() as scratch:
+            made = Path(scratch) / file
+            compiler.Compiler().compile(training.pipeline(name=name, resources=resources), str(made))
+            artifacts.write_bytes(folder / file, made.read_bytes())
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)

@@ -1,0 +1,221 @@
+"""Reading `fairway.yaml`: what wins over what, and the sentence for what is wrong."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fairway import errors
+from fairway.config import loader, schema
+
+DIGITS = "defaults: {data: digits}\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "fairway.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def refusal(*arguments, **keywords) -> str:
+    with pytest.raises(errors.ConfigError) as caught:
+        loader.load(*arguments, **keywords)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert caught.value.exit_status == 2
+    return sentence
+
+
+# -- precedence ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_wins_over_the_schema(write):
+    config = loader.load(write("defaults: {data: digits, training: convolutional}"))
+    assert (config.training.family, config.data.source) == ("convolutional", "digits")
+    assert config.data.target == "digit"
+
+
+def test_the_file_wins_over_its_groups(write):
+    config = loader.load(write("defaults: {data: digits, training: tabular}\ntraining: {batchSize: 7}"))
+    assert config.training.batch_size == 7
+    assert config.training.hidden == (128, 64)
+
+
+def test_the_environment_wins_over_the_groups_and_loses_to_the_file(write):
+    assert loader.load(write(DIGITS), environment="production").pipeline.train.gpu == 1
+    path = write(DIGITS + "environment: production\npipeline: {train: {gpu: 4}}")
+    assert loader.load(path).pipeline.train.gpu == 4
+    assert loader.load(path).platform.kind == "kubernetes"
+
+
+def test_an_override_wins_over_the_file_and_the_last_one_wins(write):
+    path = write(DIGITS + "training: {epochs: 5}")
+    config = loader.load(path, overrides=["training.epochs=6", "training.epochs=7"])
+    assert config.training.epochs == 7
+
+
+def test_an_override_chooses_the_environments_group_too(write):
+    config = loader.load(write(DIGITS), overrides=["environment=kind"])
+    assert (config.environment, config.platform.kind) == ("kind", "kubernetes")
+
+
+def test_an_override_may_hold_a_list_a_duration_or_a_map(write):
+    config = loader.load(write(DIGITS), overrides=[
+        "training.hidden=[8, 4]", "strategy.warmup=250ms", "strategy.canary.steps=[{weight: 10}, {weight: 50}]", "name=digits"])
+    assert config.training.hidden == (8, 4)
+    assert config.strategy.warmup == timedelta(milliseconds=250)
+    assert [step.weight for step in config.strategy.canary.steps] == [10, 50]
+    assert config.name == "digits"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 10_000), st.integers(1, 10_000))
+def test_the_override_wins_whatever_the_file_says(write, in_file, overridden):
+    config = loader.load(write(f"{DIGITS}training: {{epochs: {in_file}}}"), overrides=[f"training.epochs={overridden}"])
+    assert config.training.epochs == overridden
+
+
+def test_loading_twice_gives_the_same_configuration(write):
+    path = write(DIGITS)
+    assert loader.load(path) == loader.load(path)
+
+
+def test_a_dumped_configuration_loads_as_itself(write):
+    config = loader.load(write("defaults: {data: digits, training: convolutional}\nstrategy: {canary: {budget: 90m}}"))
+    assert loader.load(write(loader.dump(config))) == config
+
+
+@pytest.mark.parametrize("environment", loader.ENVIRONMENTS)
+@pytest.mark.parametrize("training", ["tabular", "convolutional"])
+def test_every_group_composes(write, environment, training):
+    config = loader.load(write(f"defaults: {{data: digits, training: {training}}}"), environment=environment)
+    assert (config.environment, config.training.family) == (environment, training)
+
+
+# -- paths --------------------------------------------------------------------------------------------------------------
+
+
+def test_relative_paths_are_taken_from_the_files_folder(write, tmp_path, monkeypatch):
+    path = write("data: {source: csv, path: rows/adult.csv, extra: [new.parquet]}")
+    monkeypatch.chdir("/")
+    config = loader.load(path)
+    assert config.data.path == tmp_path / "rows" / "adult.csv"
+    assert config.data.extra == (tmp_path / "new.parquet",)
+
+
+def test_absolute_paths_stay(write):
+    assert loader.load(write("data: {path: /rows/adult.csv}")).data.path == Path("/rows/adult.csv")
+
+
+# -- sentences ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_key_is_named_with_its_path_and_the_page(write):
+    sentence = refusal(write(DIGITS + "training: {epoch: 5}"))
+    assert "training.epoch is no key that fairway knows" in sentence
+    assert "docs/configuration.md" in sentence
+
+
+SECTIONS = [name for name, field in schema.Config.model_fields.items() if hasattr(field.annotation, "model_fields")]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_no_section_takes_an_unknown_key(write, section):
+    assert f"{section}.surprise is no key" in refusal(write(DIGITS + yaml.safe_dump({section: {"surprise": 1}})))
+
+
+@pytest.mark.parametrize(("text", "parts"), [
+    ("training: {epochs: many}", ["training.epochs is 'many'", "valid integer"]),
+    ("training: {epochs: 0}", ["training.epochs is 0", "greater than or equal to 1"]),
+    ("strategy: {warmup: 5}", ["strategy.warmup is 5", "wanted a duration such as 250ms"]),
+    ("strategy: {canary: {steps: [{weight: 50}, {weight: 5}]}}", ["weights are [50, 5]", "wanted rising weights"]),
+    ("data: {split: {test: 0.9}}", ["data.split.test is 0.9", "less than 0.5"]),
+    ("name: Über", ["name is 'Über'"]),
+], ids=["text for a number", "below the bound", "duration without unit", "falling weights", "split too large", "name"])
+def test_a_wrong_value_is_named_with_its_key_and_what_is_wanted(write, text, parts):
+    sentence = refusal(write(DIGITS + text))
+    assert "fairway.yaml" in sentence
+    for part in parts:
+        assert part in sentence
+
+
+def test_many_mistakes_show_the_first_three_and_count_the_rest(write):
+    sentence = refusal(write(DIGITS + "training: {a: 1, b: 1, c: 1, d: 1, e: 1}"))
+    assert sentence.endswith("; and 2 more")
+
+
+@pytest.mark.parametrize(("text", "part"), [
+    ("training: [", "is not YAML"),
+    ("- a list", "holds a list: wanted a map"),
+    ("just text", "holds a str: wanted a map"),
+    ("defaults: training", "defaults in"),
+    ("defaults: {training: transformer}", "The groups are data: csv, digits"),
+    ("defaults: {colour: red}", "The groups are"),
+    ("environment: staging", "environment is 'staging': wanted one of local, kind, production"),
+    ("name: ${nowhere}", "nowhere"),
+], ids=["broken", "list", "text", "defaults is text", "no such choice", "no such group", "no such environment", "interpolation"])
+def test_a_file_that_cannot_be_composed_gets_one_sentence(write, text, part):
+    assert part in refusal(write(text))
+
+
+def test_a_missing_file_names_the_command_that_writes_one(tmp_path):
+    assert "fairway init DATA --target COLUMN" in refusal(tmp_path / "fairway.yaml")
+
+
+def test_bytes_that_are_no_text_are_said_to_be_no_yaml(tmp_path):
+    path = tmp_path / "fairway.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "is not YAML" in refusal(path)
+
+
+@pytest.mark.parametrize("override", ["training.epochs", "=5", " =5", "training.epochs=[", ""], ids=repr)
+def test_a_malformed_override_is_quoted(write, override):
+    assert "--set" in refusal(write(DIGITS), overrides=[override])
+
+
+def test_an_override_of_an_unknown_key_is_refused(write):
+    assert "training.nonsense is no key" in refusal(write(DIGITS), overrides=["training.nonsense=1"])
+
+
+def test_the_defaults_alone_ask_for_data():
+    assert "the defaults" in refusal(None)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | st.sampled_from(["steps", "weight", "name"]), inner, max_size=3),
+    max_leaves=6)
+KEYS = st.sampled_from([
+    "defaults", "environment", "name", *SECTIONS, "data.path", "data.split.test", "training.hidden", "strategy.warmup",
+    "strategy.canary.steps", "strategy.guards", "strategy.guards.0", "pipeline.train.cpu", "name.deeper"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(KEYS, ANYTHING)
+def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(write, key, value):
+    plain = {"defaults": {"data": "digits"}}
+    place = plain
+    *folders, last = key.split(".")
+    for folder in folders:
+        place = place.setdefault(folder, {})
+    place[last] = value
+    try:
+        assert isinstance(loader.load(write(yaml.safe_dump(plain))), schema.Config)
+    except errors.ConfigError as error:
+        assert "\n" not in str(error)
+
+
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(KEYS | st.text(max_size=8), st.text(max_size=8) | ANYTHING.map(yaml.safe_dump))
+def test_whatever_an_override_says_the_answer_is_a_configuration_or_one_sentence(write, key, value):
+    try:
+        assert isinstance(loader.load(write(DIGITS), overrides=[f"{key}={value}"]), schema.Config)
+    except errors.ConfigError as error:
+        assert "\n" not in str(error)

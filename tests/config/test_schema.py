@@ -1,0 +1,122 @@
+"""The configuration's types: durations, refusals, and a line of explanation for every field."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from fairway.config import schema
+
+MILLISECONDS = st.integers(min_value=0, max_value=10 * 365 * 24 * 3600 * 1000)
+UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@given(MILLISECONDS)
+@example(0)
+@example(1)
+@example(90_000)
+def test_a_duration_in_whole_milliseconds_survives_being_written_and_read(milliseconds):
+    duration = timedelta(milliseconds=milliseconds)
+    assert schema.parse_duration(schema.format_duration(duration)) == duration
+
+
+@given(st.integers(min_value=0, max_value=10_000), st.sampled_from(sorted(UNITS)))
+def test_every_unit_means_what_it_says(number, unit):
+    assert schema.parse_duration(f"{number}{unit}") == timedelta(milliseconds=number * UNITS[unit])
+
+
+@given(MILLISECONDS)
+def test_a_written_duration_is_never_longer_than_in_milliseconds(milliseconds):
+    written = schema.format_duration(timedelta(milliseconds=milliseconds))
+    assert len(written) <= len(f"{milliseconds}ms")
+
+
+@pytest.mark.parametrize("value", [
+    "", "10", "m", "10 m", "-5s", "1w", "1e3s", "10s ", "10s\n", "\u0661s", "9" * 12 + "d", "9" * 400 + "s", 10, 1.5, None, True, ["10s"],
+], ids=lambda value: repr(value)[:16])
+def test_what_is_no_duration_is_refused_with_examples_of_one(value):
+    with pytest.raises(ValueError, match="wanted a duration such as 250ms, 30s, 10m, 6h or 2d"):
+        schema.parse_duration(value)
+
+
+def models(model: type[BaseModel], path: str = "") -> dict[str, type[BaseModel]]:
+    """Every section under the model, by where it is first met."""
+    found = {path or model.__name__: model}
+    for name, field in model.model_fields.items():
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                found |= models(part, f"{path}.{name}".lstrip("."))
+    return found
+
+
+SECTIONS = models(schema.Config)
+
+
+@pytest.mark.parametrize("model", SECTIONS.values(), ids=SECTIONS)
+def test_every_field_says_why_its_default_is_what_it_is(model):
+    assert (model.__doc__ or "").strip().endswith(".")
+    for name, field in model.model_fields.items():
+        is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        assert is_section or field.description, f"{model.__name__}.{name} needs its line"
+
+
+@pytest.mark.parametrize("model", SECTIONS.values(), ids=SECTIONS)
+def test_every_section_refuses_unknown_keys_and_is_frozen(model):
+    assert model.model_config["extra"] == "forbid"
+    assert model.model_config["frozen"]
+
+
+@pytest.mark.parametrize("model", SECTIONS.values(), ids=SECTIONS)
+def test_keys_are_camel_case_in_files(model):
+    for field in model.model_fields.values():
+        assert field.alias is not None
+        assert field.alias.isalnum()
+        assert field.alias[0].islower()
+
+
+def test_the_whole_configuration_has_a_json_schema_for_the_custom_resource():
+    text = json.dumps(schema.Config.model_json_schema(by_alias=True))
+    assert '"falseRollback"' in text
+    assert "timedelta" not in text
+
+
+def test_a_configuration_survives_being_dumped_and_read():
+    config = schema.Config(data=schema.Data(source="digits"))
+    assert schema.Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+
+
+@pytest.mark.parametrize(("build", "sentence"), [
+    (lambda: schema.Data(source="csv"), "data.source csv needs data.path"),
+    (lambda: schema.Data(source="function"), "data.source function needs data.function"),
+    (lambda: schema.Data(source="idx", path="images"), "data.source idx needs data.labels"),
+    (lambda: schema.Split(method="time"), "split method time needs split.column"),
+    (lambda: schema.Training(family="function"), "training.family function needs training.function"),
+    (lambda: schema.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
+    (lambda: schema.Canary(steps=({"weight": 25}, {"weight": 5})), r"weights are \[25, 5\]: wanted rising weights"),
+    (lambda: schema.Guard(name="slow", type="latency", max_rate=0.1), "guard slow of type latency needs a threshold"),
+    (lambda: schema.Guard(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
+    (lambda: schema.Guard(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
+    (lambda: schema.Strategy(guards=(schema.Guard(name="q", type="quality"),) * 2), "wanted different names"),
+], ids=lambda value: value[:30] if isinstance(value, str) else "")
+def test_parts_that_do_not_fit_together_are_refused_with_a_sentence(build, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        build()
+
+
+@pytest.mark.parametrize("name", ["a", "income", "a-1", "x" * 53], ids=len)
+def test_a_name_may_be_a_dns_label(name):
+    assert schema.Config(name=name, data=schema.Data(source="digits")).name == name
+
+
+@pytest.mark.parametrize("name", ["", "Income", "-a", "a-", "a_b", "a.b", "x" * 54], ids=repr)
+def test_a_name_that_is_no_dns_label_with_room_for_a_revision_is_refused(name):
+    with pytest.raises(ValidationError):
+        schema.Config(name=name, data=schema.Data(source="digits"))
+
+
+def test_not_a_number_is_refused():
+    with pytest.raises(ValidationError):
+        schema.Gate(min_accuracy=float("nan"))
