@@ -8,7 +8,8 @@ import numpy as np
 from fairway.data.features import Preprocessor
 from fairway.data.schema import Array, Feature, Schema
 
-REACH = 1.5  # numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still shows
+# Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still shows.
+REACH = 1.5
 
 
 def fit(columns: Mapping[str, Array], *, schema: Schema) -> Preprocessor:
@@ -17,14 +18,16 @@ def fit(columns: Mapping[str, Array], *, schema: Schema) -> Preprocessor:
     Numbers: the median where missing, clipped well beyond the training range, mean 0 and deviation 1. Categories: their
     index, one more where values are missing. Images: from their range to 0..1.
     """
-    entries = [{"name": f.name, "kind": f.kind, "shape": list(f.shape), "steps": _steps(f, columns[f.name])} for f in schema.features]
-    return Preprocessor(entries)
+    return Preprocessor([
+        {"name": f.name, "kind": f.kind, "shape": list(f.shape), "steps": _steps(f, columns[f.name])} for f in schema.features])
 
 
 def _steps(feature: Feature, values: Array) -> list[dict[str, Any]]:
     if feature.kind == "category":
-        missing = {"missing": len(feature.categories) + 1} if feature.nullable else {}
-        return [{"op": "encode", "categories": list(feature.categories), **missing}]
+        seen = {None if value is None or value == "" or value != value else value for value in values.tolist()}
+        names = [name for name in feature.categories if name in seen]  # one of the test rows' alone is as unknown as any other
+        missing = {"missing": len(names) + 1} if None in seen else {}
+        return [{"op": "encode", "categories": names, **missing}]
     if feature.kind == "image":
         low, high = float(values.min()), float(values.max())
         return [{"op": "scale", "offset": low, "factor": 1.0 / (high - low) if high > low else 1.0}]

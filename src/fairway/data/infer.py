@@ -1,5 +1,6 @@
 """The schema of raw rows, as the rows themselves show it: kinds, types, ranges, categories, what may be missing."""
 
+import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ from fairway.config import schema as configuration
 from fairway.data.schema import Feature, Schema
 
 MAX_CLASSES = 1000
+MAX_NUMBERED = 100   # classes that are numbers: beyond it they are quantities (a regression), which is another task
 
 
 def infer(frame: pd.DataFrame, *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Schema:
@@ -29,8 +31,12 @@ def classes_of(target: "pd.Series[str]") -> tuple[str, ...]:
     if pd.api.types.is_float_dtype(known) and len(classes) > 20 and not (known == known.round()).all():
         raise errors.DataError(f"the target {target.name} has {len(classes)} different fractions, which looks like a quantity: "
                                "fairway predicts classes; cut it into some first")
+    if pd.api.types.is_numeric_dtype(known) and len(classes) > MAX_NUMBERED:
+        raise errors.DataError(f"the target {target.name} has {len(classes)} different numbers, which looks like a quantity: "
+                               "fairway predicts classes; cut it into some first")
     if len(classes) > MAX_CLASSES or len(classes) > max(20, len(known) // 3):
-        raise errors.DataError(f"the target {target.name} has {len(classes)} classes in {len(known)} rows: wanted at least three rows a class")
+        raise errors.DataError(
+            f"the target {target.name} has {len(classes)} classes in {len(known)} rows: wanted at least three rows a class")
     return tuple(classes)
 
 
@@ -44,13 +50,13 @@ def labels(target: "pd.Series[str]") -> list[str]:
 def _names(frame: pd.DataFrame, *, section: configuration.Data) -> Sequence[str]:
     """Gives the feature columns in order."""
     present = [str(name) for name in frame.columns]
-    for option, asked in (("data.features", section.features or ()), ("data.categorical", section.categorical), ("data.ignore", section.ignore)):
-        unknown = [name for name in asked if name not in present]
+    for option in ("features", "categorical", "ignore"):
+        unknown = [name for name in getattr(section, option) or () if name not in present]
         if unknown:
-            raise errors.DataError(f"{option} names the column {unknown[0]!r}: the data has {', '.join(present[:20])}")
+            raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
     left_out = {section.target, *section.ignore}
-    if section.split.method == "group":
-        left_out.add(section.split.column or "")
+    if section.split.method == "group" or (section.split.method == "time" and section.features is None):
+        left_out.add(section.split.column or "")  # a group's name says nothing of new groups, a moment nothing of later ones
     names = [name for name in (section.features or present) if name not in left_out]
     if not names:
         raise errors.DataError(f"no column is left to predict {section.target} from: the data has {', '.join(present[:20])}")
@@ -72,13 +78,33 @@ def _feature(column: "pd.Series[float]", *, section: configuration.Data, image_s
         if len(infinite):
             raise errors.DataError(f"feature {name} is {infinite.iloc[0]} in row {infinite.index[0]}: wanted finite numbers")
         whole = bool((numbers == numbers.round()).all())
-        return Feature(name=name, kind="number", dtype="int" if whole else "float", minimum=float(numbers.min()), maximum=float(numbers.max()), nullable=nullable)
+        return Feature(name=name, kind="number", dtype="int" if whole else "float", nullable=nullable,
+                       minimum=float(numbers.min()), maximum=float(numbers.max()))
     counts = pd.Series(texts(known)).value_counts()
     if len(counts) > section.max_categories:
-        raise errors.DataError(f"feature {name} has {len(counts)} different values, more than data.maxCategories ({section.max_categories}): "
-                               "it is likely an identifier; add it to data.ignore, or raise the limit")
-    ordered = sorted(counts.index, key=lambda value: (-int(counts[value]), value))  # ties by name: the same content, the same schema
+        raise errors.DataError(_too_many(known, name=name, distinct=len(counts), limit=section.max_categories))
+    ordered = sorted(counts.index, key=lambda value: (-int(counts[value]), value))  # ties by name: same content, same schema
     return Feature(name=name, kind="category", dtype="string", categories=tuple(ordered), nullable=nullable)
+
+
+def near(name: str, names: Sequence[str]) -> str:
+    """Gives the end of a sentence about a wrong name: the near ones, or the first few there are."""
+    folded = {other.casefold(): other for other in names}
+    close = [folded[match] for match in difflib.get_close_matches(name.casefold(), list(folded), n=3)]
+    if close:
+        return f"; did you mean {' or '.join(repr(other) for other in close)}?"
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return f": there are {', '.join(map(repr, names[:12]))}{more}"
+
+
+def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int) -> str:
+    numeric = pd.to_numeric(known, errors="coerce")
+    wrong = known[numeric.isna()]
+    if 0 < len(wrong) < 0.1 * len(known):
+        return (f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row {wrong.index[0]}: "
+                "wanted a number; correct it, or add it to data.missingValues")
+    return (f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
+            "it is likely an identifier; add it to data.ignore, or raise the limit")
 
 
 def texts(column: "pd.Series[float]") -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fairway.data import split
 from fairway.data.schema import Schema
 
 SUSPICIOUS = 0.99   # share of rows that one feature alone predicts; real single features stay far below
@@ -21,12 +22,23 @@ def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, sche
             continue
         bins, distinct = _bins(raw[feature.name], numeric=feature.kind == "number")
         if feature.kind == "number" and feature.dtype == "int" and distinct > MANY * len(target) and len(target) > 100:
-            found.append(f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore")
+            found.append(
+                f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore")
         share = _alone(bins, target)
         if share > max(SUSPICIOUS, base + 0.05):
-            found.append(f"feature {feature.name} alone tells the class of {share:.1%} of the rows (the most frequent class: {base:.1%}): "
-                         "if it is only known afterwards, add it to data.ignore")
+            found.append(
+                f"feature {feature.name} alone tells the class of {share:.1%} of the rows (the most frequent class: {base:.1%}): "
+                "if it is only known afterwards, add it to data.ignore")
     return tuple(found)
+
+
+def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) -> tuple[str, ...]:
+    """Gives a sentence where rows held out for validation or test have values that training rows have too."""
+    held_out = np.concatenate([parts.validation, parts.test])
+    count = int(np.isin(values[held_out], values[parts.train]).sum())
+    if not count:
+        return ()
+    return (f"{count} of the {len(held_out)} validation and test rows {what}, so that their scores flatter the model: {remedy}",)
 
 
 def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], int]:

@@ -1,5 +1,7 @@
 """The data stage: rows read, checked, split, and the preprocessing fitted on the training split only."""
 
+import ctypes
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from fairway.config import schema as configuration
 from fairway.data import fitting, infer, leakage, profile, sources, split, splits
 from fairway.data.schema import Feature, Schema
 
+RECORDS = ("dataset.json", "checkpoint.json", "evaluation.json")  # what a folder that a stage wrote has one of
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
 
@@ -31,37 +34,50 @@ def prepare(section: configuration.Data, *, out: Path, seed: int) -> artifacts.D
     place = {label: index for index, label in enumerate(known.classes)}
     target = np.array([place[name] for name in names], dtype=np.int64)
     identity = _identity(raw, known)
-    column = frame[section.split.column].to_numpy() if section.split.column in frame.columns else None
+    column = _dividing(frame, section.split)
     parts = split.divide(section.split, target=target, identity=identity, column=column, seed=seed)
     numbers = frame.index.to_numpy().astype(np.int64)
-    content = {name: ({key: values[getattr(parts, name)] for key, values in raw.items()}, [names[i] for i in getattr(parts, name)],
-                      numbers[getattr(parts, name)]) for name in split.SPLITS}
+    content = {}
+    for name in split.SPLITS:
+        chosen = getattr(parts, name)
+        content[name] = {key: values[chosen] for key, values in raw.items()}, [names[i] for i in chosen], numbers[chosen]
     held_out = set(identity[np.concatenate([parts.validation, parts.test])].tolist())
     added = _add_extra(content, section=section, known=known, held_out=held_out)
-    warnings = (*dropped, *leakage.too_good(raw, target, schema=known), *added)
+    warnings = (
+        *dropped, *_without(content, known.classes), *_overlaps(section.split, parts=parts, identity=identity, column=column),
+        *leakage.too_good(raw, target, schema=known), *added)
     return _write(out, content=content, known=known, section=section, rows=rows, warnings=warnings, seed=seed)
 
 
 def to_raw(frame: pd.DataFrame, *, schema: Schema) -> dict[str, NDArray[Any]]:
-    """Gives the feature columns of a frame as raw arrays: numbers with NaN, categories with "", images as float32 [n, c, h, w]."""
+    """Gives a frame's features as raw arrays: numbers with NaN, categories with "", images as float32 [n, c, h, w]."""
     return {feature.name: _raw(frame[feature.name], feature) for feature in schema.features}
 
 
 def _raw(column: "pd.Series[float]", feature: Feature) -> NDArray[Any]:
     if feature.kind == "image":
-        flat = np.stack([np.asarray(value, dtype=np.float32).ravel() for value in column])
-        return flat.reshape(len(flat), *feature.shape)
+        try:
+            flat = np.array([np.asarray(value, dtype=np.float32).ravel() for value in column], dtype=np.float32)
+            return flat.reshape(len(column), *feature.shape)
+        except (TypeError, ValueError) as error:
+            wanted = list(feature.shape)
+            raise errors.DataError(f"feature {feature.name} does not have {wanted} numbers in each row ({error})") from error
     if feature.kind == "category":
         return np.array(infer.texts(column), dtype=object)
     numbers: NDArray[Any] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return numbers
+    wrong = np.flatnonzero(~np.isfinite(numbers) & column.notna().to_numpy())
+    if len(wrong):
+        value, row = column.iloc[wrong[0]], column.index[wrong[0]]
+        raise errors.DataError(f"feature {feature.name} is {value!r} in row {row}: wanted a finite number")
+    return numbers + 0.0  # -0.0 and 0.0 are one value, and hash alike
 
 
 def _usable(frame: pd.DataFrame, *, section: configuration.Data, seed: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Gives the rows that have a target (and `limit` of them at most), their index being the row in the source."""
     frame = frame.reset_index(drop=True)
     known = frame[frame[section.target].notna()]
-    sentences = [] if len(known) == len(frame) else [f"{len(frame) - len(known)} of {len(frame)} rows have no {section.target} and were left out"]
+    lost = len(frame) - len(known)
+    sentences = [f"{lost} of {len(frame)} rows have no {section.target} and were left out"] if lost else []
     if known.empty:
         raise errors.DataError(f"no row has a {section.target}: wanted a label in each")
     if section.limit is not None and section.limit < len(known):
@@ -87,9 +103,7 @@ def _add_extra(content: dict[str, Any], *, section: configuration.Data, known: S
     """Divides the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
     sentences = []
     for file in section.extra:
-        if not file.is_file():
-            raise errors.UsageError(f"data.extra is {file}: there is no such file; wanted the labelled rows that retraining wrote")
-        extra = pd.read_parquet(file)
+        extra = sources.parquet(file, what="data.extra")
         missing = [name for name in (*(f.name for f in known.features), known.target) if name not in extra.columns]
         if missing:
             raise errors.DataError(f"{file} has no column {missing[0]!r}: wanted the raw features and {known.target}")
@@ -97,12 +111,19 @@ def _add_extra(content: dict[str, Any], *, section: configuration.Data, known: S
         raw = to_raw(extra, schema=known)
         identity = _identity(raw, known)
         good = np.array([name in known.classes for name in names], dtype=bool)
-        good &= ~np.isin(identity, np.array(list(held_out), dtype=np.uint64))
-        if not good.all():
-            sentences.append(f"{(~good).sum()} of {len(good)} newly labelled rows were left out: they are test rows, or of an unknown class")
+        strange = int((~good).sum())
+        if strange:
+            sentences.append(f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
+                             f"their {known.target} is no known class")
+        equal = good & np.isin(identity, np.array(list(held_out), dtype=np.uint64))
+        if equal.any():
+            sentences.append(f"{equal.sum()} of {len(good)} newly labelled rows in {file.name} were left out: "
+                             "they equal validation or test rows")
+        good &= ~equal
         recent = identity % RECENT_OF_TEN[1] < RECENT_OF_TEN[0]  # by content: a row that came twice is on one side only
         for split_name, chosen in (("train", good & ~recent), ("recent", good & recent)):
-            _join(content, split_name, {key: values[chosen] for key, values in raw.items()}, [names[i] for i in np.flatnonzero(chosen)])
+            places = np.flatnonzero(chosen)
+            _join(content, split_name, {key: values[places] for key, values in raw.items()}, [names[i] for i in places])
     return tuple(sentences)
 
 
@@ -110,13 +131,63 @@ def _join(content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labe
     new = raw, labels, np.full(len(labels), splits.NEW, dtype=np.int64)
     if name in content:
         old = content[name]
-        new = {key: np.concatenate([old[0][key], raw[key]]) for key in raw}, old[1] + labels, np.concatenate([old[2], new[2]])
+        joined = {key: np.concatenate([old[0][key], raw[key]]) for key in raw}
+        new = joined, old[1] + labels, np.concatenate([old[2], new[2]])
     if new[1]:
         content[name] = new
 
 
+def _dividing(frame: pd.DataFrame, section: configuration.Split) -> NDArray[Any] | None:
+    """Gives the groups as text, or the moments as numbers that can be ordered; None where no column is named."""
+    if section.column is None:
+        return None
+    if section.column not in frame.columns:
+        hint = infer.near(section.column, [str(name) for name in frame.columns])
+        raise errors.DataError(f"data.split.column is {section.column!r}, which is no column{hint}")
+    column = frame[section.column]
+    if column.isna().any():
+        raise errors.DataError(f"data.split.column {section.column} is missing in {column.isna().sum()} rows, "
+                               f"first in row {column.index[column.isna()][0]}: wanted a value in each")
+    if section.method != "time":
+        return column.astype(str).to_numpy(dtype=object)
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy()
+    try:
+        return pd.to_datetime(column, format="ISO8601", utc=True).to_numpy(dtype=np.int64)
+    except ValueError as error:
+        reason = str(error).partition(". ")[0].splitlines()[0]
+        raise errors.DataError(f"data.split.column {section.column} is not a moment in each row ({reason}): "
+                               "wanted numbers, or dates such as 2024-05-31") from error
+
+
+def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
+    """Gives a sentence for each class that validation or test lack; a class that training lacks cannot be learnt."""
+    sentences = []
+    for name in split.SPLITS:
+        absent = [label for label in classes if label not in set(content[name][1])]
+        if absent and name == "train":
+            raise errors.DataError(f"the train split has no row of class {absent[0]!r}: "
+                                   "wanted rows of every class; choose another split, or leave the class out")
+        sentences += [f"the {name} split has no row of class {label!r}: its scores say nothing of it" for label in absent]
+    return sentences
+
+
+def _overlaps(
+    section: configuration.Split, *, parts: split.Parts, identity: NDArray[Any], column: NDArray[Any] | None
+) -> tuple[str, ...]:
+    """Gives a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
+    if section.method in ("group", "time"):
+        return leakage.shared(identity, parts, what="equal a training row in every feature",
+                              remedy="take the copies out of the data where they are copies")
+    if column is None:
+        return ()
+    return leakage.shared(
+        column, parts, what=f"share their {section.column} with training rows", remedy="use data.split.method group")
+
+
 def _write(
-    out: Path, *, content: dict[str, Any], known: Schema, section: configuration.Data, rows: sources.Rows, warnings: tuple[str, ...], seed: int
+    out: Path, *, content: dict[str, Any], known: Schema, section: configuration.Data, rows: sources.Rows,
+    warnings: tuple[str, ...], seed: int,
 ) -> artifacts.Dataset:
     """Writes everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -132,9 +203,11 @@ def _write(
         version = artifacts.digest_bytes(artifacts.canonical({file.name: artifacts.digest_file(file) for file in files}))
         extra = {file.name: artifacts.digest_file(file) for file in section.extra}
         record = artifacts.Dataset(
-            path=str(out), version=version, source=rows.origin, target=known.target, classes=known.classes, features=tuple(f.name for f in known.features),
+            path=str(out), version=version, source=rows.origin, target=known.target, classes=known.classes,
+            features=tuple(feature.name for feature in known.features),
             rows={name: len(target) for name, (_, target, _) in content.items()}, warnings=warnings,
-            lineage={"files": rows.digests, "extra": extra, "seed": seed, "split": section.split.model_dump(mode="json", by_alias=True)})
+            lineage={"files": rows.digests, "extra": extra, "seed": seed,
+                     "split": section.split.model_dump(mode="json", by_alias=True)})
         artifacts.write_json(folder / "dataset.json", record)
         folder.chmod(0o755)
         replace(folder, out)
@@ -145,10 +218,23 @@ def _write(
 
 
 def replace(folder: Path, out: Path) -> None:
-    """Puts `folder` in the place of `out`, whatever was there."""
-    old = out.with_name(f".{out.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    folder.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+    """Puts `folder` in the place of `out`, in one step; raises UsageError where `out` is not what a stage wrote before."""
+    if not out.exists():
+        folder.rename(out)
+        return
+    if not out.is_dir() or (any(out.iterdir()) and not any((out / record).is_file() for record in RECORDS)):
+        wanted = ", ".join(RECORDS)
+        raise errors.UsageError(f"{out} is there and holds none of {wanted}: wanted a new folder, or an old one of this stage")
+    if not _exchange(folder, out):  # not Linux: for a moment there is no dataset
+        old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
+        out.rename(old / "dataset")
+        folder.rename(out)
+        folder = old
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swaps two folders' names in one step; says False where the system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

@@ -45,7 +45,8 @@ class Schema:
     task: str = "classification"
 
     def to_json(self) -> artifacts.Json:
-        return {"target": self.target, "task": self.task, "classes": list(self.classes), "features": [f.to_json() for f in self.features]}
+        features = [feature.to_json() for feature in self.features]
+        return {"target": self.target, "task": self.task, "classes": list(self.classes), "features": features}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Schema":

@@ -1,6 +1,6 @@
 """Where rows come from: files, scikit-learn's digits, MNIST's format, or the user's own function."""
 
-import difflib
+import csv
 import gzip
 import importlib
 import struct
@@ -15,6 +15,7 @@ import pandas as pd
 
 from fairway import artifacts, errors
 from fairway.config import schema
+from fairway.data import infer
 
 IDX_IMAGES, IDX_LABELS = 2051, 2049
 
@@ -37,9 +38,8 @@ def read(section: schema.Data) -> Rows:
     if doubled:
         raise errors.DataError(f"{rows.origin} has the column {doubled[0]!r} twice: rename one of them")
     if section.target not in frame.columns:
-        near = difflib.get_close_matches(section.target, [str(c) for c in frame.columns], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise errors.DataError(f"{rows.origin} has no column {section.target!r} to predict: it has {_some(list(frame.columns))}{hint}")
+        hint = infer.near(section.target, [str(name) for name in frame.columns])
+        raise errors.DataError(f"{rows.origin} has no column {section.target!r} to predict{hint}")
     if frame.empty:
         raise errors.DataError(f"{rows.origin} has a header but no rows: wanted some to learn from")
     return rows
@@ -48,23 +48,56 @@ def read(section: schema.Data) -> Rows:
 def _csv(section: schema.Data) -> Rows:
     path = _file(section.path, what="data.path")
     try:
-        frame = pd.read_csv(path, na_values=list(section.missing_values), keep_default_na=False, skipinitialspace=True, low_memory=False)
+        separator = _separator(path)
+        frame = pd.read_csv(
+            path, sep=separator, na_values=list(section.missing_values), keep_default_na=False, skipinitialspace=True,
+            low_memory=False, index_col=False, encoding="utf-8-sig")
     except pd.errors.EmptyDataError as error:
         raise errors.DataError(f"{path} is empty: wanted a header line and rows") from error
     except pd.errors.ParserError as error:
         raise errors.DataError(f"{path} is not a CSV file that can be read: {' '.join(str(error).split())}") from error
     except UnicodeDecodeError as error:
         raise errors.DataError(f"{path} is not UTF-8 text (byte {error.start}): convert it, or use parquet") from error
+    for name in frame.select_dtypes("object").columns:
+        stripped = frame[name].str.strip()
+        frame[name] = stripped.mask(stripped.isin(section.missing_values))
     return Rows(frame, None, str(path.name), {path.name: artifacts.digest_file(path)})
+
+
+def _separator(path: Path) -> str:
+    """Gives the separator of a CSV file after looking at every line: pandas mends short, long and doubled ones without a word."""
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        separator = max(",;\t|", key=first.count)  # a comma where there is none of them
+        file.seek(0)
+        lines = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
+        try:
+            header = [name.strip() for name in next(lines, [])]
+            doubled = sorted({name for name in header if name and header.count(name) > 1})
+            if doubled:
+                raise errors.DataError(f"{path.name} has the column {doubled[0]!r} twice: rename one of them")
+            for cells in lines:
+                if len(cells) != len(header) and not (len(cells) <= 1 and not "".join(cells).strip()):
+                    raise errors.DataError(f"{path.name} has {len(cells)} cells in line {lines.line_num}: "
+                                           f"wanted {len(header)}, as in its header; correct the line")
+        except csv.Error as error:
+            raise errors.DataError(f"{path.name} cannot be read at line {lines.line_num} ({error}): correct the line") from error
+    return separator
+
+
+def parquet(path: Path | None, *, what: str) -> pd.DataFrame:
+    """Gives the rows of a parquet file."""
+    path = _file(path, what=what)
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise errors.DataError(f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}") from error
 
 
 def _parquet(section: schema.Data) -> Rows:
-    path = _file(section.path, what="data.path")
-    try:
-        frame = pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise errors.DataError(f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}") from error
-    return Rows(frame, None, str(path.name), {path.name: artifacts.digest_file(path)})
+    frame, path = parquet(section.path, what="data.path"), _file(section.path, what="data.path")
+    return Rows(frame, None, path.name, {path.name: artifacts.digest_file(path)})
 
 
 def _digits(section: schema.Data) -> Rows:
@@ -80,7 +113,8 @@ def _idx(section: schema.Data) -> Rows:
     images_path, labels_path = _file(section.path, what="data.path"), _file(section.labels, what="data.labels")
     images, labels = _idx_array(images_path, magic=IDX_IMAGES), _idx_array(labels_path, magic=IDX_LABELS)
     if len(images) != len(labels):
-        raise errors.DataError(f"{images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels: wanted as many of each")
+        raise errors.DataError(
+            f"{images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels: wanted as many of each")
     flat = images.reshape(len(images), -1).astype(np.float32)
     frame = pd.DataFrame({"image": list(flat), section.target: labels.astype(str)})
     digests = {path.name: artifacts.digest_file(path) for path in (images_path, labels_path)}
@@ -95,7 +129,8 @@ def _idx_array(path: Path, *, magic: int) -> np.ndarray[Any, Any]:
         raise errors.DataError(f"{path} cannot be unpacked: {error}") from error
     dimensions = 3 if magic == IDX_IMAGES else 1
     if len(raw) < 4 + 4 * dimensions or struct.unpack(">I", raw[:4])[0] != magic:
-        raise errors.DataError(f"{path} is no IDX file of {'images' if dimensions == 3 else 'labels'}: wanted the magic number {magic}")
+        kind = "images" if dimensions == 3 else "labels"
+        raise errors.DataError(f"{path} is no IDX file of {kind}: wanted the magic number {magic}")
     sizes = struct.unpack(f">{dimensions}I", raw[4:4 + 4 * dimensions])
     values = np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * dimensions)
     if values.size != int(np.prod(sizes)):
@@ -107,7 +142,8 @@ def _function(section: schema.Data) -> Rows:
     named = section.function or ""
     made = call(named, section, what="data.function")
     if not isinstance(made, pd.DataFrame):
-        raise errors.DataError(f"data.function {named} returned a {type(made).__name__}: wanted a pandas DataFrame with the target in it")
+        raise errors.DataError(
+            f"data.function {named} returned a {type(made).__name__}: wanted a pandas DataFrame with the target in it")
     shape = made.attrs.get("image_shape")
     return Rows(made.reset_index(drop=True), tuple(shape) if shape else None, f"data.function {named}", {})
 
@@ -149,9 +185,5 @@ def _file(path: Path | None, *, what: str) -> Path:
     return path
 
 
-def _some(names: list[Any]) -> str:
-    shown = ", ".join(map(str, names[:12]))
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-
-
-_READERS: dict[str, Callable[[schema.Data], Rows]] = {"csv": _csv, "parquet": _parquet, "digits": _digits, "idx": _idx, "function": _function}
+_READERS: dict[str, Callable[[schema.Data], Rows]] = {
+    "csv": _csv, "parquet": _parquet, "digits": _digits, "idx": _idx, "function": _function}

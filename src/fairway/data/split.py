@@ -41,7 +41,8 @@ def divide(
         parts = _stratified(section, target=target, unit=_codes(identity), rng=rng)
     for name in SPLITS:
         if not len(getattr(parts, name)):
-            raise errors.DataError(f"the {name} split would be empty ({rows} rows, method {section.method}): more rows or another share")
+            raise errors.DataError(
+                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, or another share")
     return parts
 
 
@@ -75,7 +76,8 @@ def _by_time(section: schema.Split, *, column: NDArray[Any], rows: int) -> Parts
             border += 1
         borders.append(border)
     first, second = borders
-    return Parts(np.sort(order[:max(0, first - section.purge)]), np.sort(order[first:max(first, second - section.purge)]), np.sort(order[second:]))
+    train, validation = order[:max(0, first - section.purge)], order[first:max(first, second - section.purge)]
+    return Parts(np.sort(train), np.sort(validation), np.sort(order[second:]))
 
 
 def _assign(count: int, section: schema.Split) -> NDArray[np.int64]:
@@ -92,8 +94,11 @@ def _parts(chosen: NDArray[np.int64]) -> Parts:
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
-    codes: NDArray[np.int64] = np.unique(values, return_inverse=True)[1].astype(np.int64)
-    return codes
+    """Gives a number to each different value, in order of appearance: one changed row must not reshuffle all the others."""
+    _, first, codes = np.unique(values, return_index=True, return_inverse=True)
+    place = np.empty(len(first), dtype=np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    return place[codes]
 
 
 def _present(column: NDArray[Any] | None, section: schema.Split) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
@@ -87,7 +87,7 @@ def columns(path: Path, name: str) -> tuple[dict[str, NDArray[Any]], NDArray[np.
 def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[str], NDArray[np.int64]]:
     """Gives raw columns (NaN and "" where missing), class names and row numbers of a file that `frame_to_table` wrote."""
     try:
-        table = pa.parquet.read_table(file)
+        table = pq.read_table(file)  # type: ignore[no-untyped-call]
     except (OSError, pa.ArrowInvalid) as error:
         raise errors.DataError(f"{file} cannot be read ({error}): run `fairway prepare` again") from error
     raw = {feature.name: _column(table[feature.name], feature) for feature in schema.features}
@@ -99,7 +99,7 @@ def write(file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], row
     """Writes one split; the same content gives the same bytes."""
     arrays = {feature.name: _arrow(raw[feature.name], feature) for feature in schema.features}
     table = pa.table({**arrays, schema.target: pa.array(target, pa.string()), ROW: pa.array(rows, pa.int64())})
-    pa.parquet.write_table(table, file, compression="zstd")
+    pq.write_table(table, file, compression="zstd")  # type: ignore[no-untyped-call]
 
 
 def _arrow(values: NDArray[Any], feature: Feature) -> pa.Array:
