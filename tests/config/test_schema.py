@@ -35,7 +35,8 @@ def test_a_written_duration_is_never_longer_than_in_milliseconds(milliseconds):
 
 
 @pytest.mark.parametrize("value", [
-    "", "10", "m", "10 m", "-5s", "1w", "1e3s", "10s ", "10s\n", "\u0661s", "9" * 12 + "d", "9" * 400 + "s", 10, 1.5, None, True, ["10s"],
+    "", "10", "m", "10 m", "-5s", "1w", "1e3s", "10s ", "10s\n", "\u0661s", "9" * 12 + "d", "9" * 400 + "s",
+    10, 1.5, None, True, ["10s"],
 ], ids=lambda value: repr(value)[:16])
 def test_what_is_no_duration_is_refused_with_examples_of_one(value):
     with pytest.raises(ValueError, match="wanted a duration such as 250ms, 30s, 10m, 6h or 2d"):

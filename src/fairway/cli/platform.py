@@ -137,7 +137,7 @@ def serve(package: Path, port: int, root: Path) -> None:
 @options.output
 def predict(data: Path | None, rows: int, row: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Send rows to the model in service, through the gateway."""
-    from fairway.cli import requests
+    from fairway.platforms.local import requests
 
     home, config = options.open_home(root), options.load(path, overrides)
     answers = requests.predict(home, config.name, data=data, limit=rows, row=row)
@@ -153,7 +153,7 @@ def predict(data: Path | None, rows: int, row: str | None, path: Path, overrides
 @options.output
 def label(request_id: str | None, label: str | None, file: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Send the true LABEL of the prediction REQUEST_ID, or many from a file."""
-    from fairway.cli import requests
+    from fairway.platforms.local import requests
 
     if file is None and (request_id is None or label is None):
         raise errors.UsageError("wanted REQUEST_ID and LABEL, or --file with both as columns")

@@ -186,4 +186,4 @@ def _serving(root: Path, name: str) -> Path | None:
 def _bento(record: artifacts.Package, bento_home: Path) -> str:
     from fairway.packaging import bento
 
-    return bento.build(Path(record.path), home=bento_home)
+    return bento.build(Path(record.path), home=bento_home).tag

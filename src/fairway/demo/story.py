@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors
-from fairway.cli import requests
 from fairway.config import schema
 from fairway.data import sources, splits
 from fairway.demo import models, traffic
 from fairway.monitoring import store as events
-from fairway.platforms.local import client, state
+from fairway.platforms.local import client, requests, state
 from fairway.platforms.local.home import Home
 from fairway.rollout import strategy
 
@@ -137,8 +136,7 @@ def _labels(stage: Stage) -> dict[str, Any]:
     noticed = time.time()
     known = state.Store(stage.home.state)
     for _ in _patiently(LOOP_SECONDS, "no challenger was deployed"):
-        deployment = known.deployment(models.NAME)
-        assert deployment is not None
+        deployment = _deployment(known)
         if deployment.retraining.get("running") is None and deployment.retraining.get("outcome") and deployment.desired not in stage.names:
             break
         if deployment.retraining.get("outcome", "") and str(deployment.retraining["outcome"]).startswith("refused"):
@@ -255,6 +253,13 @@ def _unlabelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
 def _send(stage: Stage, answers: Sequence[traffic.Answer]) -> int:
     labels = [(answer.request_id, answer.truth) for answer in answers]
     return requests.send_labels(stage.home, models.NAME, namespace=stage.config.namespace, labels=labels, now=time.time())
+
+
+def _deployment(store: state.Store) -> state.Deployment:
+    found = store.deployment(models.NAME)
+    if found is None:
+        raise errors.PlatformError(f"there is no deployment {models.NAME} any more")
+    return found
 
 
 def _run_name(home: Home) -> str:

@@ -4,10 +4,9 @@ kfp prints much, changes global state and keeps no record of a run; here its out
 says what each step did, how long it took and which way the gate decided.
 """
 
+import contextlib
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,30 +14,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fairway import artifacts, errors
 from fairway.config import schema
+from fairway.retraining import compiled, steps
 
-POLL_SECONDS = 0.25
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-TASK = re.compile(r"^(\d\d):(\d\d):(\d\d\.\d+) - INFO - (?:Executing task '([a-z0-9-]+)'|Task '([a-z0-9-]+)' finished with status (\w+))")
-RAISED = re.compile(r"^(?:fairway\.errors\.)?(\w*(?:Error|Exception|Refused|Busy|Unavailable)): (.+)$")
+PATIENCE_SECONDS = 5.0     # between asking the steps to end and ending them
+CONFIG_BYTES = 100 * 1024  # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
 Progress = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """One run as it ended."""
+    """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where it failed (`failed`)."""
 
     run: str
     outcome: str                    # packaged | deployed | refused
     reason: str                     # the gate's
     package: str | None             # folder of the package
     revision: str | None            # where it was deployed
-    steps: tuple[artifacts.Json, ...]  # step, status, seconds
+    steps: tuple[artifacts.Json, ...]  # step, status, seconds, began, parameters, artifacts
     seconds: float
     folder: str
+    digest: str | None = None       # of the package
 
 
 def run_training(
@@ -46,108 +44,129 @@ def run_training(
 ) -> TrainingRun:
     """Runs the pipeline and gives how it ended; raises TrainingError with the failed step's own sentence.
 
-    The record and the log lie in `home/runs/<run>/`. Ctrl-C ends the steps too.
+    `progress` is called with a step, its status (running, done, failed), its seconds so far and a message. The record and the log
+    lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this process, however it ends.
     """
+    home = home.absolute()
     began = time.time()
-    run = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(began))}"
+    text = _configuration(config)
+    run, folder, root = _begin(config, home=home, name=name, now=began)
+    arguments = {"config": text, "champion": str(champion.absolute()) if champion else "", "store": str(home / "packages"), "home": str(home),
+                 "deploy_package": deploy}
+    artifacts.write_json(folder / "request.json", {"pipeline": str(compiled.find(compiled.TRAINING[False])), "root": str(root), "arguments": arguments})
+    follower = steps.Follower()
+
+    def record(outcome: str, reason: str) -> TrainingRun:
+        made = _record(run, folder, root, follower, outcome=outcome, reason=reason, seconds=time.time() - began)
+        artifacts.write_json(folder / "run.json", made)
+        return made
+
+    def tell(told: steps.Told) -> None:
+        if not told.message:  # a step began or ended
+            record("running", "")
+        if progress is not None:
+            progress(told.step, told.status, told.seconds, told.message)
+
+    record("running", "")
+    try:
+        _execute(folder, follower, tell=tell)
+        outcome, reason = _ending(root, follower, deploy=deploy, log=folder / "pipeline.log")
+    except BaseException as error:
+        record("failed", str(error) or type(error).__name__)
+        raise
+    return record(outcome, reason)
+
+
+def _configuration(config: schema.Config) -> str:
+    text = json.dumps(config.model_dump(mode="json", by_alias=True))
+    if len(json.dumps(text).encode()) > CONFIG_BYTES:
+        raise errors.ConfigError(f"the configuration has {len(text.encode())} bytes as JSON: wanted fewer than {CONFIG_BYTES}, which is what a "
+                                 "pipeline's step can be handed; shorten its longest list (data.features, data.ignore or data.extra)")
+    return text
+
+
+def _begin(config: schema.Config, *, home: Path, name: str | None, now: float) -> tuple[str, Path, Path]:
+    """Gives the run's name, folder and a folder for its steps that nothing was written to before."""
+    run = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
+    number = 1
+    while name is None and (home / "runs" / run).exists():  # two runs in one second
+        number += 1
+        run = f"{run.rsplit('.', 1)[0]}.{number}"
     folder = home / "runs" / run
-    root = folder / "steps"
-    shutil.rmtree(root, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = {"config": json.dumps(config.model_dump(mode="json", by_alias=True)), "champion": str(champion or ""),
-                 "store": str(home / "packages"), "home": str(home), "deploy_package": deploy}
-    artifacts.write_json(folder / "request.json", {"pipeline": str(compiled("training.yaml")), "root": str(root), "arguments": arguments})
-    _execute(folder, progress=progress)
-    record = _record(run, folder, root, seconds=time.time() - began)
-    artifacts.write_json(folder / "run.json", record)
-    return record
+    tries = len(list(folder.glob("steps*")))
+    return run, folder, folder / ("steps" if tries == 0 else f"steps.{tries + 1}")
 
 
-def compiled(name: str) -> Path:
-    """Gives the compiled pipeline: of the installed package, else of the clone."""
-    package = Path(__file__).parent / "pipelines" / name
-    clone = Path(__file__).parents[3] / "pipelines" / name
-    for place in (package, clone):
-        if place.exists():
-            return place
-    raise errors.PlatformError(f"the compiled pipeline {name} is neither in {package.parent} nor in {clone.parent}: run `python -m pipelines.compile`")
-
-
-def _execute(folder: Path, *, progress: Progress | None) -> None:
-    """Runs the child and tells of its steps; raises TrainingError where it fails."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore"}
+def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.Told], None]) -> None:
+    """Runs the child, keeps its log, tells of its steps; raises TrainingError where it fails."""
+    source = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore",
+                   "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))}
     argv = [sys.executable, "-m", "fairway.retraining.submit", str(folder / "request.json")]
-    log = folder / "pipeline.log"
-    with log.open("wb") as out:
-        child = subprocess.Popen(argv, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
-        told: set[tuple[str, str]] = set()
+    with (folder / "pipeline.log").open("w", encoding="utf-8") as log, subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=environment, start_new_session=True,
+        text=True, encoding="utf-8", errors="replace", bufsize=1,
+    ) as child:
         try:
-            while child.poll() is None:
-                _tell(log, told, progress)
-                time.sleep(POLL_SECONDS)
-        except BaseException:  # Ctrl-C among them: the steps are in another session, and end with us all the same
-            os.killpg(child.pid, signal.SIGTERM)
-            child.wait(timeout=10)
+            assert child.stdout is not None
+            for line in child.stdout:
+                log.write(line)
+                log.flush()
+                told = follower.read(line, now=time.time())
+                if told is not None:
+                    tell(told)
+            child.wait()
+        except BaseException:
+            _end(child)
             raise
-    _tell(log, told, progress)
     if child.returncode != 0:
-        failed = next((row["step"] for row in reversed(_steps(log)) if row["status"] != "done"), "pipeline")
-        raise errors.TrainingError(f"step {failed} failed: {_words(log)} (log: {log})")
+        step = follower.failed()
+        where = f"step {step.name}" if step else "the pipeline"
+        raise errors.TrainingError(f"{where} failed: {steps.sentence(step)} (log: {folder / 'pipeline.log'})")
 
 
-def _tell(log: Path, told: set[tuple[str, str]], progress: Progress | None) -> None:
-    for row in _steps(log) if progress is not None else ():
-        if (row["step"], row["status"]) not in told and progress is not None:
-            told.add((row["step"], row["status"]))
-            progress(row["step"], row["status"], row["seconds"])
+def _end(child: subprocess.Popen[str]) -> None:
+    """Ends the child and its steps, which share its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=PATIENCE_SECONDS)
+    with contextlib.suppress(ProcessLookupError):  # also a step that outlived the child
+        os.killpg(child.pid, signal.SIGKILL)
 
 
-def _steps(log: Path) -> list[artifacts.Json]:
-    """Gives each step that kfp's log names, in order: step, status (running, done, failed), seconds it took."""
-    rows: dict[str, artifacts.Json] = {}
-    began: dict[str, float] = {}
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        match = TASK.match(COLOUR.sub("", line))
-        if match is None:
-            continue
-        at = int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3])
-        step, status = match[4] or match[5], match[6]
-        if status is None:
-            began[step] = at
-            rows[step] = {"step": step, "status": "running", "seconds": None}
-        elif step in rows:
-            rows[step] = {"step": step, "status": "done" if status == "SUCCESS" else "failed", "seconds": round((at - began[step]) % 86400, 2)}
-    return list(rows.values())
-
-
-def _record(run: str, folder: Path, root: Path, *, seconds: float) -> TrainingRun:
-    """Gives the record from what the steps left; which branch ran is read, never assumed."""
-    steps = tuple(_steps(folder / "pipeline.log"))
-    ran = {str(row["step"]) for row in steps}
+def _ending(root: Path, follower: steps.Follower, *, deploy: bool, log: Path) -> tuple[str, str]:
+    """Gives outcome and reason from what the steps left; which branch ran is read, never assumed."""
+    done = {step.name for step in follower.steps if step.status == "done"}
     decision = next(iter(root.glob("*/gate/decision")), None)
     if decision is None:
-        raise errors.TrainingError(f"the run left no decision of the gate: see {folder / 'pipeline.log'}")
-    reason = artifacts.read_json(decision)["reason"]
-    promote = artifacts.read_json(decision)["promote"]
-    if promote != ("package" in ran) or promote == ("refuse" in ran):
-        raise errors.TrainingError(f"the gate decided {promote} and the steps {', '.join(sorted(ran))} ran: wanted package or refuse; see {folder / 'pipeline.log'}")
-    package, revision = _output(root, "package"), _output(root, "deploy")
-    outcome = "refused" if not promote else "deployed" if revision else "packaged"
-    return TrainingRun(run=run, outcome=outcome, reason=reason, package=package, revision=revision, steps=steps, seconds=round(seconds, 1), folder=str(folder))
+        raise errors.TrainingError(f"the run left no decision of the gate: see {log}")
+    made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(decision))
+    wanted = {"package", *(["deploy"] if deploy else [])} if made.promote else {"refuse"}
+    ran = done & {"package", "deploy", "refuse"}
+    if ran != wanted:
+        raise errors.TrainingError(f"the gate decided {'to promote' if made.promote else 'to refuse'}, and of its branches "
+                                   f"{', '.join(sorted(ran)) or 'nothing'} ran: wanted {', '.join(sorted(wanted))}; see {log}")
+    outcome = "refused" if not made.promote else "deployed" if deploy else "packaged"
+    return outcome, made.reason
 
 
-def _output(root: Path, step: str) -> str | None:
-    for file in root.glob(f"*/**/{step}/executor_output.json"):
-        values: dict[str, Any] = artifacts.read_json(file).get("parameterValues", {})
-        return str(values["Output"]) if "Output" in values else None
-    return None
+def _record(run: str, folder: Path, root: Path, follower: steps.Follower, *, outcome: str, reason: str, seconds: float) -> TrainingRun:
+    outputs = {step.name: _output(root, step.name) for step in follower.steps}
+    package = outputs.get("package", {})
+    metadata = _first(package.get("artifacts", {}).get("package", {})).get("metadata", {})
+    return TrainingRun(
+        run=run, outcome=outcome, reason=reason, package=package.get("parameterValues", {}).get("Output"),
+        revision=outputs.get("deploy", {}).get("parameterValues", {}).get("Output"), digest=metadata.get("digest"),
+        steps=tuple(steps.as_json(step, output=outputs[step.name]) for step in follower.steps), seconds=round(seconds, 1), folder=str(folder))
 
 
-def _words(log: Path) -> str:
-    """Gives the sentence of the error that ended the run: the first raised by a step, without kfp's frames around it."""
-    raised = []
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        match = RAISED.match(COLOUR.sub("", line).strip())
-        if match:
-            raised.append(match[2])
-    return raised[0] if raised else "it left no error"
+def _output(root: Path, step: str) -> artifacts.Json:
+    file = next(iter(root.glob(f"*/{step}/executor_output.json")), None)
+    return artifacts.read_json(file) if file else {}
+
+
+def _first(held: artifacts.Json) -> artifacts.Json:
+    found: list[artifacts.Json] = held.get("artifacts", [])
+    return found[0] if found else {}

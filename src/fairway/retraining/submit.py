@@ -3,44 +3,141 @@
     python -m fairway.retraining.submit REQUEST.json      # what `run` starts as a process of its own
 """
 
+import hashlib
 import json
+import os
+import shutil
+import signal
 import sys
+import tempfile
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fairway import artifacts, errors
 from fairway.config import schema
-from fairway.retraining import run
+from fairway.retraining import check, compiled
 
 EXPERIMENT = "fairway"
+GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})
 
 
-def submit(config: schema.Config, *, host: str | None, champion: Path | None, deploy: bool) -> artifacts.Json:
-    """Starts a run of the training pipeline on a cluster; gives its id and name. Raises Unavailable where the API does not answer."""
+# -- on a cluster -------------------------------------------------------------------------------------------------------
+
+
+def submit(
+    config: schema.Config, *, host: str | None, champion: Path | None, deploy: bool, namespace: str | None = None, name: str | None = None
+) -> artifacts.Json:
+    """Starts a run of the training pipeline on a cluster; gives its id, name, pipeline and whether it was adopted.
+
+    A run of the same name that has not ended is adopted rather than started twice; by default the name says what is asked for, so
+    that asking twice is one run. Raises Unavailable where the API does not answer, PlatformError for a pipeline that is not sound.
+    """
     import kfp
+    from kfp_server_api import ApiException
+    from kubernetes.config import ConfigException
     from urllib3.exceptions import HTTPError
 
-    variant = "training-gpu.yaml" if config.pipeline.train.gpu else "training.yaml"
-    arguments = {"config": json.dumps(config.model_dump(mode="json", by_alias=True)), "champion": str(champion or ""), "store": "", "home": "",
-                 "deploy_package": deploy}
+    documents = compiled.for_training(config.pipeline)
+    variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
+    check.require(documents, environment=config.environment, what=variant)
+    arguments = {"config": json.dumps(config.model_dump(mode="json", by_alias=True)), "champion": str(champion or ""), "deploy_package": deploy}
+    run_name = name or run_name_of(config.name, documents, arguments)
+    place = host or "the current kubeconfig"
     try:
-        client = kfp.Client(host=host)
-        started = client.create_run_from_pipeline_package(str(run.compiled(variant)), arguments=arguments, run_name=f"{config.name}-training",
-                                                          experiment_name=EXPERIMENT)
-    except (HTTPError, OSError, ValueError) as error:
-        place = host or "the current kubeconfig"
-        raise errors.Unavailable(f"Kubeflow Pipelines does not answer at {place}: {' '.join(str(error).split())[:200]}; name it with --host") from error
-    return {"run": started.run_id, "name": f"{config.name}-training", "pipeline": variant}
+        client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
+        found = adopted(_runs(client, run_name, namespace), name=run_name)
+        started = found or _start(client, documents, arguments, name=run_name, namespace=namespace)
+    except ApiException as error:
+        raise errors.PlatformError(f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}") from error
+    except (HTTPError, OSError, ConfigException) as error:
+        raise errors.Unavailable(f"Kubeflow Pipelines does not answer at {place}: {_line(error)}; name it with --host") from error
+    return {"run": started, "name": run_name, "pipeline": variant, "adopted": found is not None}
+
+
+def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
+    """Gives a name that is the same for the same request: pipeline, image, resources, configuration, champion."""
+    asked = hashlib.sha256(artifacts.canonical([*documents, arguments])).hexdigest()
+    return f"{name}-training-{asked[:8]}"
+
+
+def adopted(runs: Iterable[Any], *, name: str) -> str | None:
+    """Gives the id of a run of this name that has not ended."""
+    for run in runs:
+        if run.display_name == name and (run.state or "PENDING") in GOING_ON:
+            return str(run.run_id)
+    return None
+
+
+def _runs(client: Any, name: str, namespace: str | None) -> Iterable[Any]:
+    """Gives the newest runs of this name."""
+    wanted = json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+    return client.list_runs(page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted).runs or ()
+
+
+def _start(client: Any, documents: compiled.Documents, arguments: artifacts.Json, *, name: str, namespace: str | None) -> str:
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pipeline.yaml"
+        file.write_text(compiled.write(documents), encoding="utf-8")
+        started = client.create_run_from_pipeline_package(
+            str(file), arguments=arguments, run_name=name, experiment_name=EXPERIMENT, namespace=namespace)
+    return str(started.run_id)
+
+
+def _line(words: object) -> str:
+    return " ".join(str(words).split())[:200]
+
+
+# -- here ---------------------------------------------------------------------------------------------------------------
 
 
 def here(request: artifacts.Json) -> None:
     """Runs the compiled pipeline under kfp.local with this environment; nothing is installed, nothing is fetched."""
     from kfp import components, local
 
+    _plain_interpreter()
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=request["root"], raise_on_error=True)
     pipeline: Any = components.load_component_from_file(request["pipeline"])
+    _try_once(pipeline.pipeline_spec)
     pipeline(**request["arguments"])
 
 
+def _plain_interpreter() -> None:
+    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the names of the user's files.
+
+    Where `python3` on PATH can be this interpreter, the path it puts there is `python3` and nothing changes.
+    """
+    folder = Path(sys.executable).parent
+    path = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    found = shutil.which("python3", path=path)
+    if found and Path(found).parent == folder and os.path.samefile(found, sys.executable):
+        os.environ["PATH"] = path
+        sys.executable = "python3"
+
+
+def _try_once(spec: Any) -> None:
+    """Takes the retries away: they are for nodes that vanish; here a step that failed would only fail again, later."""
+    for component in (spec.root, *spec.components.values()):
+        for task in component.dag.tasks.values():
+            task.ClearField("retry_policy")
+
+
+def _end_with_starter() -> None:
+    """Ends this process and its steps when the process that started it is gone: its end of our standard input closes then."""
+    held = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # what the steps inherit
+    os.close(nothing)
+
+    def wait() -> None:
+        while os.read(held, 1):
+            pass
+        os.killpg(os.getpgrp(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    _end_with_starter()
     here(artifacts.read_json(Path(sys.argv[1])))

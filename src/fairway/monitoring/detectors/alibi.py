@@ -110,7 +110,7 @@ def _engine() -> Any:
             import torch
             from alibi_detect import cd
         except ImportError as error:
-            raise errors.PlatformError(f"drift detection needs alibi-detect and torch ({error}): install fairway[drift]") from error
+            raise errors.PlatformError(f"drift detection needs alibi-detect ({error}): install fairway[drift]") from error
     torch.set_num_threads(1)  # two threads on small matrices are slower, and some of its routines then hang
     torch.manual_seed(SEED)
     return cd

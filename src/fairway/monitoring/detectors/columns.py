@@ -105,7 +105,14 @@ def _present(name: str, window: base.Arrays) -> Array:
 
 
 def _words(values: Array) -> Array:
-    return np.array(["" if _missing(v) else str(v) for v in values.tolist()], dtype=np.str_)
+    return np.array([_word(v) for v in values.tolist()], dtype=np.str_)
+
+
+def _word(value: Any) -> str:
+    if _missing(value):
+        return ""
+    # A code that a file holds as 3 comes back from JSON as 3.0: the same category.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _missing(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """The platform's own helpers: the collector of events and the monitor, kept running."""
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from fairway.platforms.local import ports
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
 
+PAUSE_SECONDS = 5.0  # between two starts of a helper that does not stay up
+
 
 class Services:
     """Collector and monitor of one home directory; their ports stay the same over restarts, since others were told them."""
@@ -16,6 +19,7 @@ class Services:
     def __init__(self, home: Home, processes: Processes) -> None:
         self._home, self._processes = home, processes
         self._watched: Any = None
+        self._started: dict[str, float] = {}
         file = home.root / "services.json"
         if not file.exists():
             artifacts.write_json(file, {"collector": ports.free_port(), "monitor": ports.free_port()})
@@ -35,7 +39,8 @@ class Services:
     def keep(self) -> None:
         """Starts what does not run."""
         for name, module, arguments in self._commands():
-            if not self._processes.alive(name):
+            if not self._processes.alive(name) and time.monotonic() - self._started.get(name, -PAUSE_SECONDS) >= PAUSE_SECONDS:
+                self._started[name] = time.monotonic()
                 self._processes.start(name, argv=[sys.executable, "-m", module, *arguments], env={"OMP_NUM_THREADS": "1"},
                                       log=self._home.logs / f"{name}.log")
 

@@ -1,4 +1,4 @@
-"""Rows and labels sent from the command line: read, shaped for the Open Inference Protocol, posted."""
+"""Rows and labels sent to the platform: read, shaped for the Open Inference Protocol, posted."""
 
 import csv
 import http.client

@@ -1,0 +1,69 @@
+"""The monitor's series for Prometheus: counters of disjoint windows, so that a rule can ask how many of the last ones drifted."""
+
+import prometheus_client
+from prometheus_client import exposition
+
+from fairway import errors
+from fairway.monitoring.detectors import base
+
+ARM = ("namespace", "deployment", "revision", "role")
+
+
+class Exporter:
+    """The series of one monitor, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = prometheus_client.CollectorRegistry()
+        self._windows = prometheus_client.Counter(
+            "fairway_monitoring_windows", "Windows tested; they share no row.", (*ARM, "drifted"), registry=registry)
+        self._features = prometheus_client.Counter(
+            "fairway_monitoring_feature_windows_drifted", "Windows in which the feature moved; a picture counts as one feature.",
+            (*ARM, "feature"), registry=registry)
+        self._rows = prometheus_client.Counter(
+            "fairway_monitoring_window_rows", "Rows tested.", ARM, registry=registry)
+        self._unreadable = prometheus_client.Counter(
+            "fairway_monitoring_unreadable", "Requests left out: their inputs do not fit the reference.", ARM, registry=registry)
+        self._p_value = prometheus_client.Gauge(
+            "fairway_monitoring_window_p_value", "Corrected p-value of the newest window; alert on the counters, not on this.",
+            ARM, registry=registry)
+        self._last = prometheus_client.Gauge(
+            "fairway_monitoring_last_window_timestamp_seconds", "When the newest window was tested.", ARM, registry=registry)
+        self._ticket = prometheus_client.Gauge(
+            "fairway_monitoring_ticket_open", "1 while a drift ticket is open.", ARM, registry=registry)
+        self._errors = prometheus_client.Counter(
+            "fairway_monitoring_errors", "Looks that failed, by kind of error.", ("namespace", "deployment", "error"), registry=registry)
+        self.looked = prometheus_client.Gauge(
+            "fairway_monitoring_last_look_timestamp_seconds", "When the monitor last looked for full windows.", registry=registry)
+
+    def serve(self, *, port: int, host: str = "127.0.0.1") -> int:
+        """Answers scrapes in a thread of its own, and gives the port (a free one for 0)."""
+        try:
+            server, _ = prometheus_client.start_http_server(port, addr=host, registry=self.registry)
+        except OSError as error:
+            raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port, or 0 for a free one") from error
+        return int(server.server_port)
+
+    def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
+        """Makes the series start at 0, so that the first drifted window is an increase."""
+        for drifted in ("true", "false"):
+            self._windows.labels(namespace, deployment, revision, "stable", drifted)
+        self._ticket.labels(namespace, deployment, revision, "stable")
+
+    def window(
+        self, result: base.DriftResult, *, namespace: str, deployment: str, revision: str, rows: int, unreadable: int, ticket: bool, at: float
+    ) -> None:
+        arm = (namespace, deployment, revision, "stable")
+        self._windows.labels(*arm, str(result.drifted).lower()).inc()
+        for feature in {feature.name.partition("[")[0] for feature in result.moved}:
+            self._features.labels(*arm, feature).inc()
+        self._rows.labels(*arm).inc(rows)
+        self._unreadable.labels(*arm).inc(unreadable)
+        self._p_value.labels(*arm).set(result.p_value)
+        self._last.labels(*arm).set(at)
+        self._ticket.labels(*arm).set(ticket)
+
+    def failed(self, error: Exception, *, namespace: str, deployment: str) -> None:
+        self._errors.labels(namespace, deployment, type(error).__name__).inc()
+
+    def text(self) -> str:
+        return exposition.generate_latest(self.registry).decode()

@@ -1,0 +1,259 @@
+"""The monitor: compares windows of what is served with the reference in the package, and opens tickets.
+
+    python -m fairway.monitoring.monitor --home .fairway --port 0
+
+One long-lived process, because the detectors take some ten seconds to import. What to watch is in HOME/monitor.json, replaced
+by rename: `{"deployments": {name: {"namespace", "revision", "package", "monitoring"}}}`. A window's verdict, the ticket that
+follows from it and the place to go on from are one transaction of the event store: a kill loses nothing and repeats nothing.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from fairway import artifacts, errors
+from fairway.config import schema
+from fairway.monitoring import detectors, exporter, store, windows
+from fairway.monitoring.detectors import base
+from fairway.packaging import manifest
+
+log = logging.getLogger("fairway.monitoring.monitor")
+IDLE_SECONDS = 5.0            # between looks while nothing is to be watched
+SHORTEST_SECONDS = 0.2
+PRUNE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """One deployment's stable revision, and how it is watched."""
+
+    deployment: str
+    namespace: str
+    revision: str
+    package: Path
+    section: schema.Monitoring
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a revision's windows are held against."""
+
+    reference: dict[str, Any]
+    detector: base.Detector
+
+
+class Monitor:
+    """Looks at every deployment; all that must survive it is in the store."""
+
+    def __init__(self, home: Path, *, events: store.EventStore, series: exporter.Exporter) -> None:
+        self._file, self._events, self._series = home / "monitor.json", events, series
+        self._read: tuple[int, int] | None = None
+        self._watched: tuple[Watched, ...] = ()
+        self._subjects: dict[Watched, Subject | None] = {}
+        self._pruned = 0.0
+
+    @property
+    def interval_seconds(self) -> float:
+        shortest = min((watched.section.interval.total_seconds() for watched in self._watched), default=IDLE_SECONDS)
+        return max(shortest, SHORTEST_SECONDS)
+
+    def look(self, *, now: float) -> int:
+        """Tests every window that is full, and gives their number."""
+        self._reread()
+        tested = 0
+        for watched in self._watched:
+            try:
+                tested += self._check(watched, now=now)
+            except errors.FairwayError as error:
+                self._series.failed(error, namespace=watched.namespace, deployment=watched.deployment)
+                log.warning("%s: %s", watched.deployment, error)
+        self._prune(now=now)
+        self._series.looked.set(now)
+        return tested
+
+    def _check(self, watched: Watched, *, now: float) -> bool:
+        subject = self._subject(watched)
+        if subject is None:
+            return False
+        after, streak = self._resume(watched, now=now)
+        found = self._events.window(watched.deployment, revision=watched.revision, limit=watched.section.window, after=after)
+        if sum(prediction.rows for prediction in found) < watched.section.window:
+            return False
+        window = windows.assemble(found, reference=subject.reference, rows=watched.section.window)
+        if window.rows < windows.MIN_ROWS:
+            self._keep(watched, after=found[-1].seq, streak=streak)
+            raise errors.DataError(
+                f"the inputs of {window.unreadable} of {len(found)} requests do not fit the reference of {watched.package}:"
+                " wanted the features of its schema; the window was skipped")
+        result = subject.detector.check(subject.reference, window.arrays)
+        self._conclude(watched, window, result, streak=streak, last_seq=found[-1].seq, now=now)
+        return True
+
+    def _conclude(
+        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, last_seq: int, now: float
+    ) -> None:
+        decision = windows.decide(
+            streak, drifted=result.drifted, began=window.first_at, consecutive=watched.section.consecutive)
+        verdict = windows.record(
+            window, result, deployment=watched.deployment, revision=watched.revision, at=now, streak=decision.streak, last_seq=last_seq)
+        with self._events.writing():
+            self._events.add_drift(verdict)
+            self._keep(watched, after=last_seq, streak=decision.streak)
+            if decision.action in ("open", "refresh"):
+                self._ticket(watched, window, result, streak=decision.streak, now=now)
+            elif decision.action == "resolve":
+                self._events.resolve_alert(
+                    name=windows.ALERT, deployment=watched.deployment, at=now, resolution=windows.resolution(decision.streak))
+        self._series.window(
+            result, namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, rows=window.rows,
+            unreadable=window.unreadable, ticket=decision.streak.open, at=now)
+        log.info("%s %s: window of %d rows, p %.3g, %s", watched.deployment, watched.revision, window.rows, result.p_value,
+                 f"drifted, {decision.streak.drifted} in a row" if result.drifted else "like the reference")
+
+    def _ticket(
+        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float
+    ) -> None:
+        since = datetime.fromtimestamp(streak.since or now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        summary, description = windows.ticket(
+            result, deployment=watched.deployment, revision=watched.revision, streak=streak, window=window, since=since)
+        self._events.open_alert(
+            name=windows.ALERT, severity="ticket", deployment=watched.deployment, summary=summary, description=description, at=now)
+
+    def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
+        """Gives where the last window ended and the streak so far; a new revision starts anew, its predecessor's ticket is closed."""
+        kept = self._events.mark(_key(watched))
+        if kept is None:
+            return 0, windows.Streak()
+        if kept["revision"] == watched.revision:
+            return int(kept["after"]), windows.Streak(**kept["streak"])
+        with self._events.writing():
+            self._keep(watched, after=kept["after"], streak=windows.Streak())
+            self._events.resolve_alert(
+                name=windows.ALERT, deployment=watched.deployment, at=now,
+                resolution=f"revision {watched.revision} is in service now, held against a reference of its own")
+        return int(kept["after"]), windows.Streak()
+
+    def _keep(self, watched: Watched, *, after: int, streak: windows.Streak) -> None:
+        self._events.set_mark(_key(watched), {"revision": watched.revision, "after": after, "streak": asdict(streak)})
+
+    def _subject(self, watched: Watched) -> Subject | None:
+        """Gives the reference and its detector, read once for each revision; None where the package has no reference."""
+        if watched not in self._subjects:
+            self._subjects[watched] = self._load(watched)
+            self._series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
+        return self._subjects[watched]
+
+    def _load(self, watched: Watched) -> Subject | None:
+        package = manifest.load(watched.package)
+        if "reference.npz" not in package.files:
+            log.warning("%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package)
+            return None
+        kinds = {feature["name"]: feature["kind"] for feature in package.features}
+        detector = detectors.load(watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes)
+        return Subject(reference=read_reference(watched.package / "reference.npz"), detector=detector)
+
+    def _reread(self) -> None:
+        """Reads monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
+        try:
+            status = self._file.stat()
+        except FileNotFoundError:
+            return
+        if (status.st_mtime_ns, status.st_ino) == self._read:
+            return
+        self._read = (status.st_mtime_ns, status.st_ino)
+        try:
+            self._watched = parse(artifacts.read_json(self._file), where=str(self._file))
+        except (errors.FairwayError, ValueError) as error:
+            log.error("%s cannot be read, what was watched before is watched on: %s", self._file, error)
+            return
+        self._subjects = {watched: subject for watched, subject in self._subjects.items() if watched in self._watched}
+
+    def _prune(self, *, now: float) -> None:
+        if now - self._pruned < PRUNE_SECONDS or not self._watched:
+            return
+        self._pruned = now
+        longest = max(watched.section.retention.total_seconds() for watched in self._watched)
+        try:
+            removed = self._events.prune(now - longest)
+        except errors.StoreBusy as error:
+            log.warning("old events stay for now: %s", error)
+        else:
+            log.info("%d events older than %.0f s were removed", removed, longest)
+
+
+def parse(data: Mapping[str, Any], *, where: str) -> tuple[Watched, ...]:
+    """Gives what is to be watched; `ConfigError` names the deployment that is described wrongly."""
+    found = []
+    for name, item in data.get("deployments", {}).items():
+        try:
+            found.append(Watched(
+                deployment=name, namespace=item["namespace"], revision=item["revision"], package=Path(item["package"]),
+                section=schema.Monitoring.model_validate(item.get("monitoring", {})),
+            ))
+        except (KeyError, TypeError, pydantic.ValidationError) as error:
+            raise errors.ConfigError(f"{where}: deployment {name}: wanted namespace, revision, package, monitoring ({error})") from error
+    return tuple(found)
+
+
+def read_reference(path: Path) -> dict[str, Any]:
+    """Gives the reference window's arrays; nothing in the file is executed."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise errors.PackageError(f"{path} is no reference window ({error}): package the model again") from error
+
+
+def run(home: Path, *, port: int) -> None:
+    """Looks until SIGTERM or SIGINT; what it was doing then is finished."""
+    series = exporter.Exporter()
+    bound = series.serve(port=port)
+    print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
+    detectors.load("alibi", p_value=0.01)  # the import, before there is a window to wait for it; a signal ends it at once
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
+    events = store.EventStore(home / "events.db")
+    monitor = Monitor(home, events=events, series=series)
+    log.info("ready")
+    while not stopping.is_set():
+        began = time.monotonic()
+        monitor.look(now=time.time())
+        stopping.wait(max(SHORTEST_SECONDS, monitor.interval_seconds - (time.monotonic() - began)))
+    events.close()
+
+
+def _key(watched: Watched) -> str:
+    return f"monitor/{watched.deployment}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m fairway.monitoring.monitor", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--home", type=Path, required=True, help="the platform's home directory")
+    parser.add_argument("--port", type=int, default=0, help="the port for Prometheus, 0 for a free one (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the numerical libraries are imported
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)
+    try:
+        run(arguments.home, port=arguments.port)
+    except errors.FairwayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

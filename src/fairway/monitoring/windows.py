@@ -1,0 +1,131 @@
+"""Windows of predictions: made into arrays for a detector, and judged in a row. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fairway import errors
+from fairway.monitoring import store
+from fairway.monitoring.detectors import base
+
+ALERT = "InputDrift"
+MIN_ROWS = 20          # as few as monitoring.window allows
+KEPT_FEATURES = 50     # in one record, the most surprising first: a picture has hundreds
+NAMED_FEATURES = 5     # in a ticket
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Rows of one window by feature, and when they were predicted."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    rows: int
+    first_at: float
+    last_at: float
+    unreadable: int    # requests whose logged inputs do not fit the reference, left out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streak:
+    """Verdicts in a row of one revision; `since` is when the first of the drifted windows began."""
+
+    drifted: int = 0
+    clean: int = 0
+    open: bool = False
+    since: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The streak with one more window, and what becomes of the ticket."""
+
+    streak: Streak
+    action: Literal["open", "refresh", "resolve"] | None
+
+
+def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> Decision:
+    """Opens a ticket after `consecutive` drifted windows in a row, resolves it after as many clean ones."""
+    if drifted:
+        after = replace(streak, drifted=streak.drifted + 1, clean=0, since=began if streak.since is None else streak.since)
+        if streak.open:
+            return Decision(streak=after, action="refresh")
+        opens = after.drifted >= consecutive
+        return Decision(streak=replace(after, open=opens), action="open" if opens else None)
+    after = replace(streak, drifted=0, clean=streak.clean + 1, since=streak.since if streak.open else None)
+    if streak.open and after.clean >= consecutive:
+        return Decision(streak=Streak(clean=after.clean), action="resolve")
+    return Decision(streak=after, action=None)
+
+
+def assemble(predictions: Sequence[store.Prediction], *, reference: base.Arrays, rows: int) -> Window:
+    """Gives the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words empty."""
+    parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _tested(reference)}
+    unreadable = 0
+    for prediction in predictions:
+        try:
+            arrays = {name: _array(name, prediction, like=reference[name]) for name in parts}
+        except (KeyError, TypeError, ValueError):
+            unreadable += 1
+            continue
+        for name, values in arrays.items():
+            parts[name].append(values)
+    joined = {name: np.concatenate(values)[-rows:] for name, values in parts.items() if values}
+    return Window(
+        arrays=joined, rows=len(next(iter(joined.values()), ())), first_at=min(p.time for p in predictions),
+        last_at=max(p.time for p in predictions), unreadable=unreadable,
+    )
+
+
+def record(
+    window: Window, result: base.DriftResult, *, deployment: str, revision: str, at: float, streak: Streak, last_seq: int
+) -> dict[str, Any]:
+    """Gives what the store keeps of one window's verdict."""
+    return {
+        "deployment": deployment, "revision": revision, "at": at, "drifted": result.drifted, "pValue": result.p_value,
+        "threshold": result.threshold, "rows": window.rows, "firstAt": window.first_at, "lastAt": window.last_at,
+        "unreadable": window.unreadable, "tests": len(result.features), "moved": len(result.moved), "inARow": streak.drifted,
+        "lastSeq": last_seq, "features": [asdict(feature) for feature in result.features[:KEPT_FEATURES]],
+    }
+
+
+def ticket(result: base.DriftResult, *, deployment: str, revision: str, streak: Streak, window: Window, since: str) -> tuple[str, str]:
+    """Gives the summary and the description of a drift ticket; `since` is the time in words."""
+    furthest = sorted(result.moved, key=lambda feature: -abs(feature.effect))[:NAMED_FEATURES]
+    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in furthest[:3])
+    summary = f"{deployment}: {len(result.moved)} of {len(result.features)} tests moved in {streak.drifted} windows in a row, most {names}"
+    evidence = "; ".join(_evidence(feature) for feature in furthest)
+    return summary, (
+        f"Revision {revision}, since {since}, last window of {window.rows} rows: {evidence}. Corrected for all {len(result.features)} tests "
+        f"p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift alone neither pages nor rolls back. "
+        "Next: find out whether the source of these features changed (units, a sensor, a new kind of user); if it did not, send labels "
+        "(`fairway label`), since only they tell whether the answers got worse; `fairway retrain` trains on them.")
+
+
+def resolution(streak: Streak) -> str:
+    return f"{streak.clean} windows in a row are like the reference again"
+
+
+def _evidence(feature: base.FeatureDrift) -> str:
+    unit = {"number": " standard deviations", "category": " of rows in another category", "missing": " more rows lack it"}
+    words = f"{feature.effect:+.2f}{unit.get(feature.kind, ' in the mean')}"
+    return f"{feature.name} {words} (statistic {feature.statistic:.3g}, p {feature.p_value:.2g})"
+
+
+def _tested(reference: Mapping[str, Any]) -> list[str]:
+    names = [name for name in reference if not name.startswith("__")]
+    if not names:
+        raise errors.PackageError("the reference window has no features: wanted one array for each feature in reference.npz")
+    return [*names, *([base.PROBABILITIES] if base.PROBABILITIES in reference else [])]
+
+
+def _array(name: str, prediction: store.Prediction, *, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Gives one feature of one request; ValueError, TypeError or KeyError where it does not fit the reference."""
+    values = prediction.probabilities if name == base.PROBABILITIES else prediction.inputs[name]
+    if values is None or len(values) != prediction.rows:
+        raise ValueError(f"{name} has not one value a row")
+    if like.dtype.kind in "US":
+        return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
+    return np.asarray(values, dtype=np.float64).reshape(prediction.rows, *like.shape[1:])

@@ -1,0 +1,133 @@
+"""Refuses a compiled pipeline that is known to fail silently: what kfp compiles is not always what runs.
+
+Each finding is one sentence that names the step and the remedy. Pure: the compiled documents in, sentences out.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fairway import artifacts, errors
+from fairway.retraining import compiled
+
+SIDE_EFFECT = "fairway.dev/side-effect"  # the pod label that says so
+SIDE_EFFECT_IMPORTS = ("from fairway.platforms", "import fairway.platforms")
+CHANNEL = re.compile(r"parameter_values\['([^']+)'\]")
+LIMITS = {"resourceCpuLimit": "CPU", "resourceMemoryLimit": "memory"}
+
+
+def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, ...]:
+    """Gives what would fail silently, one sentence each; nothing where the pipeline is sound."""
+    pipeline = documents[0]
+    steps = compiled.containers(pipeline)
+    return tuple([
+        *_bare_conditions(pipeline),
+        *(sentence for name, container in steps.items() for sentence in _step(documents, name, container, environment)),
+        *_cached_side_effects(documents),
+    ])
+
+
+def require(documents: compiled.Documents, *, environment: str, what: str) -> None:
+    """Raises PlatformError with the first findings, where there are any."""
+    found = findings(documents, environment=environment)
+    if found:
+        more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
+        raise errors.PlatformError(f"{what} would fail silently: {'; '.join(found[:3])}{more}")
+
+
+# -- one step -----------------------------------------------------------------------------------------------------------
+
+
+def _step(documents: compiled.Documents, executor: str, container: artifacts.Json, environment: str) -> Iterator[str]:
+    step = executor.removeprefix("exec-")
+    resources, on_kubernetes = container.get("resources", {}), compiled.kubernetes_of(documents, executor)
+    code = _code(container)
+    for key, word in LIMITS.items():
+        if key not in resources:
+            yield f"step {step} has no {word} limit: set one, or it can take the node from others"
+    if "activeDeadlineSeconds" not in on_kubernetes:
+        yield f"step {step} has no timeout: set one with kubernetes.set_timeout, or a hung step runs for ever"
+    if "pip install" in code:
+        yield f"step {step} installs packages at run time: bake them into the image and set install_kfp_package=False"
+    if "SlicedClassificationMetrics" in code:
+        yield f"step {step} uses SlicedClassificationMetrics, whose every method raises in kfp 2.17: use ClassificationMetrics"
+    yield from _image(step, str(container.get("image", "")), environment)
+    if "accelerator" in resources:
+        yield from _gpu(step, on_kubernetes)
+
+
+def _image(step: str, image: str, environment: str) -> Iterator[str]:
+    name = image.rsplit("/", 1)[-1]
+    if "@sha256:" in image:
+        return
+    if environment == "production":
+        yield f"step {step} runs {image}: production wants an image pinned by digest (set pipeline.image to NAME@sha256:...)"
+    elif ":" not in name or name.endswith(":latest"):
+        yield f"step {step} runs {image}: wanted a tag that does not move, since the cache does not see an image change"
+
+
+def _gpu(step: str, on_kubernetes: artifacts.Json) -> Iterator[str]:
+    if not on_kubernetes.get("tolerations"):
+        yield f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay pending"
+    if not any(mount.get("mountPath") == "/dev/shm" for mount in on_kubernetes.get("emptyDirMounts", [])):  # noqa: S108
+        yield f"step {step} asks for a GPU without shared memory at /dev/shm: torch's workers die in the default 64 MiB"
+
+
+def _code(container: artifacts.Json) -> str:
+    return "\n".join([*container.get("command", []), *container.get("args", [])])
+
+
+# -- the graph ----------------------------------------------------------------------------------------------------------
+
+
+def _dags(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
+    """Gives each graph with its component's name; the root's is empty."""
+    yield "", pipeline["root"]["dag"]
+    for name, component in pipeline.get("components", {}).items():
+        if "dag" in component:
+            yield name, component["dag"]
+
+
+def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
+    """A condition outside a condition-branches group has no Else. On a *named* output it never runs locally, and says SUCCESS."""
+    for owner, dag in _dags(pipeline):
+        if owner.startswith("comp-condition-branches"):
+            continue
+        for task in dag["tasks"].values():
+            for channel in CHANNEL.findall(task.get("triggerPolicy", {}).get("condition", "")):
+                origin = _origin(pipeline, owner, task.get("inputs", {}).get("parameters", {}).get(channel, {}))
+                if origin and origin[1] != "Output":
+                    yield (f"condition {task['taskInfo']['name']} asks for the named output {origin[1]} of step {origin[0]} and has no dsl.Else: "
+                           "its branch is skipped without a word; return one value and add dsl.Else")
+
+
+def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tuple[str, str] | None:
+    """Gives the step and output that a parameter comes from, through the groups around it; None for the pipeline's own."""
+    if made := given.get("taskOutputParameter"):
+        return made["producerTask"], made["outputParameterKey"]
+    key = given.get("componentInputParameter")
+    if key is None or not owner:
+        return None
+    for parent, dag in _dags(pipeline):
+        for task in dag["tasks"].values():
+            if task["componentRef"]["name"] == owner:
+                return _origin(pipeline, parent, task.get("inputs", {}).get("parameters", {}).get(key, {}))
+    return None
+
+
+def _cached_side_effects(documents: compiled.Documents) -> Iterator[str]:
+    acting = {name for name, container in compiled.containers(documents[0]).items() if _acts(documents, name, container)}
+    for task in _tasks(documents[0]):
+        component: Any = documents[0]["components"].get(task["componentRef"]["name"], {})
+        if component.get("executorLabel") in acting and task.get("cachingOptions", {}).get("enableCache"):
+            yield f"step {task['taskInfo']['name']} has a side effect and its cache is on: a second run would not act; set_caching_options(False)"
+
+
+def _acts(documents: compiled.Documents, executor: str, container: artifacts.Json) -> bool:
+    labels = compiled.kubernetes_of(documents, executor).get("podMetadata", {}).get("labels", {})
+    return SIDE_EFFECT in labels or any(words in _code(container) for words in SIDE_EFFECT_IMPORTS)
+
+
+def _tasks(pipeline: artifacts.Json) -> Iterable[artifacts.Json]:
+    for _, dag in _dags(pipeline):
+        yield from dag["tasks"].values()

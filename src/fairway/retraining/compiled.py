@@ -1,0 +1,77 @@
+"""The compiled pipelines: found, read, and given the images and resources of a configuration.
+
+Kubeflow Pipelines cannot choose a GPU when a run starts, and an installed fairway has no pipeline sources to compile. So the
+compiled documents, which are plain data, are filled in before they are sent.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fairway import artifacts, errors
+from fairway.config import schema
+
+Documents = tuple[artifacts.Json, artifacts.Json]  # the pipeline, and what Kubernetes shall do for it
+TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
+
+
+def find(name: str) -> Path:
+    """Gives the compiled pipeline: of the installed package, else of the clone."""
+    package = Path(__file__).parent / "pipelines" / name
+    clone = Path(__file__).parents[3] / "pipelines" / name
+    for place in (package, clone):
+        if place.exists():
+            return place
+    raise errors.PlatformError(f"the compiled pipeline {name} is neither in {package.parent} nor in {clone.parent}: "
+                               "run `python -m pipelines.compile` in a clone")
+
+
+def read(path: Path) -> Documents:
+    """Gives the pipeline and its Kubernetes part (empty where there is none)."""
+    documents: list[artifacts.Json] = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return documents[0], documents[1] if len(documents) > 1 else {}
+
+
+def write(documents: Documents) -> str:
+    """Gives the text that Kubeflow Pipelines reads."""
+    return yaml.safe_dump_all([document for document in documents if document], sort_keys=True)
+
+
+def for_training(section: schema.Pipeline) -> Documents:
+    """Gives the training pipeline with the image and the resources that `pipeline` in the configuration names."""
+    return filled(read(find(TRAINING[section.train.gpu > 0])), section)
+
+
+def filled(documents: Documents, section: schema.Pipeline) -> Documents:
+    """Gives a copy with the section's image everywhere and its resources at each step; the documents stay as they are."""
+    pipeline, kubernetes = copy.deepcopy(documents)
+    asked = {"exec-prepare": section.prepare, "exec-train": section.train, "exec-evaluate": section.evaluate}
+    for name, container in containers(pipeline).items():
+        container["image"] = section.image
+        _resources(container, asked.get(name, section.prepare))
+    return pipeline, kubernetes
+
+
+def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
+    """Gives each step's container by its executor's name."""
+    return {name: executor["container"] for name, executor in pipeline["deploymentSpec"]["executors"].items() if "container" in executor}
+
+
+def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
+    """Gives what Kubernetes shall do for a step: timeout, tolerations, volumes, labels."""
+    part: Any = documents[1].get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    found: artifacts.Json = part.get(executor, {})
+    return found
+
+
+def _resources(container: artifacts.Json, asked: schema.Resources) -> None:
+    """The strings are what the backend reads; the numbers that kfp writes beside them for old backends would disagree."""
+    accelerator = container.get("resources", {}).get("accelerator")
+    container["resources"] = {
+        "resourceCpuRequest": asked.cpu, "resourceCpuLimit": asked.cpu,
+        "resourceMemoryRequest": asked.memory, "resourceMemoryLimit": asked.memory,
+    }
+    if accelerator and asked.gpu:
+        container["resources"]["accelerator"] = {**accelerator, "count": str(asked.gpu), "resourceCount": str(asked.gpu)}
