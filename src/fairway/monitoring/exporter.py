@@ -31,7 +31,7 @@ class Exporter:
         self._ticket = prometheus_client.Gauge(
             "fairway_monitoring_ticket_open", "1 while a drift ticket is open.", ARM, registry=registry)
         self._errors = prometheus_client.Counter(
-            "fairway_monitoring_errors", "Looks that failed, by kind of error.", ("namespace", "deployment", "error"), registry=registry)
+            "fairway_monitoring_errors", "Looks that failed, by kind of error.", (*ARM[:2], "error"), registry=registry)
         self.looked = prometheus_client.Gauge(
             "fairway_monitoring_last_look_timestamp_seconds", "When the monitor last looked for full windows.", registry=registry)
 
@@ -40,18 +40,21 @@ class Exporter:
         try:
             server, _ = prometheus_client.start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
-            raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port, or 0 for a free one") from error
+            raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port, 0 for a free one") from error
         return int(server.server_port)
 
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
         """Makes the series start at 0, so that the first drifted window is an increase."""
         for drifted in ("true", "false"):
             self._windows.labels(namespace, deployment, revision, "stable", drifted)
-        self._ticket.labels(namespace, deployment, revision, "stable")
+
+    def ticket(self, *, namespace: str, deployment: str, revision: str, is_open: bool) -> None:
+        self._ticket.labels(namespace, deployment, revision, "stable").set(is_open)
 
     def window(
-        self, result: base.DriftResult, *, namespace: str, deployment: str, revision: str, rows: int, unreadable: int, ticket: bool, at: float
+        self, result: base.DriftResult, *, namespace: str, deployment: str, revision: str, rows: int, unreadable: int, at: float
     ) -> None:
+        """Counts one tested window."""
         arm = (namespace, deployment, revision, "stable")
         self._windows.labels(*arm, str(result.drifted).lower()).inc()
         for feature in {feature.name.partition("[")[0] for feature in result.moved}:
@@ -60,7 +63,6 @@ class Exporter:
         self._unreadable.labels(*arm).inc(unreadable)
         self._p_value.labels(*arm).set(result.p_value)
         self._last.labels(*arm).set(at)
-        self._ticket.labels(*arm).set(ticket)
 
     def failed(self, error: Exception, *, namespace: str, deployment: str) -> None:
         self._errors.labels(namespace, deployment, type(error).__name__).inc()

@@ -89,6 +89,7 @@ class Monitor:
         if subject is None:
             return False
         after, streak = self._resume(watched, now=now)
+        self._show_ticket(watched, streak)
         found = self._events.window(watched.deployment, revision=watched.revision, limit=watched.section.window, after=after)
         if sum(prediction.rows for prediction in found) < watched.section.window:
             return False
@@ -103,12 +104,15 @@ class Monitor:
         return True
 
     def _conclude(
-        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, last_seq: int, now: float
+        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, last_seq: int,
+        now: float,
     ) -> None:
         decision = windows.decide(
             streak, drifted=result.drifted, began=window.first_at, consecutive=watched.section.consecutive)
-        verdict = windows.record(
-            window, result, deployment=watched.deployment, revision=watched.revision, at=now, streak=decision.streak, last_seq=last_seq)
+        verdict = {
+            "deployment": watched.deployment, "revision": watched.revision, "at": now, "lastSeq": last_seq,
+            "inARow": decision.streak.drifted, **windows.record(window, result),
+        }
         with self._events.writing():
             self._events.add_drift(verdict)
             self._keep(watched, after=last_seq, streak=decision.streak)
@@ -119,21 +123,26 @@ class Monitor:
                     name=windows.ALERT, deployment=watched.deployment, at=now, resolution=windows.resolution(decision.streak))
         self._series.window(
             result, namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, rows=window.rows,
-            unreadable=window.unreadable, ticket=decision.streak.open, at=now)
+            unreadable=window.unreadable, at=now)
+        self._show_ticket(watched, decision.streak)
         log.info("%s %s: window of %d rows, p %.3g, %s", watched.deployment, watched.revision, window.rows, result.p_value,
                  f"drifted, {decision.streak.drifted} in a row" if result.drifted else "like the reference")
+
+    def _show_ticket(self, watched: Watched, streak: windows.Streak) -> None:
+        self._series.ticket(
+            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, is_open=streak.open)
 
     def _ticket(
         self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float
     ) -> None:
         since = datetime.fromtimestamp(streak.since or now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        summary, description = windows.ticket(
-            result, deployment=watched.deployment, revision=watched.revision, streak=streak, window=window, since=since)
         self._events.open_alert(
-            name=windows.ALERT, severity="ticket", deployment=watched.deployment, summary=summary, description=description, at=now)
+            name=windows.ALERT, severity="ticket", deployment=watched.deployment, at=now,
+            summary=windows.summary(result, deployment=watched.deployment, streak=streak),
+            description=windows.description(result, revision=watched.revision, rows=window.rows, since=since))
 
     def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
-        """Gives where the last window ended and the streak so far; a new revision starts anew, its predecessor's ticket is closed."""
+        """Gives where the last window ended and the streak so far; a new revision starts anew and closes the old one's ticket."""
         kept = self._events.mark(_key(watched))
         if kept is None:
             return 0, windows.Streak()
@@ -194,17 +203,21 @@ class Monitor:
             log.info("%d events older than %.0f s were removed", removed, longest)
 
 
-def parse(data: Mapping[str, Any], *, where: str) -> tuple[Watched, ...]:
+def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
     """Gives what is to be watched; `ConfigError` names the deployment that is described wrongly."""
+    deployments = data.get("deployments") if isinstance(data, Mapping) else None
+    if not isinstance(deployments, Mapping):
+        raise errors.ConfigError(f'{where}: wanted an object with "deployments", an object by name')
     found = []
-    for name, item in data.get("deployments", {}).items():
+    for name, item in deployments.items():
         try:
             found.append(Watched(
                 deployment=name, namespace=item["namespace"], revision=item["revision"], package=Path(item["package"]),
                 section=schema.Monitoring.model_validate(item.get("monitoring", {})),
             ))
         except (KeyError, TypeError, pydantic.ValidationError) as error:
-            raise errors.ConfigError(f"{where}: deployment {name}: wanted namespace, revision, package, monitoring ({error})") from error
+            wanted = "wanted namespace, revision, package and monitoring"
+            raise errors.ConfigError(f"{where}: deployment {name}: {wanted} ({error})") from error
     return tuple(found)
 
 
@@ -213,7 +226,7 @@ def read_reference(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise errors.PackageError(f"{path} is no reference window ({error}): package the model again") from error
 
 
@@ -222,6 +235,7 @@ def run(home: Path, *, port: int) -> None:
     series = exporter.Exporter()
     bound = series.serve(port=port)
     print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     detectors.load("alibi", p_value=0.01)  # the import, before there is a window to wait for it; a signal ends it at once
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())

@@ -79,29 +79,35 @@ def assemble(predictions: Sequence[store.Prediction], *, reference: base.Arrays,
     )
 
 
-def record(
-    window: Window, result: base.DriftResult, *, deployment: str, revision: str, at: float, streak: Streak, last_seq: int
-) -> dict[str, Any]:
-    """Gives what the store keeps of one window's verdict."""
+def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
+    """Gives what the store keeps of one window and its verdict."""
     return {
-        "deployment": deployment, "revision": revision, "at": at, "drifted": result.drifted, "pValue": result.p_value,
-        "threshold": result.threshold, "rows": window.rows, "firstAt": window.first_at, "lastAt": window.last_at,
-        "unreadable": window.unreadable, "tests": len(result.features), "moved": len(result.moved), "inARow": streak.drifted,
-        "lastSeq": last_seq, "features": [asdict(feature) for feature in result.features[:KEPT_FEATURES]],
+        "drifted": result.drifted, "pValue": result.p_value, "threshold": result.threshold, "rows": window.rows,
+        "firstAt": window.first_at, "lastAt": window.last_at, "unreadable": window.unreadable, "tests": len(result.features),
+        "moved": len(result.moved), "features": [asdict(feature) for feature in result.features[:KEPT_FEATURES]],
     }
 
 
-def ticket(result: base.DriftResult, *, deployment: str, revision: str, streak: Streak, window: Window, since: str) -> tuple[str, str]:
-    """Gives the summary and the description of a drift ticket; `since` is the time in words."""
-    furthest = sorted(result.moved, key=lambda feature: -abs(feature.effect))[:NAMED_FEATURES]
-    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in furthest[:3])
-    summary = f"{deployment}: {len(result.moved)} of {len(result.features)} tests moved in {streak.drifted} windows in a row, most {names}"
-    evidence = "; ".join(_evidence(feature) for feature in furthest)
-    return summary, (
-        f"Revision {revision}, since {since}, last window of {window.rows} rows: {evidence}. Corrected for all {len(result.features)} tests "
-        f"p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift alone neither pages nor rolls back. "
-        "Next: find out whether the source of these features changed (units, a sensor, a new kind of user); if it did not, send labels "
-        "(`fairway label`), since only they tell whether the answers got worse; `fairway retrain` trains on them.")
+def summary(result: base.DriftResult, *, deployment: str, streak: Streak) -> str:
+    """Gives a ticket's first line."""
+    names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in _furthest(result)[:3])
+    moved = f"{len(result.moved)} of {len(result.features)} tests moved in {streak.drifted} windows in a row"
+    return f"{deployment}: {moved}, most {names}"
+
+
+def description(result: base.DriftResult, *, revision: str, rows: int, since: str) -> str:
+    """Gives a ticket's evidence, what was done already and what to do next; `since` is the time in words."""
+    evidence = "; ".join(_evidence(feature) for feature in _furthest(result))
+    return (
+        f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all {len(result.features)} "
+        f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift alone neither pages "
+        "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new kind of user); if "
+        "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; `fairway retrain` trains "
+        "on them.")
+
+
+def _furthest(result: base.DriftResult) -> list[base.FeatureDrift]:
+    return sorted(result.moved, key=lambda feature: -abs(feature.effect))[:NAMED_FEATURES]
 
 
 def resolution(streak: Streak) -> str:

@@ -50,6 +50,7 @@ class State:
     candidate: str | None = None          # revision that wants its place
     previous: str | None = None           # what was stable before the last promotion: kept for a late rollback
     step: int = 0                         # index into canary.steps
+    looked: float = 0.0                   # when the last look was taken
     since: float = 0.0                    # when the phase (or step) began, seconds since the epoch
     counting_from: float = 0.0            # end of the warm-up: evidence counts from here
     stage_since: float = 0.0              # when the stage with a budget began
@@ -140,8 +141,8 @@ def wanted(state: State) -> tuple[str, ...]:
 def _learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
-    segments = _segments(state.segments, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
-    later = replace(state, sample=seen.sample or state.sample, cursors=seen.cursors, segments=segments)
+    segments = _segments(state, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
+    later = replace(state, sample=seen.sample or state.sample, cursors=seen.cursors, segments=segments, looked=seen.now)
     if state.ledger is None:
         return later
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
@@ -175,11 +176,15 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
     return judge.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
 
 
-def _segments(segments: tuple[Segment, ...], seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
-    """Gives the stretches of time with one weight in effect; what lies between them belongs to none."""
+def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
+    """Gives the stretches of time with one weight in effect; what lies between them belongs to none.
+
+    A stretch ends with the look that asked for another route, not with the one that finds it in effect.
+    """
+    segments = state.segments
     last = segments[-1] if segments else None
     if last is not None and last.end is None and last.version != seen.wanted_version:
-        segments, last = (*segments[:-1], replace(last, end=seen.now)), None
+        segments, last = (*segments[:-1], replace(last, end=state.looked)), None
     if in_effect and weight and (last is None or last.end is not None):
         segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
                                         cursor=seen.cursors.exposure))

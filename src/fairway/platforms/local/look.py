@@ -43,7 +43,7 @@ def look(
     candidate, stable = arms(state)
     pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
     labels_cursor, labels = store.labelled(deployment, after=state.cursors.labels)
-    segment = state.segments[-1] if state.segments else None
+    segment = state.segments[-1] if state.segments and wanted and state.segments[-1].version == wanted.version else None
     exposure_cursor, exposed = exposures.count(store, deployment, segment=segment, after=state.cursors.exposure)
     return Seen(
         now=now, desired=desired, ready=frozenset(ready), broken=broken, wanted_version=wanted.version if wanted else None, sample=sample,

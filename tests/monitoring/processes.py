@@ -1,0 +1,71 @@
+"""The collector and the monitor as the processes that they are."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+SRC = Path(__file__).parents[2] / "src"
+
+
+@dataclass
+class Running:
+    """A process that said where it answers."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+@contextlib.contextmanager
+def started(module: str, *arguments: str) -> Iterator[Running]:
+    """Starts the module on a free port and waits for the line that names it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments, "--port", "0"], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(SRC)})
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert "http://" in line, f"{module} said {line!r}"
+        yield Running(process, "http://" + line.split("http://")[1].split("/")[0].split(",")[0].strip())
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def collector(path: Path) -> Iterator[Running]:
+    with started("fairway.monitoring.collector", "--store", str(path)) as running:
+        eventually(lambda: _healthy(running.url))
+        yield running
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(url + "/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def eventually(condition: Callable[[], object], *, seconds: float = 30) -> None:
+    """Returns when the condition holds; fails where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        select.select([], [], [], 0.02)

@@ -1,0 +1,134 @@
+import contextlib
+import json
+import signal
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fairway.monitoring import collector as module
+from fairway.monitoring import store
+from tests.monitoring import made, processes
+
+BATCH = {"content-type": "application/cloudevents-batch+json"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+@pytest.fixture
+def running(path: Path) -> Iterator[processes.Running]:
+    with processes.collector(path) as process:
+        yield process
+
+
+def send(running: processes.Running, *events: object, to: str = "/v1/events") -> httpx.Response:
+    return httpx.post(running.url + to, content=json.dumps(list(events)), headers=BATCH, timeout=10)
+
+
+def stored(path: Path) -> set[tuple[str, str]]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return set(connection.execute("SELECT type, request_id FROM events"))
+
+
+def metric(running: processes.Running, start: str) -> list[str]:
+    return [line for line in httpx.get(running.url + "/metrics").text.splitlines() if line.startswith(start)]
+
+
+def test_events_and_labels_are_stored_once_counted_and_readable_elsewhere(running: processes.Running, path: Path) -> None:
+    answer = send(running, made.prediction("r1"), made.label("r1", "dog"))
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
+    assert send(running, made.prediction("r1"), made.prediction("r2")).json() == {"accepted": 2, "new": 1}
+    reader = store.EventStore(path)
+    assert [(x.request_id, x.wrong) for x in reader.labelled("income", after=0)[1]] == [("r1", 1)]
+    reader.close()
+    arm = '{deployment="income",namespace="default",revision="aaa",role="stable",type="prediction"}'
+    for name, value in (("events_total", 2.0), ("events_duplicate_total", 1.0)):
+        assert metric(running, f"fairway_monitoring_{name}{arm}") == [f"fairway_monitoring_{name}{arm} {value}"]
+
+
+@pytest.mark.parametrize("query", ["?deployment=income", ""], ids=["in the query", "in the item"])
+def test_labels_may_be_sent_in_their_short_form(running: processes.Running, path: Path, query: str) -> None:
+    short = {"requestId": "r1", "label": "dog", **({} if query else {"deployment": "income"})}
+    assert send(running, short, made.label("r2", ["a", None]), to="/v1/labels" + query).status_code == 202
+    assert stored(path) == {("label", "r1"), ("label", "r2")}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        (b"[{", 400, "the body is no JSON"),
+        (b"7", 400, "event 0 is 7: wanted a JSON object"),
+        (json.dumps([made.prediction("r"), made.prediction("s", role="boss")]).encode(), 400, 'event 1: data.role is "boss"'),
+        (json.dumps([{**made.prediction("r"), "type": "x"}]).encode(), 400, 'event 0: type is "x": wanted dev.fairway'),
+        (json.dumps([{**made.prediction("r"), "time": "noon"}]).encode(), 400, 'event 0: time is "noon": wanted a time such as'),
+        (json.dumps([{**made.prediction("r"), "specversion": "0.3"}]).encode(), 400, 'specversion is "0.3": wanted "1.0"'),
+        (b"[" + b",".join([b"{}"] * (module.MAX_BATCH + 1)) + b"]", 413, "the batch has 10001 events: wanted 10000 at most"),
+        (b" " * (module.MAX_BODY_BYTES + 1), 413, "the body is larger than"),
+    ],
+    ids=["cut off", "a number", "role", "type", "time", "version", "too many", "too long"],
+)
+def test_what_cannot_be_stored_is_refused_with_a_sentence(path: Path, running: processes.Running, body: bytes, status: int,
+                                                           sentence: str) -> None:
+    answer = httpx.post(running.url + "/v1/events", content=body, headers=BATCH, timeout=30)
+    assert answer.status_code == status
+    assert sentence in answer.json()["error"]
+    assert stored(path) == set()
+
+
+def test_a_locked_store_is_answered_503_and_takes_the_same_batch_afterwards(running: processes.Running, path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        answer = send(running, made.prediction("r1"))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "locked" in answer.json()["error"]
+        assert httpx.get(running.url + "/healthz").status_code == 200
+        assert metric(running, "fairway_monitoring_store_busy") == ["fairway_monitoring_store_busy 1.0"]
+        other.execute("ROLLBACK")
+    assert send(running, made.prediction("r1")).json() == {"accepted": 1, "new": 1}
+    assert metric(running, "fairway_monitoring_store_busy") == ["fairway_monitoring_store_busy 0.0"]
+
+
+def keep_sending(running: processes.Running, name: str, acknowledged: set[tuple[str, str]], enough: threading.Event) -> None:
+    """Sends batches over one connection until the collector is gone; notes what it acknowledged."""
+    with httpx.Client(headers=BATCH, timeout=10) as client, contextlib.suppress(httpx.TransportError):
+        for number in range(100_000):
+            ids = [f"{name}-{number}-{i}" for i in range(20)]
+            answer = client.post(running.url + "/v1/events", content=json.dumps([made.prediction(i) for i in ids]))
+            assert answer.status_code == 202
+            acknowledged.update(("prediction", i) for i in ids)
+            if len(acknowledged) >= 400:
+                enough.set()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_every_acknowledged_event_survives_the_collector(path: Path, how: signal.Signals) -> None:
+    acknowledged: set[tuple[str, str]] = set()
+    enough = threading.Event()
+    with processes.collector(path) as running:
+        senders = [threading.Thread(target=keep_sending, args=(running, f"s{i}", acknowledged, enough)) for i in range(3)]
+        for sender in senders:
+            sender.start()
+        assert enough.wait(60)
+        running.process.send_signal(how)
+        status = running.process.wait(30)
+        for sender in senders:
+            sender.join(30)
+    assert status == (0 if how == signal.SIGTERM else -9)
+    kept = stored(path)
+    assert acknowledged <= kept
+    numbers = {request_id.rsplit("-", 1)[0] for _, request_id in kept}
+    assert len(kept) == 20 * len(numbers)  # no batch is half there
+    with processes.collector(path) as again:
+        assert send(again, made.prediction("after")).json()["new"] == 1
+
+
+def test_a_port_that_is_taken_is_named(running: processes.Running, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = running.url.rsplit(":", 1)[1]
+    assert module.main(["--store", str(path), "--port", port]) == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err

@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import pytest
+
+from fairway import errors
+from fairway.monitoring import store, windows
+from fairway.monitoring.detectors import base
+
+
+def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
+    """Plays windows, d drifted and c clean, a minute each; gives what became of the ticket after each."""
+    streak, actions = windows.Streak(), []
+    for minute, verdict in enumerate(verdicts):
+        decision = windows.decide(streak, drifted=verdict == "d", began=60.0 * minute, consecutive=consecutive)
+        streak = decision.streak
+        actions.append(decision.action)
+    return actions
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "consecutive", "actions"),
+    [
+        pytest.param("cdcdcd", 2, [None] * 6, id="single windows open nothing"),
+        pytest.param("cdd", 2, [None, None, "open"], id="two in a row open"),
+        pytest.param("ddd", 2, [None, "open", "refresh"], id="more of it refreshes"),
+        pytest.param("ddcdcc", 2, [None, "open", None, "refresh", None, "resolve"], id="two clean in a row resolve"),
+        pytest.param("ddccdd", 2, [None, "open", None, "resolve", None, "open"], id="it opens again"),
+        pytest.param("dcd", 1, ["open", "resolve", "open"], id="one is enough where configured"),
+    ],
+)
+def test_the_ticket_follows_the_windows_in_a_row(verdicts: str, consecutive: int, actions: list[str | None]) -> None:
+    assert play(verdicts, consecutive=consecutive) == actions
+
+
+def test_since_is_when_the_first_window_of_the_streak_began() -> None:
+    streak = windows.Streak()
+    for minute, drifted in enumerate([True, False, True, True]):
+        streak = windows.decide(streak, drifted=drifted, began=60.0 * minute, consecutive=2).streak
+    assert streak == windows.Streak(drifted=2, open=True, since=120.0)
+
+
+REFERENCE = {
+    "age": np.array([1.0, 2.0]), "job": np.array(["a", ""]), "image": np.zeros((2, 1, 2, 2), dtype=np.float32),
+    base.PROBABILITIES: np.zeros((2, 2), dtype=np.float32), "__row__": np.arange(2),
+}
+
+
+def logged(rows: int = 1, **inputs: object) -> store.Prediction:
+    values = {"age": [None] * rows, "job": [None] * rows, "image": [[0.0] * 4] * rows, **inputs}
+    return store.Prediction(1, "r", 5.0, rows, values, ["x"] * rows, [[0.5, 0.5]] * rows)
+
+
+def test_logged_inputs_become_arrays_that_fit_the_reference() -> None:
+    window = windows.assemble([logged(), logged(rows=2, age=[3, 4.5], job=["a", "b"])], reference=REFERENCE, rows=10)
+    assert math.isnan(window.arrays["age"][0])
+    assert window.arrays["age"][1:].tolist() == [3.0, 4.5]
+    assert window.arrays["job"].tolist() == ["", "a", "b"]
+    assert window.arrays["image"].shape == (3, 1, 2, 2)
+    assert (window.rows, window.unreadable) == (3, 0)
+
+
+def test_the_newest_rows_are_kept() -> None:
+    window = windows.assemble([logged(rows=5, age=[1, 2, 3, 4, 5])], reference=REFERENCE, rows=2)
+    assert window.arrays["age"].tolist() == [4.0, 5.0]
+    assert window.rows == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"image": [[0.0] * 3]}, {"age": ["old"]}, {"age": [1, 2]}, {"age": [[1, 2]]}, {"job": 7}], ids=str)
+def test_inputs_that_do_not_fit_are_left_out_and_counted(wrong: dict[str, object]) -> None:
+    window = windows.assemble([logged(**wrong), logged(age=[7])], reference=REFERENCE, rows=10)
+    assert (window.arrays["age"].tolist(), window.rows, window.unreadable) == ([7.0], 1, 1)
+
+
+def test_a_window_that_fits_nowhere_has_no_rows() -> None:
+    window = windows.assemble([logged(age=["old"])], reference=REFERENCE, rows=10)
+    assert (window.rows, window.unreadable) == (0, 1)
+
+
+def test_a_reference_without_features_is_refused() -> None:
+    with pytest.raises(errors.PackageError, match="no features"):
+        windows.assemble([logged()], reference={"__row__": np.arange(2)}, rows=10)
+
+
+def test_a_ticket_says_what_moved_since_when_what_was_done_and_what_is_next() -> None:
+    age = base.FeatureDrift(name="age", kind="number", p_value=1e-9, effect=1.25, statistic=0.5, drifted=True)
+    job = base.FeatureDrift(name="job", kind="category", p_value=0.4, effect=0.02, statistic=1.0, drifted=False)
+    result = base.DriftResult(drifted=True, p_value=2e-9, threshold=0.01, features=(age, job))
+    summary = windows.summary(result, deployment="income", streak=windows.Streak(drifted=2))
+    text = windows.description(result, revision="aaa", rows=200, since="2026-01-01 00:00:00 UTC")
+    assert summary == "income: 1 of 2 tests moved in 2 windows in a row, most age (+1.25)"
+    assert "age +1.25 standard deviations (statistic 0.5, p 1e-09)" in text
+    assert "since 2026-01-01 00:00:00 UTC" in text
+    assert "Already done: nothing" in text
+    assert "Next: " in text
+    assert "job" not in text
