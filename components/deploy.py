@@ -6,13 +6,13 @@ from components import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def deploy(config: str, package: str, home: str) -> str:
+def deploy(config: str, package: dsl.Input[dsl.Model], home: str) -> str:
     """Asks the platform of the configuration to serve the package; gives the revision."""
-    import json
     from pathlib import Path
 
     from fairway.config import schema
     from fairway.platforms import submit
 
-    settings = schema.Config.model_validate(json.loads(config))
-    return submit.deploy(settings, package=Path(package), home=Path(home))
+    stored = Path(package.metadata["folder"])  # on this machine; elsewhere the package travels in the artifact
+    folder = stored if stored.is_dir() else Path(package.path) / stored.name
+    return submit.deploy(schema.Config.model_validate_json(config), package=folder, home=Path(home))

@@ -8,14 +8,13 @@ from components import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> bool:
     """Says whether the challenger may be packaged and deployed; the decision and its reason are written to `decision`."""
-    import json
     from pathlib import Path
 
     from fairway import artifacts
     from fairway.config import schema
     from fairway.evaluation import gate as stage
 
-    settings = schema.Config.model_validate(json.loads(config))
+    settings = schema.Config.model_validate_json(config)
     measured = artifacts.from_json(artifacts.Evaluation, artifacts.read_json(Path(evaluation.path) / "evaluation.json"))
     made = stage.decide(settings.evaluation.gate, evaluation=measured)
     artifacts.write_json(Path(decision.path), made)

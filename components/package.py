@@ -8,17 +8,16 @@ from components import IMAGE
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def package(
     config: str, store: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], evaluation: dsl.Input[dsl.Artifact],
-    decision: dsl.Input[dsl.Artifact], package: dsl.Output[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact], package: dsl.Output[dsl.Model],
 ) -> str:
     """Builds the content-addressed package in `store` (empty: in the artifact itself) and gives its folder."""
-    import json
     from pathlib import Path
 
     from fairway import artifacts
     from fairway.config import schema
     from fairway.packaging import package as stage
 
-    settings = schema.Config.model_validate(json.loads(config))
+    settings = schema.Config.model_validate_json(config)
     made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(Path(decision.path)))
     record = stage.build(name=settings.name, dataset=Path(dataset.path), checkpoint=Path(model.path), config=settings, gate=made,
                          evaluation=Path(evaluation.path) / "evaluation.json", out=Path(store or package.path))

@@ -14,6 +14,6 @@ def prepare(config: str, dataset: dsl.Output[dsl.Dataset]) -> None:
     from fairway.config import schema
     from fairway.data import prepare as stage
 
-    settings = schema.Config.model_validate(json.loads(config))
+    settings = schema.Config.model_validate_json(config)
     record = stage.prepare(settings.data, out=Path(dataset.path), seed=settings.training.seed)
     dataset.metadata.update({"version": record.version, "source": record.source, "rows": json.dumps(record.rows)})

@@ -163,10 +163,10 @@ def cli() -> str:
     from fairway.cli import cli as root
 
     parts = []
-    for command, context in commands(root, click.Context(root, info_name="fairway")):
+    for command, context in commands(root, click.Context(root, info_name="fairway", **root.context_settings)):
         usage = command.get_usage(context).removeprefix("Usage: ")
         parts += [f"## {context.command_path}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
-        records = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context))]
+        records = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context)) and record[1]]
         if records:
             parts.append(table(("option", "meaning"), [(f"`{flags}`", meaning) for flags, meaning in records]))
     return document("Command line", CLI, [part for part in parts if part])
@@ -181,7 +181,7 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click
             raise SystemExit(f"docs: {context.command_path} {name} cannot be described: {error}") from error
         if command is None or command.hidden:
             continue
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=100)
+        inner = click.Context(command, info_name=name, parent=context, **{**command.context_settings, "terminal_width": 100})
         yield command, inner
         if isinstance(command, click.Group):
             yield from commands(command, inner)

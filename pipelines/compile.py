@@ -8,6 +8,7 @@ from kfp import compiler
 
 from fairway import artifacts
 from fairway.config import schema
+from fairway.retraining import check, compiled
 from pipelines import training
 
 VARIANTS = {"training.yaml": ("fairway-training", schema.Pipeline()),
@@ -15,11 +16,12 @@ VARIANTS = {"training.yaml": ("fairway-training", schema.Pipeline()),
 
 
 def write(folder: Path) -> None:
-    """Compiles every variant into `folder`."""
+    """Compiles every variant into `folder`; raises PlatformError for one that would fail silently."""
     for file, (name, resources) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / file
             compiler.Compiler().compile(training.pipeline(name=name, resources=resources), str(made))
+            check.require(compiled.read(made), environment="kind", what=file)
             artifacts.write_bytes(folder / file, made.read_bytes())
 
 

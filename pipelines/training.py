@@ -1,7 +1,8 @@
 """The training pipeline: prepare, train, evaluate, gate, then package and deploy, or record the refusal.
 
 The same compiled file runs on one machine (`fairway run training`) and on a cluster. GPUs are asked for by the second
-variant: Kubeflow Pipelines has no switch for an accelerator at run time.
+variant: Kubeflow Pipelines has no switch for an accelerator at run time. Image, requests and limits are filled in from
+the configuration when a run is submitted (fairway.retraining.compiled).
 """
 
 from kfp import dsl, kubernetes
@@ -13,9 +14,10 @@ from components.package import package
 from components.prepare import prepare
 from components.train import train
 from fairway.config import schema
+from fairway.retraining import check
 
 GPU = "nvidia.com/gpu"
-TRAIN_SECONDS = 24 * 3600
+HOUR = 3600
 
 
 def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyped-def]
@@ -23,29 +25,47 @@ def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyp
 
     @dsl.pipeline(name=name, description="prepare, train, evaluate, gate, package, deploy")
     def training(config: str, champion: str = "", store: str = "", home: str = "", deploy_package: bool = False) -> None:
-        prepared = _sized(prepare(config=config), resources.prepare)
-        trained = _sized(train(config=config, dataset=prepared.outputs["dataset"]), resources.train)
-        kubernetes.set_timeout(trained, seconds=TRAIN_SECONDS)
+        prepared = _repeatable(_bounded(prepare(config=config), resources.prepare, hours=6))
+        prepared.set_caching_options(False)  # its inputs name the data; they do not change when the data does
+        trained = _repeatable(_bounded(train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24))
         if resources.train.gpu:
-            trained.set_accelerator_type(GPU).set_accelerator_limit(resources.train.gpu)
-            kubernetes.add_toleration(trained, key=GPU, operator="Exists", effect="NoSchedule")
-            kubernetes.empty_dir_mount(trained, volume_name="shm", mount_path="/dev/shm", medium="Memory")  # noqa: S108 - torch's workers share tensors there
-        measured = _sized(evaluate(config=config, champion=champion, dataset=prepared.outputs["dataset"], model=trained.outputs["model"]), resources.evaluate)
-        asked = _sized(gate(config=config, evaluation=measured.outputs["evaluation"]), resources.prepare)
+            _accelerated(trained, resources.train.gpu)
+        measured = _repeatable(_bounded(
+            evaluate(config=config, champion=champion, dataset=prepared.outputs["dataset"], model=trained.outputs["model"]),
+            resources.evaluate, hours=6))
+        asked = _bounded(gate(config=config, evaluation=measured.outputs["evaluation"]), resources.prepare)
         with dsl.If(asked.outputs["Output"] == True, name="let-through"):  # noqa: E712 - a comparison that kfp compiles
-            made = _sized(package(config=config, store=store, dataset=prepared.outputs["dataset"], model=trained.outputs["model"],
-                                  evaluation=measured.outputs["evaluation"], decision=asked.outputs["decision"]), resources.prepare)
-            made.set_caching_options(False)
+            made = _bounded(
+                package(config=config, store=store, dataset=prepared.outputs["dataset"], model=trained.outputs["model"],
+                        evaluation=measured.outputs["evaluation"], decision=asked.outputs["decision"]), resources.prepare)
+            _acting(_repeatable(made))
             with dsl.If(deploy_package == True, name="deploy-asked"):  # noqa: E712
-                served = _sized(deploy(config=config, package=made.outputs["Output"], home=home), resources.prepare)
-                served.set_caching_options(False)
+                _acting(_bounded(deploy(config=config, package=made.outputs["package"], home=home), resources.prepare))
         with dsl.Else(name="refused"):
-            _sized(refuse(decision=asked.outputs["decision"]), resources.prepare)
+            _acting(_bounded(refuse(decision=asked.outputs["decision"]), resources.prepare))
 
     return training
 
 
-def _sized(task, resources: schema.Resources):  # type: ignore[no-untyped-def]
-    """Gives the task with requests and limits: one that is not bounded can take the node from others."""
+def _bounded(task, resources: schema.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
+    """Gives the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for ever."""
+    kubernetes.set_timeout(task, seconds=hours * HOUR)
     return (task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
             .set_memory_request(resources.memory).set_memory_limit(resources.memory))
+
+
+def _repeatable(task):  # type: ignore[no-untyped-def]
+    """Gives the task tried again after a failure, for nodes that vanish: a step that replaces all it wrote before."""
+    return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2)
+
+
+def _acting(task):  # type: ignore[no-untyped-def]
+    """Gives the task marked as one with a side effect: a cached answer would not act."""
+    kubernetes.add_pod_label(task, label_key=check.SIDE_EFFECT, label_value="true")
+    return task.set_caching_options(False)
+
+
+def _accelerated(task, gpus: int) -> None:  # type: ignore[no-untyped-def]
+    task.set_accelerator_type(GPU).set_accelerator_limit(gpus)
+    kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory")  # noqa: S108 - torch's workers share tensors there

@@ -275,6 +275,29 @@ def test_drift_records_come_back_oldest_first_with_their_number(events: store.Ev
     assert [(r["id"], r["drifted"]) for r in events.drift("income", limit=2)] == [(2, True), (3, False)]
 
 
+def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as older:
+        for statement in store.MIGRATIONS[0]:
+            older.execute(statement)
+        older.execute("PRAGMA user_version=1")
+        columns = "seq, received, type, deployment, request_id, revision, role, namespace, time, status, rows, labels"
+        values = "1, 0, 'prediction', 'income', 'r', 'aaa', 'stable', 'n', 0, 200, 1, '[]'"
+        older.execute(f"INSERT INTO events ({columns}) VALUES ({values})")
+        older.execute("INSERT INTO payloads VALUES (1, '{\"age\":[1]}', NULL)")
+        older.commit()
+    opened = store.EventStore(tmp_path / "events.db")
+    assert [w.request_id for w in opened.window("income", revision="aaa", limit=5)] == ["r"]
+    opened.close()
+
+
+def test_accuracy_is_of_one_revision_and_its_newest_labels(events: store.EventStore) -> None:
+    events.add([made.prediction("a"), made.label("a", "dog"), made.prediction("b"), made.label("b", "cat")])
+    events.add([made.prediction("c", revision="bbb"), made.label("c", "dog")])
+    known = [events.accuracy("income", "aaa"), events.accuracy("income", "aaa", limit=1), events.accuracy("income", "bbb")]
+    assert [(a.rows, a.wrong) for a in known] == [(2, 1), (1, 0), (1, 1)]
+    assert events.accuracy("income", "ccc") == store.Accuracy()
+
+
 def test_a_store_of_a_newer_fairway_is_left_alone(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as newer:
         newer.execute("PRAGMA user_version=99")

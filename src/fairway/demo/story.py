@@ -1,5 +1,6 @@
 """The story, act by act: a first model, a better one, two defective ones, a world that moves, and a challenger that learns."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class Stage:
     users: traffic.Traffic
     revisions: list[dict[str, Any]] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)   # revision -> letter
+    told: int = 0                                         # number of the last event of the platform's own story that was told
 
 
 def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
@@ -81,10 +83,10 @@ def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: schema
 
 
 def _follow(stage: Stage, letter: str, revision: str, *, started: float) -> None:
-    def told(event: strategy.Event) -> None:
-        stage.tell(event.type, event.message)
-
-    ended = client.follow(stage.home, models.NAME, revision=revision, timeout_seconds=ROLLOUT_SECONDS, tell=told).state
+    ended = client.follow(stage.home, models.NAME, revision=revision, timeout_seconds=ROLLOUT_SECONDS, after=stage.told,
+                          tell=lambda event: stage.tell(event.type, event.message)).state
+    with contextlib.closing(state.Store(stage.home.state)) as known:
+        stage.told = known.story(models.NAME)[-1][0]
     rolled_back = revision in ended.rejected
     verdict = ended.verdict
     outcome = "rolled back" if rolled_back else "first" if not stage.revisions else "promoted"
@@ -133,17 +135,14 @@ def _labels(stage: Stage) -> dict[str, Any]:
     before = _labelled_half(stage.users.answers(until=moved))[-LABELS_BEFORE:]
     sent = _send(stage, before) + _send(stage, after[-LABELS_AFTER:])
     stage.tell("labels", f"{sent} labels arrive for answers given up to {time.time() - before[0].at:.0f} s ago")
-    noticed = time.time()
     known = state.Store(stage.home.state)
     for _ in _patiently(LOOP_SECONDS, "no challenger was deployed"):
         deployment = _deployment(known)
+        _tell_story(stage, known)
         if deployment.retraining.get("running") is None and deployment.retraining.get("outcome") and deployment.desired not in stage.names:
             break
         if deployment.retraining.get("outcome", "") and str(deployment.retraining["outcome"]).startswith("refused"):
             raise errors.Refused(f"the gate refused the challenger: {deployment.retraining['outcome']}")
-    for _, event in known.story(models.NAME):
-        if event.at >= noticed and event.type.startswith("Retraining"):
-            stage.tell(event.type, event.message)
     challenger = deployment.desired
     stage.names[challenger] = "E"
     _follow(stage, "E", challenger, started=deployment.retraining["lastRunAt"])
@@ -253,6 +252,13 @@ def _unlabelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
 def _send(stage: Stage, answers: Sequence[traffic.Answer]) -> int:
     labels = [(answer.request_id, answer.truth) for answer in answers]
     return requests.send_labels(stage.home, models.NAME, namespace=stage.config.namespace, labels=labels, now=time.time())
+
+
+def _tell_story(stage: Stage, known: state.Store) -> None:
+    """Tells what happened since the last time."""
+    for number, event in known.story(models.NAME, after=stage.told):
+        stage.tell(event.type, event.message)
+        stage.told = number
 
 
 def _deployment(store: state.Store) -> state.Deployment:

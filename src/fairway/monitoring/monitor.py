@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,7 +172,7 @@ class Monitor:
             return None
         kinds = {feature["name"]: feature["kind"] for feature in package.features}
         detector = detectors.load(watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes)
-        return Subject(reference=read_reference(watched.package / "reference.npz"), detector=detector)
+        return Subject(reference=_shaped(read_reference(watched.package / "reference.npz"), features=package.features), detector=detector)
 
     def _reread(self) -> None:
         """Reads monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
@@ -219,6 +219,12 @@ def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
             wanted = "wanted namespace, revision, package and monitoring"
             raise errors.ConfigError(f"{where}: deployment {name}: {wanted} ({error})") from error
     return tuple(found)
+
+
+def _shaped(arrays: dict[str, Any], *, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Gives the arrays with images in their shape, so that a finding names the place in the picture."""
+    shapes = {feature["name"]: tuple(feature["shape"]) for feature in features if feature["kind"] == "image"}
+    return {name: values.reshape(len(values), *shapes[name]) if name in shapes else values for name, values in arrays.items()}
 
 
 def read_reference(path: Path) -> dict[str, Any]:

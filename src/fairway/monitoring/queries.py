@@ -1,9 +1,9 @@
 """The SQL of the event store's joins: each reads the rows after the caller's cursor, and nothing else of the events."""
 
 INSERT = """
-INSERT INTO events (received, type, deployment, request_id, revision, role, namespace, unit, time, status, rows, input_digest,
+INSERT INTO events (received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows, input_digest,
                     latency, labels)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (deployment, request_id, type, revision, role) DO NOTHING"""
 
 # CROSS JOIN keeps SQLite from turning the join round, NOT INDEXED keeps it from walking a whole deployment: the new rows by
@@ -63,20 +63,20 @@ ORDER BY 1, 2, 4, 5"""  # noqa: S608 - constants of this module only
 WINDOW = """
 SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
 FROM events AS e JOIN payloads AS p USING (seq)
-WHERE e.deployment = ? AND e.revision = ? AND e.role = ? AND e.seq > ? AND (? IS NULL OR e.seq < ?)
-  AND e.status < 400 AND e.rows > 0 AND p.inputs IS NOT NULL
+WHERE e.deployment = ? AND e.revision = ? AND e.role = ? AND e.logged = 1 AND e.seq > ? AND (? IS NULL OR e.seq < ?)
+  AND e.status < 400 AND e.rows > 0
 ORDER BY e.seq DESC"""
 
 ACCURACY = f"""
 SELECT p.time, p.labels, l.labels FROM events AS l CROSS JOIN events AS p
-WHERE l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.seq > :after
+WHERE l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.logged = 0 AND l.seq > :after
   AND p.deployment = l.deployment AND p.request_id = l.request_id AND {_ANSWERED} AND p.revision = :revision
 ORDER BY l.seq DESC"""  # noqa: S608
 
 TRAINING = """
 SELECT max(l.seq, p.seq), p.request_id, payload.inputs, l.labels
 FROM events AS l CROSS JOIN events AS p CROSS JOIN payloads AS payload
-WHERE l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.seq > :after
+WHERE l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.logged = 0 AND l.seq > :after
   AND p.deployment = l.deployment AND p.request_id = l.request_id AND p.type = 'prediction' AND p.role IN ('stable', 'canary')
   AND p.status < 400 AND payload.seq = p.seq AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
@@ -89,3 +89,10 @@ ORDER BY seq"""
 FIRST_YOUNG = "SELECT min(seq) FROM events NOT INDEXED WHERE seq > :after AND received >= :before"
 
 ORPHANED_PAYLOADS = "DELETE FROM payloads WHERE seq <= ? AND seq NOT IN (SELECT seq FROM events WHERE seq <= ?)"
+
+_FIRST = """SELECT (SELECT min(seq) FROM events
+  WHERE deployment = :deployment AND revision = :revision AND role = '{role}' AND logged = {logged}) AS first"""
+
+# One look into the index for each of the four: min() over all of them would read all of them.
+FIRST_ANSWER = "SELECT min(first) FROM ({})".format(  # noqa: S608 - constants of this module only
+    " UNION ALL ".join(_FIRST.format(role=role, logged=logged) for role in ("stable", "canary") for logged in (0, 1)))

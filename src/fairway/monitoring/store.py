@@ -27,6 +27,13 @@ MIGRATIONS = (
         "CREATE TABLE payloads (seq INTEGER PRIMARY KEY, inputs TEXT, probabilities TEXT)",
         *ledger.MIGRATION,
     ),
+    (
+        # Whether inputs were logged, in the index: else a window of a deployment that samples few would read past all the others.
+        "ALTER TABLE events ADD COLUMN logged INTEGER NOT NULL DEFAULT 0",
+        "UPDATE events SET logged = 1 WHERE seq IN (SELECT seq FROM payloads WHERE inputs IS NOT NULL)",
+        "DROP INDEX event_of_arm",
+        "CREATE INDEX event_of_arm ON events (deployment, revision, role, logged)",
+    ),
 )
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
@@ -195,11 +202,16 @@ class EventStore(ledger.Ledger):
         return found[::-1]
 
     def accuracy(self, deployment: str, revision: str, *, limit: int | None = None, after: int = 0) -> Accuracy:
-        """Gives the realised accuracy over the newest `limit` labelled rows of the revision whose label came after the cursor."""
+        """Gives the realised accuracy over the newest `limit` labelled rows of the revision whose label came after the cursor.
+
+        Labels that came before the revision's first answer are not looked at: they are its predecessors', and may be many.
+        """
         rows = wrong = 0
         times: list[float] = []
-        values = {"deployment": deployment, "revision": revision, "after": after}
+        values: dict[str, Any] = {"deployment": deployment, "revision": revision, "after": after}
         with self.reading() as connection:
+            first = connection.execute(queries.FIRST_ANSWER, values).fetchone()[0]
+            values["after"] = max(after, first or 0)
             for at, predicted, truth in connection.execute(queries.ACCURACY, values):
                 known, mistakes = _compare(predicted, truth)
                 if known:
@@ -254,7 +266,7 @@ class EventStore(ledger.Ledger):
 
 
 def _insert(connection: sqlite3.Connection, row: events.Row, *, received: float) -> int:
-    inserted = connection.execute(queries.INSERT, (received, *row[:-2]))
+    inserted = connection.execute(queries.INSERT, (received, row.inputs is not None, *row[:-2]))
     if not inserted.rowcount:
         return 0
     if row.inputs is not None or row.probabilities is not None:

@@ -20,11 +20,11 @@ def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, .
     """Gives what would fail silently, one sentence each; nothing where the pipeline is sound."""
     pipeline = documents[0]
     steps = compiled.containers(pipeline)
-    return tuple([
+    return (
         *_bare_conditions(pipeline),
         *(sentence for name, container in steps.items() for sentence in _step(documents, name, container, environment)),
         *_cached_side_effects(documents),
-    ])
+    )
 
 
 def require(documents: compiled.Documents, *, environment: str, what: str) -> None:

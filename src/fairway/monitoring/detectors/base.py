@@ -16,8 +16,8 @@ PROBABILITIES = "__probabilities__"  # the key of the predicted probabilities be
 class FeatureDrift:
     """One feature's test.
 
-    `effect` is how far it moved, whatever the number of rows: for numbers the difference of the means in standard deviations
-    of the reference (signed), for categories the share of rows that changed category (total variation, 0 to 1), for missing
+    `effect` is how far it moved, whatever the number of rows: for numbers the difference of the means in pooled standard
+    deviations (signed), for categories the share of rows that changed category (total variation, 0 to 1), for missing
     values and probabilities the difference of the shares and of the means.
     """
 
@@ -57,8 +57,9 @@ def threshold_of_one(p_value: float, *, tests: int) -> float:
 
 
 def effect_of_numbers(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> float:
-    """Gives the difference of the means in standard deviations of the reference; of both together where it has none."""
-    spread = float(np.std(reference)) or float(np.std(np.concatenate([reference, window])))
+    """Gives the difference of the means in pooled standard deviations (Cohen 1988, section 2.2): a reference that hardly
+    varies does not make every change look enormous. Where neither varies, of both together: a constant that moved is no zero."""
+    spread = float(np.sqrt((np.var(reference) + np.var(window)) / 2)) or float(np.std(np.concatenate([reference, window])))
     return float((np.mean(window) - np.mean(reference)) / spread) if spread else 0.0
 
 

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -57,17 +56,23 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
     fault.unlink(missing_ok=True)
     home.addresses.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "fairway.platforms.local.supervisor", "--home", str(home.root), "--port", str(port)]
-    with (home.logs / "supervisor.log").open("ab") as log:
-        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    child = _spawn(argv, log=home.logs / "supervisor.log")
     deadline = time.monotonic() + UP_SECONDS
     while (found := running(home)) is None:
-        if child.poll() is not None:
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
             why = artifacts.read_json(fault)["error"] if fault.exists() else f"see {home.logs / 'supervisor.log'}"
             raise errors.PlatformError(f"the platform did not start: {why}")
         if time.monotonic() > deadline:
             raise errors.PlatformError(f"the platform was not up after {UP_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}")
         time.sleep(POLL_SECONDS)
     return found, True
+
+
+def _spawn(argv: list[str], *, log: Path) -> int:
+    """Starts a process that outlives this one, in a session of its own; gives its pid."""
+    with log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
+        actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 0), (os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)]
+        return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsid=True)
 
 
 def down(home: Home) -> list[str]:
@@ -118,15 +123,16 @@ def deploy(home: Home, folder: Path, *, config: schema.Config, note: str = "", n
 
 def follow(
     home: Home, name: str, *, revision: str | None = None, timeout_seconds: float | None = None,
-    tell: Callable[[strategy.Event], None] | None = None,
+    tell: Callable[[strategy.Event], None] | None = None, after: int | None = None,
 ) -> state.Deployment:
     """Waits until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
 
-    `tell` is called with each event as it comes. Raises Unavailable after the timeout.
+    `tell` is called with each event as it comes, from the beginning of this rollout or the event number `after` on. Raises
+    Unavailable after the timeout.
     """
     store = state.Store(home.state)
     deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
-    seen = max((number for number, _ in store.story(name)), default=0) if tell is None else _begun(store, name, revision)
+    seen = after if after is not None else _begun(store, name, revision)
     try:
         while True:
             deployment = store.deployment(name)

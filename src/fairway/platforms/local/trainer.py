@@ -79,7 +79,7 @@ class Trainer:
     def _start(self, deployment: state.Deployment, stable: state.Revision, decision: policy.Decision, *, now: float) -> None:
         run = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
         folder = self._home.runs / run
-        artifacts.write_json(folder / "config.json", deployment.config)
+        artifacts.write_json(folder / "config.json", stable.config)  # not of a candidate that was refused
         argv = [sys.executable, "-m", "fairway.retraining.challenger", "--home", str(self._home.root), "--deployment", deployment.name,
                 "--config", str(folder / "config.json"), "--champion", stable.package, "--run", run]
         self._processes.start(PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt")

@@ -1,0 +1,137 @@
+"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch can be resumed from."""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fairway import errors
+from fairway.config import schema
+from fairway.training import losses, model, state
+from fairway.training.device import Choice
+
+Inputs = dict[str, Tensor]
+Progress = Callable[[Mapping[str, Any]], None]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MEASURED_AT_ONCE = 4096
+SEEDS_APART = 100_003  # a prime above the largest number of epochs: no two runs share the seed of an epoch
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Inputs by name and the class of each row, on the device."""
+
+    inputs: Inputs
+    target: Tensor
+
+    def take(self, places: Tensor) -> Inputs:
+        return {name: value[places] for name, value in self.inputs.items()}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of descent needs."""
+
+    network: nn.Module
+    loss: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    augment: Callable[[Tensor], Tensor] | None
+    choice: Choice
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What changes from step to step."""
+        return {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule, "scaler": self.scaler}
+
+    def __call__(self, inputs: Inputs, target: Tensor) -> Tensor:
+        """Takes the step and gives its loss, left on the device so that nobody waits for it."""
+        if self.augment is not None and "image" in inputs:
+            inputs = {**inputs, "image": self.augment(inputs["image"])}
+        with torch.autocast(self.choice.device, dtype=PRECISIONS[self.choice.precision], enabled=self.choice.precision != "float32"):
+            loss: Tensor = self.loss(self.network(**inputs), target)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.schedule.step()
+        return loss.detach()
+
+
+def train(
+    network: nn.Module, section: schema.Training, *, rows: Rows, held_out: Rows, classes: int, choice: Choice,
+    kept: Path, identity: Mapping[str, Any], resume: bool, progress: Progress | None,
+) -> state.Progressed:
+    """Gives the history and the best weights; raises TrainingError where the loss is no number any more."""
+    step = _step(network, section, target=rows.target, classes=classes, choice=choice)
+    done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
+    while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
+        done.epoch += 1
+        row = {"epoch": done.epoch, "train_loss": _epoch(step, section, rows=rows, number=done.epoch), **measure(network, held_out)}
+        _finite(row, section)
+        done.history.append(row)
+        if row["validation_loss"] < done.best_loss:
+            done.best_loss, done.best_epoch = row["validation_loss"], done.epoch
+            done.best = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+        state.keep(kept, parts=step.parts, done=done, identity=identity)
+        if progress is not None:
+            progress(row)
+    return done
+
+
+@torch.no_grad()
+def measure(network: nn.Module, rows: Rows) -> dict[str, float]:
+    """Gives validation loss and accuracy, in full precision and without class weights: as the served model will be judged."""
+    network.eval()
+    starts = range(0, len(rows.target), MEASURED_AT_ONCE)
+    logits = torch.cat([network(**{name: value[i:i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}) for i in starts]).float()
+    right = (logits.argmax(1) == rows.target).float().mean()
+    return {"validation_loss": float(nn.functional.cross_entropy(logits, rows.target)), "validation_accuracy": float(right)}
+
+
+def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
+    """Gives the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one before."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    parts = list(torch.split(order, size))
+    if len(parts) > 1 and len(parts[-1]) == 1 < size:  # batch norm has no deviation of a single row
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def _step(network: nn.Module, section: schema.Training, *, target: Tensor, classes: int, choice: Choice) -> Step:
+    steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
+    optimiser = torch.optim.AdamW(network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
+    # One step more than are taken: the schedule is also stepped after the last, and has no plan for a single one.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, section.learning_rate, total_steps=steps + 1)
+    scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
+    loss = losses.build(section, target=target, classes=classes)
+    return Step(network, loss, optimiser, schedule, scaler, model.augmentation(section.augmentation), choice)
+
+
+def _epoch(step: Step, section: schema.Training, *, rows: Rows, number: int) -> float:
+    """Gives the mean loss of one epoch."""
+    seed = section.seed * SEEDS_APART + number  # of the epoch, not of the run: a resumed one draws the same
+    torch.manual_seed(seed)
+    step.network.train()
+    total = torch.zeros((), device=rows.target.device)
+    with warnings.catch_warnings(), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        # float16 skips a step whose gradients overflow, and the schedule then complains that it came first
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for places in batches(len(rows.target), size=section.batch_size, seed=seed):
+            there = places.to(rows.target.device)
+            total += step(rows.take(there), rows.target[there]) * len(places)
+    return float(total) / len(rows.target)
+
+
+def _finite(row: Mapping[str, Any], section: schema.Training) -> None:
+    for name in ("train_loss", "validation_loss"):
+        if not math.isfinite(row[name]):
+            raise errors.TrainingError(
+                f"the {name.replace('_', ' ')} became {row[name]} in epoch {row['epoch']}: wanted a finite number; "
+                f"lower training.learningRate ({section.learning_rate:g}), or look for huge values in the data")

@@ -1,0 +1,51 @@
+"""What a killed run goes on from: everything that the next epoch depends on, kept after every epoch."""
+
+import contextlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Progressed:
+    """How far a run is. The random numbers are not kept: each epoch seeds its own."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Mapping[str, Any]) -> None:
+    """Writes the state by rename, so that a reader finds this one whole or the one before."""
+    temporary = path.with_name(f"{path.name}.writing")
+    torch.save({"identity": identity, "parts": {name: part.state_dict() for name, part in parts.items()}, "done": vars(done)}, temporary)
+    temporary.replace(path)
+
+
+def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]) -> Progressed:
+    """Gives where a killed run of the same section, data and device stood, and sets `parts` to it; else the beginning."""
+    try:
+        kept = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        return Progressed()
+    except (RuntimeError, EOFError, pickle.UnpicklingError):  # a full disk, another version of torch: it is only a shortcut
+        return Progressed()
+    if kept["identity"] != identity:
+        return Progressed()
+    for name, part in parts.items():
+        part.load_state_dict(kept["parts"][name])
+    return Progressed(**kept["done"])
+
+
+def forget(path: Path) -> None:
+    """Removes the state of a run that ended."""
+    for name in (path.name, f"{path.name}.writing"):
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(name).unlink()

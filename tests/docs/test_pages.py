@@ -1,0 +1,170 @@
+"""The generated pages: up to date, complete, and made from what the code says."""
+
+import ast
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from prometheus_client import parser
+
+from fairway.config import schema
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+assert spec is not None
+assert spec.loader is not None
+generate = importlib.util.module_from_spec(spec)
+sys.modules["generate"] = generate
+spec.loader.exec_module(generate)
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_the_committed_page_is_what_the_code_says(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs` and commit the result"
+
+
+def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
+    for folder in ("src", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, tmp_path / "docs" / "generate.py"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    assert subprocess.run([*command, "--check"], capture_output=True, timeout=120).returncode == 0
+    (tmp_path / "docs" / "metrics.md").write_text("old", encoding="utf-8")
+    result = subprocess.run([*command, "--check"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert result.stderr == "docs: metrics.md out of date: run `make docs` and commit the result\n"
+
+
+# -- configuration ------------------------------------------------------------------------------------------------------
+
+
+def test_every_key_and_its_reason_are_on_the_page():
+    page = generate.configuration()
+    for _, model, _ in generate.sections(schema.Config):
+        for field in model.model_fields.values():
+            assert f"| `{field.alias}` |" in page
+            assert " ".join((field.description or "").split()).replace("|", "\\|") in page
+
+
+def test_a_steps_own_default_is_shown_where_it_differs_from_its_sections():
+    rows = {path: default for path, _, default in generate.sections(schema.Config)}
+    assert generate.default_of(schema.Resources, "memory", rows["pipeline.train"]) == "`8Gi`"
+    assert generate.default_of(schema.Resources, "memory", rows["pipeline.prepare"]) == "`2Gi`"
+
+
+@pytest.mark.parametrize(("model", "field", "shown"), [
+    (schema.Strategy, "warmup", "`30s`"), (schema.Data, "limit", "none"), (schema.Step, "weight", "required"),
+    (schema.Data, "split", ""), (schema.Canary, "steps", "`{weight: 5}`, `{weight: 25}`, `{weight: 50}`"),
+    (schema.Gate, "beat_zero_rule", "`true`"), (schema.Training, "hidden", "`[64]`"),
+], ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "")
+def test_defaults_are_written_as_in_the_file(model, field, shown):
+    assert generate.default_of(model, field, None) == shown
+
+
+@pytest.mark.parametrize(("described", "words"), [
+    ({"type": "integer", "minimum": 1, "maximum": 64}, "integer ≥ 1, ≤ 64"),
+    ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5}, "number > 0, < 0.5"),
+    ({"anyOf": [{"type": "string", "format": "path"}, {"type": "null"}]}, "path, or none"),
+    ({"enum": ["a", "b"], "type": "string"}, "`a` or `b`"), ({"const": "alibi", "type": "string"}, "`alibi`"),
+    ({"type": "array", "items": {"type": "string"}}, "list of text"), ({"type": "boolean"}, "true or false"),
+    ({"type": "string", "pattern": schema.DURATION.pattern}, "duration"), ({"type": "string", "pattern": schema.NAME}, "name"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_types_are_said_in_words(described, words):
+    assert generate.type_of(described) == words
+
+
+def test_a_bar_in_a_cell_does_not_end_the_cell():
+    assert generate.table(("a",), [("x | y\nz",)]).splitlines()[-1] == "| x \\| y z |"
+
+
+# -- command line -------------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_listed_with_those_under_them_and_hidden_ones_are_not():
+    root = click.Group("fairway", commands=[
+        click.Group("rollout", commands=[click.Command("pause"), click.Command("secret", hidden=True)]), click.Command("up")])
+    paths = [context.command_path for _, context in generate.commands(root, click.Context(root, info_name="fairway"))]
+    assert paths == ["fairway rollout", "fairway rollout pause", "fairway up"]
+
+
+def test_a_command_whose_module_is_absent_is_named():
+    class Lazy(click.Group):
+        def list_commands(self, ctx):
+            return ["gone"]
+
+        def get_command(self, ctx, cmd_name):
+            raise ModuleNotFoundError("No module named 'gone'")
+
+    with pytest.raises(SystemExit, match="fairway gone cannot be described: No module named 'gone'"):
+        list(generate.commands(Lazy("fairway"), click.Context(Lazy("fairway"), info_name="fairway")))
+
+
+# -- metrics ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def declared(tmp_path, monkeypatch):
+    """Gives the metrics of a module's text, with a neighbour that it may take labels from."""
+    monkeypatch.setattr(generate, "SRC", tmp_path)
+    (tmp_path / "fairway" / "noun").mkdir(parents=True)
+    (tmp_path / "fairway" / "noun" / "base.py").write_text('LABELS = ("deployment", "revision")\n')
+
+    def declared(text: str) -> list:
+        path = tmp_path / "fairway" / "noun" / "module.py"
+        path.write_text(text)
+        return generate.declared(path)
+
+    return declared
+
+
+@pytest.mark.parametrize("text", [
+    'import prometheus_client\nX = prometheus_client.Counter("n", "Help.", ("deployment", "revision"))',
+    'import prometheus_client as prom\nX = prom.Counter("n_total", "Help.", labelnames=["deployment", "revision"])',
+    'from prometheus_client import Counter as C\nX = C("n", documentation="Help.", labelnames=("deployment", "revision"))',
+    'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", (*L, "revision"))',
+    'import prometheus_client\nL = ("deployment", "revision", "role")\nX = prometheus_client.Counter("n", "He" "lp.", L[:2])',
+    'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", L + ("revision",))',
+    'import prometheus_client\nfrom fairway.noun.base import LABELS\nX = prometheus_client.Counter("n", "Help.", LABELS)',
+    'import prometheus_client\nfrom fairway.noun import base\nX = prometheus_client.Counter("n", "Help.", base.LABELS)',
+    'from prometheus_client.core import CounterMetricFamily\nX = CounterMetricFamily("n", "Help.", labels=["deployment", "revision"])',
+], ids=["plain", "alias", "renamed", "star", "slice", "sum", "taken", "attribute", "family"])
+def test_a_metric_is_found_however_it_is_written(declared, text):
+    assert declared(text) == [generate.Series("n_total", "counter", ("deployment", "revision"), "Help.", "fairway.noun.module")]
+
+
+def test_a_counter_of_collections_is_no_metric(declared):
+    assert declared("import prometheus_client\nfrom collections import Counter\nX = Counter('abc')") == []
+
+
+def test_a_metric_whose_name_is_computed_is_refused_with_its_line(declared):
+    with pytest.raises(SystemExit, match=r"module\.py:2: .* must be written out"):
+        declared('import prometheus_client\nX = prometheus_client.Gauge(f"n_{1}", "Help.")')
+
+
+def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
+    for file in (ROOT / "src" / "fairway").rglob("*.py"):
+        for series in generate.declared(file):
+            assert series.name.startswith(f"fairway_{series.module.split('.')[1]}_"), series
+            assert series.help.endswith("."), series
+
+
+def test_the_page_lists_what_a_process_really_exports():
+    program = "import fairway.serving.app, fairway.serving.eventlog, prometheus_client; print(prometheus_client.generate_latest().decode())"
+    exported = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True,
+                              check=True, timeout=60).stdout
+    page = generate.metrics()
+    for family in parser.text_string_to_metric_families(exported):
+        if family.name.startswith("fairway_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            assert f"| `{name}` | {family.type} |" in page
+            assert family.documentation in page
+
+
+def test_the_generator_reads_the_code_and_does_not_run_it():
+    source = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
+    top = {alias.name for node in source.body if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
+    assert not {name for name in top if name.startswith("fairway")}
