@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
     "training": {"epochs": 30, "threads": 1},
     "strategy": {
         "warmup": "1s", "progressDeadline": "60s",
-        "shadow": {"minPairs": 500, "disagreementMargin": 0.03, "budget": "60s"},
+        "shadow": {"minPairs": 500, "disagreementMargin": 0.05, "budget": "60s"},
         "canary": {"steps": [{"weight": 5, "minDuration": "3s"}, {"weight": 25, "minDuration": "3s"}, {"weight": 50, "minDuration": "3s"}],
                    "budget": "90s"},
         "bake": {"weight": 5, "duration": "5s"},
