@@ -41,8 +41,8 @@ lock: setup  ## Resolve pyproject.toml into requirements.lock.
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock $(ARGS)
 	@if grep -n '://' requirements.lock; then echo 'requirements.lock names an address: wanted pins and hashes only'; exit 1; fi
 
-clean:  ## Remove .venv, caches and the demo's things.
-	@rm -rf $(VENV) .fairway .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache build dist
+clean:  ## Remove .venv, caches and the demo's report (never .fairway: it holds your models).
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache build dist fairway-demo
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- set-up: uv itself comes from the lock too ----------------------------------------------------------------------------

@@ -82,6 +82,7 @@ GROUPS = groups(FOUND)
 @pytest.mark.timeout(LONGEST_SECONDS + 80)
 @pytest.mark.parametrize("name", GROUPS)
 def test_commands_of_the_readme_work(name, tmp_path):
+    (tmp_path / "adult.data").symlink_to(ROOT.parent / "shared" / "data" / "adult.data")
     status, printed = run("\n".join(block.text for block in GROUPS[name]), where=tmp_path, timeout=LONGEST_SECONDS)
     where = ", ".join(str(block.line) for block in GROUPS[name])
     assert status == 0, f"README.md, blocks at lines {where}, ended with status {status}:\n{printed[-4000:]}"

@@ -5,21 +5,64 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fairway import errors
+from fairway.training import graph
 
+Array = NDArray[Any]
 TOLERANCE = 1e-4   # largest difference of a probability; measured ones are below 1e-6
-OUTPUT = "probabilities"
 PARITY_ROWS = 500
+OPSET = 17         # of scikit-learn's graphs; the newest that its converters are tested with
+# What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
+TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A torch module of logits, and rows of the inputs that it takes."""
+
+    module: nn.Module
+    inputs: Mapping[str, Array]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A fitted scikit-learn classifier, and rows of the matrix that it takes."""
+
+    fitted: Any
+    inputs: Mapping[str, Array]
+    classes: int
+
+
+@dataclass(frozen=True)
+class File:
+    """An ONNX file that was made elsewhere, and rows of the inputs that it takes."""
+
+    path: Path
+    inputs: Mapping[str, Array]
+    classes: int
+    layout: str
+
+
+Trained = Network | Estimator | File
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came out of a fit: the model, and the fields of the checkpoint's record that its fit knows."""
+
+    trained: Trained
+    fields: dict[str, Any]
 
 
 class Probabilities(nn.Module):
@@ -33,101 +76,134 @@ class Probabilities(nn.Module):
         return torch.softmax(self.network(**dict(zip(self.names, inputs, strict=True))), dim=1)
 
 
-def network(trained: nn.Module, *, example: Mapping[str, Tensor], folder: Path) -> float:
-    """Writes model.onnx, model.safetensors and model.pt2; gives the largest difference of a probability to torch's.
+def write(trained: Trained, *, folder: Path) -> float:
+    """Writes model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a probability.
 
-    Raises TrainingError where the graph does not answer as the network does.
+    Raises TrainingError where the model cannot be exported, or the graph answers differently.
     """
-    names = tuple(example)
-    wrapped = Probabilities(trained, names).eval()
-    inputs = tuple(example[name][:2] for name in names)
-    batch = torch.export.Dim("batch")
-    with _quiet():
-        program = torch.export.export(wrapped, inputs, dynamic_shapes=(tuple({0: batch} for _ in names),))
-        made = torch.onnx.export(program, (), input_names=list(names), output_names=[OUTPUT], dynamo=True, verbose=False)
+    if isinstance(trained, Network):
+        return _network(trained, folder=folder)
+    if isinstance(trained, Estimator):
+        return _estimator(trained, folder=folder)
+    return _file(trained, folder=folder)
+
+
+def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array) -> float:
+    """Gives the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance."""
+    answered = graph.run(model, inputs, classes=expected.shape[1], what="the exported graph")
+    differences = np.abs(answered - expected)
+    largest = float(differences.max())
+    if not largest <= TOLERANCE:
+        rows = int((differences.max(axis=1) > TOLERANCE).sum())
+        raise errors.TrainingError(f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up to {largest:.2g} in a "
+                                   f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision cannot be served as ONNX")
+    return largest
+
+
+def _network(trained: Network, *, folder: Path) -> float:
+    rows = {name: torch.from_numpy(np.array(value[:PARITY_ROWS])) for name, value in trained.inputs.items()}
+    wrapped = Probabilities(trained.module, tuple(rows)).eval()
+    expected = _answers(trained, rows)
+    # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
+    example = tuple(torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values())
+    try:
+        with _quiet():
+            program = torch.export.export(wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),))
+            made = torch.onnx.export(program, (), input_names=list(rows), output_names=[graph.OUTPUT], dynamo=True, verbose=False)
+    except Exception as error:  # torch raises whatever the user's forward and its own passes do
+        raise errors.TrainingError(f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward whose operations "
+                                   "do not depend on values or on the number of rows") from error
     if made is None:
         raise errors.TrainingError("torch gave no ONNX graph: the network uses an operation that ONNX lacks")
-    write(made.model_proto, folder / "model.onnx")
+    graph.write(made.model_proto, folder / "model.onnx")
     # Each weight by itself: safetensors refuses tensors that share memory.
-    save_file({name: value.detach().clone().contiguous() for name, value in trained.state_dict().items()}, folder / "model.safetensors")
+    save_file({name: value.detach().clone().contiguous() for name, value in trained.module.state_dict().items()}, folder / "model.safetensors")
     (folder / "model.safetensors").chmod(0o644)
+    _forget_traces(program)
     with _quiet():
         torch.export.save(program, folder / "model.pt2")
-    rows = {name: value[:PARITY_ROWS] for name, value in example.items()}
-    with torch.no_grad():
-        expected = wrapped(*rows.values()).numpy()
     return parity(folder / "model.onnx", inputs={name: value.numpy() for name, value in rows.items()}, expected=expected)
 
 
-def estimator(fitted: Any, *, matrix: np.ndarray[Any, Any], classes: int, folder: Path) -> float:
-    """Writes model.onnx of a scikit-learn classifier fitted on the flat features; gives the largest difference to its own answer."""
+def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
+    """Gives the network's own probabilities; raises TrainingError where it does not take the inputs or gives no logits."""
+    try:
+        with torch.no_grad():
+            logits = trained.module.eval()(**rows)
+    except Exception as error:  # the user's forward
+        raise errors.TrainingError(f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
+                                   "wanted a forward that takes these by name") from error
+    wanted = [len(next(iter(rows.values()))), trained.classes]
+    if not isinstance(logits, Tensor) or list(logits.shape) != wanted:
+        seen = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise errors.TrainingError(f"the network gives {seen} for its inputs {_shapes(rows)}: wanted logits of shape {wanted}")
+    if not torch.isfinite(logits).all():
+        raise errors.TrainingError("the network gives NaN or infinity on validation rows: wanted finite logits; look at its training")
+    if (logits >= 0).all() and torch.allclose(logits.sum(dim=1), torch.ones(len(logits)), atol=1e-4):
+        raise errors.TrainingError("the network gives rows that add up to 1, probabilities as it seems: wanted logits; leave its softmax out, "
+                                   "the export adds one")
+    probabilities: Array = torch.softmax(logits.float(), dim=1).numpy()
+    return probabilities
+
+
+def _estimator(trained: Estimator, *, folder: Path) -> float:
     from skl2onnx import to_onnx
 
-    seen = getattr(fitted, "classes_", np.arange(classes))
-    if list(seen) != list(range(classes)):
-        raise errors.TrainingError(f"the estimator knows the classes {list(seen)}: wanted all of 0 to {classes - 1}; fit it on splits.train.target")
+    fitted, matrix = trained.fitted, trained.inputs[graph.FLAT].astype(np.float32)
+    seen = getattr(fitted, "classes_", None)
+    if seen is None or list(seen) != list(range(trained.classes)):
+        known = "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
+        raise errors.TrainingError(f"the estimator knows {known}: wanted 0 to {trained.classes - 1}; fit it on splits.train.target")
+    try:
+        with _quiet():
+            proto = to_onnx(fitted, matrix[:1], options={id(fitted): {"zipmap": False}}, target_opset=OPSET)
+    except Exception as error:  # each converter raises its own
+        raise errors.TrainingError(f"skl2onnx cannot convert a {type(fitted).__name__} ({_line(error)}): wanted an estimator that it knows, "
+                                   "or write the ONNX file yourself and return its path") from error
+    _normalised(proto, layout="flat", classes=trained.classes, folder=folder, what=f"the graph of the {type(fitted).__name__}")
+    rows = matrix[:PARITY_ROWS]
     with _quiet():
-        proto = to_onnx(fitted, matrix[:1].astype(np.float32), options={id(fitted): {"zipmap": False}}, target_opset=17)
-    proto.graph.input[0].name, old = "features", proto.graph.input[0].name
-    for node in proto.graph.node:
-        node.input[:] = ["features" if name == old else name for name in node.input]
-    labels = [output for output in proto.graph.output if output.name != OUTPUT]
-    for output in labels:
-        proto.graph.output.remove(output)
-    write(proto, folder / "model.onnx")
-    rows = matrix[:PARITY_ROWS].astype(np.float32)
-    return parity(folder / "model.onnx", inputs={"features": rows}, expected=fitted.predict_proba(rows), share=0.02)
+        expected = np.asarray(fitted.predict_proba(rows))
+    return parity(folder / "model.onnx", inputs={graph.FLAT: rows}, expected=expected)
 
 
-def parity(model: Path, *, inputs: Mapping[str, Any], expected: Any, share: float = 0.0) -> float:
-    """Gives the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance.
-
-    A `share` of rows may differ more: a tree that compares in another precision falls to the other side of a border.
-    """
-    answered = onnxruntime.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"]).run([OUTPUT], dict(inputs))[0]
-    by_row = np.abs(np.asarray(answered) - expected).max(axis=1)
-    judged = np.sort(by_row)[: max(1, round(len(by_row) * (1 - share)))]
-    if not np.all(judged <= TOLERANCE):
-        raise errors.TrainingError(f"the ONNX graph answers differently from the model, by up to {by_row.max():.2g} in a probability: wanted {TOLERANCE:g} at most")
-    return float(judged.max())
+def _file(trained: File, *, folder: Path) -> float:
+    what = str(trained.path)
+    rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
+    expected = graph.run(trained.path, rows, classes=trained.classes, what=what)
+    _normalised(graph.read(trained.path, what=what), layout=trained.layout, classes=trained.classes, folder=folder, what=what, source=trained.path)
+    return parity(folder / "model.onnx", inputs=rows, expected=expected)
 
 
-def write(proto: Any, path: Path) -> None:
-    """Writes a graph without the names of files and functions that exporters leave in it: they tell of the machine and change its bytes."""
-    proto.producer_version = ""
-    proto.doc_string = ""
-    del proto.metadata_props[:]
-    _strip(proto.graph)
-    for function in proto.functions:
-        del function.metadata_props[:]
-        for node in function.node:
-            _strip_node(node)
-    onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString(deterministic=True))
+def _normalised(proto: Any, *, layout: str, classes: int, folder: Path, what: str, source: Path | None = None) -> None:
+    if source is None:
+        source = folder / "model.onnx"
+        source.write_bytes(proto.SerializeToString())
+    session = graph.load(source, what=what)
+    output = graph.output_of(session, classes=classes, what=what)
+    graph.write(graph.normalise(proto, session, layout=layout, output=output), folder / "model.onnx")
 
 
-def _strip(graph: Any) -> None:
-    graph.doc_string = ""
-    del graph.metadata_props[:]
-    for thing in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
-        thing.doc_string = ""
-        del thing.metadata_props[:]
-    for node in graph.node:
-        _strip_node(node)
+def _forget_traces(program: Any) -> None:
+    program.example_inputs = None
+    for module in program.graph_module.modules():
+        for node in getattr(getattr(module, "graph", None), "nodes", ()):
+            for key in TRACES:
+                node.meta.pop(key, None)
 
 
-def _strip_node(node: Any) -> None:
-    node.doc_string = ""
-    del node.metadata_props[:]
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            _strip(attribute.g)
+def _shapes(rows: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {list(value.shape)}" for name, value in rows.items())
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Exporters print and warn about their own insides, of which the user can change nothing."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export", "skl2onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

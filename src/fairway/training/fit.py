@@ -59,7 +59,7 @@ def machine() -> devices.Machine:
 
 def _network(
     section: schema.Training, *, data: splits.Splits, version: str, kept: Path, resume: bool, progress: loop.Progress | None
-) -> user.Made:
+) -> export.Made:
     """Gives one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
@@ -72,7 +72,7 @@ def _network(
     done = loop.train(network, section, rows=rows, held_out=held_out, classes=classes, choice=choice, kept=kept, identity=identity,
                       resume=resume, progress=progress)
     network.load_state_dict(done.best)
-    return user.Made(
+    return export.Made(
         export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), classes=classes),
         {"layout": "named", "epochs": done.epoch, "best_epoch": done.best_epoch, "device": choice.device,
          "precision": choice.precision, "history": tuple(done.history)})

@@ -1,6 +1,6 @@
 """The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers, categories, image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from fairway import errors
 from fairway.config import schema
 
+TOGETHER = 8  # pictures that share a draw: fewer cost more time than the training itself
 
 class Convolutional(nn.Module):
     """Convolutions with batch norm and pooling, then fully connected layers; for pictures of 8 by 8 and larger."""
@@ -51,6 +52,16 @@ class Tabular(nn.Module):
         return result
 
 
+class Augmentation:
+    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at a time get a draw of their own."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        self._change = change
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return torch.cat([self._change(part) for part in torch.split(image, TOGETHER)])
+
+
 def build(section: schema.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int) -> nn.Module:
     """Gives the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
     if section.family == "convolutional":
@@ -59,19 +70,18 @@ def build(section: schema.Training, *, shapes: Mapping[str, Sequence[int]], card
         return Convolutional(shape=shapes["image"], channels=section.channels, hidden=section.hidden, classes=classes, dropout=section.dropout)
     if "image" in shapes:
         raise errors.TrainingError("training.family tabular cannot use an image feature: use convolutional")
-    numbers = shapes.get("numbers", (0,))[0]
-    return Tabular(numbers=numbers, cardinalities=cardinalities, hidden=section.hidden, classes=classes, dropout=section.dropout)
+    return Tabular(numbers=shapes.get("numbers", (0,))[0], cardinalities=cardinalities, hidden=section.hidden, classes=classes, dropout=section.dropout)
 
 
-def augmentation(section: schema.Augmentation) -> nn.Module | None:
+def augmentation(section: schema.Augmentation) -> Augmentation | None:
     """Gives what changes a batch of training pictures and leaves their labels true, or None."""
     steps: list[Any] = []
     if section.rotation or section.translation:
         moved = (section.translation, section.translation) if section.translation else None
-        steps.append(transforms.RandomAffine(degrees=section.rotation, translate=moved))
+        steps.append(transforms.RandomAffine(degrees=section.rotation, translate=moved, interpolation=transforms.InterpolationMode.BILINEAR))
     if section.erasing:
         steps.append(transforms.RandomErasing(p=section.erasing, scale=(0.02, 0.15)))
-    return transforms.Compose(steps) if steps else None
+    return Augmentation(transforms.Compose(steps)) if steps else None
 
 
 def _dense(width: int, *, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:

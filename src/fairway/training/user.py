@@ -1,62 +1,68 @@
-"""Users' own training code: `training.function: package.module:fit`, called with the prepared splits.
+"""Users' own training code: `training.function: package.module:fit`, called as fit(splits, seed=...) with the prepared splits.
 
-It returns one of
-  a torch module        called with the named inputs (numbers, categories, image) as keywords, or with one matrix where its
-                        forward takes `features`; gives logits
-  a scikit-learn        classifier, fitted on splits.train.inputs("flat")["features"] and splits.train.target
-  a path                of an ONNX file whose output `probabilities` is [n, classes]; its inputs are the named ones, or one matrix
+`splits.train`, `.validation` and `.test` have `.inputs()` (numbers, categories, image: what the dataset has of them),
+`.inputs("flat")["features"]` (one float matrix) and `.target` (class indices; names in `splits.schema.classes`).
+Modules in the current directory are found. The function returns one of
+
+  a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
+                    logits [n, classes]
+  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on splits.train.inputs("flat")["features"]
+                    and splits.train.target
+  a path            of an ONNX file. Its inputs are named as the dataset's are, or it has one matrix under any name; its
+                    output `probabilities` (or its only float output) is [n, classes], with the softmax inside
 """
 
 import inspect
-import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import torch
 from torch import nn
 
 from fairway import errors
 from fairway.config import schema
 from fairway.data import sources, splits
-from fairway.training import export
+from fairway.training import export, graph
 
-NAMED = {"numbers", "categories", "image"}
+WANTED = "wanted a torch module, a scikit-learn classifier with predict_proba, or the path of an ONNX file"
 
 
-def fit(section: schema.Training, *, data: splits.Splits, folder: Path) -> dict[str, Any]:
-    """Calls the user's function and exports what it returns; gives the fields of the checkpoint's record."""
+def fit(section: schema.Training, *, data: splits.Splits) -> export.Made:
+    """Calls the user's function; gives what it returned, ready to be exported."""
     named = section.function or ""
+    torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice
     try:
-        made = sources.call(named, data, seed=section.seed, what="training.function")
-    except errors.DataError as error:
+        returned = sources.call(named, data, seed=section.seed, what="training.function")
+    except errors.DataError as error:  # what it raised itself
         raise errors.TrainingError(str(error)) from error
-    if isinstance(made, nn.Module):
-        layout, difference = _torch(made, data=data, folder=folder)
-    elif isinstance(made, str | Path):
-        layout, difference = _onnx(Path(made), data=data, folder=folder, named=named)
-    elif hasattr(made, "predict_proba"):
-        matrix = data.validation.inputs("flat")["features"]
-        layout, difference = "flat", export.estimator(made, matrix=matrix, classes=len(data.schema.classes), folder=folder)
-    else:
-        raise errors.TrainingError(f"training.function {named} returned a {type(made).__name__}: wanted a torch module, a scikit-learn classifier "
-                                   "with predict_proba, or the path of an ONNX file")
-    return {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": (), "onnx_max_difference": difference}
+    trained, layout = _trained(returned, data=data, named=f"training.function {named}")
+    return export.Made(trained, {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": ()})
 
 
-def _torch(network: nn.Module, *, data: splits.Splits, folder: Path) -> tuple[str, float]:
-    layout = "flat" if "features" in inspect.signature(network.forward).parameters else "named"
-    example = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in data.validation.inputs(layout).items()}
-    return layout, export.network(network.to("cpu").eval(), example=example, folder=folder)
+def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
+    classes = len(data.schema.classes)
+    if isinstance(returned, nn.Module):
+        layout = _layout(returned, data=data, named=named)
+        return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), classes), layout
+    if isinstance(returned, str | Path):
+        path = Path(returned)
+        if not path.is_file():
+            raise errors.TrainingError(f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file")
+        layout = graph.layout_of(graph.load(path, what=str(path)), what=str(path))
+        return export.File(path, data.validation.inputs(layout), classes, layout), layout
+    if hasattr(returned, "predict_proba"):
+        return export.Estimator(returned, data.validation.inputs("flat"), classes), "flat"
+    raise errors.TrainingError(f"{named} returned a {type(returned).__name__}: {WANTED}")
 
 
-def _onnx(path: Path, *, data: splits.Splits, folder: Path, named: str) -> tuple[str, float]:
-    if not path.is_file():
-        raise errors.TrainingError(f"training.function {named} returned the path {path}: there is no such file")
-    shutil.copyfile(path, folder / "model.onnx")
-    graph = onnx.load(path).graph
-    inputs, outputs = {node.name for node in graph.input}, [node.name for node in graph.output]
-    if export.OUTPUT not in outputs:
-        raise errors.TrainingError(f"{path} has the outputs {outputs}: wanted one named {export.OUTPUT}, [n, {len(data.schema.classes)}]")
-    return ("named" if inputs <= NAMED else "flat"), 0.0
+def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:
+    """Gives "flat" where forward takes `features`, "named" where it takes what the dataset has."""
+    parameters = inspect.signature(network.forward).parameters
+    if graph.FLAT in parameters:
+        return "flat"
+    given = list(data.validation.inputs())
+    any_keyword = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if not any_keyword and any(name not in parameters for name in given):
+        raise errors.TrainingError(f"{named} returned a network whose forward takes {', '.join(parameters) or 'nothing'}: "
+                                   f"wanted {', '.join(given)} by name, or one matrix {graph.FLAT}")
+    return "named"

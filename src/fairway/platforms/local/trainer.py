@@ -51,7 +51,7 @@ class Trainer:
         asked = deployment.retraining.get("asked")
         signals = policy.Signals(
             labelled=known.rows, wrong=known.wrong, reference_accuracy=stable.facts.get("testAccuracy"), running=deployment.retraining.get("running"),
-            last_run_at=deployment.retraining.get("lastRunAt"), settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK))
+            drifted_windows=self._drifted(deployment.name, stable.revision), last_run_at=deployment.retraining.get("lastRunAt"), settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK))
         decision = policy.decide(section, signals=signals, now=now)
         if asked and signals.running is None and signals.settled:
             decision = policy.Decision(start=True, reason=asked, accuracy=decision.accuracy, bound=decision.bound)
@@ -60,6 +60,11 @@ class Trainer:
             self._start(deployment, stable, decision, now=now)
         elif decision.reason != deployment.retraining.get("reason"):
             self._state.save_retraining(deployment.name, {**deployment.retraining, "reason": decision.reason, "accuracy": decision.accuracy})
+
+    def _drifted(self, name: str, revision: str) -> int:
+        """Gives how many windows in a row have drifted, up to the newest."""
+        newest = self._events.drift(name, revision=revision, limit=1)
+        return int(newest[0].get("inARow", 0)) if newest else 0
 
     def _page(self, deployment: state.Deployment, section: schema.Retraining, signals: policy.Signals, decision: policy.Decision, *, now: float) -> None:
         """Pages on a realised fall of accuracy, and says what was already done; drift alone never does."""

@@ -1,0 +1,102 @@
+"""The components as functions and as what they promise to Kubeflow Pipelines."""
+
+import ast
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+
+from components import deploy, evaluate, gate, package, prepare, train
+from fairway import artifacts
+from fairway.config import loader
+
+COMPONENTS = {"prepare": prepare.prepare, "train": train.train, "evaluate": evaluate.evaluate, "gate": gate.gate, "refuse": gate.refuse,
+              "package": package.package, "deploy": deploy.deploy}
+EACH = pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
+
+
+def source(component) -> ast.FunctionDef:
+    tree = ast.parse(inspect.getsource(component.python_func))
+    return next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+@EACH
+def test_a_component_has_at_most_ten_statements(component):
+    statements = [node for node in ast.walk(source(component)) if isinstance(node, ast.stmt)]
+    assert len(statements) - 2 <= 10  # all but the function itself and its docstring
+
+
+@EACH
+def test_a_component_says_what_it_gives(component):
+    assert ast.get_docstring(source(component))
+
+
+@EACH
+def test_a_component_installs_nothing_when_it_runs(component):
+    container = component.pipeline_spec.deployment_spec["executors"][f"exec-{component.name}"]["container"]
+    assert "pip install" not in " ".join(container["command"])
+
+
+def output(kind, folder: Path, name: str):
+    return kind(name=name, uri=str(folder / name), metadata={})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The steps as functions, one after the other, on digits."""
+    folder = tmp_path_factory.mktemp("steps")
+    settings = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "training.epochs=1",
+                                            "training.hidden=[8]", "evaluation.gate.maxCalibrationError=1", "evaluation.gate.beatZeroRule=false"])
+    config = json.dumps(settings.model_dump(mode="json", by_alias=True))
+    made = {"config": config, "dataset": output(dsl.Dataset, folder, "dataset"), "model": output(dsl.Model, folder, "model"),
+            "evaluation": output(dsl.Artifact, folder, "evaluation"), "metrics": output(dsl.Metrics, folder, "metrics"),
+            "classes": output(dsl.ClassificationMetrics, folder, "classes"), "report": output(dsl.HTML, folder, "report"),
+            "decision": output(dsl.Artifact, folder, "decision"), "package": output(dsl.Model, folder, "package")}
+    prepare.prepare.python_func(config=config, dataset=made["dataset"])
+    train.train.python_func(config=config, dataset=made["dataset"], model=made["model"])
+    names = ("dataset", "model", "evaluation", "metrics", "classes", "report")
+    evaluate.evaluate.python_func(config=config, champion="", **{name: made[name] for name in names})
+    made["promote"] = gate.gate.python_func(config=config, evaluation=made["evaluation"], decision=made["decision"])
+    names = ("dataset", "model", "evaluation", "decision", "package")
+    made["folder"] = package.package.python_func(config=config, store="", **{name: made[name] for name in names})
+    return made
+
+
+def test_evaluation_is_drawn_by_the_pipelines_page(made):
+    rows = made["classes"].metadata["confusionMatrix"]["struct"]["rows"] if "struct" in made["classes"].metadata["confusionMatrix"] else (
+        made["classes"].metadata["confusionMatrix"]["rows"])
+    assert sum(sum(row["row"]) for row in rows) == artifacts.read_json(Path(made["evaluation"].path) / "evaluation.json")["rows"]
+    assert 0 <= made["metrics"].metadata["accuracy"] <= 1
+    assert "<html" in Path(made["report"].path).read_text().lower()
+
+
+def test_the_gate_leaves_its_reason_beside_its_answer(made):
+    decision = artifacts.read_json(Path(made["decision"].path))
+    assert decision["promote"] is made["promote"] is True
+    assert made["decision"].metadata["reason"] == decision["reason"] != ""
+
+
+def test_the_gate_of_an_unreachable_floor_says_no_and_the_refusal_says_why(made, tmp_path, capsys):
+    strict = json.loads(made["config"])
+    strict["evaluation"]["gate"]["minAccuracy"] = 0.9999
+    decision = output(dsl.Artifact, tmp_path, "decision")
+    assert gate.gate.python_func(config=json.dumps(strict), evaluation=made["evaluation"], decision=decision) is False
+    reason = gate.refuse.python_func(decision=decision)
+    assert "0.9999" in reason
+    assert reason in capsys.readouterr().out
+
+
+def test_without_a_store_the_package_travels_in_its_artifact(made):
+    folder = Path(made["folder"])
+    assert folder.parent == Path(made["package"].path)
+    assert made["package"].metadata["digest"] == f"sha256:{folder.name}"
+
+
+def test_deploying_finds_the_package_where_the_artifact_was_brought_and_twice_is_once(made, tmp_path):
+    elsewhere = made["package"].metadata | {"folder": f"{tmp_path}/gone/{Path(made['folder']).name}"}  # the folder of another machine
+    brought = dsl.Model(name="package", uri=made["package"].uri, metadata=elsewhere)
+    asked = [deploy.deploy.python_func(config=made["config"], package=brought, home=str(tmp_path / "home")) for _ in range(2)]
+    assert asked[0] == asked[1]
+    assert len(asked[0]) == 12

@@ -1,0 +1,176 @@
+"""The compiled training pipeline: what is committed, and what the checker would have refused."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from kfp import compiler, dsl
+
+from fairway import errors
+from fairway.config import schema
+from fairway.retraining import check, compiled
+from pipelines import compile as compiling
+
+FOLDER = Path(compiling.__file__).parent
+EACH = pytest.mark.parametrize("file", compiling.VARIANTS)
+PINNED = "ghcr.io/fairway/pipeline@sha256:" + "0" * 64
+
+
+def committed(file: str) -> compiled.Documents:
+    return compiled.read(FOLDER / file)
+
+
+@EACH
+def test_compiling_gives_the_committed_bytes(file, tmp_path):
+    compiling.write(tmp_path)
+    assert (tmp_path / file).read_bytes() == (FOLDER / file).read_bytes()
+
+
+@EACH
+def test_the_committed_pipeline_is_sound(file):
+    assert check.findings(committed(file), environment="kind") == ()
+
+
+@EACH
+def test_production_refuses_an_image_that_may_change(file):
+    found = check.findings(committed(file), environment="production")
+    assert len(found) == len(compiled.containers(committed(file)[0]))
+    assert "pinned by digest" in found[0]
+
+
+def test_only_training_with_a_gpu_asks_for_one():
+    with_gpu = [name for name, one in compiled.containers(committed("training-gpu.yaml")[0]).items() if "accelerator" in one["resources"]]
+    without = [name for name, one in compiled.containers(committed("training.yaml")[0]).items() if "accelerator" in one["resources"]]
+    assert (with_gpu, without) == (["exec-train"], [])
+
+
+def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
+    section = schema.Pipeline(image=PINNED, train=schema.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=schema.Resources(memory="3Gi"))
+    documents = compiled.for_training(section)
+    steps = compiled.containers(documents[0])
+    assert {step["image"] for step in steps.values()} == {PINNED}
+    assert steps["exec-train"]["resources"]["accelerator"]["resourceCount"] == "4"
+    assert steps["exec-train"]["resources"]["resourceMemoryLimit"] == "40Gi"
+    assert steps["exec-evaluate"]["resources"]["resourceMemoryLimit"] == "3Gi"
+    assert check.findings(documents, environment="production") == ()
+
+
+def test_kfp_reads_what_was_filled_in(tmp_path):
+    from kfp import components
+
+    (tmp_path / "filled.yaml").write_text(compiled.write(compiled.for_training(schema.Pipeline(image=PINNED))))
+    spec = components.load_component_from_file(str(tmp_path / "filled.yaml")).pipeline_spec
+    assert spec.deployment_spec["executors"]["exec-train"]["container"]["image"] == PINNED
+
+
+def test_what_was_filled_in_leaves_the_read_pipeline_alone():
+    before = committed("training.yaml")
+    kept = copy.deepcopy(before)
+    compiled.filled(before, schema.Pipeline(image=PINNED))
+    assert before == kept
+
+
+# -- pipelines that would fail silently ---------------------------------------------------------------------------------
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def judged() -> bool:
+    return True
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def named(promote: dsl.OutputPath(bool)):
+    with open(promote, "w") as file:
+        file.write("true")
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def acting() -> None:
+    from fairway.platforms import submit
+
+    print(submit)
+
+
+@dsl.component(base_image="python:3.11", packages_to_install=["six"])
+def installing() -> None: ...
+
+
+@dsl.component(base_image="python", install_kfp_package=False)
+def moving() -> None: ...
+
+
+def documents(body, tmp_path: Path) -> compiled.Documents:
+    compiler.Compiler().compile(dsl.pipeline(name="made")(body), str(tmp_path / "made.yaml"))
+    return compiled.read(tmp_path / "made.yaml")
+
+
+def bare_condition():
+    asked = named()
+    with dsl.If(asked.outputs["promote"] == True):  # noqa: E712
+        judged()
+
+
+def nested_bare_condition():
+    asked = named()
+    with dsl.If(judged().output == True):  # noqa: E712
+        with dsl.If(asked.outputs["promote"] == True):  # noqa: E712
+            judged()
+    with dsl.Else():
+        judged()
+
+
+def cached_side_effect():
+    acting()
+
+
+def installs():
+    installing()
+
+
+def moving_image():
+    moving()
+
+
+def bare_gpu():
+    judged().set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(1)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(bare_condition, "named output promote of step named and has no dsl.Else"),
+     (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
+     (cached_side_effect, "step acting has a side effect and its cache is on"), (installs, "step installing installs packages at run time"),
+     (moving_image, "step moving runs python: wanted a tag that does not move"), (judged_body := (lambda: judged() and None), "has no memory limit"),
+     (judged_body, "step judged has no CPU limit"), (judged_body, "step judged has no timeout"), (bare_gpu, "without a toleration"),
+     (bare_gpu, "without shared memory")],
+    ids=["bare-condition", "nested-bare-condition", "cached-side-effect", "pip", "moving-image", "memory", "cpu", "timeout", "toleration", "shm"])
+def test_the_checker_finds(body, words, tmp_path):
+    assert any(words in sentence for sentence in check.findings(documents(body, tmp_path), environment="kind"))
+
+
+def unnamed_condition():
+    with dsl.If(judged().output == True):  # noqa: E712
+        judged()
+
+
+def named_with_else():
+    asked = named()
+    with dsl.If(asked.outputs["promote"] == True):  # noqa: E712
+        judged()
+    with dsl.Else():
+        judged()
+
+
+def uncached_side_effect():
+    acting().set_caching_options(False)
+
+
+@pytest.mark.parametrize("body", [unnamed_condition, named_with_else, uncached_side_effect], ids=lambda body: body.__name__)
+def test_the_checker_is_silent_on_what_works(body, tmp_path):
+    found = check.findings(documents(body, tmp_path), environment="kind")
+    assert [sentence for sentence in found if "limit" not in sentence and "timeout" not in sentence] == []
+
+
+def test_a_pipeline_that_would_fail_silently_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(errors.PlatformError, match=r"^made\.yaml would fail silently: .*named output promote.*; and \d+ more$"):
+        check.require(documents(bare_condition, tmp_path), environment="kind", what="made.yaml")
