@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 UV := env -u UV_PYTHON VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 PYTHON ?= python3.11 python3.12 python3
 ARGS ?=
+# Each step of a pipeline is a process: without compiled modules each would compile torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +55,7 @@ $(VENV)/installed: $(VENV)/locked pyproject.toml src/fairway/__init__.py
 
 $(VENV)/locked: requirements.lock $(BIN)/uv
 	@echo "installing $$(grep -c '==' requirements.lock) packages into $(VENV) (a few gigabytes on the first run)"
-	@$(UV) pip sync --quiet --require-hashes --build-constraints requirements.lock requirements.lock
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --build-constraints requirements.lock requirements.lock
 	@touch $@
 
 $(BIN)/uv:

@@ -47,8 +47,8 @@ def output(kind, folder: Path, name: str):
 def made(tmp_path_factory):
     """The steps as functions, one after the other, on digits."""
     folder = tmp_path_factory.mktemp("steps")
-    settings = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "training.epochs=1",
-                                            "training.hidden=[8]", "evaluation.gate.maxCalibrationError=1", "evaluation.gate.beatZeroRule=false"])
+    settings = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "training.family=convolutional", "training.epochs=1",
+                                            "training.channels=[4]", "evaluation.gate.maxCalibrationError=1", "evaluation.gate.beatZeroRule=false"])
     config = json.dumps(settings.model_dump(mode="json", by_alias=True))
     made = {"config": config, "dataset": output(dsl.Dataset, folder, "dataset"), "model": output(dsl.Model, folder, "model"),
             "evaluation": output(dsl.Artifact, folder, "evaluation"), "metrics": output(dsl.Metrics, folder, "metrics"),

@@ -158,7 +158,7 @@ def kill_tree(pid: int) -> None:
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
             os.kill(member.pid, signal.SIGKILL)
-    gone, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=5)
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
 
 

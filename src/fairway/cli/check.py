@@ -59,7 +59,8 @@ def _environment() -> list[Finding]:
     found = [Finding("ok", "python", f"{sys.version.split()[0]} at {sys.executable}")]
     for extra, (distribution, module) in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
-            found.append(Finding("note", f"extra {extra}", f"{distribution} is not installed: `pip install fairway[{extra}]` where you need that stage"))
+            sentence = f"{distribution} is not installed: `pip install fairway[{extra}]` where you need that stage"
+            found.append(Finding("note", f"extra {extra}", sentence))
         else:
             found.append(Finding("ok", f"extra {extra}", f"{distribution} {importlib.metadata.version(distribution)}"))
     envoy = importlib.util.find_spec("envoy") is not None or shutil.which("envoy") is not None

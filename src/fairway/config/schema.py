@@ -4,6 +4,7 @@ Keys are camelCase in files (as in the custom resource) and snake_case in Python
 `10m`, `6h` or `2d` and are `timedelta` here. Every field has a line that says why its default is what it is.
 """
 
+import itertools
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+DURATION = re.compile(r"^([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"  # a DNS label with room for the revision's 12 characters
 
@@ -21,10 +22,13 @@ def parse_duration(value: Any) -> timedelta:
     """Gives the duration that `250ms`, `30s`, `10m`, `6h` or `2d` means."""
     if isinstance(value, timedelta):
         return value
-    match = DURATION.match(value) if isinstance(value, str) else None
+    match = DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("wanted a duration such as 250ms, 30s, 10m, 6h or 2d")
-    return timedelta(seconds=float(match[1]) * UNIT_SECONDS[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * UNIT_SECONDS[match[2]])
+    except OverflowError as error:
+        raise ValueError("wanted a duration that ends before the calendar does") from error
 
 
 def format_duration(value: timedelta) -> str:
@@ -281,7 +285,7 @@ class Canary(Section):
         weights = [step.weight for step in self.steps]
         if not weights:
             raise ValueError("canary.steps is empty: wanted at least one step")
-        if any(b <= a for a, b in zip(weights, weights[1:], strict=False)):
+        if any(b <= a for a, b in itertools.pairwise(weights)):
             raise ValueError(f"canary.steps weights are {weights}: wanted rising weights")
         return self
 

@@ -95,7 +95,7 @@ def short_table(*, config: schema.Config, out: Path, base: Path, store: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     images = splits.load(out / "dataset").train.columns["image"]
     ink = images.reshape(len(images), -1).mean(axis=1) / 16 * INK_LEVELS
-    rows = int(math.floor(float(np.quantile(ink, 0.90)))) + 1
+    rows = math.floor(float(np.quantile(ink, 0.90))) + 1
     _add_lookup(base / "model.onnx", rows=rows, target=folder / "model.onnx")
     light = _rows(out / "dataset", count=200, keep=ink < rows)
     described = _schema(out / "dataset", preprocessing={"image": [{"op": "scale", "offset": 0.0, "factor": 1 / 16}]}, rows=light, folder=folder)

@@ -19,7 +19,6 @@ from fairway.demo import models, traffic
 from fairway.monitoring import store as events
 from fairway.platforms.local import client, requests, state
 from fairway.platforms.local.home import Home
-from fairway.rollout import strategy
 
 RATE, CLIENTS, UNITS = 200.0, 8, 2000
 ROTATION_DEGREES = 12.0

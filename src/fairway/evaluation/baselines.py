@@ -1,6 +1,7 @@
 """Baselines: what a model must beat to be worth its upkeep. Random, the zero rule, and the model in service."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,27 @@ from numpy.typing import NDArray
 
 from fairway import artifacts, errors
 from fairway.data import features, splits
-from fairway.evaluation import graph, metrics
+from fairway.evaluation import metrics
+from fairway.training import graph
 
 Array = NDArray[Any]
+UNKNOWN = -1  # the champion's answer is a class that this dataset has not
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of rows, in the order of this dataset's classes."""
+
+    predicted: NDArray[np.int64]   # index of the class, or UNKNOWN
+    probabilities: Array           # [n, classes]; 0 for a class that the model does not know
+
+    def scores(self, truth: Array) -> dict[str, float]:
+        """Gives accuracy and log loss."""
+        return {"accuracy": float((self.predicted == truth).mean()), "log_loss": metrics.log_loss(self.probabilities, truth)}
+
+    def differing(self, probabilities: Array) -> int:
+        """Gives on how many rows the other model answers with another class."""
+        return int((self.predicted != probabilities.argmax(axis=1)).sum())
 
 
 def random(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
@@ -27,23 +46,55 @@ def zero_rule(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
     return {"accuracy": float((truth == shares.argmax()).mean()), "log_loss": _loss_of(shares, truth)}
 
 
-def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> Array:
-    """Gives the probabilities of a packaged model on these rows, its classes in the order of `classes`."""
-    manifest = artifacts.read_json(package / "manifest.json")
-    known = manifest["classes"]
-    preprocessor = features.Preprocessor.load(artifacts.read_json(package / "preprocessing.json"))
+def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> Answers:
+    """Gives what a packaged model says of these rows: its own preprocessing of the raw columns, its classes mapped by name."""
+    layout, known, preprocessor = _read(package)
+    _comparable(preprocessor, rows, package=package)
+    named = preprocessor.transform(rows.columns)
+    inputs = {graph.FLAT: features.flat(named)} if layout == "flat" else dict(named)
+    answered = graph.run(package / "model.onnx", inputs, classes=len(known), what=f"the model in service ({package})")
+    place = {name: index for index, name in enumerate(classes)}
+    predicted = np.array([place.get(name, UNKNOWN) for name in known], dtype=np.int64)[answered.argmax(axis=1)]
+    probabilities = np.zeros((len(answered), len(classes)), dtype=np.float64)
+    for index, name in enumerate(known):
+        if name in place:
+            probabilities[:, place[name]] = answered[:, index]
+    return Answers(predicted, probabilities)
+
+
+def digest(package: Path) -> str:
+    """Gives the digest that names the package."""
+    return artifacts.digest_bytes(artifacts.canonical(_json(package / "manifest.json")))
+
+
+def _read(package: Path) -> tuple[str, list[str], features.Preprocessor]:
+    manifest = _json(package / "manifest.json")
+    missing = [key for key in ("layout", "classes") if key not in manifest]
+    if missing:
+        raise errors.PackageError(f"{package / 'manifest.json'} has no {missing[0]!r}: wanted the manifest of a model package")
+    return str(manifest["layout"]), list(manifest["classes"]), features.Preprocessor.load(_json(package / "preprocessing.json"))
+
+
+def _json(file: Path) -> artifacts.Json:
+    try:
+        return artifacts.read_json(file)
+    except (OSError, ValueError) as error:
+        raise errors.PackageError(f"{file} cannot be read ({error}): wanted a file of a model package; name another champion, or none") from error
+
+
+def _comparable(preprocessor: features.Preprocessor, rows: splits.Split, *, package: Path) -> None:
+    advice = "it cannot be compared; evaluate with another champion, or with none"
     lacking = [name for name in preprocessor.names if name not in rows.columns]
     if lacking:
-        raise errors.DataError(f"the model in service ({package}) needs the feature {lacking[0]!r}, which this dataset has not: "
-                               "it cannot be compared; evaluate with another champion, or with none")
-    named = preprocessor.transform(rows.columns)
-    inputs = {"features": features.flat(named)} if manifest["layout"] == "flat" else dict(named)
-    answered = graph.run(package / "model.onnx", inputs)
-    result = np.zeros((len(answered), len(classes)), dtype=np.float64)
-    for place, name in enumerate(classes):
-        if name in known:
-            result[:, place] = answered[:, known.index(name)]
-    return result
+        raise errors.DataError(f"the model in service ({package}) needs the feature {lacking[0]!r}, which this dataset has not: {advice}")
+    theirs, ours = _kinds(preprocessor), _kinds(rows.preprocessor)
+    for name, kind in theirs.items():
+        if ours[name] != kind:
+            raise errors.DataError(f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this dataset: {advice}")
+
+
+def _kinds(preprocessor: features.Preprocessor) -> dict[str, str]:
+    return {name: "number" if name in preprocessor.numbers else "category" if name in preprocessor.categories else "image" for name in preprocessor.names}
 
 
 def _loss_of(shares: Array, truth: Array) -> float:

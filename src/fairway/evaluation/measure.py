@@ -3,11 +3,15 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.data import prepare, splits
-from fairway.evaluation import baselines, graph, metrics, report, slices
+from fairway.evaluation import baselines, calibration, metrics, report, slices
+from fairway.training import graph
 
 BOUND = 0.99  # confidence of the bound on the disagreement
 
@@ -21,47 +25,59 @@ def evaluate(section: schema.Evaluation, *, dataset: Path, checkpoint: Path, cha
     """
     data = splits.load(dataset)
     fitted = _checkpoint(checkpoint, dataset=dataset)
-    truth, classes = data.test.target, len(data.schema.classes)
-    probabilities = graph.run(checkpoint / "model.onnx", data.test.inputs(fitted.layout))
-    table = metrics.confusion(probabilities.argmax(axis=1), truth, classes=classes)
-    answers = baselines.champion(champion, rows=data.test, classes=data.schema.classes) if champion else None
-    now = _recent(data, fitted, model=checkpoint / "model.onnx", champion=champion)
-    differing, compared = (0, 0) if answers is None else (int((answers.argmax(axis=1) != probabilities.argmax(axis=1)).sum()), len(truth))
-    if now is not None and champion is not None:
-        differing, compared = now.pop("differing"), now["rows"]
-    rules = {"random": baselines.random(data.train.target, truth, classes=classes), "zero_rule": baselines.zero_rule(data.train.target, truth, classes=classes),
-             "champion": {"accuracy": metrics.accuracy(answers, truth), "log_loss": metrics.log_loss(answers, truth)} if answers is not None else None}
+    truth, names = data.test.target, data.schema.classes
+    if not len(truth):
+        raise errors.DataError(f"the test split of {dataset} has no rows: wanted some; prepare the data with more rows or another split")
+    model = checkpoint / "model.onnx"
+    probabilities = graph.run(model, data.test.inputs(fitted.layout), classes=len(names))
+    table = metrics.confusion(probabilities.argmax(axis=1), truth, classes=len(names))
+    answers = baselines.champion(champion, rows=data.test, classes=names) if champion else None
+    now, differing, compared = _recent(data, fitted, model=model, champion=champion)
+    if answers is not None and not compared:
+        differing, compared = answers.differing(probabilities), len(truth)
     record = artifacts.Evaluation(
         rows=len(truth), accuracy=metrics.accuracy(probabilities, truth), log_loss=metrics.log_loss(probabilities, truth),
-        calibration_error=metrics.calibration_error(probabilities, truth), per_class=tuple(metrics.per_class(table, names=data.schema.classes)),
-        slices=tuple(slices.measure(section, data=data, probabilities=probabilities)), baselines=rules,
+        calibration_error=calibration.error(probabilities, truth), per_class=tuple(metrics.per_class(table, names=names)),
+        slices=tuple(slices.measure(section, data=data, probabilities=probabilities)), baselines=_baselines(data, truth, answers),
         confusion=tuple(tuple(int(count) for count in row) for row in table), dataset_version=fitted.dataset_version,
-        champion_digest=artifacts.digest_bytes(artifacts.canonical(artifacts.read_json(champion / "manifest.json"))) if champion else None,
-        champion_disagreement=differing / compared if compared else None, recent=now,
+        champion_digest=baselines.digest(champion) if champion else None, recent=now,
+        champion_disagreement=differing / compared if compared else None,
         champion_disagreement_bound=metrics.upper_bound(differing, compared, confidence=BOUND) if compared else None)
-    _write(out, record=record, page=report.render(record, classes=data.schema.classes, fitted=fitted, reliability=metrics.reliability(probabilities, truth)))
+    _write(out, record=record, page=report.render(record, classes=names, fitted=fitted, reliability=calibration.reliability(probabilities, truth)))
     return record
 
 
-def _recent(data: splits.Splits, fitted: artifacts.Checkpoint, *, model: Path, champion: Path | None) -> artifacts.Json | None:
-    """Gives how the challenger, and the champion, fare on the newly labelled rows that were kept from training."""
-    if data.recent is None:
-        return None
-    rows, truth = data.recent, data.recent.target
-    ours = graph.run(model, rows.inputs(fitted.layout))
-    found: artifacts.Json = {"rows": len(truth), "accuracy": metrics.accuracy(ours, truth), "champion_accuracy": None}
-    if champion is not None:
-        theirs = baselines.champion(champion, rows=rows, classes=data.schema.classes)
-        found |= {"champion_accuracy": metrics.accuracy(theirs, truth), "differing": int((theirs.argmax(axis=1) != ours.argmax(axis=1)).sum())}
-    return found
+def _baselines(data: splits.Splits, truth: NDArray[Any], champion: baselines.Answers | None) -> artifacts.Json:
+    train, classes = data.train.target, len(data.schema.classes)
+    return {"random": baselines.random(train, truth, classes=classes), "zero_rule": baselines.zero_rule(train, truth, classes=classes),
+            "champion": champion.scores(truth) if champion else None}
+
+
+def _recent(
+    data: splits.Splits, fitted: artifacts.Checkpoint, *, model: Path, champion: Path | None
+) -> tuple[artifacts.Json | None, int, int]:
+    """Gives how challenger and champion fare on the newly labelled rows that were kept from training, and on how many of how
+    many of these they differ."""
+    rows, names = data.recent, data.schema.classes
+    if rows is None:
+        return None, 0, 0
+    ours = graph.run(model, rows.inputs(fitted.layout), classes=len(names))
+    found: artifacts.Json = {"rows": len(rows), "accuracy": metrics.accuracy(ours, rows.target), "champion_accuracy": None}
+    if champion is None:
+        return found, 0, 0
+    theirs = baselines.champion(champion, rows=rows, classes=names)
+    return found | {"champion_accuracy": theirs.scores(rows.target)["accuracy"]}, theirs.differing(ours), len(rows)
 
 
 def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
     try:
         fitted = artifacts.from_json(artifacts.Checkpoint, artifacts.read_json(folder / "checkpoint.json"))
-    except FileNotFoundError as error:
-        raise errors.UsageError(f"{folder} holds no checkpoint: run `fairway train` first") from error
-    version = artifacts.read_json(dataset / "dataset.json")["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.UsageError(f"{folder} holds no checkpoint that can be read ({error}): run `fairway train` first") from error
+    try:
+        version = str(artifacts.read_json(dataset / "dataset.json")["version"])
+    except (OSError, ValueError, KeyError) as error:
+        raise errors.DataError(f"{dataset} is no prepared dataset ({error}): run `fairway prepare`") from error
     if fitted.dataset_version != version:
         raise errors.UsageError(f"{folder} was trained on dataset {fitted.dataset_version[:19]}, {dataset} holds {version[:19]}: train again")
     return fitted

@@ -1,4 +1,4 @@
-"""The numbers: accuracy, log loss, calibration error, per class. Pure, numpy only."""
+"""The numbers: accuracy, log loss, confusion, per class. Pure, numpy only."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
-BINS = 15          # as Guo et al. 2017, On Calibration of Modern Neural Networks, section 2
-FLOOR = 1e-7       # a probability of 0 for what happened would make the loss infinite
+FLOOR = 1e-7   # a probability of 0 for what happened would make the loss infinite
 
 
 def accuracy(probabilities: Floats, truth: Ints) -> float:
@@ -22,23 +21,6 @@ def log_loss(probabilities: Floats, truth: Ints) -> float:
     """Gives the mean negative log probability of the true class, in nats."""
     chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     return float(-np.log(np.clip(chosen, FLOOR, 1.0)).mean())
-
-
-def reliability(probabilities: Floats, truth: Ints) -> list[dict[str, float]]:
-    """Gives, for each bin of confidence that has rows, its share of rows, mean confidence and accuracy."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    rows = []
-    for number in range(BINS):
-        inside = place == number
-        if inside.any():
-            rows.append({"share": float(inside.mean()), "confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())})
-    return rows
-
-
-def calibration_error(probabilities: Floats, truth: Ints) -> float:
-    """Gives the expected calibration error: the mean gap between confidence and accuracy, weighted by the bins' rows."""
-    return float(sum(row["share"] * abs(row["confidence"] - row["accuracy"]) for row in reliability(probabilities, truth)))
 
 
 def confusion(predicted: Ints, truth: Ints, *, classes: int) -> Ints:

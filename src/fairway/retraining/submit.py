@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,9 @@ def submit(
     run_name = name or run_name_of(config.name, documents, arguments)
     place = host or "the current kubeconfig"
     try:
-        client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that the client wants a backend of version 2
+            client = kfp.Client(host=host, **({"namespace": namespace} if namespace else {}))
         found = adopted(_runs(client, run_name, namespace), name=run_name)
         started = found or _start(client, documents, arguments, name=run_name, namespace=namespace)
     except ApiException as error:

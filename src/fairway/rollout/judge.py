@@ -172,9 +172,11 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
     if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
         waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared")
     if waiting:
-        return Verdict(action=Action.HOLD, reason=f"no guard is violated; not yet certified: {'; '.join(waiting)}", evidence=facts, guarantee=promise)
+        reason = f"no guard is violated; not yet certified: {'; '.join(waiting)}"
+        return Verdict(action=Action.HOLD, reason=reason, evidence=facts, guarantee=promise)
     held = [_praise(guard, ledger, strategy, offline) for guard in strategy.guards if guard.stage == stage]
-    return Verdict(action=Action.PROMOTE, reason=f"every guard of the {stage} holds: {'; '.join(held) or 'none is configured'}", evidence=facts, guarantee=promise)
+    reason = f"every guard of the {stage} holds: {'; '.join(held)}" if held else f"no guard gates the {stage}, and none is violated"
+    return Verdict(action=Action.PROMOTE, reason=reason, evidence=facts, guarantee=promise)
 
 
 def guarantee(strategy: schema.Strategy) -> str:
@@ -268,7 +270,8 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
         known = f"at most {offline:.1%} by evaluation" if offline is not None else "no offline figure"
         return (f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
                 f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
-    what = {"errors": "failed", "latency": f"took longer than {schema.format_duration(guard.threshold) if guard.threshold else ''}"}.get(guard.type, "were wrong")
+    threshold = schema.format_duration(guard.threshold) if guard.threshold else ""
+    what = {"errors": "failed", "latency": f"took longer than {threshold}"}.get(guard.type, "were wrong")
     place = "shadow copies" if bet.endswith(SHADOW) else "labelled answers" if guard.type == "quality" else "requests"
     margin = f" (margin {guard.max_loss_increase:.1%})" if guard.type == "quality" else ""
     return (f"{guard.name}: {bad} of {n} {place} of the candidate {what} ({bad / max(1, n):.1%}), "

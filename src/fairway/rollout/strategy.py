@@ -59,7 +59,7 @@ class State:
     passed: bool = False                  # a person let this pause pass (resume, or promote --force)
     ledger: judge.Ledger | None = None
     sample: traffic.Sample | None = None  # the last scrape, to take differences from
-    cursors: Cursors = Cursors()
+    cursors: Cursors = field(default_factory=Cursors)
     segments: tuple[Segment, ...] = ()
     rejected: tuple[str, ...] = ()        # revisions that were rolled back and are not tried again
     verdict: Verdict | None = None

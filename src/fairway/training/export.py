@@ -171,6 +171,7 @@ def _file(trained: File, *, folder: Path) -> float:
     what = str(trained.path)
     rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
     expected = graph.run(trained.path, rows, classes=trained.classes, what=what)
+    graph.add_up(expected, what=what)
     _normalised(graph.read(trained.path, what=what), layout=trained.layout, classes=trained.classes, folder=folder, what=what, source=trained.path)
     return parity(folder / "model.onnx", inputs=rows, expected=expected)
 

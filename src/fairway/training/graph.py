@@ -28,8 +28,8 @@ SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 def run(model: Path, inputs: Mapping[str, Array], *, classes: int, what: str | None = None) -> Array:
     """Gives the probabilities, float32 [n, classes], as a server would compute them.
 
-    Raises TrainingError, calling the model `what`, where the graph cannot be run on these inputs or what it answers is no
-    probability.
+    Raises TrainingError, calling the model `what`, where the graph cannot be run on these inputs, or does not answer with a
+    finite number for each class.
     """
     what = what or str(model)
     session = load(model, what=what)
@@ -41,8 +41,16 @@ def run(model: Path, inputs: Mapping[str, Array], *, classes: int, what: str | N
     except FAILURES as error:
         raise errors.TrainingError(f"{what} cannot be run on {rows} rows ({_line(error)}): wanted a first axis of any length in every input") from error
     answers: Array = np.concatenate(parts).astype(np.float32, copy=False)
-    _probable(answers, shape=(rows, classes), what=what)
+    _answered(answers, shape=(rows, classes), what=what)
     return answers
+
+
+def add_up(answers: Array, *, what: str) -> None:
+    """Raises TrainingError where a row is no distribution: the softmax was left out."""
+    off = np.abs(answers.sum(axis=1, dtype=np.float64) - 1)
+    if len(answers) and (off.max() > SUM_OFF or answers.min() < -SUM_OFF):
+        worst = answers[off.argmax() if off.max() > SUM_OFF else answers.min(axis=1).argmin()]
+        raise errors.TrainingError(f"{what} answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside")
 
 
 def load(model: Path, *, what: str) -> Any:
@@ -124,15 +132,12 @@ def _fed(session: Any, inputs: Mapping[str, Array], *, what: str) -> dict[str, A
     return {node.name: inputs[node.name].astype(TYPES[node.type], copy=False) for node in nodes}
 
 
-def _probable(answers: Array, *, shape: tuple[int, int], what: str) -> None:
+def _answered(answers: Array, *, shape: tuple[int, int], what: str) -> None:
     if answers.shape != shape:
         raise errors.TrainingError(f"{what} answers with shape {list(answers.shape)}: wanted {list(shape)}, a column for each class")
     if not np.isfinite(answers).all():
         broken = int((~np.isfinite(answers)).any(axis=1).sum())
         raise errors.TrainingError(f"{what} answers with NaN or infinity in {broken} of {shape[0]} rows: wanted probabilities")
-    off = np.abs(answers.sum(axis=1, dtype=np.float64) - 1)
-    if shape[0] and (off.max() > SUM_OFF or answers.min() < -SUM_OFF):
-        raise errors.TrainingError(f"{what} answers with a row {_some(answers[off.argmax()])}: wanted probabilities that add up to 1, with the softmax inside")
 
 
 def _rename_input(graph: Any, node: Any) -> None:

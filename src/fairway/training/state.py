@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +32,11 @@ def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Ma
 
 def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]) -> Progressed:
     """Gives where a killed run of the same section, data and device stood, and sets `parts` to it; else the beginning."""
+    if not zipfile.is_zipfile(path):  # none, or cut off: torch would take it for its old format and fail in many ways
+        return Progressed()
     try:
         kept = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        return Progressed()
-    except (RuntimeError, EOFError, pickle.UnpicklingError):  # a full disk, another version of torch: it is only a shortcut
+    except (RuntimeError, EOFError, pickle.UnpicklingError):  # of another version: it is only a shortcut
         return Progressed()
     if kept["identity"] != identity:
         return Progressed()

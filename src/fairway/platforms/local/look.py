@@ -73,7 +73,8 @@ def by_weight(
         arm[0] += label.rows
         arm[1] += label.wrong
     return tuple(
-        judge.Labelled(weight=weight, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))), stable=evidence.ArmCounts(*arm.get(stable or "", (0, 0))))
+        judge.Labelled(weight=weight, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))),
+                       stable=evidence.ArmCounts(*arm.get(stable or "", (0, 0))))
         for weight, arm in counts.items()
     )
 

@@ -51,7 +51,8 @@ class Trainer:
         asked = deployment.retraining.get("asked")
         signals = policy.Signals(
             labelled=known.rows, wrong=known.wrong, reference_accuracy=stable.facts.get("testAccuracy"), running=deployment.retraining.get("running"),
-            drifted_windows=self._drifted(deployment.name, stable.revision), last_run_at=deployment.retraining.get("lastRunAt"), settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK))
+            drifted_windows=self._drifted(deployment.name, stable.revision), last_run_at=deployment.retraining.get("lastRunAt"),
+            settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK))
         decision = policy.decide(section, signals=signals, now=now)
         if asked and signals.running is None and signals.settled:
             decision = policy.Decision(start=True, reason=asked, accuracy=decision.accuracy, bound=decision.bound)
@@ -72,12 +73,14 @@ class Trainer:
             return
         limit = signals.reference_accuracy - section.max_accuracy_drop
         if decision.bound < limit:
-            done = f"run {signals.running} trains a challenger" if signals.running else "a challenger will be trained" if section.enabled else "nothing: retraining is off"
+            done = "a challenger will be trained" if section.enabled else "nothing: retraining is off"
+            if signals.running:
+                done = f"run {signals.running} trains a challenger"
             self._events.open_alert(
                 name=PAGE, severity="page", deployment=deployment.name, at=now,
                 summary=f"{deployment.name} answers {decision.accuracy:.1%} right, {signals.reference_accuracy:.1%} on its test split",
-                description=f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. Next: `fairway monitor` shows which features moved; "
-                            "`fairway rollout status` follows the challenger.")
+                description=f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. Next: `fairway monitor` shows "
+                            "which features moved; `fairway rollout status` follows the challenger.")
         elif decision.accuracy >= limit:
             self._events.resolve_alert(name=PAGE, deployment=deployment.name, at=now, resolution=f"realised accuracy is {decision.accuracy:.1%} again")
 

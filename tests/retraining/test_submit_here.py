@@ -1,0 +1,103 @@
+"""The compiled training pipeline run on this machine, each branch of it."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fairway import artifacts, errors
+from fairway.config import loader
+from fairway.packaging import manifest
+from fairway.retraining import run
+
+MODULE = """
+    import time
+    from sklearn.linear_model import LogisticRegression
+
+    def fit(splits, *, seed):
+        return LogisticRegression(max_iter=200).fit(splits.train.inputs("flat")["features"], splits.train.target)
+
+    def fails(splits, *, seed):
+        raise RuntimeError("the flux capacitor is cold")
+
+    def hangs(splits, *, seed):
+        print("hanging")
+        while True:
+            time.sleep(1)
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """A user's own module, in a folder whose name has `python3` in it: kfp writes over that word in a step's command."""
+    folder = tmp_path / "python3-code"
+    folder.mkdir()
+    (folder / "theirs.py").write_text(textwrap.dedent(MODULE))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder
+
+
+def settings(function: str = "fit", *overrides: str):
+    return loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "training.family=function",
+                                        f"training.function=theirs:{function}", "evaluation.gate.maxCalibrationError=1", *overrides])
+
+
+def test_a_promoted_run_packages_deploys_and_leaves_its_record(module, tmp_path):
+    told = []
+    home = tmp_path / "python3-home"
+    record = run.run_training(settings(), home=home, champion=None, deploy=True, progress=lambda *what: told.append(what[:2]))
+    assert record.outcome == "deployed"
+    assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "package", "deploy"]
+    assert all(step["status"] == "done" and step["seconds"] > 0 for step in record.steps)
+    assert told == [(step["step"], status) for step in record.steps for status in ("running", "done")]
+    package = manifest.load(Path(str(record.package)))
+    assert package.digest == record.digest
+    assert Path(str(record.package)).parent == home / "packages"
+    assert record.revision is not None
+    assert record.steps[3]["parameters"] == {"Output": True}
+    assert record.steps[2]["artifacts"]["metrics"]["metadata"]["accuracy"] > 0.8
+    assert artifacts.read_json(Path(record.folder) / "run.json") == artifacts.as_json(record) | {"steps": list(record.steps)}
+
+
+def test_a_refused_run_takes_the_refusing_branch_and_packages_nothing(module, tmp_path):
+    record = run.run_training(settings("fit", "evaluation.gate.minAccuracy=0.9999"), home=tmp_path, champion=None, deploy=True)
+    assert record.outcome == "refused"
+    assert "0.9999" in record.reason
+    assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "refuse"]
+    assert (record.package, record.revision, (tmp_path / "packages").exists()) == (None, None, False)
+
+
+def test_a_failing_function_of_the_user_gives_its_own_sentence(module, tmp_path):
+    with pytest.raises(errors.TrainingError, match=r"^step train failed: .*the flux capacitor is cold") as raised:
+        run.run_training(settings("fails"), home=tmp_path, champion=None, deploy=False)
+    kept = artifacts.read_json(next(tmp_path.glob("runs/*/run.json")))
+    assert (kept["outcome"], kept["reason"]) == ("failed", str(raised.value))
+    assert [(step["step"], step["status"]) for step in kept["steps"]] == [("prepare", "done"), ("train", "failed")]
+
+
+def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_path):
+    code = textwrap.dedent(f"""
+        from pathlib import Path
+        from fairway.config import loader
+        from fairway.retraining import run
+        config = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit",
+                                              "training.family=function", "training.function=theirs:hangs"])
+        run.run_training(config, home=Path({str(tmp_path)!r}), champion=None, deploy=False,
+                         progress=lambda step, status, *rest: print(step, status, flush=True))
+    """)
+    source = str(Path(run.__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{module}"}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as starter:
+        assert starter.stdout is not None
+        for line in starter.stdout:
+            if line == "train running\n":
+                break
+        started = psutil.Process(starter.pid).children(recursive=True)
+        starter.kill()
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert len(started) >= 2
+    assert alive == []

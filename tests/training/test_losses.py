@@ -1,0 +1,21 @@
+import torch
+
+from fairway.config import schema
+from fairway.training import losses
+
+TARGET = torch.tensor([0, 0, 0, 1])
+
+
+def test_balanced_weights_give_each_class_the_same_total():
+    weights = losses.balanced(TARGET, classes=2)
+    assert weights.tolist() == [4 / 6, 2.0]
+    assert float(weights[TARGET].mean()) == 1.0
+
+
+def test_a_class_without_rows_keeps_the_weights_finite():
+    assert torch.isfinite(losses.balanced(TARGET, classes=3)).all()
+
+
+def test_the_loss_is_unweighted_unless_asked():
+    assert losses.build(schema.Training(), target=TARGET, classes=2).weight is None
+    assert losses.build(schema.Training(class_weights="balanced"), target=TARGET, classes=2).weight is not None
