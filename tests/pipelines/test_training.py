@@ -63,6 +63,12 @@ def test_kfp_reads_what_was_filled_in(tmp_path):
     assert spec.deployment_spec["executors"]["exec-train"]["container"]["image"] == PINNED
 
 
+def test_on_one_machine_no_step_is_tried_again():
+    before = committed("training.yaml")
+    assert "retryPolicy" in compiled.write(before)
+    assert "retryPolicy" not in compiled.write(compiled.tried_once(before))
+
+
 def test_what_was_filled_in_leaves_the_read_pipeline_alone():
     before = committed("training.yaml")
     kept = copy.deepcopy(before)
@@ -112,7 +118,7 @@ def bare_condition():
 
 def nested_bare_condition():
     asked = named()
-    with dsl.If(judged().output == True):  # noqa: E712
+    with dsl.If(judged().output == True):  # noqa: E712, SIM117 - one group in another is the case
         with dsl.If(asked.outputs["promote"] == True):  # noqa: E712
             judged()
     with dsl.Else():

@@ -42,7 +42,7 @@ def module(tmp_path, monkeypatch):
 
 
 def settings(function: str = "fit", *overrides: str):
-    return loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "training.family=function",
+    return loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "data.limit=600", "training.family=function",
                                         f"training.function=theirs:{function}", "evaluation.gate.maxCalibrationError=1", *overrides])
 
 

@@ -168,7 +168,7 @@ def _labels(stage: Stage) -> dict[str, Any]:
     store.close()
     known.close()
     return {"labels": {"sent": sent, "joined": joined}, "accuracy": accuracy,
-            "retraining": {"started": True, "run": deployment.retraining.get("run") or _run_name(stage.home), "reason": deployment.retraining["reason"]}}
+            "retraining": {"started": True, "run": deployment.retraining.get("run") or _run_name(stage.home), "reason": deployment.retraining["why"]}}
 
 
 def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,15 @@ def filled(documents: Documents, section: schema.Pipeline) -> Documents:
     return pipeline, kubernetes
 
 
+def tried_once(documents: Documents) -> Documents:
+    """Gives a copy without retries: they are for nodes that vanish; on one machine a step that failed only fails again, later."""
+    pipeline, kubernetes = copy.deepcopy(documents)
+    for component in (pipeline["root"], *pipeline["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task.pop("retryPolicy", None)
+    return pipeline, kubernetes
+
+
 def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
     """Gives each step's container by its executor's name."""
     return {name: executor["container"] for name, executor in pipeline["deploymentSpec"]["executors"].items() if "container" in executor}

@@ -101,8 +101,8 @@ def here(request: artifacts.Json) -> None:
 
     _plain_interpreter()
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=request["root"], raise_on_error=True)
-    pipeline: Any = components.load_component_from_file(request["pipeline"])
-    _try_once(pipeline.pipeline_spec)
+    once = compiled.tried_once(compiled.read(Path(request["pipeline"])))
+    pipeline: Any = components.load_component_from_text(compiled.write(once))
     pipeline(**request["arguments"])
 
 
@@ -117,13 +117,6 @@ def _plain_interpreter() -> None:
     if found and Path(found).parent == folder and os.path.samefile(found, sys.executable):
         os.environ["PATH"] = path
         sys.executable = "python3"
-
-
-def _try_once(spec: Any) -> None:
-    """Takes the retries away: they are for nodes that vanish; here a step that failed would only fail again, later."""
-    for component in (spec.root, *spec.components.values()):
-        for task in component.dag.tasks.values():
-            task.ClearField("retry_policy")
 
 
 def _end_with_starter() -> None:

@@ -194,8 +194,8 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy) -> dict[str, Any]:
         certificate = ledger.certificates.get(guard.name) if bet == guard.name else None
         rows[bet] = {
             "guard": guard.name, "candidate": {"n": candidate_n, "bad": candidate_bad}, "stable": {"n": stable_n, "bad": stable_bad},
-            "logE": round(ledger.harms[bet].log_e, 4), "pValue": ledger.harms[bet].p_value,
-            "logCertificate": round(certificate.log_e, 4) if certificate else None,
+            "logE": round(ledger.harms[bet].log_e, 4) + 0.0, "pValue": ledger.harms[bet].p_value,
+            "logCertificate": round(certificate.log_e, 4) + 0.0 if certificate else None,
         }
     rows["combined"] = {"logE": round(evidence.combine(ledger.harms), 4), "needed": round(math.log(1 / strategy.false_rollback), 4)}
     return rows

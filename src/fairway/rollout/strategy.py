@@ -289,8 +289,9 @@ def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 
 
 def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
+    earned = next((row["reason"] for row in reversed(state.history) if row["phase"] == str(Phase.PROMOTING)), verdict.reason)
     done = replace(state, phase=Phase.STABLE, stable=state.candidate, previous=state.stable, candidate=None, since=seen.now, verdict=verdict,
-                   reason=f"revision {state.candidate} was promoted: {verdict.reason}")
+                   reason=f"revision {state.candidate} was promoted: {earned}; the bake brought nothing against it")
     return _moved(_remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate)
 
 

@@ -92,7 +92,7 @@ class Trainer:
                 "--config", str(folder / "config.json"), "--champion", stable.package, "--run", run]
         self._processes.start(PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt")
         kept: dict[str, Any] = {key: value for key, value in deployment.retraining.items() if key != "asked"}
-        noted = {**kept, "running": run, "lastRunAt": now, "reason": decision.reason, "accuracy": decision.accuracy, "outcome": None}
+        noted = {**kept, "running": run, "lastRunAt": now, "why": decision.reason, "reason": decision.reason, "accuracy": decision.accuracy, "outcome": None}
         self._state.save_retraining(deployment.name, noted, event=strategy.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision))
 
     def _finish(self, deployment: state.Deployment, *, now: float) -> None:
