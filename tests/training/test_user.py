@@ -111,7 +111,8 @@ def test_code_that_forgets_its_seed_still_gives_the_same_model_twice(run, tmp_pa
 
 
 def onnx_file(
-    path: Path, *, inputs: dict[str, int], output: str = "probabilities", kind: int = TensorProto.FLOAT, softmax: bool = True, rows: int | None = None
+    path: Path, *, inputs: dict[str, int], output: str = "probabilities", kind: int = TensorProto.FLOAT, softmax: bool = True, rows: int | None = None,
+    ir_version: int = 10,
 ) -> None:
     """Writes a graph of the first input's columns times random weights, with softmax or without."""
     name, width = next(iter(inputs.items()))
@@ -121,7 +122,7 @@ def onnx_file(
         [helper.make_node("MatMul", [name, "weights"], ["logits"]), last], "made",
         [helper.make_tensor_value_info(key, kind, [rows, size]) for key, size in inputs.items()],
         [helper.make_tensor_value_info(output, kind, [rows, 2])], [numpy_helper.from_array(weights, "weights")])
-    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], doc_string="of /somewhere/private"), path)
+    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir_version, doc_string="private"), path)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,7 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
         pytest.param({"inputs": {"image": 5}}, "wants the input 'image': the data has numbers, categories", id="an input that the data lacks"),
         pytest.param({"inputs": {"features": 4}}, "cannot be run on", id="another width"),
         pytest.param({"inputs": {"features": 5}, "rows": 1}, "wanted a first axis of any length", id="a fixed batch"),
+        pytest.param({"inputs": {"features": 5}, "ir_version": 99}, "no ONNX graph that can run: .*[Uu]nsupported model IR version: 99", id="too new"),
         pytest.param({"inputs": {"features": 5}, "softmax": False}, "wanted probabilities that add up to 1, with the softmax inside", id="logits"),
     ],
 )

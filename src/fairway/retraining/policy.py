@@ -56,5 +56,5 @@ def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decis
     seen = f"realised accuracy is {accuracy:.3f} on the newest {signals.labelled} labels"
     if bound >= limit:
         return wait(f"{seen}; not below {limit:.3f} beyond chance (it may be up to {bound:.3f})")
-    return Decision(start=True, accuracy=accuracy, bound=bound,
-                    reason=f"{seen}, {signals.reference_accuracy:.3f} on the test split: below {limit:.3f} beyond chance (at most {bound:.3f} at {section.confidence:.0%})")
+    beyond = f"below {limit:.3f} beyond chance (at most {bound:.3f} at {section.confidence:.0%})"
+    return Decision(start=True, accuracy=accuracy, bound=bound, reason=f"{seen}, {signals.reference_accuracy:.3f} on the test split: {beyond}")

@@ -1,5 +1,6 @@
 """ONNX graphs: run, brought into the one form that is served, and freed of what they tell of the machine. No torch here."""
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(floa
 # ONNX Runtime's exceptions have no common base but Exception.
 FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
 CHUNK = 4096   # rows at once: more are not faster and need their memory
+CPP = re.compile(r"\S*/onnxruntime_src/\S+ .*\)(?: const)? ")  # a file, a line and a signature
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 
 
@@ -200,7 +202,9 @@ def read(path: Path, *, what: str) -> Any:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    """Gives an error's own words in one line, without the place in C++ that ONNX Runtime puts before them."""
+    text = " ".join(str(error).split())
+    return CPP.sub(" ", text)[:300]
 
 
 def _some(row: Array) -> str:

@@ -47,7 +47,8 @@ class Servers:
         """Makes the wanted servers run."""
         for name, revision in wanted.items():
             server = self._servers.get(name)
-            if server is None:
+            if server is None or (server.fault is not None and server.retire_at is not None):  # given up, and asked for again
+                self._processes.stop(PREFIX + name)
                 server = self._servers[name] = Server(port=self._new_port(name))
             server.retire_at = None
             if server.fault is None and not self._processes.alive(PREFIX + name) and self._may_start(name, server, now=now):
@@ -84,10 +85,6 @@ class Servers:
                 ready.add(name)
                 server.ready_once = True
         return frozenset(ready), broken
-
-    def forgive(self, revision: str) -> None:
-        """Lets a revision that was given up be tried again."""
-        self._servers.pop(revision, None)
 
     def _start(self, revision: state.Revision, server: Server) -> None:
         name = revision.revision

@@ -26,6 +26,7 @@ from fairway.platforms.local.home import Addresses, Home, write_addresses
 from fairway.rollout import strategy, traffic
 
 log = logging.getLogger("fairway.supervisor")
+PRUNE_SECONDS = 3600.0
 
 
 class Supervisor:
@@ -44,6 +45,7 @@ class Supervisor:
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
         self.exposures: dict[str, look.Exposures] = {}
         self.interval = 1.0
+        self.pruned_at = 0.0
 
     def start(self) -> None:
         """Starts or adopts the gateway, the collector and the monitor, and writes down where they listen."""
@@ -54,7 +56,7 @@ class Supervisor:
                                              monitor=self.services.monitor_url))
 
     def tick(self, *, now: float) -> None:
-        """Takes one look at every deployment; a fault of one of them stops no other."""
+        """Takes one look at every deployment, and makes true what was decided."""
         self.services.keep()
         if not self.gateway.alive():
             log.warning("the gateway is gone; starting it again on its port")
@@ -64,6 +66,7 @@ class Supervisor:
             self._advance(deployment, now=now)
         self._apply(self.state.deployments(), now=now)
         self.trainer.tick(self.state.deployments(), now=now)
+        self._prune(deployments, now=now)
 
     def stop(self) -> None:
         """Stops everything: the gateway first, so that nobody is sent to a server that leaves."""
@@ -88,6 +91,13 @@ class Supervisor:
         self.state.save(deployment.name, state=after.state, events=after.events, answered=command[0] if command else None)
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
+
+    def _prune(self, deployments: list[state.Deployment], *, now: float) -> None:
+        """Lets events go that are older than any deployment wants to keep them."""
+        if deployments and now - self.pruned_at > PRUNE_SECONDS:
+            self.pruned_at = now
+            kept = max(schema.parse_duration(deployment.config["monitoring"]["retention"]).total_seconds() for deployment in deployments)
+            self.events.prune(now - kept)
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
         """Makes the stored states true: servers first, then routes, then the servers that nothing needs any more."""
