@@ -323,8 +323,8 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
     if verdict.action is Action.ROLLBACK:
         return verdict
-    budget = {"shadow": strategy.shadow.budget, "canary": strategy.canary.budget}.get(_stage(state))
-    if verdict.action is not Action.PROMOTE and budget is not None and seen.now - state.stage_since > budget.total_seconds():
+    budget = strategy.shadow.budget if _stage(state) == "shadow" else strategy.canary.budget
+    if verdict.action is not Action.PROMOTE and seen.now - state.stage_since > budget.total_seconds():
         return replace(verdict, action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent: {verdict.reason}")
     if seen.now < state.counting_from:
         return replace(verdict, action=Action.HOLD, reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet")
