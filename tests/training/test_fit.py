@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.data import prepare, splits
+from fairway.evaluation import metrics
 from fairway.training import fit, graph
 from tests.training import made
 
@@ -120,7 +121,10 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
     record = fit.fit(made.training(epochs=60, patience=2, learningRate=0.1), dataset=tabular, out=tmp_path / "out")
     losses = [row["validation_loss"] for row in record.history]
     assert record.epochs == record.best_epoch + 2 < 60
-    assert losses[record.best_epoch - 1] == min(losses)
+    assert losses[record.best_epoch - 1] == min(losses) != losses[-1]
+    held_out = splits.load(tabular).validation
+    answers = graph.run(tmp_path / "out" / "model.onnx", held_out.inputs(), classes=2)  # what is exported, not only what is recorded
+    assert metrics.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_digits_are_learnt(tmp_path):
@@ -179,8 +183,9 @@ def test_data_that_cannot_be_learnt_from_is_refused(split, keep, said, tmp_path)
 
 
 def test_a_loss_that_is_no_number_any_more_names_the_learning_rate(tabular, tmp_path, monkeypatch):
-    broken = splits.Split.inputs
-    monkeypatch.setattr(splits.Split, "inputs", lambda self, layout="named": {k: v * np.float32(1e38) * 10 if k == "numbers" else v for k, v in broken(self).items()})
+    given = splits.Split.inputs
+    huge = np.float32(3e38)
+    monkeypatch.setattr(splits.Split, "inputs", lambda self: {key: value * huge if key == "numbers" else value for key, value in given(self).items()})
     with pytest.raises(errors.TrainingError, match=r"loss became (nan|inf) in epoch 1: .* lower training.learningRate \(0.003\)"), np.errstate(over="ignore"):
         fit.fit(made.training(), dataset=tabular, out=tmp_path / "out")
 

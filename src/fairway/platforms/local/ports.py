@@ -1,14 +1,30 @@
 """Free ports on the loopback address."""
 
+import secrets
 import socket
+from pathlib import Path
+
+LOWEST, TRIES = 15_000, 200
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: set[int] = set()  # never twice from one process, so that two who ask before either binds differ
 
 
 def free_port() -> int:
-    """Gives a port that nothing listens on now; whoever gets it should bind soon, and ask again where it was taken meanwhile."""
-    with socket.socket() as probe:
+    """Gives a port that nothing listens on now; whoever gets it should bind soon, and ask again where it was taken meanwhile.
+
+    It lies below the ports that the kernel lends to outgoing connections. One of those could be lent to a client while its server
+    is restarting, and the server could not bind; worse, who asks such a port often while nobody listens connects to itself.
+    """
+    outgoing = _outgoing()
+    for _ in range(TRIES if outgoing > LOWEST + TRIES else 0):
+        port = LOWEST + secrets.randbelow(outgoing - LOWEST)
+        if port not in _given and not taken(port):
+            _given.add(port)
+            return port
+    with socket.socket() as probe:  # a machine that lends nearly all ports
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        last: int = probe.getsockname()[1]
+        return last
 
 
 def taken(port: int) -> bool:
@@ -20,3 +36,11 @@ def taken(port: int) -> bool:
         except OSError:
             return True
         return False
+
+
+def _outgoing() -> int:
+    """Gives the first port that the kernel lends to outgoing connections."""
+    try:
+        return int(RANGE.read_text().split()[0])
+    except OSError:
+        return 32_768  # Linux's own; macOS begins at 49152

@@ -1,16 +1,19 @@
-"""Child processes that outlive their supervisor: recorded on disk, known again by pid and start time, stopped as a group.
+"""Child processes that outlive their supervisor: recorded on disk, known again, stopped with all that they started.
 
 Each is the leader of a session of its own, so that a supervisor killed with -9 takes nobody with it and its successor
-finds them by their records.
+finds them by their records. A mark in the environment names each start. It is inherited, so that it also finds what a killed
+process left behind, in whatever session that is; and it tells both from a stranger that was given one of their pids.
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,18 +22,21 @@ from fairway import artifacts, errors
 
 LOG_BYTES = 20 * 1024 * 1024   # a log that is larger when its process starts is put aside once
 POLL_SECONDS = 0.05
+KILL_SECONDS = 5.0             # what a killed process may take to be gone
+MARK = "FAIRWAY_PROCESS_ID"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One process as it was started. `created` tells it from a later one with the same pid."""
+    """One process as it was started. `created` and `mark` tell it from a later one with the same pid."""
 
     name: str
-    pid: int
+    pid: int                   # 0: it was being started when this was written
     created: float
     argv: tuple[str, ...]
     started_at: float
     log: str
+    mark: str = ""
 
 
 class Processes:
@@ -42,34 +48,49 @@ class Processes:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
-        """Starts the process, its output appended to `log`; raises PlatformError where it cannot be started."""
+        """Starts the process, its output appended to `log`; what an earlier one of the name left running is killed first.
+
+        Raises PlatformError where it cannot be started, or one of the name still runs.
+        """
+        if self.alive(name):
+            raise errors.PlatformError(f"{name} runs already: stop it before it is started again")
+        self._clean(name)
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
+        process = Process(name=name, pid=0, created=0.0, argv=tuple(argv), started_at=time.time(), log=str(log), mark=uuid.uuid4().hex)
+        artifacts.write_json(self._file(name), process)  # before it is there: a supervisor killed between the two loses nothing
         with log.open("ab") as out:
             try:
-                child = subprocess.Popen(argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+                child = subprocess.Popen(argv, env={**os.environ, **env, MARK: process.mark}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                         start_new_session=True)
             except OSError as error:
+                self._file(name).unlink()
                 raise errors.PlatformError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
         self._children[name] = child
-        process = Process(name=name, pid=child.pid, created=_created(child.pid), argv=tuple(argv), started_at=time.time(), log=str(log))
+        process = dataclasses.replace(process, pid=child.pid, created=_created(child.pid))
         artifacts.write_json(self._file(name), process)
         return process
 
     def record(self, name: str) -> Process | None:
         """Gives what was started under this name, running or not."""
-        try:
-            return artifacts.from_json(Process, artifacts.read_json(self._file(name)))
-        except FileNotFoundError:
+        process = self._read(name)
+        if process is None or process.pid:
+            return process
+        leader = next((found for found in _marked(process.mark) if _leads(found)), None)
+        if leader is None:
             return None
+        process = dataclasses.replace(process, pid=leader.pid, created=leader.create_time())
+        artifacts.write_json(self._file(name), process)
+        return process
 
     def alive(self, name: str) -> bool:
         """Says whether the process that was started under this name still runs."""
-        child = self._children.get(name)
-        if child is not None and child.poll() is not None:  # also keeps it from staying a zombie
-            return False
         process = self.record(name)
-        return process is not None and _runs(process)
+        child = self._children.get(name)
+        if child is not None:
+            child.poll()  # keeps it from staying a zombie
+        return process is not None and _found(process) is not None
 
     def exit_status(self, name: str) -> int | None:
         """Gives how it ended, where this supervisor started it and it has ended."""
@@ -80,22 +101,23 @@ class Processes:
         return sorted(file.stem for file in self._folder.glob("*.json"))
 
     def signal(self, name: str, number: int) -> None:
-        """Sends a signal to the process and all it started."""
+        """Sends a signal to the process's group: to itself and what it started in its own session. Does nothing where it has ended."""
         process = self.record(name)
-        if process is not None and (_runs(process) or _group(process)):
+        if process is not None and _found(process) is not None:  # the pid is its own still, so the group is
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
     def stop(self, name: str, *, grace_seconds: float = 10.0) -> None:
-        """Asks the process to end and waits; after the grace it is killed, with all it started. Its record goes."""
+        """Asks the process to end and waits; what is left after that, or after the grace, is killed. Its record goes.
+
+        Everything that it started goes with it, in whatever session.
+        """
         process = self.record(name)
-        if process is not None:
+        family = _descendants(process) if process is not None else []
+        if process is not None and _found(process) is not None:
             self.signal(name, signal.SIGTERM)
-            if not self._ended(process, within=grace_seconds):
-                self.signal(name, signal.SIGKILL)
-                self._ended(process, within=5.0)
-            elif _group(process):  # the leader is gone, a child of it is not
-                self.signal(name, signal.SIGKILL)
+            self._wait(process, seconds=grace_seconds)
+        self._clean(name, known=family)
         self.forget(name)
 
     def forget(self, name: str) -> None:
@@ -104,17 +126,36 @@ class Processes:
             child.poll()
         self._file(name).unlink(missing_ok=True)
 
-    def _ended(self, process: Process, *, within: float) -> bool:
-        deadline = time.monotonic() + within
-        while True:
-            child = self._children.get(process.name)
-            if child is not None:
-                child.poll()
-            if not _runs(process):
-                return True
-            if time.monotonic() > deadline:
-                return False
+    def _clean(self, name: str, *, known: Iterable[psutil.Process] = ()) -> None:
+        """Kills what is left of the process and of all that it started, and waits until it is gone."""
+        process = self._read(name)
+        if process is None:
+            return
+        left = {found.pid: found for found in (*known, *_descendants(process), *_marked(process.mark))}
+        leader = _found(process)
+        if leader is not None:
+            left[leader.pid] = leader
+        for found in left.values():
+            with contextlib.suppress(psutil.Error):
+                found.kill()  # looks at the start time first: never a stranger with the pid
+        deadline = time.monotonic() + KILL_SECONDS
+        while any(_lives(found) for found in left.values()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 5)
+        child = self._children.get(name)
+        if child is not None:
+            child.poll()
+
+    def _wait(self, process: Process, *, seconds: float) -> None:
+        """Waits until the process has ended, at most so long."""
+        deadline = time.monotonic() + seconds
+        while self.alive(process.name) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
+
+    def _read(self, name: str) -> Process | None:
+        try:
+            return artifacts.from_json(Process, artifacts.read_json(self._file(name)))
+        except FileNotFoundError:
+            return None
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
@@ -127,20 +168,43 @@ def _created(pid: int) -> float:
         return 0.0  # gone already: it will be found dead
 
 
-def _runs(process: Process) -> bool:
+def _found(process: Process) -> psutil.Process | None:
+    """Gives the process where it runs. A stranger with its pid has another mark and another start time; a set clock moves the latter."""
+    with contextlib.suppress(psutil.Error):
+        found = psutil.Process(process.pid) if process.pid else None
+        if found is not None and _lives(found) and (abs(found.create_time() - process.created) < 0.01 or _has(found, process.mark)):
+            return found
+    return None
+
+
+def _descendants(process: Process) -> list[psutil.Process]:
+    """Gives what the process started, and they in turn; none where it has ended, since they are somebody else's children then."""
+    leader = _found(process)
+    with contextlib.suppress(psutil.Error):
+        return leader.children(recursive=True) if leader is not None else []
+    return []
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """Gives the processes that were started with this mark, or by one that was."""
+    return [found for found in psutil.process_iter() if _has(found, mark)]
+
+
+def _has(found: psutil.Process, mark: str) -> bool:
     try:
-        found = psutil.Process(process.pid)
-        return bool(abs(found.create_time() - process.created) < 0.01 and found.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        return bool(mark) and found.environ().get(MARK) == mark
+    except (psutil.Error, OSError):  # gone, or another user's
         return False
 
 
-def _group(process: Process) -> bool:
-    """Says whether anything of the process's group is left. Its members carry the leader's session, so a reused pid is not taken for it."""
-    for found in psutil.process_iter():
-        try:
-            if os.getpgid(found.pid) == process.pid and found.status() != psutil.STATUS_ZOMBIE and found.create_time() >= process.created - 0.01:
-                return True
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
+def _leads(found: psutil.Process) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(found.pid) == found.pid
     return False
+
+
+def _lives(found: psutil.Process) -> bool:
+    try:
+        return bool(found.is_running() and found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

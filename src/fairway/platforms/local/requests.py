@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fairway import errors
+from fairway.data import sources
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
@@ -94,25 +95,17 @@ def _package(home: Home, name: str) -> manifest.Manifest:
 
 def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifest, limit: int) -> list[dict[str, Any]]:
     """Gives the first rows of a file, the values as plain Python ones."""
-    import pandas as pd
-
-    from fairway.config import schema
-
     file = data or home.root / "work" / name / "dataset" / "test.parquet"
     if not file.is_file():
         runs = sorted(home.runs.glob("*/**/test.parquet"), key=lambda found: found.stat().st_mtime)
         if data is not None or not runs:
             raise errors.UsageError(f"{file} does not exist: name rows with --data FILE, or one with --row JSON")
         file = runs[-1]
-    missing = list(schema.Data.model_fields["missing_values"].default)
-    if file.suffix == ".parquet":
-        frame = pd.read_parquet(file).head(limit)
-    else:
-        frame = pd.read_csv(file, nrows=limit, skipinitialspace=True, na_values=missing, keep_default_na=False)
-    lacking = [feature["name"] for feature in package.features if feature["name"] not in frame.columns]
+    rows = sources.first_rows(file, limit=limit)
+    lacking = [feature["name"] for feature in package.features if rows and feature["name"] not in rows[0]]
     if lacking:
         raise errors.UsageError(f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f['name'] for f in package.features)}")
-    return [{str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()} for row in frame.to_dict("records")]
+    return rows
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Supervisor:
         wanted: dict[str, state.Revision] = {}
         routes: dict[str, traffic.Route] = {}
         thresholds: dict[str, schema.Guard] = {}
+        deadlines: dict[str, float] = {}
         for deployment in deployments:
             policy = schema.Strategy.model_validate(deployment.config["strategy"])
             self.interval = schema.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
@@ -111,6 +112,7 @@ class Supervisor:
                 revision = self.state.revision(name)
                 if revision is not None:
                     wanted[name] = revision
+            deadlines[deployment.name] = schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds()
             route = strategy.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
                 routes[deployment.name] = route
@@ -118,7 +120,7 @@ class Supervisor:
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
         startable = {name: route for name, route in routes.items() if {route.stable, route.candidate or route.stable} <= endpoints.keys()}
-        self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds))
+        self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds), deadlines=deadlines)
         self.servers.retire(keep=wanted, now=now)
         self.services.watch({deployment.name: _watched(deployment, wanted) for deployment in deployments if deployment.state.stable in wanted})
 

@@ -12,14 +12,21 @@ from fairway import artifacts
 from fairway.rollout import traffic
 
 Json = dict[str, Any]
-Endpoints = Mapping[str, Sequence[tuple[str, int]]]
+Places = Sequence[tuple[str, int]]
+Endpoints = Mapping[str, Places]
 TOTAL = 10_000            # constant: another total would move a tenth of the units
-RETRIES = 20              # with the back-off below about 8 s: as long as a server takes to start again
+RETRIES = 2               # a request that kills its server meets three of them at most
+CONNECT_ATTEMPTS = 40     # by the patient listener; with its back-off 8 to 11 s: longer than a server takes to start again
+PATIENCE = "patience"
+ORIGINAL = "envoy.filters.listener.original_dst"
+BUFFER = 16 * 1024 * 1024  # a body that does not fit is not asked again when its server dies; servers take 8 MiB where nothing is said
 ROUTES = "routes"
 TYPE = "type.googleapis.com/envoy."
-# Bounds of the latency histogram, milliseconds; a guard's threshold counts at the first bound that is not below it.
-BUCKETS = (1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 150, 200, 250, 300, 400, 500, 600, 750, 800, 1000, 1500, 2000, 2500,
-           3000, 4000, 5000, 7500, 10_000, 15_000, 20_000, 30_000, 60_000)
+DEADLINE_SECONDS = 10.0   # what a server may take where nothing is said
+# Bounds of the latency histogram, milliseconds: all of two digits, which is what Envoy keeps; between them it only interpolates. A guard's
+# threshold counts at the last bound that is not above it: 100ms and 130ms exactly, 125ms as 120ms, so that more counts as slow, not less.
+BUCKETS: tuple[int, ...] = (
+    *range(1, 100), *range(100, 1_000, 10), *range(1_000, 10_000, 100), *range(10_000, 100_000, 1_000), *range(100_000, 610_000, 10_000))
 
 
 def cluster_name(deployment: str, revision: str, arm: str) -> str:
@@ -31,12 +38,17 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> Json:
     return {
         "node": {"id": "fairway", "cluster": "fairway"},
         "admin": {"address": _address("127.0.0.1", admin_port)},
-        "stats_flush_interval": "0.5s",  # histograms are merged then: the age of the latency counts
+        "stats_flush_on_admin": True,  # a scrape merges the histograms, for the next scrape: no timer lets latency counts lag
         "stats_config": {"histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(BUCKETS)}]},
         "dynamic_resources": {"cds_config": _file(folder / "cds.json")},
-        "static_resources": {"listeners": [_listener(port, folder / "rds.json")]},
+        "static_resources": {"listeners": [_listener(port, folder / "rds.json"), _patient_listener()], "clusters": [
+            {"name": PATIENCE, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "1s",
+             "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", "max_connections": 8192, "max_pending_requests": 8192}]}}]},
+        "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {
+            "@type": TYPE + "extensions.bootstrap.internal_listener.v3.InternalListener"}}],
         "overload_manager": {"resource_monitors": [{"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": {
-            "@type": TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig", "max_active_downstream_connections": 10_000}}]},
+            "@type": TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+            "max_active_downstream_connections": 10_000}}]},
     }
 
 
@@ -45,12 +57,12 @@ def clusters(routes: Iterable[traffic.Route], *, endpoints: Endpoints) -> Json:
     found: dict[str, Json] = {}
     for route in routes:
         stable = endpoints[route.stable]
-        found |= _cluster(cluster_name(route.deployment, route.stable, "stable"), [stable])
+        found |= _cluster(cluster_name(route.deployment, route.stable, "stable"), stable, then=stable)
         if route.candidate is not None and route.weight:
             # When its process dies the candidate's requests fall to stable, and are still counted as the candidate's.
-            found |= _cluster(cluster_name(route.deployment, route.candidate, "canary"), [endpoints[route.candidate], stable])
+            found |= _cluster(cluster_name(route.deployment, route.candidate, "canary"), endpoints[route.candidate], then=stable)
         if route.candidate is not None and route.mirror:
-            found |= _cluster(cluster_name(route.deployment, route.candidate, "shadow"), [endpoints[route.candidate]], shadow=True)
+            found |= _cluster(cluster_name(route.deployment, route.candidate, "shadow"), endpoints[route.candidate])
     return _document("config.cluster.v3.Cluster", [found[name] for name in sorted(found)])
 
 
@@ -60,39 +72,52 @@ def join(one: Json, other: Json) -> Json:
     return _document("config.cluster.v3.Cluster", [both[name] for name in sorted(both)])
 
 
-def routes_document(routes: Iterable[traffic.Route]) -> Json:
-    """Gives the routes as an RDS document; its version names the version of each deployment's route."""
+def routes_document(routes: Iterable[traffic.Route], *, deadlines: Mapping[str, float] | None = None) -> Json:
+    """Gives the routes as an RDS document; its version names the version of each deployment's route.
+
+    `deadlines` are the seconds that the servers of a deployment may take; 10 where nothing is said.
+    """
     ordered = sorted(routes, key=lambda route: route.deployment)
-    entries = [entry for route in ordered for entry in _route(route)]
-    health = [{"match": {"path": f"/v2/health/{probe}"}, "direct_response": _answer(200, '{"%s": true}' % probe)} for probe in ("live", "ready")]
-    missing = {"match": {"prefix": "/"}, "direct_response": _answer(404, '{"error": "no such model is deployed here; see `fairway status`"}')}
-    host = {"name": "all", "domains": ["*"], "routes": [*entries, *health, missing]}
+    entries = [entry for route in ordered for entry in _route(route, deadline=(deadlines or {}).get(route.deployment, DEADLINE_SECONDS))]
+    health = [{"match": {"path": f"/v2/health/{probe}"}, "direct_response": _answer(200, f'{{"{probe}": true}}'),
+               "response_headers_to_add": [_header("content-type", "application/json")]} for probe in ("live", "ready")]
+    missing = {"match": {"prefix": "/"}, "direct_response": _answer(404, "no such model is deployed here; see `fairway status`")}
+    host = {"name": "all", "domains": ["*"], "routes": [_nameless(), *health, *entries, missing]}
     document = _document("config.route.v3.RouteConfiguration", [{"name": ROUTES, "virtual_hosts": [host]}])
-    return {**document, "version_info": versions_text({route.deployment: route.version for route in ordered})}
+    names = versions_text({route.deployment: route.version for route in ordered})
+    return {**document, "version_info": f"{names};{document['version_info']}"}  # the digest tells a change that no route's version names
 
 
 def versions_text(versions: Mapping[str, str]) -> str:
-    """Gives the version of an RDS document: `deployment=version` of each, so that one number tells what is in effect."""
+    """Gives `deployment=version` of each, so that one text in the statistics tells what is in effect."""
     return ",".join(f"{name}={version}" for name, version in sorted(versions.items())) or "none"
 
 
 def versions(text: str) -> dict[str, str]:
     """Gives the route versions back from an RDS document's version."""
-    return dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
+    return dict(pair.split("=", 1) for pair in text.partition(";")[0].split(",") if "=" in pair)
 
 
 def bound(threshold_ms: float) -> int:
-    """Gives the bound of the latency histogram at which a threshold counts."""
-    return next((edge for edge in BUCKETS if edge >= threshold_ms), BUCKETS[-1])
+    """Gives the bound of the latency histogram at which a threshold counts: answers that took as long are slow."""
+    return max((edge for edge in BUCKETS if edge <= threshold_ms), default=BUCKETS[0])
 
 
-def _route(route: traffic.Route) -> list[Json]:
+def _nameless() -> Json:
+    """Gives the refusal of an empty unit: all of them would hash to one arm, which is no fair draw."""
+    return {"match": {"prefix": "/", "headers": [{"name": "x-fairway-unit", "string_match": {"exact": ""}}]},
+            "direct_response": _answer(400, "x-fairway-unit is empty: name the user or session, or leave the header out")}
+
+
+def _route(route: traffic.Route, *, deadline: float) -> list[Json]:
+    total = 3 * (deadline + 1)
     action: Json = {
         "weighted_clusters": {"clusters": _weights(route), "use_hash_policy": True},
         "hash_policy": [{"header": {"header_name": "x-fairway-unit", "regex_rewrite": {
             "pattern": {"regex": "^(.*)$"}, "substitution": f"{route.salt}:\\1"}}}],
-        "timeout": "33s",
-        "retry_policy": _retries(),
+        "timeout": f"{total:g}s",
+        "idle_timeout": f"{max(60.0, total):g}s",
+        "retry_policy": _retries(deadline),
     }
     if route.mirror and route.candidate is not None:
         action["request_mirror_policies"] = [{
@@ -101,7 +126,7 @@ def _route(route: traffic.Route) -> list[Json]:
             "disable_shadow_host_suffix_append": True,
             "request_headers_mutations": [{"remove": "x-fairway-arm"}],
         }]
-    shown = [{"header": {"key": "x-fairway-route-version", "value": route.version}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
+    shown = [_header("x-fairway-route-version", route.version)]
     matches: list[Json] = [{"prefix": f"/v2/models/{route.deployment}/"}, {"path": f"/v2/models/{route.deployment}"}]
     return [{"match": match, "route": action, "response_headers_to_add": shown} for match in matches]
 
@@ -111,39 +136,72 @@ def _weights(route: traffic.Route) -> list[Json]:
     canary = route.weight * TOTAL // 100 if route.candidate is not None else 0
     arms = [(route.candidate, "canary", canary), (route.stable, "stable", TOTAL - canary)]
     return [
-        {"name": cluster_name(route.deployment, revision, arm), "weight": weight,
-         "request_headers_to_add": [{"header": {"key": "x-fairway-arm", "value": arm}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
+        {"name": cluster_name(route.deployment, revision, arm), "weight": weight, "request_headers_to_add": [_header("x-fairway-arm", arm)]}
         for revision, arm, weight in arms if revision is not None and weight
     ]
 
 
-def _retries() -> Json:
+def _retries(deadline: float) -> Json:
+    """Gives how a request is asked again: first at the arm's server, then at its second priority, once more at the first.
+
+    Envoy has one number of retries for all causes. A server that starts again must be waited for, which takes many attempts; a request
+    that kills its server must not be sent many times. So the waiting is not done here: the second priority is reached through the
+    patient listener, which tries to connect until somebody listens, and sends nothing before.
+    """
     return {
         "retry_on": "connect-failure,refused-stream,reset,reset-before-request",  # inference changes nothing: it may be asked again
         "num_retries": RETRIES,
-        "per_try_timeout": "11s",  # a hung server must not hold its clients; a second more than the server's own deadline
+        "per_try_timeout": f"{deadline + 1:g}s",  # a hung server must not hold its clients; a second more than the server's own deadline
         "retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"},
         "retry_priority": {"name": "envoy.retry_priorities.previous_priorities", "typed_config": {
             "@type": TYPE + "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig", "update_frequency": 1}},
-        "retry_host_predicate": [{"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {
-            "@type": TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"}}],
-        "host_selection_retry_max_attempts": 3,
     }
 
 
-def _cluster(name: str, priorities: Sequence[Sequence[tuple[str, int]]], *, shadow: bool = False) -> dict[str, Json]:
-    places = [{"priority": number, "lb_endpoints": [{"endpoint": {"address": _address(*place)}} for place in group]} for number, group in enumerate(priorities)]
-    # A slow shadow drops copies once these are full; 64 at once are 300 a second at 200 ms each.
-    limits: Json = {"max_connections": 16, "max_requests": 64, "max_pending_requests": 64} if shadow else {
-        "max_connections": 1024, "max_requests": 4096, "max_pending_requests": 4096, "max_retries": 1024}  # the default of 3 retries loses requests
+def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, Json]:
+    """Gives an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's: its copies are not tried again."""
+    # A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each; the queue takes up bursts.
+    limits: Json = {"max_connections": 1024, "max_requests": 4096, "max_pending_requests": 4096, "max_retries": 1024} if then else {
+        "max_connections": 16, "max_requests": 64, "max_pending_requests": 64}  # the default of 3 retries at once loses requests
+    groups = [[{"endpoint": {"address": _address(*place)}} for place in first], [_patient(*place) for place in then]]
     return {name: {
         "name": name, "type": "STATIC", "connect_timeout": "1s", "lb_policy": "LEAST_REQUEST",
-        "load_assignment": {"cluster_name": name, "endpoints": places},
+        "load_assignment": {"cluster_name": name, "endpoints": [
+            {"priority": number, "lb_endpoints": group} for number, group in enumerate(groups) if group]},
         "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", **limits}]},
+        "transport_socket_matches": [{"name": PATIENCE, "match": {PATIENCE: True}, "transport_socket": _through()}, {
+            "name": "plain", "match": {}, "transport_socket": _plain()}],
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http_protocol_options": {}},
             "common_http_protocol_options": {"idle_timeout": "4s"}}},  # ours close first: no request meets a socket that the server just closed
     }}
+
+
+def _patient(host: str, port: int) -> Json:
+    """Gives the endpoint that is reached through the patient listener."""
+    place = f"{host}:{port}"
+    return {"endpoint": {"address": {"envoy_internal_address": {"server_listener_name": PATIENCE, "endpoint_id": place}}},
+            "metadata": {"filter_metadata": {ORIGINAL: {"local": place}, "envoy.transport_socket_match": {PATIENCE: True}}}}
+
+
+def _through() -> Json:
+    """Gives the socket to the patient listener, which tells it where to connect to."""
+    return {"name": "envoy.transport_sockets.internal_upstream", "typed_config": {
+        "@type": TYPE + "extensions.transport_sockets.internal_upstream.v3.InternalUpstreamTransport",
+        "passthrough_metadata": [{"kind": {"host": {}}, "name": ORIGINAL}], "transport_socket": _plain()}}
+
+
+def _plain() -> Json:
+    return {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {"@type": TYPE + "extensions.transport_sockets.raw_buffer.v3.RawBuffer"}}
+
+
+def _patient_listener() -> Json:
+    """Gives a listener inside Envoy that connects to the place it is told as soon as somebody listens there."""
+    proxy = {"@type": TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy", "stat_prefix": PATIENCE, "cluster": PATIENCE,
+             "max_connect_attempts": CONNECT_ATTEMPTS, "backoff_options": {"base_interval": "0.1s", "max_interval": "0.5s"}}
+    return {"name": PATIENCE, "internal_listener": {},
+            "listener_filters": [{"name": ORIGINAL, "typed_config": {"@type": TYPE + "extensions.filters.listener.original_dst.v3.OriginalDst"}}],
+            "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}]}
 
 
 def _listener(port: int, rds: Path) -> Json:
@@ -152,10 +210,23 @@ def _listener(port: int, rds: Path) -> Json:
         "rds": {"route_config_name": ROUTES, "config_source": _file(rds)},
         "preserve_external_request_id": True, "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "300s"}, "stream_idle_timeout": "60s", "request_headers_timeout": "10s",
+        "local_reply_config": {"mappers": [_as_json()]},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}}],
     }
-    return {"name": "ingress", "address": _address("127.0.0.1", port), "filter_chains": [
+    # Without reuse_port a second Envoy on the port fails loudly; with it, it would quietly take half of the connections.
+    return {"name": "ingress", "address": _address("127.0.0.1", port), "enable_reuse_port": False, "per_connection_buffer_limit_bytes": BUFFER,
+            "filter_chains": [
         {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}
+
+
+def _as_json() -> Json:
+    """Gives Envoy's own refusals (400, 404, 503, 504) the form that the inference protocol has for errors."""
+    failed = {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "fairway.local_reply"}}}}
+    return {"filter": failed, "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+
+
+def _header(name: str, value: str) -> Json:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _answer(status: int, body: str) -> Json:
