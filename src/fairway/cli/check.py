@@ -64,15 +64,17 @@ def _environment() -> list[Finding]:
         else:
             found.append(Finding("ok", f"extra {extra}", f"{distribution} {importlib.metadata.version(distribution)}"))
     envoy = importlib.util.find_spec("envoy") is not None or shutil.which("envoy") is not None
-    found.append(Finding("ok", "envoy", "there") if envoy else Finding("warning", "envoy", "not found: the local platform needs `fairway[local]`, or envoy on PATH"))
+    absent = Finding("warning", "envoy", "not found: the local platform needs `fairway[local]`, or envoy on PATH")
+    found.append(Finding("ok", "envoy", "there") if envoy else absent)
     return found
 
 
 def _licences() -> list[Finding]:
     if importlib.util.find_spec("alibi_detect") is None:
         return []
-    return [Finding("warning", "licence", f"alibi-detect {importlib.metadata.version('alibi-detect')} is under the Business Source License 1.1: production use needs "
-                                          "a licence from Seldon, except for non-profit education; development and tests do not")]
+    version = importlib.metadata.version("alibi-detect")
+    return [Finding("warning", "licence", f"alibi-detect {version} is under the Business Source License 1.1: production use needs a licence from Seldon, "
+                                          "except for non-profit education; development and tests do not")]
 
 
 def _home(root: Path) -> list[Finding]:

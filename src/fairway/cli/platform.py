@@ -94,14 +94,17 @@ def _wait(home: Any, name: str, revision: str, *, timeout: str | None, form: str
 
     client.need(home)
     seconds = schema.parse_duration(timeout).total_seconds() if timeout else None
-    ended = client.follow(home, name, revision=revision, timeout_seconds=seconds,
-                          tell=None if form == "json" else lambda event: click.echo(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.type:<13} {event.message}"))
+    ended = client.follow(home, name, revision=revision, timeout_seconds=seconds, tell=None if form == "json" else _told)
     if form == "json":
         options.show({"revision": revision, "phase": str(ended.state.phase), "stable": ended.state.stable, "reason": ended.state.reason}, form=form)
     if revision in ended.state.rejected:
         raise errors.Refused(f"revision {revision} was rolled back: {ended.state.reason}")
     if ended.state.phase is Phase.PAUSED:
         click.echo(f"paused: {ended.state.reason}", err=True)
+
+
+def _told(event: Any) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.type:<13} {event.message}")
 
 
 @click.command()

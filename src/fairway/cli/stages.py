@@ -88,7 +88,8 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option("--schema", "schema_file", type=click.Path(path_type=Path), default=None, help="Features and classes of a MODEL trained elsewhere (YAML or JSON).")
+@click.option("--schema", "schema_file", type=click.Path(path_type=Path), default=None,
+              help="Features and classes of a MODEL trained elsewhere (YAML or JSON).")
 @click.option("--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one.")
 @click.option("--name", default=None, help="Name of the deployment that MODEL is for; by default the configuration's.")
 @click.option("--bento", is_flag=True, help="Build a Bento of the package too.")
@@ -127,7 +128,8 @@ def run() -> None:
 
 
 @run.command()
-@click.option("--on", "where", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True, help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.")
+@click.option("--on", "where", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True,
+              help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.")
 @click.option("--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes).")
 @click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
 @click.option("--champion", type=click.Path(path_type=Path), default=None, help="Package of the model in service; by default the one that serves.")

@@ -1,0 +1,88 @@
+"""A user's mistake at the command line: one sentence on stderr, the documented exit status, nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairway import cli
+
+ADULT = Path(__file__).parents[2].parent / "shared" / "data" / "adult.data"
+FEW = "age,sector,income\n" + "".join(f"{20 + i % 40},{'state' if i % 3 else 'private'},{'high' if i % 40 > 20 else 'low'}\n" for i in range(200))
+
+
+def fairway(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "fairway", *arguments], cwd=where, capture_output=True, text=True, timeout=200)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_explains_itself(verb: str, tmp_path: Path) -> None:
+    done = fairway(verb, "--help", where=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: fairway " + verb)
+    assert list(tmp_path.iterdir()) == []
+
+
+MISTAKES = {
+    "unknown verb": (("dploy",), 2, "did you mean 'deploy'"),
+    "no configuration": (("prepare",), 2, "fairway.yaml does not exist"),
+    "unknown key": (("prepare", "-c", "few.yaml", "--set", "training.epoch=3"), 2, "training.epoch"),
+    "wrong type": (("prepare", "-c", "few.yaml", "--set", "training.epochs=many"), 2, "training.epochs is 'many'"),
+    "no assignment": (("prepare", "-c", "few.yaml", "--set", "training"), 2, "wanted key.path=value"),
+    "impossible value": (("prepare", "-c", "few.yaml", "--set", "strategy.bake.weight=80"), 2, "strategy.bake.weight is 80"),
+    "missing data": (("prepare", "-c", "few.yaml", "--set", "data.path=nowhere.csv"), 2, "nowhere.csv"),
+    "wrong target": (("prepare", "-c", "few.yaml", "--set", "data.target=incom"), 1, "incom"),
+    "one class": (("prepare", "-c", "few.yaml", "--set", "data.path=one.csv"), 1, "only 'low'"),
+    "empty data": (("init", "empty.csv", "--target", "income"), 1, "empty.csv is empty"),
+    "missing file": (("init", "nowhere.csv", "--target", "income"), 2, "nowhere.csv"),
+    "out of order": (("evaluate", "-c", "few.yaml"), 2, "fairway train"),
+    "nothing runs": (("predict", "-c", "few.yaml"), 2, "fairway up"),
+    "no package": (("deploy", "-c", "few.yaml"), 2, "there is no package"),
+    "not a package": (("serve", "few.csv"), 1, "few.csv"),
+    "no such deployment": (("rollout", "status", "-c", "few.yaml"), 2, "there is no deployment"),
+    "half a label": (("label", "abc", "-c", "few.yaml"), 2, "REQUEST_ID and LABEL"),
+    "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_gets_one_sentence_and_its_exit_status(name: str, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text(FEW)
+    (tmp_path / "one.csv").write_text("age,sector,income\n" + "30,state,low\n" * 30)
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "few.yaml").write_text("name: few\ndata: {source: csv, path: few.csv, target: income}\n")
+    arguments, status, words = MISTAKES[name]
+    done = fairway(*arguments, where=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith(("fairway:", "Error:"))]) == 1
+    assert not list(tmp_path.glob("**/dataset.json"))
+
+
+def test_init_writes_a_configuration_that_prepare_takes_and_does_not_overwrite_it(tmp_path: Path) -> None:
+    done = fairway("init", str(ADULT), "--target", "income", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "fairway.yaml").read_text()
+    assert "income" in written
+    again = fairway("init", str(ADULT), "--target", "income", where=tmp_path)
+    assert again.returncode == 2
+    assert "--force" in again.stderr
+    assert (tmp_path / "fairway.yaml").read_text() == written
+    prepared = fairway("prepare", "--output", "json", where=tmp_path)
+    assert json.loads(prepared.stdout)["classes"] == ["<=50K", ">50K"]
+
+
+def test_a_refusing_gate_ends_with_status_three_and_no_package(tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text(FEW)
+    (tmp_path / "fairway.yaml").write_text("name: few\ndata: {source: csv, path: few.csv, target: income}\ntraining: {epochs: 2, threads: 1}\n"
+                                           "evaluation: {gate: {minAccuracy: 1.0}}\n")
+    for verb in ("prepare", "train"):
+        assert fairway(verb, where=tmp_path).returncode == 0
+    for verb in ("evaluate", "package"):
+        refused = fairway(verb, where=tmp_path)
+        assert refused.returncode == 3, refused.stderr
+        assert "minAccuracy" in refused.stderr
+    assert not list((tmp_path / ".fairway" / "packages").iterdir())
