@@ -20,7 +20,8 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCounts:
-    """Counters of one arm since the gateway's process began: completed requests, 5xx, timed requests and the slow of them."""
+    """Counters of one arm since the gateway's process began: completed requests, failed ones (5xx, or broken off by the
+    server), timed requests and the slow of them."""
 
     requests: int
     errors: int
@@ -28,12 +29,15 @@ class ArmCounts:
     slow: Mapping[str, int] = field(default_factory=dict)     # threshold as the configuration writes it -> slower requests
 
     def minus(self, before: "ArmCounts") -> "ArmCounts | None":
-        """Gives the increments since `before`, or None where a counter went back."""
+        """Gives the increments since `before`, or None where a counter went back.
+
+        A request that was broken off counts as failed before its retry completes: errors are at most the requests.
+        """
         slow = {key: count - before.slow.get(key, 0) for key, count in self.slow.items()}
         requests, errors, timed = self.requests - before.requests, self.errors - before.errors, self.timed - before.timed
-        if min(requests, errors, timed, *slow.values(), 0) < 0 or errors > requests or any(count > timed for count in slow.values()):
+        if min(requests, errors, timed, *slow.values(), 0) < 0 or any(count > timed for count in slow.values()):
             return None
-        return ArmCounts(requests=requests, errors=errors, timed=timed, slow=slow)
+        return ArmCounts(requests=requests, errors=min(errors, requests), timed=timed, slow=slow)
 
 
 @dataclass(frozen=True, kw_only=True)

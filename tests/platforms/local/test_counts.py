@@ -75,15 +75,15 @@ def test_an_answer_slower_than_the_threshold_counts_as_slow(bench: Bench) -> Non
     assert sample.stable.slow == {"300ms": 0, "2s": 0}
 
 
-def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_once_and_no_error(bench: Bench) -> None:
-    """The client saw no error, so none is counted: what a candidate drops is not in these counts."""
+def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_its_error(bench: Bench) -> None:
+    """The client saw no error, but the candidate failed: one that crashes on some inputs must not look healthy."""
     bench.serve("old", "new")
     route = bench.route(weight=50)
     seen = ask(bench, 40, x_test_only="new", x_test_reset="1")
     assert set(seen) == {(200, "canary", "old"), (200, "stable", "old")}
     sample = bench.settled(route, requests=40)
     assert sample.candidate is not None
-    assert (sample.candidate.requests, sample.candidate.errors) == (seen[200, "canary", "old"], 0)
+    assert (sample.candidate.requests, sample.candidate.errors) == (seen[200, "canary", "old"],) * 2
     assert bench.counter("cluster.arm_income_new_canary.upstream_rq_retry_success") == seen[200, "canary", "old"]
 
 

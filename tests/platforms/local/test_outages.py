@@ -97,7 +97,7 @@ def test_a_slow_shadow_drops_copies_and_fails_nobody(bench: Bench) -> None:
         load.more(400)
     assert load.failed == {}
     assert bench.counter("cluster.arm_income_new_shadow.upstream_rq_pending_overflow") > 0
-    assert (bench.seen("new") or {})["at_once"] <= 16
+    assert (bench.seen("new") or {})["at_once"] <= 24  # 16, which Envoy's workers hold together only roughly
     sample = bench.settled(route, requests=load.total)
     assert sample.stable is not None
     assert sample.stable.errors == 0

@@ -27,6 +27,7 @@ NAME = "envoy"
 START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
 RDS, CDS = f"http.ingress.rds.{xds.ROUTES}", "cluster_manager.cds"
+BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
 RDS_VERSION = f"{RDS}.version_text"
 PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")  # time, thread, level, logger, source line
 
@@ -117,7 +118,7 @@ class Gateway:
         process, counts = self._processes.record(NAME), self._counts()
         if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
-        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_rq_(completed|5xx|timeout|time))$")
+        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_(rq_completed|rq_5xx|rq_timeout|rq_time|{BROKEN}))$")
         if answer is None or process is None:
             return None
         values, histograms = _parse(answer)
@@ -276,9 +277,11 @@ def _arm(
         return None
     buckets = histograms.get(f"cluster.{cluster}.upstream_rq_time", {})
     late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))  # Envoy does not time what never ended
+    # A server that dies over a request has failed it, although another answered the retry and the client saw no error.
+    broken = int(values.get(f"cluster.{cluster}.upstream_{BROKEN}", 0))
     timed = max(buckets.values(), default=0)
     fast = {threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0) for threshold in thresholds}
-    return traffic.ArmCounts(requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)), timed=timed + late,
+    return traffic.ArmCounts(requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) + broken, timed=timed + late,
                              slow={threshold: timed + late - count for threshold, count in fast.items()})
 
 

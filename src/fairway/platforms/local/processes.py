@@ -22,6 +22,7 @@ from fairway import artifacts, errors
 
 LOG_BYTES = 20 * 1024 * 1024   # a log that is larger when its process starts is put aside once
 POLL_SECONDS = 0.05
+REAP_SECONDS = 1.0
 KILL_SECONDS = 5.0             # what a killed process may take to be gone
 MARK = "FAIRWAY_PROCESS_ID"
 
@@ -123,7 +124,8 @@ class Processes:
     def forget(self, name: str) -> None:
         child = self._children.pop(name, None)
         if child is not None:
-            child.poll()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=REAP_SECONDS)  # it was killed: the kernel has it in a moment
         self._file(name).unlink(missing_ok=True)
 
     def _clean(self, name: str, *, known: Iterable[psutil.Process] = ()) -> None:
