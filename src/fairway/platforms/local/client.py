@@ -56,23 +56,16 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
     fault.unlink(missing_ok=True)
     home.addresses.unlink(missing_ok=True)
     argv = [sys.executable, "-m", "fairway.platforms.local.supervisor", "--home", str(home.root), "--port", str(port)]
-    child = _spawn(argv, log=home.logs / "supervisor.log")
+    child = processes.Child(argv, env=os.environ, log=home.logs / "supervisor.log")
     deadline = time.monotonic() + UP_SECONDS
     while (found := running(home)) is None:
-        if os.waitpid(child, os.WNOHANG) != (0, 0):
+        if child.poll() is not None:
             why = artifacts.read_json(fault)["error"] if fault.exists() else f"see {home.logs / 'supervisor.log'}"
             raise errors.PlatformError(f"the platform did not start: {why}")
         if time.monotonic() > deadline:
             raise errors.PlatformError(f"the platform was not up after {UP_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}")
         time.sleep(POLL_SECONDS)
     return found, True
-
-
-def _spawn(argv: list[str], *, log: Path) -> int:
-    """Starts a process that outlives this one, in a session of its own; gives its pid."""
-    with log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
-        actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 0), (os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, out.fileno(), 2)]
-        return os.posix_spawn(argv[0], argv, os.environ, file_actions=actions, setsid=True)
 
 
 def down(home: Home) -> list[str]:

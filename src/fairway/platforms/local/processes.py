@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,6 @@ from fairway import artifacts, errors
 
 LOG_BYTES = 20 * 1024 * 1024   # a log that is larger when its process starts is put aside once
 POLL_SECONDS = 0.05
-REAP_SECONDS = 1.0
 KILL_SECONDS = 5.0             # what a killed process may take to be gone
 MARK = "FAIRWAY_PROCESS_ID"
 
@@ -40,13 +38,35 @@ class Process:
     mark: str = ""
 
 
+class Child:
+    """A process in a session of its own that may outlive this one; `poll` gives how it ended, and keeps it from staying a zombie.
+
+    Not a Popen, which takes it for a mistake to leave a child running.
+    """
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> None:
+        with log.open("ab") as out, Path(os.devnull).open("rb") as nothing:
+            places = ((nothing.fileno(), 0), (out.fileno(), 1), (out.fileno(), 2))
+            actions = [(os.POSIX_SPAWN_DUP2, opened, place) for opened, place in places]
+            self.pid = os.posix_spawnp(argv[0], list(argv), env, file_actions=actions, setsid=True)
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Gives the exit status (negative: the signal), or None while it runs."""
+        if self._status is None:
+            with contextlib.suppress(ChildProcessError):
+                ended, status = os.waitpid(self.pid, os.WNOHANG)
+                self._status = os.waitstatus_to_exitcode(status) if ended else None
+        return self._status
+
+
 class Processes:
     """The processes of one home directory."""
 
     def __init__(self, root: Path) -> None:
         self._folder = root / "processes"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, Child] = {}
 
     def start(self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         """Starts the process, its output appended to `log`; what an earlier one of the name left running is killed first.
@@ -61,13 +81,11 @@ class Processes:
             log.replace(log.with_name(log.name + ".1"))
         process = Process(name=name, pid=0, created=0.0, argv=tuple(argv), started_at=time.time(), log=str(log), mark=uuid.uuid4().hex)
         artifacts.write_json(self._file(name), process)  # before it is there: a supervisor killed between the two loses nothing
-        with log.open("ab") as out:
-            try:
-                child = subprocess.Popen(argv, env={**os.environ, **env, MARK: process.mark}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                         start_new_session=True)
-            except OSError as error:
-                self._file(name).unlink()
-                raise errors.PlatformError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
+        try:
+            child = Child(argv, env={**os.environ, **env, MARK: process.mark}, log=log)
+        except OSError as error:
+            self._file(name).unlink()
+            raise errors.PlatformError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
         self._children[name] = child
         process = dataclasses.replace(process, pid=child.pid, created=_created(child.pid))
         artifacts.write_json(self._file(name), process)
@@ -124,8 +142,7 @@ class Processes:
     def forget(self, name: str) -> None:
         child = self._children.pop(name, None)
         if child is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=REAP_SECONDS)  # it was killed: the kernel has it in a moment
+            child.poll()
         self._file(name).unlink(missing_ok=True)
 
     def _clean(self, name: str, *, known: Iterable[psutil.Process] = ()) -> None:
