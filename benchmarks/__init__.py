@@ -1,0 +1,1 @@
+"""Claims of speed and of error rates, measured: both sides in one run, with the ratio."""

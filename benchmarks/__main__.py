@@ -1,0 +1,60 @@
+"""`python -m benchmarks [hot-path] [judge] [--quick]` prints the tables, and writes docs/benchmarks.md when all are run in full."""
+
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import judging
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Gives rows as a Markdown table."""
+    head = list(rows[0])
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(str(row[name]) if row[name] is not None else "-" for name in head) + " |" for row in rows)])
+
+
+def hot_path(*, quick: bool) -> str:
+    from benchmarks import hot_path as bench
+
+    rows = bench.measure(seconds=2.0 if quick else 5.0, rounds=1 if quick else 5)
+    ratio = float(rows[0]["requests/s"]) / float(rows[1]["requests/s"])  # type: ignore[arg-type]
+    return ("## Hot path\n\nOne row a request, 8 connections, one worker, load from the same machine.\n\n"
+            f"{table(rows)}\n\nfairway serves {ratio:.1f} times the requests of `@bentoml.api`.")
+
+
+def judge(*, quick: bool) -> str:
+    runs = 60 if quick else 1000
+    cells = [(1, 0.005), (10, 0.005), (100, 0.005), (10, 0.05), (100, 0.05), (100, 0.2), (10, 0.01)]
+    rows = [row for rate, canary in cells for row in judging.replay(rate=rate, canary=canary, runs=runs, seed=0)]
+    cost = judging.update_microseconds(rounds=2000)
+    return (f"## Judge\n\nStable fails {judging.BASE:.1%}, ten minutes, a scrape each {judging.SCRAPE_SECONDS} s, {runs} seeded runs a cell, "
+            f"alpha {judging.ALPHA}. A canary that fails {judging.BASE:.1%} is healthy: rolling it back is an error.\n\n{table(rows)}\n\n"
+            f"One update of a guard takes {cost:.0f} us. Where the canary is hardly worse (1.0 % at 10 requests a second) the z-test finds more, because it "
+            "also condemns more of the healthy.")
+
+
+BENCHMARKS = {"judge": judge, "hot-path": hot_path}
+
+
+def main(arguments: list[str]) -> None:
+    quick = "--quick" in arguments
+    chosen = [name for name in arguments if name in BENCHMARKS] or list(BENCHMARKS)
+    unknown = [name for name in arguments if name not in (*BENCHMARKS, "--quick")]
+    if unknown:
+        sys.exit(f"there is no benchmark {unknown[0]!r}: wanted {', '.join(BENCHMARKS)}, and --quick")
+    parts = [BENCHMARKS[name](quick=quick) for name in chosen]
+    print("\n\n".join(parts))
+    if not quick and len(chosen) == len(BENCHMARKS):
+        head = (f"# Benchmarks\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, Python "
+                f"{platform.python_version()}. Shared machines are noisy: the ratio counts, not the figure.")
+        PAGE.write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
