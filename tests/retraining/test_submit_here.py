@@ -24,6 +24,9 @@ MODULE = """
     def fails(splits, *, seed):
         raise RuntimeError("the flux capacitor is cold")
 
+    def no_rows(section):
+        raise RuntimeError("the archive is on fire")
+
     def hangs(splits, *, seed):
         print("hanging")
         while True:
@@ -46,20 +49,20 @@ def settings(function: str = "fit", *overrides: str):
                                         f"training.function=theirs:{function}", "evaluation.gate.maxCalibrationError=1", *overrides])
 
 
-def test_a_promoted_run_packages_deploys_and_leaves_its_record(module, tmp_path):
-    told = []
-    home = tmp_path / "python3-home"
-    record = run.run_training(settings(), home=home, champion=None, deploy=True, progress=lambda *what: told.append(what[:2]))
+def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
+    record = promoted.record
     assert record.outcome == "deployed"
     assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "package", "deploy"]
     assert all(step["status"] == "done" and step["seconds"] > 0 for step in record.steps)
-    assert told == [(step["step"], status) for step in record.steps for status in ("running", "done")]
-    package = manifest.load(Path(str(record.package)))
+    assert [told[:2] for told in promoted.told if len(told) < 4 or not told[3]] == [
+        (step["step"], status) for step in record.steps for status in ("running", "done")]
+    assert [told[3].split(" validation")[0] for told in promoted.told if len(told) == 4 and told[3]] == ["epoch 1", "epoch 2"]
+    package = manifest.load(promoted.package)
     assert package.digest == record.digest
-    assert Path(str(record.package)).parent == home / "packages"
+    assert promoted.package.parent == promoted.home / "packages"
     assert record.revision is not None
     assert record.steps[3]["parameters"] == {"Output": True}
-    assert record.steps[2]["artifacts"]["metrics"]["metadata"]["accuracy"] > 0.8
+    assert 0 < record.steps[2]["artifacts"]["metrics"]["metadata"]["accuracy"] <= 1
     assert artifacts.read_json(Path(record.folder) / "run.json") == artifacts.as_json(record) | {"steps": list(record.steps)}
 
 
@@ -75,8 +78,19 @@ def test_a_failing_function_of_the_user_gives_its_own_sentence(module, tmp_path)
     with pytest.raises(errors.TrainingError, match=r"^step train failed: .*the flux capacitor is cold") as raised:
         run.run_training(settings("fails"), home=tmp_path, champion=None, deploy=False)
     kept = artifacts.read_json(next(tmp_path.glob("runs/*/run.json")))
-    assert (kept["outcome"], kept["reason"]) == ("failed", str(raised.value))
+    assert (kept["outcome"], kept["reason"], kept["package"]) == ("failed", str(raised.value), None)
+    assert not (tmp_path / "packages").exists()
     assert [(step["step"], step["status"]) for step in kept["steps"]] == [("prepare", "done"), ("train", "failed")]
+
+
+def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_package(module, tmp_path):
+    theirs = settings("fit", "data.source=function", "data.function=theirs:no_rows")
+    with pytest.raises(errors.TrainingError, match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\)$") as raised:
+        run.run_training(theirs, home=tmp_path, champion=None, deploy=True)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "packages").exists()
+    kept = artifacts.read_json(next(tmp_path.glob("runs/*/run.json")))
+    assert [(step["step"], step["status"]) for step in kept["steps"]] == [("prepare", "failed")]
 
 
 def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_path):

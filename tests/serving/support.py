@@ -85,7 +85,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], *, seconds: float = 20) -> None:
+def eventually(condition: Callable[[], object], *, seconds: float = 60) -> None:
     """Returns when the condition holds; fails where it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

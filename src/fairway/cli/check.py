@@ -35,10 +35,11 @@ class Finding:
 def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Check configuration, environment and licences; exit 1 where something would fail."""
     findings = [*_configuration(path, overrides), *_environment(), *_licences(), *_home(root)]
-    options.show([asdict(finding) for finding in findings], form=form,
+    sound = all(finding.level != "error" for finding in findings)
+    options.show({"sound": sound, "findings": [asdict(finding) for finding in findings]}, form=form,
                  text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings))
-    if any(finding.level == "error" for finding in findings):
-        raise errors.UsageError("something would fail: see the errors above")
+    if not sound:
+        raise errors.PlatformError("something would fail: see the errors above")
 
 
 def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:

@@ -73,7 +73,8 @@ def deploy(package: Path | None, wait: bool, timeout: str | None, note: str, pat
     """Ask for PACKAGE to be served, by default the newest that was built for this configuration; its rollout begins."""
     from fairway.platforms.local import client
 
-    home, config = options.open_home(root), options.load(path, overrides)
+    config = options.load(path, overrides)
+    home = options.open_home(root)
     folder = package or _newest(home.packages, config.name)
     revision, changed = client.deploy(home, folder, config=config, note=note, now=time.time())
     if form == "text":
@@ -142,7 +143,8 @@ def predict(data: Path | None, rows: int, row: str | None, path: Path, overrides
     """Send rows to the model in service, through the gateway."""
     from fairway.platforms.local import requests
 
-    home, config = options.open_home(root), options.load(path, overrides)
+    config = options.load(path, overrides)
+    home = options.open_home(root)
     answers = requests.predict(home, config.name, data=data, limit=rows, row=row)
     options.show(answers, form=form, text=options.table(answers))
 
@@ -160,7 +162,8 @@ def label(request_id: str | None, label: str | None, file: Path | None, path: Pa
 
     if file is None and (request_id is None or label is None):
         raise errors.UsageError("wanted REQUEST_ID and LABEL, or --file with both as columns")
-    home, config = options.open_home(root), options.load(path, overrides)
+    config = options.load(path, overrides)
+    home = options.open_home(root)
     pairs = requests.read_labels(file) if file is not None else [(request_id or "", label or "")]
     accepted = requests.send_labels(home, config.name, namespace=config.namespace, labels=pairs, now=time.time())
     options.show({"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new")
@@ -176,7 +179,8 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
     from fairway.monitoring import store as events
     from fairway.platforms.local import state
 
-    home, config = options.open_home(root), options.load(path, overrides)
+    config = options.load(path, overrides)
+    home = options.open_home(root)
     store, known = events.EventStore(home.events), state.Store(home.state)
     deployment = known.deployment(config.name)
     known.close()
@@ -211,7 +215,8 @@ def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> 
     """Train a challenger on old and newly labelled data now, whatever the policy says."""
     from fairway.platforms.local import client, state
 
-    home, config = options.open_home(root), options.load(path, overrides)
+    config = options.load(path, overrides)
+    home = options.open_home(root)
     client.need(home)
     store = state.Store(home.state)
     deployment = store.deployment(config.name)

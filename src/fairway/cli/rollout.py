@@ -87,9 +87,9 @@ def _ask(verb: str, *, reason: str, force: bool, path: Path, overrides: tuple[st
     from fairway.platforms.local import client, state
     from fairway.rollout.seen import Command
 
+    deployment = _deployment(root, path, overrides)
     home = options.open_home(root)
     client.need(home)
-    deployment = _deployment(root, path, overrides)
     store = state.Store(home.state)
     number = store.ask(deployment.name, Command(verb, options.user(), reason, force), now=time.time())
     deadline = time.monotonic() + ANSWER_SECONDS
@@ -106,7 +106,8 @@ def _ask(verb: str, *, reason: str, force: bool, path: Path, overrides: tuple[st
 def _deployment(root: Path, path: Path, overrides: tuple[str, ...]) -> Any:
     from fairway.platforms.local import state
 
-    home, name = options.open_home(root), options.load(path, overrides).name
+    name = options.load(path, overrides).name
+    home = options.open_home(root)
     store = state.Store(home.state)
     deployment = store.deployment(name)
     store.close()

@@ -70,15 +70,15 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
 @click.option("--champion", type=click.Path(path_type=Path), default=None, help="Package of the model in service; by default the one that serves.")
 def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, champion: Path | None) -> None:
     """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3 where it refuses."""
-    from fairway.evaluation import gate, measure
-
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "checkpoint" / "checkpoint.json", verb="train")
+    from fairway.evaluation import gate, measure
+
     record = measure.evaluate(config.evaluation, dataset=work / "dataset", checkpoint=work / "checkpoint",
                               champion=champion or _serving(root, config.name), out=work / "evaluation")
     decision = gate.decide(config.evaluation.gate, evaluation=record)
-    artifacts.write_json(work / "evaluation" / "gate.json", decision)
+    artifacts.write_json(work / "evaluation" / "gate.json", {"model": _digest(work), "decision": artifacts.as_json(decision)})
     options.show({"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)}, form=form,
                  text=f"accuracy {record.accuracy:.4f}  log loss {record.log_loss:.4f}  calibration error {record.calibration_error:.4f}  "
                       f"rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}")
@@ -101,19 +101,17 @@ def package(model: Path | None, schema_file: Path | None, evaluation: Path | Non
     """Build a model package of what was trained here, or of MODEL (an ONNX file) and --schema."""
     from fairway.packaging import package as stage
 
-    place = options.open_home(root)
     if model is not None:
         if schema_file is None:
             raise errors.UsageError(f"{model} needs --schema FILE, which names its features and classes")
+        place = options.open_home(root)
         deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
         record = stage.import_onnx(model, schema=schema_file, name=deployment, out=place.packages, evaluation=evaluation)
     else:
         config = options.load(path, overrides)
-        work = _work(root, config.name)
+        place, work = options.open_home(root), _work(root, config.name)
         _need(work / "checkpoint" / "checkpoint.json", verb="train")
-        decision = work / "evaluation" / "gate.json"
-        _need(decision, verb="evaluate")
-        verdict = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(decision))
+        verdict = _verdict(work)
         if not verdict.promote:
             raise errors.Refused(f"the gate refused this model: {verdict.reason}")
         record = stage.build(name=config.name, dataset=work / "dataset", checkpoint=work / "checkpoint", evaluation=work / "evaluation" / "evaluation.json",
@@ -169,6 +167,20 @@ def _work(root: Path, name: str) -> Path:
 def _need(file: Path, *, verb: str) -> None:
     if not file.exists():
         raise errors.UsageError(f"{file} is not there: run `fairway {verb}` first")
+
+
+def _verdict(work: Path) -> artifacts.GateDecision:
+    """Gives what the gate said of the model that lies there now; of another one, trained before, it says nothing."""
+    file = work / "evaluation" / "gate.json"
+    _need(file, verb="evaluate")
+    said = artifacts.read_json(file)
+    if said.get("model") != _digest(work):
+        raise errors.UsageError(f"{file} is about a model that was replaced since: run `fairway evaluate` again")
+    return artifacts.from_json(artifacts.GateDecision, said["decision"])
+
+
+def _digest(work: Path) -> str:
+    return artifacts.digest_file(work / "checkpoint" / "model.onnx")
 
 
 def _serving(root: Path, name: str) -> Path | None:

@@ -22,11 +22,16 @@ LABELLED = "labelled.parquet"
 
 
 def write_labelled(store: events.EventStore, deployment: str, *, champion: Path, limit: int, out: Path) -> int:
-    """Writes the newest labelled rows with the raw features and the target of the champion's schema; gives how many."""
+    """Writes the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
+
+    Requests of a model with other features, and labels that are not one for each row, are left out: they would join nothing.
+    """
     package = manifest.load(champion)
     names = [feature["name"] for feature in package.features]
     columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
     for request in store.training_rows(deployment, limit=limit):
+        if any(len(request.inputs.get(name, ())) != len(request.labels) for name in names):
+            continue
         for row, label in enumerate(request.labels):
             if label is not None:
                 for name in names:

@@ -12,6 +12,7 @@ from fairway.retraining import compiled
 
 SIDE_EFFECT = "fairway.dev/side-effect"  # the pod label that says so
 SIDE_EFFECT_IMPORTS = ("from fairway.platforms", "import fairway.platforms")
+INSTALLS = re.compile(r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b")  # also as a list of arguments
 CHANNEL = re.compile(r"parameter_values\['([^']+)'\]")
 LIMITS = {"resourceCpuLimit": "CPU", "resourceMemoryLimit": "memory"}
 
@@ -47,7 +48,7 @@ def _step(documents: compiled.Documents, executor: str, container: artifacts.Jso
             yield f"step {step} has no {word} limit: set one, or it can take the node from others"
     if "activeDeadlineSeconds" not in on_kubernetes:
         yield f"step {step} has no timeout: set one with kubernetes.set_timeout, or a hung step runs for ever"
-    if "pip install" in code:
+    if INSTALLS.search(code):
         yield f"step {step} installs packages at run time: bake them into the image and set install_kfp_package=False"
     if "SlicedClassificationMetrics" in code:
         yield f"step {step} uses SlicedClassificationMetrics, whose every method raises in kfp 2.17: use ClassificationMetrics"

@@ -55,7 +55,8 @@ def submit(
     except ApiException as error:
         raise errors.PlatformError(f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}") from error
     except (HTTPError, OSError, ConfigException) as error:
-        raise errors.Unavailable(f"Kubeflow Pipelines does not answer at {place}: {_line(error)}; name it with --host") from error
+        why = _line(getattr(error, "reason", None) or error)
+        raise errors.Unavailable(f"Kubeflow Pipelines does not answer at {place}: {why}; name it with --host") from error
     return {"run": started, "name": run_name, "pipeline": variant, "adopted": found is not None}
 
 

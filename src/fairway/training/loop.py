@@ -131,7 +131,7 @@ def _epoch(step: Step, section: schema.Training, *, rows: Rows, number: int) -> 
 
 
 def _repeatable(place: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Has cuDNN choose kernels that give the same sums each time; on the CPU the mere setting slows convolutions by a quarter."""
+    """Has cuDNN choose kernels that give the same sums each time; the CPU has nothing to choose."""
     if place.type != "cuda":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
