@@ -44,6 +44,70 @@ def test_only_training_with_a_gpu_asks_for_one():
     assert (with_gpu, without) == (["exec-train"], [])
 
 
+def test_training_on_a_gpu_tolerates_its_taint_has_shared_memory_and_ends_some_day():
+    documents = committed("training-gpu.yaml")
+    assert compiled.containers(documents[0])["exec-train"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    asked = compiled.kubernetes_of(documents, "exec-train")
+    assert asked["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert [(mount["mountPath"], mount["medium"]) for mount in asked["emptyDirMounts"]] == [("/dev/shm", "Memory")]
+    assert int(asked["activeDeadlineSeconds"]) == 24 * 3600
+
+
+@EACH
+def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
+    documents = committed(file)
+    steps = compiled.containers(documents[0])
+    assert set(steps) == {f"exec-{name}" for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")}
+    for name, step in steps.items():
+        assert {"resourceCpuLimit", "resourceMemoryLimit", "resourceCpuRequest", "resourceMemoryRequest"} <= set(step["resources"])
+        assert int(compiled.kubernetes_of(documents, name)["activeDeadlineSeconds"]) > 0
+    assert not check.INSTALLS.search((FOLDER / file).read_text())
+
+
+@EACH
+def test_only_pure_steps_are_cached(file):
+    pipeline = committed(file)[0]
+    graphs = [pipeline["root"]["dag"], *(one["dag"] for one in pipeline["components"].values() if "dag" in one)]
+    cached = {name for graph in graphs for name, task in graph["tasks"].items() if task.get("cachingOptions", {}).get("enableCache")}
+    assert {name for name in cached if not name.startswith("condition")} == {"train", "evaluate", "gate"}
+
+
+def task_of(pipeline, name):
+    graphs = [pipeline["root"]["dag"], *(one["dag"] for one in pipeline["components"].values() if "dag" in one)]
+    return next(graph["tasks"][name] for graph in graphs if name in graph["tasks"])
+
+
+@pytest.mark.parametrize("step", ["package", "deploy", "refuse"])
+def test_a_committed_side_effect_whose_cache_is_turned_on_is_found(step):
+    documents = copy.deepcopy(committed("training.yaml"))
+    task_of(documents[0], step)["cachingOptions"] = {"enableCache": True}
+    assert check.findings(documents, environment="kind") == (
+        f"step {step} has a side effect and its cache is on: a second run would not act; set_caching_options(False)",)
+
+
+@pytest.mark.parametrize(("key", "word"), [("resourceCpuLimit", "CPU"), ("resourceMemoryLimit", "memory")])
+def test_a_committed_step_that_loses_its_limit_is_found(key, word):
+    documents = copy.deepcopy(committed("training.yaml"))
+    del compiled.containers(documents[0])["exec-evaluate"]["resources"][key]
+    assert check.findings(documents, environment="kind") == (f"step evaluate has no {word} limit: set one, or it can take the node from others",)
+
+
+@pytest.mark.parametrize(
+    "command", [["sh", "-c", "python3 -m pip install six"], ["pip", "install", "six"], ["sh", "-c", "pip3 --quiet install six"],
+                ["sh", "-c", "apt-get -y install gcc"], ["bash", "-c", "uv pip install six"]], ids=" ".join)
+def test_an_installation_at_run_time_is_found_however_it_is_written(command):
+    documents = copy.deepcopy(committed("training.yaml"))
+    compiled.containers(documents[0])["exec-gate"]["command"] = command
+    assert [sentence.split(":")[0] for sentence in check.findings(documents, environment="kind")] == ["step gate installs packages at run time"]
+
+
+@pytest.mark.parametrize("command", [["echo", "pipeline installed"], ["sh", "-c", "pipx list; installer"], ["apt", "list"]], ids=" ".join)
+def test_what_only_looks_like_an_installation_is_not_found(command):
+    documents = copy.deepcopy(committed("training.yaml"))
+    compiled.containers(documents[0])["exec-gate"]["command"] = command
+    assert check.findings(documents, environment="kind") == ()
+
+
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
     section = schema.Pipeline(image=PINNED, train=schema.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=schema.Resources(memory="3Gi"))
     documents = compiled.for_training(section)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def pictures() -> tuple[list[list[float]], list[str]]:
     return (digits.images[-SEEN:].reshape(SEEN, 64) / 2).tolist(), [str(digit) for digit in digits.target[-SEEN:]]
 
 
-def prediction(request: str, inputs: dict[str, Any], *, rows: int, **data: Any) -> dict[str, Any]:
+def prediction(request: str, inputs: dict[str, Any] | None, *, rows: int, **data: Any) -> dict[str, Any]:
     body = {"requestId": request, "unitId": None, "deployment": "digits", "namespace": "default", "revision": "aaa", "role": "stable", "status": 200,
             "rows": rows, "inputDigest": "0123456789abcdef", "inputs": inputs, "labels": ["1"] * rows, "probabilities": None, "latencySeconds": 0.002}
     return {"specversion": "1.0", "type": "dev.fairway.prediction.v1", "id": f"{request}/aaa/stable", "source": "/fairway/default/digits/aaa",
@@ -40,7 +41,7 @@ def label(request: str, truth: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Iterator[events.EventStore]:
     made = events.EventStore(tmp_path / "events.db")
     yield made
     made.close()
@@ -50,7 +51,7 @@ def test_each_labelled_row_is_written_once_with_its_own_label(promoted: runs.Pro
     images, truth = pictures()
     store.add([prediction("one", {"image": images[:1]}, rows=1), prediction("one", {"image": images[:1]}, rows=1, role="canary", revision="bbb"),
                prediction("shadowed", {"image": images[1:2]}, rows=1, role="shadow"), prediction("unlabelled", {"image": images[2:3]}, rows=1),
-               prediction("three", {"image": images[3:6]}, rows=3), prediction("unlogged", {"image": images[6:7]}, rows=1, inputs=None),
+               prediction("three", {"image": images[3:6]}, rows=3), prediction("unlogged", None, rows=1),
                label("one", truth[0]), label("shadowed", truth[1]), label("three", [truth[3], None, truth[5]]), label("unlogged", truth[6])])
     out = tmp_path / "made" / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 3
@@ -81,7 +82,8 @@ def test_without_labels_the_data_is_what_it_was(promoted: runs.Promoted, store: 
 def test_an_earlier_file_of_the_kind_is_replaced_and_another_is_kept() -> None:
     config = runs.settings("data.extra=[theirs.parquet, runs/one/labelled.parquet]")
     joined = challenger.with_labelled(config, Path("runs/two/labelled.parquet"))
-    assert [str(path) for path in joined.data.extra] == ["theirs.parquet", "runs/two/labelled.parquet"]
+    assert [path.name for path in joined.data.extra] == ["theirs.parquet", challenger.LABELLED]
+    assert joined.data.extra[1] == Path("runs/two/labelled.parquet")
 
 
 def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_champion(promoted: runs.Promoted, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """A server's start, its end, and what it does when it or its collector goes away."""
 
 import concurrent.futures
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,25 +80,36 @@ def test_a_collector_that_comes_back_gets_everything(start, model, tmp_path):
 
 def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(start, model, tmp_path):
     receiver = support.Receiver().open()
-    slow = {"FAIRWAY_DRAIN_SECONDS": "1"}
-    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra=slow).wait_ready()
-    rows = 40_000
-    body = support.tensors([39] * rows, [40] * rows, ["state"] * rows)
-    try:
-        with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            def one(number: int) -> int:
-                return httpx.post(server.infer, json=body, headers={"x-request-id": f"big-{number}"}, timeout=30).status_code
+    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra={"FAIRWAY_DRAIN_SECONDS": "1"},
+                   serving=schema.Serving.model_validate({"maxConcurrency": 6})).wait_ready()
+    draining = threading.Event()
 
+    def body() -> Iterator[bytes]:
+        """A request of which the second half comes only once the server drains."""
+        whole = json.dumps(support.ONE).encode()
+        yield whole[:20]
+        assert draining.wait(60)
+        yield whole[20:]
+
+    def one(number: int) -> int:
+        while not draining.is_set():  # 503 where the seventh was in its place
+            if (status := httpx.post(server.infer, content=body(), headers={"x-request-id": f"held-{number}"}, timeout=60).status_code) != 503:
+                return status
+        return 503
+
+    try:
+        with concurrent.futures.ThreadPoolExecutor(6) as pool, httpx.Client() as client:
             answers = [pool.submit(one, number) for number in range(6)]
-            support.eventually(lambda: psutil.Process(server.process.pid).children()[0].num_threads() > 3)
-            with httpx.Client() as client:
-                client.get(f"{server.url}/v2/health/ready")
-                server.process.send_signal(signal.SIGTERM)
-                support.eventually(lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=5)
+            support.eventually(lambda: client.post(server.infer, json=support.ONE, headers={"x-request-id": "seventh"}).status_code == 503)
+            server.process.send_signal(signal.SIGTERM)
+            support.eventually(lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=5)
+            draining.set()
             assert [answer.result() for answer in answers] == [200] * 6
         assert server.process.wait(timeout=30) == 0
-        assert sorted(receiver.ids) == [f"big-{number}/0123456789ab/shadow" for number in range(6)]
+        answered = {event["data"]["requestId"] for event in receiver.events if event["data"]["status"] == 200}
+        assert {f"held-{number}" for number in range(6)} <= answered <= {*(f"held-{number}" for number in range(6)), "seventh"}
     finally:
+        draining.set()
         receiver.close()
 
 
