@@ -1,0 +1,112 @@
+"""The custom resource's spec, `modeldeployments.fairway.dev/v1alpha1`: the one source of the CRD and of what the operator reads.
+
+The strategy and the serving section are those of `fairway.yaml`. Every string and list is bounded, because the API server
+prices each rule by the longest value that could come.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from fairway.config import schema
+
+GROUP, VERSION, KIND, PLURAL = "fairway.dev", "v1alpha1", "ModelDeployment", "modeldeployments"
+REVISION_LENGTH = 12  # a label holds 63 characters: a digest does not fit
+
+
+class Model(schema.Section):
+    """The package to serve."""
+
+    uri: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024)]
+    """Where the package lies: `s3://bucket/prefix`, `http(s)://host/folder`, `oci://registry/repository`, `pvc://claim/folder`."""
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+    """The package's digest, which `fairway package` prints; the init step refuses any other content."""
+
+
+class ParentRef(schema.Section):
+    """A Gateway (or one of its listeners) that the route is attached to."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    namespace: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """The deployment's own namespace by default."""
+    section_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """A listener of the Gateway; all of them by default."""
+
+
+class Gateway(schema.Section):
+    """Where requests come in."""
+
+    parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
+    """As in an HTTPRoute."""
+    hostnames: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
+    """As in an HTTPRoute; those of the Gateway's listeners by default."""
+    timeout: schema.Duration = schema.Serving().timeout
+    """A request that takes longer is answered 504 by the gateway."""
+
+
+class Scaling(schema.Section):
+    """How many pods a revision has."""
+
+    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Two by default: one may be drained while the other answers."""
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 6
+    """The autoscaler's ceiling; equal to minReplicas there is no autoscaler."""
+    cpu_utilization: Annotated[int, Field(ge=1, le=100)] = 70
+    """Percent of the requested CPU at which the autoscaler adds a pod."""
+    concurrency: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """Requests in work per pod at which KEDA adds one, instead of CPU; needs KEDA and Prometheus."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Scaling":
+        if self.max_replicas < self.min_replicas:
+            raise ValueError(f"scaling.maxReplicas {self.max_replicas} is below scaling.minReplicas {self.min_replicas}")
+        return self
+
+
+class Spec(schema.Section):
+    """What `kubectl apply` of a ModelDeployment asks for."""
+
+    model: Model
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """The server's image; the operator's default, taken once per revision: a chart upgrade changes no running revision."""
+    runtime: Literal["bentoml", "seldon"] = "bentoml"
+    """BentoML by default; Seldon is for clusters that already run it."""
+    routing: Literal["gateway", "seldon"] = "gateway"
+    """Gateway API by default, for both runtimes; `seldon` writes Seldon's own traffic and needs its ingress."""
+    gateway: Gateway | None = None
+    """Needed by routing gateway."""
+    scaling: Scaling = Scaling()
+    pod_template: dict[str, Any] = Field(default_factory=dict)
+    """A PodTemplateSpec that is merged into ours: resources, GPUs, selectors, tolerations, service account, pull secrets."""
+    serving: schema.Serving = schema.Serving()
+    strategy: schema.Strategy = schema.Strategy()
+    revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
+    """Revisions kept besides those in service: a late rollback needs the one before."""
+    paused: bool = False
+    """Nothing of this deployment is changed while it is set; what serves goes on serving."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> "Spec":
+        if self.routing == "gateway" and self.gateway is None:
+            raise ValueError("routing gateway needs gateway.parentRefs: the Gateway that requests come in by")
+        return self
+
+
+def revision(spec: Spec, *, image: str) -> str:
+    """Gives the 12 characters that name what could behave differently: package, image, pod template, serving section, runtime."""
+    return fingerprint({"image": image} | identity(spec))
+
+
+def identity(spec: Spec) -> dict[str, Any]:
+    """Gives all of a revision that the spec says by itself; where it came from and how it is rolled out are no part of it."""
+    return {"digest": spec.model.digest, "podTemplate": spec.pod_template, "runtime": spec.runtime,
+            "serving": spec.serving.model_dump(mode="json", by_alias=True)}
+
+
+def fingerprint(value: Mapping[str, Any]) -> str:
+    """Gives a short digest of JSON values, equal for equal content."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:REVISION_LENGTH]
