@@ -1,0 +1,3 @@
+module fairway.dev/tests/cluster/binaries/pause
+
+go 1.26
