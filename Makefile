@@ -3,7 +3,7 @@
 SHELL := /bin/bash -o pipefail
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint docs lock bench clean
+.PHONY: help setup demo test cluster cluster-down test-cluster lint docs lock bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/installed  ## Build .venv (every other target does it by itself).
 
@@ -22,7 +22,17 @@ demo: setup  ## Play the whole story on this machine: train, shadow, canary, a b
 	@$(BIN)/fairway demo $(ARGS)
 
 test: setup  ## Run the tests; ARGS go to pytest, such as ARGS='tests/config -x'.
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m 'not cluster' $(ARGS)
+
+# With KUBECONFIG set, the same tests run on that cluster.
+test-cluster: setup  ## Run the tests that need Kubernetes, on a real cluster in namespaces of its own (root, Debian, Go).
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(KUBECONFIG),,$(BIN)/python -m tests.cluster run --) $(BIN)/python -m pytest -m cluster $(ARGS)
+
+cluster: setup  ## Bring that cluster up and leave it running, with Envoy Gateway and Prometheus.
+	@$(BIN)/python -m tests.cluster up
+
+cluster-down: setup  ## End it.
+	@$(BIN)/python -m tests.cluster down
 
 lint: setup  ## Check style, types, import contracts and that the generated pages are up to date.
 	@$(BIN)/ruff check .

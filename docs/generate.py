@@ -1,8 +1,9 @@
-"""Writes the reference pages beside this file from the code that they describe; `--check` says which one is out of date.
+"""Writes what is made from the code: the reference pages beside this file and the CRD; `--check` says which one is out of date.
 
-    configuration.md   from fairway.config.schema and the groups in conf/
-    cli.md             from the click commands
-    metrics.md         from the prometheus_client declarations in src/ (read, not imported)
+    docs/configuration.md   from fairway.config.schema and the groups in conf/
+    docs/crd.md             from fairway.operator.crd, as is manifests/crds/modeldeployments.yaml
+    docs/cli.md             from the click commands
+    docs/metrics.md         from the prometheus_client declarations in src/ (read, not imported)
 """
 
 import ast
@@ -24,18 +25,19 @@ NOTE = "<!-- Written by docs/generate.py (`make docs`): change the code, not thi
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the pages, or with `--check` gives 1 and a sentence for each page that is not what would be written."""
+    """Writes the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
     stale = []
     for name, page in PAGES.items():
-        path, text = ROOT / "docs" / name, page()
+        path, text = ROOT / name, page()
         if path.exists() and path.read_text(encoding="utf-8") == text:
             continue
         stale.append(name)
         if "--check" not in arguments:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            print(f"wrote docs/{name}")
+            print(f"wrote {name}")
     if stale and "--check" in arguments:
-        print(f"docs: {', '.join(stale)} out of date: run `make docs` and commit the result", file=sys.stderr)
+        print(f"{', '.join(stale)} out of date: run `make docs` and commit the result", file=sys.stderr)
         return 1
     return 0
 
@@ -135,7 +137,7 @@ def type_of(described: dict[str, Any]) -> str:
         return f"list of {type_of(described.get('items', {}))}"
     if kind == "string" and "ms|s|m|h|d" in described.get("pattern", ""):
         return "duration"
-    words = {"string": "name" if "pattern" in described else described.get("format", "text"), "boolean": "true or false"}
+    words = {"string": "name" if "[-a-z0-9]" in described.get("pattern", "") else described.get("format", "text"), "boolean": "true or false"}
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = ", ".join(f"{sign} {described[name]:.10g}" for name, sign in signs.items() if name in described)
     return f"{words.get(kind, kind)} {bounds}".strip()
@@ -149,6 +151,48 @@ def groups() -> str:
     chosen = """`defaults: {data: digits, training: convolutional}` in the file chooses the groups of data and training;
 `environment: production` (or `--set environment=production`) chooses the environment's."""
     return chosen + "\n\n" + table(("group", "sets"), rows)
+
+
+# -- crd.md, modeldeployments.yaml --------------------------------------------------------------------------------------
+
+CRD = """
+Fields of a `ModelDeployment` (`fairway.dev/v1alpha1`, short name `md`); `kubectl explain md.spec` says the same. `strategy` and
+`serving` are those of `fairway.yaml` (see [Configuration](configuration.md)). Durations are written `250ms`, `30s`, `10m`, `6h` or `2d`.
+
+`kubectl get md` shows {columns}.
+"""
+
+
+def resource() -> str:
+    from fairway.operator import crd
+
+    nodes = {path: node for path, node in crd.nodes(crd.root()) if path}
+    parts = [part for path, node in nodes.items() if "properties" in node for part in fields(path, node)]
+    rules = [(f"`{path or 'metadata'}`", message) for path, rules in crd.RULES.items() for _, message in rules]
+    refusals = "What contradicts itself is refused when it is applied, with one of these sentences:\n\n" + table(("where", "sentence"), rules)
+    intro = CRD.format(columns=", ".join(name for name, _, _ in crd.COLUMNS))
+    return document("Custom resource", intro, [*parts, "## Refusals", refusals])
+
+
+def fields(path: str, node: dict[str, Any]) -> Iterator[str]:
+    """Gives the part of the page on one object of the resource."""
+    yield f"{'#' * min(2 + path.count('.'), 4)} {path}"
+    yield node["description"]
+    rows = []
+    for name, inner in node["properties"].items():
+        link = f"(#{path}{name})".lower().replace(".", "").replace("[]", "")
+        exclusive = {word: inner[word.removeprefix("exclusive").lower()] for word in ("exclusiveMinimum", "exclusiveMaximum") if word in inner}
+        bounds = {word: value for word, value in inner.items() if f"exclusive{word.capitalize()}" not in inner} | exclusive
+        kind = f"[section]{link}" if "properties" in inner else f"list of [sections]{link}" if "properties" in inner.get("items", {}) else type_of(bounds)
+        default = "required" if name in node.get("required", ()) else f"`{flow(inner['default'])}`" if inner.get("default", {}) != {} else ""
+        rows.append((f"`{name}`", kind, default, inner["description"]))
+    yield table(("field", "type", "default", "meaning"), rows)
+
+
+def manifest() -> str:
+    from fairway.operator import crd
+
+    return crd.text()
 
 
 # -- cli.md -------------------------------------------------------------------------------------------------------------
@@ -313,7 +357,10 @@ def parsed(module: str) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-PAGES: dict[str, Callable[[], str]] = {"configuration.md": configuration, "metrics.md": metrics, "cli.md": cli}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/configuration.md": configuration, "docs/crd.md": resource, "docs/metrics.md": metrics, "docs/cli.md": cli,
+    "manifests/crds/modeldeployments.yaml": manifest,
+}
 
 if __name__ == "__main__":
     sys.path.insert(0, str(SRC))

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import parser
 
 from fairway.config import schema
+from fairway.operator import crd
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
@@ -24,7 +25,7 @@ spec.loader.exec_module(generate)
 
 @pytest.mark.parametrize("name", generate.PAGES)
 def test_the_committed_page_is_what_the_code_says(name):
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs` and commit the result"
+    assert (ROOT / name).read_text(encoding="utf-8") == generate.PAGES[name](), "run `make docs` and commit the result"
 
 
 def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
@@ -36,7 +37,7 @@ def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
     (tmp_path / "docs" / "metrics.md").write_text("old", encoding="utf-8")
     result = subprocess.run([*command, "--check"], capture_output=True, text=True, timeout=120)
     assert result.returncode == 1
-    assert result.stderr == "docs: metrics.md out of date: run `make docs` and commit the result\n"
+    assert result.stderr == "docs/metrics.md out of date: run `make docs` and commit the result\n"
 
 
 # -- configuration ------------------------------------------------------------------------------------------------------
@@ -79,6 +80,20 @@ def test_types_are_said_in_words(described, words):
 
 def test_a_bar_in_a_cell_does_not_end_the_cell():
     assert generate.table(("a",), [("x | y\nz",)]).splitlines()[-1] == "| x \\| y z |"
+
+
+# -- custom resource ----------------------------------------------------------------------------------------------------
+
+
+def test_every_field_and_every_refusal_of_the_resource_is_on_the_page():
+    page = generate.resource()
+    for path, node in crd.nodes(crd.root()):
+        for name in node.get("properties", {}) if path else ():
+            assert f"\n{'#' * min(2 + path.count('.'), 4)} {path}\n" in page
+            assert f"| `{name}` |" in page
+    for rules in crd.RULES.values():
+        assert all(f"| {message} |" in page for _, message in rules)
+    assert "| `falseRollback` | number > 0, ≤ 0.5 | `0.01` |" in page
 
 
 # -- command line -------------------------------------------------------------------------------------------------------

@@ -275,7 +275,7 @@ class Step(Section):
 class Canary(Section):
     """The steps in which the candidate serves."""
 
-    steps: tuple[Step, ...] = (Step(weight=5), Step(weight=25), Step(weight=50))
+    steps: Annotated[tuple[Step, ...], Field(max_length=16)] = (Step(weight=5), Step(weight=25), Step(weight=50))
     """Few users first, half of them last, where evidence comes fastest."""
     budget: Duration = timedelta(hours=6)
     """Longest the canary may take before the verdict is inconclusive."""
@@ -302,7 +302,7 @@ class Bake(Section):
 class Guard(Section):
     """A limit that must hold."""
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Annotated[str, Field(pattern=NAME, max_length=53)]
     """How verdicts and metrics call it."""
     type: Literal["errors", "latency", "disagreement", "quality"]
     """errors: 5xx at the gateway. latency: answers slower than threshold. disagreement: shadow against stable. quality: labels."""

@@ -1,0 +1,66 @@
+"""What a cluster must have before fairway is installed: Envoy Gateway from its own chart, a Gateway, and Prometheus."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from tests.cluster import binaries
+from tests.cluster.cluster import Cluster
+
+OBJECTS = Path(__file__).parent / "stack"
+ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envoy-gateway:1", "IfNotPresent"
+
+
+def install(cluster: Cluster) -> None:
+    """Installs what is missing; a second call changes nothing."""
+    if cluster.folder is not None:
+        _envoy_gateway(cluster)
+    cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
+    cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=120s")
+    cluster.kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
+
+
+def gateway_url(cluster: Cluster) -> str:
+    """Gives where the Gateway `models` listens, as this machine reaches it."""
+    return f"http://{cluster.address}:{_node_port(cluster, 'envoy-gateway-system', 'gateway.envoyproxy.io/owning-gateway-name=models')}"
+
+
+def prometheus_url(cluster: Cluster) -> str:
+    return f"http://{cluster.address}:{_node_port(cluster, 'monitoring', 'app=prometheus')}"
+
+
+def _node_port(cluster: Cluster, namespace: str, selector: str) -> int:
+    found = json.loads(cluster.kubectl("--namespace", namespace, "get", "services", "--selector", selector, "--output=json").stdout)["items"]
+    return int(found[0]["spec"]["ports"][0]["nodePort"])
+
+
+def _envoy_gateway(cluster: Cluster) -> None:
+    if "deployed" in cluster.helm("status", "eg", "--namespace=envoy-gateway-system", "--output=json", check=False).stdout:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        chart = Path(folder) / "gateway-helm"
+        shutil.copytree(module(ENVOY_GATEWAY) / "charts" / "gateway-helm", chart)
+        for file in [chart, *chart.rglob("*")]:
+            file.chmod(file.stat().st_mode | 0o200)  # Go's module cache is read-only
+        values = (chart / "values.tmpl.yaml").read_text()
+        (chart / "values.yaml").write_text(values.replace("${GatewayImage}", IMAGE).replace("${GatewayImagePullPolicy}", PULL))
+        cluster.helm("install", "eg", str(chart), "--namespace=envoy-gateway-system", "--create-namespace", "--wait", "--timeout=3m")
+
+
+def module(name: str) -> Path:
+    """Gives the folder of a Go module that the binaries are built from: charts and manifests lie in it."""
+    source = binaries.MODULES / name.rpartition("/")[2].replace("gateway", "envoy-gateway")
+    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=source, capture_output=True, text=True, check=True)
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+if __name__ == "__main__":
+    from tests.cluster import places
+
+    began = time.monotonic()
+    ours = Cluster(places.KUBECONFIG, places.RUN)
+    install(ours)
+    print(f"gateway {gateway_url(ours)}  prometheus {prometheus_url(ours)}  ({time.monotonic() - began:.0f} s)")

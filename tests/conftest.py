@@ -1,0 +1,30 @@
+"""What more than one folder of tests needs: the programs of a cluster, and the cluster itself."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import binaries as programs
+from tests.cluster import cluster as clusters
+from tests.cluster import places, stack
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """Gives the folder with kubectl, helm, kind and their kin."""
+    return programs.folder()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> clusters.Cluster:
+    """Gives the cluster that runs: the one KUBECONFIG names, else the harness's own (`make test-cluster` brings it up)."""
+    found = clusters.external() or (clusters.Cluster(places.KUBECONFIG, places.RUN) if clusters.running() else None)
+    assert found is not None, "no cluster runs: `make test-cluster`, or `make cluster` first"
+    return found
+
+
+@pytest.fixture(scope="session")
+def gateway(cluster: clusters.Cluster) -> clusters.Cluster:
+    """Gives the cluster with Envoy Gateway, a Gateway and Prometheus on it."""
+    stack.install(cluster)
+    return cluster
