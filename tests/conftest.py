@@ -28,3 +28,10 @@ def gateway(cluster: clusters.Cluster) -> clusters.Cluster:
     """Gives the cluster with Envoy Gateway, a Gateway and Prometheus on it."""
     stack.install(cluster)
     return cluster
+
+
+@pytest.fixture(scope="session")
+def fairway(gateway: clusters.Cluster) -> clusters.Cluster:
+    """Gives the cluster with fairway installed by its chart, as a user would."""
+    stack.install_fairway(gateway)
+    return gateway

@@ -59,6 +59,12 @@ def test_serving_a_model_loads_no_offline_library():
     assert loaded.isdisjoint(OFFLINE)
 
 
+@pytest.mark.parametrize("modules", ["fairway.cli.fetch, fairway.packaging.fetch", "fairway.cli.serve, fairway.packaging.package, fairway.serving.command",
+                                     "fairway.cli.collector, fairway.monitoring.collector, fairway.monitoring.remote"])
+def test_what_a_pod_runs_loads_nothing_that_its_image_lacks(modules):
+    assert modules_after(f"import {modules}").isdisjoint({*OFFLINE, "botocore", "httpx", "kubernetes", "psutil", "psycopg", "torch"})
+
+
 def test_import_contracts_hold():
     program = Path(sys.executable).with_name("lint-imports")
     result = subprocess.run([program, "--no-cache", "--no-logo"], cwd=ROOT, env=PLAIN, capture_output=True, text=True, timeout=120)

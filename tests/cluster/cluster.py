@@ -91,7 +91,7 @@ def up(*, bound: bool) -> Cluster:
     _link(settings, inner=_child(pid))
     _until(lambda: (places.RUN / "ready").exists(), pid=pid, what="the control plane")
     cluster = Cluster(places.KUBECONFIG, places.RUN)
-    _import(archives)
+    load(archives)
     cluster.kubectl("apply", "--server-side", "-f", str(Path(__file__).parent / "objects"))
     _until(lambda: "True" in cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}").stdout,
            pid=pid, what="the node")
@@ -206,13 +206,19 @@ def _link(settings: dict[str, str], *, inner: int) -> None:
     _ip("link", "set", settings["link"], "up")
 
 
-def _import(archives: Iterable[Path]) -> None:
+def load(archives: Iterable[Path]) -> None:
+    """Gives the node the images that it has not got yet."""
     inner = _child(int((places.RUN / "pid").read_text()))
     enter = ["nsenter", "--target", str(inner), "--mount", "--pid", "--net"]
+    known = places.RUN / "images"
+    known.mkdir(exist_ok=True)
     for archive in archives:
+        if (known / archive.name).exists():
+            continue
         done = subprocess.run([*enter, "ctr", "--namespace=k8s.io", "images", "import", str(archive)], capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"the image {archive.name} could not be imported: {done.stderr.strip()}")
+        (known / archive.name).touch()
 
 
 def _free_index() -> int:

@@ -3,6 +3,7 @@
 Each is a file in the cache, named by what it was made from, so that a second run makes none.
 """
 
+import functools
 import hashlib
 import os
 import shutil
@@ -16,7 +17,6 @@ from pathlib import Path
 from tests.cluster import binaries, places
 
 BASE = "localhost/fairway-base:bookworm"
-TAG = "test"
 OWN = {"fairway/operator": "operator", "fairway/server": "serve"}      # image -> target of components/Dockerfile
 SOURCES = ("src", "components/Dockerfile", "requirements.lock", "pyproject.toml", "pipelines/training.yaml", "pipelines/training-gpu.yaml")
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates,passwd"
@@ -26,7 +26,7 @@ ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}
 def files() -> list[Path]:
     """Gives the archives of every image, made where they are missing."""
     bin_ = binaries.folder()
-    own = [_cached(image.replace("/", "-"), _fingerprint(*SOURCES), lambda path, i=image, t=target: _build_own(i, t, path)) for image, target in OWN.items()]
+    own = [_cached(image.replace("/", "-"), tag(), lambda path, i=image, t=target: _build_own(i, t, path)) for image, target in OWN.items()]
     return [
         *own,
         _program("fairway.test/pause:1", {"/pause": bin_ / "pause"}, entrypoint=["/pause"]),
@@ -35,6 +35,12 @@ def files() -> list[Path]:
         _program("fairway.test/envoy:1", {"/usr/local/bin/envoy": _envoy()}, entrypoint=["/usr/local/bin/envoy"], base=BASE),
         _program("fairway.test/prometheus:1", {"/usr/bin/prometheus": Path("/usr/bin/prometheus")}, entrypoint=["/usr/bin/prometheus"], base=BASE),
     ]
+
+
+@functools.cache
+def tag() -> str:
+    """Gives the tag of the project's own images: what they are made of, so that a change of it rolls out by itself."""
+    return _fingerprint(*SOURCES)[:16]
 
 
 def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base: str = "scratch") -> Path:
@@ -70,9 +76,9 @@ def _build_own(image: str, target: str, path: Path) -> None:
                 shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy)
-        _buildah("bud", "--layers", "--build-arg", f"BASE={BASE}", "--target", target, "--tag", f"localhost/{image}:{TAG}",
+        _buildah("bud", "--layers", "--build-arg", f"BASE={BASE}", "--target", target, "--tag", f"localhost/{image}:{tag()}",
                  "--file", f"{context}/components/Dockerfile", context, quiet=False)
-    _buildah("push", "--quiet", f"localhost/{image}:{TAG}", f"docker-archive:{path}:{image}:{TAG}")
+    _buildah("push", "--quiet", f"localhost/{image}:{tag()}", f"docker-archive:{path}:{image}:{tag()}")
 
 
 def _base() -> None:

@@ -7,8 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.cluster import binaries
-from tests.cluster.cluster import Cluster
+from tests.cluster import binaries, images, places
+from tests.cluster.cluster import Cluster, load
 
 OBJECTS = Path(__file__).parent / "stack"
 ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envoy-gateway:1", "IfNotPresent"
@@ -21,6 +21,15 @@ def install(cluster: Cluster) -> None:
     cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
     cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=120s")
     cluster.kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
+
+
+def install_fairway(cluster: Cluster) -> None:
+    """Installs the chart, or upgrades what is there to the checkout's."""
+    if cluster.folder is not None:
+        load(images.files())
+    cluster.helm("upgrade", "fairway", str(places.ROOT / "helm" / "fairway"), "--install", "--namespace=fairway-system", "--create-namespace",
+                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", f"operator.image.tag={images.tag()},server.image.tag={images.tag()}",
+                 "--wait", "--timeout=3m")
 
 
 def gateway_url(cluster: Cluster) -> str:
@@ -58,8 +67,6 @@ def module(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    from tests.cluster import places
-
     began = time.monotonic()
     ours = Cluster(places.KUBECONFIG, places.RUN)
     install(ours)

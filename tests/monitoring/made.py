@@ -28,8 +28,10 @@ def prediction(request_id: str, *, role: str = "stable", revision: str = "aaa", 
     }
 
 
-def label(request_id: str, truth: Any, *, at: float = START, deployment: str = "income") -> dict[str, Any]:
+def label(
+    request_id: str, truth: Any, *, at: float = START, deployment: str = "income", namespace: str = "default"
+) -> dict[str, Any]:
     return {
         "specversion": "1.0", "type": "dev.fairway.label.v1", "id": request_id, "source": "/fairway/default/income/labels",
-        "time": stamp(at), "data": {"requestId": request_id, "deployment": deployment, "namespace": "default", "label": truth},
+        "time": stamp(at), "data": {"requestId": request_id, "deployment": deployment, "namespace": namespace, "label": truth},
     }

@@ -22,6 +22,7 @@ class Running:
 
     process: subprocess.Popen[str]
     url: str
+    said: str = ""
 
     def kill(self) -> None:
         self.process.kill()
@@ -42,7 +43,7 @@ def started(module: str, *arguments: str) -> Iterator[Running]:
     try:
         line = process.stdout.readline()
         assert "http://" in line, f"{module} said {line!r}"
-        yield Running(process, "http://" + line.split("http://")[1].split("/")[0].split(",")[0].strip())
+        yield Running(process, "http://" + line.split("http://")[1].split("/")[0].split(",")[0].strip(), line)
     finally:
         process.kill()
         process.wait(30)
@@ -50,8 +51,8 @@ def started(module: str, *arguments: str) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def collector(path: Path) -> Iterator[Running]:
-    with started("fairway.monitoring.collector", "--store", str(path)) as running:
+def collector(path: Path | str, *arguments: str) -> Iterator[Running]:
+    with started("fairway.monitoring.collector", "--store", str(path), *arguments) as running:
         eventually(lambda: _healthy(running.url))
         yield running
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fairway.monitoring import collector as module
-from fairway.monitoring import store
+from fairway.monitoring import remote, store
 from tests.monitoring import made, processes
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -132,3 +132,44 @@ def test_a_port_that_is_taken_is_named(running: processes.Running, path: Path, c
     port = running.url.rsplit(":", 1)[1]
     assert module.main(["--store", str(path), "--port", port]) == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processes.Running, path: Path) -> None:
+    both = [made.prediction("r1", unitId="u\u00e9"), made.prediction("r1", role="shadow", revision="bbb", label="dog"), made.label("r1", ["dog"])]
+    send(running, *both, made.prediction("r1", namespace="other"), made.prediction("r2", role="canary", revision="bbb"))
+    there, here = remote.RemoteEvidence(running.url + "/", "default"), store.EventStore(path)
+    asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
+    assert there.cursor() == here.cursor() == 5
+    assert there.pairs("income", **asked) == here.pairs("income", **asked)
+    assert there.labelled("income", after=0) == here.labelled("income", after=0)
+    assert there.exposure("income", after=0) == here.exposure("income", after=0)
+    assert len(there.exposure("income", after=0)[1]) == 2
+    here.close()
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ("exposure?namespace=default&after=0", "the query's deployment is missing: wanted a name"),
+        ("exposure?deployment=d&after=0", "the query's namespace is missing"),
+        ("labelled?deployment=d&namespace=n&after=-1", 'the query\'s after is "-1": wanted the cursor'),
+        ("labelled?deployment=d&namespace=n", "the query's after is missing"),
+        ("pairs?deployment=d&namespace=n&after=0&stable=a", "the query's candidate is missing"),
+        (f"exposure?deployment={'d' * 257}&namespace=n&after=0", "wanted a name of 1 to 256 characters"),
+        ("exposure?deployment=%00&namespace=n&after=0", "wanted a name"),
+        (f"exposure?deployment=d&namespace=n&after={'9' * 19}", "the query's after is"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_with_a_sentence(running: processes.Running, question: str, sentence: str) -> None:
+    answer = httpx.get(f"{running.url}/v1/{question}")
+    assert answer.status_code == 400
+    assert sentence in answer.json()["error"]
+
+
+def test_events_that_are_older_than_the_retention_are_let_go(path: Path) -> None:
+    opened = store.EventStore(path)
+    opened.add([made.prediction(f"old{i}") for i in range(2500)], at=100)
+    opened.add([made.prediction("new")])
+    opened.close()
+    with processes.collector(path, "--retention", "1d"):
+        processes.eventually(lambda: len(stored(path)) == 1)

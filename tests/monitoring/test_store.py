@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.monitoring import store
+from fairway.monitoring import queries, store
 from tests.monitoring import made
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -83,6 +83,41 @@ def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], 
         assert pairs == all_pairs(events)
         assert joined == events.labelled("income", after=0)[1]
         assert met == events.exposure("income", after=0)[1]
+
+
+def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: store.EventStore) -> None:
+    events.add([made.prediction("r"), made.prediction("r", role="shadow", revision="bbb"), made.label("r", "cat")])
+    assert events.add([made.prediction("r", namespace="models", unitId="u"), made.label("r", "dog", namespace="models")]) == 2
+    here, there = events.within("default"), events.within("models")
+    asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
+    assert [reader.pairs("income", **asked)[1].compared for reader in (here, there)] == [1, 0]
+    assert [[x.wrong for x in reader.labelled("income", after=0)[1]] for reader in (here, there)] == [[0], [1]]
+    assert [[x.unit for x in reader.exposure("income", after=0)[1]] for reader in (here, there)] == [[None], ["u"]]
+    assert [events.accuracy("income", "aaa", namespace=name).wrong for name in ("default", "models")] == [0, 1]
+    assert [len(events.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")] == [1, 1]
+    assert [row.labels for row in events.training_rows("income", namespace="models", limit=9)] == [["dog"]]
+
+
+def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    events.add([made.prediction(f"old{i}") for i in range(50)], at=100)
+    events.add([made.prediction(f"r{i}") for i in range(25)], at=300)
+    events.prune(200)
+    monkeypatch.setattr(store, "EVENTS_AT_ONCE", 10)
+    cursor, sizes = 0, []
+    while cursor < events.cursor():
+        cursor, some = events.exposure("income", after=cursor)
+        sizes.append(len(some))
+    assert sizes == [10, 10, 5]  # none is empty: what was pruned is not looked at
+
+
+@pytest.mark.parametrize("name", ["PAIRS", "LABELLED", "EXPOSURE", "UNPAIRED", "FIRST_YOUNG", "WINDOW", "ACCURACY", "TRAINING", "FIRST_ANSWER"])
+def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: str) -> None:
+    values = {"namespace": "n", "deployment": "d", "revision": "a", "role": "stable", "stable": "a", "candidate": "b", "after": 5, "cursor": 9, "before": 7}
+    with events.reading() as connection:
+        steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(queries, name), values)]
+    scanned = [step for step in steps if step.startswith("SCAN") and step != "SCAN pair" and "CONSTANT" not in step]
+    assert not scanned
+    assert not [step for step in steps if "event_" in step and "namespace=? AND deployment=?" not in step]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +316,7 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
             older.execute(statement)
         older.execute("PRAGMA user_version=1")
         columns = "seq, received, type, deployment, request_id, revision, role, namespace, time, status, rows, labels"
-        values = "1, 0, 'prediction', 'income', 'r', 'aaa', 'stable', 'n', 0, 200, 1, '[]'"
+        values = "1, 0, 'prediction', 'income', 'r', 'aaa', 'stable', 'default', 0, 200, 1, '[]'"
         older.execute(f"INSERT INTO events ({columns}) VALUES ({values})")
         older.execute("INSERT INTO payloads VALUES (1, '{\"age\":[1]}', NULL)")
         older.commit()

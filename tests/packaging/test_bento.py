@@ -32,7 +32,7 @@ def test_a_built_bento_serves_its_own_package_with_its_own_source(built, tmp_pat
     try:
         server.wait_ready()
         assert httpx.post(server.infer, json=support.ONE).status_code == 200
-        served = httpx.get(f"{server.url}/v2/models/income").json()["parameters"]["packageDigest"]
+        served = httpx.get(f"{server.url}/v2/models/income").json()["parameters"]["digest"]
         assert served == digest
         assert made.tag.partition(":")[2] == served.removeprefix("sha256:")[:12]
     finally:

@@ -29,6 +29,7 @@ class World:
     ready: tuple[str, ...] = ("a", "b", "c")
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
     readable: bool = True
+    unread: str | None = None
     epoch: str = "first"
     labelled: tuple[judge.Labelled, ...] = ()
     command: Command | None = None
@@ -48,7 +49,7 @@ class World:
                                   candidate_failures=0, stable_failures=0)
         seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready), broken=self.broken,
                     wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
-                    labelled=self.labelled, offline_disagreement=0.03, command=self.command)
+                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread)
         self.command, self.labelled = None, ()
         stored = record.from_json(json.loads(json.dumps(record.to_json(self.state))))  # as a supervisor killed at each look would
         after = strategy.advance(stored, seen, strategy=self.policy)
@@ -147,6 +148,17 @@ def test_missing_counts_hold_and_resume_without_losing_evidence() -> None:
     assert "cannot be read" in world.state.reason
     world.readable = True
     assert world.until(Phase.STABLE).stable == "b"
+
+
+def test_without_pairs_and_labels_nothing_moves_on_but_failures_still_roll_back() -> None:
+    world = World().serving("a")
+    world.until(Phase.CANARY)
+    world.unread = "the collector does not answer"
+    assert [world.look().phase for _ in range(30)] == [Phase.CANARY] * 30
+    assert "pairs and labels cannot be read" in world.state.reason
+    assert world.state.step == 0
+    world.failing = 0.2
+    assert world.until(Phase.ROLLED_BACK).stable == "a"
 
 
 def test_counts_of_a_gateway_that_began_anew_are_not_compared_with_those_before() -> None:

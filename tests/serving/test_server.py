@@ -213,6 +213,14 @@ def test_a_mirrored_copy_is_logged_as_shadow_with_the_same_digest(client, receiv
     assert len({data["inputDigest"] for data in pair}) == 1
 
 
+def test_a_copy_that_carries_the_arm_of_the_revision_it_was_meant_for_is_a_shadow(client, receiver):
+    infer(client, support.ONE, x_request_id="copy-1", x_fairway_arm="stable", x_fairway_revision="another")
+    infer(client, support.ONE, x_request_id="own-1", x_fairway_arm="canary", x_fairway_revision="0123456789ab")
+    support.eventually(lambda: {"copy-1", "own-1"} <= {event["data"]["requestId"] for event in receiver.events})
+    roles = {event["data"]["requestId"]: event["data"]["role"] for event in receiver.events}
+    assert (roles["copy-1"], roles["own-1"]) == ("shadow", "canary")
+
+
 def test_a_refused_request_leaves_an_event_with_its_status(client, receiver):
     infer(client, changed(0, data=["x"]), x_request_id="bad-1")
     support.eventually(lambda: any(event["data"]["requestId"] == "bad-1" for event in receiver.events))

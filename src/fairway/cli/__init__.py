@@ -21,17 +21,21 @@ VERBS = {
     "train": ("fairway.cli.stages", "Fit a model on the prepared data and export it."),
     "evaluate": ("fairway.cli.stages", "Measure the model, compare it with the one in service, ask the gate."),
     "package": ("fairway.cli.stages", "Build a model package, also of a model trained elsewhere."),
+    "fetch": ("fairway.cli.fetch", "Download a model package and check every file of it."),
     "run": ("fairway.cli.stages", "Run a whole pipeline: prepare, train, evaluate, gate, package."),
-    "serve": ("fairway.cli.platform", "Serve one package in the foreground."),
+    "serve": ("fairway.cli.serve", "Serve one package in the foreground."),
     "up": ("fairway.cli.platform", "Start the local platform: gateway, collector, monitor, supervisor."),
     "down": ("fairway.cli.platform", "Stop the local platform."),
     "status": ("fairway.cli.platform", "Show what runs and where each deployment stands."),
     "deploy": ("fairway.cli.platform", "Ask for a new revision; its rollout begins."),
+    "render": ("fairway.cli.render", "Print what to apply to a cluster: the ModelDeployment, or the objects made of it."),
     "rollout": ("fairway.cli.rollout", "Follow, explain, pause, resume, promote or abort a rollout."),
     "predict": ("fairway.cli.platform", "Send rows to the model in service."),
     "label": ("fairway.cli.platform", "Send labels that came late."),
     "monitor": ("fairway.cli.platform", "Show drift, realised accuracy and alerts."),
+    "collector": ("fairway.cli.collector", "Collect predictions and labels, as a service of its own."),
     "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),
+    "operator": ("fairway.cli.operator", "Look after the ModelDeployments of a cluster (the operator's container)."),
 }
 
 

@@ -1,6 +1,5 @@
-"""The verbs of the local platform: up, down, status, deploy, serve, predict, label, monitor, retrain."""
+"""The verbs of the local platform: up, down, status, deploy, predict, label, monitor, retrain."""
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -109,30 +108,6 @@ def _told(event: Any) -> None:
 
 
 @click.command()
-@click.argument("package", type=click.Path(path_type=Path))
-@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="Where it listens, on the loopback address.")
-@options.home
-def serve(package: Path, port: int, root: Path) -> None:
-    """Serve one PACKAGE in the foreground, without gateway or rollout."""
-    from fairway.config import schema
-    from fairway.packaging import manifest
-    from fairway.packaging import package as packages
-    from fairway.platforms.local import ports
-    from fairway.serving import command
-
-    made, serving = manifest.load(package), schema.Serving()
-    if port and ports.taken(port):
-        raise errors.UsageError(f"port {port} is taken by another program: choose another with --port, or 0 for a free one")
-    chosen = port or ports.free_port()
-    revision = packages.revision(made.digest, serving=serving)
-    environment = command.environment(package=package, deployment=made.name, namespace="default", revision=revision, collector="", spool=None,
-                                      serving=serving, home=options.open_home(root).root / "serve" / str(chosen))
-    click.echo(f"{made.name}, revision {revision}: http://127.0.0.1:{chosen}/v2/models/{made.name}/infer", err=True)
-    argv = command.argv(chosen)
-    os.execve(argv[0], argv, {**os.environ, **environment})  # noqa: S606 - the server takes this process's place, and its signals
-
-
-@click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Rows to send, csv or parquet; by default the test rows that `prepare` left.")
 @click.option("--rows", type=click.IntRange(min=1), default=5, show_default=True, help="How many of them.")
 @click.option("--row", default=None, metavar="JSON", help='One row as a JSON object, such as {"age": 41, ...}.')
@@ -185,7 +160,7 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
     deployment = known.deployment(config.name)
     known.close()
     revision = deployment.state.stable if deployment else None
-    accuracy = store.accuracy(config.name, revision, limit=config.retraining.min_labels) if revision else None
+    accuracy = store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels) if revision else None
     windows = store.drift(config.name, revision=revision, limit=limit) if revision else []
     alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
     store.close()

@@ -160,9 +160,10 @@ def _labels(stage: Stage) -> dict[str, Any]:
     }
     stage.tell("recovered", f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, {accuracy['after_shift']:.3f} after it, "
                             f"{accuracy['after_retraining']:.3f} with the challenger")
-    joined = 0
+    cursor, joined = 0, 0
     for _ in _patiently(10.0, "not every label was joined"):
-        joined = sum(label.rows for label in store.labelled(models.NAME, after=0)[1])
+        cursor, labels = store.labelled(models.NAME, namespace=stage.config.namespace, after=cursor)
+        joined += sum(label.rows for label in labels)
         if joined >= sent:
             break
     store.close()

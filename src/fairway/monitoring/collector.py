@@ -4,6 +4,11 @@
 
 One thread decodes and writes, so that a slow disk never stops the loop that answers. Delivery to it is at least once, and an
 event that comes twice is stored once. Where the store is locked or its disk full it answers 503 and stores nothing of the batch.
+
+    POST /v1/events, /v1/labels                             from servers, and from whoever knows the truth later
+    GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/exposure  what a rollout is judged by; `monitoring.remote` asks for it
+
+Who reads has a thread and a connection of their own: a long answer keeps no event waiting.
 """
 
 import argparse
@@ -12,11 +17,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import orjson
 import prometheus_client
@@ -28,15 +37,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fairway import errors
+from fairway.config import schema
 from fairway.monitoring import events, store
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
 MAX_WAITING = 64                    # batches that wait for the writer: beyond it the sender is told to come back
 STORE_TIMEOUT_SECONDS = 1.0         # below the sender's patience, so that it hears "busy" rather than nothing
+READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
+PRUNE_SECONDS = 3600.0
 
 Decoder = Callable[[object, Request], list[events.Row]]
+Answer = dict[str, Any]
+Question = Callable[[store.EventStore, Mapping[str, str]], Answer]
 
 
 class TooLarge(errors.DataError):
@@ -69,17 +83,22 @@ class Metrics:
 
 
 class Collector:
-    """The application around one store."""
+    """The application around one store; `keep` is how long events are kept, by default for ever."""
 
-    def __init__(self, events_store: store.EventStore) -> None:
-        self._store = events_store
+    def __init__(self, place: str, *, keep: timedelta | None = None) -> None:
+        self._store = _open(place, timeout_seconds=STORE_TIMEOUT_SECONDS)
+        self._read_store = _open(place, timeout_seconds=READ_TIMEOUT_SECONDS)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
-        self._waiting = 0
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
+        self._keep = keep
+        self.name = self._store.name
+        self._waiting = self._asking = 0
         self.metrics = Metrics()
         self.app = Starlette(
             routes=[
                 Route("/v1/events", self._events, methods=["POST"]),
                 Route("/v1/labels", self._labels, methods=["POST"]),
+                *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
                 Route("/healthz", _health),
                 Route("/metrics", self._metrics),
             ],
@@ -88,9 +107,27 @@ class Collector:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        pruning = asyncio.create_task(self._prune()) if self._keep is not None else None
         yield
+        if pruning is not None:
+            pruning.cancel()
+            with suppress(asyncio.CancelledError):
+                await pruning
+        self._reader.shutdown(wait=True, cancel_futures=True)
         self._writer.shutdown(wait=True)
+        self._read_store.close()
         self._store.close()
+
+    async def _prune(self) -> None:
+        """Lets old events go, a few at a time between the questions."""
+        while self._keep is not None:
+            with suppress(errors.FairwayError):  # busy, or damaged: the writer says so, and the next hour tries again
+                while await self._reading(self._read_store.prune_some, time.time() - self._keep.total_seconds()):
+                    pass
+            await asyncio.sleep(PRUNE_SECONDS)
+
+    async def _reading(self, function: Callable[..., Any], *arguments: object) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
 
     async def _events(self, request: Request) -> Response:
         return await self._take(request, decode=_decode_events)
@@ -121,6 +158,21 @@ class Collector:
         except errors.FairwayError as error:
             return self._refuse(error, status=503, reason="busy" if isinstance(error, errors.StoreBusy) else "damaged")
         return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
+
+    async def _evidence(self, ask: Question, request: Request) -> Response:
+        try:
+            if self._asking >= MAX_WAITING:
+                raise errors.StoreBusy(f"{MAX_WAITING} questions wait for the event store already; try again")
+            self._asking += 1
+            try:
+                answer = await self._reading(ask, self._read_store, request.query_params)
+            finally:
+                self._asking -= 1
+        except errors.DataError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        except errors.FairwayError as error:
+            return JSONResponse({"error": str(error)}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+        return Response(orjson.dumps(answer), media_type="application/json")
 
     def _write(self, body: bytes, request: Request, decode: Decoder) -> tuple[int, int]:
         with self.metrics.seconds.time():
@@ -186,9 +238,57 @@ def _decode_labels(data: object, request: Request) -> list[events.Row]:
     ]
 
 
-def serve(*, path: Path, host: str, port: int) -> None:
+def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
+    """Gives the store at a path, or at the URL of a PostgreSQL."""
+    if not place.startswith(("postgresql://", "postgres://")):
+        return store.EventStore(Path(place), timeout_seconds=timeout_seconds)
+    try:
+        from fairway.monitoring import postgres
+    except ImportError as error:
+        raise errors.UsageError(f'a store in PostgreSQL needs psycopg ({error}): install it with `pip install "fairway[postgres]"`') from error
+    return postgres.PostgresStore(place, timeout_seconds=timeout_seconds)
+
+
+def _cursor(opened: store.EventStore, _: Mapping[str, str]) -> Answer:
+    return {"cursor": opened.cursor()}
+
+
+def _pairs(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
+    stable, candidate = _name(query, "stable"), _name(query, "candidate")
+    cursor, pairs = opened.pairs(_name(query, "deployment"), namespace=_name(query, "namespace"), stable=stable, candidate=candidate, after=_after(query))
+    return {"cursor": cursor, "pairs": asdict(pairs)}
+
+
+def _labelled(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
+    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_after(query))
+    return {"cursor": cursor, "fields": store.Labelled._fields, "rows": [tuple(row) for row in found]}
+
+
+def _exposure(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
+    cursor, found = opened.exposure(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_after(query))
+    return {"cursor": cursor, "fields": store.Exposure._fields, "rows": [tuple(row) for row in found]}
+
+
+QUESTIONS: dict[str, Question] = {"cursor": _cursor, "pairs": _pairs, "labelled": _labelled, "exposure": _exposure}
+
+
+def _name(query: Mapping[str, str], key: str) -> str:
+    value = query.get(key, "")
+    if not 0 < len(value) <= events.LONGEST_NAME or not events.storable(value):
+        raise errors.DataError(f"the query's {key} is {events.shown(value or None)}: wanted a name of 1 to {events.LONGEST_NAME} characters")
+    return value
+
+
+def _after(query: Mapping[str, str]) -> int:
+    text = query.get("after", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise errors.DataError(f"the query's after is {events.shown(text or None)}: wanted the cursor of the last answer, 0 for the first")
+    return int(text)
+
+
+def serve(*, place: str, host: str, port: int, keep: timedelta | None = None) -> None:
     """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
-    collector = Collector(store.EventStore(path, timeout_seconds=STORE_TIMEOUT_SECONDS))
+    collector = Collector(place, keep=keep)
     try:
         listener = socket.create_server((host, port), backlog=512)
     except OSError as error:
@@ -196,7 +296,7 @@ def serve(*, path: Path, host: str, port: int) -> None:
     # uvicorn sends itself the signal again when it has finished; ending then is what we want, dying of it is not.
     signal.signal(signal.SIGTERM, _ignore)
     signal.signal(signal.SIGINT, _ignore)
-    print(f"collector listens on http://{host}:{listener.getsockname()[1]}, stores to {path}", flush=True)
+    print(f"collector listens on http://{host}:{listener.getsockname()[1]}, stores to {collector.name}", flush=True)
     settings = uvicorn.Config(
         collector.app, loop="uvloop", http="httptools", lifespan="on", log_level="warning", access_log=False,
         timeout_graceful_shutdown=10,
@@ -210,12 +310,13 @@ def _ignore(_: int, __: FrameType | None) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fairway.monitoring.collector", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--store", type=Path, required=True, help="the event store's SQLite file")
+    parser.add_argument("--store", required=True, help="the event store: a file, or postgresql://user:password@host/database")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="the port to listen on, 0 for a free one")
+    parser.add_argument("--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)")
     arguments = parser.parse_args(argv)
     try:
-        serve(path=arguments.store, host=arguments.host, port=arguments.port)
+        serve(place=arguments.store, host=arguments.host, port=arguments.port, keep=arguments.retention)
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

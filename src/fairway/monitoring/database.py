@@ -8,15 +8,45 @@ that with it. Only a power cut can lose the last commits, and then whole ones: t
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 from fairway import errors
 
 # SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file cannot grow.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _RETRY_SECONDS = 0.02
+
+
+class Rows(Protocol):
+    """What a statement gives."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """What the queries need of a connection; SQLite's has it, and `postgres` gives PostgreSQL's the same face."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Rows: ...
+
+    def stream(self, sql: str, parameters: Any, /) -> Iterable[Any]:
+        """Gives the rows of a query that the caller may stop to read."""
+
+
+class Lite(sqlite3.Connection):
+    """A connection to SQLite, which always reads row by row."""
+
+    def stream(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return self.execute(sql, parameters)
 
 
 class Database:
@@ -35,22 +65,22 @@ class Database:
             self._connection.close()
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[Connection]:
         """Gives the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._transaction(writing=True) as connection:
             yield connection
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[Connection]:
         """Gives the connection inside a read transaction: all of the block sees the same instant."""
-        with self._transaction("BEGIN") as connection:
+        with self._transaction(writing=False) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, writing: bool) -> Iterator[Connection]:
         with self._lock, self._translated():
             if self._depth == 0:
-                self._connection.execute(begin)
+                self._connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
             self._depth += 1
             try:
                 yield self._connection
@@ -81,9 +111,10 @@ class Database:
             return errors.PlatformError(f"the event store {self.path} cannot be written ({error}); check its permissions")
         return error
 
-    def _open(self, migrations: Sequence[Sequence[str]]) -> sqlite3.Connection:
+    def _open(self, migrations: Sequence[Sequence[str]]) -> Lite:
         with self._translated():
-            connection = sqlite3.connect(self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False, factory=Lite)
             try:
                 self._configure(connection)
                 self._migrate(connection, migrations)

@@ -96,7 +96,7 @@ class _Reader:
         value = self.mapping.get(key)
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
             self.refuse(key, value, f"a string of 1 to {LONGEST_NAME} characters")
-        if not _storable(value):
+        if not storable(value):
             self.refuse(key, value, "text without lone surrogates or NUL characters")
         return value
 
@@ -170,8 +170,8 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _storable(text: str) -> bool:
-    """SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the text short in some of its functions."""
+def storable(text: str) -> bool:
+    """Says whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the text short in some of its functions."""
     return "\0" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 

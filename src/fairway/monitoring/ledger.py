@@ -5,7 +5,6 @@ They live in the event store's file, so that one transaction can move a mark and
 
 import dataclasses
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -93,10 +92,10 @@ class Ledger(database.Database):
         text = json.dumps(record, allow_nan=False)
         with self.writing() as connection:
             inserted = connection.execute(
-                "INSERT INTO drift (deployment, revision, at, drifted, record) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO drift (deployment, revision, at, drifted, record) VALUES (?, ?, ?, ?, ?) RETURNING id",
                 (record["deployment"], record["revision"], record["at"], bool(record["drifted"]), text),
             )
-            return int(inserted.lastrowid or 0)
+            return int(inserted.fetchall()[0][0])
 
     def drift(self, deployment: str, *, revision: str | None = None, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         """Gives the newest `limit` windows' verdicts, oldest of them first; each with its number as `id`."""
@@ -125,7 +124,7 @@ class Ledger(database.Database):
                     (key, json.dumps(value, allow_nan=False)),
                 )
 
-    def _prune_ledger(self, connection: sqlite3.Connection, *, before: float) -> None:
+    def _prune_ledger(self, connection: database.Connection, *, before: float) -> None:
         connection.execute("DELETE FROM drift WHERE at < ?", (before,))
         connection.execute("DELETE FROM alerts WHERE resolved_at < ?", (before,))
 

@@ -90,7 +90,8 @@ class Monitor:
             return False
         after, streak = self._resume(watched, now=now)
         self._show_ticket(watched, streak)
-        found = self._events.window(watched.deployment, revision=watched.revision, limit=watched.section.window, after=after)
+        found = self._events.window(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision, limit=watched.section.window, after=after)
         if sum(prediction.rows for prediction in found) < watched.section.window:
             return False
         window = windows.assemble(found, reference=subject.reference, rows=watched.section.window)

@@ -5,14 +5,13 @@ reads each joined pair exactly once, because a pair belongs to its later half. O
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fairway.monitoring import events, ledger, queries
+from fairway.monitoring import database, events, ledger, queries
 
 MIGRATIONS = (
     (
@@ -34,7 +33,17 @@ MIGRATIONS = (
         "DROP INDEX event_of_arm",
         "CREATE INDEX event_of_arm ON events (deployment, revision, role, logged)",
     ),
+    (
+        # On a cluster one name may be deployed in two namespaces, with the same requests: none may take the other's for its own.
+        "DROP INDEX event_once",
+        "DROP INDEX event_of_arm",
+        "CREATE UNIQUE INDEX event_once ON events (namespace, deployment, request_id, type, revision, role)",
+        "CREATE INDEX event_of_arm ON events (namespace, deployment, revision, role, logged)",
+    ),
 )
+NAMESPACE = "default"          # as in the configuration and in Kubernetes
+EVENTS_AT_ONCE = 50_000        # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
+_END = 2**63 - 1
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
 
@@ -78,7 +87,7 @@ class Exposure(NamedTuple):
 
     predicted_at: float
     role: str
-    unit: str                      # the request's id where the client named no unit
+    unit: str | None               # None: the client named no unit, and the request is one of its own
 
 
 class Prediction(NamedTuple):
@@ -122,11 +131,36 @@ class ArmCount:
     events: int
 
 
+@dataclass(frozen=True)
+class Within:
+    """The store as the rollouts of one namespace read it."""
+
+    store: "EventStore"
+    namespace: str
+
+    def cursor(self) -> int:
+        return self.store.cursor()
+
+    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
+        return self.store.pairs(deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after)
+
+    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[Labelled]]:
+        return self.store.labelled(deployment, namespace=self.namespace, after=after)
+
+    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[Exposure]]:
+        return self.store.exposure(deployment, namespace=self.namespace, after=after)
+
+
 class EventStore(ledger.Ledger):
     """The events, alerts and drift records of one file; any number of processes may open it."""
 
     def __init__(self, path: Path, *, timeout_seconds: float = 5.0) -> None:
         super().__init__(path, migrations=MIGRATIONS, timeout_seconds=timeout_seconds)
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        return str(self.path)
 
     def add(self, batch: Sequence[Mapping[str, Any]], *, at: float | None = None) -> int:
         """Stores the batch of CloudEvents, all or nothing, and gives how many of them were new."""
@@ -145,31 +179,38 @@ class EventStore(ledger.Ledger):
     def cursor(self) -> int:
         """Gives the newest event's number: what comes after it is new."""
         with self.reading() as connection:
-            return _newest(connection)
+            return self._newest(connection)
 
-    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
+    def within(self, namespace: str) -> "Within":
+        """Gives the store as a rollout in that namespace reads it."""
+        return Within(self, namespace)
+
+    def pairs(self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
         """Gives the new cursor, and the pairs whose later half came after the old one."""
-        values = {"deployment": deployment, "stable": stable, "candidate": candidate, "after": after}
+        values = {"namespace": namespace, "deployment": deployment, "stable": stable, "candidate": candidate, "after": after}
         with self.reading() as connection:
-            cursor = _newest(connection)
+            cursor = self._reach(connection, after=after)
             counts = connection.execute(queries.PAIRS, {**values, "cursor": cursor}).fetchone()
         return cursor, Pairs(**dict(zip(Pairs.__dataclass_fields__, counts, strict=True)))
 
-    def unpaired(self, deployment: str, *, stable: str, candidate: str, after: int, before: float) -> tuple[int, Unpaired]:
+    def unpaired(
+        self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int, before: float
+    ) -> tuple[int, Unpaired]:
         """Gives the new cursor, and the halves after the old one that came before the time `before` and are alone still."""
-        values = {"deployment": deployment, "stable": stable, "candidate": candidate, "after": after, "before": before}
+        values = {"namespace": namespace, "deployment": deployment, "stable": stable, "candidate": candidate, "after": after, "before": before}
         with self.reading() as connection:
             # The cursor stops at the first half that is too young, so that it is looked at again.
             young = connection.execute(queries.FIRST_YOUNG, values).fetchone()[0]
-            cursor = _newest(connection) if young is None else young - 1
+            cursor = self._newest(connection) if young is None else young - 1
             counts = connection.execute(queries.UNPAIRED, {**values, "cursor": cursor}).fetchone()
         return max(cursor, after), Unpaired(*counts)
 
-    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[Labelled]]:
+    def labelled(self, deployment: str, *, namespace: str = NAMESPACE, after: int) -> tuple[int, list[Labelled]]:
         """Gives the new cursor, and the served answers (never shadow) whose label joined after the old one, in that order."""
         with self.reading() as connection:
-            cursor = _newest(connection)
-            rows = connection.execute(queries.LABELLED, {"deployment": deployment, "after": after, "cursor": cursor}).fetchall()
+            cursor = self._reach(connection, after=after)
+            values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
+            rows = connection.execute(queries.LABELLED, values).fetchall()
         joined = []
         for _, request_id, unit, revision, role, predicted_at, predicted, truth in rows:
             known, wrong = _compare(predicted, truth)
@@ -177,15 +218,17 @@ class EventStore(ledger.Ledger):
                 joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong))
         return cursor, joined
 
-    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[Exposure]]:
+    def exposure(self, deployment: str, *, namespace: str = NAMESPACE, after: int) -> tuple[int, list[Exposure]]:
         """Gives the new cursor, and which arm each request after the old one met (never shadow)."""
         with self.reading() as connection:
-            cursor = _newest(connection)
-            rows = connection.execute(queries.EXPOSURE, {"deployment": deployment, "after": after, "cursor": cursor}).fetchall()
+            cursor = self._reach(connection, after=after)
+            values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
+            rows = connection.execute(queries.EXPOSURE, values).fetchall()
         return cursor, [Exposure(*row) for row in rows]
 
     def window(
-        self, deployment: str, *, revision: str, role: str = "stable", limit: int, after: int = 0, before: int | None = None
+        self, deployment: str, *, namespace: str = NAMESPACE, revision: str, role: str = "stable", limit: int, after: int = 0,
+        before: int | None = None,
     ) -> list[Prediction]:
         """Gives the newest predictions with logged inputs that have `limit` rows together, oldest first.
 
@@ -193,26 +236,30 @@ class EventStore(ledger.Ledger):
         """
         found: list[Prediction] = []
         rows = 0
+        values = {"namespace": namespace, "deployment": deployment, "revision": revision, "role": role, "after": after,
+                  "before": _END if before is None else before}
         with self.reading() as connection:
-            for record in connection.execute(queries.WINDOW, (deployment, revision, role, after, before, before)):
+            for record in connection.stream(queries.WINDOW, values):
                 found.append(_prediction(record))
                 rows += found[-1].rows
                 if rows >= limit:
                     break
         return found[::-1]
 
-    def accuracy(self, deployment: str, revision: str, *, limit: int | None = None, after: int = 0) -> Accuracy:
+    def accuracy(
+        self, deployment: str, revision: str, *, namespace: str = NAMESPACE, limit: int | None = None, after: int = 0
+    ) -> Accuracy:
         """Gives the realised accuracy over the newest `limit` labelled rows of the revision whose label came after the cursor.
 
         Labels that came before the revision's first answer are not looked at: they are its predecessors', and may be many.
         """
         rows = wrong = 0
         times: list[float] = []
-        values: dict[str, Any] = {"deployment": deployment, "revision": revision, "after": after}
+        values: dict[str, Any] = {"namespace": namespace, "deployment": deployment, "revision": revision, "after": after}
         with self.reading() as connection:
             first = connection.execute(queries.FIRST_ANSWER, values).fetchone()[0]
             values["after"] = max(after, first or 0)
-            for at, predicted, truth in connection.execute(queries.ACCURACY, values):
+            for at, predicted, truth in connection.stream(queries.ACCURACY, values):
                 known, mistakes = _compare(predicted, truth)
                 if known:
                     rows, wrong = rows + known, wrong + mistakes
@@ -221,13 +268,13 @@ class EventStore(ledger.Ledger):
                     break
         return Accuracy(rows=rows, wrong=wrong, first_at=min(times, default=None), last_at=max(times, default=None))
 
-    def training_rows(self, deployment: str, *, limit: int, after: int = 0) -> list[LabelledInputs]:
+    def training_rows(self, deployment: str, *, namespace: str = NAMESPACE, limit: int, after: int = 0) -> list[LabelledInputs]:
         """Gives the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
         found: dict[str, LabelledInputs] = {}
         rows = 0
         with self.reading() as connection:
-            wanted = {"deployment": deployment, "after": after}
-            for seq, request_id, inputs, truth in connection.execute(queries.TRAINING, wanted):
+            wanted = {"namespace": namespace, "deployment": deployment, "after": after}
+            for seq, request_id, inputs, truth in connection.stream(queries.TRAINING, wanted):
                 if request_id in found:
                     continue  # both arms logged it (a retry): its inputs are the same, and it counts once
                 found[request_id] = LabelledInputs(seq, request_id, json.loads(inputs), json.loads(truth))
@@ -245,39 +292,44 @@ class EventStore(ledger.Ledger):
             ).fetchall()
         return [ArmCount(deployment=d, revision=r, role=o, events=n) for d, r, o, n in rows]
 
+    def _newest(self, connection: database.Connection) -> int:
+        row = connection.execute(queries.NEWEST).fetchone()
+        return int(row[0]) if row else 0
+
+    def _reach(self, connection: database.Connection, *, after: int) -> int:
+        """Gives how far an answer goes: to the newest event, or as many further as one answer may look at."""
+        oldest = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
+        start = max(after, (oldest or 1) - 1)  # what was pruned is no event to look at
+        return min(self._newest(connection), start + EVENTS_AT_ONCE)
+
     def prune(self, before: float) -> int:
         """Removes the events that came before the time, and what was concluded before it; gives the number of events.
 
         In steps, so that writers wait a few milliseconds at most. Open alerts stay.
         """
         removed = 0
-        while True:
-            with self.writing() as connection:
-                oldest = connection.execute("SELECT seq, received FROM events ORDER BY seq LIMIT ?", (_PRUNE_ROWS,)).fetchall()
-                # Up to the first that is young enough: sequence numbers follow the time of arrival.
-                old = [seq for seq, received in oldest if received < before]
-                last = max(old, default=0)
-                connection.execute("DELETE FROM events WHERE seq <= ? AND received < ?", (last, before))
-                connection.execute(queries.ORPHANED_PAYLOADS, (last, last))
-                self._prune_ledger(connection, before=before)
-            removed += len(old)
-            if len(old) < _PRUNE_ROWS:
-                return removed
+        while number := self.prune_some(before):
+            removed += number
+        return removed
+
+    def prune_some(self, before: float) -> int:
+        """Takes one step of `prune`, and gives the number of events removed: 0 where none is left that is old enough."""
+        with self.writing() as connection:
+            oldest = connection.execute("SELECT seq, received FROM events ORDER BY seq LIMIT ?", (_PRUNE_ROWS,)).fetchall()
+            # Up to the first that is young enough: sequence numbers follow the time of arrival.
+            old = [seq for seq, received in oldest if received < before]
+            last = max(old, default=0)
+            connection.execute("DELETE FROM events WHERE seq <= ? AND received < ?", (last, before))
+            connection.execute(queries.ORPHANED_PAYLOADS, (last, last))
+            self._prune_ledger(connection, before=before)
+        return len(old)
 
 
-def _insert(connection: sqlite3.Connection, row: events.Row, *, received: float) -> int:
-    inserted = connection.execute(queries.INSERT, (received, row.inputs is not None, *row[:-2]))
-    if not inserted.rowcount:
-        return 0
-    if row.inputs is not None or row.probabilities is not None:
-        connection.execute("INSERT INTO payloads VALUES (?, ?, ?)", (inserted.lastrowid, row.inputs, row.probabilities))
-    return 1
-
-
-def _newest(connection: sqlite3.Connection) -> int:
-    # From the counter, not the table: the cursor must not fall when the newest rows are pruned.
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name='events'").fetchone()
-    return int(row[0]) if row else 0
+def _insert(connection: database.Connection, row: events.Row, *, received: float) -> int:
+    inserted = connection.execute(queries.INSERT, (received, row.inputs is not None, *row[:-2])).fetchall()
+    if inserted and (row.inputs is not None or row.probabilities is not None):
+        connection.execute("INSERT INTO payloads VALUES (?, ?, ?)", (inserted[0][0], row.inputs, row.probabilities))
+    return len(inserted)
 
 
 def _compare(predicted: str, truth: str) -> tuple[int, int]:

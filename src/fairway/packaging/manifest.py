@@ -42,17 +42,36 @@ class Manifest:
             dataset_version=str(self.lineage.get("datasetVersion") or ""), seed=self.lineage.get("seed"),
             champion_disagreement=self.champion_disagreement)
 
+    def facts(self) -> artifacts.Json:
+        """Gives what a rollout wants to know of the package."""
+        return {"name": self.name, "digest": self.digest, "testAccuracy": self.test_accuracy, "championDigest": self.champion_digest,
+                "championDisagreement": self._disagreement()}
+
+    def _disagreement(self) -> float | None:
+        """Gives how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
+        that was measured on some hundred rows."""
+        file = self.path / "evaluation.json"
+        measured = artifacts.read_json(file).get("champion_disagreement_bound") if file.exists() else None
+        return float(measured) if measured is not None else self.champion_disagreement
+
 
 def load(path: Path) -> Manifest:
     """Gives the package in `path` after checking every file against its digest; raises PackageError naming the file."""
     path = Path(path)
-    data = _read(path)
-    digest = artifacts.digest_bytes(artifacts.canonical(data))
-    if HEX.fullmatch(path.name) and f"sha256:{path.name}" != digest:
+    manifest = read(path)
+    if HEX.fullmatch(path.name) and f"sha256:{path.name}" != manifest.digest:
         raise errors.PackageError(
-            f"{path / NAME} has the digest {digest}: wanted the one its folder is named by; package the model again")
-    manifest = _parse(data, path=path, digest=digest)
+            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package the model again")
     _verify(manifest)
+    return manifest
+
+
+def read(path: Path) -> Manifest:
+    """Gives what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
+    data = _read(path)
+    manifest = _parse(data, path=path, digest=artifacts.digest_bytes(artifacts.canonical(data)))
+    for name in manifest.files:
+        _check_name(name, path)
     return manifest
 
 
@@ -115,7 +134,6 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
 
 def _verify(manifest: Manifest) -> None:
     for name, wanted in manifest.files.items():
-        _check_name(name, manifest.path)
         file = manifest.path / name
         if any(part.is_symlink() for part in (file, *file.parents) if part != manifest.path and manifest.path in part.parents):
             raise errors.PackageError(f"{file} is a symbolic link: wanted a file of the package's own; package the model again")

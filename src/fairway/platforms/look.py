@@ -1,12 +1,29 @@
 """One look: what the gateway, the servers and the event store say of one deployment, as the strategy wants it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.rollout import evidence, judge, strategy, traffic
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
+
+
+class Evidence(Protocol):
+    """The event store as the rollouts of one namespace read it: the store itself, or a collector that answers for it.
+
+    Every method gives the new cursor with its answer; an answer may stop short of the newest event, and the next goes on from there.
+    """
+
+    def cursor(self) -> int: ...
+
+    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, events.Pairs]: ...
+
+    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[events.Labelled]]: ...
+
+    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[events.Exposure]]: ...
 
 
 @dataclass
@@ -16,41 +33,42 @@ class Exposures:
     segment: Segment | None = None
     units: set[str] = field(default_factory=set)
 
-    def count(self, store: events.EventStore, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, judge.Exposed | None]:
+    def count(self, store: Evidence, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, judge.Exposed | None]:
         """Gives the new cursor, and the units that met an arm for the first time in this segment."""
         if segment is None or segment.end is not None:
             return store.cursor(), None
         if segment != self.segment:
-            _, earlier = store.exposure(deployment, after=segment.cursor) if after > segment.cursor else (0, [])
-            self.segment, self.units = segment, {seen.unit for seen in earlier if seen.predicted_at >= segment.start}
+            cursor, earlier = _earlier(store, deployment, segment=segment) if after > segment.cursor else (after, [])
+            self.segment, self.units = segment, {exposure.unit for exposure in earlier if exposure.unit is not None}
             if earlier:  # after a restart: what came since the stored cursor is among them, and counts as seen
-                return store.cursor(), None
+                return cursor, None
         cursor, exposures = store.exposure(deployment, after=after)
         arms = {"canary": 0, "stable": 0}
         for exposure in exposures:
             if exposure.predicted_at >= segment.start and exposure.unit not in self.units:
-                self.units.add(exposure.unit)
                 arms[exposure.role] += 1
+                if exposure.unit is not None:  # a request without a unit is one of its own: none comes twice
+                    self.units.add(exposure.unit)
         return cursor, judge.Exposed(weight=segment.weight, candidate=arms["canary"], stable=arms["stable"])
 
 
 def look(
-    state: strategy.State, *, deployment: str, desired: str, store: events.EventStore, exposures: Exposures, sample: traffic.Sample | None,
+    state: strategy.State, *, deployment: str, desired: str, store: Evidence, exposures: Exposures, sample: traffic.Sample | None,
     ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
+    notes: Mapping[str, str] | None = None,
 ) -> Seen:
-    """Gives what was seen; reads the event store from the state's cursors on. Raises StoreBusy where it cannot be read."""
+    """Gives what was seen; reads the evidence from the state's cursors on.
+
+    Where it cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
+    """
     wanted = strategy.route(state, deployment=deployment, strategy=policy)
-    candidate, stable = arms(state)
-    pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
-    labels_cursor, labels = store.labelled(deployment, after=state.cursors.labels)
-    segment = state.segments[-1] if state.segments and wanted and state.segments[-1].version == wanted.version else None
-    exposure_cursor, exposed = exposures.count(store, deployment, segment=segment, after=state.cursors.exposure)
-    return Seen(
-        now=now, desired=desired, ready=frozenset(ready), broken=broken, wanted_version=wanted.version if wanted else None, sample=sample,
-        paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=exposed,
-        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, exposure=exposure_cursor), offline_disagreement=offline_disagreement,
-        command=command,
-    )
+    seen = Seen(
+        now=now, desired=desired, ready=frozenset(ready), broken=broken, notes=notes or {}, wanted_version=wanted.version if wanted else None, sample=sample,
+        cursors=state.cursors, offline_disagreement=offline_disagreement, command=command)
+    try:
+        return _read(seen, state, deployment=deployment, store=store, exposures=exposures)
+    except errors.Temporary as error:
+        return replace(seen, unread=str(error))
 
 
 def arms(state: strategy.State) -> tuple[str | None, str | None]:
@@ -79,9 +97,33 @@ def by_weight(
     )
 
 
-def _pairs(store: events.EventStore, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, judge.Paired | None]:
+def _read(seen: Seen, state: strategy.State, *, deployment: str, store: Evidence, exposures: Exposures) -> Seen:
+    candidate, stable = arms(state)
+    if candidate is None:
+        newest = store.cursor()
+        return replace(seen, cursors=Cursors(pairs=newest, labels=newest, exposure=newest))
+    pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
+    labels_cursor, labels = store.labelled(deployment, after=state.cursors.labels)
+    last = state.segments[-1] if state.segments else None
+    segment = last if last is not None and seen.wanted_version == last.version else None
+    exposure_cursor, exposed = exposures.count(store, deployment, segment=segment, after=state.cursors.exposure)
+    return replace(
+        seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=exposed,
+        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, exposure=exposure_cursor))
+
+
+def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, judge.Paired | None]:
     if candidate is None or stable is None:
         return store.cursor(), None
     cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
     return cursor, judge.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
                                 stable_failures=pairs.stable_failures)
+
+
+def _earlier(store: Evidence, deployment: str, *, segment: Segment) -> tuple[int, list[events.Exposure]]:
+    """Gives all exposures of the segment so far."""
+    newest, after, found = store.cursor(), segment.cursor, []
+    while after < newest:
+        after, some = store.exposure(deployment, after=after)
+        found += [exposure for exposure in some if exposure.predicted_at >= segment.start]
+    return after, found

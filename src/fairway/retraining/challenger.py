@@ -21,7 +21,9 @@ from fairway.retraining import run
 LABELLED = "labelled.parquet"
 
 
-def write_labelled(store: events.EventStore, deployment: str, *, champion: Path, limit: int, out: Path) -> int:
+def write_labelled(
+    store: events.EventStore, deployment: str, *, namespace: str = events.NAMESPACE, champion: Path, limit: int, out: Path
+) -> int:
     """Writes the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
 
     Requests of a model with other features, and labels that are not one for each row, are left out: they would join nothing.
@@ -29,7 +31,7 @@ def write_labelled(store: events.EventStore, deployment: str, *, champion: Path,
     package = manifest.load(champion)
     names = [feature["name"] for feature in package.features]
     columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
-    for request in store.training_rows(deployment, limit=limit):
+    for request in store.training_rows(deployment, namespace=namespace, limit=limit):
         if any(len(request.inputs.get(name, ())) != len(request.labels) for name in names):
             continue
         for row, label in enumerate(request.labels):
@@ -61,8 +63,8 @@ def main() -> None:
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
         extra = arguments.home / "runs" / arguments.run / LABELLED
-        rows = write_labelled(events.EventStore(arguments.home / "events.db"), arguments.deployment, champion=arguments.champion,
-                              limit=config.retraining.max_new_rows, out=extra)
+        rows = write_labelled(events.EventStore(arguments.home / "events.db"), arguments.deployment, namespace=config.namespace,
+                              champion=arguments.champion, limit=config.retraining.max_new_rows, out=extra)
         print(f"{rows} labelled rows join the training split", flush=True)
         record = run.run_training(with_labelled(config, extra), home=arguments.home, champion=arguments.champion, deploy=config.retraining.deploy,
                                   name=arguments.run)

@@ -44,6 +44,7 @@ class Seen:
     desired: str | None                                        # revision that the deployment's spec names
     ready: frozenset[str] = frozenset()                        # revisions that answer
     broken: Mapping[str, str] = field(default_factory=dict)    # revisions that cannot, and why
+    notes: Mapping[str, str] = field(default_factory=dict)     # what revisions that are not ready wait for
     wanted_version: str | None = None                          # version of the route that the current state asks for
     sample: traffic.Sample | None = None                       # None: the counts could not be read
     paired: judge.Paired | None = None
@@ -52,3 +53,4 @@ class Seen:
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None
+    unread: str | None = None                                  # why pairs, labels and exposures could not be read

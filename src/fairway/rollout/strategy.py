@@ -221,10 +221,10 @@ def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     waited = seen.now - state.since
     deadline = strategy.progress_deadline.total_seconds()
     if candidate in seen.broken or (waited > deadline and candidate not in seen.ready):
-        why = seen.broken.get(candidate) or f"it was not ready {deadline:.0f} s after its start (progressDeadline)"
+        why = seen.broken.get(candidate) or f"it was not ready {deadline:.0f} s after its start (progressDeadline){_noted(seen, candidate)}"
         return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}"))
     if candidate not in seen.ready:
-        return Advance(replace(state, reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s)"))
+        return Advance(replace(state, reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s){_noted(seen, candidate)}"))
     if state.stable is None:
         first = replace(state, phase=Phase.STABLE, stable=candidate, candidate=None, since=seen.now, reason=f"revision {candidate} serves; it is the first")
         return _moved(first, seen, "First", first.reason)
@@ -250,7 +250,8 @@ def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
         if strategy.on_inconclusive == "rollback":
             return _roll_back(state, seen, verdict)
         return _pause(state, seen, verdict.reason)
-    if seen.sample is None or candidate not in seen.ready or seen.now < state.counting_from or verdict.action is Action.INVALID:
+    unclear = seen.sample is None or seen.unread is not None or seen.now < state.counting_from
+    if unclear or not {candidate, state.stable} <= seen.ready or verdict.action is Action.INVALID:
         return Advance(state)
     return _forward(state, seen, strategy, verdict)
 
@@ -330,10 +331,16 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
         return replace(verdict, action=Action.HOLD, reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet")
     if seen.sample is None:
         return replace(verdict, action=Action.HOLD, reason="the gateway's counts cannot be read; nothing moves until they can")
+    if seen.unread is not None:
+        return replace(verdict, action=Action.HOLD, reason=f"pairs and labels cannot be read; nothing moves until they can: {seen.unread}")
     if seen.sample.route_version != seen.wanted_version:
         return replace(verdict, action=Action.HOLD, reason="waiting for the route to take effect")
     if state.candidate not in seen.ready:
-        return replace(verdict, action=Action.HOLD, reason=f"revision {state.candidate} has no capacity at the moment; nothing moves until it has")
+        return replace(verdict, action=Action.HOLD, reason=f"revision {state.candidate} has no capacity at the moment; nothing moves until it has"
+                                                           f"{_noted(seen, state.candidate)}")
+    if state.stable not in seen.ready:  # what fails on both arms is no evidence for a promotion
+        return replace(verdict, action=Action.HOLD, reason=f"stable revision {state.stable} has no capacity at the moment; nothing moves until it has"
+                                                           f"{_noted(seen, state.stable)}")
     return verdict
 
 
@@ -358,6 +365,11 @@ def _roll_back(state: State, seen: Seen, verdict: Verdict, *, reject: bool = Tru
 def _pause(state: State, seen: Seen, reason: str) -> Advance:
     paused = replace(state, phase=Phase.PAUSED, resume_to=state.phase, reason=reason)
     return _moved(paused, seen, "Paused", reason)
+
+
+def _noted(seen: Seen, revision: str | None) -> str:
+    note = seen.notes.get(revision or "")
+    return f": {note}" if note else ""
 
 
 def _rest(state: State, *, back: bool = False) -> Phase:

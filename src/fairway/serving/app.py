@@ -68,6 +68,7 @@ class Application:
         self.inline_bytes = 0
         self._model = model
         self._origin = origin
+        self._revision = origin.revision.encode()
         self._events = events
         self._timeout = settings.timeout.total_seconds()
         self._largest = settings.max_body_mebibytes << 20
@@ -118,7 +119,7 @@ class Application:
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
         """Gives the answer, whatever happens: every failure has its status and its sentence."""
         try:
-            headers.read(scope["headers"], into=call)
+            headers.read(scope["headers"], into=call, revision=self._revision)
             if self.in_flight > self._limit:
                 raise protocol.Invalid(
                     f"{self._limit} requests are in work already: try again, or raise serving.maxConcurrency", status=503)

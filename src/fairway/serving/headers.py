@@ -26,9 +26,14 @@ class Call:
         self.digest: str | None = None
 
 
-def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call) -> None:
-    """Fills in the call; raises Invalid at the end, when id and role are known already."""
+def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes = b"") -> None:
+    """Fills in the call; raises Invalid at the end, when id and role are known already.
+
+    `revision` is the server's own: a gateway with a single backend puts the arm on the request before it is copied, and then only the
+    revision that it names beside tells the copy from the original.
+    """
     wrong: str | None = None
+    meant = revision
     for name, value in fields:
         if name == b"x-request-id":
             if SANE_ID.fullmatch(value):
@@ -40,6 +45,8 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call) -> None:
             if role is None:
                 wrong = f"x-fairway-arm is {_shown(value)}: wanted stable or canary, or no such header for a mirrored copy"
             into.role = role or "shadow"
+        elif name == b"x-fairway-revision":
+            meant = value
         elif name == b"x-fairway-unit":
             if not SANE_UNIT.fullmatch(value) or value.isspace():
                 wrong = f"x-fairway-unit is {_shown(value)}: wanted 1 to 256 printable characters, or no such header"
@@ -49,6 +56,8 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call) -> None:
             into.header_length = _number(value)
             if into.header_length is None:
                 wrong = f"inference-header-content-length is {_shown(value)}: wanted the number of bytes of the JSON part"
+    if meant != revision:
+        into.role = "shadow"
     if not into.request_id:
         into.request_id = os.urandom(16).hex()
     if wrong:

@@ -24,6 +24,7 @@ class Predictor:
         self._graph = graph.Graph(
             model=package.path / "model.onnx", preprocessing=package.path / "preprocessing.json", layout=package.layout,
             classes=len(self.classes), threads=threads)
+        self._facts = package.facts()
         self._golden = golden.read(package.path / "golden.json", declared=package.features)
         self._ranges = {
             one["name"]: (float(one["min"]), float(one["max"])) for one in package.features
@@ -88,4 +89,4 @@ class Predictor:
         ]
         return {
             "name": self.name, "versions": [revision], "platform": "onnx", "inputs": inputs, "outputs": outputs,
-            "parameters": {"classes": self.classes, "packageDigest": self.package.digest}}
+            "parameters": {"classes": self.classes, "revision": revision, **self._facts}}

@@ -103,12 +103,15 @@ def deploy(home: Home, folder: Path, *, config: schema.Config, note: str = "", n
         shutil.copytree(folder, temporary)
         manifest.load(temporary)
         temporary.rename(place)
-    facts = {"testAccuracy": made.test_accuracy, "championDigest": made.champion_digest, "championDisagreement": _bound(made)}
     revision = state.Revision(
-        revision=package.revision(made.digest, serving=config.serving), deployment=config.name, package=str(place), digest=made.digest, facts=facts,
+        revision=package.revision(made.digest, serving=config.serving), deployment=config.name, package=str(place), digest=made.digest, facts=made.facts(),
         config=config.model_dump(mode="json", by_alias=True), note=note, created_at=now)
     store = state.Store(home.state)
     try:
+        before = store.deployment(config.name)
+        if before is not None and before.config["namespace"] != config.namespace:
+            raise errors.UsageError(f"{config.name} is deployed in namespace {before.config['namespace']!r}, the configuration says {config.namespace!r}: "
+                                    "a deployment stays in its namespace; use another name")
         return revision, store.deploy(revision, now=now)
     finally:
         store.close()
@@ -152,14 +155,6 @@ def settled(deployment: state.Deployment, revision: str) -> bool:
     if current.phase is Phase.PAUSED:
         return True
     return current.phase in SETTLED and (current.stable == revision or revision in current.rejected)
-
-
-def _bound(made: manifest.Manifest) -> float | None:
-    """Gives how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
-    that was measured on some hundred rows."""
-    file = made.path / "evaluation.json"
-    measured = artifacts.read_json(file).get("champion_disagreement_bound") if file.exists() else None
-    return float(measured) if measured is not None else made.champion_disagreement
 
 
 def _begun(store: state.Store, name: str, revision: str | None) -> int:

@@ -21,7 +21,8 @@ from types import FrameType
 from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
-from fairway.platforms.local import envoy, look, processes, servers, services, state, trainer
+from fairway.platforms import look
+from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import Addresses, Home, write_addresses
 from fairway.rollout import strategy, traffic
 
@@ -84,9 +85,10 @@ class Supervisor:
         ready, broken = self.servers.health(strategy.wanted(current), now=now)
         candidate = self.state.revision(current.candidate) if current.candidate else None
         seen = look.look(
-            current, deployment=deployment.name, desired=deployment.desired, store=self.events, policy=policy, now=now, ready=ready, broken=broken,
-            exposures=self.exposures.setdefault(deployment.name, look.Exposures()), sample=self.gateway.sample(route) if route else None,
-            offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None, command=command[1] if command else None)
+            current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, ready=ready, broken=broken,
+            store=self.events.within(deployment.config["namespace"]), exposures=self.exposures.setdefault(deployment.name, look.Exposures()),
+            sample=self.gateway.sample(route) if route else None, command=command[1] if command else None,
+            offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
         self.state.save(deployment.name, state=after.state, events=after.events, answered=command[0] if command else None)
         for event in after.events:

@@ -47,7 +47,8 @@ class Trainer:
         stable = self._state.revision(deployment.state.stable) if deployment.state.stable else None
         if stable is None:
             return
-        known = self._events.accuracy(deployment.name, stable.revision, limit=section.min_labels)
+        known = self._events.accuracy(
+            deployment.name, stable.revision, namespace=deployment.config["namespace"], limit=section.min_labels)
         asked = deployment.retraining.get("asked")
         signals = policy.Signals(
             labelled=known.rows, wrong=known.wrong, reference_accuracy=stable.facts.get("testAccuracy"), running=deployment.retraining.get("running"),

@@ -1,0 +1,73 @@
+"""Writes the manifests that are the chart's own objects, so that both come from one source; `--check` names those out of date.
+
+    manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by the `helm` on PATH (or --helm FILE)
+    helm/fairway/crds/                                              from manifests/crds/
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "helm" / "fairway"
+NAMESPACE = "fairway-system"
+NOTE = "# Written by manifests/generate.py from helm/fairway/templates/{template}: change that, not this file.\n"
+BASE = {"prometheus.url": "http://prometheus-operated.monitoring:9090"}   # the Service that prometheus-operator makes for each Prometheus
+HELMS_OWN = ("helm.sh/", "app.kubernetes.io/managed-by: Helm", "# Source: ")  # what says that helm rendered it
+
+PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, values besides BASE
+    "operator/operator.yaml": ("operator.yaml", {}),
+    "operator/collector.yaml": ("collector.yaml", {}),
+    "operator/rbac-operator.yaml": ("rbac-operator.yaml", {}),
+    "operator/rbac-users.yaml": ("rbac-users.yaml", {}),
+    "operator/networkpolicies.yaml": ("networkpolicies.yaml", {}),
+    "monitoring/monitors.yaml": ("monitors.yaml", {"monitoring.serviceMonitors": "true", "monitoring.gatewayProxies": "true"}),
+    "overlays/production/operator-budget.yaml": ("operator-budget.yaml", {"operator.replicas": "2"}),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
+    parser = argparse.ArgumentParser(description="Write the manifests that come from the chart.")
+    parser.add_argument("--check", action="store_true", help="only say which files are out of date")
+    parser.add_argument("--helm", default=shutil.which("helm"), help="the helm to render with")
+    options = parser.parse_args(arguments)
+    if options.helm is None:
+        print("there is no helm on PATH: install helm 3.14 or newer, or name one by --helm FILE", file=sys.stderr)
+        return 2
+    stale = [path for path, text in files(options.helm) if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if options.check and stale:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+        print(f"{names} out of date: run `python manifests/generate.py` and commit the result", file=sys.stderr)
+        return 1
+    for path, text in files(options.helm) if stale else ():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def files(helm: str) -> Iterator[tuple[Path, str]]:
+    """Gives each file with the text that it should have."""
+    for name, (template, values) in PARTS.items():
+        yield ROOT / "manifests" / name, NOTE.format(template=template) + render(helm, template=template, values=values)
+    for crd in sorted((ROOT / "manifests" / "crds").glob("*.yaml")):
+        if crd.name != "kustomization.yaml":
+            yield CHART / "crds" / crd.name, crd.read_text(encoding="utf-8")
+
+
+def render(helm: str, *, template: str, values: Mapping[str, str]) -> str:
+    """Gives the template's objects without what is helm's."""
+    settings = [f"--set={name}={value}" for name, value in {**BASE, **values}.items()]
+    done = subprocess.run([helm, "template", "fairway", str(CHART), f"--namespace={NAMESPACE}", f"--show-only=templates/{template}", *settings],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"helm could not render {template}: {done.stderr.strip()}")
+    lines = [line.rstrip() for line in done.stdout.splitlines() if line.strip() and not any(own in line for own in HELMS_OWN)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

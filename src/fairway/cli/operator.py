@@ -1,0 +1,49 @@
+"""The verb of the operator's container."""
+
+import logging
+import sys
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.option("--server-image", required=True, help="Image of a model server, for resources that name none.")
+@click.option("--collector", required=True, metavar="URL", help="Where servers send events, and where pairs and labels are read.")
+@click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
+@click.option("--operator-namespace", default="fairway-system", show_default=True, help="Where the operator runs; the Lease lies there.")
+@click.option("--namespace", "namespaces", multiple=True, help="A namespace to look after; all of them where none is named.")
+@click.option("--interval", default="2s", show_default=True, help="Between two looks at a rollout in progress; as often as Prometheus scrapes.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8081, show_default=True)
+@click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
+def operator(
+    server_image: str, collector: str, prometheus: str, operator_namespace: str, namespaces: tuple[str, ...], interval: str, host: str, port: int,
+    context: str | None,
+) -> None:
+    """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
+    from fairway import errors
+    from fairway.config import schema
+    from fairway.monitoring import remote
+    from fairway.operator import endpoint, loop, reconcile
+    from fairway.platforms.kubernetes import api, workloads
+    from fairway.platforms.kubernetes import prometheus as counts
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        seconds = schema.parse_duration(interval).total_seconds()
+    except ValueError as error:
+        raise errors.UsageError(f"--interval {interval!r}: {error}") from error
+    server = api.connect(context)
+    settings = reconcile.Settings(
+        server_image=server_image, interval_seconds=seconds,
+        cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus,
+                                   service_monitors=server.serves("ServiceMonitor"), keda=server.serves("ScaledObject")))
+
+    def evidence(namespace: str) -> Any:
+        return remote.RemoteEvidence(collector, namespace=namespace)
+
+    reconciler = reconcile.Reconciler(server, settings, evidence=evidence, counts=counts.Prometheus(prometheus))
+    if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=endpoint.Endpoint(host=host, port=port)):
+        raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")

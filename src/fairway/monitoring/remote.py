@@ -1,0 +1,98 @@
+"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it, asked of a collector."""
+
+import http.client
+import json
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from fairway import errors
+from fairway.monitoring import store
+
+LARGEST_ANSWER = 64 * 2**20   # some five times what a full answer takes
+Row = TypeVar("Row", bound=NamedTuple)
+
+
+@dataclass(frozen=True)
+class RemoteEvidence:
+    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may ask, and a collector that was
+    moved is found again. Raises Unavailable where it does not answer, StoreBusy where its store does not."""
+
+    url: str
+    namespace: str
+    timeout_seconds: float = 5.0
+
+    def cursor(self) -> int:
+        """Gives the newest event's number."""
+        return _cursor(self._ask("cursor"), at=self.url)
+
+    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, store.Pairs]:
+        """Gives the new cursor, and the pairs whose later half came after the old one."""
+        answer = self._ask("pairs", deployment=deployment, stable=stable, candidate=candidate, after=after)
+        counts = answer.get("pairs")
+        wanted = {field.name for field in fields(store.Pairs)}
+        if not isinstance(counts, dict) or counts.keys() != wanted or not all(isinstance(count, int) for count in counts.values()):
+            raise _strange(self.url, "pairs")
+        return _cursor(answer, at=self.url), store.Pairs(**counts)
+
+    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[store.Labelled]]:
+        """Gives the new cursor, and the served answers whose label joined after the old one."""
+        answer = self._ask("labelled", deployment=deployment, after=after)
+        return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
+
+    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[store.Exposure]]:
+        """Gives the new cursor, and which arm each request after the old one met."""
+        answer = self._ask("exposure", deployment=deployment, after=after)
+        return _cursor(answer, at=self.url), _rows(store.Exposure, answer, at=self.url)
+
+    def _ask(self, question: str, **query: object) -> dict[str, Any]:
+        path = f"/v1/{question}?{urlencode({'namespace': self.namespace, **query})}"
+        status, content = self._get(path)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = {"error": content[:300].decode(errors="replace")}
+        if not isinstance(answer, dict):
+            raise _strange(self.url, question)
+        if status == 503:
+            raise errors.StoreBusy(f"the collector {self.url} cannot read its store now: {answer.get('error')}")
+        if status != 200:
+            raise errors.Unavailable(f"the collector {self.url} answered {status} to /v1/{question}: {answer.get('error')}")
+        return answer
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        place = urlsplit(self.url)
+        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        connection = kind(place.hostname or "", place.port, timeout=self.timeout_seconds)
+        try:
+            connection.request("GET", place.path.rstrip("/") + path, headers={"accept": "application/json"})
+            response = connection.getresponse()
+            content = response.read(LARGEST_ANSWER + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise errors.Unavailable(f"the collector {self.url} does not answer: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+        if len(content) > LARGEST_ANSWER:
+            raise errors.Unavailable(f"the collector {self.url} answered with more than {LARGEST_ANSWER} bytes: is it a collector?")
+        return response.status, content
+
+
+def _cursor(answer: dict[str, Any], *, at: str) -> int:
+    cursor = answer.get("cursor")
+    if not isinstance(cursor, int):
+        raise _strange(at, "cursor")
+    return cursor
+
+
+def _rows(kind: type[Row], answer: dict[str, Any], *, at: str) -> list[Row]:
+    if answer.get("fields") != list(kind._fields):
+        raise _strange(at, kind.__name__.lower())
+    try:
+        return [kind(*row) for row in answer["rows"]]
+    except (KeyError, TypeError) as error:
+        raise _strange(at, kind.__name__.lower()) from error
+
+
+def _strange(at: str, what: str) -> errors.Unavailable:
+    """What another version answers while both are upgraded, or something that is no collector at all."""
+    return errors.Unavailable(f"{at} answered {what} in a form that this version does not know: wanted a collector of the same version")

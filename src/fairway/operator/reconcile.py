@@ -1,0 +1,243 @@
+"""One look at one ModelDeployment: read, decide, store the decision, make it true.
+
+Level-triggered: all it needs is in the cluster, in Prometheus and at the collector, so a look may be cut off at any point and the
+next one, of this operator or of another, takes it again. The decision is stored before anything is changed, and what is
+stored is made true at every look until it is.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from fairway import errors
+from fairway.config import resource, schema
+from fairway.operator import events, revisions, routes, status
+from fairway.platforms import look
+from fairway.platforms.kubernetes import api, gateway, health, prometheus, workloads
+from fairway.rollout import strategy, traffic
+from fairway.rollout.seen import Command
+from fairway.rollout.strategy import Phase, State
+
+log = logging.getLogger("fairway.operator")
+
+COMMAND = f"{resource.GROUP}/command"    # annotation: {"verb": ..., "id": nonce, "by": ..., "why": ..., "force": true}
+RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
+LATE_SECONDS = 60.0          # a look at a promoted revision whose labels may still condemn it
+RETIRE_SECONDS = 10.0        # between the last route that named a revision and the end of its pods
+RETRY_SECONDS = 2.0          # after something was away
+RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
+PER_REVISION = ("Deployment", "Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator was started with."""
+
+    server_image: str                    # for resources that name none
+    interval_seconds: float = 2.0        # between two looks at a rollout in progress
+    cluster: workloads.Settings = field(default_factory=workloads.Settings)
+
+
+@dataclass
+class Memory:
+    """What is worth remembering of one resource between looks; all of it can be found again."""
+
+    exposures: look.Exposures = field(default_factory=look.Exposures)
+    route: routes.Routes = field(default_factory=routes.Routes)
+    applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
+    facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
+
+
+class Reconciler:
+    """Looks at ModelDeployments; one object at a time, from any thread."""
+
+    def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], look.Evidence], counts: prometheus.Prometheus) -> None:
+        self._api, self._settings, self._evidence, self._counts = server, settings, evidence, counts
+        self._memory: dict[tuple[str, str], Memory] = {}
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drops what was remembered: the next look applies everything anew."""
+        self._memory.pop((namespace, name), None)
+
+    def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
+        """Takes notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
+        memory = self._memory.get((namespace, name))
+        if memory is not None and memory.applied.get((kind, object_name), ("", generation))[1] != generation:
+            memory.applied.pop((kind, object_name), None)
+
+    def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
+        """Takes one look, and gives the seconds until the next, or None where the resource is gone. Raises Temporary where something is away."""
+        found = self._api.get("ModelDeployment", namespace, name)
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            self.forget(namespace, name)
+            return None
+        memory = self._memory.setdefault((namespace, name), Memory())
+        generation, before = int(found["metadata"]["generation"]), found.get("status", {})
+        try:
+            spec = resource.Spec.model_validate(found["spec"])
+            return self._look(found, spec, memory, now=now)
+        except (ValidationError, errors.ConfigError) as error:
+            sentence = _sentence(error)
+            self._store(found, status.refused(sentence, generation=generation, before=before, now=now))
+            events.post(self._api, found, at=now, type="Invalid", message=sentence, warning=True)
+            return RESTING_SECONDS
+
+    def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> float:
+        owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
+        before = found.get("status", {})
+        state, policy = status.resume(before, policy=spec.strategy)
+        known = self._revisions(owner)
+        desired = revisions.desired(spec, known=known, default_image=self._settings.server_image)
+        known[desired.name] = desired
+        healths = self._healths(owner, spec, (*strategy.wanted(state), desired.name), memory)
+        if spec.paused:
+            current = status.build(state, generation=int(found["metadata"]["generation"]), desired=desired.name, policy=policy, revisions=known,
+                                   healths=healths, before=before, now=now, last_command=before.get("lastCommand"), paused=True)
+            self._store(found, current)
+            return RESTING_SECONDS
+        command, nonce = _command(found, before)
+        seen = look.look(
+            state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), exposures=memory.exposures,
+            sample=self._sample(owner, state, policy, memory, now=now), policy=policy, now=now, command=command,
+            ready={name for name, found_health in healths.items() if found_health.ready},
+            broken={name: found_health.broken for name, found_health in healths.items() if found_health.broken},
+            notes={name: found_health.note for name, found_health in healths.items() if found_health.note},
+            offline_disagreement=_disagreement(memory.facts.get(state.candidate or "")))
+        after = strategy.advance(state, seen, strategy=policy)
+        policy = policy if status.bound(after.state) else spec.strategy
+        if desired.name in strategy.wanted(after.state):  # before the status names it: the revision's facts must not be lost
+            self._apply(owner, memory, workloads.controller_revision(owner, desired, number=revisions.number(desired, known=known)))
+        self._store(found, status.build(
+            after.state, generation=int(found["metadata"]["generation"]), desired=desired.name, policy=policy, revisions=known, healths=healths,
+            before=before, now=now, last_command=nonce or before.get("lastCommand")))
+        for event in after.events:
+            log.info("%s/%s %s: %s", owner.namespace, owner.name, event.type, event.message)
+            events.post(self._api, found, at=event.at, type=event.type, message=event.message, warning=event.type in events.WARNINGS)
+        self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, now=now)
+        return self._delay(after.state)
+
+    def _delay(self, state: State) -> float:
+        if state.phase not in RESTING:
+            return self._settings.interval_seconds
+        if state.candidate is None and state.stable is None:
+            return self._settings.interval_seconds if state.phase is Phase.PENDING else RESTING_SECONDS
+        return LATE_SECONDS if state.previous is not None or time.time() - state.since < 3 * RETIRE_SECONDS else RESTING_SECONDS
+
+    # -- what is read -----------------------------------------------------------------------------------------------------
+
+    def _revisions(self, owner: workloads.Owner) -> dict[str, workloads.Revision]:
+        found = self._api.find("ControllerRevision", owner.namespace, labels=workloads.selector(owner))
+        return {revision.name: revision for revision in map(workloads.read_revision, found)}
+
+    def _healths(self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory) -> dict[str, health.Health]:
+        """Gives each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
+        deployments = {d["metadata"]["name"]: d for d in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))}
+        healths = {}
+        for name in dict.fromkeys(names):
+            deployment = deployments.get(f"{owner.name}-{name}")
+            found = health.judge(deployment, (), replicas=spec.scaling.min_replicas)
+            if deployment is not None and (not found.ready or name not in memory.facts):
+                pods = self._api.find("Pod", owner.namespace, labels=workloads.selector(owner, name))
+                found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
+                if found.facts:
+                    memory.facts[name] = found.facts
+            healths[name] = found
+        return healths
+
+    def _sample(self, owner: workloads.Owner, state: State, policy: schema.Strategy, memory: Memory, *, now: float) -> traffic.Sample | None:
+        """Gives both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
+        route = strategy.route(state, deployment=owner.name, strategy=policy)
+        if route is None or state.phase in (*RESTING, Phase.STARTING):
+            return None
+        thresholds = tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None)
+        try:
+            raw = self._counts.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
+                                      before=state.sample or memory.route.latest, route_version="")
+        except errors.Temporary as error:
+            log.warning("%s/%s: %s", owner.namespace, owner.name, error)
+            return None
+        accepted = memory.route.confirmed == route.version or routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name))
+        return memory.route.confirm(raw, route=route, accepted=accepted, now=now)
+
+    # -- what is written --------------------------------------------------------------------------------------------------
+
+    def _store(self, found: api.Object, new: status.Json) -> None:
+        """Writes the status over the version that was read; raises Conflict where somebody wrote in between."""
+        if new != found.get("status"):
+            written = self._api.replace_status({**found, "status": new})
+            found["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"]
+
+    def _make_true(
+        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision],
+        memory: Memory, now: float,
+    ) -> None:
+        """Servers first, then the route, then the servers that nothing needs any more."""
+        wanted = strategy.wanted(state)
+        for name in wanted:
+            if name in known:
+                self._apply(owner, memory, *workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster))
+        self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))
+        route = strategy.route(state, deployment=owner.name, strategy=policy)
+        if route is not None and spec.gateway is not None and spec.routing == "gateway":
+            self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route), gateway.stickiness(owner))
+            memory.route.written(route, now=now)
+        if state.phase in RESTING and now - state.since > RETIRE_SECONDS:
+            self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
+
+    def _apply(self, owner: workloads.Owner, memory: Memory, *objects: Mapping[str, Any]) -> None:
+        """Applies what differs from what was applied last; a change by somebody else makes the watch forget that."""
+        for obj in objects:
+            key = (obj["kind"], obj["metadata"]["name"])
+            fingerprint = resource.fingerprint(obj)
+            if memory.applied.get(key, ("", 0))[0] != fingerprint:
+                made = self._api.apply(obj)
+                memory.applied[key] = fingerprint, int(made["metadata"].get("generation", 0))
+
+    def _retire(
+        self, owner: workloads.Owner, *, keep: tuple[str, ...], state: State, limit: int, known: Mapping[str, workloads.Revision], memory: Memory,
+    ) -> None:
+        """Takes away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
+        kept = {f"{owner.name}-{name}" for name in keep}
+        for deployment in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner)):
+            name = deployment["metadata"]["name"]
+            if name not in kept:
+                for kind in PER_REVISION:
+                    if kind != "ScaledObject" or self._settings.cluster.keda:
+                        self._api.delete(kind, owner.namespace, name)
+                    memory.applied.pop((kind, name), None)
+        needed = {*keep, *((state.previous,) if state.previous else ())}
+        for name in revisions.surplus(known, needed=needed, limit=limit):
+            self._api.delete("ControllerRevision", owner.namespace, f"{owner.name}-{name}")
+            memory.applied.pop(("ControllerRevision", f"{owner.name}-{name}"), None)
+
+
+def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | None, str | None]:
+    """Gives the command that the annotation asks for and its nonce, once."""
+    text = found["metadata"].get("annotations", {}).get(COMMAND)
+    if not text:
+        return None, None
+    try:
+        asked = json.loads(text)
+        nonce = str(asked["id"])
+        if nonce == before.get("lastCommand"):
+            return None, None
+        return Command(verb=str(asked["verb"]), who=str(asked.get("by", "somebody")), why=str(asked.get("why", "")), force=bool(asked.get("force"))), nonce
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.ConfigError(f"annotation {COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
+
+
+def _disagreement(facts: Mapping[str, Any] | None) -> float | None:
+    value = (facts or {}).get("championDisagreement")
+    return float(value) if value is not None else None
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"spec.{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+    return str(error)

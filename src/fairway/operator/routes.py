@@ -1,0 +1,65 @@
+"""The routes of one resource as far as one operator has written them: which is in effect, by acceptance and by the realised split.
+
+A confirmation that comes too early is harmless to the comparison of the arms, which conditions on both arms' counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fairway.platforms.kubernetes import confirm
+from fairway.rollout import traffic
+
+SCRAPES = 60                # newest increments that are looked at
+
+
+@dataclass
+class Routes:
+    """The last scrape, and the route that is in effect; after a restart of the operator the newest is confirmed anew."""
+
+    latest: traffic.Sample | None = None
+    confirmed: str | None = None
+    _weight: int = 0                        # of the last confirmed route
+    _version: str | None = None             # of the route that was written last
+    _since: float = 0.0
+    _increments: list[tuple[int, int]] = field(default_factory=list)
+
+    def written(self, route: traffic.Route, *, now: float) -> None:
+        """Takes notice of the route that the cluster has now."""
+        if route.version != self._version:
+            self._version, self._since, self._increments = route.version, now, []
+
+    def confirm(self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float) -> traffic.Sample | None:
+        """Gives the sample with the version of the route in effect: `route`'s, or none."""
+        if raw is None:
+            return None
+        if self.confirmed != route.version:
+            self._learn(raw, route)
+            if accepted and route.version == self._version and self._in_effect(route, now=now):
+                self.confirmed, self._weight = route.version, route.weight
+        self.latest = raw
+        return replace(raw, route_version=route.version if self.confirmed == route.version else "")
+
+    def _learn(self, raw: traffic.Sample, route: traffic.Route) -> None:
+        """Keeps what came between two scrapes, both taken after the route was written."""
+        before = self.latest
+        if before is None or before.at < self._since or raw.at <= before.at or before.epoch != raw.epoch:
+            return
+        stable = raw.stable.minus(before.stable) if raw.stable and before.stable else None
+        candidate = raw.candidate.minus(before.candidate) if raw.candidate and before.candidate else None
+        if stable is not None and (candidate is not None or raw.candidate is None):
+            self._increments = [*self._increments, (candidate.requests if candidate else 0, stable.requests)][-SCRAPES:]
+
+    def _in_effect(self, route: traffic.Route, *, now: float) -> bool:
+        return confirm.split(self._increments, before=self._weight, after=route.weight, waited_seconds=now - self._since).confirmed
+
+
+def accepted(found: Mapping[str, Any] | None) -> bool:
+    """Says whether every Gateway that the HTTPRoute names has accepted it as it is now."""
+    if found is None:
+        return False
+    parents = found.get("status", {}).get("parents", ())
+    generation = found["metadata"].get("generation", 1)
+    return bool(parents) and all(
+        any(c["type"] == "Accepted" and c["status"] == "True" and c.get("observedGeneration", 0) >= generation for c in parent.get("conditions", ()))
+        for parent in parents)

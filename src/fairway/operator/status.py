@@ -1,0 +1,135 @@
+"""A ModelDeployment's status: what `kubectl get`, `kubectl wait` and GitOps tools read. Pure; time is passed in.
+
+Conditions follow kstatus: while a rollout moves, Ready is False and Reconciling True; where a person is needed, Stalled is True.
+Available says whether the stable revision answers, whatever becomes of the next.
+"""
+
+import datetime
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairway.config import schema
+from fairway.operator import crd
+from fairway.platforms.kubernetes import health
+from fairway.platforms.kubernetes.workloads import Revision
+from fairway.rollout import record, strategy
+from fairway.rollout.strategy import Phase, State
+
+TEXT = 1024  # characters of a reason that the definition allows
+MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
+Json = dict[str, Any]
+
+
+def build(
+    state: State, *, generation: int, desired: str, policy: schema.Strategy, revisions: Mapping[str, Revision], healths: Mapping[str, health.Health],
+    before: Mapping[str, Any], now: float, last_command: str | None, paused: bool = False,
+) -> Json:
+    """Gives the status that the state of the rollout amounts to. `before` keeps times of transitions that did not happen again."""
+    weight, mirror = strategy.split(state, strategy=policy)
+    verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
+    conditions = _conditions(state, desired=desired, healths=healths, paused=paused)
+    status = crd.Status(
+        observed_generation=generation, phase=state.phase, weight=weight, mirror=mirror, verdict=verdict, reason=_cut(state.reason),
+        stable=_arm(state.stable, revisions, healths), candidate=_arm(state.candidate, revisions, healths),
+        previous=_arm(state.previous, revisions, healths), rejected=state.rejected,
+        conditions=_timed(conditions, generation=generation, before=before.get("conditions", ()), now=now),
+        history=tuple(_row(row) for row in state.history), guards=_guards(state), last_command=last_command, checkpoint=checkpoint(state, policy=policy))
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: float) -> Json:
+    """Gives the status of a spec that cannot be followed: what is in service stays, and the sentence says why."""
+    conditions = [("Accepted", False, "Invalid", sentence), ("Ready", False, "Invalid", sentence), ("Reconciling", False, "Invalid", "nothing is changed"),
+                  ("Stalled", True, "Invalid", sentence)]
+    timed = [condition.model_dump(mode="json", by_alias=True, exclude_none=True)
+             for condition in _timed(conditions, generation=generation, before=before.get("conditions", ()), now=now)]
+    kept = [condition for condition in before.get("conditions", ()) if condition["type"] not in {new["type"] for new in timed}]
+    return {**before, "observedGeneration": generation, "reason": _cut(sentence), "conditions": [*timed, *kept]}
+
+
+def checkpoint(state: State, *, policy: schema.Strategy) -> str:
+    """Gives all that a new operator needs to go on: the state, and the strategy that the rollout began with."""
+    return json.dumps({"state": record.to_json(state), "strategy": policy.model_dump(mode="json", by_alias=True)}, separators=(",", ":"))
+
+
+def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State, schema.Strategy]:
+    """Gives the state to go on from, and the strategy in force: a rollout ends by the strategy that it began with."""
+    if "checkpoint" not in status:
+        return State(), policy
+    kept = json.loads(status["checkpoint"])
+    state = record.from_json(kept["state"])
+    return state, schema.Strategy.model_validate(kept["strategy"]) if bound(state) else policy
+
+
+def bound(state: State) -> bool:
+    """Says whether the strategy that the rollout began with still counts: until it has ended, and while late labels may condemn it."""
+    return state.candidate is not None or state.ledger is not None
+
+
+def _conditions(state: State, *, desired: str, healths: Mapping[str, health.Health], paused: bool) -> list[tuple[str, bool, str, str]]:
+    """Gives (type, holds, reason, message)."""
+    stable = healths.get(state.stable or "", health.Health())
+    moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
+    stalled = paused or state.phase is Phase.PAUSED or desired in state.rejected
+    serves = state.stable is not None and stable.available > 0
+    ready = serves and state.stable == desired and not moving and not stalled and stable.ready
+    degraded = state.stable is not None and not stable.ready
+    where = "PausedBySpec" if paused else str(state.phase)
+    return [
+        ("Accepted", True, "Valid", "the spec makes sense"),
+        ("Available", serves, "Serving" if serves else "NotServing", f"revision {state.stable} answers" if serves else "no revision answers"),
+        ("Ready", ready, where, state.reason),
+        ("Progressing", moving, where, state.reason),
+        ("Degraded", degraded, "StableUnready" if degraded else "AsExpected",
+         f"stable revision {state.stable}: {stable.note}" if degraded else "every pod of the stable revision that must be there is"),
+        ("Reconciling", moving and not stalled, where, state.reason),
+        ("Stalled", stalled, where, "spec.paused is set" if paused else state.reason),
+    ]
+
+
+def _timed(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Sequence[Mapping[str, Any]], now: float) -> tuple[crd.Condition, ...]:
+    known = {condition["type"]: condition for condition in before}
+    timed = []
+    for type_, holds, reason, message in conditions:
+        status = "True" if holds else "False"
+        same = known.get(type_, {}).get("status") == status
+        timed.append(crd.Condition.model_validate({
+            "type": type_, "status": status, "observedGeneration": generation, "reason": reason, "message": message,
+            "lastTransitionTime": known[type_]["lastTransitionTime"] if same else _time(now)}))
+    return tuple(timed)
+
+
+def _arm(name: str | None, revisions: Mapping[str, Revision], healths: Mapping[str, health.Health]) -> crd.Arm | None:
+    if name is None:
+        return None
+    revision = revisions.get(name)
+    return crd.Arm(revision=name, digest=revision.model.digest if revision else None, image=revision.image if revision else None,
+                   ready_replicas=healths[name].available if name in healths else None)
+
+
+def _row(row: Mapping[str, Any]) -> crd.Row:
+    return crd.Row(at=datetime.datetime.fromtimestamp(row["at"], datetime.UTC), revision=row["revision"], phase=row["phase"], action=row["action"],
+                   reason=_cut(row["reason"]), guard=row["guard"])
+
+
+def _guards(state: State) -> tuple[crd.Evidence, ...]:
+    if state.ledger is None:
+        return ()
+    names = list(dict.fromkeys(name.partition("/")[0] for name in (*state.ledger.harms, *state.ledger.certificates)))
+    return tuple(crd.Evidence(name=name, harm=_finite(state.ledger.harms.get(name)), certificate=_finite(state.ledger.certificates.get(name)))
+                 for name in names[:16])
+
+
+def _finite(wealth: Any) -> float | None:
+    value = wealth.log_e if wealth is not None else None
+    return round(value, 3) if value is not None and math.isfinite(value) else None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
+
+
+def _time(now: float) -> str:
+    return datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,78 @@
+"""What the gateway is told: an HTTPRoute with both arms, and Envoy Gateway's policy that keeps units on their arm. Pure.
+
+Tried on Envoy Gateway 1.9 with Envoy 1.40:
+
+* A backendRef with a filter of its own is a cluster of its own, `httproute/NAMESPACE/NAME/rule/0/backend/INDEX`, with its own counters.
+  The stable arm is therefore always the first, even at weight 0 (which is left out of the traffic, and keeps the index), the candidate the second.
+  A cluster whose backendRef goes is removed at once; its counters begin anew when it comes back.
+* Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove what the backendRef set.
+* A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision` tells them apart: it names the
+  revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client sends of them is lost.
+* A Service without ready endpoints gets its share of the requests answered 503 by the gateway, and no cluster counts them.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from fairway.config import resource
+from fairway.platforms.kubernetes import workloads
+from fairway.rollout import traffic
+
+ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
+ROUTE_VERSION = f"{resource.GROUP}/route-version"
+STABLE, CANDIDATE = 0, 1     # indices of the backendRefs
+IDLE_SECONDS = 60            # shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
+TOTAL = 100                  # weights are percent
+
+
+def http_route(owner: workloads.Owner, gateway: resource.Gateway, route: traffic.Route) -> dict[str, Any]:
+    """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says."""
+    weight = route.weight if route.candidate is not None else 0
+    backends = [_backend(owner, route.stable, arm="stable", weight=TOTAL - weight)]
+    if route.candidate is not None and weight:
+        backends.append(_backend(owner, route.candidate, arm="canary", weight=weight))
+    rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends,
+                            "timeouts": {"request": _duration(gateway.timeout)}}
+    if route.candidate is not None and route.mirror:
+        mirror = {"backendRef": _service(owner, route.candidate), "percent": route.mirror}
+        rule["filters"] = [{"type": "RequestMirror", "requestMirror": mirror}]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {**workloads.metadata(owner), "annotations": {ROUTE_VERSION: route.version}},
+        "spec": {
+            "parentRefs": [ref.model_dump(mode="json", by_alias=True, exclude_none=True) for ref in gateway.parent_refs],
+            **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
+            "rules": [rule],
+        },
+    }
+
+
+def stickiness(owner: workloads.Owner) -> dict[str, Any]:
+    """Gives the policy that hashes the unit to its arm (and its pod); a request without a unit is drawn at random."""
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy", "metadata": workloads.metadata(owner),
+        "spec": {
+            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": owner.name}],
+            "loadBalancer": {"type": "ConsistentHash", "consistentHash": {"type": "Headers", "headers": [{"name": UNIT}]}},
+            "timeout": {"http": {"connectionIdleTimeout": f"{IDLE_SECONDS}s"}},
+        },
+    }
+
+
+def _backend(owner: workloads.Owner, revision: str, *, arm: str, weight: int) -> dict[str, Any]:
+    headers = [{"name": ARM, "value": arm}, {"name": REVISION, "value": revision}]
+    return {**_service(owner, revision), "weight": weight, "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]}
+
+
+def _service(owner: workloads.Owner, revision: str) -> dict[str, Any]:
+    return {"name": f"{owner.name}-{revision}", "port": workloads.PORT}
+
+
+def _duration(value: timedelta) -> str:
+    """Gives the duration as the Gateway API writes it: whole numbers of at most five digits, and no days."""
+    milliseconds = round(value.total_seconds() * 1000)
+    parts = []
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"

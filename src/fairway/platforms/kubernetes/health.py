@@ -1,0 +1,94 @@
+"""What a revision's Deployment and pods say: does it answer, will it ever, and what is it waiting for. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CRASHES = 3                # ends of one container after which it is given up
+HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError")
+WAITING = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """One revision: `ready` with all the pods it must have; `broken` says why it will not be, `note` what it waits for."""
+
+    ready: bool = False
+    available: int = 0
+    broken: str | None = None
+    note: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)   # what the init step found in the package
+
+
+def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]], *, replicas: int) -> Health:
+    """Gives the health of a revision that must have `replicas` pods at least."""
+    if deployment is None:
+        return Health(note="its Deployment is not there yet")
+    status, pods = deployment.get("status", {}), list(pods)
+    available = int(status.get("availableReplicas", 0))
+    current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
+    ready = current and available >= replicas and int(status.get("updatedReplicas", 0)) >= replicas
+    broken = next((reason for reason in map(_broken, pods) if reason), None)
+    note = "" if ready else _failure(status) or next((reason for reason in map(_waits, pods) if reason), "") or f"{available} of {replicas} pods are available"
+    return Health(ready=ready, available=available, broken=None if ready else broken, note=note, facts=_facts(pods))
+
+
+def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+
+
+def _broken(pod: Mapping[str, Any]) -> str | None:
+    for container in _containers(pod):
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in HOPELESS:
+            return f"container {container['name']}: {waiting['reason']}: {waiting.get('message', '')[:300]}"
+        if container.get("restartCount", 0) >= CRASHES:
+            return f"container {container['name']} ended {container['restartCount']} times{_last_words(container)}"
+    return None
+
+
+def _waits(pod: Mapping[str, Any]) -> str | None:
+    for condition in pod.get("status", {}).get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"no node takes its pod: {condition.get('message', '')[:300]}"
+    for container in _containers(pod):
+        state = container.get("state", {})
+        waiting = state.get("waiting", {})
+        if waiting.get("reason") in WAITING:
+            return f"image {container.get('image', '')} cannot be pulled: {waiting.get('message', '')[:300]}"
+        if container.get("restartCount", 0):
+            return f"container {container['name']} ended {container['restartCount']} times{_last_words(container)}"
+    return None
+
+
+def _last_words(container: Mapping[str, Any]) -> str:
+    """Gives how it ended, and its own sentence where it left one as its termination message."""
+    ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
+    said = str(ended.get("message", "")).strip().splitlines()
+    reason = "out of memory" if ended.get("reason") == "OOMKilled" else f"exit status {ended.get('exitCode')}" if ended else ""
+    return "".join(f": {part}" for part in (reason, said[-1][:400] if said else "") if part)
+
+
+def _failure(status: Mapping[str, Any]) -> str:
+    """Gives why the Deployment cannot make its pods, such as a quota."""
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return f"its pods cannot be created: {condition.get('message', '')[:400]}"
+    return ""
+
+
+def _facts(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Gives what `fairway fetch` left as its termination message: the package's name and what evaluation measured."""
+    for pod in pods:
+        for container in pod.get("status", {}).get("initContainerStatuses", ()):
+            ended = container.get("state", {}).get("terminated", {})
+            if container["name"] == "fetch" and ended.get("exitCode") == 0:
+                try:
+                    found = json.loads(ended.get("message", ""))
+                except ValueError:
+                    continue
+                if isinstance(found, dict):
+                    return found
+    return {}

@@ -1,0 +1,238 @@
+"""The gateway's counters through Prometheus: both arms of one proxy at one instant.
+
+Envoy is scraped whole, so all series of a proxy with one timestamp are one moment of it, and each proxy adds both its arms or neither: the arms
+are compared as of the same time, however the proxies' scrapes lie. Raw samples are taken (a range selector gives them), never `increase()`, which
+invents requests.
+
+What real proxies (Envoy Gateway 1.9, Envoy 1.40) do with these counters, and what follows:
+
+* A counter has no series before it first counts; a cluster has none before its first request. Missing errors are none; an arm without completed
+  requests is missing.
+* There are no retries, so a request that its server breaks off is answered 503 and counts as a 5xx; `upstream_cx_destroy_remote_with_active_rq` counts it
+  a second time, and an error counted twice is evidence counted twice. With retries it would have to be added.
+* A timed-out request (504) is a 5xx too, and is in no bucket of the histogram: it is added there, slow by every threshold.
+* Histograms and the uptime are brought up to date every 5 seconds only: latencies lag the requests, and a start is told late by up to 6 seconds.
+"""
+
+import hashlib
+import http.client
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from fairway import errors
+from fairway.config import schema
+from fairway.platforms.kubernetes import gateway
+from fairway.rollout import traffic
+
+WINDOW_SECONDS = 120          # raw samples that are read: several scrapes of the slowest usual interval, a minute
+STALE_SCRAPES = 3             # scrapes missed after which a proxy is gone
+SLACK_SECONDS = 2.0           # between a scrape, its storage and our clock, which tells whole seconds
+RESTART_SECONDS = 10.0        # starts this close are one
+LARGEST_ANSWER = 8 * 2**20
+BUCKETS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000)  # Envoy's own, ms
+COMPLETED, ERRORS, LATE, TIMES = (f"envoy_cluster_upstream_{name}" for name in ("rq_completed", "rq_xx", "rq_timeout", "rq_time_bucket"))
+UPTIME = "envoy_server_uptime"
+
+Series = Mapping[str, Any]
+Values = Mapping[float, float]   # time of the scrape -> value
+Readings = dict[tuple[str, str], Values]   # series, arm ("" for the proxy's own) -> values
+
+
+class Prometheus:
+    """One Prometheus; it keeps no connection, so any number of threads may ask."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+        place = urlsplit(url)
+        if place.scheme not in ("http", "https") or not place.hostname:
+            raise errors.UsageError(f"--prometheus {url!r}: wanted the address of a Prometheus, such as http://prometheus.monitoring:9090")
+        self._url, self._timeout = url, timeout_seconds
+
+    def sample(
+        self, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str], before: traffic.Sample | None, route_version: str,
+    ) -> traffic.Sample | None:
+        """Gives the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped lately has all of them.
+
+        An arm without weight is not needed, and is None once the gateway has dropped it: until then its counts tell whether it is still sent requests.
+        Raises Unavailable where Prometheus does not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
+        """
+        bounds = {threshold: bucket(threshold) for threshold in thresholds}
+        series, now = self._ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values()))
+        return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version)
+
+    def _ask(self, query: str) -> tuple[list[Series], float]:
+        """Gives the series, and what time it is there: no two clocks are compared."""
+        place = urlsplit(self._url)
+        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+        connection = kind(place.hostname or "", place.port, timeout=self._timeout)
+        try:
+            connection.request("POST", place.path.rstrip("/") + "/api/v1/query", body=urlencode({"query": query}),
+                               headers={"Content-Type": "application/x-www-form-urlencoded"})
+            response = connection.getresponse()
+            content = response.read(LARGEST_ANSWER + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise errors.Unavailable(f"Prometheus {self._url} does not answer: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+        if len(content) > LARGEST_ANSWER:
+            raise errors.Unavailable(f"Prometheus {self._url} answered with more than {LARGEST_ANSWER >> 20} MiB: wanted the counters of one deployment")
+        try:
+            return parse(content), _time(response.getheader("Date"))
+        except ValueError as error:
+            raise errors.Unavailable(f"Prometheus {self._url} answered {response.status}: {error}") from error
+
+
+# -- what is asked, and what the answer says; pure ----------------------------------------------------------------------
+
+
+def query(*, namespace: str, deployment: str, bounds: Iterable[float]) -> str:
+    """Gives one query for all series: answers to two could come from two scrapes."""
+    cluster = _literal(f"httproute/{namespace}/{deployment}/rule/0/backend/")
+    le = "|".join(["", "[+]Inf", *(_literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"}))])
+    return (f'{{__name__=~"{COMPLETED}|{ERRORS}|{LATE}|{TIMES}|{UPTIME}",envoy_cluster_name=~"|{cluster}[01]",'
+            f'envoy_response_code_class=~"|5",le=~"{le}"}}[{WINDOW_SECONDS}s]')
+
+
+def parse(content: bytes) -> list[Series]:
+    """Gives the series of an answer; raises ValueError with what is wrong with it."""
+    try:
+        answer = json.loads(content)
+        if answer["status"] != "success":
+            raise ValueError(f"the query failed: {answer.get('error')}")
+        if answer.get("warnings"):
+            raise ValueError(f"the answer may be incomplete: {answer['warnings'][0]}")
+        return [{"metric": one["metric"], "values": {float(at): _count(value, one["metric"]) for at, value in one["values"]}}
+                for one in answer["data"]["result"]]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{content[:100]!r}, wanted the raw samples of its API") from error
+
+
+def combine(
+    series: Sequence[Series], *, now: float, route: traffic.Route, bounds: Mapping[str, float], before: traffic.Sample | None, route_version: str,
+) -> traffic.Sample | None:
+    """Gives the sum over the proxies that were scraped lately."""
+    found = _readings(series)
+    if not any((UPTIME, "") in readings for readings in found.values()):
+        raise errors.Unavailable(f"Prometheus has no {UPTIME}: wanted one that scrapes the gateway's proxies at /stats/prometheus and keeps that series")
+    needed = [arm for arm, weight in (("stable", gateway.TOTAL - route.weight), ("candidate", route.weight)) if weight]
+    proxies = [proxy for name, readings in sorted(found.items()) if (proxy := _proxy(name, readings, needed=needed, bounds=bounds, now=now))]
+    if not proxies:
+        return None
+    return traffic.Sample(
+        at=min(proxy.at for proxy in proxies), epoch=_epoch(proxies, bounds=bounds, before=before.epoch if before else ""), route_version=route_version,
+        stable=_sum(proxies, "stable"), candidate=_sum(proxies, "candidate"))
+
+
+def bucket(threshold: str) -> float:
+    """Gives the bound of Envoy's histogram that is the threshold, in milliseconds; raises ConfigError where none is."""
+    wanted = schema.parse_duration(threshold).total_seconds() * 1000
+    found = next((bound for bound in BUCKETS if math.isclose(bound, wanted)), None)
+    if found is None:
+        near = sorted(BUCKETS, key=lambda bound: abs(math.log(bound / max(wanted, 1e-3))))[:2]
+        raise errors.ConfigError(f"strategy.guards: threshold {threshold} is no bound of Envoy's latency histogram: "
+                                 f"the nearest are {' and '.join(f'{bound:.15g}ms' for bound in sorted(near))}")
+    return found
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """One proxy at one instant."""
+
+    name: str
+    at: float
+    started: float
+    arms: Mapping[str, traffic.ArmCounts]
+
+
+def _readings(series: Sequence[Series]) -> dict[str, Readings]:
+    """Gives the series of each proxy. One that two jobs scrape counts once."""
+    found: dict[tuple[str, str], Readings] = {}
+    for one in series:
+        labels = one["metric"]
+        index = labels.get("envoy_cluster_name", "").rpartition("/")[2]
+        arm = {str(gateway.STABLE): "stable", str(gateway.CANDIDATE): "candidate"}.get(index, "")
+        kind = f"le {float(labels['le'])}" if labels["__name__"] == TIMES else labels["__name__"]
+        found.setdefault((labels.get("pod") or labels.get("instance", ""), labels.get("job", "")), {})[kind, arm] = one["values"]
+    return {proxy: readings for (proxy, _), readings in sorted(found.items(), reverse=True)}
+
+
+def _proxy(name: str, readings: Readings, *, needed: Sequence[str], bounds: Mapping[str, float], now: float) -> Proxy | None:
+    """Gives the proxy at the newest scrape that has all needed arms; None where there is none, or it is old."""
+    uptime = readings.get((UPTIME, ""), {})
+    moments = sorted(set(uptime).intersection(*(readings.get((COMPLETED, arm), {}) for arm in needed)))
+    if not moments:
+        return None
+    at = moments[-1]
+    scrapes = sorted(uptime)
+    interval = min((later - earlier for earlier, later in itertools.pairwise(scrapes)), default=WINDOW_SECONDS)
+    if now - at > STALE_SCRAPES * interval + SLACK_SECONDS:
+        return None
+    arms = {arm: _counts(readings, arm, at=at, bounds=bounds) for arm in ("stable", "candidate") if at in readings.get((COMPLETED, arm), {})}
+    return Proxy(name, at, _started(uptime, at=at), arms)
+
+
+def _started(uptime: Values, *, at: float) -> float:
+    """Gives when the process began: an uptime is told late, so the earliest start that the scrapes since then tell is the closest."""
+    started, last = math.inf, math.inf
+    for scrape in sorted((scrape for scrape in uptime if scrape <= at), reverse=True):
+        if uptime[scrape] > last:  # of the process before
+            break
+        started, last = min(started, scrape - uptime[scrape]), uptime[scrape]
+    return started
+
+
+def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, float]) -> traffic.ArmCounts:
+    def read(kind: str) -> int:
+        return int(readings.get((kind, arm), {}).get(at, 0))
+
+    late, timed = read(LATE), read(f"le {math.inf}")
+    for threshold, bound in bounds.items():
+        if timed and at not in readings.get((f"le {float(bound)}", arm), {}):
+            raise errors.ConfigError(f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of the gateway: "
+                                     "wanted Envoy's own bounds, and all of them kept")
+    slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
+    return traffic.ArmCounts(requests=read(COMPLETED), errors=read(ERRORS), timed=timed + late, slow=slow)
+
+
+def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
+    arms = [proxy.arms[arm] for proxy in proxies if arm in proxy.arms]
+    if not arms:
+        return None
+    slow = {threshold: sum(counts.slow[threshold] for counts in arms) for threshold in arms[0].slow}
+    return traffic.ArmCounts(requests=sum(a.requests for a in arms), errors=sum(a.errors for a in arms), timed=sum(a.timed for a in arms), slow=slow)
+
+
+def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:
+    """Gives the proxies with their starts, and what counts as slow: sums can be compared while all of it is the same."""
+    entries, _, thresholds = before.partition(" ")
+    known = dict(entry.split("@") for entry in entries.split(",") if entry.count("@") == 1)
+    starts = {hashlib.sha256(proxy.name.encode()).hexdigest()[:8]: proxy.started for proxy in proxies}
+    same = known.keys() == starts.keys() and all(abs(float(known[name]) - started) <= RESTART_SECONDS for name, started in starts.items())
+    if same and thresholds == ",".join(bounds):
+        return before
+    return f"{','.join(f'{name}@{started:.0f}' for name, started in starts.items())} {','.join(bounds)}"
+
+
+def _count(value: str, metric: Mapping[str, str]) -> float:
+    count = float(value)
+    if not math.isfinite(count) or count < 0:
+        raise ValueError(f"{metric.get('__name__')} is {value}, wanted a count")
+    return count
+
+
+def _literal(text: str) -> str:
+    """Gives a regular expression that means the text, with no backslash: PromQL would read it first."""
+    return text.replace(".", "[.]").replace("+", "[+]")
+
+
+def _time(header: str | None) -> float:
+    try:
+        return parsedate_to_datetime(header or "").timestamp()
+    except ValueError:
+        return time.time()

@@ -1,0 +1,70 @@
+"""`fairway render`: what it prints can be read back, and applied."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fairway.config import resource
+from tests.cli.running import FEW, assert_one_sentence, fairway
+from tests.serving import support
+
+CONFIGURATION = """
+name: income
+namespace: models
+data: {source: csv, path: few.csv, target: income}
+serving: {workers: 2}
+strategy: {canary: {steps: [{weight: 5, minDuration: 2m}, {weight: 25}]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """Gives a folder with a configuration, and a package's folder and digest."""
+    folder = tmp_path_factory.mktemp("render")
+    (folder / "few.csv").write_text(FEW)
+    (folder / "fairway.yaml").write_text(CONFIGURATION)
+    made = support.packaged(folder / "model")
+    return folder, made.path, made.digest
+
+
+def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, str]) -> None:
+    folder, package, digest = place
+    done = fairway("render", package, "--uri", "s3://models/income", "--gateway", "edge/public", "--hostname", "income.example.com", where=folder)
+    found = yaml.safe_load(done.stdout)
+    assert found["metadata"] == {"name": "income", "namespace": "models"}
+    spec = resource.Spec.model_validate(found["spec"])
+    assert (spec.model.uri, spec.model.digest, spec.serving.workers) == ("s3://models/income", digest, 2)
+    assert [step.weight for step in spec.strategy.canary.steps] == [5, 25]
+    assert spec.gateway is not None
+    assert (spec.gateway.parent_refs[0].namespace, spec.gateway.parent_refs[0].name, spec.gateway.hostnames) == ("edge", "public", ("income.example.com",))
+
+
+def test_the_objects_are_all_of_one_deployment(place: tuple[Path, str, str]) -> None:
+    folder, package, _ = place
+    done = fairway("render", package, "--uri", "s3://models/income", "--objects", "--output", "json", where=folder)
+    kinds = [item["kind"] for item in json.loads(done.stdout)["items"]]
+    assert kinds == ["ControllerRevision", "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor",
+                     "HTTPRoute", "BackendTrafficPolicy"]
+
+
+def test_the_same_comes_as_documents_without_aliases(place: tuple[Path, str, str]) -> None:
+    folder, package, _ = place
+    done = fairway("render", package, "--uri", "pvc://packages/income", "--objects", where=folder)
+    assert len(list(yaml.safe_load_all(done.stdout))) == 9
+    assert "&id" not in done.stdout
+
+
+MISTAKES = {
+    "no place of a package": (("--uri", "ftp://models/income"), 2, "uri is 'ftp://models/income'"),
+    "no place at all": ((), 2, "--uri"),
+    "a name too long": (("--uri", "s3://models/income", "--set", f"name={'a' * 51}"), 2, "wanted at most 50"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_gets_one_sentence(case: str, place: tuple[Path, str, str]) -> None:
+    folder, package, _ = place
+    arguments, status, words = MISTAKES[case]
+    assert_one_sentence(fairway("render", package, *arguments, where=folder), status=status, words=words)

@@ -1,0 +1,270 @@
+"""The chart: what it renders, what it refuses and with which sentence, and what its pods and roles may."""
+
+import json
+import subprocess
+import sys
+import uuid
+
+import pytest
+import yaml
+
+from fairway.cli import collector, operator
+from tests.helm import rendering
+from tests.helm.rendering import CHART, PROMETHEUS, ROOT, VARIANTS
+
+pytestmark = pytest.mark.cluster
+
+REFUSED = {
+    "no Prometheus": ({"prometheus": {"url": ""}}, "prometheus.url is empty: wanted where the gateway's counters are read"),
+    "Prometheus without a scheme": ({"prometheus": {"url": "prometheus:9090"}}, "at '/prometheus/url': 'prometheus:9090' does not match"),
+    "namespaced without namespaces": ({"rbac": {"namespaced": True}}, "at '/namespaces': value must be 'at least one name where rbac.namespaced is true"),
+    "a namespace that is none": ({"namespaces": ["Models"]}, "at '/namespaces/0': 'Models' does not match"),
+    "two stores": ({"collector": {"postgresql": {"secretName": "events"}}},
+                   "at '/collector/persistence/enabled': value must be 'false where postgresql.secretName is set"),
+    "a claim that nothing uses": ({"collector": {"persistence": {"enabled": False, "existingClaim": "mine"}}},
+                                  "at '/collector/persistence/existingClaim': value must be 'empty while persistence.enabled is false"),
+    "a class for a claim that is there": ({"collector": {"persistence": {"storageClass": "fast", "existingClaim": "mine"}}},
+                                          "at '/collector/persistence/storageClass': value must be 'empty beside existingClaim"),
+    "peers without a policy": ({"networkPolicy": {"enabled": False, "collectorFrom": [{"podSelector": {}}]}},
+                               "at '/networkPolicy/collectorFrom': value must be '[] while networkPolicy.enabled is false"),
+    "labels for no monitor": ({"monitoring": {"labels": {"release": "prometheus"}}}, "at '/monitoring/labels': value must be '{} while neither"),
+    "a third operator": ({"operator": {"replicas": 3}}, "at '/operator/replicas': maximum: got 3, want 2"),
+    "a tag as a digest": ({"operator": {"image": {"digest": "latest"}}}, "at '/operator/image/digest': 'latest' does not match"),
+    "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
+    "an unknown value": ({"operator": {"replica": 2}}, "at '/operator': additional properties 'replica' not allowed"),
+}
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS)
+def rendered(binaries, request):
+    return rendering.render(binaries, request.param)
+
+
+def test_lint_finds_nothing(binaries):
+    done = subprocess.run([binaries / "helm", "lint", "--strict", CHART], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_defaults_give_one_operator_and_one_collector_with_a_volume(binaries):
+    found = rendering.render(binaries)
+    assert sorted((obj["metadata"]["name"], obj["spec"]["replicas"]) for obj in rendering.of_kind(found, "Deployment")) == [
+        ("fairway-collector", 1), ("fairway-operator", 1)]
+    assert [obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")] == [{"helm.sh/resource-policy": "keep"}]
+    assert not rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor")
+
+
+@pytest.mark.parametrize(("values", "says"), REFUSED.values(), ids=REFUSED)
+def test_contradictions_are_refused_with_a_sentence(binaries, values, says):
+    done = rendering.helm(binaries, "template", "fairway", values={**PROMETHEUS, **values})
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
+def test_no_role_has_a_wildcard_or_reads_secrets(rendered):
+    for group, resource, verb in rendering.rules(rendered):
+        assert "*" not in group + resource + verb
+        assert resource not in ("secrets", "pods/exec")
+
+
+def test_the_operator_writes_only_what_it_owns(binaries):
+    found = rendering.render(binaries)
+    allowed = set(rendering.rules(found, "fairway-operator", "fairway-operator-lease"))
+    assert {resource for _, resource, verb in allowed if verb == "delete"} == {
+        "services", "controllerrevisions", "deployments", "horizontalpodautoscalers", "backendtrafficpolicies", "httproutes", "scaledobjects",
+        "seldondeployments", "servicemonitors", "networkpolicies", "poddisruptionbudgets"}
+    assert {verb for _, resource, verb in allowed if resource == "modeldeployments"} == {"get", "list", "watch"}
+    assert {verb for _, resource, verb in allowed if resource == "leases"} == {"create", "get", "update"}
+    assert ("", "pods", "delete") not in allowed
+
+
+def test_a_namespaced_release_has_no_cluster_wide_object(binaries):
+    found = rendering.render(binaries, VARIANTS["namespaced"])
+    assert not [obj for obj in found if obj["kind"].startswith("Cluster")]
+    roles = {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in rendering.of_kind(found, "Role")}
+    assert roles == {("fairway-system", "fairway-operator-lease"),
+                     *((namespace, f"fairway-{who}") for namespace in ("models", "research") for who in ("operator", "editor", "viewer"))}
+    [container] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
+    assert [argument for argument in container["args"] if argument.startswith("--namespace=")] == ["--namespace=models", "--namespace=research"]
+
+
+def test_users_roles_add_to_edit_and_view(binaries):
+    found = rendering.render(binaries)
+    for name, aggregate, verbs in (("fairway-editor", "edit", {"create", "update", "patch", "delete"}), ("fairway-viewer", "view", set())):
+        labels = rendering.one(found, "ClusterRole", name)["metadata"]["labels"]
+        assert [label for label in labels if "aggregate" in label] == [f"rbac.authorization.k8s.io/aggregate-to-{aggregate}"]
+        written = [(resource, verb) for _, resource, verb in rendering.rules(found, name) if verb not in ("get", "list", "watch")]
+        assert set(written) == {("modeldeployments", verb) for verb in verbs}
+
+
+def test_every_container_is_bounded_and_owns_nothing(rendered):
+    for pod in rendering.pods(rendered):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        [container] = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        assert container["workingDir"] == "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_every_deployment_is_probed(rendered):
+    for deployment in rendering.of_kind(rendered, "Deployment"):
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"] for port in container["ports"]}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert container[probe]["httpGet"]["port"] in ports
+
+
+def test_only_the_operator_has_a_token(rendered):
+    named = {pod["containers"][0]["name"] for pod in rendering.pods(rendered) if pod["automountServiceAccountToken"]}
+    assert named == {"operator"}
+
+
+def test_selectors_of_one_part_do_not_match_the_other(rendered):
+    labels = {obj["metadata"]["name"]: obj["spec"]["template"]["metadata"]["labels"] for obj in rendering.of_kind(rendered, "Deployment")}
+    for obj in rendering.of_kind(rendered, "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"):
+        selector = obj["spec"].get("selector") or obj["spec"]["podSelector"]
+        wanted = selector.get("matchLabels", selector).items()
+        assert [name for name, has in labels.items() if wanted <= has.items()] == [obj["metadata"]["name"]]
+
+
+def test_options_reach_the_objects(binaries):
+    found = rendering.render(binaries, VARIANTS["all on"])
+    operator = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]
+    [container] = operator["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert container["image"] == "registry.example:5000/fairway/operator@sha256:" + "0" * 64
+    assert environment["SERVER_IMAGE"] == "registry.example/fairway/server:1.2.3"
+    assert operator["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert operator["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
+    assert {(obj["kind"], obj["metadata"]["name"]) for obj in rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor")} == {
+        ("PodDisruptionBudget", "fairway-operator"), ("ServiceMonitor", "fairway-operator"), ("ServiceMonitor", "fairway-collector"),
+        ("PodMonitor", "fairway-gateway")}
+    assert {obj["metadata"]["labels"].get("release") for obj in rendering.of_kind(found, "ServiceMonitor", "PodMonitor")} == {"prometheus"}
+
+
+@pytest.mark.parametrize(("variant", "volume", "store"), [
+    ("defaults", {"persistentVolumeClaim": {"claimName": "fairway-collector"}}, {"value": "/data/events.db"}),
+    ("in memory", {"emptyDir": {"sizeLimit": "10Gi"}}, {"value": "/data/events.db"}),
+    ("postgresql", None, {"valueFrom": {"secretKeyRef": {"name": "events", "key": "url"}}}),
+], ids=["a volume", "the pod's own disk", "PostgreSQL"])
+def test_the_store_is_one(binaries, variant, volume, store):
+    found = rendering.render(binaries, VARIANTS[variant])
+    pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
+    volumes = {volume.pop("name"): volume for volume in pod["volumes"]}
+    assert volumes.get("data") == volume
+    assert {"name": "STORE", **store} in pod["containers"][0]["env"]
+    assert len(rendering.of_kind(found, "PersistentVolumeClaim")) == (variant == "defaults")
+
+
+def test_a_claim_of_the_users_is_taken(binaries):
+    found = rendering.render(binaries, {"collector": {"persistence": {"existingClaim": "mine"}}})
+    pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": "mine"}} in pod["volumes"]
+    assert not rendering.of_kind(found, "PersistentVolumeClaim")
+
+
+def test_any_user_leaves_the_choice_to_the_cluster(binaries):
+    for pod in rendering.pods(rendering.render(binaries, VARIANTS["any user"])):
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["securityContext"].keys()
+
+
+@pytest.mark.parametrize("command", [collector.collector, operator.operator], ids=["collector", "operator"])
+def test_the_arguments_are_the_commands_own(binaries, command):
+    deployment = rendering.one(rendering.render(binaries), "Deployment", f"fairway-{command.name}")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    options = {name: parameter.required for parameter in command.params for name in parameter.opts}
+    given = {argument.partition("=")[0] for argument in container["args"]}
+    assert container["command"] == ["fairway", command.name]
+    assert {name for name, required in options.items() if required} <= given <= options.keys()
+
+
+def test_notes_say_what_to_do_next_and_name_the_licence(binaries):
+    done = rendering.helm(binaries, "install", "fairway", "--dry-run=client", values=PROMETHEUS)
+    assert "helm -n fairway-system test fairway" in done.stdout
+    assert "kind: ModelDeployment" in done.stdout
+    assert "Business Source License 1.1: production use needs a licence" in done.stdout
+    assert "WARNING" not in done.stdout
+
+
+def test_notes_warn_of_a_collector_that_forgets(binaries):
+    done = rendering.helm(binaries, "install", "fairway", "--dry-run=client", values={**PROMETHEUS, **VARIANTS["in memory"]})
+    assert "WARNING: events live as long as the collector's pod" in done.stdout
+
+
+def test_the_readme_is_what_the_values_say():
+    done = subprocess.run([sys.executable, ROOT / "helm" / "readme.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_schema_knows_every_value(binaries):
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    done = rendering.helm(binaries, "template", "fairway", values={**defaults, **PROMETHEUS})
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster):
+    """Gives a namespace that holds its pods to the restricted standard."""
+    name = f"test-chart-{uuid.uuid4().hex[:8]}"
+    cluster.kubectl("create", "namespace", name)
+    cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant):
+    values = {**variant, "namespaces": [namespace]} if "namespaces" in variant else variant
+    served = cluster.kubectl("api-resources", "--output=name").stdout
+    found = [obj for obj in rendering.render(binaries, values, namespace=namespace)
+             if not obj["apiVersion"].startswith("monitoring.coreos.com") or "servicemonitors.monitoring.coreos.com" in served]
+    done = cluster.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "--filename=-",
+                           input=yaml.safe_dump_all(found), check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+
+
+@pytest.fixture
+def release(cluster, namespace):
+    """Gives the values of a release in one namespace, installed; its pods may never start, for the images may be nowhere."""
+    values = {**PROMETHEUS, "rbac": {"namespaced": True}, "namespaces": [namespace]}
+    cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
+    yield values
+    cluster.helm("uninstall", "fairway", f"--namespace={namespace}", "--ignore-not-found")
+
+
+def _json(values):
+    return ",".join(f"{name}={json.dumps(value)}" for name, value in values.items())
+
+
+def test_the_operator_may_do_its_work_in_its_namespaces_only(cluster, namespace, release):
+    def may(verb, resource, *options, where=namespace, user="fairway-operator"):
+        who = f"--as=system:serviceaccount:{namespace}:{user}"
+        return cluster.kubectl("auth", "can-i", verb, resource, f"--namespace={where}", who, *options, check=False).stdout.strip() == "yes"
+
+    assert may("patch", "deployments.apps")
+    assert may("create", "httproutes.gateway.networking.k8s.io")
+    assert may("update", "modeldeployments.fairway.dev", "--subresource=status")
+    assert may("update", "leases.coordination.k8s.io/fairway-operator")
+    assert not may("update", "leases.coordination.k8s.io/another")
+    assert not may("update", "modeldeployments.fairway.dev")
+    assert not may("get", "secrets")
+    assert not may("patch", "deployments.apps", where="default")
+    assert not may("get", "modeldeployments.fairway.dev", user="fairway-collector")
+
+
+def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_users(cluster, namespace, release):
+    values = {**release, "operator": {"replicas": 2}, "monitoring": {"interval": "1m"}}
+    cluster.helm("upgrade", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
+    found = cluster.kubectl("--namespace", namespace, "get", "deployments,poddisruptionbudgets", "--output=jsonpath={.items[*].spec.replicas}").stdout
+    assert found == "1 2"
+    cluster.helm("rollback", "fairway", "1", f"--namespace={namespace}")
+    assert cluster.kubectl("--namespace", namespace, "get", "poddisruptionbudgets", "--output=name").stdout == ""
+    cluster.helm("uninstall", "fairway", f"--namespace={namespace}")
+    kept = cluster.kubectl("--namespace", namespace, "get", "deployments,services,roles,persistentvolumeclaims", "--output=name").stdout.split()
+    assert kept == ["persistentvolumeclaim/fairway-collector"]
+    assert cluster.kubectl("get", "crd", "modeldeployments.fairway.dev", "--output=name").stdout
+    cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(release)}")  # takes the volume up again

@@ -1,0 +1,237 @@
+"""The store in PostgreSQL, on a real server: what the other tests say of a store, and that it answers as SQLite does."""
+
+import contextlib
+import itertools
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fairway import errors
+from fairway.monitoring import queries, store
+from tests.monitoring import made, processes
+from tests.monitoring import test_store as sqlite
+from tests.monitoring.test_store import (  # noqa: F401 - collected here with this module's `events`
+    test_a_deployment_of_the_same_name_in_another_namespace_is_another,
+    test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the_young,
+    test_a_label_counts_the_rows_it_knows,
+    test_a_pair_is_judged_by_both_answers,
+    test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all,
+    test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored,
+    test_accuracy_is_of_one_revision_and_its_newest_labels,
+    test_an_alert_is_opened_once_until_it_is_resolved,
+    test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there,
+    test_an_odd_class_name_counts_as_one_row,
+    test_drift_records_come_back_oldest_first_with_their_number,
+    test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow,
+    test_threads_of_one_process_may_share_a_store,
+    test_training_rows_are_labelled_and_count_once,
+    test_windows_are_the_newest_rows_and_share_none,
+)
+
+pytestmark = pytest.mark.cluster  # the database is a package of the machine's, as those of the test cluster are
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DEBIAN = "/usr/lib/postgresql"
+
+
+@dataclass
+class Server:
+    """A server on a socket in a folder of its own."""
+
+    folder: Path
+    binaries: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql:///postgres?host={self.folder}&user=fairway"
+
+    def run(self, *command: str) -> subprocess.Popen[bytes]:
+        # It refuses to run as root.
+        user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
+        log = (self.folder / "log").open("ab")
+        with log:
+            return subprocess.Popen([self.binaries / command[0], *command[1:]], user=user, stdout=log, stderr=log, cwd=self.folder)
+
+    def start(self) -> None:
+        data = str(self.folder / "data")
+        self.process = self.run("postgres", "-D", data, "-k", str(self.folder), "-c", "listen_addresses=", "-c", "fsync=off")
+        processes.eventually(self.answers)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(2)  # "fast": ends the connections
+            self.process.wait(30)
+            self.process = None
+
+    def answers(self) -> bool:
+        with contextlib.suppress(errors.StoreBusy), contextlib.closing(self.open()):
+            return True
+        return False
+
+    def open(self) -> store.EventStore:
+        from fairway.monitoring import postgres
+
+        return postgres.PostgresStore(self.url, timeout_seconds=1)
+
+    def empty(self) -> None:
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS fairway CASCADE")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    found = shutil.which("initdb") or next(map(str, sorted(Path(DEBIAN).glob("*/bin/initdb"), reverse=True)), None)
+    assert found, "no initdb: install PostgreSQL (Debian: apt-get install postgresql)"
+    with tempfile.TemporaryDirectory(prefix="fairway-pg-") as name:  # short: a socket's path has 107 characters at most
+        running = Server(Path(name), Path(found).parent)
+        if os.getuid() == 0:
+            os.chown(name, pwd.getpwnam("nobody").pw_uid, -1)
+        made = running.run("initdb", "-D", str(running.folder / "data"), "-U", "fairway", "--auth=trust", "--no-sync", "--encoding=UTF8").wait(120)
+        assert made == 0, (running.folder / "log").read_text()
+        running.start()
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def events(server: Server) -> Iterator[store.EventStore]:
+    server.empty()
+    opened = server.open()
+    yield opened
+    opened.close()
+
+
+def answers(events: store.EventStore) -> list[object]:
+    """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where SQLite had a duplicate."""
+    asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
+    return [
+        events.pairs("income", **asked)[1], events.unpaired("income", **asked, before=1e12)[1], events.labelled("income", after=0)[1],
+        events.exposure("income", after=0)[1], [p[1:] for p in events.window("income", revision="aaa", limit=7)],
+        [events.accuracy("income", revision) for revision in ("aaa", "bbb")], [row[1:] for row in events.training_rows("income", limit=9)], events.counts(),
+    ]
+
+
+@QUICK
+@given(batch=sqlite.UNIQUE, cuts=st.lists(st.integers(0, 30), max_size=4), again=st.lists(st.integers(0, 29), max_size=5))
+def test_it_answers_as_sqlite_does(server: Server, batch: list[dict], cuts: list[int], again: list[int]) -> None:
+    server.empty()
+    bounds = [0, *sorted(min(cut, len(batch)) for cut in cuts), len(batch)]
+    parts = [batch[start:end] for start, end in itertools.pairwise(bounds)] + [[batch[i] for i in again if i < len(batch)]]
+    with sqlite.fresh() as one, contextlib.closing(server.open()) as two:
+        assert [one.add(part, at=100) for part in parts] == [two.add(part, at=100) for part in parts]
+        assert answers(one) == answers(two)
+
+
+def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: store.EventStore) -> None:
+    events.add([made.prediction(f"old{i}") for i in range(3000)], at=100)
+    events.add([made.prediction("young")], at=300)
+    assert events.prune(200) == 3000
+    assert [w.request_id for w in events.window("income", revision="aaa", limit=10)] == ["young"]
+    assert (events.prune(400), events.cursor()) == (1, 3001)
+    with events.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM payloads").fetchone() == (0,)
+
+
+def test_a_reader_misses_nothing_while_several_write(server: Server, events: store.EventStore) -> None:
+    def write(name: str) -> None:
+        with contextlib.closing(server.open()) as mine:
+            for i in range(40):
+                mine.add([made.prediction(f"{name}-{i}-{j}") for j in range(5)])
+
+    writers = [threading.Thread(target=write, args=(f"w{i}",)) for i in range(4)]
+    for writer in writers:
+        writer.start()
+    seen, cursor = 0, 0
+    while any(writer.is_alive() for writer in writers) or cursor < events.cursor():
+        cursor, some = events.exposure("income", after=cursor)
+        seen += len(some)
+    assert seen == 4 * 40 * 5
+
+
+def test_processes_that_open_a_new_store_at_once_all_succeed(server: Server) -> None:
+    server.empty()
+    opened: list[store.EventStore] = []
+    threads = [threading.Thread(target=lambda: opened.append(server.open())) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 6
+    for one in opened:
+        one.close()
+
+
+def test_a_store_of_a_newer_fairway_is_left_alone(server: Server, events: store.EventStore) -> None:
+    with events.writing() as connection:
+        connection.execute("INSERT INTO format VALUES (99)")
+    with pytest.raises(errors.PlatformError, match="has format 99"):
+        server.open()
+
+
+def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events: store.EventStore) -> None:
+    events.add([made.prediction("before")])
+    server.stop()
+    try:
+        with pytest.raises(errors.StoreBusy, match="cannot be used now .*; nothing was stored, try again"):
+            events.add([made.prediction("during")])
+    finally:
+        server.start()
+    assert events.add([made.prediction("after")]) == 1
+    assert [len(events.exposure("income", after=0)[1]), events.cursor()] == [2, 2]
+
+
+def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(server: Server, events: store.EventStore) -> None:
+    with contextlib.closing(server.open()) as other, other.writing():
+        with pytest.raises(errors.StoreBusy, match="lock timeout"):
+            events.add([made.prediction("r")])
+        assert events.cursor() == 0
+    assert events.add([made.prediction("r")]) == 1
+
+
+@pytest.mark.parametrize("analysed", [False, True], ids=["a young table", "with statistics"])
+def test_only_new_rows_and_their_other_halves_are_read(events: store.EventStore, analysed: bool) -> None:
+    for start in range(0, 20_000, 10_000):
+        events.add([event for i in range(start, start + 10_000, 3) for event in (
+            made.prediction(f"r{i}"), made.prediction(f"r{i}", role="shadow", revision="bbb"), made.label(f"r{i}", "cat"))])
+    if analysed:
+        with events.writing() as connection:
+            connection.execute("ANALYZE")
+    values = {"namespace": "default", "deployment": "income", "stable": "aaa", "candidate": "bbb", "revision": "aaa", "after": 19_900, "cursor": 20_000}
+    for query in (queries.PAIRS, queries.LABELLED, queries.EXPOSURE, queries.ACCURACY, queries.TRAINING):
+        with events.reading() as connection:
+            plan = [line for (line,) in connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + query, values)]
+        rows = [int(found[1]) * int(found[2]) for line in plan if (found := re.search(r"actual rows=(\d+) loops=(\d+)", line))]
+        assert max(rows) < 1000, "\n".join(plan)
+        assert not [line for line in plan if "Seq Scan" in line and "payloads" not in line], "\n".join(plan)
+
+
+def test_of_a_long_history_the_newest_rows_are_brought(events: store.EventStore) -> None:
+    events.add([made.prediction(f"r{i}") for i in range(5000)])
+    assert [w.request_id for w in events.window("income", revision="aaa", limit=2)] == ["r4998", "r4999"]
+    assert events.accuracy("income", "aaa", limit=5).rows == 0
+
+
+def test_the_collector_stores_to_it_and_says_where_without_the_password(server: Server, events: store.EventStore) -> None:
+    url = server.url.replace("postgresql:///", "postgresql://fairway:hush@/")
+    with processes.collector(url, "--retention", "1d") as running:
+        answer = httpx.post(running.url + "/v1/events", json=[made.prediction("r"), made.label("r", "dog")])
+        assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
+        found = httpx.get(running.url + "/v1/labelled", params={"namespace": "default", "deployment": "income", "after": 0}).json()
+        assert [dict(zip(found["fields"], row, strict=True))["wrong"] for row in found["rows"]] == [1]
+        assert "hush" not in running.said
+    assert len(events.labelled("income", after=0)[1]) == 1

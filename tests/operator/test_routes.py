@@ -1,0 +1,75 @@
+"""A route is in effect when the realised split says so."""
+
+import numpy as np
+import pytest
+
+from fairway.operator import routes
+from fairway.rollout import traffic
+
+
+def route(weight: int, mirror: int = 0) -> traffic.Route:
+    return traffic.route(deployment="income", stable="aaa", candidate="bbb", weight=weight, mirror=mirror)
+
+
+def sample(at: float, *, stable: int, candidate: int | None) -> traffic.Sample:
+    arms = [traffic.ArmCounts(requests=count, errors=0) if count is not None else None for count in (stable, candidate)]
+    return traffic.Sample(at=at, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
+
+
+def play(known: routes.Routes, to: traffic.Route, *, weights: list[int], rng: np.random.Generator, requests: int = 100, start: float = 100.0) -> list[str]:
+    """Gives the version each scrape says, one a second, while the gateway really splits by `weights`."""
+    known.written(to, now=start)
+    stable = candidate = 1000
+    said = []
+    for second, weight in enumerate(weights):
+        taken = int(rng.binomial(requests, weight / 100))
+        candidate, stable = candidate + taken, stable + requests - taken
+        told = known.confirm(sample(start + 1 + second, stable=stable, candidate=candidate), route=to, accepted=True, now=start + 1 + second)
+        said.append(told.route_version if told else "unread")
+    return said
+
+
+@pytest.mark.parametrize(("old", "new"), [(0, 5), (5, 25), (25, 50), (50, 95), (95, 0), (25, 0)])
+def test_a_new_weight_is_confirmed_by_the_split_and_not_before(old, new):
+    rng = np.random.default_rng(old * 100 + new)
+    known = routes.Routes(confirmed="before", _weight=old)
+    said = play(known, route(new), weights=[old] * 5 + [new] * 12, rng=rng)
+    assert set(said[:5]) == {""}
+    assert said[-1] == route(new).version
+
+
+def test_the_old_split_confirms_nothing_however_long_it_lasts():
+    known = routes.Routes(confirmed="before", _weight=5)
+    assert set(play(known, route(0), weights=[5] * 100, rng=np.random.default_rng(1))) == {""}
+
+
+def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
+    known = routes.Routes(confirmed="before", _weight=0)
+    known.written(route(5), now=0)
+    known.confirm(sample(1, stable=10, candidate=10), route=route(5), accepted=False, now=1)
+    told = known.confirm(sample(2, stable=20, candidate=20), route=route(5), accepted=False, now=2)
+    assert told is not None
+    assert told.route_version == ""
+
+
+def test_a_mirror_changes_no_split_and_is_in_effect_when_it_is_accepted():
+    known = routes.Routes(confirmed="before", _weight=0)
+    known.written(route(0, mirror=100), now=0)
+    told = known.confirm(sample(1, stable=10, candidate=None), route=route(0, mirror=100), accepted=True, now=1)
+    assert told is not None
+    assert told.route_version == route(0, mirror=100).version
+
+
+def condition(generation: int, status: str = "True") -> dict[str, object]:
+    return {"conditions": [{"type": "Accepted", "status": status, "observedGeneration": generation}]}
+
+
+@pytest.mark.parametrize(("parents", "expected"), [
+    ([], False), ([condition(3)], True), ([condition(2)], False), ([condition(3, "False")], False), ([condition(3), condition(2)], False),
+], ids=["nobody", "accepted", "an earlier one", "refused", "one of two"])
+def test_acceptance_is_of_every_gateway_and_of_this_generation(parents, expected):
+    assert routes.accepted({"metadata": {"generation": 3}, "status": {"parents": parents}}) is expected
+
+
+def test_a_route_that_is_not_there_is_not_accepted():
+    assert routes.accepted(None) is False

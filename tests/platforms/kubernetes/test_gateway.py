@@ -1,0 +1,71 @@
+"""The HTTPRoute of each kind of route."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from fairway.config import resource
+from fairway.platforms.kubernetes import gateway
+from fairway.rollout import traffic
+from fairway.serving import command
+from tests.platforms.kubernetes import made
+
+GATEWAY = resource.Gateway.model_validate({
+    "parentRefs": [{"name": "models", "namespace": "edge", "sectionName": "https"}], "hostnames": ["income.example.com"]})
+
+
+def route(*, weight: int = 0, mirror: int = 0, candidate: str | None = "new") -> traffic.Route:
+    return traffic.route(deployment="income", stable="old", candidate=candidate, weight=weight, mirror=mirror)
+
+
+def rule(**values: Any) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"]["rules"][0]
+    return found
+
+
+@pytest.mark.parametrize(("values", "backends", "mirrored"), [
+    ({"candidate": None}, [("income-old", 100, "stable")], None),
+    ({}, [("income-old", 100, "stable")], None),
+    ({"mirror": 30}, [("income-old", 100, "stable")], ("income-new", 30)),
+    ({"weight": 5}, [("income-old", 95, "stable"), ("income-new", 5, "canary")], None),
+    ({"weight": 5, "mirror": 100}, [("income-old", 95, "stable"), ("income-new", 5, "canary")], ("income-new", 100)),
+    ({"weight": 100}, [("income-old", 0, "stable"), ("income-new", 100, "canary")], None),
+], ids=["first", "no weight", "shadow", "canary", "both", "promoted without a bake"])
+def test_each_arm_is_a_backend_with_a_filter_of_its_own(
+    values: dict[str, Any], backends: list[tuple[str, int, str]], mirrored: tuple[str, int] | None,
+) -> None:
+    found = rule(**values)
+    seen = []
+    for backend in found["backendRefs"]:
+        headers = {header["name"]: header["value"] for header in backend["filters"][0]["requestHeaderModifier"]["set"]}
+        assert headers["x-fairway-revision"] == backend["name"].removeprefix("income-")
+        seen.append((backend["name"], backend["weight"], headers["x-fairway-arm"]))
+    assert seen == backends
+    mirrors = [(f["requestMirror"]["backendRef"]["name"], f["requestMirror"]["percent"]) for f in found.get("filters", ())]
+    assert mirrors == ([mirrored] if mirrored else [])
+
+
+def test_no_filter_of_the_rule_touches_the_arms_headers() -> None:
+    """Envoy applies the rule's filters after the backend's: one that removed the header would remove ours."""
+    assert {f["type"] for f in rule(weight=5, mirror=5)["filters"]} == {"RequestMirror"}
+
+
+def test_the_route_keeps_what_the_user_says_of_the_gateway() -> None:
+    made_route = gateway.http_route(made.OWNER, GATEWAY, route(weight=5))
+    assert made_route["spec"]["parentRefs"] == [{"name": "models", "namespace": "edge", "sectionName": "https"}]
+    assert made_route["spec"]["hostnames"] == ["income.example.com"]
+    assert made_route["metadata"]["annotations"] == {"fairway.dev/route-version": route(weight=5).version}
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(10, "10s"), (0.25, "250ms"), (90, "1m30s"), (2 * 86400, "48h"), (0, "0s"), (3600.5, "1h500ms")])
+def test_a_timeout_is_written_as_the_gateway_api_reads_it(seconds: float, written: str) -> None:
+    asked = GATEWAY.model_copy(update={"timeout": timedelta(seconds=seconds)})
+    assert gateway.http_route(made.OWNER, asked, route())["spec"]["rules"][0]["timeouts"] == {"request": written}
+
+
+def test_units_stick_and_idle_connections_are_the_gateways_to_close() -> None:
+    policy = gateway.stickiness(made.OWNER)["spec"]
+    assert policy["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "income"}]
+    assert policy["loadBalancer"]["consistentHash"] == {"type": "Headers", "headers": [{"name": "x-fairway-unit"}]}
+    assert gateway.IDLE_SECONDS < command.KEEP_ALIVE_SECONDS

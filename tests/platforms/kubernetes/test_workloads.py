@@ -1,0 +1,144 @@
+"""The objects of a deployment: what is in them, what follows from what."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairway import errors
+from fairway.config import resource, schema
+from fairway.platforms.kubernetes import workloads
+from fairway.serving import command
+from tests.platforms.kubernetes import made
+
+POD = Path(__file__).parent / "pod.yaml"
+PLAIN = workloads.Settings()
+EVERYTHING = workloads.Settings(collector="http://collector:8080", service_monitors=True, keda=True, prometheus="http://prometheus:9090")
+
+
+def objects(*, settings: workloads.Settings = PLAIN, owner: workloads.Owner = made.OWNER, **scaling: int) -> dict[str, dict[str, Any]]:
+    found = [
+        workloads.controller_revision(owner, made.revision(), number=1),
+        *workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(**scaling), settings=settings),
+        *workloads.for_deployment(owner, made.spec(), settings=settings)]
+    return {obj["kind"]: obj for obj in found}
+
+
+def test_a_revisions_pods_are_what_they_were() -> None:
+    """An operator of another version that writes other pods restarts what serves: change this file only with a reason."""
+    assert made.pod() == yaml.safe_load(POD.read_text())
+
+
+def test_the_server_reads_back_what_its_environment_says() -> None:
+    serving = schema.Serving.model_validate({"workers": 2, "events": {"sample": 0.5}})
+    env = {e["name"]: e["value"] for e in made.pod(serving=serving)["spec"]["containers"][0]["env"]}
+    read = command.read({**env, "FAIRWAY_PACKAGE": "/models/package"})
+    assert (read.deployment, read.namespace, read.revision, read.collector) == ("income", "models", "0123456789ab", "http://collector:8080")
+    assert (read.serving, read.spool, read.drain_seconds) == (serving, Path("/spool"), 1.0)
+
+
+def test_serving_keys_at_their_defaults_are_not_told_to_an_image_that_may_not_know_them() -> None:
+    env = {e["name"]: e["value"] for e in made.pod()["spec"]["containers"][0]["env"]}
+    assert env["FAIRWAY_SERVING"] == "{}"
+
+
+def test_a_claim_is_mounted_for_the_init_step_alone() -> None:
+    pod = made.pod(uri="pvc://packages/income/7")["spec"]
+    assert pod["initContainers"][0]["command"][:3] == ["fairway", "fetch", "file:///source/income/7"]
+    assert {"name": "source", "persistentVolumeClaim": {"claimName": "packages", "readOnly": True}} in pod["volumes"]
+    assert "source" not in [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+
+
+@pytest.mark.parametrize(("uri", "read"), [("pvc://packages", "file:///source"), ("pvc://packages/", "file:///source"), ("s3://b/p", "s3://b/p")])
+def test_the_init_step_reads_the_packages_place(uri: str, read: str) -> None:
+    assert made.pod(uri=uri)["spec"]["initContainers"][0]["command"][2] == read
+
+
+def test_a_claim_that_no_cluster_could_have_is_refused() -> None:
+    with pytest.raises(errors.ConfigError, match="wanted pvc://claim/folder"):
+        made.pod(uri="pvc://Not_A_Claim/x")
+
+
+def test_a_pod_has_time_for_its_longest_request() -> None:
+    assert made.pod()["spec"]["terminationGracePeriodSeconds"] == 45
+    assert made.pod(serving=schema.Serving.model_validate({"timeout": "2m"}))["spec"]["terminationGracePeriodSeconds"] == 135
+
+
+def test_everything_goes_when_its_resource_goes() -> None:
+    for obj in objects(settings=EVERYTHING).values():
+        owner = obj["metadata"]["ownerReferences"][0]
+        assert (owner["kind"], owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("ModelDeployment", "5f7c", True, False)
+
+
+def test_on_paper_nothing_is_owned() -> None:
+    owner = dataclasses.replace(made.OWNER, uid="")
+    assert not any("ownerReferences" in obj["metadata"] for obj in objects(owner=owner, settings=EVERYTHING).values())
+
+
+def test_names_fit_the_longest_deployment() -> None:
+    owner = dataclasses.replace(made.OWNER, name="a" * 50)
+    assert max(len(obj["metadata"]["name"]) for obj in objects(owner=owner, settings=EVERYTHING).values()) == 63
+
+
+def test_selectors_match_the_pods_they_mean() -> None:
+    found = objects()
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+    for selector in (found["Deployment"]["spec"]["selector"]["matchLabels"], found["Service"]["spec"]["selector"],
+                     found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"], found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]):
+        assert labels >= selector.items()
+    assert workloads.selector(made.OWNER, "0123456789ab") == "fairway.dev/deployment=income,fairway.dev/revision=0123456789ab"
+
+
+@pytest.mark.parametrize(("scaling", "settings", "kind"), [
+    ({}, PLAIN, "HorizontalPodAutoscaler"), ({"min_replicas": 3, "max_replicas": 3}, PLAIN, None), ({"concurrency": 8}, EVERYTHING, "ScaledObject"),
+    ({"concurrency": 8}, PLAIN, "HorizontalPodAutoscaler"), ({"concurrency": 8, "max_replicas": 2}, EVERYTHING, None),
+], ids=["cpu", "fixed", "concurrency", "no KEDA", "fixed, with KEDA"])
+def test_one_thing_owns_the_number_of_replicas(scaling: dict[str, int], settings: workloads.Settings, kind: str | None) -> None:
+    found = objects(settings=settings, **scaling)
+    owners = [other for other in ("HorizontalPodAutoscaler", "ScaledObject") if other in found]
+    assert owners == ([kind] if kind else [])
+    assert found["Deployment"]["spec"].get("replicas") == (None if kind else scaling.get("min_replicas", 2))
+
+
+def test_concurrency_without_keda_is_said() -> None:
+    scaling = resource.Scaling(concurrency=8)
+    assert "needs KEDA" in (workloads.unmet(scaling, settings=PLAIN) or "")
+    assert workloads.unmet(scaling, settings=EVERYTHING) is None
+    assert workloads.unmet(resource.Scaling(), settings=PLAIN) is None
+
+
+def test_keda_asks_for_a_metric_that_the_servers_have() -> None:
+    from fairway.serving import app
+
+    query = objects(settings=EVERYTHING, concurrency=8)["ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
+    described = app.SECONDS.describe()[0]
+    assert f"rate({described.name}_sum{{" in query
+    assert {"namespace", "deployment", "revision"} <= set(app.LABELS)
+
+
+def test_only_the_servers_port_is_let_in() -> None:
+    spec = objects()["NetworkPolicy"]["spec"]
+    assert spec["policyTypes"] == ["Ingress"]
+    assert spec["ingress"] == [{"ports": [{"port": 3000, "protocol": "TCP"}]}]
+
+
+def test_a_service_monitor_comes_with_prometheus_operator() -> None:
+    assert "ServiceMonitor" not in objects()
+    monitor = objects(settings=EVERYTHING)["ServiceMonitor"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= objects()["Service"]["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] == objects()["Service"]["spec"]["ports"][0]["name"]
+
+
+def test_a_revision_survives_its_controller_revision() -> None:
+    revision = made.revision(pod_template={"spec": {"nodeSelector": {"a": "b"}}}, serving=schema.Serving(workers=2))
+    assert workloads.read_revision(workloads.controller_revision(made.OWNER, revision, number=7)) == dataclasses.replace(revision, number=7)
+
+
+@pytest.mark.parametrize("damage", [{"data": None}, {"data": {"model": {}}}, {"metadata": {"name": "income-0", "labels": {}}}],
+                         ids=["no data", "other data", "no label"])
+def test_a_controller_revision_of_somebody_else_is_refused_by_name(damage: dict[str, Any]) -> None:
+    obj = {**workloads.controller_revision(made.OWNER, made.revision(), number=1), **damage}
+    with pytest.raises(errors.PlatformError, match=obj["metadata"]["name"]):
+        workloads.read_revision(obj)

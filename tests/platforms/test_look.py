@@ -1,0 +1,73 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairway import errors
+from fairway.config import schema
+from fairway.monitoring import store
+from fairway.platforms import look
+from fairway.rollout import strategy
+from fairway.rollout.seen import Cursors, Segment
+from fairway.rollout.strategy import Phase
+from tests.monitoring import made
+
+POLICY = schema.Strategy()
+STATE = strategy.State(phase=Phase.CANARY, stable="aaa", candidate="bbb")
+NOW = made.START + 10
+
+
+@pytest.fixture
+def events(tmp_path: Path):
+    opened = store.EventStore(tmp_path / "events.db")
+    yield opened
+    opened.close()
+
+
+def take(evidence: look.Evidence, state: strategy.State, exposures: look.Exposures | None = None):
+    return look.look(
+        state, deployment="income", desired=state.candidate or state.stable, store=evidence, exposures=exposures or look.Exposures(), sample=None,
+        ready=("aaa", "bbb"), broken={}, policy=POLICY, offline_disagreement=None, command=None, now=NOW)
+
+
+def in_segment(**changes) -> strategy.State:
+    version = strategy.route(STATE, deployment="income", strategy=POLICY).version
+    return replace(STATE, segments=(Segment(start=made.START - 1, end=None, weight=0.05, version=version),), **changes)
+
+
+def canary(request_id: str, *, unit: str | None = None, namespace: str = "default") -> dict:
+    return made.prediction(request_id, role="canary", revision="bbb", unitId=unit, namespace=namespace)
+
+
+def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
+    events.add([made.prediction("r"), made.label("r", "dog")])
+    seen = take(events.within("default"), strategy.State(phase=Phase.STABLE, stable="aaa"))
+    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), None, Cursors(pairs=2, labels=2, exposure=2))
+
+
+def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: store.EventStore) -> None:
+    events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")])
+    exposures = look.Exposures()
+    first = take(events.within("default"), in_segment(), exposures)
+    events.add([canary("r6", unit="u"), canary("r7", unit="v")])
+    second = take(events.within("default"), in_segment(cursors=first.cursors), exposures)
+    assert (first.exposed.candidate, second.exposed.candidate) == (3, 1)
+
+
+def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
+    events.add([canary(f"r{i}", unit=f"u{i}") for i in range(5)])
+    exposures = look.Exposures()
+    seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=3)), exposures)
+    assert (seen.exposed, seen.cursors.exposure, len(exposures.units)) == (None, 5, 5)
+
+
+class Away:
+    def __getattr__(self, name: str):
+        raise errors.Unavailable("the collector does not answer")
+
+
+def test_without_evidence_the_look_is_taken_and_nothing_moves_forward() -> None:
+    state = in_segment(cursors=Cursors(pairs=7, labels=7, exposure=7))
+    seen = take(Away(), state)
+    assert (seen.unread, seen.cursors, seen.ready) == ("the collector does not answer", state.cursors, frozenset({"aaa", "bbb"}))
