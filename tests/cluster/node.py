@@ -171,11 +171,13 @@ conf_dir = "{self.folder}/cni"
                 "kube-controller-manager", f"--kubeconfig={own('controller-manager.kubeconfig')}", "--leader-elect=false", "--use-service-account-credentials",
                 f"--service-account-private-key-file={own('sa.key')}", f"--root-ca-file={own('ca.crt')}", f"--cluster-cidr={PODS}",
                 f"--cluster-signing-cert-file={own('ca.crt')}", f"--cluster-signing-key-file={own('ca.key')}", "--bind-address=127.0.0.1"]),
-            Component("kube-scheduler", ["kube-scheduler", f"--kubeconfig={own('scheduler.kubeconfig')}", "--leader-elect=false", "--bind-address=127.0.0.1"]),
+            Component("kube-scheduler", [
+                "kube-scheduler", f"--kubeconfig={own('scheduler.kubeconfig')}", "--leader-elect=false", "--bind-address=127.0.0.1"]),
             Component("containerd", ["containerd", "--config", str(self.folder / "containerd.toml")],
                       lambda: subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode == 0),
-            Component("kubelet", ["kubelet", f"--config={self.folder / 'kubelet.json'}", f"--kubeconfig={own('kubelet.kubeconfig')}", f"--node-ip={self.address}",
-                                  f"--hostname-override={NODE}", "--root-dir=/var/lib/kubelet"],
+            Component("kubelet", [
+                "kubelet", f"--config={self.folder / 'kubelet.json'}", f"--kubeconfig={own('kubelet.kubeconfig')}", f"--node-ip={self.address}",
+                f"--hostname-override={NODE}", "--root-dir=/var/lib/kubelet"],
                       lambda: _answers("http://127.0.0.1:10248/healthz")),
             Component("kube-proxy", ["kube-proxy", f"--kubeconfig={own('kube-proxy.kubeconfig')}", f"--hostname-override={NODE}", "--proxy-mode=iptables",
                                      f"--cluster-cidr={PODS}", "--conntrack-max-per-core=0"]),

@@ -187,7 +187,7 @@ def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events
     events.add([made.prediction("before")])
     server.stop()
     try:
-        with pytest.raises(errors.StoreBusy, match="cannot be used now .*; nothing was stored, try again"):
+        with pytest.raises(errors.StoreBusy, match=r"cannot be used now .*; nothing was stored, try again"):
             events.add([made.prediction("during")])
     finally:
         server.start()

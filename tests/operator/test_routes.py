@@ -60,6 +60,23 @@ def test_a_mirror_changes_no_split_and_is_in_effect_when_it_is_accepted():
     assert told.route_version == route(0, mirror=100).version
 
 
+def test_a_revision_that_lost_its_share_leaves_for_some_seconds_and_then_is_gone():
+    known = routes.Routes()
+    known.written(route(25), now=0)
+    assert known.leaving(route(0), now=50) == "bbb"
+    known.written(route(0), now=50)
+    assert known.leaving(route(0), now=50 + routes.LEAVING_SECONDS - 1) == "bbb"
+    assert known.leaving(route(0), now=50 + routes.LEAVING_SECONDS) is None
+
+
+def test_nobody_leaves_while_both_serve_or_after_a_shadow():
+    known = routes.Routes()
+    known.written(route(0, mirror=100), now=0)
+    assert known.leaving(route(5), now=10) is None
+    known.written(route(5), now=10)
+    assert known.leaving(route(25), now=20) is None
+
+
 def condition(generation: int, status: str = "True") -> dict[str, object]:
     return {"conditions": [{"type": "Accepted", "status": status, "observedGeneration": generation}]}
 

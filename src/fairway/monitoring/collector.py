@@ -228,7 +228,7 @@ def _decode_events(data: object, _: Request) -> list[events.Row]:
 
 
 def _decode_labels(data: object, request: Request) -> list[events.Row]:
-    """Takes CloudEvents, or the short form with the deployment in the item or in the query."""
+    """Takes CloudEvents, or the short form with deployment and namespace (`default` by default) in the item or in the query."""
     deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", "default")
     now = time.time()
     return [

@@ -7,9 +7,8 @@ stored is made true at every look until it is.
 
 import json
 import logging
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,7 +27,7 @@ log = logging.getLogger("fairway.operator")
 COMMAND = f"{resource.GROUP}/command"    # annotation: {"verb": ..., "id": nonce, "by": ..., "why": ..., "force": true}
 RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
 LATE_SECONDS = 60.0          # a look at a promoted revision whose labels may still condemn it
-RETIRE_SECONDS = 10.0        # between the last route that named a revision and the end of its pods
+RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
 RETRY_SECONDS = 2.0          # after something was away
 RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
 PER_REVISION = ("Deployment", "Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
@@ -80,53 +79,82 @@ class Reconciler:
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
         try:
             spec = resource.Spec.model_validate(found["spec"])
-            return self._look(found, spec, memory, now=now)
-        except (ValidationError, errors.ConfigError) as error:
+        except ValidationError as error:  # only where the definition is of another version
             sentence = _sentence(error)
             self._store(found, status.refused(sentence, generation=generation, before=before, now=now))
             events.post(self._api, found, at=now, type="Invalid", message=sentence, warning=True)
             return RESTING_SECONDS
+        return self._look(found, spec, memory, now=now)
 
     def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> float:
+        """Reads, decides, stores, makes true."""
         owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
         before = found.get("status", {})
-        state, policy = status.resume(before, policy=spec.strategy)
+        state, policy, first = status.resume(before, policy=spec.strategy)
         known = self._revisions(owner)
         desired = revisions.desired(spec, known=known, default_image=self._settings.server_image)
+        problem = self._problem(owner, spec, desired)
+        if problem is not None:  # what serves goes on, and so does a rollout in progress; nothing new begins
+            events.post(self._api, found, at=now, type="Invalid", message=problem, warning=True)
+            desired = known.get(state.candidate or state.stable or "", desired)
         known[desired.name] = desired
         healths = self._healths(owner, spec, (*strategy.wanted(state), desired.name), memory)
-        if spec.paused:
-            current = status.build(state, generation=int(found["metadata"]["generation"]), desired=desired.name, policy=policy, revisions=known,
-                                   healths=healths, before=before, now=now, last_command=before.get("lastCommand"), paused=True)
-            self._store(found, current)
+        told = status.Told(
+            generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
+            last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem)
+        if spec.paused or (problem is not None and state.stable is None and state.candidate is None):
+            self._store(found, status.build(state, policy=policy, told=told))
             return RESTING_SECONDS
-        command, nonce = _command(found, before)
+        command, nonce = self._command(found, before, now=now)
         seen = look.look(
             state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), exposures=memory.exposures,
-            sample=self._sample(owner, state, policy, memory, now=now), policy=policy, now=now, command=command,
-            ready={name for name, found_health in healths.items() if found_health.ready},
-            broken={name: found_health.broken for name, found_health in healths.items() if found_health.broken},
-            notes={name: found_health.note for name, found_health in healths.items() if found_health.note},
+            sample=self._sample(owner, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
+            ready={name for name, health_ in healths.items() if health_.ready},
+            broken=_broken(state, healths, serves=strategy.split(state, strategy=policy)[0] > 0),
+            notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=_disagreement(memory.facts.get(state.candidate or "")))
         after = strategy.advance(state, seen, strategy=policy)
+        if after.state.stable is not None:
+            first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
         policy = policy if status.bound(after.state) else spec.strategy
         if desired.name in strategy.wanted(after.state):  # before the status names it: the revision's facts must not be lost
             self._apply(owner, memory, workloads.controller_revision(owner, desired, number=revisions.number(desired, known=known)))
-        self._store(found, status.build(
-            after.state, generation=int(found["metadata"]["generation"]), desired=desired.name, policy=policy, revisions=known, healths=healths,
-            before=before, now=now, last_command=nonce or before.get("lastCommand")))
-        for event in after.events:
-            log.info("%s/%s %s: %s", owner.namespace, owner.name, event.type, event.message)
-            events.post(self._api, found, at=event.at, type=event.type, message=event.message, warning=event.type in events.WARNINGS)
-        self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, now=now)
-        return self._delay(after.state)
+        self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
+        self._tell(found, after.events)
+        self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
+        return self._delay(after.state, now=now)
 
-    def _delay(self, state: State) -> float:
+    def _tell(self, found: api.Object, happened: Iterable[strategy.Event]) -> None:
+        for event in happened:
+            log.info("%s/%s %s: %s", found["metadata"]["namespace"], found["metadata"]["name"], event.type, event.message)
+            events.post(self._api, found, at=event.at, type=event.type, message=event.message, warning=event.type in events.WARNINGS)
+
+    def _command(self, found: api.Object, before: Mapping[str, Any], *, now: float) -> tuple[Command | None, str | None]:
+        """Gives the command that is asked for, once; whoever wrote a wrong one is told, and the rollout goes on."""
+        try:
+            return _command(found, before)
+        except errors.ConfigError as error:
+            events.post(self._api, found, at=now, type="Invalid", message=str(error), warning=True)
+            return None, None
+
+    def _delay(self, state: State, *, now: float) -> float:
+        """Gives the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
         if state.phase not in RESTING:
             return self._settings.interval_seconds
-        if state.candidate is None and state.stable is None:
-            return self._settings.interval_seconds if state.phase is Phase.PENDING else RESTING_SECONDS
-        return LATE_SECONDS if state.previous is not None or time.time() - state.since < 3 * RETIRE_SECONDS else RESTING_SECONDS
+        if now - state.since <= RETIRE_SECONDS:
+            return RETIRE_SECONDS / 4
+        return LATE_SECONDS if state.previous is not None else RESTING_SECONDS
+
+    def _problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
+        """Gives why the spec cannot be followed, where the definition's own rules could not know."""
+        try:
+            for guard in spec.strategy.guards:
+                if guard.threshold is not None:
+                    prometheus.bucket(schema.format_duration(guard.threshold))
+            workloads.for_revision(owner, desired, scaling=spec.scaling, settings=self._settings.cluster)
+        except errors.ConfigError as error:
+            return str(error)
+        return workloads.unmet(spec.scaling, settings=self._settings.cluster)
 
     # -- what is read -----------------------------------------------------------------------------------------------------
 
@@ -149,7 +177,7 @@ class Reconciler:
             healths[name] = found
         return healths
 
-    def _sample(self, owner: workloads.Owner, state: State, policy: schema.Strategy, memory: Memory, *, now: float) -> traffic.Sample | None:
+    def _sample(self, owner: workloads.Owner, state: State, policy: schema.Strategy, memory: Memory, *, first: str | None, now: float) -> traffic.Sample | None:
         """Gives both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
         route = strategy.route(state, deployment=owner.name, strategy=policy)
         if route is None or state.phase in (*RESTING, Phase.STARTING):
@@ -157,7 +185,7 @@ class Reconciler:
         thresholds = tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None)
         try:
             raw = self._counts.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
-                                      before=state.sample or memory.route.latest, route_version="")
+                                      before=state.sample or memory.route.latest, route_version="", first=first)
         except errors.Temporary as error:
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return None
@@ -174,7 +202,7 @@ class Reconciler:
 
     def _make_true(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision],
-        memory: Memory, now: float,
+        memory: Memory, first: str | None, now: float,
     ) -> None:
         """Servers first, then the route, then the servers that nothing needs any more."""
         wanted = strategy.wanted(state)
@@ -184,7 +212,8 @@ class Reconciler:
         self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))
         route = strategy.route(state, deployment=owner.name, strategy=policy)
         if route is not None and spec.gateway is not None and spec.routing == "gateway":
-            self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route), gateway.stickiness(owner))
+            leaving = memory.route.leaving(route, now=now)
+            self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving), gateway.stickiness(owner))
             memory.route.written(route, now=now)
         if state.phase in RESTING and now - state.since > RETIRE_SECONDS:
             self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
@@ -216,6 +245,15 @@ class Reconciler:
             memory.applied.pop(("ControllerRevision", f"{owner.name}-{name}"), None)
 
 
+def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:
+    """Gives the revisions that will not do, and why. A candidate that serves and has no pod left is one: its share would be answered 503."""
+    broken = {name: found.broken for name, found in healths.items() if found.broken}
+    candidate = healths.get(state.candidate or "")
+    if serves and candidate is not None and candidate.available == 0:
+        broken.setdefault(state.candidate or "", f"it has no pod left that answers: {candidate.note}")
+    return broken
+
+
 def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | None, str | None]:
     """Gives the command that the annotation asks for and its nonce, once."""
     text = found["metadata"].get("annotations", {}).get(COMMAND)
@@ -236,8 +274,6 @@ def _disagreement(facts: Mapping[str, Any] | None) -> float | None:
     return float(value) if value is not None else None
 
 
-def _sentence(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"spec.{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
-    return str(error)
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"spec.{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"

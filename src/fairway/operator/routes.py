@@ -10,6 +10,8 @@ from typing import Any
 from fairway.platforms.kubernetes import confirm
 from fairway.rollout import traffic
 
+LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
+TOTAL = 100                 # weights are percent
 SCRAPES = 60                # newest increments that are looked at
 
 
@@ -23,10 +25,19 @@ class Routes:
     _version: str | None = None             # of the route that was written last
     _since: float = 0.0
     _increments: list[tuple[int, int]] = field(default_factory=list)
+    _serving: frozenset[str] = frozenset()
+    _leaving: str | None = None
+
+    def leaving(self, route: traffic.Route, *, now: float) -> str | None:
+        """Gives the revision that served until the route was written, and must not vanish at once."""
+        if route.version != self._version:
+            return next(iter(sorted(self._serving - _serving(route))), None)
+        return self._leaving if now - self._since < LEAVING_SECONDS else None
 
     def written(self, route: traffic.Route, *, now: float) -> None:
         """Takes notice of the route that the cluster has now."""
         if route.version != self._version:
+            self._leaving, self._serving = self.leaving(route, now=now), _serving(route)
             self._version, self._since, self._increments = route.version, now, []
 
     def confirm(self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float) -> traffic.Sample | None:
@@ -52,6 +63,10 @@ class Routes:
 
     def _in_effect(self, route: traffic.Route, *, now: float) -> bool:
         return confirm.split(self._increments, before=self._weight, after=route.weight, waited_seconds=now - self._since).confirmed
+
+
+def _serving(route: traffic.Route) -> frozenset[str]:
+    return frozenset([route.stable] * (route.weight < TOTAL) + [route.candidate or ""] * (route.weight > 0))
 
 
 def accepted(found: Mapping[str, Any] | None) -> bool:

@@ -8,6 +8,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fairway.config import schema
@@ -22,20 +23,33 @@ MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAK
 Json = dict[str, Any]
 
 
-def build(
-    state: State, *, generation: int, desired: str, policy: schema.Strategy, revisions: Mapping[str, Revision], healths: Mapping[str, health.Health],
-    before: Mapping[str, Any], now: float, last_command: str | None, paused: bool = False,
-) -> Json:
-    """Gives the status that the state of the rollout amounts to. `before` keeps times of transitions that did not happen again."""
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a status says besides the rollout's state."""
+
+    generation: int
+    desired: str                              # the revision that the spec asks for
+    revisions: Mapping[str, Revision]
+    healths: Mapping[str, health.Health]
+    before: Mapping[str, Any]                 # the last status: it keeps the times of transitions that did not happen again
+    now: float
+    last_command: str | None
+    first: str | None                         # the revision at index 0 of the HTTPRoute
+    paused: bool                              # by spec.paused
+    problem: str | None                       # why the spec cannot be followed
+
+
+def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
+    """Gives the status that the state of the rollout amounts to."""
     weight, mirror = strategy.split(state, strategy=policy)
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
-    conditions = _conditions(state, desired=desired, healths=healths, paused=paused)
+    arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
     status = crd.Status(
-        observed_generation=generation, phase=state.phase, weight=weight, mirror=mirror, verdict=verdict, reason=_cut(state.reason),
-        stable=_arm(state.stable, revisions, healths), candidate=_arm(state.candidate, revisions, healths),
-        previous=_arm(state.previous, revisions, healths), rejected=state.rejected,
-        conditions=_timed(conditions, generation=generation, before=before.get("conditions", ()), now=now),
-        history=tuple(_row(row) for row in state.history), guards=_guards(state), last_command=last_command, checkpoint=checkpoint(state, policy=policy))
+        observed_generation=told.generation, phase=state.phase, weight=weight, mirror=mirror, verdict=verdict, reason=_cut(told.problem or state.reason),
+        rejected=state.rejected,
+        conditions=_timed(_conditions(state, told), generation=told.generation, before=told.before.get("conditions", ()), now=told.now),
+        history=tuple(_row(row) for row in state.history), guards=_guards(state), last_command=told.last_command,
+        checkpoint=checkpoint(state, policy=policy, first=told.first), **arms)
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -49,18 +63,19 @@ def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: f
     return {**before, "observedGeneration": generation, "reason": _cut(sentence), "conditions": [*timed, *kept]}
 
 
-def checkpoint(state: State, *, policy: schema.Strategy) -> str:
-    """Gives all that a new operator needs to go on: the state, and the strategy that the rollout began with."""
-    return json.dumps({"state": record.to_json(state), "strategy": policy.model_dump(mode="json", by_alias=True)}, separators=(",", ":"))
+def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> str:
+    """Gives all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
+    kept = {"state": record.to_json(state), "strategy": policy.model_dump(mode="json", by_alias=True), "first": first}
+    return json.dumps(kept, separators=(",", ":"))
 
 
-def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State, schema.Strategy]:
-    """Gives the state to go on from, and the strategy in force: a rollout ends by the strategy that it began with."""
+def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State, schema.Strategy, str | None]:
+    """Gives the state to go on from, the strategy in force (a rollout ends by the one that it began with), and who is first in the HTTPRoute."""
     if "checkpoint" not in status:
-        return State(), policy
+        return State(), policy, None
     kept = json.loads(status["checkpoint"])
     state = record.from_json(kept["state"])
-    return state, schema.Strategy.model_validate(kept["strategy"]) if bound(state) else policy
+    return state, schema.Strategy.model_validate(kept["strategy"]) if bound(state) else policy, kept["first"]
 
 
 def bound(state: State) -> bool:
@@ -68,24 +83,24 @@ def bound(state: State) -> bool:
     return state.candidate is not None or state.ledger is not None
 
 
-def _conditions(state: State, *, desired: str, healths: Mapping[str, health.Health], paused: bool) -> list[tuple[str, bool, str, str]]:
+def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     """Gives (type, holds, reason, message)."""
-    stable = healths.get(state.stable or "", health.Health())
+    stable, desired, paused, problem = told.healths.get(state.stable or "", health.Health()), told.desired, told.paused, told.problem
     moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
-    stalled = paused or state.phase is Phase.PAUSED or desired in state.rejected
+    stalled = paused or problem is not None or state.phase is Phase.PAUSED or desired in state.rejected
     serves = state.stable is not None and stable.available > 0
     ready = serves and state.stable == desired and not moving and not stalled and stable.ready
     degraded = state.stable is not None and not stable.ready
     where = "PausedBySpec" if paused else str(state.phase)
     return [
-        ("Accepted", True, "Valid", "the spec makes sense"),
+        ("Accepted", problem is None, "Valid" if problem is None else "Invalid", problem or "the spec makes sense"),
         ("Available", serves, "Serving" if serves else "NotServing", f"revision {state.stable} answers" if serves else "no revision answers"),
         ("Ready", ready, where, state.reason),
         ("Progressing", moving, where, state.reason),
         ("Degraded", degraded, "StableUnready" if degraded else "AsExpected",
          f"stable revision {state.stable}: {stable.note}" if degraded else "every pod of the stable revision that must be there is"),
         ("Reconciling", moving and not stalled, where, state.reason),
-        ("Stalled", stalled, where, "spec.paused is set" if paused else state.reason),
+        ("Stalled", stalled, where, problem or ("spec.paused is set" if paused else state.reason)),
     ]
 
 
@@ -101,12 +116,12 @@ def _timed(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int,
     return tuple(timed)
 
 
-def _arm(name: str | None, revisions: Mapping[str, Revision], healths: Mapping[str, health.Health]) -> crd.Arm | None:
+def _arm(name: str | None, told: Told) -> crd.Arm | None:
     if name is None:
         return None
-    revision = revisions.get(name)
+    revision = told.revisions.get(name)
     return crd.Arm(revision=name, digest=revision.model.digest if revision else None, image=revision.image if revision else None,
-                   ready_replicas=healths[name].available if name in healths else None)
+                   ready_replicas=told.healths[name].available if name in told.healths else None)
 
 
 def _row(row: Mapping[str, Any]) -> crd.Row:

@@ -40,10 +40,34 @@ def test_each_arm_is_a_backend_with_a_filter_of_its_own(
     for backend in found["backendRefs"]:
         headers = {header["name"]: header["value"] for header in backend["filters"][0]["requestHeaderModifier"]["set"]}
         assert headers["x-fairway-revision"] == backend["name"].removeprefix("income-")
-        seen.append((backend["name"], backend["weight"], headers["x-fairway-arm"]))
+        seen.append((backend["name"], backend["weight"] / gateway.SHARES, headers["x-fairway-arm"]))
     assert seen == backends
     mirrors = [(f["requestMirror"]["backendRef"]["name"], f["requestMirror"]["percent"]) for f in found.get("filters", ())]
     assert mirrors == ([mirrored] if mirrored else [])
+
+
+def backends(made_route: traffic.Route, **places: str | None) -> list[tuple[str, int]]:
+    found = gateway.http_route(made.OWNER, GATEWAY, made_route, **places)["spec"]["rules"][0]["backendRefs"]
+    return [(backend["name"].removeprefix("income-"), backend["weight"]) for backend in found]
+
+
+def test_a_revision_keeps_its_place_from_its_first_request_to_its_last():
+    """The life of two revisions: the second comes at index 1, takes over, and stays there when the first is gone."""
+    first = gateway.first(None, stable="old", candidate=None)
+    assert backends(route(candidate=None), first=first) == [("old", 1_000_000)]
+    first = gateway.first(first, stable="old", candidate="new")
+    assert backends(route(weight=5), first=first) == [("old", 950_000), ("new", 50_000)]
+    promoted = traffic.route(deployment="income", stable="new", candidate=None, weight=0, mirror=0)
+    first = gateway.first(first, stable="new", candidate=None)
+    assert backends(promoted, first=first, leaving="old") == [("old", 1), ("new", 999_999)]
+    assert backends(promoted, first=first) == [("new", 0), ("new", 1_000_000)]
+    third = traffic.route(deployment="income", stable="new", candidate="third", weight=25, mirror=0)
+    first = gateway.first(first, stable="new", candidate="third")
+    assert backends(third, first=first) == [("third", 250_000), ("new", 750_000)]
+
+
+def test_a_revision_that_is_rolled_back_leaves_with_a_millionth():
+    assert backends(route(weight=0), first="old", leaving="new") == [("old", 999_999), ("new", 1)]
 
 
 def test_no_filter_of_the_rule_touches_the_arms_headers() -> None:

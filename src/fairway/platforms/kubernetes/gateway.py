@@ -3,8 +3,9 @@
 Tried on Envoy Gateway 1.9 with Envoy 1.40:
 
 * A backendRef with a filter of its own is a cluster of its own, `httproute/NAMESPACE/NAME/rule/0/backend/INDEX`, with its own counters.
-  The stable arm is therefore always the first, even at weight 0 (which is left out of the traffic, and keeps the index), the candidate the second.
-  A cluster whose backendRef goes is removed at once; its counters begin anew when it comes back.
+  One of weight 0 has no cluster, and keeps the index. A cluster whose backendRef goes is removed at once; its counters begin anew when it comes back.
+* The proxies may lose a cluster milliseconds before they learn of the route without it, and answer 500 to what it was meant for. A revision therefore
+  keeps its index as long as it serves, and one that leaves keeps a millionth of the requests until the others have taken over.
 * Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove what the backendRef set.
 * A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision` tells them apart: it names the
   revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client sends of them is lost.
@@ -20,17 +21,35 @@ from fairway.rollout import traffic
 
 ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
 ROUTE_VERSION = f"{resource.GROUP}/route-version"
-STABLE, CANDIDATE = 0, 1     # indices of the backendRefs
 IDLE_SECONDS = 60            # shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
 TOTAL = 100                  # weights are percent
+SHARES = 10_000              # backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
 
 
-def http_route(owner: workloads.Owner, gateway: resource.Gateway, route: traffic.Route) -> dict[str, Any]:
-    """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says."""
+def first(before: str | None, *, stable: str, candidate: str | None) -> str:
+    """Gives the revision at index 0, where `before` was: who serves stays where it is, and who comes takes the free place."""
+    if before in (None, stable, candidate):
+        return before or stable
+    return candidate or before or stable
+
+
+def http_route(
+    owner: workloads.Owner, gateway: resource.Gateway, route: traffic.Route, *, first: str | None = None, leaving: str | None = None,
+) -> dict[str, Any]:
+    """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says.
+
+    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth.
+    """
     weight = route.weight if route.candidate is not None else 0
-    backends = [_backend(owner, route.stable, arm="stable", weight=TOTAL - weight)]
-    if route.candidate is not None and weight:
-        backends.append(_backend(owner, route.candidate, arm="canary", weight=weight))
+    shares = {route.stable: (TOTAL - weight) * SHARES, **({route.candidate: weight * SHARES} if route.candidate and weight else {})}
+    arms = {route.stable: "stable", route.candidate: "canary"}
+    if leaving is not None and len(shares) == 1 and leaving not in shares:
+        shares = {route.stable: shares[route.stable] - 1, leaving: 1}
+        arms = {leaving: "canary", **arms}
+    places = sorted(shares, key=lambda revision: revision != (first or route.stable))
+    backends = [_backend(owner, revision, arm=arms[revision], weight=shares[revision]) for revision in places]
+    if len(backends) == 1 and places[0] != (first or route.stable):
+        backends.insert(0, {**_service(owner, places[0]), "weight": 0})  # keeps the index
     rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends,
                             "timeouts": {"request": _duration(gateway.timeout)}}
     if route.candidate is not None and route.mirror:

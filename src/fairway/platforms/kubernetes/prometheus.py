@@ -56,15 +56,18 @@ class Prometheus:
 
     def sample(
         self, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str], before: traffic.Sample | None, route_version: str,
+        first: str | None = None,
     ) -> traffic.Sample | None:
         """Gives the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped lately has all of them.
+
+        `first` is the revision at index 0 of the HTTPRoute, by default stable.
 
         An arm without weight is not needed, and is None once the gateway has dropped it: until then its counts tell whether it is still sent requests.
         Raises Unavailable where Prometheus does not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
         """
         bounds = {threshold: bucket(threshold) for threshold in thresholds}
         series, now = self._ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values()))
-        return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version)
+        return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first)
 
     def _ask(self, query: str) -> tuple[list[Series], float]:
         """Gives the series, and what time it is there: no two clocks are compared."""
@@ -115,9 +118,10 @@ def parse(content: bytes) -> list[Series]:
 
 def combine(
     series: Sequence[Series], *, now: float, route: traffic.Route, bounds: Mapping[str, float], before: traffic.Sample | None, route_version: str,
+    first: str | None = None,
 ) -> traffic.Sample | None:
     """Gives the sum over the proxies that were scraped lately."""
-    found = _readings(series)
+    found = _readings(series, arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable"))
     if not any((UPTIME, "") in readings for readings in found.values()):
         raise errors.Unavailable(f"Prometheus has no {UPTIME}: wanted one that scrapes the gateway's proxies at /stats/prometheus and keeps that series")
     needed = [arm for arm, weight in (("stable", gateway.TOTAL - route.weight), ("candidate", route.weight)) if weight]
@@ -150,13 +154,13 @@ class Proxy:
     arms: Mapping[str, traffic.ArmCounts]
 
 
-def _readings(series: Sequence[Series]) -> dict[str, Readings]:
-    """Gives the series of each proxy. One that two jobs scrape counts once."""
+def _readings(series: Sequence[Series], *, arms: Sequence[str]) -> dict[str, Readings]:
+    """Gives the series of each proxy; `arms` are those of indices 0 and 1. One that two jobs scrape counts once."""
     found: dict[tuple[str, str], Readings] = {}
     for one in series:
         labels = one["metric"]
         index = labels.get("envoy_cluster_name", "").rpartition("/")[2]
-        arm = {str(gateway.STABLE): "stable", str(gateway.CANDIDATE): "candidate"}.get(index, "")
+        arm = arms[int(index)] if index else ""
         kind = f"le {float(labels['le'])}" if labels["__name__"] == TIMES else labels["__name__"]
         found.setdefault((labels.get("pod") or labels.get("instance", ""), labels.get("job", "")), {})[kind, arm] = one["values"]
     return {proxy: readings for (proxy, _), readings in sorted(found.items(), reverse=True)}
