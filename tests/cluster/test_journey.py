@@ -1,45 +1,79 @@
-"""The whole way on a real cluster: a first revision, a better one through shadow and canary with traffic flowing, a bad one rolled back."""
+"""The README's way on a cluster, command by command, by a user with the documented role, while requests flow."""
+
+import json
+import os
+from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.cluster import world
+from tests import test_readme as readme
+from tests.cluster import binaries, images, places, world
+from tests.cluster.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-NAME = "income"
+USER = "jo"
 
 
 @pytest.fixture(scope="module")
-def models(fairway, tmp_path_factory):
-    """Gives A, B that answers the same, C that answers otherwise, and D that fails on some inputs, ready to be named in a spec."""
-    folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
-    made = {"A": world.package(folder / "A"), "B": world.package(folder / "B", licence="Apache-2.0"), "C": world.package(folder / "C", seed=5),
-            "D": world.package(folder / "D", fragile=True)}
-    return {name: store.put(package) for name, package in made.items()}
+def folder(fairway, tmp_path_factory) -> Path:
+    """Gives a clone's folder with the `values.yaml` that the README speaks of."""
+    where = tmp_path_factory.mktemp("clone")
+    (where / "helm").symlink_to(places.ROOT / "helm")
+    values = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
+    tags = {"operator": {"image": {"tag": images.tag()}}, "server": {"image": {"tag": images.tag()}}} if fairway.folder else {}
+    (where / "values.yaml").write_text(yaml.safe_dump({**values, **tags}))
+    return where
 
 
-def test_a_revision_is_promoted_through_shadow_and_canary_without_a_failed_request_and_a_bad_one_rolled_back(fairway, models):
-    world.apply(fairway, world.resource(NAME, models["A"]))
-    world.until(fairway, NAME, world.digest_in_service(models["A"]))
-    fairway.kubectl("--namespace=models", "wait", f"md/{NAME}", "--for=condition=Ready", "--timeout=30s")
+@pytest.fixture(scope="module")
+def environment(fairway, folder) -> dict[str, str]:
+    """Gives A, B that answers the same, and C that answers otherwise, where the README says they are."""
+    store = world.store(fairway)
+    made = {"A": world.package(folder / "A"), "B": world.package(folder / "B", licence="Apache-2.0"), "C": world.package(folder / "C", seed=5)}
+    models = {name: store.put(package) for name, package in made.items()}
+    return {"STORE": models["A"]["uri"].rpartition("/")[0], **{name: model["digest"].removeprefix("sha256:") for name, model in models.items()}}
 
-    story: list[str] = []
-    with world.traffic(fairway, NAME) as traffic:
-        world.apply(fairway, world.resource(NAME, models["B"]))
-        stable = world.until(fairway, NAME, world.digest_in_service(models["B"]), seconds=300, story=story)
-        world.apply(fairway, world.resource(NAME, models["C"]))
-        back = world.until(fairway, NAME, world.rolled_back, seconds=300)
-    print(story, traffic.counts)
-    weights = [line for line in story if line.split()[0] in ("Shadow", "Canary", "Baking", "Stable")]
-    assert [line for line in weights if line.startswith(("Shadow", "Canary"))] == ["Shadow 0", "Canary 5", "Canary 25", "Canary 50"]
-    assert "Baking 95" in weights
+
+@pytest.fixture(scope="module")
+def user(fairway, folder) -> Path:
+    """Gives the kubeconfig of somebody who may only what `fairway-editor` allows, in one namespace."""
+    fairway.kubectl("--namespace=models", "create", "serviceaccount", USER, check=False)
+    fairway.kubectl("--namespace=models", "create", "rolebinding", USER, "--clusterrole=fairway-editor", f"--serviceaccount=models:{USER}", check=False)
+    token = fairway.kubectl("--namespace=models", "create", "token", USER, "--duration=1h").stdout.strip()
+    config = json.loads(fairway.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").stdout)
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    path = folder / "user.kubeconfig"
+    path.write_text(json.dumps(config))
+    assert Cluster(path).kubectl("auth", "can-i", "delete", "pods", "--namespace=models", check=False).stdout.strip() == "no"
+    return path
+
+
+def play(blocks: list[readme.Block], *, where: Path, kubeconfig: Path, **variables: str) -> str:
+    """Runs blocks of the README, and gives what they printed."""
+    path = f"{binaries.folder()}{os.pathsep}{os.environ['PATH']}"
+    exports = "".join(f"export {name}={value}\n" for name, value in {**variables, "KUBECONFIG": str(kubeconfig), "PATH": path}.items())
+    status, printed = readme.run(exports + "\n".join(block.text for block in blocks), where=where, timeout=600)
+    assert status == 0, printed
+    return printed
+
+
+def test_the_readmes_way_promotes_the_better_revision_without_a_failed_request_and_takes_the_bad_one_back(fairway, folder, environment, user):
+    play(readme.GROUPS["cluster-admin"], where=folder, kubeconfig=fairway.kubeconfig)
+    fairway.kubectl("--namespace=models", "delete", "md", "income", "--ignore-not-found")
+    first, *rest = readme.GROUPS["cluster-user"]
+    play([first], where=folder, kubeconfig=user, **environment)
+    with world.traffic(fairway, "income", host="income.example.com") as traffic:
+        printed = play(rest, where=folder, kubeconfig=user, **environment)
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
-    assert {revision for (status, revision), _ in traffic.counts.items() if status == 200} >= {stable["stable"]["revision"]}
-    assert back["weight"] == 0
-    assert back["stable"]["digest"] == models["B"]["digest"]
-    assert "disagree" in back["reason"]
-    table = fairway.kubectl("--namespace=models", "get", "md", NAME).stdout
+    ended = world.status(fairway, "income")
+    assert (ended["phase"], ended["weight"], ended["stable"]["digest"]) == ("RolledBack", 0, f"sha256:{environment['B']}")
+    assert "shadow answers differ from stable's" in ended["reason"]
+    table = next(line for line in printed.splitlines() if line.startswith("income "))
     assert "RolledBack" in table
-    assert "disagree" in table
-    told = fairway.kubectl("--namespace=models", "describe", "md", NAME).stdout
-    assert "Promoted" in told
-    assert "RolledBack" in told
+    assert "shadow answers differ" in table
+    story = [event for event in ("Started", "Ready", "Step", "Promoting", "Baking", "Promoted", "RollingBack", "RolledBack") if event in printed]
+    assert len(story) == 8, printed
+    phases = [row["phase"] for row in ended["history"]]
+    assert phases == ["Canary", "Canary", "Canary", "Promoting", "Stable", "RollingBack"]
+    assert len({revision for (status, revision), count in traffic.counts.items() if status == 200 and count}) == 2  # C served nobody

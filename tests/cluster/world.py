@@ -101,9 +101,11 @@ class Traffic:
 
 
 @contextmanager
-def traffic(cluster: Cluster, name: str, *, model: str = "income", body: Callable[[int], dict[str, Any]] = person) -> Iterator[Traffic]:
+def traffic(
+    cluster: Cluster, name: str, *, host: str | None = None, model: str = "income", body: Callable[[int], dict[str, Any]] = person,
+) -> Iterator[Traffic]:
     """Gives traffic that flows until the block ends."""
-    flowing = Traffic(f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", f"{name}.test", body)
+    flowing = Traffic(f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body)
     threads = [threading.Thread(target=flowing.run, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()

@@ -229,6 +229,17 @@ def test_abort_takes_the_weight_away_and_rejects_the_revision() -> None:
     assert world.until(Phase.ROLLED_BACK).rejected == ("b",)
 
 
+def test_the_history_says_who_asked_for_what_and_why_and_promotion_still_quotes_the_judge() -> None:
+    world = World().serving("a")
+    world.until(Phase.PROMOTING)
+    for verb, phase in (("pause", Phase.PAUSED), ("resume", Phase.PROMOTING)):
+        world.command = Command(verb, "sam", "lunch")
+        assert world.look().phase is phase
+    rows = [(row["action"], row["revision"], row["phase"], row["reason"]) for row in world.state.history[-2:]]
+    assert rows == [("pause", "b", "Paused", "paused by sam: lunch"), ("resume", "b", "Promoting", "resumed by sam: lunch")]
+    assert "sam" not in world.until(Phase.STABLE).reason
+
+
 def test_a_newer_revision_takes_over_in_the_middle_of_a_rollout_without_rejecting_the_first() -> None:
     world = World().serving("a")
     world.until(Phase.CANARY)

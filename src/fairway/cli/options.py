@@ -1,13 +1,16 @@
 """Options that many verbs share, and how records are printed."""
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+from fairway import errors
 
 if TYPE_CHECKING:
     from fairway.config import schema
@@ -34,6 +37,53 @@ def output(function: F) -> F:
     """Adds --output."""
     return click.option("--output", "-o", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
                         help="How the record is printed.")(function)
+
+
+def uri(function: F) -> F:
+    """Adds --uri."""
+    return click.option("--uri", default=None, help="Where the cluster finds the package: s3://, https://, oci:// or pvc://claim/folder. "
+                                                    "By default in platform.store, under its digest.")(function)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Where:
+    """What --on, --namespace and --context say."""
+
+    on: str | None
+    namespace: str | None
+    context: str | None
+
+    def kubernetes(self, config: "schema.Config") -> bool:
+        """Says whether a cluster is meant; by default what the configuration says."""
+        meant = (self.on or config.platform.kind) == "kubernetes"
+        if not meant and (self.namespace or self.context):
+            raise errors.UsageError("--namespace and --context name a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes")
+        return meant
+
+
+def cluster(function: F) -> F:
+    """Adds --on, --namespace and --context, as the argument `where`."""
+    @functools.wraps(function)
+    def called(*args: Any, on: str | None, namespace: str | None, context: str | None, **named: Any) -> Any:
+        return function(*args, where=Where(on=on, namespace=namespace, context=context), **named)
+
+    wrapped = click.option("--context", default=None, help="On a cluster: the kubeconfig's context, instead of its current one.")(called)
+    wrapped = click.option("--namespace", "-n", default=None, help="On a cluster: the namespace, instead of the configuration's.")(wrapped)
+    wrapped = click.option("--on", type=click.Choice(["local", "kubernetes"]), default=None,
+                           help="The local platform or a cluster; platform.kind of the configuration by default.")(wrapped)
+    return cast(F, wrapped)
+
+
+def seconds(timeout: str | None) -> float | None:
+    """Gives what --timeout says, in seconds."""
+    from fairway.config import schema
+
+    if timeout is None:
+        return None
+    try:
+        return schema.parse_duration(timeout).total_seconds()
+    except ValueError as error:
+        raise errors.UsageError(f"--timeout {timeout!r}: {error}") from error
 
 
 def load(path: Path, overrides: tuple[str, ...]) -> "schema.Config":

@@ -65,14 +65,30 @@ def status(root: Path, form: str) -> None:
 @click.option("--wait/--no-wait", default=False, help="Follow the rollout until it has ended; exit 3 where it is rolled back.")
 @click.option("--timeout", default=None, metavar="DURATION", help="With --wait: give up after this long, such as 10m.")
 @click.option("--note", default="", help="What to remember of this revision, such as a ticket.")
+@options.uri
+@options.cluster
 @options.config
 @options.home
 @options.output
-def deploy(package: Path | None, wait: bool, timeout: str | None, note: str, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
-    """Ask for PACKAGE to be served, by default the newest that was built for this configuration; its rollout begins."""
+def deploy(
+    package: Path | None, wait: bool, timeout: str | None, note: str, uri: str | None, where: options.Where, path: Path, overrides: tuple[str, ...],
+    root: Path, form: str,
+) -> None:
+    """Ask for PACKAGE to be served, by default the newest that was built for this configuration; its rollout begins.
+
+    On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie where it says.
+    """
+    config = options.load(path, overrides)
+    if where.kubernetes(config):
+        from fairway.cli import cluster
+
+        folder = package or _newest(options.open_home(root).packages, config.name)
+        cluster.deploy(where, config, package=folder, uri=uri, wait=wait, timeout=timeout, note=note, form=form)
+        return
+    if uri is not None:
+        raise errors.UsageError("--uri says where a cluster finds the package: add --on kubernetes, or leave it out")
     from fairway.platforms.local import client
 
-    config = options.load(path, overrides)
     home = options.open_home(root)
     folder = package or _newest(home.packages, config.name)
     revision, changed = client.deploy(home, folder, config=config, note=note, now=time.time())
@@ -88,12 +104,11 @@ def deploy(package: Path | None, wait: bool, timeout: str | None, note: str, pat
 
 
 def _wait(home: Any, name: str, revision: str, *, timeout: str | None, form: str) -> None:
-    from fairway.config import schema
     from fairway.platforms.local import client
     from fairway.rollout.strategy import Phase
 
     client.need(home)
-    seconds = schema.parse_duration(timeout).total_seconds() if timeout else None
+    seconds = options.seconds(timeout)
     ended = client.follow(home, name, revision=revision, timeout_seconds=seconds, tell=None if form == "json" else _told)
     if form == "json":
         options.show({"revision": revision, "phase": str(ended.state.phase), "stable": ended.state.stable, "reason": ended.state.reason}, form=form)

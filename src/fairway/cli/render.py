@@ -6,54 +6,37 @@ from typing import Any
 
 import click
 
-from fairway import __version__, errors
+from fairway import __version__
 from fairway.cli import options
-
-LONGEST_NAME = 50  # objects are named after it and the revision, in 63; the CRD refuses a longer one
 
 
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
-@click.option("--uri", required=True, help="Where the cluster finds the package: s3://, https://, oci:// or pvc://claim/folder.")
+@options.uri
 @click.option("--image", default=None, help="The server's image; the operator's default where it is left out.")
-@click.option("--gateway", "gateways", multiple=True, default=("models",), show_default=True, metavar="[NAMESPACE/]NAME",
-              help="The Gateway that requests come in by; may be repeated.")
-@click.option("--hostname", "hostnames", multiple=True, help="A host name to answer to; those of the Gateway by default. May be repeated.")
+@click.option("--gateway", "gateways", multiple=True, metavar="[NAMESPACE/]NAME",
+              help="The Gateway that requests come in by, instead of platform.gateways; may be repeated.")
+@click.option("--hostname", "hostnames", multiple=True, help="A host name to answer to, instead of platform.hostnames; may be repeated.")
 @click.option("--objects", is_flag=True, help="Show the objects that the operator would make of it instead.")
 @click.option("--output", "-o", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="How it is printed.")
 @options.config
 def render(
-    package: Path, uri: str, image: str | None, gateways: tuple[str, ...], hostnames: tuple[str, ...], objects: bool, form: str, path: Path,
+    package: Path, uri: str | None, image: str | None, gateways: tuple[str, ...], hostnames: tuple[str, ...], objects: bool, form: str, path: Path,
     overrides: tuple[str, ...],
 ) -> None:
     """Print the ModelDeployment that asks for PACKAGE with this configuration."""
-    from pydantic import ValidationError
-
-    from fairway.config import loader, resource
     from fairway.packaging import manifest
+    from fairway.platforms.kubernetes import deployment
 
     config = options.load(path, overrides)
-    made = manifest.load(package)
-    if len(config.name) > LONGEST_NAME:
-        raise errors.ConfigError(f"name {config.name!r} has {len(config.name)} characters: wanted at most {LONGEST_NAME} on Kubernetes")
-    try:
-        spec = resource.Spec(
-            model=resource.Model(uri=uri, digest=made.digest), image=image, runtime=config.serving.runtime, serving=config.serving,
-            strategy=config.strategy, gateway=resource.Gateway(parent_refs=tuple(map(_parent, gateways)), hostnames=hostnames))
-    except ValidationError as error:
-        raise errors.UsageError(loader.explain(error, where="the ModelDeployment")) from error
+    shown = {name: value for name, value in (("gateways", gateways), ("hostnames", hostnames)) if value}
+    config = config.model_copy(update={"platform": config.platform.model_copy(update=shown)})
+    digest = manifest.load(package).digest
+    spec = deployment.spec(config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest, image=image)
     if objects:
         _print(_objects(config.name, config.namespace, spec), form=form)
     else:
-        _print([_resource(config.name, config.namespace, spec)], form=form)
-
-
-def _resource(name: str, namespace: str, spec: Any) -> dict[str, Any]:
-    """Gives the resource with what differs from the defaults: the cluster fills in the rest."""
-    from fairway.config import resource
-
-    return {"apiVersion": f"{resource.GROUP}/{resource.VERSION}", "kind": resource.KIND, "metadata": {"name": name, "namespace": namespace},
-            "spec": spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+        _print([deployment.manifest(config.name, config.namespace, spec)], form=form)
 
 
 def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
@@ -74,13 +57,6 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
         *workloads.for_deployment(owner, spec, settings=settings),
         gateway.http_route(owner, spec.gateway, route), gateway.stickiness(owner),
     ]
-
-
-def _parent(text: str) -> Any:
-    from fairway.config import resource
-
-    namespace, _, name = text.rpartition("/")
-    return resource.ParentRef(name=name, namespace=namespace or None)
 
 
 def _print(found: list[dict[str, Any]], *, form: str) -> None:

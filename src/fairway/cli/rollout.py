@@ -2,12 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fairway import errors
-from fairway.cli import options
+from fairway.cli import cluster, options
+
+if TYPE_CHECKING:
+    from fairway.config import schema
 
 ANSWER_SECONDS = 15.0
 
@@ -18,37 +21,52 @@ def rollout() -> None:
 
 
 @rollout.command()
+@options.cluster
 @options.config
 @options.home
 @options.output
-def status(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show phase, weight, verdict and reason."""
-    deployment = _deployment(root, path, overrides)
+    config = options.load(path, overrides)
+    if where.kubernetes(config):
+        cluster.status(where, config, form=form)
+        return
+    deployment = _deployment(root, config)
     options.show(_record(deployment), form=form)
 
 
 @rollout.command()
 @click.option("--timeout", default=None, metavar="DURATION", help="Give up after this long, such as 10m.")
+@options.cluster
 @options.config
 @options.home
 @options.output
-def watch(timeout: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def watch(timeout: str | None, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Follow the rollout until it has ended; exit 3 where it is rolled back."""
+    config = options.load(path, overrides)
+    if where.kubernetes(config):
+        cluster.watch(where, config, timeout=timeout, form=form)
+        return
     from fairway.cli import platform
 
-    deployment = _deployment(root, path, overrides)
+    deployment = _deployment(root, config)
     platform._wait(options.open_home(root), deployment.name, deployment.desired, timeout=timeout, form=form)
 
 
 @rollout.command()
+@options.cluster
 @options.config
 @options.home
 @options.output
-def explain(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show the evidence behind the last verdict, guard by guard, and what it guarantees."""
+    config = options.load(path, overrides)
+    if where.kubernetes(config):
+        cluster.explain(where, config, form=form)
+        return
     from fairway.rollout import judge
 
-    deployment = _deployment(root, path, overrides)
+    deployment = _deployment(root, config)
     current, policy = deployment.state, _strategy(deployment)
     verdict = current.verdict
     evidence = judge.describe(current.ledger, strategy=policy) if current.ledger else (verdict.evidence if verdict else {})
@@ -65,12 +83,18 @@ def explain(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> No
 def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
     @click.command(verb, help=line)
     @click.option("--reason", default="", help="Why, for the history.")
+    @options.cluster
     @options.config
     @options.home
-    def command(reason: str, path: Path, overrides: tuple[str, ...], root: Path, forced: bool = False) -> None:
+    @options.output
+    def command(reason: str, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str, forced: bool = False) -> None:
         if forced and not reason:
             raise errors.UsageError("--force promotes without a certificate: say why with --reason")
-        _ask(verb, reason=reason, force=forced, path=path, overrides=overrides, root=root)
+        config = options.load(path, overrides)
+        if where.kubernetes(config):
+            cluster.steer(where, config, verb=verb, why=reason, force=forced, form=form)
+        else:
+            _ask(verb, reason=reason, force=forced, config=config, root=root, form=form)
 
     return click.option("--force", "forced", is_flag=True, help="Promote without the judge's certificate; needs --reason.")(command) if force else command
 
@@ -82,12 +106,12 @@ rollout.add_command(_steer("abort", "Take the candidate out and reject its revis
 rollout.add_command(_steer("retry", "Let the rejected revision be tried again."))
 
 
-def _ask(verb: str, *, reason: str, force: bool, path: Path, overrides: tuple[str, ...], root: Path) -> None:
+def _ask(verb: str, *, reason: str, force: bool, config: "schema.Config", root: Path, form: str) -> None:
     """Writes the command down, and waits until the supervisor has obeyed or refused it."""
     from fairway.platforms.local import client, state
     from fairway.rollout.seen import Command
 
-    deployment = _deployment(root, path, overrides)
+    deployment = _deployment(root, config)
     home = options.open_home(root)
     client.need(home)
     store = state.Store(home.state)
@@ -98,15 +122,15 @@ def _ask(verb: str, *, reason: str, force: bool, path: Path, overrides: tuple[st
             raise errors.Unavailable(f"the supervisor did not take the command within {ANSWER_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}")
         time.sleep(0.1)
     store.close()
-    click.echo(answer)
+    options.show({"deployment": deployment.name, "verb": verb, "answer": answer}, form=form, text=answer)
     if "changes nothing" in answer:
         raise errors.UsageError(f"{verb} had no effect: {answer}")
 
 
-def _deployment(root: Path, path: Path, overrides: tuple[str, ...]) -> Any:
+def _deployment(root: Path, config: "schema.Config") -> Any:
     from fairway.platforms.local import state
 
-    name = options.load(path, overrides).name
+    name = config.name
     home = options.open_home(root)
     store = state.Store(home.state)
     deployment = store.deployment(name)

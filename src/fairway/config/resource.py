@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from fairway.config import schema
 
 GROUP, VERSION, KIND, PLURAL = "fairway.dev", "v1alpha1", "ModelDeployment", "modeldeployments"
+COMMAND = f"{GROUP}/command"  # annotation: {"verb": ..., "id": nonce, "by": ..., "why": ..., "force": true}
 REVISION_LENGTH = 12  # a label holds 63 characters: a digest does not fit
 
 

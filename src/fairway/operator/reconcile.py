@@ -24,7 +24,6 @@ from fairway.rollout.strategy import Phase, State
 
 log = logging.getLogger("fairway.operator")
 
-COMMAND = f"{resource.GROUP}/command"    # annotation: {"verb": ..., "id": nonce, "by": ..., "why": ..., "force": true}
 RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
 LATE_SECONDS = 60.0          # a look at a promoted revision whose labels may still condemn it
 RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
@@ -256,7 +255,7 @@ def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool)
 
 def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | None, str | None]:
     """Gives the command that the annotation asks for and its nonce, once."""
-    text = found["metadata"].get("annotations", {}).get(COMMAND)
+    text = found["metadata"].get("annotations", {}).get(resource.COMMAND)
     if not text:
         return None, None
     try:
@@ -266,7 +265,7 @@ def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | No
             return None, None
         return Command(verb=str(asked["verb"]), who=str(asked.get("by", "somebody")), why=str(asked.get("why", "")), force=bool(asked.get("force"))), nonce
     except (ValueError, KeyError, TypeError) as error:
-        raise errors.ConfigError(f"annotation {COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
+        raise errors.ConfigError(f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
 
 
 def _disagreement(facts: Mapping[str, Any] | None) -> float | None:

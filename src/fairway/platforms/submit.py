@@ -3,17 +3,28 @@
 import time
 from pathlib import Path
 
-from fairway import errors
 from fairway.config import schema
 
 
 def deploy(config: schema.Config, *, package: Path, home: Path) -> str:
-    """Gives the revision that is asked for; asking again for the same package changes nothing."""
-    if config.platform.kind != "local":
-        raise errors.PlatformError("platform.kind is kubernetes, and this version deploys to the local platform only: "
-                                   "apply a ModelDeployment with the package's digest, or set platform.kind to local")
+    """Gives what is asked for: here the revision, on a cluster the package's digest; asking again for the same changes nothing.
+
+    On a cluster the package must lie in `platform.store` under its digest; the revision fails with a sentence where it does not.
+    """
+    if config.platform.kind == "kubernetes":
+        return _deploy_on_kubernetes(config, package=package)
     from fairway.platforms.local import client
     from fairway.platforms.local.home import Home
 
     revision, _ = client.deploy(Home(home), package, config=config, note="training pipeline", now=time.time())
     return revision.revision
+
+
+def _deploy_on_kubernetes(config: schema.Config, *, package: Path) -> str:
+    from fairway.packaging import manifest
+    from fairway.platforms.kubernetes import api, client, deployment
+
+    made = manifest.load(package)
+    asked = deployment.spec(config, uri=deployment.place(config, digest=made.digest), digest=made.digest)
+    client.deploy(api.connect(), deployment.manifest(config.name, config.namespace, asked))
+    return made.digest

@@ -290,7 +290,8 @@ def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 
 
 def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
-    earned = next((row["reason"] for row in reversed(state.history) if row["phase"] == str(Phase.PROMOTING)), verdict.reason)
+    promoted = str(Phase.PROMOTING), str(Action.PROMOTE)
+    earned = next((row["reason"] for row in reversed(state.history) if (row["phase"], row["action"]) == promoted), verdict.reason)
     done = replace(state, phase=Phase.STABLE, stable=state.candidate, previous=state.stable, candidate=None, since=seen.now, verdict=verdict,
                    reason=f"revision {state.candidate} was promoted: {earned}; the bake brought nothing against it")
     return _moved(_remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate)
@@ -388,8 +389,16 @@ def _place(state: State, strategy: schema.Strategy) -> str:
 
 
 def _remember(state: State, seen: Seen, verdict: Verdict, revision: str | None) -> State:
-    row = {"at": seen.now, "revision": revision, "phase": str(state.phase), "action": str(verdict.action), "reason": verdict.reason,
-           "guard": verdict.guard, "evidence": verdict.evidence, "guarantee": verdict.guarantee}
+    return _write(state, seen, action=str(verdict.action), reason=verdict.reason, revision=revision, guard=verdict.guard, evidence=verdict.evidence,
+                  guarantee=verdict.guarantee)
+
+
+def _write(
+    state: State, seen: Seen, *, action: str, reason: str, revision: str | None, guard: str | None = None, evidence: Mapping[str, Any] | None = None,
+    guarantee: str = "",
+) -> State:
+    row = {"at": seen.now, "revision": revision, "phase": str(state.phase), "action": action, "reason": reason, "guard": guard, "evidence": evidence or {},
+           "guarantee": guarantee}
     return replace(state, history=(*state.history, row)[-HISTORY:])
 
 
@@ -422,4 +431,7 @@ def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[St
         after = _moved(cleared, seen, "Retry", cleared.reason, revision=seen.desired)
     if after is None:
         return state, (Event(seen.now, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),)
-    return after.state, after.events
+    obeyed = after.state
+    if obeyed.history == state.history:  # abort and promote stand there already, as verdicts
+        obeyed = _write(obeyed, seen, action=command.verb, reason=obeyed.reason, revision=obeyed.candidate or seen.desired)
+    return obeyed, after.events

@@ -49,11 +49,11 @@ class Api:
     def __init__(self, client: kubernetes.client.ApiClient) -> None:
         self._client = client
 
-    def apply(self, obj: Mapping[str, Any]) -> Object:
-        """Makes the object what it should be (server-side apply, as `fairway-operator`), and gives what it is now."""
+    def apply(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
+        """Makes the object what it should be (server-side apply; what other managers set besides stays), and gives what it is now."""
         metadata = obj["metadata"]
         path = self._path(obj["kind"], metadata["namespace"], metadata["name"])
-        return self._call("PATCH", path, body=obj, content="application/apply-patch+yaml", query=[("fieldManager", MANAGER), ("force", "true")])
+        return self._call("PATCH", path, body=obj, content="application/apply-patch+yaml", query=[("fieldManager", manager), ("force", "true")])
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         try:
@@ -124,17 +124,23 @@ class Forbidden(errors.PlatformError):
 
 
 def connect(context: str | None = None) -> Api:
-    """Gives the cluster that this pod runs in, else the one that KUBECONFIG (or ~/.kube/config) and `context` name."""
+    """Gives the cluster that `context` names, else the one that this pod runs in, else the current one of KUBECONFIG (or ~/.kube/config)."""
     configuration = kubernetes.client.Configuration()
-    try:
-        kubernetes.config.load_incluster_config(client_configuration=configuration)
-    except kubernetes.config.ConfigException:
+    if context is not None or not _in_cluster(configuration):
         try:
             kubernetes.config.load_kube_config(context=context, client_configuration=configuration)
         except (kubernetes.config.ConfigException, OSError) as error:
             raise errors.UsageError(f"there is no cluster to speak to ({error}): set KUBECONFIG, or name a --context that it has") from error
     configuration.retries = False
     return Api(kubernetes.client.ApiClient(configuration))
+
+
+def _in_cluster(configuration: kubernetes.client.Configuration) -> bool:
+    try:
+        kubernetes.config.load_incluster_config(client_configuration=configuration)
+    except kubernetes.config.ConfigException:
+        return False
+    return True
 
 
 def _translated(error: kubernetes.client.ApiException, request: str) -> errors.FairwayError:

@@ -182,7 +182,7 @@ def _environment(owner: Owner, revision: Revision, settings: Settings) -> list[O
     return _env({
         "FAIRWAY_DEPLOYMENT": owner.name, "FAIRWAY_NAMESPACE": owner.namespace, "FAIRWAY_REVISION": revision.name, "FAIRWAY_COLLECTOR": settings.collector,
         "FAIRWAY_SPOOL": "/spool", "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True), "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
-        "BENTOML_HOME": "/tmp/bentoml", "HOME": "/tmp",  # noqa: S108
+        "HOME": "/tmp", "BENTOML_HOME": "$(HOME)/bentoml",  # noqa: S108 - a volume of the pod; the kubelet fills $(HOME) in
     })
 
 

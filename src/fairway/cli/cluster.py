@@ -1,0 +1,137 @@
+"""The verbs of deploying and rolling out, where a cluster is meant: what its ModelDeployment says, as the local verbs say it."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fairway import errors
+from fairway.cli import options
+
+if TYPE_CHECKING:
+    from fairway.config import schema
+
+Object = dict[str, Any]
+NUMBER = re.compile(r"\d+(\.\d+)?")
+
+
+def deploy(where: options.Where, config: "schema.Config", *, package: Path, uri: str | None, wait: bool, timeout: str | None, note: str, form: str) -> None:
+    """Applies the ModelDeployment that asks for the package, and follows it where that is wanted."""
+    from fairway.packaging import manifest
+    from fairway.platforms.kubernetes import api, client, deployment
+
+    seconds, namespace = options.seconds(timeout), where.namespace or config.namespace
+    digest = manifest.load(package).digest
+    asked = deployment.manifest(config.name, namespace, deployment.spec(config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest))
+    asked["metadata"] |= {"annotations": {client.NOTE: note}} if note else {}
+    server = api.connect(where.context)
+    found, changed = client.deploy(server, asked)
+    if form == "text":
+        click.echo(f"{digest} " + ("is asked for" if changed else "was asked for already") + f" by ModelDeployment {namespace}/{config.name}")
+    if wait:
+        _follow(server, found, seconds=seconds, form=form)
+    elif form == "json":
+        options.show({"deployment": config.name, "namespace": namespace, "digest": digest, "generation": found["metadata"]["generation"],
+                      "changed": changed}, form=form)
+
+
+def status(where: options.Where, config: "schema.Config", *, form: str) -> None:
+    _, found = _read(where, config)
+    options.show(record(found), form=form)
+
+
+def watch(where: options.Where, config: "schema.Config", *, timeout: str | None, form: str) -> None:
+    seconds = options.seconds(timeout)
+    server, found = _read(where, config)
+    _follow(server, found, seconds=seconds, form=form)
+
+
+def explain(where: options.Where, config: "schema.Config", *, form: str) -> None:
+    from fairway.config import schema
+    from fairway.rollout import judge
+
+    _, found = _read(where, config)
+    told = found.get("status", {})
+    promise = judge.guarantee(schema.Strategy.model_validate(found["spec"].get("strategy", {})))
+    shown = record(found)
+    known = {name: told.get(name, []) for name in ("guards", "conditions", "history")}
+    options.show({**shown, "guarantee": promise, **known}, form=form, text="\n".join(filter(None, [
+        f"{shown['phase']}: {shown['reason']}",
+        options.table([{"guard": row["name"], "harm (ln e)": row.get("harm"), "certificate (ln e)": row.get("certificate")} for row in known["guards"]]),
+        promise,
+        options.table([{"condition": row["type"], "status": row["status"], "since": row["lastTransitionTime"], "why": row["reason"]}
+                       for row in known["conditions"]]),
+        options.table([{"at": row["at"], **{key: row.get(key) for key in ("revision", "phase", "action", "reason")}} for row in known["history"]])])))
+
+
+def steer(where: options.Where, config: "schema.Config", *, verb: str, why: str, force: bool, form: str) -> None:
+    """Asks the operator, and says what it did."""
+    from fairway.platforms.kubernetes import api, client
+
+    told = client.command(api.connect(where.context), where.namespace or config.namespace, config.name, verb, who=options.user(), why=why, force=force)
+    done = told["history"][-1]["reason"]
+    options.show({"deployment": config.name, "verb": verb, "phase": told.get("phase"), "answer": done}, form=form, text=done)
+
+
+def record(found: Object) -> Object:
+    """Gives what the status says, under the names that the local platform's verbs use."""
+    told = found.get("status", {})
+    arms = {name: told.get(name, {}).get("revision") for name in ("stable", "candidate")}
+    return {"deployment": found["metadata"]["name"], "namespace": found["metadata"]["namespace"], "phase": told.get("phase"), **arms,
+            "weight": told.get("weight", 0), "mirror": told.get("mirror", 0), "verdict": told.get("verdict"),
+            "reason": told.get("reason", "no operator has looked at it yet"), "rejected": told.get("rejected", [])}
+
+
+def verdict(found: Object) -> None:
+    """Ends as a rollout that has settled asks for: quietly where it serves, else with a sentence."""
+    from fairway.platforms.kubernetes import client
+
+    shown = record(found)
+    if client.holds(found, "Ready"):
+        return
+    if not client.holds(found, "Accepted"):
+        raise errors.PlatformError(f"the ModelDeployment cannot be followed: {shown['reason']}")
+    if shown["phase"] == "Paused" or found["spec"].get("paused"):
+        click.echo(f"paused: {shown['reason'] if shown['phase'] == 'Paused' else 'spec.paused is set'}", err=True)
+        return
+    raise errors.Refused(f"what is asked for was rolled back: {shown['reason']}")
+
+
+def teller(tell: Callable[[str], None]) -> Callable[[Object], None]:
+    """Gives what tells one line for each change of phase, weight, verdict or reason; a reason that only counts on is none."""
+    last: list[tuple[Any, ...]] = []
+
+    def look(found: Object) -> None:
+        shown = record(found)
+        news = shown["phase"], shown["candidate"], shown["weight"], shown["verdict"], NUMBER.sub("", shown["reason"])
+        if [news] != last:
+            last[:] = [news]
+            tell(f"{shown['phase'] or '-':<11} {shown['weight']:>3} %  {shown['verdict'] or '-':<12} {shown['reason']}")
+
+    return look
+
+
+def _follow(server: Any, found: Object, *, seconds: float | None, form: str) -> None:
+    from fairway.platforms.kubernetes import client
+
+    name, namespace, tell = found["metadata"]["name"], found["metadata"]["namespace"], teller(_timed)
+    for found in client.watch(server, namespace, name, until=client.settled, timeout_seconds=seconds):
+        if form == "text":
+            tell(found)
+    if form == "json":
+        options.show(record(found), form=form)
+    verdict(found)
+
+
+def _timed(line: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
+
+
+def _read(where: options.Where, config: "schema.Config") -> tuple[Any, Object]:
+    from fairway.platforms.kubernetes import api, client
+
+    server = api.connect(where.context)
+    return server, client.read(server, where.namespace or config.namespace, config.name)

@@ -1,0 +1,136 @@
+"""What the command line and the pipeline ask of a cluster: deploy, read, steer, follow. The operator does the rest."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fairway import errors
+from fairway.config import resource
+from fairway.platforms.kubernetes import api
+
+MANAGER = "fairway"
+ANSWER_SECONDS = 30.0    # for a command: an operator that works takes it at its next look
+AWAY_SECONDS = 300.0     # how long an API server may be away before following is given up
+POLL_SECONDS, QUICK_SECONDS = 1.0, 0.25
+KIND, NOTE = resource.KIND, f"{resource.GROUP}/note"
+
+
+def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bool]:
+    """Asks for what the manifest says, as field manager `fairway`: what others set besides stays.
+
+    Gives the resource as it is now, and whether its spec was changed.
+    """
+    try:
+        before = server.get(KIND, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+        after = server.apply(manifest, manager=MANAGER)
+        return after, before is None or before["metadata"]["generation"] != after["metadata"]["generation"]
+    except api.NotFound as error:
+        _need_kind(server)
+        namespace = manifest["metadata"]["namespace"]
+        raise errors.UsageError(f"there is no namespace {namespace!r}: `kubectl create namespace {namespace}`, or name another with --namespace") from error
+    except api.Forbidden as error:
+        raise _forbidden(error, manifest["metadata"]["namespace"]) from error
+
+
+def read(server: api.Api, namespace: str, name: str) -> api.Object:
+    """Gives the ModelDeployment with its status; raises UsageError where there is none."""
+    try:
+        found = server.get(KIND, namespace, name)
+        if found is None:
+            _need_kind(server)
+            raise errors.UsageError(f"there is no ModelDeployment {name!r} in namespace {namespace!r}: `fairway deploy PACKAGE --on kubernetes` makes one")
+        return found
+    except api.Forbidden as error:
+        raise _forbidden(error, namespace) from error
+
+
+def command(server: api.Api, namespace: str, name: str, verb: str, *, who: str, why: str = "", force: bool = False) -> dict[str, Any]:
+    """Asks the operator once, and gives the status after it has obeyed; raises UsageError where the command makes no sense now."""
+    before = read(server, namespace, name)
+    if before["spec"].get("paused"):
+        raise errors.UsageError(f"{verb} has no effect: spec.paused of {name} is set, and nothing is changed until it is not")
+    nonce = uuid.uuid4().hex
+    asked = json.dumps({"verb": verb, "id": nonce, "by": who, "why": why, "force": force})
+    try:
+        server.merge(KIND, namespace, name, {"metadata": {"annotations": {resource.COMMAND: asked}}})
+    except api.Forbidden as error:
+        raise _forbidden(error, namespace) from error
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while (found := _patiently(server, namespace, name, until=deadline)).get("status", {}).get("lastCommand") != nonce:
+        if found["metadata"].get("annotations", {}).get(resource.COMMAND) != asked:
+            raise errors.Unavailable(f"another command for {name} came before {verb} was seen to be taken: see `fairway rollout explain`, and ask again")
+        if time.monotonic() > deadline:
+            raise errors.Unavailable(f"no operator took the command within {ANSWER_SECONDS:.0f} s: see its log, "
+                                     "`kubectl --namespace fairway-system logs --selector app.kubernetes.io/component=operator`")
+        time.sleep(QUICK_SECONDS)
+    status: dict[str, Any] = found["status"]
+    if not obeyed(before.get("status", {}), status, who=who):
+        raise errors.UsageError(f"{verb} had no effect: it changes nothing in phase {status.get('phase')}")
+    return status
+
+
+def obeyed(before: Mapping[str, Any], after: Mapping[str, Any], *, who: str) -> bool:
+    """Says whether the history has a new row that names whoever asked: a command that is refused leaves none."""
+    known = list(before.get("history", ()))
+    return any(f" by {who}" in row.get("reason", "") for row in after.get("history", ()) if row not in known)
+
+
+def watch(
+    server: api.Api, namespace: str, name: str, *, until: Callable[[api.Object], bool], timeout_seconds: float | None = None,
+) -> Iterator[api.Object]:
+    """Gives the ModelDeployment each time that its status has changed, and ends with the one that makes `until` true.
+
+    An API server that is away is waited for. Raises Unavailable after the timeout.
+    """
+    deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None
+    found, last = read(server, namespace, name), None
+    while True:
+        if found.get("status") != last:
+            last = found.get("status")
+            yield found
+        if until(found):
+            return
+        if deadline is not None and time.monotonic() > deadline:
+            status = found.get("status", {})
+            raise errors.Unavailable(
+                f"the rollout of {name} has not ended: {status.get('phase', 'Pending')}: {status.get('reason', 'no operator has looked at it yet')}")
+        time.sleep(POLL_SECONDS)
+        away = time.monotonic() + AWAY_SECONDS
+        found = _patiently(server, namespace, name, until=min(away, deadline) if deadline is not None else away)
+
+
+def settled(found: api.Object) -> bool:
+    """Says whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or Stalled, of the newest generation)."""
+    status = found.get("status", {})
+    if status.get("observedGeneration", 0) < found["metadata"]["generation"] or status.get("phase") == "RollingBack":
+        return False
+    return holds(found, "Ready") or holds(found, "Stalled")
+
+
+def holds(found: api.Object, type: str) -> bool:
+    """Says whether the condition is True."""
+    return any(condition["type"] == type and condition["status"] == "True" for condition in found.get("status", {}).get("conditions", ()))
+
+
+def _patiently(server: api.Api, namespace: str, name: str, *, until: float) -> api.Object:
+    """Reads; an API server that does not answer is asked again until then."""
+    while True:
+        try:
+            return read(server, namespace, name)
+        except errors.Temporary:
+            if time.monotonic() > until:
+                raise
+        time.sleep(POLL_SECONDS)
+
+
+def _need_kind(server: api.Api) -> None:
+    if not server.serves(KIND):
+        raise errors.PlatformError(f"the cluster does not know {KIND}: install the chart first, `helm install fairway helm/fairway "
+                                   "--namespace fairway-system --create-namespace`")
+
+
+def _forbidden(error: api.Forbidden, namespace: str) -> api.Forbidden:
+    return api.Forbidden(f"{error}; wanted: a login that is valid, with a Role in {namespace} that allows get and patch on "
+                         f"{resource.PLURAL}.{resource.GROUP}")

@@ -1,0 +1,43 @@
+"""The ModelDeployment that a configuration and a package amount to. Pure."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from fairway import errors
+from fairway.config import loader, resource, schema
+
+LONGEST_NAME = 50  # objects are named after it and the revision, in 63; the CRD refuses a longer one
+
+
+def spec(config: schema.Config, *, uri: str, digest: str, image: str | None = None) -> resource.Spec:
+    """Gives the spec that asks for the package; `image` is the server's, the operator's default for None."""
+    if len(config.name) > LONGEST_NAME:
+        raise errors.ConfigError(f"name {config.name!r} has {len(config.name)} characters: wanted at most {LONGEST_NAME} on Kubernetes")
+    try:
+        return resource.Spec(
+            model=resource.Model(uri=uri, digest=digest), image=image, runtime=config.serving.runtime, serving=config.serving, strategy=config.strategy,
+            gateway=resource.Gateway(parent_refs=tuple(map(_parent, config.platform.gateways)), hostnames=config.platform.hostnames))
+    except ValidationError as error:
+        raise errors.UsageError(loader.explain(error, where="the ModelDeployment")) from error
+
+
+def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
+    """Gives the resource with what differs from the defaults: the cluster fills in the rest."""
+    return {"apiVersion": f"{resource.GROUP}/{resource.VERSION}", "kind": resource.KIND, "metadata": {"name": name, "namespace": namespace},
+            "spec": asked.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+
+
+def place(config: schema.Config, *, digest: str, uri: str | None = None) -> str:
+    """Gives where the cluster finds the package: the address given, else its folder in `platform.store`."""
+    if uri is not None:
+        return uri
+    if config.platform.store is None:
+        raise errors.UsageError("platform.store is not set: wanted where packages are put for the cluster, such as s3://bucket/prefix, "
+                                f"with this one in {digest.removeprefix('sha256:')}; or pass --uri")
+    return f"{config.platform.store.rstrip('/')}/{digest.removeprefix('sha256:')}"
+
+
+def _parent(text: str) -> resource.ParentRef:
+    namespace, _, name = text.rpartition("/")
+    return resource.ParentRef(name=name, namespace=namespace or None)

@@ -1,0 +1,229 @@
+"""What must hold whatever fails: weight returns to 0, nothing is promoted without evidence, nothing is lost, and `kubectl get md` says why."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster import world
+from tests.cluster.cluster import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+SHORT = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "2s"},
+         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+SLOW = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "1h"}]}}   # stays at 25 % until something happens
+OPERATOR = ("--namespace=fairway-system", "--selector=app.kubernetes.io/component=operator")
+
+
+@pytest.fixture(scope="module")
+def models(fairway, tmp_path_factory):
+    folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
+    made = {"A": world.package(folder / "A"), "B": world.package(folder / "B", licence="Apache-2.0"), "E": world.package(folder / "E", licence="BSD"),
+            "D": world.package(folder / "D", fragile=True)}
+    return {name: store.put(package) for name, package in made.items()}
+
+
+@pytest.fixture
+def deployed(fairway, models, request) -> Iterator[str]:
+    """Gives the name of a deployment with A in service; it is deleted afterwards."""
+    name = "f-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    world.apply(fairway, world.resource(name, models["A"], strategy=SHORT))
+    world.until(fairway, name, world.digest_in_service(models["A"]))
+    yield name
+    fairway.kubectl("--namespace=models", "delete", "md", name, "--ignore-not-found")
+
+
+def at(phase: str, weight: int | None = None) -> Any:
+    return lambda now: now.get("phase") == phase and weight in (None, now.get("weight"))
+
+
+def kill_operators(cluster: Cluster) -> None:
+    """Ends every operator without a word: no SIGTERM, no released Lease."""
+    cluster.kubectl(*OPERATOR, "delete", "pods", "--grace-period=0", "--force", "--wait=false")
+
+
+@contextlib.contextmanager
+def away(cluster: Cluster, namespace: str, deployment: str) -> Iterator[None]:
+    """Takes a Deployment's pods away until the block ends."""
+    cluster.kubectl("--namespace", namespace, "scale", f"deployment/{deployment}", "--replicas=0")
+    cluster.kubectl("--namespace", namespace, "wait", f"deployment/{deployment}", "--for=jsonpath={.spec.replicas}=0", "--timeout=30s")
+    try:
+        yield
+    finally:
+        cluster.kubectl("--namespace", namespace, "scale", f"deployment/{deployment}", "--replicas=1")
+        cluster.kubectl("--namespace", namespace, "rollout", "status", f"deployment/{deployment}", "--timeout=90s")
+
+
+def test_an_operator_killed_at_every_transition_ends_with_the_right_promotion(fairway, models, deployed):
+    killed: list[str] = []
+
+    def watch(now: dict[str, Any]) -> bool:
+        place = f"{now.get('phase')} {now.get('weight')}"
+        if now.get("candidate") and place not in killed:
+            killed.append(place)
+            kill_operators(fairway)
+        return world.digest_in_service(models["B"])(now)
+
+    with world.traffic(fairway, deployed) as traffic:
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+        world.until(fairway, deployed, watch, seconds=420)
+    assert {"Starting 0", "Canary 25", "Canary 50", "Baking 95"} <= set(killed)
+    assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+
+
+def test_a_revision_that_fails_is_at_weight_0_and_its_reason_in_the_table(fairway, models, deployed):
+    def body(number: int) -> dict[str, Any]:
+        return world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])  # a fifth of the requests breaks D, and D alone
+
+    with world.traffic(fairway, deployed, body=body) as traffic:
+        world.apply(fairway, world.resource(deployed, models["D"], strategy=SHORT))
+        back = world.until(fairway, deployed, world.rolled_back, seconds=120)
+    assert back["weight"] == 0
+    assert back["verdict"] == "ROLLBACK"
+    assert back["reason"].startswith("errors:")
+    assert back["stable"]["digest"] == models["A"]["digest"]
+    assert sum(count for (status, revision), count in traffic.counts.items() if revision == back["stable"]["revision"] and status >= 500) == 0
+    conditions = {condition["type"]: condition["status"] for condition in back["conditions"]}
+    assert (conditions["Available"], conditions["Ready"], conditions["Stalled"]) == ("True", "False", "True")
+
+
+def test_without_prometheus_nothing_moves_and_it_goes_on_when_it_is_back(fairway, models, deployed):
+    with world.traffic(fairway, deployed):
+        with away(fairway, "monitoring", "prometheus"):
+            world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+            held = world.until(fairway, deployed, lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"], seconds=60)
+            assert held["weight"] == 25
+        world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=180)
+
+
+def test_without_the_collector_the_gateway_alone_still_rolls_back(fairway, models, deployed):
+    def body(number: int) -> dict[str, Any]:
+        return world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])
+
+    with away(fairway, "fairway-system", "fairway-collector"), world.traffic(fairway, deployed, body=body):
+        world.apply(fairway, world.resource(deployed, models["D"], strategy=SHORT))
+        back = world.until(fairway, deployed, world.rolled_back, seconds=120)
+    assert back["reason"].startswith("errors:")
+
+
+def test_without_the_gateways_controller_a_weight_is_not_believed(fairway, models, deployed):
+    with world.traffic(fairway, deployed) as traffic:
+        with away(fairway, "envoy-gateway-system", "envoy-gateway"):
+            world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+            held = world.until(fairway, deployed, lambda now: now.get("phase") == "Canary" and now.get("verdict") == "HOLD", seconds=60)
+            assert held["weight"] == 25
+            assert {revision for _, revision in traffic.counts} == {held["stable"]["revision"]}
+        world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=180)
+    assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+
+
+def test_a_route_edited_or_deleted_by_hand_is_put_back(fairway, models, deployed):
+    def weights() -> list[int]:
+        found = fairway.kubectl("--namespace=models", "get", "httproute", deployed, "--output=json", check=False)
+        return [backend["weight"] for backend in json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"]] if found.returncode == 0 else []
+
+    before = weights()
+    fairway.kubectl("--namespace=models", "patch", "httproute", deployed, "--type=json",
+                    "--patch", json.dumps([{"op": "replace", "path": "/spec/rules/0/timeouts/request", "value": "1s"}]))
+    timeouts = ("--namespace=models", "get", "httproute", deployed, "--output=jsonpath={.spec.rules[0].timeouts.request}")
+    _eventually(lambda: fairway.kubectl(*timeouts).stdout == "10s")
+    fairway.kubectl("--namespace=models", "delete", "httproute", deployed)
+    _eventually(lambda: weights() == before)
+
+
+def test_a_digest_changed_in_mid_rollout_replaces_the_candidate(fairway, models, deployed):
+    with world.traffic(fairway, deployed) as traffic:
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SLOW))
+        first = world.until(fairway, deployed, at("Canary", 25))
+        world.apply(fairway, world.resource(deployed, models["E"], strategy=SHORT))
+        last = world.until(fairway, deployed, world.digest_in_service(models["E"]), seconds=240)
+    assert first["candidate"]["revision"] not in last.get("rejected", ())
+    assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+
+
+def test_a_resource_deleted_in_mid_rollout_leaves_nothing(fairway, models, deployed):
+    with world.traffic(fairway, deployed):
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SLOW))
+        world.until(fairway, deployed, at("Canary", 25))
+        fairway.kubectl("--namespace=models", "delete", "md", deployed, "--wait", "--timeout=30s")
+    kinds = "deployments,services,httproutes,backendtrafficpolicies,controllerrevisions,networkpolicies,poddisruptionbudgets"
+    left = ("--namespace=models", "get", kinds, f"--selector=fairway.dev/deployment={deployed}", "--output=name")
+    _eventually(lambda: not fairway.kubectl(*left).stdout.strip())
+
+
+def test_the_api_server_killed_in_mid_rollout_changes_nothing(fairway, models, deployed):
+    if fairway.folder is None:
+        pytest.skip("only the harness's own API server may be killed")
+    with world.traffic(fairway, deployed) as traffic:
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+        world.until(fairway, deployed, at("Canary"))
+        fairway.restart("kube-apiserver")
+        world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
+    assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+
+
+def test_a_package_that_is_not_what_the_digest_says_is_rolled_back_with_its_sentence(fairway, models, deployed):
+    wrong = {"uri": models["A"]["uri"], "digest": models["B"]["digest"]}
+    world.apply(fairway, world.resource(deployed, wrong, strategy=SHORT))
+    back = world.until(fairway, deployed, world.rolled_back, seconds=180)
+    assert "another package was put in its place" in back["reason"]
+    assert back["stable"]["digest"] == models["A"]["digest"]
+
+
+def test_an_image_that_cannot_be_pulled_is_said_and_ends_at_the_deadline(fairway, models, deployed):
+    world.apply(fairway, world.resource(deployed, models["B"], strategy={**SHORT, "progressDeadline": "15s"}, image="fairway.test/nowhere:1"))
+    waiting = world.until(fairway, deployed, lambda now: "cannot be pulled" in now.get("reason", ""), seconds=60)
+    assert "fairway.test/nowhere:1" in waiting["reason"]
+    back = world.until(fairway, deployed, world.rolled_back, seconds=60)
+    assert "progressDeadline" in back["reason"]
+
+
+def test_a_quota_is_said(fairway, models, deployed):
+    fairway.kubectl("--namespace=models", "create", "quota", "full", "--hard=pods=0")
+    try:
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+        waiting = world.until(fairway, deployed, lambda now: "exceeded quota" in now.get("reason", ""), seconds=60)
+        assert waiting["phase"] == "Starting"
+    finally:
+        fairway.kubectl("--namespace=models", "delete", "quota", "full")
+
+
+def test_a_spec_that_cannot_be_followed_starts_nothing_and_says_so(fairway, models, deployed):
+    odd = {**SHORT, "guards": [{"name": "slow", "type": "latency", "threshold": "123ms", "maxRate": 0.05}]}
+    world.apply(fairway, world.resource(deployed, models["B"], strategy=odd))
+    said = world.until(fairway, deployed, lambda now: "123ms" in now.get("reason", ""), seconds=30)
+    assert said["phase"] == "Stable"
+    accepted = next(condition for condition in said["conditions"] if condition["type"] == "Accepted")
+    assert accepted["status"] == "False"
+    world.apply(fairway, world.resource(deployed, models["A"], strategy=SHORT))
+    world.until(fairway, deployed, lambda now: any(c["type"] == "Accepted" and c["status"] == "True" for c in now["conditions"]), seconds=30)
+
+
+def test_two_operators_have_one_leader_and_the_second_takes_over(fairway, models, deployed):
+    fairway.kubectl("--namespace=fairway-system", "scale", "deployment/fairway-operator", "--replicas=2")
+    fairway.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-operator", "--timeout=60s")
+    try:
+        holder = _holder(fairway)
+        pod = holder.rsplit("-", 1)[0]
+        fairway.kubectl("--namespace=fairway-system", "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+        with world.traffic(fairway, deployed):
+            world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+            world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
+        assert _holder(fairway) != holder
+    finally:
+        fairway.kubectl("--namespace=fairway-system", "scale", "deployment/fairway-operator", "--replicas=1")
+
+
+def _holder(cluster: Cluster) -> str:
+    return cluster.kubectl("--namespace=fairway-system", "get", "lease", "fairway-operator", "--output=jsonpath={.spec.holderIdentity}").stdout
+
+
+def _eventually(true: Any, *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.25)
