@@ -18,7 +18,7 @@ def sample(at: float, *, stable: int, candidate: int | None) -> traffic.Sample:
 
 def play(known: routes.Routes, to: traffic.Route, *, weights: list[int], rng: np.random.Generator, requests: int = 100, start: float = 100.0) -> list[str]:
     """Gives the version each scrape says, one a second, while the gateway really splits by `weights`."""
-    known.written(to, now=start)
+    known.written(to, arriving=False, now=start)
     stable = candidate = 1000
     said = []
     for second, weight in enumerate(weights):
@@ -45,7 +45,7 @@ def test_the_old_split_confirms_nothing_however_long_it_lasts():
 
 def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
     known = routes.Routes(confirmed="before", _weight=0)
-    known.written(route(5), now=0)
+    known.written(route(5), arriving=False, now=0)
     known.confirm(sample(1, stable=10, candidate=10), route=route(5), accepted=False, now=1)
     told = known.confirm(sample(2, stable=20, candidate=20), route=route(5), accepted=False, now=2)
     assert told is not None
@@ -54,7 +54,7 @@ def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
 
 def test_a_mirror_changes_no_split_and_is_in_effect_when_it_is_accepted():
     known = routes.Routes(confirmed="before", _weight=0)
-    known.written(route(0, mirror=100), now=0)
+    known.written(route(0, mirror=100), arriving=False, now=0)
     told = known.confirm(sample(1, stable=10, candidate=None), route=route(0, mirror=100), accepted=True, now=1)
     assert told is not None
     assert told.route_version == route(0, mirror=100).version
@@ -62,18 +62,42 @@ def test_a_mirror_changes_no_split_and_is_in_effect_when_it_is_accepted():
 
 def test_a_revision_that_lost_its_share_leaves_for_some_seconds_and_then_is_gone():
     known = routes.Routes()
-    known.written(route(25), now=0)
+    known.written(route(25), arriving=False, now=0)
     assert known.leaving(route(0), now=50) == "bbb"
-    known.written(route(0), now=50)
+    known.written(route(0), arriving=False, now=50)
     assert known.leaving(route(0), now=50 + routes.LEAVING_SECONDS - 1) == "bbb"
     assert known.leaving(route(0), now=50 + routes.LEAVING_SECONDS) is None
 
 
+def http_route(generation: int = 1, **weights: int) -> dict[str, object]:
+    return {"metadata": {"name": "income", "generation": generation}, "status": {"parents": [condition(1)]},
+            "spec": {"rules": [{"backendRefs": [{"name": f"income-{revision}", "weight": weight} for revision, weight in weights.items()]}]}}
+
+
+def test_a_candidate_begins_with_a_millionth_until_the_gateway_has_accepted_it():
+    known = routes.Routes()
+    known.recall(None)
+    assert known.arriving(route(25), found=None, now=0)
+    known.written(route(25), arriving=True, now=0)
+    assert known.arriving(route(25), found=http_route(generation=2), now=60)
+    assert known.arriving(route(25), found=http_route(), now=1)
+    assert not known.arriving(route(25), found=http_route(), now=routes.ARRIVING_SECONDS)
+    known.written(route(25), arriving=False, now=3)
+    assert not known.arriving(route(50), found=http_route(generation=2), now=10)
+
+
+def test_a_new_operator_takes_no_share_away_from_who_serves():
+    known = routes.Routes()
+    known.recall(http_route(aaa=750_000, bbb=250_000))
+    assert not known.arriving(route(25), found=http_route(aaa=750_000, bbb=250_000), now=0)
+    assert known.leaving(route(0), now=0) == "bbb"
+
+
 def test_nobody_leaves_while_both_serve_or_after_a_shadow():
     known = routes.Routes()
-    known.written(route(0, mirror=100), now=0)
+    known.written(route(0, mirror=100), arriving=False, now=0)
     assert known.leaving(route(5), now=10) is None
-    known.written(route(5), now=10)
+    known.written(route(5), arriving=False, now=10)
     assert known.leaving(route(25), now=20) is None
 
 

@@ -211,9 +211,12 @@ class Reconciler:
         self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))
         route = strategy.route(state, deployment=owner.name, strategy=policy)
         if route is not None and spec.gateway is not None and spec.routing == "gateway":
-            leaving = memory.route.leaving(route, now=now)
-            self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving), gateway.stickiness(owner))
-            memory.route.written(route, now=now)
+            written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
+            memory.route.recall(written)
+            leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now)
+            self._apply(owner, memory, gateway.stickiness(owner),
+                        gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
+            memory.route.written(route, arriving=arriving, now=now)
         if state.phase in RESTING and now - state.since > RETIRE_SECONDS:
             self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fairway.platforms.kubernetes import confirm
+from fairway.platforms.kubernetes import confirm, gateway
 from fairway.rollout import traffic
 
+ARRIVING_SECONDS = 2.0      # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
 LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
 TOTAL = 100                 # weights are percent
 SCRAPES = 60                # newest increments that are looked at
@@ -25,20 +26,37 @@ class Routes:
     _version: str | None = None             # of the route that was written last
     _since: float = 0.0
     _increments: list[tuple[int, int]] = field(default_factory=list)
-    _serving: frozenset[str] = frozenset()
+    _serving: frozenset[str] | None = None  # revisions with a real share of what was written last; None: nobody knows yet
     _leaving: str | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Says whether it is not known yet who serves."""
+        return self._serving is None
+
+    def recall(self, found: Mapping[str, Any] | None) -> None:
+        """Takes up who serves from the HTTPRoute that an earlier operator has left."""
+        if self._serving is None:
+            self._serving = gateway.serving(found) if found is not None else frozenset()
+
+    def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float) -> bool:
+        """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there."""
+        if route.weight == 0 or route.candidate in (self._serving or ()):
+            return False
+        return route.version != self._version or not accepted(found) or now - self._since < ARRIVING_SECONDS
 
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
         """Gives the revision that served until the route was written, and must not vanish at once."""
         if route.version != self._version:
-            return next(iter(sorted(self._serving - _serving(route))), None)
+            return next(iter(sorted((self._serving or frozenset()) - _serving(route))), None)
         return self._leaving if now - self._since < LEAVING_SECONDS else None
 
-    def written(self, route: traffic.Route, *, now: float) -> None:
+    def written(self, route: traffic.Route, *, arriving: bool, now: float) -> None:
         """Takes notice of the route that the cluster has now."""
         if route.version != self._version:
-            self._leaving, self._serving = self.leaving(route, now=now), _serving(route)
+            self._leaving = self.leaving(route, now=now)
             self._version, self._since, self._increments = route.version, now, []
+        self._serving = _serving(route) - ({route.candidate} if arriving else set())
 
     def confirm(self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float) -> traffic.Sample | None:
         """Gives the sample with the version of the route in effect: `route`'s, or none."""

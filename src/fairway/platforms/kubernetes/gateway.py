@@ -5,13 +5,15 @@ Tried on Envoy Gateway 1.9 with Envoy 1.40:
 * A backendRef with a filter of its own is a cluster of its own, `httproute/NAMESPACE/NAME/rule/0/backend/INDEX`, with its own counters.
   One of weight 0 has no cluster, and keeps the index. A cluster whose backendRef goes is removed at once; its counters begin anew when it comes back.
 * The proxies may lose a cluster milliseconds before they learn of the route without it, and answer 500 to what it was meant for. A revision therefore
-  keeps its index as long as it serves, and one that leaves keeps a millionth of the requests until the others have taken over.
+  keeps its index as long as it serves, and one that leaves keeps a millionth of the requests until the others have taken over. One that comes begins
+  with a millionth, until its cluster is there.
 * Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove what the backendRef set.
 * A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision` tells them apart: it names the
   revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client sends of them is lost.
 * A Service without ready endpoints gets its share of the requests answered 503 by the gateway, and no cluster counts them.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -35,13 +37,17 @@ def first(before: str | None, *, stable: str, candidate: str | None) -> str:
 
 def http_route(
     owner: workloads.Owner, gateway: resource.Gateway, route: traffic.Route, *, first: str | None = None, leaving: str | None = None,
+    arriving: bool = False,
 ) -> dict[str, Any]:
     """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says.
 
-    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth.
+    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth, and the candidate
+    that is `arriving` begins with one.
     """
     weight = route.weight if route.candidate is not None else 0
     shares = {route.stable: (TOTAL - weight) * SHARES, **({route.candidate: weight * SHARES} if route.candidate and weight else {})}
+    if arriving and len(shares) == 2:
+        shares = {route.stable: TOTAL * SHARES - 1, route.candidate or "": 1}
     arms = {route.stable: "stable", route.candidate: "canary"}
     if leaving is not None and len(shares) == 1 and leaving not in shares:
         shares = {route.stable: shares[route.stable] - 1, leaving: 1}
@@ -64,6 +70,13 @@ def http_route(
             "rules": [rule],
         },
     }
+
+
+def serving(found: Mapping[str, Any]) -> frozenset[str]:
+    """Gives the revisions that have a real share by an HTTPRoute of ours."""
+    prefix = f"{found['metadata']['name']}-"
+    backends = [backend for rule in found.get("spec", {}).get("rules", ()) for backend in rule.get("backendRefs", ())]
+    return frozenset(backend["name"].removeprefix(prefix) for backend in backends if backend.get("weight", 1) > 1)
 
 
 def stickiness(owner: workloads.Owner) -> dict[str, Any]:
