@@ -8,7 +8,7 @@ import yaml
 
 from fairway import errors
 from fairway.cli import cluster, options
-from fairway.platforms.kubernetes import client
+from fairway.platforms.kubernetes import client, deployment
 from tests.cli.running import FEW, assert_one_sentence, fairway
 from tests.serving import support
 
@@ -115,6 +115,11 @@ def test_a_package_lies_in_the_store_under_its_digest_and_the_gateway_is_the_con
     spec = yaml.safe_load(done.stdout)["spec"]
     assert spec["model"]["uri"] == f"s3://models/income/{digest.removeprefix('sha256:')}"
     assert spec["gateway"] == {"parentRefs": [{"name": "public", "namespace": "edge"}], "hostnames": ["income.test"]}
+
+
+def test_a_registry_is_a_store_where_the_digest_is_the_tag(place: tuple[Path, str, str]) -> None:
+    config = options.load(place[0] / "fairway.yaml", ("platform.store=oci://registry.test/models",))
+    assert deployment.place(config, digest=place[2]) == "oci://registry.test/models"
 
 
 MISTAKES = {

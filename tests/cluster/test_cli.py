@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes.config
 import pytest
 import yaml
 
@@ -107,10 +108,11 @@ def test_what_is_not_there_is_said_in_one_sentence(packages, place):
     assert "there is no ModelDeployment" in said(place, "rollout", "explain", "--namespace", "cli-nowhere", status=2)
 
 
-def test_a_cluster_without_the_definition_asks_for_the_chart(place, monkeypatch):
+def test_a_cluster_without_the_definition_asks_for_the_chart(fairway, monkeypatch):
     monkeypatch.setitem(api.KINDS, "ModelDeployment", ("/apis/fairway.dev/v0", "modeldeployments"))
+    server = api.Api(kubernetes.config.new_client_from_config(str(fairway.kubeconfig)))
     with pytest.raises(errors.PlatformError, match="install the chart first"):
-        client.read(api.connect(), world.NAMESPACE, NAME)
+        client.read(server, world.NAMESPACE, NAME)
 
 
 def test_whoever_may_not_is_told_which_role_would_allow_it(fairway, place, monkeypatch):

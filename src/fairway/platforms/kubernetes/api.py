@@ -147,9 +147,11 @@ def _translated(error: kubernetes.client.ApiException, request: str) -> errors.F
     try:
         said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
-        said = str(error.reason)
+        said = " ".join(str(error.reason).split())
     sentence = f"the API server refused {request}: {said[:1000]}"
     match error.status:
+        case 0 if "CERTIFICATE_VERIFY_FAILED" not in said:  # TLS that broke off in the middle: the client gives it as an answer
+            return errors.Unavailable(sentence)
         case 404:
             return NotFound(sentence)
         case 409:

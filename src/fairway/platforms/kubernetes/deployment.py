@@ -35,6 +35,8 @@ def place(config: schema.Config, *, digest: str, uri: str | None = None) -> str:
     if config.platform.store is None:
         raise errors.UsageError("platform.store is not set: wanted where packages are put for the cluster, such as s3://bucket/prefix, "
                                 f"with this one in {digest.removeprefix('sha256:')}; or pass --uri")
+    if config.platform.store.startswith("oci://"):
+        return config.platform.store  # one repository for all of them: the digest is the tag
     return f"{config.platform.store.rstrip('/')}/{digest.removeprefix('sha256:')}"
 
 
