@@ -39,7 +39,8 @@ def operator(
     settings = reconcile.Settings(
         server_image=server_image, interval_seconds=seconds,
         cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus,
-                                   service_monitors=server.serves("ServiceMonitor"), keda=server.serves("ScaledObject")))
+                                   service_monitors=server.serves("ServiceMonitor"),
+                                   envoy_gateway=server.serves("BackendTrafficPolicy"), keda=server.serves("ScaledObject")))
 
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(collector, namespace=namespace)

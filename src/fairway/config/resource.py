@@ -87,7 +87,7 @@ class Spec(schema.Section):
     revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
     """Revisions kept besides those in service: a late rollback needs the one before."""
     paused: bool = False
-    """Nothing of this deployment is changed while it is set; what serves goes on serving."""
+    """No new rollout begins while it is set; one in progress goes on (`fairway rollout pause` holds it), and what serves is kept."""
 
     @model_validator(mode="after")
     def _reachable(self) -> "Spec":

@@ -27,7 +27,7 @@ log = logging.getLogger("fairway.operator")
 LEASE = "fairway-operator"
 WORKERS = 4                  # looks at once: a look waits for the network most of its time
 DEPLOYMENT_LABEL = f"{resource.GROUP}/deployment"
-BEAT_SECONDS = 120.0         # a worker that has not come back for so long hangs
+BEAT_SECONDS = 120.0         # a look that takes so long hangs
 KINDS = {"deployments": "Deployment", "httproutes": "HTTPRoute"}
 
 
@@ -38,17 +38,26 @@ class Loop:
         self.queue = Queue(clock=time.monotonic)
         self._reconciler, self._health = reconciler, health
         self._seen: dict[Key, tuple[Any, ...]] = {}
-        self._beats = [time.monotonic()] * WORKERS
+        self._began: dict[int, float] = {}   # worker -> when the look that it is in began
         self._leads: Any = lambda: False
+        self._workers: list[threading.Thread] = []
 
     def start(self, *, leads: Any) -> None:
         """Lets the workers begin; each looks at nothing while `leads()` is False."""
         self._leads = leads
-        for number in range(WORKERS):
-            threading.Thread(target=self._work, args=(number,), name=f"look-{number}", daemon=True).start()
+        self._workers = [threading.Thread(target=self._work, args=(number,), name=f"look-{number}", daemon=True) for number in range(WORKERS)]
+        for worker in self._workers:
+            worker.start()
+
+    def finish(self) -> None:
+        """Lets the looks that have begun end, and begins no other."""
+        self.queue.close()
+        for worker in self._workers:
+            worker.join(timeout=lease.RENEW_DEADLINE)
 
     def alive(self) -> bool:
-        return time.monotonic() - min(self._beats) < BEAT_SECONDS or not self._leads()
+        """Says whether no look has hung."""
+        return time.monotonic() - min(self._began.values(), default=time.monotonic()) < BEAT_SECONDS
 
     def resource_event(self, event: kopf.RawEvent, **_: Any) -> None:
         """Asks for a look where something that a person writes has changed; our own status writes are no news."""
@@ -74,13 +83,13 @@ class Loop:
 
     def _work(self, number: int) -> None:
         while (key := self.queue.take()) is not None:
-            self._beats[number] = time.monotonic()
+            self._began[number] = time.monotonic()
             try:
-                if self._leads():
-                    delay = self._look(key)
-                    if delay is not None:
-                        self.queue.add(key, delay=delay)
+                delay = self._look(key) if self._leads() else RETRY_SECONDS  # a Lease that is late may be renewed yet
+                if delay is not None:
+                    self.queue.add(key, delay=delay)
             finally:
+                del self._began[number]
                 self.queue.done(key)
 
     def _look(self, key: Key) -> float | None:
@@ -126,10 +135,12 @@ async def _watch(loop: Loop, held: lease.Lease, *, stop: threading.Event, namesp
     running = asyncio.get_running_loop()
 
     def lead() -> None:
-        held.hold(stop=stop, acquired=lambda: loop.start(leads=held.leads))
-        if not stop.is_set():
-            lost.set()
-            running.call_soon_threadsafe(over.set)
+        try:
+            held.hold(stop=stop, acquired=lambda: loop.start(leads=held.leads))
+        finally:
+            if not stop.is_set():
+                lost.set()
+                running.call_soon_threadsafe(over.set)
 
     thread = threading.Thread(target=lead, name="lease", daemon=True)
     thread.start()
@@ -137,6 +148,7 @@ async def _watch(loop: Loop, held: lease.Lease, *, stop: threading.Event, namesp
     scope: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     identity: Any = held.me  # kopf would ask for the user's name, which the container's has none
     await kopf.operator(registry=_registry(loop), settings=_settings(), identity=identity, standalone=True, stop_flag=over, **scope)
+    await asyncio.to_thread(loop.finish)  # before the Lease is given back: nobody else may act while we do
     stop.set()
     await asyncio.to_thread(thread.join, lease.RENEW_DEADLINE)
     return not lost.is_set()

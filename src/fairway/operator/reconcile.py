@@ -29,7 +29,7 @@ LATE_SECONDS = 60.0          # a look at a promoted revision whose labels may st
 RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
 RETRY_SECONDS = 2.0          # after something was away
 RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
-PER_REVISION = ("Deployment", "Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")
+PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget", "Deployment")  # last what the others are found by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +92,18 @@ class Reconciler:
         state, policy, first = status.resume(before, policy=spec.strategy)
         known = self._revisions(owner)
         desired = revisions.desired(spec, known=known, default_image=self._settings.server_image)
+        kept = set(known)
         problem = self._problem(owner, spec, desired)
-        if problem is not None:  # what serves goes on, and so does a rollout in progress; nothing new begins
+        if problem is not None:
             events.post(self._api, found, at=now, type="Invalid", message=problem, warning=True)
+        if problem is not None or spec.paused:  # what serves goes on, and so does a rollout in progress; nothing new begins
             desired = known.get(state.candidate or state.stable or "", desired)
         known[desired.name] = desired
         healths = self._healths(owner, spec, (*strategy.wanted(state), desired.name), memory)
         told = status.Told(
             generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
             last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem)
-        if spec.paused or (problem is not None and state.stable is None and state.candidate is None):
+        if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
             return RESTING_SECONDS
         command, nonce = self._command(found, before, now=now)
@@ -115,13 +117,16 @@ class Reconciler:
         after = strategy.advance(state, seen, strategy=policy)
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
-        policy = policy if status.bound(after.state) else spec.strategy
-        if desired.name in strategy.wanted(after.state):  # before the status names it: the revision's facts must not be lost
+        begun = state.candidate is None and after.state.candidate is not None
+        policy = spec.strategy if begun or not status.bound(after.state) else policy
+        if desired.name in strategy.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
             self._apply(owner, memory, workloads.controller_revision(owner, desired, number=revisions.number(desired, known=known)))
         self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
-        self._tell(found, after.events)
-        self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
-        return self._delay(after.state, now=now)
+        try:
+            self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
+        finally:
+            self._tell(found, after.events)
+        return self._delay(after.state, policy=policy, memory=memory, now=now)
 
     def _tell(self, found: api.Object, happened: Iterable[strategy.Event]) -> None:
         for event in happened:
@@ -136,16 +141,21 @@ class Reconciler:
             events.post(self._api, found, at=now, type="Invalid", message=str(error), warning=True)
             return None, None
 
-    def _delay(self, state: State, *, now: float) -> float:
+    def _delay(self, state: State, *, policy: schema.Strategy, memory: Memory, now: float) -> float:
         """Gives the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
         if state.phase not in RESTING:
             return self._settings.interval_seconds
         if now - state.since <= RETIRE_SECONDS:
             return RETIRE_SECONDS / 4
-        return LATE_SECONDS if state.previous is not None else RESTING_SECONDS
+        if state.previous is not None and any(guard.type == "quality" for guard in policy.guards):
+            return LATE_SECONDS
+        memory.applied.clear()  # whatever was deleted or changed and no watch told: the next look puts it back
+        return RESTING_SECONDS
 
     def _problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
         """Gives why the spec cannot be followed, where the definition's own rules could not know."""
+        if spec.runtime == "seldon":
+            return "runtime seldon is not served by this version: wanted bentoml"
         try:
             for guard in spec.strategy.guards:
                 if guard.threshold is not None:
@@ -159,7 +169,14 @@ class Reconciler:
 
     def _revisions(self, owner: workloads.Owner) -> dict[str, workloads.Revision]:
         found = self._api.find("ControllerRevision", owner.namespace, labels=workloads.selector(owner))
-        return {revision.name: revision for revision in map(workloads.read_revision, found)}
+        known = {}
+        for obj in found:
+            try:
+                revision = workloads.read_revision(obj)
+                known[revision.name] = revision
+            except errors.PlatformError as error:  # one that nothing needs must not stop the rest
+                log.error("%s/%s: %s", owner.namespace, owner.name, error)
+        return known
 
     def _healths(self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory) -> dict[str, health.Health]:
         """Gives each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
@@ -168,7 +185,9 @@ class Reconciler:
         for name in dict.fromkeys(names):
             deployment = deployments.get(f"{owner.name}-{name}")
             found = health.judge(deployment, (), replicas=spec.scaling.min_replicas)
-            if deployment is not None and (not found.ready or name not in memory.facts):
+            if deployment is None:
+                memory.applied.pop(("Deployment", f"{owner.name}-{name}"), None)
+            elif not found.ready or name not in memory.facts:
                 pods = self._api.find("Pod", owner.namespace, labels=workloads.selector(owner, name))
                 found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
                 if found.facts:
@@ -185,7 +204,7 @@ class Reconciler:
         try:
             raw = self._counts.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
                                       before=state.sample or memory.route.latest, route_version="", first=first)
-        except errors.Temporary as error:
+        except errors.FairwayError as error:  # whatever it is: a rollout that cannot be judged holds, and one that is broken goes back
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return None
         accepted = memory.route.confirmed == route.version or routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name))
@@ -203,36 +222,56 @@ class Reconciler:
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision],
         memory: Memory, first: str | None, now: float,
     ) -> None:
-        """Servers first, then the route, then the servers that nothing needs any more."""
+        """Servers first, then the route (in a rollback the other way round), then the servers that nothing needs any more."""
         wanted = strategy.wanted(state)
-        for name in wanted:
-            if name in known:
-                self._apply(owner, memory, *workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster))
-        self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))
-        route = strategy.route(state, deployment=owner.name, strategy=policy)
-        if route is not None and spec.gateway is not None and spec.routing == "gateway":
-            written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
-            memory.route.recall(written)
-            leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now)
-            self._apply(owner, memory, gateway.stickiness(owner),
-                        gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
-            memory.route.written(route, arriving=arriving, now=now)
-        if state.phase in RESTING and now - state.since > RETIRE_SECONDS:
+        servers = [obj for name in wanted if name in known
+                   for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
+        servers += workloads.for_deployment(owner, spec, settings=self._settings.cluster)
+        if state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):  # taking traffic away waits for nothing
+            self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
+            self._apply(owner, memory, *servers)
+        else:
+            self._apply(owner, memory, *servers)
+            self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
+        if state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS:
             self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
+
+    def _route(
+        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, memory: Memory, first: str | None, now: float,
+    ) -> None:
+        route = strategy.route(state, deployment=owner.name, strategy=policy)
+        if route is None or spec.gateway is None:
+            return
+        written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
+        memory.route.recall(written)
+        leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now)
+        self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
+        memory.route.written(route, arriving=arriving, now=now)
+        if self._settings.cluster.envoy_gateway:
+            self._apply(owner, memory, gateway.stickiness(owner))
 
     def _apply(self, owner: workloads.Owner, memory: Memory, *objects: Mapping[str, Any]) -> None:
         """Applies what differs from what was applied last; a change by somebody else makes the watch forget that."""
+        failed: errors.FairwayError | None = None
         for obj in objects:
             key = (obj["kind"], obj["metadata"]["name"])
             fingerprint = resource.fingerprint(obj)
-            if memory.applied.get(key, ("", 0))[0] != fingerprint:
+            if memory.applied.get(key, ("", 0))[0] == fingerprint:
+                continue
+            try:
                 made = self._api.apply(obj)
                 memory.applied[key] = fingerprint, int(made["metadata"].get("generation", 0))
+            except errors.FairwayError as error:  # one that is refused must not keep the others away
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _retire(
         self, owner: workloads.Owner, *, keep: tuple[str, ...], state: State, limit: int, known: Mapping[str, workloads.Revision], memory: Memory,
     ) -> None:
         """Takes away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
+        if not routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name)):
+            return  # the proxies may still send requests there
         kept = {f"{owner.name}-{name}" for name in keep}
         for deployment in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner)):
             name = deployment["metadata"]["name"]
@@ -263,10 +302,11 @@ def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | No
         return None, None
     try:
         asked = json.loads(text)
-        nonce = str(asked["id"])
+        nonce = str(asked["id"])[:64]
         if nonce == before.get("lastCommand"):
             return None, None
-        return Command(verb=str(asked["verb"]), who=str(asked.get("by", "somebody")), why=str(asked.get("why", "")), force=bool(asked.get("force"))), nonce
+        who, why = str(asked.get("by", "somebody"))[:253], str(asked.get("why", ""))[:512]
+        return Command(verb=str(asked["verb"]), who=who, why=why, force=bool(asked.get("force"))), nonce
     except (ValueError, KeyError, TypeError) as error:
         raise errors.ConfigError(f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
 

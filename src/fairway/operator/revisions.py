@@ -1,6 +1,7 @@
 """Which revision a spec asks for, and which old ones may be forgotten. Pure."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from fairway.config import resource
 from fairway.platforms.kubernetes.workloads import Revision
@@ -10,12 +11,12 @@ def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image
     """Gives the revision that the spec asks for.
 
     Where it names no image, a known revision that is the same but for the operator's default of its day is it: an upgrade of the
-    operator starts no rollout.
+    operator starts no rollout. Where its package lies is the spec's to say: one that was moved is the same revision.
     """
-    if spec.image is None:
-        for revision in known.values():
-            if revision.defaulted_image and _identity(revision) == resource.identity(spec):
-                return revision
+    for revision in known.values():
+        same_image = revision.image == spec.image if spec.image is not None else revision.defaulted_image
+        if same_image and _identity(revision) == resource.identity(spec):
+            return replace(revision, model=spec.model)
     image = spec.image or default_image
     return Revision(name=resource.revision(spec, image=image), model=spec.model, image=image, runtime=spec.runtime, serving=spec.serving,
                     pod_template=spec.pod_template, defaulted_image=spec.image is None)

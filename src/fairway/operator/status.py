@@ -8,7 +8,7 @@ import datetime
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fairway.config import schema
@@ -18,7 +18,8 @@ from fairway.platforms.kubernetes.workloads import Revision
 from fairway.rollout import record, strategy
 from fairway.rollout.strategy import Phase, State
 
-TEXT = 1024  # characters of a reason that the definition allows
+TEXT = 1024          # characters of a reason that the definition allows
+LARGEST = 262_144    # characters of a checkpoint that it allows
 MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
 Json = dict[str, Any]
 
@@ -65,8 +66,12 @@ def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: f
 
 def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> str:
     """Gives all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
-    kept = {"state": record.to_json(state), "strategy": policy.model_dump(mode="json", by_alias=True), "first": first}
-    return json.dumps(kept, separators=(",", ":"))
+    rows = tuple({**row, "evidence": {}, "guarantee": ""} for row in state.history)  # their sentences are kept; the numbers would be half of it
+    kept = {"state": record.to_json(replace(state, history=rows)), "strategy": policy.model_dump(mode="json", by_alias=True), "first": first}
+    text = json.dumps(kept, separators=(",", ":"))
+    if len(text) > LARGEST:  # a rollback that cannot be stored would be none: the past goes first
+        text = json.dumps({**kept, "state": record.to_json(replace(state, history=(), segments=()))}, separators=(",", ":"))
+    return text
 
 
 def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State, schema.Strategy, str | None]:
@@ -75,7 +80,7 @@ def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State
         return State(), policy, None
     kept = json.loads(status["checkpoint"])
     state = record.from_json(kept["state"])
-    return state, schema.Strategy.model_validate(kept["strategy"]) if bound(state) else policy, kept["first"]
+    return state, schema.Strategy.model_validate(kept["strategy"]) if bound(state) else policy, kept.get("first")
 
 
 def bound(state: State) -> bool:

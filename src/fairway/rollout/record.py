@@ -7,6 +7,8 @@ from typing import Any
 from fairway.rollout import judge, strategy, traffic
 from fairway.rollout.seen import Cursors, Segment
 
+FIELDS = frozenset(field.name for field in dataclasses.fields(strategy.State))
+
 
 def to_json(state: strategy.State) -> dict[str, Any]:
     """Gives the state as plain JSON values."""
@@ -19,7 +21,8 @@ def to_json(state: strategy.State) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> strategy.State:
-    """Gives the state back."""
+    """Gives the state back. What another version added is left out, and what it did not know is as it is at the beginning."""
+    data = {**to_json(strategy.State()), **{name: value for name, value in data.items() if name in FIELDS}}
     verdict, sample, resume_to = data["verdict"], data["sample"], data["resume_to"]
     return strategy.State(
         **{

@@ -101,7 +101,7 @@ def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
         case Phase.PROMOTING:
             return _promoting(state, seen, strategy)
         case Phase.ROLLING_BACK:
-            return _rolling_back(state, seen)
+            return _rolling_back(state, seen, strategy)
         case Phase.PAUSED:
             return _paused(state, seen, strategy)
 
@@ -239,6 +239,20 @@ def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     """Shadow, canary and bake: the judge's word first, then time and capacity."""
     verdict = _verdict(state, seen, strategy)
     state = replace(state, verdict=verdict, reason=verdict.reason)
+    if (over := _over(state, seen, verdict)) is not None:
+        return over
+    if verdict.action is Action.INCONCLUSIVE:
+        if strategy.on_inconclusive == "rollback":
+            return _roll_back(state, seen, verdict)
+        return _pause(state, seen, verdict.reason)
+    unclear = seen.sample is None or seen.unread is not None or seen.now < state.counting_from
+    if unclear or not {state.candidate, state.stable} <= seen.ready or verdict.action is Action.INVALID:
+        return Advance(state)
+    return _forward(state, seen, strategy, verdict)
+
+
+def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
+    """Gives the end of a rollout that must not go on, in whatever stage: harm, a candidate that does not stay up, another one that is asked for."""
     candidate = state.candidate or ""
     if verdict.action is Action.ROLLBACK:
         return _roll_back(state, seen, verdict)
@@ -246,14 +260,7 @@ def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
         return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} does not stay up: {seen.broken[candidate]}"))
     if seen.desired not in (None, candidate):
         return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} was superseded by {seen.desired}"), reject=False)
-    if verdict.action is Action.INCONCLUSIVE:
-        if strategy.on_inconclusive == "rollback":
-            return _roll_back(state, seen, verdict)
-        return _pause(state, seen, verdict.reason)
-    unclear = seen.sample is None or seen.unread is not None or seen.now < state.counting_from
-    if unclear or not {candidate, state.stable} <= seen.ready or verdict.action is Action.INVALID:
-        return Advance(state)
-    return _forward(state, seen, strategy, verdict)
+    return None
 
 
 def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
@@ -278,8 +285,8 @@ def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdi
 def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     """All traffic but the bake's share goes over; the bake begins when the gateway says that it does."""
     verdict = _verdict(state, seen, strategy)
-    if verdict.action is Action.ROLLBACK:
-        return _roll_back(replace(state, verdict=verdict), seen, verdict)
+    if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
+        return over
     if seen.sample is None or seen.sample.route_version != seen.wanted_version:
         return Advance(replace(state, reason="waiting for the route to take effect"))
     if strategy.bake.weight == 0 or strategy.bake.duration.total_seconds() == 0:
@@ -297,25 +304,31 @@ def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
     return _moved(_remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate)
 
 
-def _rolling_back(state: State, seen: Seen) -> Advance:
-    """Weight is 0 from the moment this phase began; it ends when the gateway says so, or cannot be asked."""
+def _rolling_back(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """Weight is 0 from the moment this phase began; it ends when the gateway says so, or cannot be asked, or is not going to say."""
+    overdue = seen.now - state.since > strategy.progress_deadline.total_seconds()
     if state.candidate is None and state.previous is not None:  # late: the promoted revision goes, the one before returns
-        if state.previous not in seen.ready:
-            return Advance(replace(state, reason=f"{state.reason.partition(' (waiting')[0]} (waiting for revision {state.previous} to be ready)"))
-        back = replace(state, phase=Phase.ROLLED_BACK, stable=state.previous, previous=None, ledger=None, since=seen.now)
-        return _moved(back, seen, "RolledBack", back.reason, revision=state.stable)
-    if seen.sample is not None and seen.sample.route_version != seen.wanted_version:
+        condemned = state.reason.partition(" (waiting")[0]
+        if state.previous in seen.ready:
+            back = replace(state, phase=Phase.ROLLED_BACK, stable=state.previous, previous=None, ledger=None, since=seen.now, reason=condemned)
+            return _moved(back, seen, "RolledBack", back.reason, revision=state.stable)
+        if overdue or state.previous in seen.broken or seen.desired not in (None, state.stable, state.previous):
+            stays = replace(state, phase=Phase.STABLE, previous=None, ledger=None, since=seen.now,
+                            reason=f"revision {state.stable} serves although it was condemned, because {state.previous} did not come back"
+                                   f"{_noted(seen, state.previous)}: {condemned}")
+            return _moved(stays, seen, "Stuck", stays.reason)
+        return Advance(replace(state, reason=f"{condemned} (waiting for revision {state.previous} to be ready)"))
+    if seen.sample is not None and seen.sample.route_version != seen.wanted_version and not overdue:
         return Advance(state)
     done = replace(state, phase=_rest(state, back=True), candidate=None, ledger=None, since=seen.now)
     return _moved(done, seen, "RolledBack", done.reason, revision=state.candidate)
 
 
 def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
-    """A person is asked; what is served stays as it is, and a harm still rolls back."""
+    """A person is asked; what is served stays as it is, unless it may not go on."""
     if state.ledger is not None:
         verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
-        if verdict.action is Action.ROLLBACK:
-            return _roll_back(replace(state, verdict=verdict), seen, verdict)
+        return _over(replace(state, verdict=verdict), seen, verdict) or Advance(state)
     return Advance(state)
 
 

@@ -44,7 +44,7 @@ def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, wai
     if _mixed(scores) >= RATIO:
         return Confirmation(True, f"weight {after} % is in effect: {seen}")
     newest = _score(sum(c for c, _ in increments[-NEWEST:]), sum(s for _, s in increments[-NEWEST:]), before=before, after=after)
-    if waited_seconds >= PATIENCE_SECONDS and newest > -RATIO:
+    if waited_seconds >= PATIENCE_SECONDS and newest > -RATIO and (candidate or not after or not total):
         return Confirmation(True, f"weight {after} % counts as in effect after {waited_seconds:.0f} s: {seen}, which does not speak for the old {before} %")
     return Confirmation(False, f"waiting for weight {after} % to take effect: {seen}, the old was {before} %")
 

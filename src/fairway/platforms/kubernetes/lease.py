@@ -82,8 +82,8 @@ class Lease:
             asked = self._clock()  # before the request: how long it took is not ours
             try:
                 won = self.attempt()
-            except errors.FairwayError as error:
-                log.warning("%s", error)
+            except (errors.FairwayError, KeyError, ValueError) as error:  # also a Lease that somebody wrote otherwise
+                log.warning("the Lease %s/%s: %s", self._namespace, self._name, error)
                 won = False
             if won:
                 first, self._renewed_at = self._renewed_at is None, asked

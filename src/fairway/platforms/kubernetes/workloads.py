@@ -60,6 +60,7 @@ class Settings:
     collector: str = ""          # URL that servers send events to
     namespace: str = "fairway-system"
     service_monitors: bool = False
+    envoy_gateway: bool = True   # its policies keep units on their arm; other gateways have none
     keda: bool = False
     prometheus: str = ""
 
