@@ -1,0 +1,97 @@
+"""The loop: no look is lost, and idleness is no illness."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from fairway import errors
+from fairway.operator import endpoint, loop
+
+
+class Looks:
+    """Takes notice of who is looked at."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
+        self.taken.append(name)
+        return None
+
+    def changed(self, *arguments: object, **keywords: object) -> None: ...
+
+
+def eventually(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
+def made(looks: Looks) -> loop.Loop:
+    return loop.Loop(looks, health=endpoint.Endpoint(host="127.0.0.1", port=0))
+
+
+def event(name: str, *, generation: int = 1, kind: str = "MODIFIED") -> dict[str, object]:
+    return {"type": kind, "object": {"metadata": {"namespace": "models", "name": name, "uid": "u", "generation": generation}}}
+
+
+def test_a_look_that_came_while_leadership_was_late_is_taken_later(monkeypatch):
+    monkeypatch.setattr(loop, "RETRY_SECONDS", 0.01)
+    looks, leads = Looks(), []
+    running = made(looks)
+    running.queue.add(("models", "income"))
+    running.start(leads=lambda: len(leads) > 3 or leads.append(1))
+    eventually(lambda: looks.taken == ["income"])
+    running.finish()
+
+
+def test_only_a_look_that_hangs_is_an_illness(monkeypatch):
+    class Hanging(Looks):
+        def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
+            super().reconcile(namespace, name, now=now)
+            released.wait(20)
+            return None
+
+    looks, released = Hanging(), threading.Event()
+    running = made(looks)
+    running.start(leads=lambda: True)
+    clock = time.monotonic
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock() + 2 * loop.BEAT_SECONDS)
+    assert running.alive()  # its workers have waited for long, and may
+    monkeypatch.setattr(loop.time, "monotonic", clock)
+    running.queue.add(("models", "income"))
+    eventually(lambda: looks.taken)
+    assert running.alive()
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock() + 2 * loop.BEAT_SECONDS)
+    assert not running.alive()
+    monkeypatch.undo()
+    released.set()
+    running.finish()
+
+
+def test_our_own_status_writes_are_no_news_and_a_new_spec_is():
+    running = made(Looks())
+    running.resource_event(event("income"))
+    assert running.queue.take() == ("models", "income")
+    running.queue.done(("models", "income"))
+    running.resource_event(event("income"))
+    assert len(running.queue) == 0
+    running.resource_event(event("income", generation=2))
+    assert len(running.queue) == 1
+
+
+def test_a_look_that_fails_is_taken_again():
+    class Failing(Looks):
+        def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
+            super().reconcile(namespace, name, now=now)
+            if len(self.taken) == 1:
+                raise errors.Unavailable("the API server does not answer")
+            return None
+
+    looks = Failing()
+    running = made(looks)
+    running.queue.add(("models", "income"))
+    running.start(leads=lambda: True)
+    eventually(lambda: len(looks.taken) == 2)
+    running.finish()

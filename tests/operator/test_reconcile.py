@@ -1,0 +1,180 @@
+"""Looks at a deployment whose cluster does what clusters rarely do on demand."""
+
+import json
+from typing import Any
+
+import pytest
+
+from fairway import errors
+from tests.operator import world
+
+
+@pytest.fixture
+def play() -> world.World:
+    """Gives a world with revision a in service."""
+    made = world.World()
+    made.ask("a")
+    made.look(until="Stable 0")
+    return made
+
+
+def revision(play: world.World, arm: str) -> str:
+    return str(play.status[arm]["revision"])
+
+
+def condition(play: world.World, name: str) -> str:
+    return next(str(found["status"]) for found in play.status["conditions"] if found["type"] == name)
+
+
+def test_a_better_revision_is_promoted_and_the_old_one_s_pods_go(play):
+    old = revision(play, "stable")
+    play.ask("b")
+    play.look(until="Stable 0")
+    assert play.shares == {old: pytest.approx(1e-6), revision(play, "stable"): pytest.approx(1 - 1e-6)}
+    play.look(20)
+    assert play.shares == {revision(play, "stable"): 1.0}
+    assert ("Deployment", f"income-{old}") not in play.cluster.objects
+    assert ("ControllerRevision", f"income-{old}") in play.cluster.objects
+
+
+def test_operators_that_are_replaced_again_and_again_end_at_the_same(play):
+    play.ask("b")
+    for _ in range(30):
+        play.restart()
+        play.look(5)
+    assert (play.status["phase"], play.status["stable"]["digest"]) == ("Stable", f"sha256:{'b' * 64}")
+
+
+def test_the_next_rollout_follows_the_strategy_that_came_with_it(play):
+    play.ask("b")
+    play.look(until="Stable 0")
+    play.ask("c", strategy={**world.SHORT, "canary": {"steps": [{"weight": 1}]}})
+    assert play.look(until="Canary 1")["weight"] == 1
+
+
+def test_a_strategy_that_changes_in_mid_rollout_waits_for_the_next(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.ask("b", strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05}]})
+    play.look(until="Stable 0")
+
+
+def test_a_package_that_was_moved_is_the_same_revision_fetched_from_its_new_place(play):
+    play.ask("a", model={"uri": "s3://elsewhere/a", "digest": f"sha256:{'a' * 64}"})
+    play.look()
+    assert play.status["phase"] == "Stable"
+    deployment = play.cluster.objects["Deployment", f"income-{revision(play, 'stable')}"]
+    assert "s3://elsewhere/a" in deployment["spec"]["template"]["spec"]["initContainers"][0]["command"]
+
+
+def test_naming_the_image_that_runs_already_starts_nothing(play):
+    before = revision(play, "stable")
+    play.ask("a", image="server:1")
+    play.look(3)
+    assert (play.status["phase"], revision(play, "stable")) == ("Stable", before)
+
+
+@pytest.mark.parametrize("steps", [[{"weight": 25}, {"weight": 50}], [{"weight": 25, "pause": True}, {"weight": 50}]], ids=["canary", "paused"])
+def test_a_candidate_without_a_pod_left_is_taken_out_at_once(play, steps):
+    play.ask("b", strategy={**world.SHORT, "canary": {"steps": steps}})
+    play.look(until="Canary 25")
+    while len(play.shares) < 2 or min(play.shares.values()) < 0.01:
+        play.look()
+    if steps[0].get("pause"):
+        play.look(until="Paused 25")
+    bad = revision(play, "candidate")
+    play.cluster.pods[f"income-{bad}"] = 0
+    status = play.look()
+    assert (status["phase"], status["weight"]) == ("RollingBack", 0)
+    assert play.shares[bad] == pytest.approx(1e-6)
+
+
+def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.look(2)
+    play.restart()
+    play.cluster.refused = {"PodDisruptionBudget", "NetworkPolicy"}
+    bad = revision(play, "candidate")
+    play.cluster.pods[f"income-{bad}"] = 0
+    with pytest.raises(errors.PlatformError, match="a webhook refused"):
+        play.look()
+    assert play.status["phase"] == "RollingBack"
+    assert play.shares[bad] == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("away", [errors.Unavailable("Prometheus does not answer"), errors.ConfigError("no such bucket")], ids=["away", "odd"])
+def test_a_rollout_whose_counts_cannot_be_read_holds_and_still_takes_out_what_is_dead(play, away):
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.look(3)
+    play.counts.away = away
+    assert play.look()["verdict"] == "HOLD"
+    play.cluster.pods[f"income-{revision(play, 'candidate')}"] = 0
+    assert play.look()["weight"] == 0
+
+
+def test_pods_stay_while_the_gateway_has_not_taken_the_route_without_them(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.look(2)
+    bad = revision(play, "candidate")
+    play.cluster.accepts = False
+    play.cluster.objects["HTTPRoute", "income"]["status"] = {}
+    play.cluster.pods[f"income-{bad}"] = 0
+    play.counts.away = errors.Unavailable("away")
+    play.look(30)
+    assert play.status["phase"] == "RolledBack"
+    assert ("Deployment", f"income-{bad}") in play.cluster.objects
+
+
+def test_a_paused_spec_begins_nothing_and_judges_on(play):
+    play.ask("b", paused=True)
+    play.look(5)
+    assert (play.status["phase"], condition(play, "Stalled")) == ("Stable", "True")
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.ask("c", paused=True)
+    play.look(until="Stable 0")
+    assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
+def test_a_command_is_obeyed_once_and_a_wrong_one_changes_nothing(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    found = play.cluster.objects["ModelDeployment", "income"]
+    found["metadata"]["annotations"] = {"fairway.dev/command": "abort!"}
+    assert play.look()["phase"] == "Canary"
+    found = play.cluster.objects["ModelDeployment", "income"]
+    found["metadata"]["annotations"] = {"fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "x" * 100_000})}
+    play.look(until="RolledBack 0")
+    assert play.status["lastCommand"] == "1"
+
+
+def test_what_an_upgrade_brings_as_default_image_changes_nothing_that_runs(play):
+    play.operator._settings = world.Settings(server_image="server:2")
+    before = revision(play, "stable")
+    play.look(3)
+    assert revision(play, "stable") == before
+
+
+def test_a_checkpoint_of_another_version_is_read(play):
+    found: dict[str, Any] = play.cluster.objects["ModelDeployment", "income"]
+    kept = json.loads(found["status"]["checkpoint"])
+    kept["state"]["unheard"] = 1
+    del kept["state"]["segments"], kept["first"]
+    found["status"]["checkpoint"] = json.dumps(kept)
+    play.ask("b")
+    play.look(until="Stable 0")
+
+
+def test_a_late_rollback_that_cannot_return_says_so_and_lets_the_next_revision_in(play):
+    found: dict[str, Any] = play.cluster.objects["ModelDeployment", "income"]
+    kept = json.loads(found["status"]["checkpoint"])
+    kept["state"] |= {"phase": "RollingBack", "previous": "aaaaaaaaaaaa", "since": play.now, "rejected": [kept["state"]["stable"]], "reason": "quality: worse"}
+    found["status"]["checkpoint"] = json.dumps(kept)
+    play.ask("b")
+    play.look()
+    assert "did not come back" in play.status["reason"]
+    play.look(until="Stable 0")
+    assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"

@@ -1,0 +1,163 @@
+"""A cluster that lives in a dict, and a gateway that counts as asked: for looks that no real cluster gives on demand."""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairway import errors
+from fairway.monitoring import store
+from fairway.operator.reconcile import Reconciler, Settings
+from fairway.platforms.kubernetes import api
+from fairway.rollout import traffic
+
+NAME, NAMESPACE = "income", "models"
+SHORT = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "2s"},
+         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+
+
+class Cluster(api.Api):
+    """Keeps objects as an API server does: generations, versions, conflicts, immutable revisions."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], api.Object] = {}
+        self.pods: dict[str, int] = {}              # Deployment -> available replicas, 2 where nothing is said
+        self.refused: set[str] = set()              # kinds that cannot be written
+        self.accepts = True                         # whether the gateway's controller is there
+        self.written: list[tuple[str, str]] = []
+        self._version = 0
+
+    def apply(self, obj: Any, **_: Any) -> api.Object:
+        key = obj["kind"], obj["metadata"]["name"]
+        if obj["kind"] in self.refused:
+            raise errors.PlatformError(f"a webhook refused the {obj['kind']}")
+        old, new = self.objects.get(key), copy.deepcopy(dict(obj))
+        if old is not None and old.get("data") != new.get("data"):
+            raise errors.PlatformError("data is immutable")
+        changed = old is None or old.get("spec") != new.get("spec")
+        new["metadata"]["generation"] = (old["metadata"]["generation"] if old else 0) + changed
+        new["status"] = old.get("status", {}) if old else {}
+        if self.accepts:
+            new["status"] = {"parents": [{"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": new["metadata"]["generation"]}]}]}
+        self.written.append(key)
+        return self._keep(key, new)
+
+    def get(self, kind: str, namespace: str, name: str) -> api.Object | None:
+        return copy.deepcopy(self.objects.get((kind, name)))
+
+    def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[api.Object]:
+        wanted = dict(label.split("=") for label in labels.split(","))
+        found = [copy.deepcopy(obj) for (of, _), obj in self.objects.items() if of == kind and wanted.items() <= obj["metadata"]["labels"].items()]
+        for obj in found if kind == "Deployment" else ():
+            available = self.pods.get(obj["metadata"]["name"], 2)
+            obj["status"] = {"availableReplicas": available, "updatedReplicas": available, "observedGeneration": obj["metadata"]["generation"]}
+        return found
+
+    def create(self, obj: Any) -> api.Object:
+        return dict(obj)
+
+    def replace_status(self, obj: Any) -> api.Object:
+        key = obj["kind"], obj["metadata"]["name"]
+        if self.objects[key]["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
+            raise api.Conflict("somebody was faster")
+        return self._keep(key, json.loads(json.dumps(dict(obj))))
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.objects.pop((kind, name), None)
+
+    def _keep(self, key: tuple[str, str], obj: api.Object) -> api.Object:
+        self._version += 1
+        obj["metadata"]["resourceVersion"] = str(self._version)
+        self.objects[key] = obj
+        return copy.deepcopy(obj)
+
+
+class Nothing:
+    """An event store without events."""
+
+    def cursor(self) -> int:
+        return 0
+
+    def pairs(self, deployment: str, **_: Any) -> tuple[int, store.Pairs]:
+        return 0, store.Pairs(**dict.fromkeys(store.Pairs.__dataclass_fields__, 0))
+
+    def labelled(self, deployment: str, **_: Any) -> tuple[int, list[store.Labelled]]:
+        return 0, []
+
+    def exposure(self, deployment: str, **_: Any) -> tuple[int, list[store.Exposure]]:
+        return 0, []
+
+
+@dataclass
+class Counts:
+    """A gateway with 200 requests between two looks, split as the HTTPRoute says."""
+
+    cluster: Cluster
+    now: float = 0.0
+    away: errors.FairwayError | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def sample(self, *, route: traffic.Route, **_: Any) -> traffic.Sample:
+        if self.away is not None:
+            raise self.away
+        for name, share in self.cluster_shares().items():
+            self.counts[name] = self.counts.get(name, 0) + round(200 * share)
+        arms = [traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0) for name in (route.stable, route.candidate)]
+        return traffic.Sample(at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
+
+    def cluster_shares(self) -> dict[str, float]:
+        return shares(self.cluster)
+
+
+def shares(cluster: Cluster) -> dict[str, float]:
+    """Gives the share of each revision by the HTTPRoute."""
+    found = cluster.objects.get(("HTTPRoute", NAME))
+    backends = found["spec"]["rules"][0]["backendRefs"] if found else []
+    total = sum(backend["weight"] for backend in backends)
+    return {backend["name"].removeprefix(f"{NAME}-"): backend["weight"] / total for backend in backends if backend["weight"]}
+
+
+@dataclass
+class World:
+    """The cluster, its gateway, and one operator that may be replaced by a new one."""
+
+    cluster: Cluster = field(default_factory=Cluster)
+    now: float = 1_700_000_000.0
+
+    def __post_init__(self) -> None:
+        self.counts = Counts(self.cluster)
+        self.restart()
+
+    def restart(self) -> None:
+        """A new operator, which remembers nothing."""
+        counts: Any = self.counts
+        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), counts=counts)
+
+    def ask(self, package: str, **spec: Any) -> None:
+        """Writes the spec, as `kubectl apply` does."""
+        old = self.cluster.objects.get(("ModelDeployment", NAME), {})
+        document = {
+            "apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "status": old.get("status", {}),
+            "metadata": {"name": NAME, "namespace": NAMESPACE, "uid": "u", "generation": old.get("metadata", {}).get("generation", 0) + 1},
+            "spec": {"model": {"uri": f"s3://models/{package}", "digest": f"sha256:{package * 64}"}, "gateway": {"parentRefs": [{"name": "models"}]},
+                     "strategy": SHORT, **spec}}
+        self.cluster._keep(("ModelDeployment", NAME), document)
+
+    def look(self, times: int = 1, *, until: str | None = None) -> dict[str, Any]:
+        """Takes looks, two seconds apart, until the phase and weight are `until`; gives the status."""
+        for _ in range(times if until is None else 200):
+            self.counts.now = self.now
+            self.operator.reconcile(NAMESPACE, NAME, now=self.now)
+            self.now += 2.0
+            if until is not None and f"{self.status['phase']} {self.status['weight']}" == until:
+                return self.status
+        assert until is None, f"stands at {self.status['phase']} {self.status['weight']}, not at {until}: {self.status['reason']}"
+        return self.status
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict(self.cluster.objects[("ModelDeployment", NAME)]["status"])
+
+    @property
+    def shares(self) -> dict[str, float]:
+        return shares(self.cluster)
