@@ -70,8 +70,7 @@ def test_the_operator_writes_only_what_it_owns(binaries):
     found = rendering.render(binaries)
     allowed = set(rendering.rules(found, "fairway-operator", "fairway-operator-lease"))
     assert {resource for _, resource, verb in allowed if verb == "delete"} == {
-        "services", "controllerrevisions", "deployments", "horizontalpodautoscalers", "backendtrafficpolicies", "httproutes", "scaledobjects",
-        "seldondeployments", "servicemonitors", "networkpolicies", "poddisruptionbudgets"}
+        "services", "controllerrevisions", "deployments", "horizontalpodautoscalers", "scaledobjects", "poddisruptionbudgets"}
     assert {verb for _, resource, verb in allowed if resource == "modeldeployments"} == {"get", "list", "watch"}
     assert {verb for _, resource, verb in allowed if resource == "leases"} == {"create", "get", "update"}
     assert ("", "pods", "delete") not in allowed

@@ -1,5 +1,6 @@
 """Looks at a deployment whose cluster does what clusters rarely do on demand."""
 
+import itertools
 import json
 from typing import Any
 
@@ -35,6 +36,19 @@ def test_a_better_revision_is_promoted_and_the_old_one_s_pods_go(play):
     assert play.shares == {revision(play, "stable"): 1.0}
     assert ("Deployment", f"income-{old}") not in play.cluster.objects
     assert ("ControllerRevision", f"income-{old}") in play.cluster.objects
+
+
+def test_no_revision_with_traffic_changes_its_place_comes_at_once_or_vanishes_at_once(play):
+    """Each would be answered 500 for some milliseconds by real proxies."""
+    for package, end in (("b", "Stable 0"), ("c", "Canary 50"), ("d", "Stable 0"), ("e", "Canary 25"), ("f", "Stable 0")):
+        play.ask(package)
+        play.look(until=end)  # and the next is asked for at once
+    play.look(20)
+    for before, after in itertools.pairwise(play.cluster.routes):
+        for name, (place, weight) in before.items():
+            assert weight == 1 or name in after, (before, after)
+            assert name not in after or after[name][0] == place, (before, after)
+        assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (before, after)
 
 
 def test_operators_that_are_replaced_again_and_again_end_at_the_same(play):

@@ -24,7 +24,7 @@ class Cluster(api.Api):
         self.pods: dict[str, int] = {}              # Deployment -> available replicas, 2 where nothing is said
         self.refused: set[str] = set()              # kinds that cannot be written
         self.accepts = True                         # whether the gateway's controller is there
-        self.written: list[tuple[str, str]] = []
+        self.routes: list[dict[str, tuple[int, int]]] = []   # each HTTPRoute that was written: revision -> its place and its weight
         self._version = 0
 
     def apply(self, obj: Any, **_: Any) -> api.Object:
@@ -39,7 +39,9 @@ class Cluster(api.Api):
         new["status"] = old.get("status", {}) if old else {}
         if self.accepts:
             new["status"] = {"parents": [{"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": new["metadata"]["generation"]}]}]}
-        self.written.append(key)
+        if obj["kind"] == "HTTPRoute":
+            backends = new["spec"]["rules"][0]["backendRefs"]
+            self.routes.append({b["name"].removeprefix(f"{NAME}-"): (place, b["weight"]) for place, b in enumerate(backends) if b["weight"]})
         return self._keep(key, new)
 
     def get(self, kind: str, namespace: str, name: str) -> api.Object | None:

@@ -60,6 +60,7 @@ def test_a_revision_keeps_its_place_from_its_first_request_to_its_last():
     promoted = traffic.route(deployment="income", stable="new", candidate=None, weight=0, mirror=0)
     first = gateway.first(first, stable="new", candidate=None)
     assert backends(promoted, first=first, leaving="old") == [("old", 1), ("new", 999_999)]
+    assert backends(promoted, first="third", leaving="old") == [("old", 1), ("new", 999_999)]  # the next is starting already
     assert backends(promoted, first=first) == [("new", 0), ("new", 1_000_000)]
     third = traffic.route(deployment="income", stable="new", candidate="third", weight=25, mirror=0)
     first = gateway.first(first, stable="new", candidate="third")

@@ -52,10 +52,11 @@ def http_route(
     if leaving is not None and len(shares) == 1 and leaving not in shares:
         shares = {route.stable: shares[route.stable] - 1, leaving: 1}
         arms = {leaving: "canary", **arms}
-    places = sorted(shares, key=lambda revision: revision != (first or route.stable))
-    backends = [_backend(owner, revision, arm=arms[revision], weight=shares[revision]) for revision in places]
-    if len(backends) == 1 and places[0] != (first or route.stable):
-        backends.insert(0, {**_service(owner, places[0]), "weight": 0})  # keeps the index
+    backends = [_backend(owner, revision, arm=arms[revision], weight=share) for revision, share in shares.items()]  # stable, and the other
+    if first not in (None, route.stable):  # stable keeps its place, which is the second
+        backends.reverse()
+        if len(backends) == 1:
+            backends.insert(0, {**_service(owner, route.stable), "weight": 0})
     rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends,
                             "timeouts": {"request": _duration(gateway.timeout)}}
     if route.candidate is not None and route.mirror:
