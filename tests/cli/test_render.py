@@ -49,6 +49,14 @@ def test_the_objects_are_all_of_one_deployment(place: tuple[Path, str, str]) -> 
                      "HTTPRoute", "BackendTrafficPolicy"]
 
 
+def test_runtime_seldon_is_a_seldon_deployment(place: tuple[Path, str, str]) -> None:
+    folder, package, _ = place
+    done = fairway("render", package, "--uri", "s3://models/income", "--objects", "--output", "json", "--set", "serving.runtime=seldon", where=folder)
+    found = {item["kind"]: item for item in json.loads(done.stdout)["items"]}
+    assert "Deployment" not in found
+    assert found["SeldonDeployment"]["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]["image"].startswith("fairway/seldon:")
+
+
 def test_the_same_comes_as_documents_without_aliases(place: tuple[Path, str, str]) -> None:
     folder, package, _ = place
     done = fairway("render", package, "--uri", "pvc://packages/income", "--objects", where=folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
@@ -222,6 +222,7 @@ def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(writ
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(KEYS | LINES, LINES | ANYTHING.map(yaml.safe_dump))
+@example("[", "")
 def test_whatever_an_override_says_the_answer_is_a_configuration_or_one_sentence(write, key, value):
     got = answer(write(DIGITS), overrides=[f"{key}={value}"])
     assert isinstance(got, schema.Config) or "\n" not in got

@@ -30,7 +30,7 @@ def changed(change: Change) -> dict[str, Any]:
         for section in sections:
             place = place.setdefault(section, {})
         if value is GONE:
-            del place[name]
+            place.pop(name, None)
         else:
             place[name] = value
     return changed
@@ -44,6 +44,11 @@ def weights(*steps: int) -> Change:
     return {"spec.strategy.canary.steps": [{"weight": weight} for weight in steps]}
 
 
+COUNTS = {"requests": 'sum(requests_total{service="{service}"})', "errors": 'sum(errors_total{service="{service}"})'}
+OWN_ROUTING: Change = {
+    "spec.runtime": "seldon", "spec.routing": "seldon", "spec.gateway": GONE, "spec.counts": COUNTS, "spec.strategy.shadow": {"enabled": False},
+    "spec.strategy.guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
+}
 ACCEPTED: dict[str, Change] = {
     "as it is": {},
     "one step of all": weights(100),
@@ -53,7 +58,8 @@ ACCEPTED: dict[str, Change] = {
     "fixed replicas": {"spec.scaling": {"minReplicas": 3, "maxReplicas": 3}},
     "scaled by concurrency": {"spec.scaling": {"concurrency": 8, "cpuUtilization": 50}},
     "seldon behind a gateway": {"spec.runtime": "seldon"},
-    "seldon's own routing": {"spec.runtime": "seldon", "spec.routing": "seldon", "spec.gateway": GONE},
+    "seldon's own routing": OWN_ROUTING,
+    "queries for another gateway": {"spec.counts": COUNTS | {"within": "sum(b{le='{seconds}'})"}},
     "no guards": {"spec.strategy.guards": []},
     "latency that only watches": guard("latency", threshold="50ms", gates="watch"),
     "quality that gates the bake": guard("quality", gates="bake", maxLossIncrease=0.01),
@@ -103,7 +109,11 @@ REFUSED: dict[str, Refused] = {
                                       "two guards have the same name: wanted different names", "wanted different names"),
     "no gateway": Refused({"spec.gateway": GONE}, "routing gateway needs gateway.parentRefs", "routing gateway needs gateway.parentRefs"),
     "no parent": Refused({"spec.gateway.parentRefs": []}, "should have at least 1 items", "at least 1 item"),
-    "seldon's routing without seldon": Refused({"spec.routing": "seldon"}, "routing seldon needs runtime seldon", None),
+    "seldon's routing without seldon": Refused({"spec.routing": "seldon"}, "routing seldon needs runtime seldon", "routing seldon needs runtime seldon"),
+    "seldon's routing without counts": Refused(OWN_ROUTING | {"spec.counts": GONE}, "routing seldon needs counts", "routing seldon needs counts"),
+    "seldon's routing with a shadow": Refused(OWN_ROUTING | {"spec.strategy.shadow": {}}, "routing seldon has no shadow stage",
+                                              "routing seldon has no shadow stage"),
+    "latency that nobody counts": Refused({"spec.counts": COUNTS}, "a guard of type latency needs counts.within", "needs counts.within"),
     "an unknown runtime": Refused({"spec.runtime": "triton"}, 'Unsupported value: "triton"', "Input should be 'bentoml' or 'seldon'"),
     "no digest": Refused({"spec.model.digest": GONE}, "spec.model.digest: Required value", "Field required"),
     "a short digest": Refused({"spec.model.digest": "sha256:0123"}, "should match '^sha256:[0-9a-f]{64}$'", PATTERN),

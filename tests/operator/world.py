@@ -25,6 +25,7 @@ class Cluster(api.Api):
         self.refused: set[str] = set()              # kinds that cannot be written
         self.accepts = True                         # whether the gateway's controller is there
         self.routes: list[dict[str, tuple[int, int]]] = []   # each HTTPRoute that was written: revision -> its place and its weight
+        self.kinds: set[str] = set()                # of others, that are installed
         self._version = 0
 
     def apply(self, obj: Any, **_: Any) -> api.Object:
@@ -42,7 +43,23 @@ class Cluster(api.Api):
         if obj["kind"] == "HTTPRoute":
             backends = new["spec"]["rules"][0]["backendRefs"]
             self.routes.append({b["name"].removeprefix(f"{NAME}-"): (place, b["weight"]) for place, b in enumerate(backends) if b["weight"]})
+        if obj["kind"] == "SeldonDeployment":
+            self._seldon(new)
         return self._keep(key, new)
+
+    def serves(self, kind: str) -> bool:
+        return kind in self.kinds
+
+    def _seldon(self, new: api.Object) -> None:
+        """Makes a Deployment of each predictor, as Seldon's operator does, and ends those of the others."""
+        names = set()
+        for predictor in new["spec"]["predictors"]:
+            name = f"{NAME}-{predictor['name']}-0-server"
+            names.add(name)
+            labels = predictor["componentSpecs"][0]["metadata"]["labels"]
+            self._keep(("Deployment", name), {"kind": "Deployment", "metadata": {"name": name, "labels": labels, "generation": 1}})
+        for key in [key for key in self.objects if key[0] == "Deployment" and key[1] not in names]:
+            del self.objects[key]
 
     def get(self, kind: str, namespace: str, name: str) -> api.Object | None:
         return copy.deepcopy(self.objects.get((kind, name)))
@@ -98,22 +115,34 @@ class Counts:
     now: float = 0.0
     away: errors.FairwayError | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    _served: float = 0.0
 
     def sample(self, *, route: traffic.Route, **_: Any) -> traffic.Sample:
         if self.away is not None:
             raise self.away
-        for name, share in self.cluster_shares().items():
-            self.counts[name] = self.counts.get(name, 0) + round(200 * share)
+        self._serve()
         arms = [traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0) for name in (route.stable, route.candidate)]
         return traffic.Sample(at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
 
-    def cluster_shares(self) -> dict[str, float]:
-        return shares(self.cluster)
+    def ask(self, query: str, *, read: Any, at: float | None = None) -> tuple[Any, float]:
+        """Answers `sum(requests{r="REVISION"})`; whatever else is asked for has no series."""
+        if self.now != self._served:
+            self._serve()
+        found = [{"metric": {}, "value": [at, str(count)]} for name, count in self.counts.items() if query == f'sum(requests{{r="{name}"}})']
+        return read(json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()), self.now
+
+    def _serve(self) -> None:
+        self._served = self.now
+        for name, share in shares(self.cluster).items():
+            self.counts[name] = self.counts.get(name, 0) + round(200 * share)
 
 
 def shares(cluster: Cluster) -> dict[str, float]:
-    """Gives the share of each revision by the HTTPRoute."""
+    """Gives the share of each revision by the HTTPRoute, or by the predictors' weights where there is none."""
     found = cluster.objects.get(("HTTPRoute", NAME))
+    predictors = cluster.objects.get(("SeldonDeployment", NAME))
+    if found is None and predictors is not None:
+        return {predictor["name"]: predictor["traffic"] / 100 for predictor in predictors["spec"]["predictors"] if predictor["traffic"]}
     backends = found["spec"]["rules"][0]["backendRefs"] if found else []
     total = sum(backend["weight"] for backend in backends)
     return {backend["name"].removeprefix(f"{NAME}-"): backend["weight"] / total for backend in backends if backend["weight"]}
@@ -133,7 +162,7 @@ class World:
     def restart(self) -> None:
         """A new operator, which remembers nothing."""
         counts: Any = self.counts
-        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), counts=counts)
+        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), prometheus=counts)
 
     def ask(self, package: str, **spec: Any) -> None:
         """Writes the spec, as `kubectl apply` does."""

@@ -9,6 +9,7 @@ import click
 
 @click.command()
 @click.option("--server-image", required=True, help="Image of a model server, for resources that name none.")
+@click.option("--seldon-image", default="", help="The same for resources of runtime seldon.")
 @click.option("--collector", required=True, metavar="URL", help="Where servers send events, and where pairs and labels are read.")
 @click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
 @click.option("--operator-namespace", default="fairway-system", show_default=True, help="Where the operator runs; the Lease lies there.")
@@ -18,8 +19,8 @@ import click
 @click.option("--port", type=click.IntRange(0, 65535), default=8081, show_default=True)
 @click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
 def operator(
-    server_image: str, collector: str, prometheus: str, operator_namespace: str, namespaces: tuple[str, ...], interval: str, host: str, port: int,
-    context: str | None,
+    server_image: str, seldon_image: str, collector: str, prometheus: str, operator_namespace: str, namespaces: tuple[str, ...], interval: str,
+    host: str, port: int, context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway import errors
@@ -37,7 +38,7 @@ def operator(
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
     server = api.connect(context)
     settings = reconcile.Settings(
-        server_image=server_image, interval_seconds=seconds,
+        server_image=server_image, seldon_image=seldon_image, interval_seconds=seconds,
         cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus,
                                    service_monitors=server.serves("ServiceMonitor"),
                                    envoy_gateway=server.serves("BackendTrafficPolicy"), keda=server.serves("ScaledObject")))
@@ -45,6 +46,6 @@ def operator(
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(collector, namespace=namespace)
 
-    reconciler = reconcile.Reconciler(server, settings, evidence=evidence, counts=counts.Prometheus(prometheus))
+    reconciler = reconcile.Reconciler(server, settings, evidence=evidence, prometheus=counts.Prometheus(prometheus))
     if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=endpoint.Endpoint(host=host, port=port)):
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")

@@ -42,17 +42,18 @@ def render(
 def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
     """Gives what a first deployment is made of, in a cluster that has prometheus-operator."""
     from fairway.config import resource
-    from fairway.platforms.kubernetes import gateway, workloads
+    from fairway.platforms.kubernetes import gateway, seldon, workloads
     from fairway.rollout import traffic
 
-    image = spec.image or f"fairway/server:{__version__}"
+    image = spec.image or f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
     owner = workloads.Owner(name=name, namespace=namespace)
     settings = workloads.Settings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
     revision = workloads.Revision(name=resource.revision(spec, image=image), model=spec.model, image=image, runtime=spec.runtime, serving=spec.serving,
                                   pod_template=spec.pod_template, defaulted_image=spec.image is None)
     route = traffic.route(deployment=name, stable=revision.name, candidate=None, weight=0, mirror=0)
+    predictors = seldon.deployment(owner, [revision], scaling=spec.scaling, settings=settings, stable=revision.name)
     return [
-        workloads.controller_revision(owner, revision, number=1),
+        workloads.controller_revision(owner, revision, number=1, settings=settings), *([predictors] if spec.runtime == "seldon" else []),
         *workloads.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
         *workloads.for_deployment(owner, spec, settings=settings),
         gateway.http_route(owner, spec.gateway, route), gateway.stickiness(owner),

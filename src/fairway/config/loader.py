@@ -1,5 +1,6 @@
 """Reads `fairway.yaml`: hydra composes it over the groups in `conf/`, pydantic checks it. The only hydra import."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fairway import errors
 from fairway.config import schema
 
 CONF = Path(__file__).parent / "conf"
+KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
 ENVIRONMENTS = ("local", "kind", "production")
 
 
@@ -101,7 +103,7 @@ def _compose(choices: Iterable[str]) -> DictConfig:
 
 def _assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
+    if not equals or not KEY.fullmatch(key.strip()):
         raise errors.ConfigError(f"--set {text!r}: wanted key.path=value, such as training.epochs=5")
     try:
         return key.strip(), yaml.safe_load(value)

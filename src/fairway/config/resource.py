@@ -48,6 +48,24 @@ class Gateway(schema.Section):
     """A request that takes longer is answered 504 by the gateway."""
 
 
+Query = Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class Counts(schema.Section):
+    """Queries that count one revision's requests, where Envoy Gateway's own statistics do not: for other gateways, and for routing seldon.
+
+    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`, `{revision}` and `{service}` stand for what
+    their names say, the last for the revision's Service. The arms are not scraped at one instant then, so the stated error rates hold approximately.
+    """
+
+    requests: Query
+    """Completed requests, such as `sum(istio_requests_total{destination_service_name="{service}"})`."""
+    errors: Query
+    """Those of them that failed: answered 5xx, or not at all. No series means none."""
+    within: Query | None = None
+    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}` stands; guards of type latency need it."""
+
+
 class Scaling(schema.Section):
     """How many pods a revision has."""
 
@@ -79,6 +97,8 @@ class Spec(schema.Section):
     """Gateway API by default, for both runtimes; `seldon` writes Seldon's own traffic and needs its ingress."""
     gateway: Gateway | None = None
     """Needed by routing gateway."""
+    counts: Counts | None = None
+    """Envoy Gateway's own statistics by default, which give both arms at one instant."""
     scaling: Scaling = Scaling()
     pod_template: dict[str, Any] = Field(default_factory=dict)
     """A PodTemplateSpec that is merged into ours: resources, GPUs, selectors, tolerations, service account, pull secrets."""
@@ -93,6 +113,15 @@ class Spec(schema.Section):
     def _reachable(self) -> "Spec":
         if self.routing == "gateway" and self.gateway is None:
             raise ValueError("routing gateway needs gateway.parentRefs: the Gateway that requests come in by")
+        if self.routing == "seldon" and self.runtime != "seldon":
+            raise ValueError("routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself")
+        if self.routing == "seldon" and self.counts is None:
+            raise ValueError("routing seldon needs counts: queries of a revision's requests and errors, for no gateway gives them")
+        if self.routing == "seldon" and self.strategy.shadow.enabled:
+            raise ValueError("routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, "
+                             "or use routing gateway")
+        if self.counts is not None and self.counts.within is None and any(guard.type == "latency" for guard in self.strategy.guards):
+            raise ValueError("a guard of type latency needs counts.within: the query that counts the answers within its threshold")
         return self
 
 

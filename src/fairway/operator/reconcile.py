@@ -17,7 +17,7 @@ from fairway import errors
 from fairway.config import resource, schema
 from fairway.operator import events, revisions, routes, status
 from fairway.platforms import look
-from fairway.platforms.kubernetes import api, gateway, health, prometheus, workloads
+from fairway.platforms.kubernetes import api, counts, gateway, health, prometheus, seldon, workloads
 from fairway.rollout import strategy, traffic
 from fairway.rollout.seen import Command
 from fairway.rollout.strategy import Phase, State
@@ -25,11 +25,12 @@ from fairway.rollout.strategy import Phase, State
 log = logging.getLogger("fairway.operator")
 
 RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
-LATE_SECONDS = 60.0          # a look at a promoted revision whose labels may still condemn it
+LATE_SECONDS = 60.0          # a look at what waits for something: labels that may condemn a promoted revision, a part of the cluster that is missing
 RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
 RETRY_SECONDS = 2.0          # after something was away
 RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
-PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget", "Deployment")  # last what the others are found by
+PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")  # and last the Deployment, which they are found by
+HANDED = "fairway-scaling"   # manager of a number of replicas that an autoscaler is about to take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Settings:
     """What the operator was started with."""
 
     server_image: str                    # for resources that name none
+    seldon_image: str = ""               # for those of runtime seldon
     interval_seconds: float = 2.0        # between two looks at a rollout in progress
     cluster: workloads.Settings = field(default_factory=workloads.Settings)
 
@@ -49,14 +51,17 @@ class Memory:
     route: routes.Routes = field(default_factory=routes.Routes)
     applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
+    deployments: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> its Deployment at the last look
+    removed: set[tuple[str, str]] = field(default_factory=set)          # (kind, name) -> known not to be there
 
 
 class Reconciler:
     """Looks at ModelDeployments; one object at a time, from any thread."""
 
-    def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], look.Evidence], counts: prometheus.Prometheus) -> None:
-        self._api, self._settings, self._evidence, self._counts = server, settings, evidence, counts
+    def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], look.Evidence], prometheus: prometheus.Prometheus) -> None:
+        self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
         self._memory: dict[tuple[str, str], Memory] = {}
+        self._served: set[str] = set()   # kinds of others that the cluster is known to have
 
     def forget(self, namespace: str, name: str) -> None:
         """Drops what was remembered: the next look applies everything anew."""
@@ -91,7 +96,7 @@ class Reconciler:
         before = found.get("status", {})
         state, policy, first = status.resume(before, policy=spec.strategy)
         known = self._revisions(owner)
-        desired = revisions.desired(spec, known=known, default_image=self._settings.server_image)
+        desired = revisions.desired(spec, known=known, default_image=self._settings.seldon_image if spec.runtime == "seldon" else self._settings.server_image)
         kept = set(known)
         problem = self._problem(owner, spec, desired)
         if problem is not None:
@@ -105,11 +110,11 @@ class Reconciler:
             last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem)
         if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
-            return RESTING_SECONDS
+            return LATE_SECONDS  # what is missing may be installed
         command, nonce = self._command(found, before, now=now)
         seen = look.look(
             state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), exposures=memory.exposures,
-            sample=self._sample(owner, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
+            sample=self._sample(owner, spec, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=strategy.split(state, strategy=policy)[0] > 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
@@ -120,7 +125,8 @@ class Reconciler:
         begun = state.candidate is None and after.state.candidate is not None
         policy = spec.strategy if begun or not status.bound(after.state) else policy
         if desired.name in strategy.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
-            self._apply(owner, memory, workloads.controller_revision(owner, desired, number=revisions.number(desired, known=known)))
+            self._apply(owner, memory, workloads.controller_revision(
+                owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))
         self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
         try:
             self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
@@ -149,21 +155,31 @@ class Reconciler:
             return RETIRE_SECONDS / 4
         if state.previous is not None and any(guard.type == "quality" for guard in policy.guards):
             return LATE_SECONDS
+        memory.removed.clear()
         memory.applied.clear()  # whatever was deleted or changed and no watch told: the next look puts it back
         return RESTING_SECONDS
 
     def _problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
         """Gives why the spec cannot be followed, where the definition's own rules could not know."""
-        if spec.runtime == "seldon":
-            return "runtime seldon is not served by this version: wanted bentoml"
         try:
-            for guard in spec.strategy.guards:
-                if guard.threshold is not None:
-                    prometheus.bucket(schema.format_duration(guard.threshold))
-            workloads.for_revision(owner, desired, scaling=spec.scaling, settings=self._settings.cluster)
+            if spec.counts is not None:
+                counts.check(spec.counts)
+            else:
+                for threshold in _thresholds(spec.strategy):
+                    prometheus.bucket(threshold)
+            workloads.pod_template(owner, desired, self._settings.cluster)
         except errors.ConfigError as error:
             return str(error)
-        return workloads.unmet(spec.scaling, settings=self._settings.cluster)
+        return self._without_seldon(spec) or workloads.unmet(spec.scaling, settings=self._settings.cluster)
+
+    def _without_seldon(self, spec: resource.Spec) -> str | None:
+        """Gives what of Seldon is missing; asked anew until it is there, for it may be installed after us."""
+        if spec.runtime != "seldon":
+            return None
+        for kind in ("SeldonDeployment", *(("VirtualService", "Mapping") if spec.routing == "seldon" else ())):
+            if kind not in self._served and self._api.serves(kind):
+                self._served.add(kind)
+        return seldon.unmet(spec, seldon="SeldonDeployment" in self._served, ingress=bool(self._served & {"VirtualService", "Mapping"}))
 
     # -- what is read -----------------------------------------------------------------------------------------------------
 
@@ -180,13 +196,14 @@ class Reconciler:
 
     def _healths(self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory) -> dict[str, health.Health]:
         """Gives each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
-        deployments = {d["metadata"]["name"]: d for d in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))}
+        memory.deployments = {_revision(d): d for d in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))}
         healths = {}
         for name in dict.fromkeys(names):
-            deployment = deployments.get(f"{owner.name}-{name}")
+            deployment = memory.deployments.get(name)
             found = health.judge(deployment, (), replicas=spec.scaling.min_replicas)
             if deployment is None:
                 memory.applied.pop(("Deployment", f"{owner.name}-{name}"), None)
+                found = self._unmade(owner, spec) or found
             elif not found.ready or name not in memory.facts:
                 pods = self._api.find("Pod", owner.namespace, labels=workloads.selector(owner, name))
                 found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
@@ -195,20 +212,35 @@ class Reconciler:
             healths[name] = found
         return healths
 
-    def _sample(self, owner: workloads.Owner, state: State, policy: schema.Strategy, memory: Memory, *, first: str | None, now: float) -> traffic.Sample | None:
+    def _unmade(self, owner: workloads.Owner, spec: resource.Spec) -> health.Health | None:
+        """Gives why Seldon has not made a revision's Deployment, where it says so."""
+        said = seldon.trouble(self._api.get("SeldonDeployment", owner.namespace, owner.name)) if spec.runtime == "seldon" else ""
+        return health.Health(note=said) if said else None
+
+    def _sample(
+        self, owner: workloads.Owner, spec: resource.Spec, state: State, policy: schema.Strategy, memory: Memory, *, first: str | None, now: float,
+    ) -> traffic.Sample | None:
         """Gives both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
         route = strategy.route(state, deployment=owner.name, strategy=policy)
         if route is None or state.phase in (*RESTING, Phase.STARTING):
             return None
-        thresholds = tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None)
+        thresholds = _thresholds(policy)
         try:
-            raw = self._counts.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
-                                      before=state.sample or memory.route.latest, route_version="", first=first)
+            if spec.counts is not None:
+                raw: traffic.Sample | None = counts.sample(
+                    self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds, now=now)
+            else:
+                raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
+                                              before=state.sample or memory.route.latest, route_version="", first=first)
         except errors.FairwayError as error:  # whatever it is: a rollout that cannot be judged holds, and one that is broken goes back
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return None
-        accepted = memory.route.confirmed == route.version or routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name))
+        accepted = memory.route.confirmed == route.version or self._accepted(owner, spec)
         return memory.route.confirm(raw, route=route, accepted=accepted, now=now)
+
+    def _accepted(self, owner: workloads.Owner, spec: resource.Spec) -> bool:
+        """Says whether the requests are divided as was written last, as far as anybody says so."""
+        return spec.routing == "seldon" or routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name))
 
     # -- what is written --------------------------------------------------------------------------------------------------
 
@@ -224,23 +256,61 @@ class Reconciler:
     ) -> None:
         """Servers first, then the route (in a rollback the other way round), then the servers that nothing needs any more."""
         wanted = strategy.wanted(state)
+        over = state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS and self._accepted(owner, spec)
         servers = [obj for name in wanted if name in known
                    for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
+        if spec.runtime == "seldon":
+            servers += self._predictors(owner, spec, state, policy=policy, known=known, over=over)
         servers += workloads.for_deployment(owner, spec, settings=self._settings.cluster)
+        self._unscale(owner, spec, wanted, memory=memory)
         if state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):  # taking traffic away waits for nothing
             self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
             self._apply(owner, memory, *servers)
         else:
             self._apply(owner, memory, *servers)
             self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
-        if state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS:
+        if over:
             self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
+
+    def _predictors(
+        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision], over: bool,
+    ) -> list[api.Object]:
+        """Gives the SeldonDeployment with all that must run, and, until they may end, those that ran; one that runs nothing is taken away."""
+        names = list(strategy.wanted(state))
+        if not over:
+            names += seldon.revisions(self._api.get("SeldonDeployment", owner.namespace, owner.name))
+        running = [known[name] for name in dict.fromkeys(names) if name in known]
+        if not running:
+            self._api.delete("SeldonDeployment", owner.namespace, owner.name)
+            return []
+        route = strategy.route(state, deployment=owner.name, strategy=policy) if spec.routing == "seldon" else None
+        return [seldon.deployment(owner, running, scaling=spec.scaling, settings=self._settings.cluster, stable=state.stable or running[0].name, route=route)]
+
+    def _unscale(self, owner: workloads.Owner, spec: resource.Spec, wanted: Iterable[str], *, memory: Memory) -> None:
+        """Leaves the number of pods to who shall have it: hands it over to an autoscaler, or takes an autoscaler away that is not wanted any more."""
+        if spec.runtime == "seldon":
+            return
+        scaler = workloads.scaler_kind(spec.scaling, settings=self._settings.cluster)
+        for name in wanted:
+            deployment = memory.deployments.get(name)
+            if deployment is None:
+                continue
+            handed = workloads.handed_over(deployment, manager=api.MANAGER) if scaler is not None else None
+            if handed is not None:
+                self._api.apply(handed, manager=HANDED)
+            for kind in {"HorizontalPodAutoscaler", *(("ScaledObject",) if self._settings.cluster.keda else ())} - {scaler}:
+                if (kind, name) not in memory.removed:
+                    self._api.delete(kind, owner.namespace, f"{owner.name}-{name}")
+                    memory.applied.pop((kind, f"{owner.name}-{name}"), None)
+                    memory.removed.add((kind, name))
 
     def _route(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, memory: Memory, first: str | None, now: float,
     ) -> None:
         route = strategy.route(state, deployment=owner.name, strategy=policy)
-        if route is None or spec.gateway is None:
+        if route is not None and spec.routing == "seldon":
+            memory.route.written(route, arriving=False, now=now)  # with the predictors
+        if route is None or spec.gateway is None or spec.routing == "seldon":
             return
         written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
         memory.route.recall(written)
@@ -270,20 +340,27 @@ class Reconciler:
         self, owner: workloads.Owner, *, keep: tuple[str, ...], state: State, limit: int, known: Mapping[str, workloads.Revision], memory: Memory,
     ) -> None:
         """Takes away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
-        if not routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name)):
-            return  # the proxies may still send requests there
-        kept = {f"{owner.name}-{name}" for name in keep}
         for deployment in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner)):
-            name = deployment["metadata"]["name"]
-            if name not in kept:
+            name = f"{owner.name}-{_revision(deployment)}"
+            if _revision(deployment) not in keep:
                 for kind in PER_REVISION:
                     if kind != "ScaledObject" or self._settings.cluster.keda:
                         self._api.delete(kind, owner.namespace, name)
                     memory.applied.pop((kind, name), None)
+                self._api.delete("Deployment", owner.namespace, deployment["metadata"]["name"])
+                memory.applied.pop(("Deployment", name), None)
         needed = {*keep, *((state.previous,) if state.previous else ())}
         for name in revisions.surplus(known, needed=needed, limit=limit):
             self._api.delete("ControllerRevision", owner.namespace, f"{owner.name}-{name}")
             memory.applied.pop(("ControllerRevision", f"{owner.name}-{name}"), None)
+
+
+def _revision(deployment: Mapping[str, Any]) -> str:
+    return str(deployment["metadata"]["labels"].get(f"{resource.GROUP}/revision", ""))
+
+
+def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
+    return tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None)
 
 
 def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:

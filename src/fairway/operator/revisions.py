@@ -16,7 +16,8 @@ def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image
     for revision in known.values():
         same_image = revision.image == spec.image if spec.image is not None else revision.defaulted_image
         if same_image and _identity(revision) == resource.identity(spec):
-            return replace(revision, model=spec.model)
+            moved = revision.model.uri != spec.model.uri
+            return replace(revision, model=spec.model, template=None if moved else revision.template)
     image = spec.image or default_image
     return Revision(name=resource.revision(spec, image=image), model=spec.model, image=image, runtime=spec.runtime, serving=spec.serving,
                     pod_template=spec.pod_template, defaulted_image=spec.image is None)

@@ -20,7 +20,7 @@ EVERYTHING = workloads.Settings(collector="http://collector:8080", service_monit
 
 def objects(*, settings: workloads.Settings = PLAIN, owner: workloads.Owner = made.OWNER, **scaling: int) -> dict[str, dict[str, Any]]:
     found = [
-        workloads.controller_revision(owner, made.revision(), number=1),
+        workloads.controller_revision(owner, made.revision(), number=1, settings=settings),
         *workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(**scaling), settings=settings),
         *workloads.for_deployment(owner, made.spec(), settings=settings)]
     return {obj["kind"]: obj for obj in found}
@@ -133,12 +133,42 @@ def test_a_service_monitor_comes_with_prometheus_operator() -> None:
 
 def test_a_revision_survives_its_controller_revision() -> None:
     revision = made.revision(pod_template={"spec": {"nodeSelector": {"a": "b"}}}, serving=schema.Serving(workers=2))
-    assert workloads.read_revision(workloads.controller_revision(made.OWNER, revision, number=7)) == dataclasses.replace(revision, number=7)
+    kept = workloads.controller_revision(made.OWNER, revision, number=7, settings=EVERYTHING)
+    assert workloads.read_revision(kept) == dataclasses.replace(revision, number=7, template=kept["data"]["template"])
+
+
+def test_an_operator_of_another_version_restarts_nothing_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = workloads.read_revision(workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING))
+    before = workloads.pod_template(made.OWNER, kept, EVERYTHING)
+    monkeypatch.setattr(workloads, "STARTUP", {"periodSeconds": 7, "failureThreshold": 70})
+    assert workloads.pod_template(made.OWNER, made.revision(), EVERYTHING) != before
+    assert workloads.pod_template(made.OWNER, kept, EVERYTHING) == before
+
+
+def test_where_events_go_is_as_of_now() -> None:
+    kept = workloads.read_revision(workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING))
+    moved = workloads.pod_template(made.OWNER, kept, dataclasses.replace(EVERYTHING, collector="http://elsewhere:8080"))
+    assert {"name": "FAIRWAY_COLLECTOR", "value": "http://elsewhere:8080"} in moved["spec"]["containers"][0]["env"]
+
+
+def _deployment(*managers: str, replicas: int = 4) -> dict[str, Any]:
+    """A Deployment whose number of replicas the managers set."""
+    fields = [{"manager": manager, "fieldsV1": {"f:spec": {"f:replicas": {}}}} for manager in managers]
+    return {"metadata": {"name": "income-a", "namespace": "models", "managedFields": [*fields, {"manager": "other", "fieldsV1": {"f:metadata": {}}}]},
+            "spec": {"replicas": replicas}}
+
+
+def test_replicas_are_handed_to_an_autoscaler_as_they_are() -> None:
+    handed = workloads.handed_over(_deployment("us"), manager="us")
+    assert handed is not None
+    assert handed["spec"] == {"replicas": 4}
+    assert handed["metadata"] == {"name": "income-a", "namespace": "models"}
+    assert workloads.handed_over(_deployment("kube-controller-manager"), manager="us") is None
 
 
 @pytest.mark.parametrize("damage", [{"data": None}, {"data": {"model": {}}}, {"metadata": {"name": "income-0", "labels": {}}}],
                          ids=["no data", "other data", "no label"])
 def test_a_controller_revision_of_somebody_else_is_refused_by_name(damage: dict[str, Any]) -> None:
-    obj = {**workloads.controller_revision(made.OWNER, made.revision(), number=1), **damage}
+    obj = {**workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING), **damage}
     with pytest.raises(errors.PlatformError, match=obj["metadata"]["name"]):
         workloads.read_revision(obj)

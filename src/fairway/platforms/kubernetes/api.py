@@ -36,6 +36,8 @@ KINDS = {
     "ServiceMonitor": ("/apis/monitoring.coreos.com/v1", "servicemonitors"),
     "ScaledObject": ("/apis/keda.sh/v1alpha1", "scaledobjects"),
     "SeldonDeployment": ("/apis/machinelearning.seldon.io/v1", "seldondeployments"),
+    "VirtualService": ("/apis/networking.istio.io/v1alpha3", "virtualservices"),
+    "Mapping": ("/apis/getambassador.io/v2", "mappings"),
 }
 
 

@@ -20,10 +20,10 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from fairway import errors
@@ -41,6 +41,7 @@ COMPLETED, ERRORS, LATE, TIMES = (f"envoy_cluster_upstream_{name}" for name in (
 UPTIME = "envoy_server_uptime"
 
 Series = Mapping[str, Any]
+Answer = TypeVar("Answer")
 Values = Mapping[float, float]   # time of the scrape -> value
 Readings = dict[tuple[str, str], Values]   # series, arm ("" for the proxy's own) -> values
 
@@ -66,16 +67,19 @@ class Prometheus:
         Raises Unavailable where Prometheus does not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
         """
         bounds = {threshold: bucket(threshold) for threshold in thresholds}
-        series, now = self._ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values()))
+        series, now = self.ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values()), read=parse)
         return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first)
 
-    def _ask(self, query: str) -> tuple[list[Series], float]:
-        """Gives the series, and what time it is there: no two clocks are compared."""
+    def ask(self, query: str, *, read: Callable[[bytes], Answer], at: float | None = None) -> tuple[Answer, float]:
+        """Gives what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no two clocks are compared.
+
+        `read` raises ValueError with what is wrong with an answer, which becomes Unavailable.
+        """
         place = urlsplit(self._url)
         kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
         connection = kind(place.hostname or "", place.port, timeout=self._timeout)
         try:
-            connection.request("POST", place.path.rstrip("/") + "/api/v1/query", body=urlencode({"query": query}),
+            connection.request("POST", place.path.rstrip("/") + "/api/v1/query", body=urlencode({"query": query} | ({"time": at} if at is not None else {})),
                                headers={"Content-Type": "application/x-www-form-urlencoded"})
             response = connection.getresponse()
             content = response.read(LARGEST_ANSWER + 1)
@@ -86,7 +90,7 @@ class Prometheus:
         if len(content) > LARGEST_ANSWER:
             raise errors.Unavailable(f"Prometheus {self._url} answered with more than {LARGEST_ANSWER >> 20} MiB: wanted the counters of one deployment")
         try:
-            return parse(content), _time(response.getheader("Date"))
+            return read(content), _time(response.getheader("Date"))
         except ValueError as error:
             raise errors.Unavailable(f"Prometheus {self._url} answered {response.status}: {error}") from error
 
@@ -105,15 +109,21 @@ def query(*, namespace: str, deployment: str, bounds: Iterable[float]) -> str:
 def parse(content: bytes) -> list[Series]:
     """Gives the series of an answer; raises ValueError with what is wrong with it."""
     try:
-        answer = json.loads(content)
-        if answer["status"] != "success":
-            raise ValueError(f"the query failed: {answer.get('error')}")
-        if answer.get("warnings"):
-            raise ValueError(f"the answer may be incomplete: {answer['warnings'][0]}")
         return [{"metric": one["metric"], "values": {float(at): _count(value, one["metric"]) for at, value in one["values"]}}
-                for one in answer["data"]["result"]]
+                for one in results(content)]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{content[:100]!r}, wanted the raw samples of its API") from error
+
+
+def results(content: bytes) -> list[Any]:
+    """Gives the series of a complete answer; raises ValueError (or what comes of it being none) for any other."""
+    answer = json.loads(content)
+    if answer["status"] != "success":
+        raise ValueError(f"the query failed: {answer.get('error')}")
+    if answer.get("warnings"):
+        raise ValueError(f"the answer may be incomplete: {answer['warnings'][0]}")
+    found: list[Any] = answer["data"]["result"]
+    return found
 
 
 def combine(

@@ -1,9 +1,10 @@
 """The objects of a deployment and of its revisions: values in, manifests out. Pure.
 
-A revision's pods follow from its ControllerRevision alone (and from where events go): an operator of another version that writes them anew must
-write the same, or it would restart what serves.
+A revision's pods are kept in its ControllerRevision as they were first rendered: an operator of another version restarts nothing that serves. Only
+where events go may change.
 """
 
+import copy
 import json
 import math
 import re
@@ -15,15 +16,14 @@ from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import resource, schema
-from fairway.platforms.kubernetes import podtemplate
+from fairway.platforms.kubernetes import podtemplate, runtimes
 
 Object = dict[str, Any]
 
-PORT = 3000
+PORT = 3000                   # of a revision's Service, whatever its server's own is
 USER = 65532                  # nobody's, as in distroless images
-PACKAGE = "/models/package"
+SERVER = "server"             # name of the container that answers
 CLAIM = re.compile(r"^pvc://([a-z0-9][-a-z0-9.]*)(?:/(.*))?$")
-WITHDRAW_SECONDS = 5          # between a pod's end and its server's: gateways learn of it in that time
 DRAIN_SECONDS = 1
 END_SECONDS = 15              # besides the longest request: withdrawal, drain, delivery of the last events
 STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
@@ -51,6 +51,7 @@ class Revision:
     pod_template: Mapping[str, Any]
     defaulted_image: bool
     number: int = 0              # its place in the order of their coming, from 1
+    template: Mapping[str, Any] | None = None   # its pods as they were first rendered; None: not yet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +72,36 @@ def selector(owner: Owner, revision: str | None = None) -> str:
 
 
 def for_revision(owner: Owner, revision: Revision, *, scaling: resource.Scaling, settings: Settings) -> list[Object]:
-    """Gives the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget.
+    """Gives the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget; Seldon makes the first and the third itself.
 
     Raises ConfigError where the pod template cannot be merged.
     """
+    service, budget = _service(owner, revision), _budget(owner, revision)
+    if revision.runtime == "seldon":
+        return [service, budget]
     scaler = _scaler(owner, revision, scaling, settings)
     deployment = _deployment(owner, revision, settings)
     if scaler is None:
         deployment["spec"]["replicas"] = scaling.min_replicas
-    return [deployment, _service(owner, revision), *([scaler] if scaler else []), _budget(owner, revision)]
+    return [deployment, service, *([scaler] if scaler else []), budget]
+
+
+def handed_over(found: Mapping[str, Any], *, manager: str) -> Object | None:
+    """Gives what to apply under another manager before the number of replicas is left to an autoscaler; None where it is not ours.
+
+    A field that its only manager lets go of is gone: Kubernetes would put 1 in its place, and end all other pods.
+    """
+    ours = any(entry.get("manager") == manager and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+               for entry in found["metadata"].get("managedFields", ()))
+    if not ours:
+        return None
+    metadata = {key: found["metadata"][key] for key in ("name", "namespace")}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": found["spec"]["replicas"]}}
 
 
 def for_deployment(owner: Owner, spec: resource.Spec, *, settings: Settings) -> list[Object]:
     """Gives what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster knows them."""
-    return [_network_policy(owner), *([_service_monitor(owner)] if settings.service_monitors else [])]
+    return [_network_policy(owner, spec.runtime), *([_service_monitor(owner, spec.runtime)] if settings.service_monitors else [])]
 
 
 def unmet(scaling: resource.Scaling, *, settings: Settings) -> str | None:
@@ -94,14 +111,14 @@ def unmet(scaling: resource.Scaling, *, settings: Settings) -> str | None:
     return f"scaling.concurrency {scaling.concurrency} needs {'Prometheus' if settings.keda else 'KEDA'}: install it, or scale on cpuUtilization"
 
 
-def controller_revision(owner: Owner, revision: Revision, *, number: int) -> Object:
+def controller_revision(owner: Owner, revision: Revision, *, number: int, settings: Settings) -> Object:
     """Gives the object that keeps a revision: its data cannot be changed once it is there."""
     return {
         "apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata(owner, revision.name), "revision": number,
         "data": {
             "model": revision.model.model_dump(mode="json", by_alias=True), "image": revision.image, "runtime": revision.runtime,
             "serving": revision.serving.model_dump(mode="json", by_alias=True), "podTemplate": dict(revision.pod_template),
-            "defaultedImage": revision.defaulted_image,
+            "defaultedImage": revision.defaulted_image, "template": pod_template(owner, revision, settings),
         },
     }
 
@@ -114,7 +131,7 @@ def read_revision(obj: Mapping[str, Any]) -> Revision:
         return Revision(
             name=obj["metadata"]["labels"][f"{resource.GROUP}/revision"], model=resource.Model.model_validate(data["model"]), image=data["image"],
             runtime=data["runtime"], serving=schema.Serving.model_validate(data["serving"]), pod_template=data["podTemplate"],
-            defaulted_image=data["defaultedImage"], number=int(obj["revision"]))
+            defaulted_image=data["defaultedImage"], number=int(obj["revision"]), template=data.get("template"))
     except (KeyError, TypeError, ValidationError) as error:
         raise errors.PlatformError(f"ControllerRevision {name} cannot be read ({' '.join(str(error).split())[:200]}): wanted one that fairway wrote; "
                                    "delete it if no pod of its revision runs") from error
@@ -130,33 +147,44 @@ def _deployment(owner: Owner, revision: Revision, settings: Settings) -> Object:
             "revisionHistoryLimit": 1, "progressDeadlineSeconds": 600,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": _selected(owner, revision.name)},
-            "template": podtemplate.merge(_template(owner, revision, settings), revision.pod_template),
+            "template": pod_template(owner, revision, settings),
         },
     }
 
 
+def pod_template(owner: Owner, revision: Revision, settings: Settings) -> Object:
+    """Gives the template of the revision's pods, as it was first rendered; only where events go is as of now."""
+    template: Object = copy.deepcopy(dict(revision.template or podtemplate.merge(_template(owner, revision, settings), revision.pod_template)))
+    server = next(container for container in template["spec"]["containers"] if container["name"] == SERVER)
+    for variable in server["env"]:
+        if variable["name"] == "FAIRWAY_COLLECTOR":
+            variable["value"] = settings.collector
+    return template
+
+
 def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
+    runtime = runtimes.SERVERS[revision.runtime]
     uri, source = _source(revision.model.uri)
     model, tmp = {"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod
     fetch = {
-        **_container("fetch", revision), "command": ["fairway", "fetch", uri, "--digest", revision.model.digest, "--out", PACKAGE],
+        **_container("fetch", revision), "command": ["fairway", "fetch", uri, "--digest", revision.model.digest, "--out", runtimes.PACKAGE],
         "env": _env({"HOME": "/tmp"}),  # noqa: S108
         "volumeMounts": [model, tmp, *([{"name": "source", "mountPath": "/source", "readOnly": True}] if source else [])],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
     }
     server = {
-        **_container("server", revision), "command": ["fairway", "serve", PACKAGE, "--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104 - its pod's
-        "env": _environment(owner, revision, settings), "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "startupProbe": _probe("ready", **STARTUP),
-        "readinessProbe": _probe("ready", periodSeconds=2, failureThreshold=2),
-        "livenessProbe": _probe("live", periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
-        "lifecycle": {"preStop": {"sleep": {"seconds": WITHDRAW_SECONDS}}},
+        **_container(SERVER, revision), "command": list(runtime.command), "env": _environment(owner, revision, settings),
+        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in _ports(runtime).items()],
+        "startupProbe": _probe("ready", runtime.port, **STARTUP),
+        "readinessProbe": _probe("ready", runtime.port, periodSeconds=2, failureThreshold=2),
+        "livenessProbe": _probe("live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
+        "lifecycle": {"preStop": dict(runtime.withdraw)},
         "volumeMounts": [{**model, "readOnly": True}, tmp, {"name": "spool", "mountPath": "/spool"}],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
     }
     spool = revision.serving.events.spool_mebibytes + 64
     return {
-        "metadata": {"labels": _labels(owner, revision.name)},
+        "metadata": {"labels": labels(owner, revision.name)},
         "spec": {
             "automountServiceAccountToken": False,
             "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch",
@@ -184,6 +212,7 @@ def _environment(owner: Owner, revision: Revision, settings: Settings) -> list[O
         "FAIRWAY_DEPLOYMENT": owner.name, "FAIRWAY_NAMESPACE": owner.namespace, "FAIRWAY_REVISION": revision.name, "FAIRWAY_COLLECTOR": settings.collector,
         "FAIRWAY_SPOOL": "/spool", "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True), "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "HOME": "/tmp", "BENTOML_HOME": "$(HOME)/bentoml",  # noqa: S108 - a volume of the pod; the kubelet fills $(HOME) in
+        **runtimes.SERVERS[revision.runtime].env,
     })
 
 
@@ -191,8 +220,13 @@ def _env(values: Mapping[str, str]) -> list[Object]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _probe(what: str, **times: int) -> Object:
-    return {"httpGet": {"path": f"/v2/health/{what}", "port": PORT}, "timeoutSeconds": 2, **times}
+def _ports(runtime: runtimes.Server) -> dict[str, int]:
+    """Gives the container's ports by name; metrics may have one of their own."""
+    return {"http": runtime.port, runtime.metrics[0]: runtime.metrics[1]}
+
+
+def _probe(what: str, port: int, **times: int) -> Object:
+    return {"httpGet": {"path": f"/v2/health/{what}", "port": port}, "timeoutSeconds": 2, **times}
 
 
 def _scratch(name: str, size: str) -> Object:
@@ -213,34 +247,56 @@ def _source(uri: str) -> tuple[str, list[Object]]:
 
 
 def _service(owner: Owner, revision: Revision) -> Object:
+    runtime = runtimes.SERVERS[revision.runtime]
+    http = {"name": "http", "port": PORT, "targetPort": runtime.port, "protocol": "TCP", "appProtocol": "http"}
+    others = [{"name": name, "port": number, "targetPort": number, "protocol": "TCP"} for name, number in _ports(runtime).items() if name != "http"]
     return {
         "apiVersion": "v1", "kind": "Service", "metadata": metadata(owner, revision.name),
-        "spec": {"type": "ClusterIP", "selector": _selected(owner, revision.name),
-                 "ports": [{"name": "http", "port": PORT, "targetPort": PORT, "protocol": "TCP", "appProtocol": "http"}]},
+        "spec": {"type": "ClusterIP", "selector": _selected(owner, revision.name), "ports": [http, *others]},
     }
 
 
 def _scaler(owner: Owner, revision: Revision, scaling: resource.Scaling, settings: Settings) -> Object | None:
     """Gives what owns the number of replicas; None where nothing may change it."""
-    if scaling.max_replicas == scaling.min_replicas:
+    kind = scaler_kind(scaling, settings=settings)
+    if kind is None:
         return None
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{owner.name}-{revision.name}"}
-    if scaling.concurrency is not None and unmet(scaling, settings=settings) is None:
-        # Requests in work, by Little's law: seconds that requests took, in a second. No gauge sees those that come and go between two scrapes.
-        query = (f'sum(rate(fairway_serving_request_seconds_sum{{namespace="{owner.namespace}",deployment="{owner.name}",'
-                 f'revision="{revision.name}"}}[{4 * SCRAPE_SECONDS}s]))')
+    if kind == "ScaledObject":
         return {
-            "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata(owner, revision.name),
+            "apiVersion": "keda.sh/v1alpha1", "kind": kind, "metadata": metadata(owner, revision.name),
             "spec": {"scaleTargetRef": target, "minReplicaCount": scaling.min_replicas, "maxReplicaCount": scaling.max_replicas,
-                     "triggers": [{"type": "prometheus", "metricType": "AverageValue",
-                                   "metadata": {"serverAddress": settings.prometheus, "query": query, "threshold": str(scaling.concurrency)}}]},
+                     "triggers": [concurrency_trigger(owner, revision, scaling, settings=settings)]},
         }
     return {
-        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata(owner, revision.name),
-        "spec": {"scaleTargetRef": target, "minReplicas": scaling.min_replicas, "maxReplicas": scaling.max_replicas,
-                 "metrics": [{"type": "Resource", "resource": {
-                     "name": "cpu", "target": {"type": "Utilization", "averageUtilization": scaling.cpu_utilization}}}]},
+        "apiVersion": "autoscaling/v2", "kind": kind, "metadata": metadata(owner, revision.name),
+        "spec": {"scaleTargetRef": target, "minReplicas": scaling.min_replicas, "maxReplicas": scaling.max_replicas, "metrics": [cpu_metric(scaling)]},
     }
+
+
+def scaler_kind(scaling: resource.Scaling, *, settings: Settings) -> str | None:
+    """Gives the kind of what owns the number of replicas; None where nothing may change it."""
+    if scaling.max_replicas == scaling.min_replicas:
+        return None
+    return "ScaledObject" if by_concurrency(scaling, settings=settings) else "HorizontalPodAutoscaler"
+
+
+def by_concurrency(scaling: resource.Scaling, *, settings: Settings) -> bool:
+    """Says whether requests in work decide on the number of pods; else the CPU does."""
+    return scaling.concurrency is not None and unmet(scaling, settings=settings) is None
+
+
+def cpu_metric(scaling: resource.Scaling) -> Object:
+    """Gives the HorizontalPodAutoscaler's metric."""
+    return {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": scaling.cpu_utilization}}}
+
+
+def concurrency_trigger(owner: Owner, revision: Revision, scaling: resource.Scaling, *, settings: Settings) -> Object:
+    """Gives KEDA's trigger: requests in work, by Little's law the seconds that requests took in a second. No gauge sees those between two scrapes."""
+    query = (f'sum(rate(fairway_serving_request_seconds_sum{{namespace="{owner.namespace}",deployment="{owner.name}",'
+             f'revision="{revision.name}"}}[{4 * SCRAPE_SECONDS}s]))')
+    return {"type": "prometheus", "metricType": "AverageValue",
+            "metadata": {"serverAddress": settings.prometheus, "query": query, "threshold": str(scaling.concurrency)}}
 
 
 def _budget(owner: Owner, revision: Revision) -> Object:
@@ -251,24 +307,26 @@ def _budget(owner: Owner, revision: Revision) -> Object:
     }
 
 
-def _network_policy(owner: Owner) -> Object:
-    """Lets in what comes to the server's port: gateways may use the host's network, which no selector names.
+def _network_policy(owner: Owner, runtime: str) -> Object:
+    """Lets in what comes to the server's ports: gateways may use the host's network, which no selector names.
 
     What goes out is left alone: a package may lie anywhere, and a policy knows addresses, not names.
     """
+    ports = [{"port": number, "protocol": "TCP"} for number in _ports(runtimes.SERVERS[runtime]).values()]
     return {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(owner),
-        "spec": {"podSelector": {"matchLabels": _selected(owner)}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": PORT, "protocol": "TCP"}]}]},
+        "spec": {"podSelector": {"matchLabels": _selected(owner)}, "policyTypes": ["Ingress"], "ingress": [{"ports": ports}]},
     }
 
 
-def _service_monitor(owner: Owner) -> Object:
+def _service_monitor(owner: Owner, runtime: str) -> Object:
     """Has the servers scraped; their own labels win, and BentoML's series get ours from the Service."""
+    port, _, path = runtimes.SERVERS[runtime].metrics
     relabelings = [{"sourceLabels": [f"__meta_kubernetes_service_label_fairway_dev_{key}"], "targetLabel": key} for key in ("deployment", "revision")]
     return {
         "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": metadata(owner),
         "spec": {"selector": {"matchLabels": _selected(owner)},
-                 "endpoints": [{"port": "http", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s", "honorLabels": True, "relabelings": relabelings}]},
+                 "endpoints": [{"port": port, "path": path, "interval": f"{SCRAPE_SECONDS}s", "honorLabels": True, "relabelings": relabelings}]},
     }
 
 
@@ -279,11 +337,12 @@ def metadata(owner: Owner, revision: str | None = None) -> Object:
     """Gives the metadata of an object that goes when its ModelDeployment goes."""
     reference = {"apiVersion": f"{resource.GROUP}/{resource.VERSION}", "kind": resource.KIND, "name": owner.name, "uid": owner.uid,
                  "controller": True, "blockOwnerDeletion": False}
-    return {"name": f"{owner.name}-{revision}" if revision else owner.name, "namespace": owner.namespace, "labels": _labels(owner, revision),
+    return {"name": f"{owner.name}-{revision}" if revision else owner.name, "namespace": owner.namespace, "labels": labels(owner, revision),
             **({"ownerReferences": [reference]} if owner.uid else {})}
 
 
-def _labels(owner: Owner, revision: str | None = None) -> dict[str, str]:
+def labels(owner: Owner, revision: str | None = None) -> dict[str, str]:
+    """Gives the labels of what belongs to the deployment, or to one revision of it."""
     return {
         "app.kubernetes.io/name": owner.name, "app.kubernetes.io/component": "server", "app.kubernetes.io/managed-by": "fairway",
         **_selected(owner, revision),
