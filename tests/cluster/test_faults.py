@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -121,6 +122,65 @@ def test_without_the_gateways_controller_a_weight_is_not_believed(fairway, model
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
 
 
+@contextlib.contextmanager
+def no_new_pods(cluster: Cluster) -> Iterator[None]:
+    """Lets no node take a pod until the block ends."""
+    nodes = cluster.kubectl("get", "nodes", "--output=name").stdout.split()
+    cluster.kubectl("cordon", *nodes)
+    try:
+        yield
+    finally:
+        cluster.kubectl("uncordon", *nodes)
+
+
+def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(fairway, models, deployed):
+    patient = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "10s"}, {"weight": 50}]}}
+    with world.traffic(fairway, deployed):
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=patient))
+        stable = world.until(fairway, deployed, at("Canary", 25))["stable"]["revision"]
+        with no_new_pods(fairway):
+            fairway.kubectl("--namespace=models", "delete", "pods", f"--selector=fairway.dev/revision={stable},fairway.dev/deployment={deployed}", "--wait=false")
+            held = world.until(fairway, deployed, lambda now: f"stable revision {stable} has no capacity" in now.get("reason", ""), seconds=90)
+            assert (held["weight"], held["verdict"]) == (25, "HOLD")
+            degraded = next(condition for condition in held["conditions"] if condition["type"] == "Degraded")
+            assert degraded["reason"] == "StableUnready"
+        world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=180)
+
+
+def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed):
+    over = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            fairway.kubectl("--namespace=models", "annotate", "md", deployed, f"example.test/turn={number}", "--overwrite", check=False)
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    with world.traffic(fairway, deployed) as traffic:
+        for writer in writers:
+            writer.start()
+        try:
+            world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+            world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
+        finally:
+            over.set()
+            for writer in writers:
+                writer.join()
+    assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+    assert _series(fairway, 'fairway_operator_looks_failed_total{reason="conflict"}') > 0
+
+
+def test_counts_that_are_no_numbers_hold_until_they_are(fairway, models, deployed):
+    odd = {"requests": "vector(0) / 0", "errors": "vector(0)"}
+    with world.traffic(fairway, deployed):
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT, counts=odd))
+        held = world.until(fairway, deployed, lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"], seconds=60)
+        assert held["weight"] == 25
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
+        world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=180)
+
+
 def test_a_route_edited_or_deleted_by_hand_is_put_back(fairway, models, deployed):
     def weights() -> list[int]:
         found = fairway.kubectl("--namespace=models", "get", "httproute", deployed, "--output=json", check=False)
@@ -220,6 +280,13 @@ def test_two_operators_have_one_leader_and_the_second_takes_over(fairway, models
 
 def _holder(cluster: Cluster) -> str:
     return cluster.kubectl("--namespace=fairway-system", "get", "lease", "fairway-operator", "--output=jsonpath={.spec.holderIdentity}").stdout
+
+
+def _series(cluster: Cluster, name: str) -> float:
+    """Gives the value of a series that the operator exports, 0 where it has none."""
+    pods = cluster.kubectl(*OPERATOR, "get", "pods", "--output=jsonpath={.items[*].metadata.name}").stdout.split()
+    pages = [cluster.kubectl("get", "--raw", f"/api/v1/namespaces/fairway-system/pods/{pod}:8081/proxy/metrics").stdout for pod in pods]
+    return sum(float(line.rpartition(" ")[2]) for page in pages for line in page.splitlines() if line.startswith(name))
 
 
 def _eventually(true: Any, *, seconds: float = 60) -> None:
