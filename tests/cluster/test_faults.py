@@ -139,7 +139,8 @@ def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(fa
         world.apply(fairway, world.resource(deployed, models["B"], strategy=patient))
         stable = world.until(fairway, deployed, at("Canary", 25))["stable"]["revision"]
         with no_new_pods(fairway):
-            fairway.kubectl("--namespace=models", "delete", "pods", f"--selector=fairway.dev/revision={stable},fairway.dev/deployment={deployed}", "--wait=false")
+            selector = f"--selector=fairway.dev/revision={stable},fairway.dev/deployment={deployed}"
+            fairway.kubectl("--namespace=models", "delete", "pods", selector, "--wait=false")
             held = world.until(fairway, deployed, lambda now: f"stable revision {stable} has no capacity" in now.get("reason", ""), seconds=90)
             assert (held["weight"], held["verdict"]) == (25, "HOLD")
             degraded = next(condition for condition in held["conditions"] if condition["type"] == "Degraded")

@@ -1,7 +1,7 @@
-"""What the server of each runtime is inside its container: how it is started, asked, ended and scraped. Pure data."""
+"""What the server of each runtime is inside its container: how it is started, asked and ended. Pure data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PACKAGE = "/models/package"
 WITHDRAW_SECONDS = 5          # between a pod's end and its server's: gateways learn of it in that time
@@ -9,24 +9,25 @@ WITHDRAW_SECONDS = 5          # between a pod's end and its server's: gateways l
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A runtime's server; ports are the container's."""
+    """A runtime's server; its metrics are at /metrics of the port `http`."""
 
     command: tuple[str, ...]
-    port: int
-    env: Mapping[str, str] = field(default_factory=dict)
-    metrics: tuple[str, int, str]   # name of the port, its number, path
+    ports: Mapping[str, int]        # of the container
     withdraw: Mapping[str, object]  # the lifecycle handler that waits
+
+    @property
+    def port(self) -> int:
+        """The one that answers requests."""
+        return self.ports["http"]
 
 
 SERVERS = {
     "bentoml": Server(
         command=("fairway", "serve", PACKAGE, "--host", "0.0.0.0", "--port", "3000"),  # noqa: S104 - its pod's
-        port=3000, metrics=("http", 3000, "/metrics"), withdraw={"sleep": {"seconds": WITHDRAW_SECONDS}}),
-    # With gRPC on, its parent waits for the child for ever and SIGTERM does not end it. The definition of SeldonDeployment is older than the lifecycle
-    # handler `sleep` and would drop it.
+        ports={"http": 3000}, withdraw={"sleep": {"seconds": WITHDRAW_SECONDS}}),
+    # Its webhook numbers the port `metrics` by the predictor's place where there is none: pods would restart when another predictor goes. The
+    # definition of SeldonDeployment is older than the lifecycle handler `sleep`, and would drop it.
     "seldon": Server(
         command=("seldon-core-microservice", "fairway.serving.seldon_model.Model", "--service-type", "MODEL"),
-        port=9000, metrics=("metrics", 6000, "/prometheus"), withdraw={"exec": {"command": ["sleep", str(WITHDRAW_SECONDS)]}},
-        env={"FAIRWAY_PACKAGE": PACKAGE, "GRPC_WORKERS": "0", "INCLUDE_METRICS_IN_CLIENT_RESPONSE": "false", "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": "9000",
-             "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": "6000", "PREDICTIVE_UNIT_METRICS_ENDPOINT": "/prometheus"}),
+        ports={"http": 9000, "metrics": 6000}, withdraw={"exec": {"command": ["sleep", str(WITHDRAW_SECONDS)]}}),
 }

@@ -101,7 +101,7 @@ def handed_over(found: Mapping[str, Any], *, manager: str) -> Object | None:
 
 def for_deployment(owner: Owner, spec: resource.Spec, *, settings: Settings) -> list[Object]:
     """Gives what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster knows them."""
-    return [_network_policy(owner, spec.runtime), *([_service_monitor(owner, spec.runtime)] if settings.service_monitors else [])]
+    return [_network_policy(owner, spec.runtime), *([_service_monitor(owner)] if settings.service_monitors else [])]
 
 
 def unmet(scaling: resource.Scaling, *, settings: Settings) -> str | None:
@@ -174,7 +174,7 @@ def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
     }
     server = {
         **_container(SERVER, revision), "command": list(runtime.command), "env": _environment(owner, revision, settings),
-        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in _ports(runtime).items()],
+        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in runtime.ports.items()],
         "startupProbe": _probe("ready", runtime.port, **STARTUP),
         "readinessProbe": _probe("ready", runtime.port, periodSeconds=2, failureThreshold=2),
         "livenessProbe": _probe("live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
@@ -212,17 +212,11 @@ def _environment(owner: Owner, revision: Revision, settings: Settings) -> list[O
         "FAIRWAY_DEPLOYMENT": owner.name, "FAIRWAY_NAMESPACE": owner.namespace, "FAIRWAY_REVISION": revision.name, "FAIRWAY_COLLECTOR": settings.collector,
         "FAIRWAY_SPOOL": "/spool", "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True), "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "HOME": "/tmp", "BENTOML_HOME": "$(HOME)/bentoml",  # noqa: S108 - a volume of the pod; the kubelet fills $(HOME) in
-        **runtimes.SERVERS[revision.runtime].env,
     })
 
 
 def _env(values: Mapping[str, str]) -> list[Object]:
     return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _ports(runtime: runtimes.Server) -> dict[str, int]:
-    """Gives the container's ports by name; metrics may have one of their own."""
-    return {"http": runtime.port, runtime.metrics[0]: runtime.metrics[1]}
 
 
 def _probe(what: str, port: int, **times: int) -> Object:
@@ -247,12 +241,11 @@ def _source(uri: str) -> tuple[str, list[Object]]:
 
 
 def _service(owner: Owner, revision: Revision) -> Object:
-    runtime = runtimes.SERVERS[revision.runtime]
-    http = {"name": "http", "port": PORT, "targetPort": runtime.port, "protocol": "TCP", "appProtocol": "http"}
-    others = [{"name": name, "port": number, "targetPort": number, "protocol": "TCP"} for name, number in _ports(runtime).items() if name != "http"]
+    target = runtimes.SERVERS[revision.runtime].port
     return {
         "apiVersion": "v1", "kind": "Service", "metadata": metadata(owner, revision.name),
-        "spec": {"type": "ClusterIP", "selector": _selected(owner, revision.name), "ports": [http, *others]},
+        "spec": {"type": "ClusterIP", "selector": _selected(owner, revision.name),
+                 "ports": [{"name": "http", "port": PORT, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}]},
     }
 
 
@@ -308,25 +301,24 @@ def _budget(owner: Owner, revision: Revision) -> Object:
 
 
 def _network_policy(owner: Owner, runtime: str) -> Object:
-    """Lets in what comes to the server's ports: gateways may use the host's network, which no selector names.
+    """Lets in what comes to the server's port: gateways may use the host's network, which no selector names.
 
     What goes out is left alone: a package may lie anywhere, and a policy knows addresses, not names.
     """
-    ports = [{"port": number, "protocol": "TCP"} for number in _ports(runtimes.SERVERS[runtime]).values()]
+    port = {"port": runtimes.SERVERS[runtime].port, "protocol": "TCP"}
     return {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(owner),
-        "spec": {"podSelector": {"matchLabels": _selected(owner)}, "policyTypes": ["Ingress"], "ingress": [{"ports": ports}]},
+        "spec": {"podSelector": {"matchLabels": _selected(owner)}, "policyTypes": ["Ingress"], "ingress": [{"ports": [port]}]},
     }
 
 
-def _service_monitor(owner: Owner, runtime: str) -> Object:
+def _service_monitor(owner: Owner) -> Object:
     """Has the servers scraped; their own labels win, and BentoML's series get ours from the Service."""
-    port, _, path = runtimes.SERVERS[runtime].metrics
     relabelings = [{"sourceLabels": [f"__meta_kubernetes_service_label_fairway_dev_{key}"], "targetLabel": key} for key in ("deployment", "revision")]
     return {
         "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": metadata(owner),
         "spec": {"selector": {"matchLabels": _selected(owner)},
-                 "endpoints": [{"port": port, "path": path, "interval": f"{SCRAPE_SECONDS}s", "honorLabels": True, "relabelings": relabelings}]},
+                 "endpoints": [{"port": "http", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s", "honorLabels": True, "relabelings": relabelings}]},
     }
 
 
