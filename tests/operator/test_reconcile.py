@@ -192,3 +192,13 @@ def test_a_late_rollback_that_cannot_return_says_so_and_lets_the_next_revision_i
     assert "did not come back" in play.status["reason"]
     play.look(until="Stable 0")
     assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
+def test_a_first_revision_that_never_gets_ready_leaves_no_pods():
+    play = world.World()
+    play.ask("a", strategy={**world.SHORT, "progressDeadline": "10s"})
+    play.look()
+    play.cluster.pods = {name: 0 for kind, name in play.cluster.objects if kind == "Deployment"} | {f"income-{revision(play, 'candidate')}": 0}
+    play.look(until="RolledBack 0")
+    play.look(15)
+    assert not [name for kind, name in play.cluster.objects if kind in ("Deployment", "Service")]

@@ -256,7 +256,8 @@ class Reconciler:
     ) -> None:
         """Servers first, then the route (in a rollback the other way round), then the servers that nothing needs any more."""
         wanted = strategy.wanted(state)
-        over = state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS and self._accepted(owner, spec)
+        rests = state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS
+        over = rests and (state.stable is None or self._accepted(owner, spec))  # no request can come to who is not wanted
         servers = [obj for name in wanted if name in known
                    for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
         if spec.runtime == "seldon":
