@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import resource, schema
-from fairway.operator import events, revisions, routes, status
+from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import look
 from fairway.platforms.kubernetes import api, gateway, health, prometheus, workloads
 from fairway.rollout import strategy, traffic
@@ -57,6 +57,7 @@ class Reconciler:
     def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], look.Evidence], counts: prometheus.Prometheus) -> None:
         self._api, self._settings, self._evidence, self._counts = server, settings, evidence, counts
         self._memory: dict[tuple[str, str], Memory] = {}
+        self.rollouts = metrics.Rollouts()
 
     def forget(self, namespace: str, name: str) -> None:
         """Drops what was remembered: the next look applies everything anew."""
@@ -73,6 +74,7 @@ class Reconciler:
         found = self._api.get("ModelDeployment", namespace, name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             self.forget(namespace, name)
+            self.rollouts.forget((namespace, name))
             return None
         memory = self._memory.setdefault((namespace, name), Memory())
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
@@ -122,6 +124,7 @@ class Reconciler:
         if desired.name in strategy.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
             self._apply(owner, memory, workloads.controller_revision(owner, desired, number=revisions.number(desired, known=known)))
         self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
+        self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
         try:
             self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
         finally:
