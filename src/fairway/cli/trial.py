@@ -27,7 +27,8 @@ UNITS = 200                   # users that requests come from
 PAUSE_SECONDS = 0.02          # between two requests of one client: about 150 a second in all, which certify 5 % errors within a minute
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.5
-MARK = "fairway.dev/trial"    # label of the ModelDeployment, and the annotation of its pods that makes the second revision another
+MARK = "fairway.dev/trial"    # label of the ModelDeployment
+TURN = "trial.fairway.dev/revision"   # annotation of its pods, which makes the second revision another
 STRATEGY: Mapping[str, Any] = {  # everything real but in a hurry; no latency guard, for nobody has said what is slow here
     "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "5s"},
     "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}]}
@@ -102,7 +103,7 @@ def request(metadata: Object) -> bytes:
 
 def _marked(template: Object, *, revision: str) -> Object:
     metadata = template.get("metadata", {})
-    return {**template, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), MARK: revision}}}
+    return {**template, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), TURN: revision}}}
 
 
 def _template(text: str) -> Object:
