@@ -220,7 +220,7 @@ def test_the_canarys_arguments_are_the_commands_own(binaries):
     options = {name: parameter.required for parameter in trial.trial.params for name in parameter.opts}
     given = dict(argument.split("=", 1) for argument in container["args"])
     assert container["command"] == ["fairway", "trial"]
-    assert {name for name, required in options.items() if required} <= given.keys() <= options.keys()
+    assert {name for name, required in options.items() if required and name.startswith("--")} <= given.keys() <= options.keys()
     assert json.loads(given["--pod-template"]) == rendering.CANARY["podTemplate"]
     assert given["--namespace"] == rendering.NAMESPACE
 
