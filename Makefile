@@ -3,7 +3,7 @@
 SHELL := /bin/bash -o pipefail
 .SHELLFLAGS := -eu -c
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test cluster cluster-down test-cluster lint docs lock bench clean
+.PHONY: help setup demo test cluster cluster-down test-cluster kind-up kind-down lint docs lock bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +24,7 @@ demo: setup  ## Play the whole story on this machine: train, shadow, canary, a b
 test: setup  ## Run the tests; ARGS go to pytest, such as ARGS='tests/config -x'.
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m 'not cluster' $(ARGS)
 
-# With KUBECONFIG set, the same tests run on that cluster.
+# With KUBECONFIG set, the same tests run on that cluster, which must have a Gateway, Prometheus and our images: `make kind-up` sees to it.
 test-cluster: setup  ## Run the tests that need Kubernetes, on a real cluster in namespaces of its own (root, Debian, Go).
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(if $(KUBECONFIG),,$(BIN)/python -m tests.cluster run --) $(BIN)/python -m pytest -m cluster $(ARGS)
 
@@ -33,6 +33,12 @@ cluster: setup  ## Bring that cluster up and leave it running, with Envoy Gatewa
 
 cluster-down: setup  ## End it.
 	@$(BIN)/python -m tests.cluster down
+
+kind-up: setup  ## Bring a kind cluster up with everything on it and a model in service (docker or podman, kind, kubectl, helm).
+	@$(BIN)/python -m manifests.kind up $(ARGS)
+
+kind-down: setup  ## End it.
+	@$(BIN)/python -m manifests.kind down $(ARGS)
 
 lint: setup  ## Check style, types, import contracts and that the generated pages are up to date.
 	@$(BIN)/ruff check .

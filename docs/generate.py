@@ -255,9 +255,9 @@ class Series:
 def metrics() -> str:
     series = sorted((one for file in sorted((SRC / "fairway").rglob("*.py")) for one in declared(file)), key=lambda one: one.name)
     parts = []
-    for noun in sorted({one.module.split(".")[1] for one in series}):
+    for noun in sorted({one.name.split("_")[1] for one in series}):  # the operator has those of rollouts, too
         rows = [(f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help)
-                for one in series if one.module.split(".")[1] == noun]
+                for one in series if one.name.split("_")[1] == noun]
         parts += [f"## {noun}", table(("name", "kind", "labels", "meaning"), rows)]
     return document("Metrics", METRICS, parts)
 

@@ -27,6 +27,7 @@ that scrapes it. KEDA, Seldon Core and prometheus-operator are used where they a
 * **Names are fixed** (`fairway-operator`, `fairway-collector`): two operators over one namespace would fight, and helm refuses the second.
 * **Upgrade**: helm never upgrades CRDs. First `kubectl apply --server-side --force-conflicts --filename helm/fairway/crds`, then
   `helm upgrade`. Rollouts go on where they stood, and no running revision changes.
+* **Test**: `helm test` asks operator and collector whether they are well; with `tests.canary` it runs a whole canary under traffic and deletes it again.
 * **Uninstall** keeps the CRD, every ModelDeployment, what serves, and the collector's volume.
 * **Namespaced** (`rbac.namespaced`): whoever installs needs rights in `namespaces` and the release's namespace only, if an administrator
   has applied the CRD; add `--skip-crds`.

@@ -2,13 +2,14 @@
 
     manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by the `helm` on PATH (or --helm FILE)
     helm/fairway/crds/                                              from manifests/crds/
+    helm/fairway/files/rules/, helm/fairway/files/dashboards/       from manifests/monitoring/
 """
 
 import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,8 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, valu
     "operator/rbac-users.yaml": ("rbac-users.yaml", {}),
     "operator/networkpolicies.yaml": ("networkpolicies.yaml", {}),
     "monitoring/monitors.yaml": ("monitors.yaml", {"monitoring.serviceMonitors": "true", "monitoring.gatewayProxies": "true"}),
+    "monitoring/prometheusrules.yaml": ("rules.yaml", {"monitoring.rules": "true"}),
+    "monitoring/grafana.yaml": ("dashboards.yaml", {"monitoring.dashboards": "true"}),
     "overlays/production/operator-budget.yaml": ("operator-budget.yaml", {"operator.replicas": "2"}),
 }
 
@@ -38,24 +41,37 @@ def main(arguments: list[str]) -> int:
     if options.helm is None:
         print("there is no helm on PATH: install helm 3.14 or newer, or name one by --helm FILE", file=sys.stderr)
         return 2
-    stale = [path for path, text in files(options.helm) if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale = [*write(copies(), check=options.check), *write(rendered(options.helm), check=options.check)]  # what is copied is rendered, too
     if options.check and stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
         print(f"{names} out of date: run `python manifests/generate.py` and commit the result", file=sys.stderr)
         return 1
-    for path, text in files(options.helm) if stale else ():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
     return 0
 
 
-def files(helm: str) -> Iterator[tuple[Path, str]]:
-    """Gives each file with the text that it should have."""
-    for name, (template, values) in PARTS.items():
-        yield ROOT / "manifests" / name, NOTE.format(template=template) + render(helm, template=template, values=values)
+def write(files: Iterable[tuple[Path, str]], *, check: bool) -> list[Path]:
+    """Gives the files that are not as they should be, and makes them so where it is not only asked."""
+    stale = [(path, text) for path, text in files if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path, text in () if check else stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return [path for path, _ in stale]
+
+
+def copies() -> Iterator[tuple[Path, str]]:
+    """Gives the chart's copies with the text that they should have: a chart can only hold what lies in its folder."""
     for crd in sorted((ROOT / "manifests" / "crds").glob("*.yaml")):
         if crd.name != "kustomization.yaml":
             yield CHART / "crds" / crd.name, crd.read_text(encoding="utf-8")
+    for folder in ("rules", "dashboards"):
+        for file in sorted((ROOT / "manifests" / "monitoring" / folder).iterdir()):
+            yield CHART / "files" / folder / file.name, file.read_text(encoding="utf-8")
+
+
+def rendered(helm: str) -> Iterator[tuple[Path, str]]:
+    """Gives the manifests with the text that they should have."""
+    for name, (template, values) in PARTS.items():
+        yield ROOT / "manifests" / name, NOTE.format(template=template) + render(helm, template=template, values=values)
 
 
 def render(helm: str, *, template: str, values: Mapping[str, str]) -> str:

@@ -15,21 +15,31 @@ ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envo
 
 
 def install(cluster: Cluster) -> None:
-    """Installs what is missing; a second call changes nothing."""
+    """Installs what is missing; a second call changes nothing. Another's cluster has it (`make kind-up`): our images are nowhere there."""
     if cluster.folder is not None:
         _envoy_gateway(cluster)
-    cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
+        cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
     cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=120s")
     cluster.kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
 
 
 def install_fairway(cluster: Cluster) -> None:
-    """Installs the chart, or upgrades what is there to the checkout's."""
+    """Installs the chart, or upgrades what is there to the checkout's, with the images of this very source: another's cluster must have them."""
     if cluster.folder is not None:
         load(images.files())
+    else:
+        _need_images(cluster)
     cluster.helm("upgrade", "fairway", str(places.ROOT / "helm" / "fairway"), "--install", "--namespace=fairway-system", "--create-namespace",
-                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", f"operator.image.tag={images.tag()},server.image.tag={images.tag()}",
+                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", ",".join(f"{image}.tag={images.tag()}" for image in ("operator.image", "server.image", "server.seldonImage")),
                  "--wait", "--timeout=3m")
+
+
+def _need_images(cluster: Cluster) -> None:
+    nodes = json.loads(cluster.kubectl("get", "nodes", "--output=json").stdout)["items"]
+    there = [name for node in nodes for image in node["status"].get("images", ()) for name in image.get("names", ())]
+    wanted = [f"{image}:{images.tag()}" for image in images.OWN]
+    missing = [image for image in wanted if not any(name.endswith(image) for name in there)]
+    assert not missing, f"no node has {' or '.join(missing)}: `make kind-up` builds what the source says now, and loads it"
 
 
 def gateway_url(cluster: Cluster) -> str:

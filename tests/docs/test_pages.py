@@ -163,7 +163,8 @@ def test_a_metric_whose_name_is_computed_is_refused_with_its_line(declared):
 def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
     for file in (ROOT / "src" / "fairway").rglob("*.py"):
         for series in generate.declared(file):
-            assert series.name.startswith(f"fairway_{series.module.split('.')[1]}_"), series
+            spoken_for = "rollout" if series.module == "fairway.operator.metrics" else series.module.split(".")[1]  # what it looks after, not itself
+            assert series.name.startswith(f"fairway_{spoken_for}_"), series
             assert series.help.endswith("."), series
 
 

@@ -15,13 +15,17 @@ PROMETHEUS = {"prometheus": {"url": "http://prometheus.example:9090"}}
 
 Object = dict[str, Any]
 
+CANARY = {"gateway": "infra/models", "url": "http://envoy.example", "model": {"uri": "s3://models/a", "digest": "sha256:" + "a" * 64},
+          "podTemplate": {"spec": {"serviceAccountName": "reader"}}}
 ALL_ON: Mapping[str, Any] = {  # every option that brings objects or fields
     "imagePullSecrets": ["registry"],
     "operator": {"replicas": 2, "image": {"registry": "registry.example:5000", "digest": "sha256:" + "0" * 64}},
     "server": {"image": {"registry": "registry.example", "tag": "1.2.3"}},
     "collector": {"persistence": {"storageClass": "fast"}},
     "networkPolicy": {"collectorFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]},
-    "monitoring": {"serviceMonitors": True, "gatewayProxies": True, "labels": {"release": "prometheus"}},
+    "monitoring": {"serviceMonitors": True, "gatewayProxies": True, "rules": True, "dashboards": True, "labels": {"release": "prometheus"},
+                   "runbooks": "https://runbooks.example/fairway/"},
+    "tests": {"canary": CANARY},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "system", "operator": "Exists", "effect": "NoSchedule"}],
     "priorityClassName": "system-cluster-critical",

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import time
 import uuid
 
 import pytest
 import yaml
 
-from fairway.cli import collector, operator
+from fairway.cli import collector, operator, trial
+from tests.cluster import stack, world
 from tests.helm import rendering
 from tests.helm.rendering import CHART, PROMETHEUS, ROOT, VARIANTS
 
@@ -28,6 +30,15 @@ REFUSED = {
     "peers without a policy": ({"networkPolicy": {"enabled": False, "collectorFrom": [{"podSelector": {}}]}},
                                "at '/networkPolicy/collectorFrom': value must be '[] while networkPolicy.enabled is false"),
     "labels for no monitor": ({"monitoring": {"labels": {"release": "prometheus"}}}, "at '/monitoring/labels': value must be '{} while neither"),
+    "a canary without a package": ({"tests": {"canary": {**rendering.CANARY, "model": {}}}},
+                                   "at '/tests/canary/model/uri': value must be 'the address of a package"),
+    "a package without a digest": ({"tests": {"canary": {**rendering.CANARY, "model": {"uri": "s3://models/a"}}}},
+                                   "at '/tests/canary/model/digest': value must be 'the digest of canary.model.uri"),
+    "a canary that reaches no gateway": ({"tests": {"canary": {**rendering.CANARY, "url": ""}}},
+                                         "at '/tests/canary/url': value must be 'where canary.gateway is"),
+    "a canary without a gateway": ({"tests": {"canary": {**rendering.CANARY, "gateway": ""}}},
+                                   "at '/tests/canary/gateway': value must be 'the name of a Gateway"),
+    "runbooks that are nowhere": ({"monitoring": {"runbooks": "runbooks"}}, "at '/monitoring/runbooks': 'runbooks' does not match"),
     "a third operator": ({"operator": {"replicas": 3}}, "at '/operator/replicas': maximum: got 3, want 2"),
     "a tag as a digest": ({"operator": {"image": {"digest": "latest"}}}, "at '/operator/image/digest': 'latest' does not match"),
     "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
@@ -50,7 +61,8 @@ def test_defaults_give_one_operator_and_one_collector_with_a_volume(binaries):
     assert sorted((obj["metadata"]["name"], obj["spec"]["replicas"]) for obj in rendering.of_kind(found, "Deployment")) == [
         ("fairway-collector", 1), ("fairway-operator", 1)]
     assert [obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")] == [{"helm.sh/resource-policy": "keep"}]
-    assert not rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor")
+    assert not rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
+    assert [obj["metadata"]["name"] for obj in rendering.of_kind(found, "Pod")] == ["fairway-test"]
 
 
 @pytest.mark.parametrize(("values", "says"), REFUSED.values(), ids=REFUSED)
@@ -116,9 +128,9 @@ def test_every_deployment_is_probed(rendered):
             assert container[probe]["httpGet"]["port"] in ports
 
 
-def test_only_the_operator_has_a_token(rendered):
+def test_only_who_speaks_to_the_api_server_has_a_token(rendered):
     named = {pod["containers"][0]["name"] for pod in rendering.pods(rendered) if pod["automountServiceAccountToken"]}
-    assert named == {"operator"}
+    assert named - {"canary"} == {"operator"}  # the canary's test asks the API server for a ModelDeployment
 
 
 def test_selectors_of_one_part_do_not_match_the_other(rendered):
@@ -170,6 +182,49 @@ def test_any_user_leaves_the_choice_to_the_cluster(binaries):
         assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["securityContext"].keys()
 
 
+def test_rules_are_the_canonical_ones_and_name_the_runbooks_that_are_asked_for(binaries):
+    found = rendering.of_kind(rendering.render(binaries, VARIANTS["all on"]), "PrometheusRule")
+    assert {obj["metadata"]["labels"]["release"] for obj in found} == {"prometheus"}
+    for obj in found:
+        name = obj["metadata"]["name"].removeprefix("fairway-")
+        text = (ROOT / "manifests" / "monitoring" / "rules" / f"{name}.yaml").read_text(encoding="utf-8")
+        assert text.count("/manifests/monitoring/runbooks/") == text.count("runbook_url") > 0
+        wanted = text.replace("https://github.com/fairway-ml/fairway/blob/main/manifests/monitoring/runbooks", "https://runbooks.example/fairway")
+        assert obj["spec"] == yaml.safe_load(wanted)
+    assert {obj["metadata"]["name"] for obj in found} == {"fairway-rollout", "fairway-serving"}
+
+
+def test_dashboards_are_the_canonical_ones_and_found_by_grafana(binaries):
+    found = rendering.of_kind(rendering.render(binaries, VARIANTS["all on"]), "ConfigMap")
+    assert {obj["metadata"]["labels"]["grafana_dashboard"] for obj in found} == {"1"}
+    shown = {name.removeprefix("fairway-"): json.loads(text) for obj in found for name, text in obj["data"].items()}
+    canonical = (ROOT / "manifests" / "monitoring" / "dashboards").iterdir()
+    assert shown == {path.name: json.loads(path.read_text(encoding="utf-8")) for path in canonical}
+
+
+def test_the_canary_may_touch_its_own_deployment_only_and_its_rights_go_with_it(binaries):
+    found = rendering.render(binaries, {"tests": {"canary": {**rendering.CANARY, "namespace": "models"}}})
+    role = rendering.one(found, "Role", "fairway-canary")
+    assert role["metadata"]["namespace"] == "models"
+    assert {(resource, verb) for _, resource, verb in rendering.rules(found, "fairway-canary")} == {
+        ("modeldeployments", verb) for verb in ("create", "get", "patch", "delete")}
+    assert [rule.get("resourceNames") for rule in role["rules"]] == [None, ["fairway-trial"]]
+    for kind in ("ServiceAccount", "Role", "RoleBinding"):
+        annotations = rendering.one(found, kind, "fairway-canary")["metadata"]["annotations"]
+        assert annotations["helm.sh/hook"] == "test"
+        assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"]
+
+
+def test_the_canarys_arguments_are_the_commands_own(binaries):
+    [container] = rendering.one(rendering.render(binaries, {"tests": {"canary": rendering.CANARY}}), "Pod", "fairway-canary")["spec"]["containers"]
+    options = {name: parameter.required for parameter in trial.trial.params for name in parameter.opts}
+    given = dict(argument.split("=", 1) for argument in container["args"])
+    assert container["command"] == ["fairway", "trial"]
+    assert {name for name, required in options.items() if required and name.startswith("--")} <= given.keys() <= options.keys()
+    assert json.loads(given["--pod-template"]) == rendering.CANARY["podTemplate"]
+    assert given["--namespace"] == rendering.NAMESPACE
+
+
 @pytest.mark.parametrize("command", [collector.collector, operator.operator], ids=["collector", "operator"])
 def test_the_arguments_are_the_commands_own(binaries, command):
     deployment = rendering.one(rendering.render(binaries), "Deployment", f"fairway-{command.name}")
@@ -217,6 +272,7 @@ def namespace(cluster):
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant):
     values = {**variant, "namespaces": [namespace]} if "namespaces" in variant else variant
+    cluster.kubectl("--namespace", namespace, "create", "serviceaccount", "fairway-canary", check=False)  # a pod is admitted if its account is there
     served = cluster.kubectl("api-resources", "--output=name").stdout
     found = [obj for obj in rendering.render(binaries, values, namespace=namespace)
              if not obj["apiVersion"].startswith("monitoring.coreos.com") or "servicemonitors.monitoring.coreos.com" in served]
@@ -267,3 +323,108 @@ def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_use
     assert kept == ["persistentvolumeclaim/fairway-collector"]
     assert cluster.kubectl("get", "crd", "modeldeployments.fairway.dev", "--output=name").stdout
     cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(release)}")  # takes the volume up again
+
+
+# -- with fairway at work -----------------------------------------------------------------------------------------------
+
+STRATEGY = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25, "minDuration": "1m"}, {"weight": 50}]},
+            "bake": {"weight": 5, "duration": "2s"}, "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+SYSTEM = "--namespace=fairway-system"
+
+
+@pytest.fixture(scope="module")
+def models(fairway, tmp_path_factory):
+    folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
+    return {name: store.put(world.package(folder / name, licence=licence)) for name, licence in (("A", "MIT"), ("B", "Apache-2.0"))}
+
+
+@pytest.fixture
+def halfway(fairway, models):
+    """Gives the traffic to a deployment whose next revision has a quarter of the users; afterwards the release is as it was."""
+    world.apply(fairway, world.resource("upgraded", models["A"], strategy=STRATEGY))
+    world.until(fairway, "upgraded", world.digest_in_service(models["A"]))
+    try:
+        with world.traffic(fairway, "upgraded") as traffic:
+            world.apply(fairway, world.resource("upgraded", models["B"], strategy=STRATEGY))
+            world.until(fairway, "upgraded", lambda now: (now.get("phase"), now.get("weight")) == ("Canary", 25))
+            yield traffic
+    finally:
+        stack.install_fairway(fairway)
+        fairway.kubectl("--namespace=models", "delete", "md", "upgraded", "--ignore-not-found")
+
+
+def arms(cluster):
+    now = world.status(cluster, "upgraded")
+    return [now.get(arm, {}).get("revision") for arm in ("stable", "candidate")]
+
+
+def upgrade(cluster, *options):
+    cluster.helm("upgrade", "fairway", str(CHART), SYSTEM, "--reuse-values", *options, "--wait", "--timeout=3m")
+
+
+@pytest.mark.timeout(600)
+def test_an_upgrade_and_its_rollback_in_mid_rollout_leave_the_rollout_alone(fairway, models, halfway):
+    before = arms(fairway)
+    release = json.loads(fairway.helm("history", "fairway", SYSTEM, "--output=json").stdout)[-1]["revision"]
+    upgrade(fairway, "--set=operator.replicas=2,server.image.tag=another,podAnnotations.note=new")
+    assert arms(fairway) == before
+    fairway.helm("rollback", "fairway", str(release), SYSTEM, "--wait", "--timeout=3m")
+    assert arms(fairway) == before
+    ended = world.until(fairway, "upgraded", world.digest_in_service(models["B"]), seconds=240)
+    assert ended["stable"]["revision"] == before[1]
+    assert halfway.failed == 0, (halfway.counts, halfway.broken[:3])
+
+
+@pytest.mark.timeout(600)
+def test_an_uninstall_in_mid_rollout_keeps_what_serves_and_an_install_goes_on_with_it(fairway, models, halfway):
+    before = arms(fairway)
+    fairway.helm("uninstall", "fairway", SYSTEM, "--wait", "--timeout=3m")
+    assert fairway.kubectl("get", "crd", "modeldeployments.fairway.dev", "--output=name").stdout
+    assert arms(fairway) == before
+    served = halfway.counts.total()
+    deadline = time.monotonic() + 60
+    while halfway.counts.total() < served + 200:
+        assert time.monotonic() < deadline, "nothing is served without the operator"
+        time.sleep(0.1)
+    stack.install_fairway(fairway)
+    world.until(fairway, "upgraded", world.digest_in_service(models["B"]), seconds=240)
+    assert halfway.failed == 0, (halfway.counts, halfway.broken[:3])
+
+
+@pytest.fixture
+def canary(fairway, models):
+    """Gives what makes `helm test` run a canary on this cluster; afterwards the release is as it was."""
+    services = ("get", "services", "--selector=gateway.envoyproxy.io/owning-gateway-name=models", "--output=jsonpath={.items[0].metadata.name}")
+    service = fairway.kubectl("--namespace=envoy-gateway-system", *services).stdout
+    yield {"gateway": "models", "url": f"http://{service}.envoy-gateway-system.svc", "model": models["A"], "namespace": "models"}
+    stack.install_fairway(fairway)
+
+
+def helm_test(cluster, canary):
+    upgrade(cluster, f"--set-json=tests.canary={json.dumps(canary)}")
+    done = cluster.helm("test", "fairway", SYSTEM, "--timeout=5m", check=False)
+    said = cluster.kubectl(SYSTEM, "logs", "fairway-canary").stdout
+    return done.returncode, said
+
+
+def left(cluster):
+    rights = cluster.kubectl("get", "serviceaccounts,roles,rolebindings", "--all-namespaces", "--selector=app.kubernetes.io/component=canary", "--output=name")
+    deployments = cluster.kubectl("--namespace=models", "get", "md", "--selector=fairway.dev/trial", "--output=name")
+    return (rights.stdout + deployments.stdout).split()
+
+
+@pytest.mark.timeout(600)
+def test_helm_test_promotes_a_revision_without_a_failed_request_and_leaves_nothing(fairway, canary):
+    status, said = helm_test(fairway, canary)
+    assert status == 0, said
+    assert "was promoted: every guard of the canary holds" in said
+    assert said.splitlines()[-1].endswith("requests, none failed")
+    assert left(fairway) == []
+
+
+@pytest.mark.timeout(600)
+def test_a_canary_that_cannot_be_fails_with_a_sentence_and_leaves_nothing(fairway, canary, models):
+    status, said = helm_test(fairway, {**canary, "model": {**models["A"], "digest": models["B"]["digest"]}})
+    assert status != 0
+    assert "another package was put in its place" in said
+    assert left(fairway) == []

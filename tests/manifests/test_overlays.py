@@ -49,7 +49,7 @@ def test_chart_and_overlay_give_the_same_objects(binaries, overlay):
 def test_production_is_more_than_kind(binaries):
     kinds = {overlay: {obj["kind"] for obj in kustomize(binaries, overlay)} for overlay in OVERLAYS}
     assert OVERLAYS == ["kind", "production", "staging"]
-    assert kinds["staging"] - kinds["kind"] == {"ServiceMonitor", "PodMonitor", "PersistentVolumeClaim"}
+    assert kinds["staging"] - kinds["kind"] == {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap", "PersistentVolumeClaim"}
     assert kinds["production"] - kinds["staging"] == {"PodDisruptionBudget"}
 
 

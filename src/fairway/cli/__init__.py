@@ -36,6 +36,7 @@ VERBS = {
     "collector": ("fairway.cli.collector", "Collect predictions and labels, as a service of its own."),
     "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),
     "operator": ("fairway.cli.operator", "Look after the ModelDeployments of a cluster (the operator's container)."),
+    "trial": ("fairway.cli.trial", "Try an installation on a cluster: serve a package, canary it under traffic, clean up."),
 }
 
 

@@ -47,5 +47,6 @@ def operator(
         return remote.RemoteEvidence(collector, namespace=namespace)
 
     reconciler = reconcile.Reconciler(server, settings, evidence=evidence, prometheus=counts.Prometheus(prometheus))
-    if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=endpoint.Endpoint(host=host, port=port)):
+    health = endpoint.Endpoint(host=host, port=port, rollouts=reconciler.rollouts)
+    if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=health):
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")

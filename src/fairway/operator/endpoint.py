@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 import prometheus_client
-from prometheus_client import exposition
+from prometheus_client import exposition, registry
 
 from fairway import errors
 
@@ -13,8 +13,10 @@ from fairway import errors
 class Endpoint:
     """The operator's own series and its health, over HTTP."""
 
-    def __init__(self, *, host: str, port: int) -> None:
+    def __init__(self, *, host: str, port: int, rollouts: registry.Collector | None = None) -> None:
         self.registry = prometheus_client.CollectorRegistry()
+        if rollouts is not None:
+            self.registry.register(rollouts)
         self._looks = prometheus_client.Histogram("fairway_operator_look_seconds", "Time of one look at one ModelDeployment.", registry=self.registry)
         self._failures = prometheus_client.Counter(
             "fairway_operator_looks_failed", "Looks that could not be finished and are taken again.", ("reason",), registry=self.registry)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import resource, schema
-from fairway.operator import events, revisions, routes, status
+from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import look
 from fairway.platforms.kubernetes import api, counts, gateway, health, prometheus, seldon, workloads
 from fairway.rollout import strategy, traffic
@@ -62,6 +62,7 @@ class Reconciler:
         self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
         self._memory: dict[tuple[str, str], Memory] = {}
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
+        self.rollouts = metrics.Rollouts()
 
     def forget(self, namespace: str, name: str) -> None:
         """Drops what was remembered: the next look applies everything anew."""
@@ -78,6 +79,7 @@ class Reconciler:
         found = self._api.get("ModelDeployment", namespace, name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             self.forget(namespace, name)
+            self.rollouts.forget((namespace, name))
             return None
         memory = self._memory.setdefault((namespace, name), Memory())
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
@@ -128,6 +130,7 @@ class Reconciler:
             self._apply(owner, memory, workloads.controller_revision(
                 owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))
         self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
+        self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
         try:
             self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
         finally:

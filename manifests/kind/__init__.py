@@ -1,0 +1,1 @@
+"""A cluster on a laptop with everything on it, by kind."""
