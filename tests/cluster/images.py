@@ -17,8 +17,9 @@ from pathlib import Path
 from tests.cluster import binaries, places
 
 BASE = "localhost/fairway-base:bookworm"
-OWN = {"fairway/operator": "operator", "fairway/server": "serve"}      # image -> target of components/Dockerfile
-SOURCES = ("src", "components/Dockerfile", "requirements.lock", "pyproject.toml", "pipelines/training.yaml", "pipelines/training-gpu.yaml")
+OWN = {"fairway/operator": "operator", "fairway/server": "serve", "fairway/seldon": "seldon"}  # image -> target of components/Dockerfile
+SOURCES = ("src", "components/Dockerfile", "requirements.lock", "requirements-seldon.lock", "pyproject.toml",
+           "pipelines/training.yaml", "pipelines/training-gpu.yaml")
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates,passwd"
 ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}
 
