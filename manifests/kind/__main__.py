@@ -97,7 +97,7 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
     for image, target in images.OWN.items():
         yield from _image(engine, f"docker.io/{image}:{images.tag()}", target)
     yield Step("fairway", _helm("fairway", str(ROOT / "helm" / "fairway"), "fairway-system", "--values", str(ROOT / "manifests/overlays/kind/values.yaml"),
-                                "--set", ",".join(f"{image}.tag={images.tag()}" for image in ("operator.image", "server.image", "server.seldonImage"))))
+                                "--set", images.chart_values()))
     store = (ROOT / "tests/cluster/store.yaml").read_text(encoding="utf-8").replace("${TAG}", images.tag())
     yield Step("a store of packages", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), store.encode())
     yield Step("the store answers", _kubectl("--namespace=models", "rollout", "status", "deployment/store", "--timeout=3m"))

@@ -17,8 +17,9 @@ from pathlib import Path
 from tests.cluster import binaries, places
 
 BASE = "localhost/fairway-base:bookworm"
-OWN = {"fairway/operator": "operator", "fairway/server": "serve"}      # image -> target of components/Dockerfile
-SOURCES = ("src", "components/Dockerfile", "requirements.lock", "pyproject.toml", "pipelines/training.yaml", "pipelines/training-gpu.yaml")
+OWN = {"fairway/operator": "operator", "fairway/server": "serve", "fairway/seldon": "seldon"}  # image -> target of components/Dockerfile
+SOURCES = ("src", "components/Dockerfile", "requirements.lock", "requirements-seldon.lock", "pyproject.toml",
+           "pipelines/training.yaml", "pipelines/training-gpu.yaml")
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates,passwd"
 ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}
 
@@ -41,6 +42,11 @@ def files() -> list[Path]:
 def tag() -> str:
     """Gives the tag of the project's own images: what they are made of, so that a change of it rolls out by itself."""
     return _fingerprint(*SOURCES)[:16]
+
+
+def chart_values() -> str:
+    """Gives what `helm --set` takes, so that the chart runs the project's own images as they are now."""
+    return ",".join(f"{image}.tag={tag()}" for image in ("operator.image", "server.image", "server.seldonImage"))
 
 
 def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base: str = "scratch") -> Path:

@@ -30,7 +30,7 @@ def install_fairway(cluster: Cluster) -> None:
     else:
         _need_images(cluster)
     cluster.helm("upgrade", "fairway", str(places.ROOT / "helm" / "fairway"), "--install", "--namespace=fairway-system", "--create-namespace",
-                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", ",".join(f"{image}.tag={images.tag()}" for image in ("operator.image", "server.image", "server.seldonImage")),
+                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", images.chart_values(),
                  "--wait", "--timeout=3m")
 
 

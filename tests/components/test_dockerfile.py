@@ -1,5 +1,6 @@
 """The images' recipe, read: no daemon is at hand to build it, so what it promises is held to its text."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from components import IMAGE
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("data", "train", "serve", "drift", "pipelines")
+IMAGES = (*TARGETS, "operator", "seldon")
 INSTALLERS = re.compile(r"\b(?:pip|uv|hatchling|apt-get|apt|curl|wget|gcc)\b")
 
 
@@ -50,7 +52,7 @@ def test_there_is_a_target_for_each_extra_that_an_image_needs():
         assert any(f"--extra {target}" in line for line in stages()[f"build-{target}"][1])
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", IMAGES)
 def test_an_image_runs_as_nobody_and_holds_no_installer(target):
     lines = lineage(target)
     users = [line for line in lines if line.startswith("USER ")]
@@ -78,7 +80,7 @@ def test_a_stage_has_copied_each_file_that_it_uses():
             if line.startswith("COPY ") and "--from" not in line:
                 there |= {Path(word).name for word in line.split()[1:-1]}
             elif line.startswith("RUN "):
-                used = {file for file in ("requirements.lock", "pyproject.toml") if file in line}
+                used = {file for file in ("requirements.lock", "requirements-seldon.lock", "pyproject.toml") if file in line}
                 used |= {"pyproject.toml", "README.md", "LICENSE", "src", "training.yaml", "training-gpu.yaml"} if "hatchling build" in line else set()
                 assert used <= there, f"{name}: {used - there} before {line}"
 
@@ -99,6 +101,21 @@ def test_the_versions_that_the_recipe_names_are_the_locked_ones():
     assert tools is not None
     for tool in tools[1].split(r"\|"):
         assert re.search(rf"^{tool}==\S+", lock, re.MULTILINE), tool
+
+
+def test_seldons_image_has_an_environment_of_its_own_with_pins_and_hashes_only():
+    lines = (ROOT / "requirements-seldon.lock").read_text().splitlines()
+    assert not [line for line in lines if "://" in line]
+    assert not [line for line, after in itertools.pairwise(lines) if re.match(r"[a-z0-9]", line) and "--hash=sha256:" not in after]
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", "\n".join(lines), re.MULTILINE))
+    assert pinned["seldon-core"] == "1.17.1"                   # the last under Apache-2.0
+    assert int(pinned["setuptools"].partition(".")[0]) < 81    # the first without pkg_resources, which its gunicorn imports
+    assert {"bentoml", "torch"}.isdisjoint(pinned)
+
+
+def test_seldons_wrapper_obeys_sigterm_and_counts_in_one_process():
+    settings = " ".join(line for line in stages()["seldon"][1] if line.startswith("ENV "))
+    assert {"GRPC_WORKERS=0", "GUNICORN_WORKERS=1", "INCLUDE_METRICS_IN_CLIENT_RESPONSE=false"} <= set(settings.split())
 
 
 def test_the_pipelines_image_is_the_recipes_default_target():

@@ -1,0 +1,254 @@
+"""The server of the Seldon runtime: the class that Seldon's Python wrapper runs around a model package.
+
+    GRPC_WORKERS=0 seldon-core-microservice fairway.serving.seldon_model.Model --service-type MODEL
+
+It reads the environment that `serving.command` writes; the package is looked for in /models/package where none is named. Beside Seldon's own
+paths it answers `/v2` (inference, health, metadata) and `/metrics` on the same port, by the same code as the BentoML runtime: one event log, one
+set of limits, one set of series. The wrapper's gRPC is not served: with it the wrapper does not obey SIGTERM.
+"""
+
+import asyncio
+import atexit
+import hashlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+import orjson
+import prometheus_client
+from seldon_core.flask_utils import SeldonMicroserviceException
+from werkzeug.exceptions import HTTPException
+
+from fairway import errors
+from fairway.packaging import manifest
+from fairway.serving import app, command, eventlog, headers, predictor, proof, protocol, seldon_message
+
+log = logging.getLogger("fairway.serving")
+
+PACKAGE = "/models/package"
+PREDICTIONS = ("/predict", "/api/v1.0/predictions", "/api/v0.1/predictions")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+FLUSH_SECONDS = 5.0
+BOOT_ERROR = 3   # the status of a worker that gunicorn does not start again
+
+
+class Model:
+    """What the wrapper makes in its first process, and loads in the worker that answers."""
+
+    def __init__(self) -> None:
+        self._settings = _or_exit(_settings, os.environ)
+        proof.required(self._settings.package)
+        self._package = _or_exit(manifest.read, self._settings.package)
+        self._worker: Worker | None = None
+        self.model_error_handler = _blueprint(self)  # the one blueprint that the wrapper takes from a model
+
+    def load(self) -> None:
+        """Makes this process the one that answers; a package that changed since it was proven ends the server with its sentence."""
+        try:
+            self._worker = Worker(self._settings)
+        except errors.FairwayError as error:
+            print(f"fairway: {error}", file=sys.stderr)
+            raise SystemExit(BOOT_ERROR) from None
+        except AttributeError as error:  # which the wrapper takes for a model without a load()
+            raise RuntimeError(f"the model was not loaded: {error}") from error
+        self._worker.start()
+
+    @property
+    def worker(self) -> "Worker":
+        """Gives what answers requests; it is there before the first of them."""
+        if self._worker is None:
+            raise SeldonMicroserviceException("the model is not loaded yet", status_code=503, reason="BUSY")
+        return self._worker
+
+    def predict_raw(self, message: Any) -> Any:
+        """Answers what came as a form; JSON is answered before the wrapper reads it."""
+        if not isinstance(message, dict):
+            raise SeldonMicroserviceException("gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED")
+        return orjson.loads(self.worker.predict(flask.request, orjson.dumps(message)).body)
+
+    def send_feedback_raw(self, feedback: Any) -> Any:
+        """Refuses: a reward that is taken and kept nowhere would be a label lost."""
+        raise SeldonMicroserviceException(
+            "feedback is not kept here: send labels to the collector's /v1/labels, or with `fairway label`", status_code=501, reason="NOT_IMPLEMENTED")
+
+    def health_status(self) -> list[str]:
+        """Gives the one word that /health/status shows; the probe that means ready is /v2/health/ready."""
+        if self.worker.draining:
+            raise SeldonMicroserviceException("the server is ending", status_code=503, reason="BUSY")
+        return ["ready"]
+
+    def init_metadata(self) -> dict[str, Any]:
+        """Gives the model's description in Seldon's form."""
+        names = [one["name"] for one in self._package.features]
+        return {
+            "name": self._package.name, "versions": [self._settings.revision], "platform": "onnx", "custom": {"digest": self._package.digest},
+            "inputs": [{"messagetype": "ndarray", "schema": {"names": names}}],
+            "outputs": [{"messagetype": "ndarray", "schema": {"names": list(self._package.classes)}}]}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an application has sent."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Worker:
+    """The process that answers: the model, its events, and an event loop that the wrapper's threads ask."""
+
+    def __init__(self, settings: command.Settings) -> None:
+        model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
+        model.check_golden()
+        origin = eventlog.Origin(namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision)
+        self._events = eventlog.EventLog(settings.serving.events, origin=origin, collector=settings.collector, folder=settings.spool)
+        self._open_inference = app.Application(model, settings=settings.serving, origin=origin, events=self._events)
+        self._seldon = Seldon(model, settings=settings.serving, origin=origin, events=self._events)
+        self._infer = f"/v2/models/{model.name}/infer"
+        self._largest = settings.serving.max_body_mebibytes << 20
+        self._drain_seconds = settings.drain_seconds
+        self._loop = asyncio.new_event_loop()
+
+    @property
+    def draining(self) -> bool:
+        return self._open_inference.draining
+
+    def start(self) -> None:
+        for application in (self._open_inference, self._seldon):
+            application.calibrate()
+            application.ready = True
+        self._events.start()
+        threading.Thread(target=self._loop.run_forever, name="fairway-loop", daemon=True).start()
+        atexit.register(self._events.close, timeout_seconds=FLUSH_SECONDS)
+        self._drain_on_sigterm()
+
+    def infer(self, request: flask.Request) -> Answer:
+        """Answers a path of the Open Inference Protocol."""
+        return self._ask(self._open_inference, request, path=request.path, body=self._body(request))
+
+    def predict(self, request: flask.Request, body: bytes | None = None) -> Answer:
+        """Answers a message of Seldon's; an error has Seldon's form too."""
+        answer = self._ask(self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST")
+        if answer.status == 200:
+            return answer
+        return Answer(answer.status, answer.headers, seldon_message.failure(answer.status, orjson.loads(answer.body)["error"]))
+
+    def _body(self, request: flask.Request) -> bytes:
+        """Gives the body, or the beginning of one that is too large, which is enough to refuse it."""
+        return b"" if (request.content_length or 0) > self._largest else request.stream.read(self._largest + 1)
+
+    def _ask(self, application: app.Application, request: flask.Request, *, path: str, body: bytes, method: str = "") -> Answer:
+        length = max(request.content_length or 0, len(body))
+        scope = {"type": "http", "method": method or request.method, "path": path, "headers": _fields(request.headers.items(), length=length)}
+        return asyncio.run_coroutine_threadsafe(_exchange(application, scope, body), self._loop).result()
+
+    def _drain_on_sigterm(self) -> None:
+        """Not ready first, then gunicorn's own handler: it closes the door and waits for the requests in work."""
+        close_the_door = signal.getsignal(signal.SIGTERM)
+
+        def drain(number: int, frame: Any) -> None:
+            if self.draining or not callable(close_the_door):
+                return
+            self._open_inference.draining = self._seldon.draining = True
+            timer = threading.Timer(self._drain_seconds, close_the_door, (number, None))
+            timer.daemon = True
+            timer.start()
+
+        signal.signal(signal.SIGTERM, drain)
+
+
+class Seldon(app.Application):
+    """The hot path for Seldon's messages: limits, deadline, events and series are the same."""
+
+    def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
+        message = seldon_message.read(body, features=self._model.features)
+        call.header_length = None  # a header of the other protocol
+        reply = super()._answer(orjson.dumps(message.request), call)
+        call.digest = hashlib.blake2b(body, digest_size=8).hexdigest()  # of what was sent: revisions may translate it differently
+        if reply.header_length is not None:
+            raise protocol.Invalid("binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2")
+        assert reply.labels is not None
+        assert reply.probabilities is not None
+        reply.body = seldon_message.answer(
+            message, reply.body, classes=self._model.classes, labels=reply.labels, probabilities=reply.probabilities, revision=self._origin.revision,
+            request_id=call.request_id)
+        return reply
+
+    def calibrate(self) -> None:
+        """Leaves every request to the threads: the measured sizes are of the other protocol's bodies."""
+        self.inline_bytes = 0
+
+
+async def _exchange(application: app.Application, scope: app.Scope, body: bytes) -> Answer:
+    sent: list[Mapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Mapping[str, Any]) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    start, content = sent
+    return Answer(start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content["body"])
+
+
+def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[bytes, bytes]]:
+    """Gives the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway gave none."""
+    named = {name.lower(): value for name, value in given} | {"content-length": str(length)}
+    if "seldon-puid" in named:
+        named.setdefault("x-request-id", named["seldon-puid"])
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
+
+
+def _blueprint(model: Model) -> flask.Blueprint:
+    """Gives what the wrapper puts into its application: our paths before its own, and 404 where it would answer 500."""
+    blueprint = flask.Blueprint("fairway", __name__)
+
+    @blueprint.before_app_request  # type: ignore[untyped-decorator]
+    def answer() -> flask.Response | None:
+        path = flask.request.path
+        if path == "/v2" or path.startswith("/v2/"):
+            return _response(model.worker.infer(flask.request))
+        if path in PREDICTIONS and flask.request.method == "POST" and flask.request.mimetype not in FORMS:
+            return _response(model.worker.predict(flask.request))
+        if path == "/metrics":
+            return flask.Response(prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
+        return None
+
+    @blueprint.app_errorhandler(HTTPException)  # type: ignore[untyped-decorator]
+    def refuse(error: HTTPException) -> flask.Response:
+        status = error.code or 500
+        sentence = f"{flask.request.method} {flask.request.path} is not served here: wanted POST /api/v1.0/predictions or a path below /v2"
+        return flask.Response(seldon_message.failure(status, sentence), status=status, mimetype="application/json")
+
+    return blueprint
+
+
+def _response(answer: Answer) -> flask.Response:
+    """Gives flask's answer; it counts the bytes itself."""
+    kept = [(name, value) for name, value in answer.headers if name != "content-length"]
+    return flask.Response(answer.body, status=answer.status, headers=kept)
+
+
+def _settings(environment: Mapping[str, str]) -> command.Settings:
+    workers = environment.get("GUNICORN_WORKERS", "1")
+    if workers != "1":
+        raise errors.ServingError(f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask for more replicas")
+    return command.read({"FAIRWAY_PACKAGE": PACKAGE, **environment})
+
+
+def _or_exit(function: Any, *arguments: Any) -> Any:
+    """Gives what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    try:
+        return function(*arguments)
+    except errors.FairwayError as error:
+        print(f"fairway: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_status) from None
