@@ -34,6 +34,12 @@ def files() -> list[Path]:
         _program("fairway.test/envoy-gateway:1", {"/usr/local/bin/envoy-gateway": bin_ / "envoy-gateway"}, entrypoint=["/usr/local/bin/envoy-gateway"]),
         _program("fairway.test/envoy:1", {"/usr/local/bin/envoy": _envoy()}, entrypoint=["/usr/local/bin/envoy"], base=BASE),
         _program("fairway.test/prometheus:1", {"/usr/bin/prometheus": Path("/usr/bin/prometheus")}, entrypoint=["/usr/bin/prometheus"], base=BASE),
+        # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new Prometheus are both tried.
+        _program("fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]),
+        _program("fairway.test/prometheus-operator:1", {"/bin/operator": bin_ / "operator"}, entrypoint=["/bin/operator"]),
+        _program("fairway.test/prometheus-config-reloader:1", {"/bin/prometheus-config-reloader": bin_ / "prometheus-config-reloader"},
+                 entrypoint=["/bin/prometheus-config-reloader"]),
+        _program("fairway.test/metrics-server:1", {"/metrics-server": bin_ / "metrics-server"}, entrypoint=["/metrics-server"]),
     ]
 
 
