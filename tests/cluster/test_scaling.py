@@ -12,10 +12,11 @@ from tests.cluster.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-NAME, MOST = "scaled", 3
+NAME, MOST = "scaled", 2
 SCALING = {"minReplicas": 1, "maxReplicas": MOST, "cpuUtilization": 50}
 HALF = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50, "minDuration": "1h"}]},
         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}   # both arms serve for as long as the test looks
+LITTLE = {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "10m", "memory": "200Mi"}}}]}}   # any traffic is too much for one pod
 LOOKS = 4
 
 
@@ -62,12 +63,12 @@ def look(cluster: Cluster, *, times: int) -> None:
 
 
 def test_the_autoscaler_adds_pods_to_both_arms_under_load_and_the_operator_leaves_them(measured, models):
-    world.apply(measured, world.resource(NAME, models["A"], strategy=HALF, scaling=SCALING))
+    world.apply(measured, world.resource(NAME, models["A"], strategy=HALF, scaling=SCALING, podTemplate=LITTLE))
     world.until(measured, NAME, world.digest_in_service(models["A"]))
     with world.traffic(measured, NAME) as traffic:
-        world.apply(measured, world.resource(NAME, models["B"], strategy=HALF, scaling=SCALING))
+        world.apply(measured, world.resource(NAME, models["B"], strategy=HALF, scaling=SCALING, podTemplate=LITTLE))
         canary = world.until(measured, NAME, lambda now: now.get("phase") == "Canary" and now.get("weight") == 50)
-        until(lambda: grown(measured), cluster=measured, seconds=90)
+        until(lambda: grown(measured), cluster=measured, seconds=120)
         settled = arms(measured)
         look(measured, times=LOOKS)
         answered = traffic.counts.copy()
