@@ -20,7 +20,7 @@ KUBERNETES = "1.34.4"
 VERSION = "k8s.io/component-base/version"
 # Clients compare the server's version: without these it says v0.0.0.
 LDFLAGS = {"kubernetes": f"-X {VERSION}.gitVersion=v{KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=34"}
-TAGS = {"programs": "remove_all_sd,enable_kubernetes_sd"}   # Prometheus without the clients of a dozen clouds
+TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}   # Prometheus without the clients of a dozen clouds
 
 
 def folder(*modules: str) -> Path:
@@ -37,8 +37,7 @@ def folder(*modules: str) -> Path:
     return links
 
 
-# `programs` is one module: what its programs share (half of each, Kubernetes' client above all) has one version and is compiled once.
-NEEDED = ("kubernetes", "programs", "kind", "pause")
+NEEDED = ("kubernetes", "helm", "envoy-gateway", "coredns", "kind", "pause")
 
 
 def build(module: str) -> Path:

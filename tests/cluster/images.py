@@ -34,6 +34,13 @@ def files() -> list[Path]:
         _program("fairway.test/envoy-gateway:1", {"/usr/local/bin/envoy-gateway": bin_ / "envoy-gateway"}, entrypoint=["/usr/local/bin/envoy-gateway"]),
         _program("fairway.test/envoy:1", {"/usr/local/bin/envoy": _envoy()}, entrypoint=["/usr/local/bin/envoy"], base=BASE),
         _program("fairway.test/prometheus:1", {"/usr/bin/prometheus": Path("/usr/bin/prometheus")}, entrypoint=["/usr/bin/prometheus"], base=BASE),
+    ]
+
+
+def watching() -> list[Path]:
+    """Gives the archives of what measures and watches pods; only the tests of scaling and of monitors need them."""
+    bin_ = binaries.folder("watching")
+    return [
         # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new Prometheus are both tried.
         _program("fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]),
         _program("fairway.test/prometheus-operator:1", {"/bin/operator": bin_ / "operator"}, entrypoint=["/bin/operator"]),

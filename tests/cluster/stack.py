@@ -12,6 +12,7 @@ from tests.cluster.cluster import Cluster, load
 
 OBJECTS = Path(__file__).parent / "stack"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+MODULES = {PROMETHEUS_OPERATOR: "watching", "github.com/envoyproxy/gateway": "envoy-gateway"}
 ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envoy-gateway:1", "IfNotPresent"
 
 
@@ -27,12 +28,14 @@ def install(cluster: Cluster) -> None:
 def install_scaling(cluster: Cluster) -> None:
     """Installs metrics-server, and waits until it serves: whoever runs another cluster has it, or not."""
     if cluster.folder is not None:
+        load(images.watching())
         cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "scaling"))
     cluster.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=60s")
 
 
 def install_monitors(cluster: Cluster) -> None:
     """Installs prometheus-operator and a Prometheus that follows every monitor and every rule."""
+    load(images.watching())
     definitions = module(PROMETHEUS_OPERATOR) / "example" / "prometheus-operator-crd"
     cluster.kubectl("apply", "--server-side", "--filename", str(definitions))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions))
@@ -86,7 +89,7 @@ def _envoy_gateway(cluster: Cluster) -> None:
 
 def module(name: str) -> Path:
     """Gives the folder of a Go module that the binaries are built from: charts and manifests lie in it."""
-    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=binaries.MODULES / "programs", capture_output=True, text=True, check=True)
+    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=binaries.MODULES / MODULES[name], capture_output=True, text=True, check=True)
     return Path(json.loads(done.stdout)["Dir"])
 
 

@@ -1,13 +1,11 @@
-module fairway.dev/tests/cluster/binaries/programs
+module fairway.dev/tests/cluster/binaries/watching
 
 go 1.26.7
 
 tool (
-	github.com/envoyproxy/gateway/cmd/envoy-gateway
 	github.com/prometheus-operator/prometheus-operator/cmd/operator
 	github.com/prometheus-operator/prometheus-operator/cmd/prometheus-config-reloader
 	github.com/prometheus/prometheus/cmd/prometheus
-	helm.sh/helm/v4/cmd/helm
 	sigs.k8s.io/metrics-server/cmd/metrics-server
 )
 
