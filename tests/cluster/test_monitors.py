@@ -12,7 +12,7 @@ import yaml
 from tests.cluster import places, stack, world
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.operators, pytest.mark.timeout(3600)]  # the first run builds what it installs
 
 NAME = "watched"
 VALUES = yaml.safe_load((places.ROOT / "helm" / "fairway" / "values.yaml").read_text())["monitoring"]

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster import stack, world
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.operators, pytest.mark.timeout(3600)]  # the first run builds what it installs
 
 NAME, MOST = "scaled", 2
 SCALING = {"minReplicas": 1, "maxReplicas": MOST, "cpuUtilization": 50}
