@@ -20,6 +20,7 @@ KUBERNETES = "1.34.4"
 VERSION = "k8s.io/component-base/version"
 # Clients compare the server's version: without these it says v0.0.0.
 LDFLAGS = {"kubernetes": f"-X {VERSION}.gitVersion=v{KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=34"}
+TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}   # Prometheus without the clients of a dozen clouds
 
 
 def folder(*modules: str) -> Path:
@@ -42,9 +43,9 @@ NEEDED = ("kubernetes", "helm", "envoy-gateway", "coredns", "kind", "pause")
 def build(module: str) -> Path:
     """Gives the folder with one module's programs; named by what they are built from."""
     source = MODULES / module
-    digest = hashlib.sha256(LDFLAGS.get(module, "").encode())
-    for file in sorted(source.iterdir()):
-        digest.update(file.name.encode() + file.read_bytes())
+    digest = hashlib.sha256((LDFLAGS.get(module, "") + TAGS.get(module, "")).encode())
+    for file in sorted(file for file in source.rglob("*") if file.is_file()):
+        digest.update(str(file.relative_to(source)).encode() + file.read_bytes())
     place = places.CACHE / "modules" / f"{module}-{digest.hexdigest()[:16]}"
     place.parent.mkdir(parents=True, exist_ok=True)
     with (place.parent / f".{module}.lock").open("w") as lock:
@@ -59,15 +60,20 @@ def _compile(source: Path, place: Path) -> None:
     print(f"building {source.name} (minutes, once)", file=sys.stderr, flush=True)
     made = Path(tempfile.mkdtemp(dir=place.parent))
     try:
-        target = "tool" if "\ntool " in (source / "go.mod").read_text() or "\ntool (" in (source / "go.mod").read_text() else "."
-        flags = ["-trimpath", "-ldflags", f"-s -w {LDFLAGS.get(source.name, '')}"]
-        subprocess.run(["go", "build", *flags, "-o", f"{made}/", target], cwd=source, check=True,
+        flags = ["-trimpath", "-tags", TAGS.get(source.name, ""), "-ldflags", f"-s -w {LDFLAGS.get(source.name, '')}"]
+        subprocess.run(["go", "build", *flags, "-o", f"{made}/", *_commands(source)], cwd=source, check=True,
                        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
         made.chmod(0o755)
         made.rename(place)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     print(f"built {source.name} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def _commands(source: Path) -> list[str]:
+    """Gives the packages to build: the commands of others that go.mod names, and those that lie in the folder."""
+    tools = "\ntool " in (source / "go.mod").read_text()
+    return [*(["tool"] if tools else []), *(["./..."] if any(source.rglob("*.go")) else [])]
 
 
 if __name__ == "__main__":

@@ -38,6 +38,19 @@ def files() -> list[Path]:
     ]
 
 
+def watching() -> list[Path]:
+    """Gives the archives of what measures and watches pods; only the tests of scaling and of monitors need them."""
+    bin_ = binaries.folder("watching")
+    return [
+        # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new Prometheus are both tried.
+        _program("fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]),
+        _program("fairway.test/prometheus-operator:1", {"/bin/operator": bin_ / "operator"}, entrypoint=["/bin/operator"]),
+        _program("fairway.test/prometheus-config-reloader:1", {"/bin/prometheus-config-reloader": bin_ / "prometheus-config-reloader"},
+                 entrypoint=["/bin/prometheus-config-reloader"]),
+        _program("fairway.test/metrics-server:1", {"/metrics-server": bin_ / "metrics-server"}, entrypoint=["/metrics-server"]),
+    ]
+
+
 @functools.cache
 def tag() -> str:
     """Gives the tag of the project's own images: what they are made of, so that a change of it rolls out by itself."""

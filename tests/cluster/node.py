@@ -170,7 +170,8 @@ conf_dir = "{self.folder}/cni"
             Component("kube-controller-manager", [
                 "kube-controller-manager", f"--kubeconfig={own('controller-manager.kubeconfig')}", "--leader-elect=false", "--use-service-account-credentials",
                 f"--service-account-private-key-file={own('sa.key')}", f"--root-ca-file={own('ca.crt')}", f"--cluster-cidr={PODS}",
-                f"--cluster-signing-cert-file={own('ca.crt')}", f"--cluster-signing-key-file={own('ca.key')}", "--bind-address=127.0.0.1"]),
+                f"--cluster-signing-cert-file={own('ca.crt')}", f"--cluster-signing-key-file={own('ca.key')}", "--bind-address=127.0.0.1",
+                "--horizontal-pod-autoscaler-sync-period=3s"]),  # by default 15 s, which a test would wait for
             Component("kube-scheduler", [
                 "kube-scheduler", f"--kubeconfig={own('scheduler.kubeconfig')}", "--leader-elect=false", "--bind-address=127.0.0.1"]),
             Component("containerd", ["containerd", "--config", str(self.folder / "containerd.toml")],

@@ -1,4 +1,4 @@
-"""What a cluster must have before fairway is installed: Envoy Gateway from its own chart, a Gateway, and Prometheus."""
+"""What a cluster has besides fairway: Envoy Gateway from its own chart, a Gateway, and Prometheus; for some tests the metrics of pods, and monitors."""
 
 import json
 import shutil
@@ -11,6 +11,8 @@ from tests.cluster import binaries, images, places
 from tests.cluster.cluster import Cluster, load
 
 OBJECTS = Path(__file__).parent / "stack"
+PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+MODULES = {PROMETHEUS_OPERATOR: "watching", "github.com/envoyproxy/gateway": "envoy-gateway"}
 ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envoy-gateway:1", "IfNotPresent"
 
 
@@ -23,14 +25,41 @@ def install(cluster: Cluster) -> None:
     cluster.kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
 
 
-def install_fairway(cluster: Cluster) -> None:
-    """Installs the chart, or upgrades what is there to the checkout's, with the images of this very source: another's cluster must have them."""
+def install_scaling(cluster: Cluster) -> None:
+    """Installs metrics-server, and waits until it serves: whoever runs another cluster has it, or not."""
+    if cluster.folder is not None:
+        load(images.watching())
+        cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "scaling"))
+    cluster.kubectl("wait", "apiservice/v1beta1.metrics.k8s.io", "--for=condition=Available", "--timeout=60s")
+
+
+def install_monitors(cluster: Cluster) -> None:
+    """Installs prometheus-operator and a Prometheus that follows every monitor and every rule."""
+    load(images.watching())
+    definitions = module(PROMETHEUS_OPERATOR) / "example" / "prometheus-operator-crd"
+    cluster.kubectl("apply", "--server-side", "--filename", str(definitions))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions))
+    cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "monitors"))
+    cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus-operator", "--timeout=60s")
+    cluster.kubectl("--namespace=monitoring", "wait", "prometheus/monitored", "--for=condition=Available", "--timeout=60s")
+
+
+def remove_monitors(cluster: Cluster) -> None:
+    """Takes both away but for the definitions: what was made of those is deleted with what it belongs to."""
+    cluster.kubectl("delete", "--ignore-not-found", "--filename", str(OBJECTS / "monitors"))
+
+
+def install_fairway(cluster: Cluster, *settings: str) -> None:
+    """Installs the chart, or upgrades what is there to the checkout's, with the images of this very source: another's cluster must have them.
+
+    `settings` are values such as `rbac.namespaced=true`.
+    """
     if cluster.folder is not None:
         load(images.files())
     else:
         _need_images(cluster)
     cluster.helm("upgrade", "fairway", str(places.ROOT / "helm" / "fairway"), "--install", "--namespace=fairway-system", "--create-namespace",
-                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", images.chart_values(),
+                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", ",".join((images.chart_values(), *settings)),
                  "--wait", "--timeout=3m")
 
 
@@ -47,8 +76,9 @@ def gateway_url(cluster: Cluster) -> str:
     return f"http://{cluster.address}:{_node_port(cluster, 'envoy-gateway-system', 'gateway.envoyproxy.io/owning-gateway-name=models')}"
 
 
-def prometheus_url(cluster: Cluster) -> str:
-    return f"http://{cluster.address}:{_node_port(cluster, 'monitoring', 'app=prometheus')}"
+def prometheus_url(cluster: Cluster, *, app: str = "prometheus") -> str:
+    """Gives where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the one that follows monitors."""
+    return f"http://{cluster.address}:{_node_port(cluster, 'monitoring', f'app={app}')}"
 
 
 def _node_port(cluster: Cluster, namespace: str, selector: str) -> int:
@@ -71,8 +101,7 @@ def _envoy_gateway(cluster: Cluster) -> None:
 
 def module(name: str) -> Path:
     """Gives the folder of a Go module that the binaries are built from: charts and manifests lie in it."""
-    source = binaries.MODULES / name.rpartition("/")[2].replace("gateway", "envoy-gateway")
-    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=source, capture_output=True, text=True, check=True)
+    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=binaries.MODULES / MODULES[name], capture_output=True, text=True, check=True)
     return Path(json.loads(done.stdout)["Dir"])
 
 
