@@ -26,7 +26,6 @@ def prometheus(fairway: Cluster) -> Iterator[httpx.Client]:
     stack.install_monitors(fairway)
     wanted = [f"monitoring.{name}=true" for name in ("serviceMonitors", "rules") if name in VALUES]
     stack.install_fairway(fairway, *wanted, "monitoring.interval=2s")
-    restart(fairway)
     with httpx.Client(base_url=f"{stack.prometheus_url(fairway, app='monitored')}/api/v1", timeout=10) as client:
         yield client
     stack.remove_monitors(fairway)
@@ -39,12 +38,6 @@ def deployed(fairway: Cluster, prometheus: httpx.Client, tmp_path_factory: pytes
     world.apply(fairway, world.resource(NAME, model))
     yield world.until(fairway, NAME, world.digest_in_service(model))["stable"]["revision"]
     fairway.kubectl("--namespace", world.NAMESPACE, "delete", "md", NAME, "--ignore-not-found")
-
-
-def restart(cluster: Cluster) -> None:
-    """Lets the operator find the kinds that came after it: it asks for them when it starts."""
-    cluster.kubectl("--namespace=fairway-system", "rollout", "restart", "deployment/fairway-operator")
-    cluster.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-operator", "--timeout=60s")
 
 
 def series(prometheus: httpx.Client, query: str, *, seconds: float = 90) -> list[dict[str, str]]:

@@ -202,3 +202,10 @@ def test_a_first_revision_that_never_gets_ready_leaves_no_pods():
     play.look(until="RolledBack 0")
     play.look(15)
     assert not [name for kind, name in play.cluster.objects if kind in ("Deployment", "Service")]
+
+
+def test_what_is_installed_after_the_operator_is_used_by_and_by(play):
+    assert ("ServiceMonitor", "income") not in play.cluster.objects
+    play.cluster.kinds = {"ServiceMonitor"}
+    play.look(40)
+    assert ("ServiceMonitor", "income") in play.cluster.objects

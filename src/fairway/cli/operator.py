@@ -39,9 +39,7 @@ def operator(
     server = api.connect(context)
     settings = reconcile.Settings(
         server_image=server_image, seldon_image=seldon_image, interval_seconds=seconds,
-        cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus,
-                                   service_monitors=server.serves("ServiceMonitor"),
-                                   envoy_gateway=server.serves("BackendTrafficPolicy"), keda=server.serves("ScaledObject")))
+        cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus, envoy_gateway=False))
 
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(collector, namespace=namespace)

@@ -7,6 +7,7 @@ stored is made true at every look until it is.
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,6 +63,7 @@ class Reconciler:
         self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
         self._memory: dict[tuple[str, str], Memory] = {}
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
+        self._asked = -math.inf          # when it was last asked for those that were missing
         self.rollouts = metrics.Rollouts()
 
     def forget(self, namespace: str, name: str) -> None:
@@ -81,6 +83,7 @@ class Reconciler:
             self.forget(namespace, name)
             self.rollouts.forget((namespace, name))
             return None
+        self._discover(now)
         memory = self._memory.setdefault((namespace, name), Memory())
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
         try:
@@ -91,6 +94,15 @@ class Reconciler:
             events.post(self._api, found, at=now, type="Invalid", message=sentence, warning=True)
             return RESTING_SECONDS
         return self._look(found, spec, memory, now=now)
+
+    def _discover(self, now: float) -> None:
+        """Takes notice of what was installed after us; what was there at the start is there."""
+        if now - self._asked < LATE_SECONDS:
+            return
+        self._asked, cluster = now, self._settings.cluster
+        self._settings = replace(self._settings, cluster=replace(
+            cluster, service_monitors=cluster.service_monitors or self._api.serves("ServiceMonitor"), keda=cluster.keda or self._api.serves("ScaledObject"),
+            envoy_gateway=cluster.envoy_gateway or self._api.serves("BackendTrafficPolicy")))
 
     def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> float:
         """Reads, decides, stores, makes true."""
