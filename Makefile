@@ -53,11 +53,17 @@ bench: setup  ## Measure and write docs/benchmarks.md.
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # The old lock is the preference: versions stay unless ARGS=--upgrade (or --upgrade-package NAME). hatchling and editables build the
-# project itself, so that nothing unpinned is fetched; uv is what the next set-up installs with.
+# project itself, so that nothing unpinned is fetched; uv is what the next set-up installs with. Seldon's wrapper has an environment of its own, and
+# two of its caps are lifted: click for our command line, prometheus-client for gauges of several processes; so has the S3 server of the cluster's tests.
 lock: setup  ## Resolve pyproject.toml into requirements.lock.
 	@printf 'hatchling\neditables\nuv\n' | $(UV) pip compile pyproject.toml - --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements.lock $(ARGS)
-	@if grep -n '://' requirements.lock; then echo 'requirements.lock names an address: wanted pins and hashes only'; exit 1; fi
+	@printf 'seldon-core==1.17.1\nsetuptools<81\nonnxruntime>=1.20\norjson>=3.10\n' | $(UV) pip compile pyproject.toml - --extra s3 \
+	  --override <(printf 'click>=8.1\nprometheus-client>=0.21\n') --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file requirements-seldon.lock $(ARGS)
+	@printf 'moto[s3,server]\n' | $(UV) pip compile - --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' --quiet --output-file tests/cluster/s3.lock $(ARGS)
+	@if grep -n '://' requirements.lock requirements-seldon.lock tests/cluster/s3.lock; then echo 'a lock names an address: wanted pins and hashes only'; exit 1; fi
 
 clean:  ## Remove .venv, caches and the demo's report (never .fairway: it holds your models).
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis .pytest_cache build dist fairway-demo
