@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,10 @@ def installed(cluster: Cluster) -> Iterator[None]:
         yield
         return
     cluster.kubectl("apply", "--server-side", "--filename", str(DEFINITION))
-    cluster.kubectl("wait", f"crd/{KIND}", "--for=condition=Established", "--timeout=30s")
+    deadline = time.monotonic() + 30
+    while cluster.kubectl("get", KIND, "--namespace", NAMESPACE, check=False).returncode:  # `kubectl wait` fails while it has no conditions at all
+        assert time.monotonic() < deadline, f"the API server does not serve {KIND}"
+        time.sleep(0.2)
     over = threading.Event()
     player = threading.Thread(target=_play, args=(cluster, over))
     player.start()
