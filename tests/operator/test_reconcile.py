@@ -1,5 +1,6 @@
 """Looks at a deployment whose cluster does what clusters rarely do on demand."""
 
+import contextlib
 import itertools
 import json
 from typing import Any
@@ -204,8 +205,23 @@ def test_a_first_revision_that_never_gets_ready_leaves_no_pods():
     assert not [name for kind, name in play.cluster.objects if kind in ("Deployment", "Service")]
 
 
-def test_what_is_installed_after_the_operator_is_used_by_and_by(play):
+def test_what_others_install_or_take_away_is_noticed_by_and_by(play):
     assert ("ServiceMonitor", "income") not in play.cluster.objects
     play.cluster.kinds = {"ServiceMonitor"}
     play.look(40)
     assert ("ServiceMonitor", "income") in play.cluster.objects
+    play.cluster.kinds = set()
+    play.look(40)
+    play.cluster.refused = {"ServiceMonitor"}
+    play.ask("b")
+    assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
+def test_a_monitor_that_is_refused_keeps_no_rollout_from_moving(play):
+    play.cluster.kinds, play.cluster.refused = {"ServiceMonitor"}, {"ServiceMonitor"}
+    play.ask("b")
+    for _ in range(60):
+        with contextlib.suppress(errors.PlatformError):
+            play.look()
+        play.now += 2.0
+    assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"

@@ -25,7 +25,7 @@ class Cluster(api.Api):
         self.refused: set[str] = set()              # kinds that cannot be written
         self.accepts = True                         # whether the gateway's controller is there
         self.routes: list[dict[str, tuple[int, int]]] = []   # each HTTPRoute that was written: revision -> its place and its weight
-        self.kinds: set[str] = set()                # of others, that are installed
+        self.kinds = {"BackendTrafficPolicy"}       # of others, that are installed
         self._version = 0
 
     def apply(self, obj: Any, **_: Any) -> api.Object:

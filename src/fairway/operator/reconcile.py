@@ -63,7 +63,7 @@ class Reconciler:
         self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
         self._memory: dict[tuple[str, str], Memory] = {}
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
-        self._asked = -math.inf          # when it was last asked for those that were missing
+        self._asked = -math.inf          # when the cluster was last asked for optional kinds
         self.rollouts = metrics.Rollouts()
 
     def forget(self, namespace: str, name: str) -> None:
@@ -96,13 +96,13 @@ class Reconciler:
         return self._look(found, spec, memory, now=now)
 
     def _discover(self, now: float) -> None:
-        """Takes notice of what was installed after us; what was there at the start is there."""
+        """Takes notice of what others have installed, or taken away, since it was last asked for."""
         if now - self._asked < LATE_SECONDS:
             return
-        self._asked, cluster = now, self._settings.cluster
+        self._asked = now
         self._settings = replace(self._settings, cluster=replace(
-            cluster, service_monitors=cluster.service_monitors or self._api.serves("ServiceMonitor"), keda=cluster.keda or self._api.serves("ScaledObject"),
-            envoy_gateway=cluster.envoy_gateway or self._api.serves("BackendTrafficPolicy")))
+            self._settings.cluster, service_monitors=self._api.serves("ServiceMonitor"), keda=self._api.serves("ScaledObject"),
+            envoy_gateway=self._api.serves("BackendTrafficPolicy")))
 
     def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> float:
         """Reads, decides, stores, makes true."""
@@ -277,7 +277,6 @@ class Reconciler:
                    for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
         if spec.runtime == "seldon":
             servers += self._predictors(owner, spec, state, policy=policy, known=known, over=over)
-        servers += workloads.for_deployment(owner, spec, settings=self._settings.cluster)
         self._unscale(owner, spec, wanted, memory=memory)
         if state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):  # taking traffic away waits for nothing
             self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
@@ -285,6 +284,7 @@ class Reconciler:
         else:
             self._apply(owner, memory, *servers)
             self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
+        self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))  # last: nothing that moves waits for it
         if over:
             self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
 

@@ -31,25 +31,32 @@ class Exposures:
     """Units already counted in the stretch of constant weight that is in effect; read anew after a restart."""
 
     segment: Segment | None = None
-    units: set[str] = field(default_factory=set)
+    units: set[int] = field(default_factory=set)   # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
 
     def count(self, store: Evidence, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, judge.Exposed | None]:
         """Gives the new cursor, and the units that met an arm for the first time in this segment."""
         if segment is None or segment.end is not None:
             return store.cursor(), None
         if segment != self.segment:
-            cursor, earlier = _earlier(store, deployment, segment=segment) if after > segment.cursor else (after, [])
-            self.segment, self.units = segment, {exposure.unit for exposure in earlier if exposure.unit is not None}
-            if earlier:  # after a restart: what came since the stored cursor is among them, and counts as seen
-                return cursor, None
+            self.segment, self.units = segment, set()
+            if after > segment.cursor:  # after a restart: what came since the stored cursor is among the earlier ones, and counts as seen
+                return self._recall(store, deployment, segment=segment), None
         cursor, exposures = store.exposure(deployment, after=after)
         arms = {"canary": 0, "stable": 0}
         for exposure in exposures:
-            if exposure.predicted_at >= segment.start and exposure.unit not in self.units:
+            if exposure.predicted_at >= segment.start and (exposure.unit is None or hash(exposure.unit) not in self.units):
                 arms[exposure.role] += 1
                 if exposure.unit is not None:  # a request without a unit is one of its own: none comes twice
-                    self.units.add(exposure.unit)
+                    self.units.add(hash(exposure.unit))
         return cursor, judge.Exposed(weight=segment.weight, candidate=arms["canary"], stable=arms["stable"])
+
+    def _recall(self, store: Evidence, deployment: str, *, segment: Segment) -> int:
+        """Takes up the units of the segment so far, page by page; gives the cursor after the last."""
+        newest, after = store.cursor(), segment.cursor
+        while after < newest:
+            after, some = store.exposure(deployment, after=after)
+            self.units.update(hash(one.unit) for one in some if one.unit is not None and one.predicted_at >= segment.start)
+        return after
 
 
 def look(
@@ -118,12 +125,3 @@ def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: s
     cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
     return cursor, judge.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
                                 stable_failures=pairs.stable_failures)
-
-
-def _earlier(store: Evidence, deployment: str, *, segment: Segment) -> tuple[int, list[events.Exposure]]:
-    """Gives all exposures of the segment so far."""
-    newest, after, found = store.cursor(), segment.cursor, []
-    while after < newest:
-        after, some = store.exposure(deployment, after=after)
-        found += [exposure for exposure in some if exposure.predicted_at >= segment.start]
-    return after, found
