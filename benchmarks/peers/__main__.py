@@ -1,0 +1,148 @@
+"""`python -m benchmarks.peers [CONFIGURATION ...] [--runs N]` measures on the test cluster, prints the table, and writes docs/peers.md.
+
+The configurations are fairway, flagger-tuned and flagger-stock; all by default. What was measured lies in results.json beside this file: a
+configuration that is measured anew replaces its row, and the page has the rows of all. Needs what `make test-cluster` needs.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import __main__ as bench
+from benchmarks.peers import flagger, ours, run
+from tests.cluster import cluster as clusters
+from tests.cluster import stack
+
+RESULTS = Path(__file__).with_name("results.json")
+PAGE = Path(__file__).parents[2] / "docs" / "peers.md"
+PROSE = Path(__file__).with_name("page.md")
+LIMIT_SECONDS = 20.0        # fairway's own promise
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A row of the table: the tool, its configuration in words, how to set it up, and how many runs it gets."""
+
+    tool: str
+    words: str
+    set_up: Callable[[clusters.Cluster], Any]
+    runs: int
+
+
+CONFIGURATIONS = {
+    "fairway": Configuration("fairway", "falseRollback 0.01, maxRate 0.05", ours.Fairway, 5),
+    "flagger-tuned": Configuration("Flagger 1.36.1", "tuned: interval 10s, threshold 1, metric over 10s",
+                                   lambda cluster: flagger.Flagger(cluster, name="flagger-tuned", analysis=flagger.TUNED), 5),
+    "flagger-stock": Configuration("Flagger 1.36.1", "its tutorial's: interval 1m, threshold 5, metric over 1m",
+                                   lambda cluster: flagger.Flagger(cluster, name="flagger-stock", analysis=flagger.STOCK), 2),
+}
+
+
+def main(arguments: list[str]) -> int:
+    options = _options(arguments)
+    theirs = clusters.running() is not None
+    cluster = clusters.external() or clusters.up(bound=not theirs)
+    try:
+        stack.install(cluster)
+        stack.install_fairway(cluster)
+        for name in options.configurations or CONFIGURATIONS:
+            _measure(cluster, name, runs=options.runs or CONFIGURATIONS[name].runs)
+    finally:
+        if not theirs and cluster.folder is not None:
+            clusters.down()
+    results = json.loads(RESULTS.read_text())
+    print(table(results))
+    if set(results) == set(CONFIGURATIONS):
+        PAGE.write_text(page(results), encoding="utf-8")
+    return 0 if kept(results["fairway"]) else 1
+
+
+def table(results: dict[str, Any]) -> str:
+    """Gives a row for each configuration that was measured."""
+    return bench.table([_row(CONFIGURATIONS[name], results[name]) for name in CONFIGURATIONS if name in results])
+
+
+def kept(result: dict[str, Any]) -> bool:
+    """Tells whether each run was at weight 0 in the time that fairway promises."""
+    return all(one["seconds"] is not None and one["seconds"] <= LIMIT_SECONDS for one in result["runs"])
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("configurations", nargs="*", metavar="CONFIGURATION", help=f"of {', '.join(CONFIGURATIONS)}; all by default")
+    parser.add_argument("--runs", type=int, help="of each, instead of its own number")
+    options = parser.parse_args(arguments)
+    for name in options.configurations:
+        if name not in CONFIGURATIONS:
+            parser.error(f"there is no configuration {name!r}: wanted {', '.join(CONFIGURATIONS)}")
+    if options.runs is not None and options.runs < 1:
+        parser.error(f"--runs {options.runs}: wanted 1 or more")
+    return options
+
+
+def _measure(cluster: clusters.Cluster, name: str, *, runs: int) -> None:
+    """Measures one configuration and keeps the result when all its runs are done."""
+    tool = CONFIGURATIONS[name].set_up(cluster)
+    try:
+        measured = []
+        for number in range(1, runs + 1):
+            measured.append(run.measure(cluster, tool, number).document())
+            print(f"{name} {number}/{runs}: {measured[-1]}", file=sys.stderr, flush=True)
+    finally:
+        tool.end()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "runs": measured}
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _row(configuration: Configuration, result: dict[str, Any]) -> dict[str, Any]:
+    runs = result["runs"]
+    seconds = [one["seconds"] for one in runs]
+    return {
+        "tool": configuration.tool, "configuration": configuration.words, "runs": len(runs),
+        "seconds to weight 0": ", ".join("never" if one is None else f"{one:.1f}" for one in seconds), "median s": _median(seconds),
+        "bad requests": ", ".join(str(one["bad"]) for one in runs), "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
+        "machine load": f"{min(one['machine_load'] for one in runs):.1f} to {max(one['machine_load'] for one in runs):.1f}"}
+
+
+def _median(seconds: list[float | None]) -> str:
+    middle = statistics.median(float("inf") if one is None else one for one in seconds)
+    return "never" if middle == float("inf") else f"{middle:.1f}"
+
+
+def page(results: dict[str, Any]) -> str:
+    """Gives docs/peers.md."""
+    dates = sorted({result["date"] for result in results.values()})
+    cores = max(result["cores"] for result in results.values())
+    measured = (f"Measured on {' and '.join(dates)}, {cores} cores for the cluster, the load and whatever else ran (`machine load` is the load average of "
+                "one minute).")
+    return PROSE.read_text().replace("${MEASURED}", measured).replace("${TABLE}", table(results)).replace("${RESULT}", result_in_words(results))
+
+
+def result_in_words(results: dict[str, Any]) -> str:
+    """Gives who was sooner, one sentence a peer; it says so where fairway is not."""
+    ours_, *peers = [(name, results[name]["runs"]) for name in CONFIGURATIONS]
+    promise = "kept" if kept(results["fairway"]) else "NOT kept"
+    lines = [f"* fairway's promise of {LIMIT_SECONDS:.0f} s was {promise} in {len(ours_[1])} runs."]
+    for name, runs in peers:
+        sooner, fewer = (_compared(ours_[1], runs, key) for key in ("seconds", "bad"))
+        lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
+    return "\n".join(lines)
+
+
+def _compared(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], key: str) -> str:
+    one, other = (statistics.median(float("inf") if run_[key] is None else run_[key] for run_ in runs) for runs in (mine, theirs))
+    if one == other:
+        return f"the same ({one:g})"
+    return f"{'lower' if one < other else '**higher**'} ({one:g} to {other:g})"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

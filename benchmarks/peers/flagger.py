@@ -1,0 +1,100 @@
+"""Flagger from its own chart, with the Canary and the metric of its Gateway API tutorial."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.peers import ours
+from fairway.config import resource, schema
+from fairway.platforms.kubernetes import workloads
+from tests.cluster import binaries, images, stack, world
+from tests.cluster.cluster import Cluster, load
+
+MODULE, IMAGE, NAMESPACE = "github.com/fluxcd/flagger", "fairway.test/flagger", "flagger-system"
+NAME = "peer"
+TEMPLATES = Path(__file__).parent / "flagger.yaml"
+PROBE = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """How often Flagger looks, over how much time, and how many bad looks it forgives."""
+
+    interval: str
+    threshold: int
+    window: str
+
+
+STOCK = Analysis(interval="1m", threshold=5, window="1m")      # the tutorial's
+TUNED = Analysis(interval="10s", threshold=1, window="10s")    # the least that Flagger takes: less counts as 10 s, and as 1
+
+
+def install(cluster: Cluster) -> None:
+    """Installs Flagger, or changes nothing where it is."""
+    program = binaries.folder("flagger") / "flagger"
+    load([images._program(f"{IMAGE}:1", {"/flagger": program}, entrypoint=["/flagger"])])
+    chart = stack.module(MODULE) / "charts" / "flagger"
+    cluster.helm("upgrade", "flagger", str(chart), "--install", "--namespace", NAMESPACE, "--create-namespace", "--set", "meshProvider=gatewayapi:v1",
+                 "--set", "metricsServer=http://prometheus.monitoring.svc:9090", "--set", f"image.repository={IMAGE},image.tag=1")
+    # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the kubelet.
+    patch = {"spec": {"template": {"spec": {"containers": [
+        {"name": "flagger", "livenessProbe": {**PROBE, "exec": None}, "readinessProbe": {**PROBE, "exec": None}}]}}}}
+    cluster.kubectl("--namespace", NAMESPACE, "patch", "deployment/flagger", "--patch", json.dumps(patch))
+    cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/flagger", "--timeout=90s")
+
+
+class Flagger:
+    """A Deployment of the pods that fairway would write, and a Canary over it."""
+
+    host = f"{NAME}.test"
+
+    def __init__(self, cluster: Cluster, *, name: str, analysis: Analysis) -> None:
+        self.name, self._cluster, self._models = name, cluster, ours.models(cluster)
+        self.patience = (analysis.threshold + 3) * schema.parse_duration(analysis.interval).total_seconds() + 60
+        install(cluster)
+        self.end()
+        self._deploy("stable", "sound")
+        manifest = TEMPLATES.read_text()
+        for key, value in asdict(analysis).items():
+            manifest = manifest.replace("${" + key.upper() + "}", str(value))
+        cluster.kubectl("apply", "--server-side", "--filename=-", input=manifest)
+        self._wait("Initialized")
+
+    def begin(self, number: int) -> str:
+        self._wait("Initialized", "Succeeded", "Failed")
+        self._deploy(revision := f"candidate-{number}", "fragile")
+        return revision
+
+    def end(self) -> None:
+        for kind in ("canary", "deployment", "backendtrafficpolicy"):
+            self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", kind, NAME, "--ignore-not-found", "--wait")
+        gone = ("wait", "--for=delete", "httproute/peer", "deployment/peer-primary", "--timeout=60s")   # by their owner, the Canary
+        self._cluster.kubectl("--namespace", world.NAMESPACE, *gone)
+
+    def _deploy(self, revision: str, model: str) -> None:
+        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment(revision, self._models[model])))
+
+    def _wait(self, *phases: str, seconds: float = 300) -> None:
+        """Waits for the Canary to be in one of the phases."""
+        deadline = time.monotonic() + seconds
+        while (phase := self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "canary", NAME, "--output=jsonpath={.status.phase}").stdout) not in phases:
+            assert time.monotonic() < deadline, f"the Canary is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
+            time.sleep(0.5)
+
+
+def deployment(revision: str, model: dict[str, str]) -> dict[str, Any]:
+    """Gives a Deployment of the pods that fairway's operator would write for the package, under Flagger's labels."""
+    owner = workloads.Owner(name=NAME, namespace=world.NAMESPACE)
+    what = workloads.Revision(
+        name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml", serving=schema.Serving(),
+        pod_template=world.resource(NAME, model)["spec"]["podTemplate"], defaulted_image=False)
+    made = workloads.for_revision(owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings())[0]
+    template = made["spec"]["template"]
+    template["metadata"]["labels"] = {"app": NAME}
+    del template["spec"]["topologySpreadConstraints"]   # over fairway's labels
+    return {**made, "metadata": {"name": NAME, "namespace": world.NAMESPACE},
+            "spec": {**made["spec"], "selector": {"matchLabels": {"app": NAME}}, "template": template}}

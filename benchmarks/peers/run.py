@@ -1,0 +1,61 @@
+"""One run: a revision comes, reaches weight 25, begins to fail, and is taken out of the traffic. Everything is told from the answers alone."""
+
+import os
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from benchmarks.peers import load as loads
+from tests.cluster import stack
+from tests.cluster.cluster import Cluster
+
+WINDOW = 200               # answers that the realised split is told from: two seconds of them
+IN_EFFECT = 0.2            # of 200 answers at weight 25, 50 are the canary's, give or take 12
+START_SECONDS = 420.0      # for a revision to come to weight 25
+QUIET_SECONDS = 10.0       # without an answer of the canary: at weight 25 that is impossible, and its pods have ended by then
+
+
+class Tool(Protocol):
+    """What a benchmark does with a controller."""
+
+    name: str
+    host: str
+    patience: float        # seconds after the fault in which it has to be out of the traffic
+
+    def begin(self, number: int) -> str:
+        """Brings a revision that will fail, and gives the name that its answers carry."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was measured; `seconds` is None where the revision still served when patience ended."""
+
+    seconds: float | None
+    bad: int
+    bad_before: int        # 5xx before the fault: 0, or something else was wrong
+    requests: int          # from the fault to weight 0
+    rate: float            # requests a second, as sent
+    late: float            # the most seconds that a request was sent late
+    machine_load: float    # of one minute, when the fault began
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
+    """Gives one run; raises AssertionError where the revision never came to weight 25."""
+    with loads.flowing(f"{stack.gateway_url(cluster)}/v2/models/income/infer", tool.host) as load:
+        assert load.until(lambda: len(load.answers) > WINDOW and not any(answer.failed for answer in load.answers[-WINDOW:]), seconds=60), \
+            f"{tool.name}: the stable revision does not answer: {load.answers[-3:]}"
+        began, revision = time.monotonic(), tool.begin(number)
+        assert load.until(lambda: load.share(revision, last=WINDOW) >= IN_EFFECT, seconds=START_SECONDS), \
+            f"{tool.name}: revision {revision} has {load.share(revision, last=WINDOW):.0%} of the answers after {START_SECONDS:.0f} s: wanted 25 %"
+        fault, machine = load.break_now(), os.getloadavg()[0]
+        gone = load.until(lambda: time.monotonic() - load.last[revision] > QUIET_SECONDS, seconds=tool.patience + QUIET_SECONDS)
+        ended = time.monotonic()
+    last = max(load.last[revision], fault)
+    after = [answer for answer in load.answers if answer.at >= fault]
+    return Run(
+        seconds=round(last - fault, 2) if gone else None, bad=sum(answer.failed for answer in after),
+        bad_before=sum(answer.failed for answer in load.answers if began <= answer.at < fault), requests=sum(answer.at <= last for answer in after),
+        rate=round(len(after) / (ended - fault), 1), late=round(load.late, 3), machine_load=round(machine, 2))
