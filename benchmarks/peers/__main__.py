@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     print(table(results))
     if set(results) == set(CONFIGURATIONS):
         PAGE.write_text(page(results), encoding="utf-8")
-    return 0 if kept(results["fairway"]) else 1
+    return 0 if "fairway" not in results or kept(results["fairway"]) else 1
 
 
 def table(results: dict[str, Any]) -> str:
@@ -88,17 +88,24 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _measure(cluster: clusters.Cluster, name: str, *, runs: int) -> None:
-    """Measures one configuration and keeps the result when all its runs are done."""
+    """Measures one configuration; what is done is kept, whatever comes after it."""
     tool = CONFIGURATIONS[name].set_up(cluster)
+    done: list[dict[str, Any]] = []
     try:
-        measured = []
-        for number in range(1, runs + 1):
-            measured.append(run.measure(cluster, tool, number).document())
-            print(f"{name} {number}/{runs}: {measured[-1]}", file=sys.stderr, flush=True)
+        for number in range(1, 2 * runs + 1):   # as many again may be void: the machine was too busy for what was to be measured
+            done.append(run.measure(cluster, tool, number).document())
+            print(f"{name} {number}: {done[-1]}", file=sys.stderr, flush=True)
+            _keep(name, done)
+            if sum(one["by_errors"] for one in done) == runs:
+                break
     finally:
         tool.end()
+
+
+def _keep(name: str, done: list[dict[str, Any]]) -> None:
+    valid = [one for one in done if one["by_errors"]]
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "runs": measured}
+    results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "runs": valid, "void": [one for one in done if one not in valid]}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
@@ -108,8 +115,13 @@ def _row(configuration: Configuration, result: dict[str, Any]) -> dict[str, Any]
     return {
         "tool": configuration.tool, "configuration": configuration.words, "runs": len(runs),
         "seconds to weight 0": ", ".join("never" if one is None else f"{one:.1f}" for one in seconds), "median s": _median(seconds),
-        "bad requests": ", ".join(str(one["bad"]) for one in runs), "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
+        "bad requests": ", ".join(_bad(one) for one in runs), "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
         "machine load": f"{min(one['machine_load'] for one in runs):.1f} to {max(one['machine_load'] for one in runs):.1f}"}
+
+
+def _bad(one: dict[str, Any]) -> str:
+    """Gives the bad requests, and how many of them were not the new revision's: an overloaded machine makes such."""
+    return f"{one['bad']} ({one['bad_elsewhere']} elsewhere)" if one["bad_elsewhere"] else str(one["bad"])
 
 
 def _median(seconds: list[float | None]) -> str:
@@ -128,12 +140,14 @@ def page(results: dict[str, Any]) -> str:
 
 def result_in_words(results: dict[str, Any]) -> str:
     """Gives who was sooner, one sentence a peer; it says so where fairway is not."""
+    void = [f"{name}: {one['verdict']}" for name in CONFIGURATIONS for one in results[name]["void"]]
     ours_, *peers = [(name, results[name]["runs"]) for name in CONFIGURATIONS]
     promise = "kept" if kept(results["fairway"]) else "NOT kept"
     lines = [f"* fairway's promise of {LIMIT_SECONDS:.0f} s was {promise} in {len(ours_[1])} runs."]
     for name, runs in peers:
         sooner, fewer = (_compared(ours_[1], runs, key) for key in ("seconds", "bad"))
         lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
+    lines += [f"* Not counted, for the revision was not taken out for its errors. {one}." for one in void]
     return "\n".join(lines)
 
 

@@ -15,7 +15,8 @@ from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
 
 MODULE, IMAGE, NAMESPACE = "github.com/fluxcd/flagger", "fairway.test/flagger", "flagger-system"
-NAME = "peer"
+NAME, METRIC = "peer", "error-rate"
+OF_CANARY = f"involvedObject.kind=Canary,involvedObject.name={NAME}"
 TEMPLATES = Path(__file__).parent / "flagger.yaml"
 PROBE = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 2}
 
@@ -35,10 +36,12 @@ TUNED = Analysis(interval="10s", threshold=1, window="10s")    # the least that 
 
 def install(cluster: Cluster) -> None:
     """Installs Flagger, or changes nothing where it is."""
+    if "deployed" in cluster.helm("status", "flagger", "--namespace", NAMESPACE, "--output=json", check=False).stdout:
+        return
     program = binaries.folder("flagger") / "flagger"
     load([images._program(f"{IMAGE}:1", {"/flagger": program}, entrypoint=["/flagger"])])
     chart = stack.module(MODULE) / "charts" / "flagger"
-    cluster.helm("upgrade", "flagger", str(chart), "--install", "--namespace", NAMESPACE, "--create-namespace", "--set", "meshProvider=gatewayapi:v1",
+    cluster.helm("install", "flagger", str(chart), "--namespace", NAMESPACE, "--create-namespace", "--set", "meshProvider=gatewayapi:v1",
                  "--set", "metricsServer=http://prometheus.monitoring.svc:9090", "--set", f"image.repository={IMAGE},image.tag=1")
     # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the kubelet.
     patch = {"spec": {"template": {"spec": {"containers": [
@@ -66,8 +69,14 @@ class Flagger:
 
     def begin(self, number: int) -> str:
         self._wait("Initialized", "Succeeded", "Failed")
+        self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", "events", f"--field-selector={OF_CANARY}")   # what comes is the run's own
         self._deploy(revision := f"candidate-{number}", "fragile")
         return revision
+
+    def verdict(self) -> tuple[bool, str]:
+        found = self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "events", f"--field-selector={OF_CANARY}", "--output=json").stdout
+        halts = [event["message"] for event in json.loads(found)["items"] if event["message"].startswith("Halt")]
+        return bool(halts) and all(f"advancement {METRIC} " in message for message in halts), "; ".join(halts)
 
     def end(self) -> None:
         for kind in ("canary", "deployment", "backendtrafficpolicy"):
@@ -91,10 +100,13 @@ def deployment(revision: str, model: dict[str, str]) -> dict[str, Any]:
     owner = workloads.Owner(name=NAME, namespace=world.NAMESPACE)
     what = workloads.Revision(
         name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml", serving=schema.Serving(),
-        pod_template=world.resource(NAME, model)["spec"]["podTemplate"], defaulted_image=False)
+        pod_template=ours.POD, defaulted_image=False)
     made = workloads.for_revision(owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings())[0]
     template = made["spec"]["template"]
+    del made["spec"]["replicas"]                        # Flagger's to say
     template["metadata"]["labels"] = {"app": NAME}
     del template["spec"]["topologySpreadConstraints"]   # over fairway's labels
+    # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused: the same pause by a program.
+    template["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(workloads.WITHDRAW_SECONDS)]}}}
     return {**made, "metadata": {"name": NAME, "namespace": world.NAMESPACE},
             "spec": {**made["spec"], "selector": {"matchLabels": {"app": NAME}}, "template": template}}

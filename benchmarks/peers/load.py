@@ -54,6 +54,10 @@ class Load:
         recent = self.answers[-last:]
         return sum(answer.revision == revision for answer in recent) / max(len(recent), last)
 
+    def sound(self, *, last: int) -> bool:
+        """Tells whether none of the last answers failed."""
+        return len(self.answers) >= last and not any(answer.failed for answer in self.answers[-last:])
+
     def until(self, true: Callable[[], bool], *, seconds: float) -> bool:
         """Waits for the condition; False where it did not come true in time."""
         deadline = time.monotonic() + seconds

@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tests.cluster import world
 from tests.cluster.cluster import Cluster
@@ -10,6 +9,10 @@ from tests.cluster.cluster import Cluster
 STRATEGY = {
     "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25, "minDuration": "1h"}]}, "falseRollback": 0.01,
     "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+
+# On a machine that does other work too, an answer to a probe may take seconds: a pod that is withdrawn for that would be measured, not a controller.
+POD = {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "250m", "memory": "200Mi"}},
+                                "readinessProbe": {"timeoutSeconds": 10, "failureThreshold": 3}}]}}
 
 
 def models(cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -27,17 +30,20 @@ class Fairway:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._models = cluster, models(cluster)
         cluster.kubectl("--namespace", world.NAMESPACE, "delete", "md", "ours", "--ignore-not-found", "--wait")
-        world.apply(cluster, world.resource("ours", self._models["sound"], strategy=STRATEGY))
+        world.apply(cluster, world.resource("ours", self._models["sound"], strategy=STRATEGY, podTemplate=POD))
         world.until(cluster, "ours", world.digest_in_service(self._models["sound"]))
 
     def begin(self, number: int) -> str:
-        document = world.resource("ours", self._models["fragile"], strategy=STRATEGY)
-        template: dict[str, Any] = document["spec"]["podTemplate"]
-        template["metadata"] = {"annotations": {"run": str(number)}}   # a rejected revision is not tried again: each run has one of its own
+        template = {"metadata": {"annotations": {"run": str(number)}}, **POD}   # a rejected revision is not tried again: each run has one of its own
+        document = world.resource("ours", self._models["fragile"], strategy=STRATEGY, podTemplate=template)
         before = world.status(self._cluster, "ours").get("candidate", {}).get("revision")
         world.apply(self._cluster, document)
         now = world.until(self._cluster, "ours", lambda now: now.get("phase") == "Canary" and now["candidate"]["revision"] != before)
         return str(now["candidate"]["revision"])
+
+    def verdict(self) -> tuple[bool, str]:
+        reason = str(world.status(self._cluster, "ours").get("reason", ""))
+        return reason.startswith("errors:"), reason
 
     def end(self) -> None:
         self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", "md", "ours", "--ignore-not-found", "--wait")

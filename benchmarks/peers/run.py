@@ -25,6 +25,9 @@ class Tool(Protocol):
     def begin(self, number: int) -> str:
         """Brings a revision that will fail, and gives the name that its answers carry."""
 
+    def verdict(self) -> tuple[bool, str]:
+        """Tells whether the last revision was taken out for its errors, and the controller's own sentence."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -32,11 +35,13 @@ class Run:
 
     seconds: float | None
     bad: int
-    bad_before: int        # 5xx before the fault: 0, or something else was wrong
+    bad_elsewhere: int     # of these, answered by another than the new revision, or by none: 0, or something else was wrong
     requests: int          # from the fault to weight 0
     rate: float            # requests a second, as sent
     late: float            # the most seconds that a request was sent late
     machine_load: float    # of one minute, when the fault began
+    by_errors: bool        # taken out for its errors; else, say where the metrics were away, it was another experiment
+    verdict: str           # in the controller's words
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -45,17 +50,17 @@ class Run:
 def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
     """Gives one run; raises AssertionError where the revision never came to weight 25."""
     with loads.flowing(f"{stack.gateway_url(cluster)}/v2/models/income/infer", tool.host) as load:
-        assert load.until(lambda: len(load.answers) > WINDOW and not any(answer.failed for answer in load.answers[-WINDOW:]), seconds=60), \
+        assert load.until(lambda: load.sound(last=WINDOW), seconds=120), \
             f"{tool.name}: the stable revision does not answer: {load.answers[-3:]}"
-        began, revision = time.monotonic(), tool.begin(number)
-        assert load.until(lambda: load.share(revision, last=WINDOW) >= IN_EFFECT, seconds=START_SECONDS), \
+        revision = tool.begin(number)
+        assert load.until(lambda: load.share(revision, last=WINDOW) >= IN_EFFECT and load.sound(last=WINDOW), seconds=START_SECONDS), \
             f"{tool.name}: revision {revision} has {load.share(revision, last=WINDOW):.0%} of the answers after {START_SECONDS:.0f} s: wanted 25 %"
         fault, machine = load.break_now(), os.getloadavg()[0]
         gone = load.until(lambda: time.monotonic() - load.last[revision] > QUIET_SECONDS, seconds=tool.patience + QUIET_SECONDS)
         ended = time.monotonic()
-    last = max(load.last[revision], fault)
+    last, (by_errors, verdict) = max(load.last[revision], fault), tool.verdict()
     after = [answer for answer in load.answers if answer.at >= fault]
     return Run(
         seconds=round(last - fault, 2) if gone else None, bad=sum(answer.failed for answer in after),
-        bad_before=sum(answer.failed for answer in load.answers if began <= answer.at < fault), requests=sum(answer.at <= last for answer in after),
-        rate=round(len(after) / (ended - fault), 1), late=round(load.late, 3), machine_load=round(machine, 2))
+        bad_elsewhere=sum(answer.failed and answer.revision != revision for answer in after), requests=sum(answer.at <= last for answer in after),
+        rate=round(len(after) / (ended - fault), 1), late=round(load.late, 3), machine_load=round(machine, 2), by_errors=by_errors, verdict=verdict)
