@@ -53,11 +53,11 @@ def main(arguments: list[str]) -> int:
         stack.install(cluster)
         stack.install_fairway(cluster)
         for name in options.configurations or CONFIGURATIONS:
-            _measure(cluster, name, runs=options.runs or CONFIGURATIONS[name].runs)
+            _measure(cluster, name, runs=options.runs or CONFIGURATIONS[name].runs, note=options.note)
     finally:
         if not theirs and cluster.folder is not None:
             clusters.down()
-    results = json.loads(RESULTS.read_text())
+    results = {name: result for name, result in _results().items() if result["runs"]}
     print(table(results))
     if set(results) == set(CONFIGURATIONS):
         PAGE.write_text(page(results), encoding="utf-8")
@@ -78,6 +78,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("configurations", nargs="*", metavar="CONFIGURATION", help=f"of {', '.join(CONFIGURATIONS)}; all by default")
     parser.add_argument("--runs", type=int, help="of each, instead of its own number")
+    parser.add_argument("--note", default="", help="what a reader of the result must know of these runs, for the page")
     options = parser.parse_args(arguments)
     for name in options.configurations:
         if name not in CONFIGURATIONS:
@@ -87,7 +88,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _measure(cluster: clusters.Cluster, name: str, *, runs: int) -> None:
+def _measure(cluster: clusters.Cluster, name: str, *, runs: int, note: str) -> None:
     """Measures one configuration; what is done is kept, whatever comes after it."""
     tool = CONFIGURATIONS[name].set_up(cluster)
     done: list[dict[str, Any]] = []
@@ -95,17 +96,27 @@ def _measure(cluster: clusters.Cluster, name: str, *, runs: int) -> None:
         for number in range(1, 2 * runs + 1):   # as many again may be void: the machine was too busy for what was to be measured
             done.append(run.measure(cluster, tool, number).document())
             print(f"{name} {number}: {done[-1]}", file=sys.stderr, flush=True)
-            _keep(name, done)
-            if sum(one["by_errors"] for one in done) == runs:
+            _keep(name, done, note)
+            if sum(map(_counts, done)) == runs:
                 break
     finally:
         tool.end()
 
 
-def _keep(name: str, done: list[dict[str, Any]]) -> None:
-    valid = [one for one in done if one["by_errors"]]
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "runs": valid, "void": [one for one in done if one not in valid]}
+def _counts(one: dict[str, Any]) -> bool:
+    """Tells whether a run counts: one that was never taken out does, one that was taken out for something else does not."""
+    return bool(one["by_errors"] or one["seconds"] is None)
+
+
+def _results() -> dict[str, Any]:
+    return dict(json.loads(RESULTS.read_text())) if RESULTS.exists() else {}
+
+
+def _keep(name: str, done: list[dict[str, Any]], note: str) -> None:
+    valid = [one for one in done if _counts(one)]
+    results = _results()
+    results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "note": note, "runs": valid,
+                     "void": [one for one in done if one not in valid]}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
@@ -147,6 +158,7 @@ def result_in_words(results: dict[str, Any]) -> str:
     for name, runs in peers:
         sooner, fewer = (_compared(ours_[1], runs, key) for key in ("seconds", "bad"))
         lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
+    lines += [f"* {name}: {results[name]['note']}" for name in CONFIGURATIONS if results[name]["note"]]
     lines += [f"* Not counted, for the revision was not taken out for its errors. {one}." for one in void]
     return "\n".join(lines)
 

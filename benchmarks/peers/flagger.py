@@ -15,8 +15,7 @@ from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
 
 MODULE, IMAGE, NAMESPACE = "github.com/fluxcd/flagger", "fairway.test/flagger", "flagger-system"
-NAME, METRIC = "peer", "error-rate"
-OF_CANARY = f"involvedObject.kind=Canary,involvedObject.name={NAME}"
+METRIC = "error-rate"
 TEMPLATES = Path(__file__).parent / "flagger.yaml"
 PROBE = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 2}
 
@@ -39,7 +38,8 @@ def install(cluster: Cluster) -> None:
     if "deployed" in cluster.helm("status", "flagger", "--namespace", NAMESPACE, "--output=json", check=False).stdout:
         return
     program = binaries.folder("flagger") / "flagger"
-    load([images._program(f"{IMAGE}:1", {"/flagger": program}, entrypoint=["/flagger"])])
+    if cluster.folder is not None:
+        load([images._program(f"{IMAGE}:1", {"/flagger": program}, entrypoint=["/flagger"])])
     chart = stack.module(MODULE) / "charts" / "flagger"
     cluster.helm("install", "flagger", str(chart), "--namespace", NAMESPACE, "--create-namespace", "--set", "meshProvider=gatewayapi:v1",
                  "--set", "metricsServer=http://prometheus.monitoring.svc:9090", "--set", f"image.repository={IMAGE},image.tag=1")
@@ -53,60 +53,62 @@ def install(cluster: Cluster) -> None:
 class Flagger:
     """A Deployment of the pods that fairway would write, and a Canary over it."""
 
-    host = f"{NAME}.test"
-
     def __init__(self, cluster: Cluster, *, name: str, analysis: Analysis) -> None:
-        self.name, self._cluster, self._models = name, cluster, ours.models(cluster)
+        self.name, self.host, self._cluster, self._models = name, f"{name}.test", cluster, ours.models(cluster)
         self.patience = (analysis.threshold + 3) * schema.parse_duration(analysis.interval).total_seconds() + 60
         install(cluster)
         self.end()
         self._deploy("stable", "sound")
         manifest = TEMPLATES.read_text()
-        for key, value in asdict(analysis).items():
+        for key, value in {"name": name, **asdict(analysis)}.items():
             manifest = manifest.replace("${" + key.upper() + "}", str(value))
         cluster.kubectl("apply", "--server-side", "--filename=-", input=manifest)
         self._wait("Initialized")
 
     def begin(self, number: int) -> str:
         self._wait("Initialized", "Succeeded", "Failed")
-        self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", "events", f"--field-selector={OF_CANARY}")   # what comes is the run's own
+        self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", "events", self._events)   # what comes is the run's own
         self._deploy(revision := f"candidate-{number}", "fragile")
         return revision
 
     def verdict(self) -> tuple[bool, str]:
-        found = self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "events", f"--field-selector={OF_CANARY}", "--output=json").stdout
+        found = self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "events", self._events, "--output=json").stdout
         halts = [event["message"] for event in json.loads(found)["items"] if event["message"].startswith("Halt")]
         return bool(halts) and all(f"advancement {METRIC} " in message for message in halts), "; ".join(halts)
 
+    @property
+    def _events(self) -> str:
+        return f"--field-selector=involvedObject.kind=Canary,involvedObject.name={self.name}"
+
     def end(self) -> None:
         for kind in ("canary", "deployment", "backendtrafficpolicy"):
-            self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", kind, NAME, "--ignore-not-found", "--wait")
-        gone = ("wait", "--for=delete", "httproute/peer", "deployment/peer-primary", "--timeout=60s")   # by their owner, the Canary
+            self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", kind, self.name, "--ignore-not-found", "--wait")
+        gone = ("wait", "--for=delete", f"httproute/{self.name}", f"deployment/{self.name}-primary", "--timeout=60s")   # by their owner, the Canary
         self._cluster.kubectl("--namespace", world.NAMESPACE, *gone)
 
     def _deploy(self, revision: str, model: str) -> None:
-        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment(revision, self._models[model])))
+        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment(self.name, revision, self._models[model])))
 
     def _wait(self, *phases: str, seconds: float = 300) -> None:
         """Waits for the Canary to be in one of the phases."""
         deadline = time.monotonic() + seconds
-        while (phase := self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "canary", NAME, "--output=jsonpath={.status.phase}").stdout) not in phases:
+        while (phase := self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "canary", self.name, "--output=jsonpath={.status.phase}").stdout) not in phases:
             assert time.monotonic() < deadline, f"the Canary is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
             time.sleep(0.5)
 
 
-def deployment(revision: str, model: dict[str, str]) -> dict[str, Any]:
+def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
     """Gives a Deployment of the pods that fairway's operator would write for the package, under Flagger's labels."""
-    owner = workloads.Owner(name=NAME, namespace=world.NAMESPACE)
+    owner = workloads.Owner(name=name, namespace=world.NAMESPACE)
     what = workloads.Revision(
         name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml", serving=schema.Serving(),
         pod_template=ours.POD, defaulted_image=False)
     made = workloads.for_revision(owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings())[0]
     template = made["spec"]["template"]
     del made["spec"]["replicas"]                        # Flagger's to say
-    template["metadata"]["labels"] = {"app": NAME}
+    template["metadata"]["labels"] = {"app": name}
     del template["spec"]["topologySpreadConstraints"]   # over fairway's labels
     # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused: the same pause by a program.
     template["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(workloads.WITHDRAW_SECONDS)]}}}
-    return {**made, "metadata": {"name": NAME, "namespace": world.NAMESPACE},
-            "spec": {**made["spec"], "selector": {"matchLabels": {"app": NAME}}, "template": template}}
+    return {**made, "metadata": {"name": name, "namespace": world.NAMESPACE},
+            "spec": {**made["spec"], "selector": {"matchLabels": {"app": name}}, "template": template}}
