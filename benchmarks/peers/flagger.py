@@ -91,8 +91,9 @@ class Flagger:
 
     def _wait(self, *phases: str, seconds: float = 300) -> None:
         """Waits for the Canary to be in one of the phases."""
+        ask = ("--namespace", world.NAMESPACE, "get", "canary", self.name, "--output=jsonpath={.status.phase}")
         deadline = time.monotonic() + seconds
-        while (phase := self._cluster.kubectl("--namespace", world.NAMESPACE, "get", "canary", self.name, "--output=jsonpath={.status.phase}").stdout) not in phases:
+        while (phase := self._cluster.kubectl(*ask).stdout) not in phases:
             assert time.monotonic() < deadline, f"the Canary is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
             time.sleep(0.5)
 
