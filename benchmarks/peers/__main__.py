@@ -97,15 +97,10 @@ def _measure(cluster: clusters.Cluster, name: str, *, runs: int, note: str) -> N
             done.append(run.measure(cluster, tool, number).document())
             print(f"{name} {number}: {done[-1]}", file=sys.stderr, flush=True)
             _keep(name, done, note)
-            if sum(map(_counts, done)) == runs:
+            if sum(not one["void"] for one in done) == runs:
                 break
     finally:
         tool.end()
-
-
-def _counts(one: dict[str, Any]) -> bool:
-    """Tells whether a run counts: one that was never taken out does, one that was taken out for something else does not."""
-    return bool(one["by_errors"] or one["seconds"] is None)
 
 
 def _results() -> dict[str, Any]:
@@ -113,7 +108,7 @@ def _results() -> dict[str, Any]:
 
 
 def _keep(name: str, done: list[dict[str, Any]], note: str) -> None:
-    valid = [one for one in done if _counts(one)]
+    valid = [one for one in done if not one["void"]]
     results = _results()
     results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "note": note, "runs": valid,
                      "void": [one for one in done if one not in valid]}
@@ -125,9 +120,13 @@ def _row(configuration: Configuration, result: dict[str, Any]) -> dict[str, Any]
     seconds = [one["seconds"] for one in runs]
     return {
         "tool": configuration.tool, "configuration": configuration.words, "runs": len(runs),
-        "seconds to weight 0": ", ".join("never" if one is None else f"{one:.1f}" for one in seconds), "median s": _median(seconds),
+        "seconds to weight 0": ", ".join(map(_seconds, runs)), "median s": _median(seconds),
         "bad requests": ", ".join(_bad(one) for one in runs), "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
         "machine load": f"{min(one['machine_load'] for one in runs):.1f} to {max(one['machine_load'] for one in runs):.1f}"}
+
+
+def _seconds(one: dict[str, Any]) -> str:
+    return "never" if one["seconds"] is None else f"{one['seconds']:.1f}"
 
 
 def _bad(one: dict[str, Any]) -> str:
@@ -151,7 +150,8 @@ def page(results: dict[str, Any]) -> str:
 
 def result_in_words(results: dict[str, Any]) -> str:
     """Gives who was sooner, one sentence a peer; it says so where fairway is not."""
-    void = [f"{name}: {one['verdict']}" for name in CONFIGURATIONS for one in results[name]["void"]]
+    void = [f"{name}, {_seconds(one)} s to weight 0, {_bad(one)} bad requests, machine load {one['machine_load']}: {one['void']}"
+            for name in CONFIGURATIONS for one in results[name]["void"]]
     ours_, *peers = [(name, results[name]["runs"]) for name in CONFIGURATIONS]
     promise = "kept" if kept(results["fairway"]) else "NOT kept"
     lines = [f"* fairway's promise of {LIMIT_SECONDS:.0f} s was {promise} in {len(ours_[1])} runs."]
@@ -159,7 +159,7 @@ def result_in_words(results: dict[str, Any]) -> str:
         sooner, fewer = (_compared(ours_[1], runs, key) for key in ("seconds", "bad"))
         lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
     lines += [f"* {name}: {results[name]['note']}" for name in CONFIGURATIONS if results[name]["note"]]
-    lines += [f"* Not counted, for the revision was not taken out for its errors. {one}." for one in void]
+    lines += [f"* Not counted: {one}." for one in void]
     return "\n".join(lines)
 
 

@@ -40,13 +40,13 @@ class Load:
     host: str
     answers: list[Answer] = field(default_factory=list)
     last: dict[str, float] = field(default_factory=dict)   # revision -> when the last request was due that it answered
-    late: float = 0.0                      # the most seconds that a request was sent after it was due
+    late: float = 0.0                      # the most seconds that a request was sent after it was due, since the fault began
     fault_at: float | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def break_now(self) -> float:
         """Starts the fault, and gives the moment."""
-        self.fault_at = time.monotonic()
+        self.fault_at, self.late = time.monotonic(), 0.0
         return self.fault_at
 
     def share(self, revision: str, *, last: int) -> float:
