@@ -57,21 +57,21 @@ def main(arguments: list[str]) -> int:
     finally:
         if not theirs and cluster.folder is not None:
             clusters.down()
-    results = {name: result for name, result in _results().items() if result["runs"]}
+    results = {name: result for name, result in _results().items() if result["runs"] or result["void"]}
     print(table(results))
-    if set(results) == set(CONFIGURATIONS):
+    if "fairway" in results:
         PAGE.write_text(page(results), encoding="utf-8")
     return 0 if "fairway" not in results or kept(results["fairway"]) else 1
 
 
 def table(results: dict[str, Any]) -> str:
     """Gives a row for each configuration that was measured."""
-    return bench.table([_row(CONFIGURATIONS[name], results[name]) for name in CONFIGURATIONS if name in results])
+    return bench.table([_row(CONFIGURATIONS[name], results[name]) for name in CONFIGURATIONS if name in results and results[name]["runs"]])
 
 
 def kept(result: dict[str, Any]) -> bool:
     """Tells whether each run was at weight 0 in the time that fairway promises."""
-    return all(one["seconds"] is not None and one["seconds"] <= LIMIT_SECONDS for one in result["runs"])
+    return bool(result["runs"]) and all(one["seconds"] is not None and one["seconds"] <= LIMIT_SECONDS for one in result["runs"])
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -151,14 +151,19 @@ def page(results: dict[str, Any]) -> str:
 def result_in_words(results: dict[str, Any]) -> str:
     """Gives who was sooner, one sentence a peer; it says so where fairway is not."""
     void = [f"{name}, {_seconds(one)} s to weight 0, {_bad(one)} bad requests, machine load {one['machine_load']}: {one['void']}"
-            for name in CONFIGURATIONS for one in results[name]["void"]]
-    ours_, *peers = [(name, results[name]["runs"]) for name in CONFIGURATIONS]
-    promise = "kept" if kept(results["fairway"]) else "NOT kept"
-    lines = [f"* fairway's promise of {LIMIT_SECONDS:.0f} s was {promise} in {len(ours_[1])} runs."]
-    for name, runs in peers:
-        sooner, fewer = (_compared(ours_[1], runs, key) for key in ("seconds", "bad"))
-        lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
-    lines += [f"* {name}: {results[name]['note']}" for name in CONFIGURATIONS if results[name]["note"]]
+            for name in CONFIGURATIONS if name in results for one in results[name]["void"]]
+    mine = results["fairway"]["runs"]
+    slow = sum(one["seconds"] is None or one["seconds"] > LIMIT_SECONDS for one in mine)
+    lines = [f"* {len(mine) - slow} of fairway's {len(mine)} runs were at weight 0 within its promise of {LIMIT_SECONDS:.0f} s."]
+    for name in CONFIGURATIONS:
+        runs = results[name]["runs"] if name in results else []
+        if mine and runs and name != "fairway":
+            sooner, fewer = (_compared(mine, runs, key) for key in ("seconds", "bad"))
+            lines.append(f"* Against {name}: fairway's median time is {sooner}, its median of bad requests {fewer}.")
+        if len(runs) < CONFIGURATIONS[name].runs:
+            lines.append(f"* {name}: {len(runs)} of {CONFIGURATIONS[name].runs} runs counted.")
+        if name in results and results[name]["note"]:
+            lines.append(f"* {name}: {results[name]['note']}.")
     lines += [f"* Not counted: {one}." for one in void]
     return "\n".join(lines)
 
