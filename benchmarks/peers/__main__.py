@@ -150,7 +150,7 @@ def page(results: dict[str, Any]) -> str:
 
 def result_in_words(results: dict[str, Any]) -> str:
     """Gives who was sooner, one sentence a peer; it says so where fairway is not."""
-    void = [f"{name}, {_seconds(one)} s to weight 0, {_bad(one)} bad requests, machine load {one['machine_load']}: {one['void']}"
+    void = [f"{name}, seconds to weight 0 {_seconds(one)}, bad requests {_bad(one)}, machine load {one['machine_load']}: {one['void']}"
             for name in CONFIGURATIONS if name in results for one in results[name]["void"]]
     mine = results["fairway"]["runs"]
     slow = sum(one["seconds"] is None or one["seconds"] > LIMIT_SECONDS for one in mine)
