@@ -71,7 +71,8 @@ def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
         assert load.until(lambda: load.share(revision, last=WINDOW) >= IN_EFFECT and load.sound(last=WINDOW), seconds=START_SECONDS), \
             f"{tool.name}: revision {revision} has {load.share(revision, last=WINDOW):.0%} of the answers after {START_SECONDS:.0f} s: wanted 25 %"
         fault, machine = load.break_now(), os.getloadavg()[0]
-        gone = load.until(lambda: time.monotonic() - load.last[revision] > QUIET_SECONDS, seconds=tool.patience + QUIET_SECONDS)
+        # Where nobody answers, the new revision does not either: the stable one has to.
+        gone = load.until(lambda: time.monotonic() - load.last[revision] > QUIET_SECONDS and load.sound(last=WINDOW), seconds=tool.patience + QUIET_SECONDS)
         ended = time.monotonic()
     last, (by_errors, verdict) = max(load.last[revision], fault), tool.verdict()
     after = [answer for answer in load.answers if answer.at >= fault]
