@@ -4,12 +4,11 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from benchmarks.peers import ours
-from fairway.config import resource, schema
+from fairway.config import schema
 from fairway.platforms.kubernetes import workloads
 from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
@@ -87,7 +86,11 @@ class Flagger:
         self._cluster.kubectl("--namespace", world.NAMESPACE, *gone)
 
     def _deploy(self, revision: str, model: str) -> None:
-        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment(self.name, revision, self._models[model])))
+        deployment = ours.deployment(self.name, revision, self._models[model])
+        # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused: the same pause by a program.
+        pause = {"preStop": {"exec": {"command": ["sleep", str(workloads.WITHDRAW_SECONDS)]}}}
+        deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = pause
+        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))
 
     def _wait(self, *phases: str, seconds: float = 300) -> None:
         """Waits for the Canary to be in one of the phases."""
@@ -96,20 +99,3 @@ class Flagger:
         while (phase := self._cluster.kubectl(*ask).stdout) not in phases:
             assert time.monotonic() < deadline, f"the Canary is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
             time.sleep(0.5)
-
-
-def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
-    """Gives a Deployment of the pods that fairway's operator would write for the package, under Flagger's labels."""
-    owner = workloads.Owner(name=name, namespace=world.NAMESPACE)
-    what = workloads.Revision(
-        name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml", serving=schema.Serving(),
-        pod_template=ours.POD, defaulted_image=False)
-    made = workloads.for_revision(owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings())[0]
-    template = made["spec"]["template"]
-    del made["spec"]["replicas"]                        # Flagger's to say
-    template["metadata"]["labels"] = {"app": name}
-    del template["spec"]["topologySpreadConstraints"]   # over fairway's labels
-    # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused: the same pause by a program.
-    template["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(workloads.WITHDRAW_SECONDS)]}}}
-    return {**made, "metadata": {"name": name, "namespace": world.NAMESPACE},
-            "spec": {**made["spec"], "selector": {"matchLabels": {"app": name}}, "template": template}}

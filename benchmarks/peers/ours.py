@@ -1,9 +1,12 @@
-"""fairway, as its chart installs it."""
+"""fairway, as its chart installs it, and the packages and pods that its peers get too."""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from tests.cluster import world
+from fairway.config import resource, schema
+from fairway.platforms.kubernetes import workloads
+from tests.cluster import images, world
 from tests.cluster.cluster import Cluster
 
 STRATEGY = {
@@ -20,6 +23,21 @@ def models(cluster: Cluster) -> dict[str, dict[str, str]]:
     store = world.store(cluster)
     with tempfile.TemporaryDirectory() as folder:
         return {"sound": store.put(world.package(Path(folder) / "sound")), "fragile": store.put(world.package(Path(folder) / "fragile", fragile=True))}
+
+
+def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
+    """Gives a Deployment of the pods that fairway's operator would write for the package, under the label `app` and without a number of replicas."""
+    owner = workloads.Owner(name=name, namespace=world.NAMESPACE)
+    what = workloads.Revision(
+        name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml", serving=schema.Serving(),
+        pod_template=POD, defaulted_image=False)
+    made = workloads.for_revision(owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings())[0]
+    template = made["spec"]["template"]
+    del made["spec"]["replicas"]                        # the peer's to say
+    template["metadata"]["labels"] = {"app": name}
+    del template["spec"]["topologySpreadConstraints"]   # over fairway's labels
+    return {**made, "metadata": {"name": name, "namespace": world.NAMESPACE},
+            "spec": {**made["spec"], "selector": {"matchLabels": {"app": name}}, "template": template}}
 
 
 class Fairway:

@@ -1,6 +1,6 @@
 """Kubernetes and its kin, built from pinned Go modules; once, then taken from the cache.
 
-Each folder under `binaries/` is a Go module whose go.mod names its commands as tools (or is a command itself); go.sum pins every byte.
+Each folder under `binaries/` is a Go module whose go.mod names its commands as tools, or is a command itself, or both; go.sum pins every byte.
 """
 
 import fcntl
@@ -59,9 +59,10 @@ def _compile(source: Path, place: Path) -> None:
     print(f"building {source.name} (minutes, once)", file=sys.stderr, flush=True)
     made = Path(tempfile.mkdtemp(dir=place.parent))
     try:
-        target = "tool" if "\ntool " in (source / "go.mod").read_text() or "\ntool (" in (source / "go.mod").read_text() else "."
+        commands = (source / "go.mod").read_text()
+        targets = [*(["tool"] if "\ntool " in commands else []), *(["."] if (source / "main.go").exists() else [])]
         flags = ["-trimpath", "-ldflags", f"-s -w {LDFLAGS.get(source.name, '')}"]
-        subprocess.run(["go", "build", *flags, "-o", f"{made}/", target], cwd=source, check=True,
+        subprocess.run(["go", "build", *flags, "-o", f"{made}/", *targets], cwd=source, check=True,
                        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
         made.chmod(0o755)
         made.rename(place)
