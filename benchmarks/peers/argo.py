@@ -52,7 +52,9 @@ def install(cluster: Cluster) -> None:
     deployment = yaml.safe_load((manifests / "base" / "argo-rollouts-deployment.yaml").read_text())
     pod = deployment["spec"]["template"]["spec"]
     pod["securityContext"].update(USER)
-    pod["containers"][0].update(image=IMAGE, imagePullPolicy="IfNotPresent", workingDir="/home/argo-rollouts")
+    container = pod["containers"][0]
+    plugins = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "plugin-bin")
+    container.update(image=IMAGE, imagePullPolicy="IfNotPresent", workingDir=str(Path(plugins).parent))   # it looks for plug-ins where it works
     cluster.kubectl("--namespace", NAMESPACE, "apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))
     cluster.kubectl(*rolled_out)
 
@@ -81,7 +83,7 @@ class Argo:
         """Tells it from the last analysis: a bad look at no requests at all (NaN) would be another reason."""
         message = self._status().get("message", "")
         runs = json.loads(self._kubectl("get", "analysisruns", f"--selector=app={self.name}", "--output=json").stdout)["items"]
-        last = max(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), default={})
+        last: dict[str, Any] = max(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), default={})
         looks = [look for metric in last.get("status", {}).get("metricResults", []) for look in metric.get("measurements", [])]
         failed = [look["value"] for look in looks if look["phase"] == "Failed"]
         return "assessed Failed" in message and "[NaN]" not in failed, f"{message}: {', '.join(failed)}"
