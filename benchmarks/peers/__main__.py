@@ -223,8 +223,9 @@ def result_in_words(results: dict[str, Any]) -> str:
 def _compared(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], key: str) -> str:
     one, other = (statistics.median(float("inf") if run_[key] is None else run_[key] for run_ in runs) for runs in (mine, theirs))
     if one == other:
-        return f"the same ({one:g})"
-    return f"{'lower' if one < other else '**higher**'} ({one:g} to {other:g})"
+        return "the same"
+    told = ["never" if value == float("inf") else f"{value:g}" for value in (one, other)]
+    return f"{'lower' if one < other else '**higher**'} ({' to '.join(told)})"
 
 
 if __name__ == "__main__":
