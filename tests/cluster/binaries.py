@@ -1,6 +1,6 @@
 """Kubernetes and its kin, built from pinned Go modules; once, then taken from the cache.
 
-Each folder under `binaries/` is a Go module whose go.mod names its commands as tools (or is a command itself); go.sum pins every byte.
+Each folder under `binaries/` is a Go module whose go.mod names its commands as tools, or is a command itself, or both; go.sum pins every byte.
 """
 
 import fcntl
