@@ -82,7 +82,7 @@ def test_the_operator_writes_only_what_it_owns(binaries):
     found = rendering.render(binaries)
     allowed = set(rendering.rules(found, "fairway-operator", "fairway-operator-lease"))
     assert {resource for _, resource, verb in allowed if verb == "delete"} == {
-        "services", "controllerrevisions", "deployments", "horizontalpodautoscalers", "scaledobjects", "poddisruptionbudgets"}
+        "services", "controllerrevisions", "deployments", "horizontalpodautoscalers", "scaledobjects", "poddisruptionbudgets", "seldondeployments"}
     assert {verb for _, resource, verb in allowed if resource == "modeldeployments"} == {"get", "list", "watch"}
     assert {verb for _, resource, verb in allowed if resource == "leases"} == {"create", "get", "update"}
     assert ("", "pods", "delete") not in allowed
