@@ -359,7 +359,8 @@ def arms(cluster):
 
 
 def upgrade(cluster, *options):
-    cluster.helm("upgrade", "fairway", str(CHART), SYSTEM, "--reuse-values", *options, "--wait", "--timeout=3m")
+    """Upgrades the release; a number of replicas that somebody has set by `kubectl scale` is the chart's again."""
+    cluster.helm("upgrade", "fairway", str(CHART), SYSTEM, "--reuse-values", "--force-conflicts", *options, "--wait", "--timeout=3m")
 
 
 @pytest.mark.timeout(600)
