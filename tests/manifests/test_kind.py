@@ -57,8 +57,8 @@ def test_up_makes_the_cluster_and_everything_on_it_in_order(tools):
     verbs = [" ".join(line.replace("--context kind-fairway ", "").replace("--namespace=models ", "").split()[:3]) for line in ran(tools)]
     assert verbs == [
         "docker info", "kind get clusters", "kind create cluster", "helm upgrade eg", "kubectl apply --server-side",
-        "kubectl --namespace=monitoring rollout", "kubectl wait gateway/models", "docker build --file", "kind load docker-image", "docker build --file",
-        "kind load docker-image", "helm upgrade fairway", "kubectl apply --server-side", "kubectl rollout status", "kubectl exec --stdin",
+        "kubectl --namespace=monitoring rollout", "kubectl wait gateway/models", *["docker build --file", "kind load docker-image"] * len(images.OWN),
+        "helm upgrade fairway", "kubectl apply --server-side", "kubectl rollout status", "kubectl exec --stdin",
         "kubectl apply --server-side", "kubectl wait md/income"]
 
 
