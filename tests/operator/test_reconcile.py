@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
+from fairway.platforms.kubernetes import api
 from tests.operator import world
 
 
@@ -225,3 +226,63 @@ def test_a_monitor_that_is_refused_keeps_no_rollout_from_moving(play):
             play.look()
         play.now += 2.0
     assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
+class Busy(world.Cluster):
+    """Its resource is written by somebody else just before each status is."""
+
+    write: Any = None
+
+    def replace_status(self, obj: Any) -> Any:
+        now = self.objects["ModelDeployment", world.NAME]
+        if self.write is not None and self.write(now):
+            self._keep(("ModelDeployment", world.NAME), now)
+        return super().replace_status(obj)
+
+
+@pytest.fixture
+def busy() -> world.World:
+    made = world.World(cluster=Busy())
+    made.ask("a")
+    made.look(until="Stable 0")
+    return made
+
+
+def test_annotations_that_are_written_all_the_time_stop_no_rollout(busy):
+    turns = itertools.count()
+
+    def annotate(now: Any) -> bool:
+        now["metadata"]["annotations"] = {"example.test/turn": str(turn := next(turns))}
+        return turn % 8 != 7   # an API server does not lose every race
+
+    busy.cluster.write = annotate
+    busy.ask("b")
+    assert busy.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
+    assert next(turns) > 50
+
+
+@pytest.mark.parametrize("change", [
+    lambda now: now["metadata"].update(generation=now["metadata"]["generation"] + 1),
+    lambda now: now["metadata"].update(uid="another"),
+    lambda now: now["status"].update(weight=99),
+], ids=["spec", "another of its name", "status"])
+def test_nothing_is_stored_over_what_was_not_decided_on(busy, change):
+    busy.ask("b")
+
+    def once(now: Any) -> bool:
+        change(now)
+        busy.cluster.write = None
+        return True
+
+    busy.cluster.write = once
+    with pytest.raises(api.Conflict):
+        busy.look()
+    assert busy.status["phase"] == "Stable"
+    busy.look(until="Stable 0")
+
+
+def test_who_writes_faster_than_a_look_can_is_told_as_a_conflict(busy):
+    busy.cluster.write = lambda now: True
+    busy.ask("b")
+    with pytest.raises(api.Conflict):
+        busy.look()

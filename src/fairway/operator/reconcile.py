@@ -29,6 +29,7 @@ RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
 LATE_SECONDS = 60.0          # a look at what waits for something: labels that may condemn a promoted revision, a part of the cluster that is missing
 RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
 RETRY_SECONDS = 2.0          # after something was away
+CONFLICTS = 9                # more writes of a status, where others write the same object
 RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
 PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")  # and last the Deployment, which they are found by
 HANDED = "fairway-scaling"   # manager of a number of replicas that an autoscaler is about to take
@@ -260,10 +261,22 @@ class Reconciler:
     # -- what is written --------------------------------------------------------------------------------------------------
 
     def _store(self, found: api.Object, new: status.Json) -> None:
-        """Writes the status over the version that was read; raises Conflict where somebody wrote in between."""
-        if new != found.get("status"):
-            written = self._api.replace_status({**found, "status": new})
-            found["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"]
+        """Writes the status over the one that was read; raises Conflict where the spec or the status was written in between.
+
+        Whatever else was (annotations, labels, managed fields) is no reason to decide anew: who writes those often would stop a rollout.
+        """
+        if new == found.get("status"):
+            return
+        metadata = found["metadata"]
+        for last in (*[False] * CONFLICTS, True):
+            try:
+                metadata["resourceVersion"] = self._api.replace_status({**found, "status": new})["metadata"]["resourceVersion"]
+                return
+            except api.Conflict:
+                newest = self._api.get("ModelDeployment", metadata["namespace"], metadata["name"])
+                if last or newest is None or _decided_on(newest) != _decided_on(found):
+                    raise
+                metadata["resourceVersion"] = newest["metadata"]["resourceVersion"]
 
     def _make_true(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision],
@@ -369,6 +382,10 @@ class Reconciler:
         for name in revisions.surplus(known, needed=needed, limit=limit):
             self._api.delete("ControllerRevision", owner.namespace, f"{owner.name}-{name}")
             memory.applied.pop(("ControllerRevision", f"{owner.name}-{name}"), None)
+
+
+def _decided_on(found: api.Object) -> tuple[Any, ...]:
+    return found["metadata"]["uid"], found["metadata"]["generation"], found.get("status")
 
 
 def _revision(deployment: Mapping[str, Any]) -> str:
