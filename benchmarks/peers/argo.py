@@ -43,7 +43,7 @@ def install(cluster: Cluster) -> None:
     bin_ = binaries.folder("argo-rollouts")
     if cluster.folder is not None:
         load([images._program(IMAGE, {f"/{name}": bin_ / name for name in PROGRAMS}, entrypoint=[f"/{PROGRAMS[0]}"])])
-    manifests = stack.module(MODULE) / "manifests"
+    manifests = stack.module(MODULE, of="argo-rollouts") / "manifests"
     definitions = [file for file in sorted((manifests / "crds").glob("*.yaml")) if file.name != "kustomization.yaml"]
     role, binding = manifests / "role" / "argo-rollouts-clusterrole.yaml", manifests / "cluster-install" / "argo-rollouts-clusterrolebinding.yaml"
     cluster.kubectl("apply", "--server-side", "--filename=-", input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")

@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.peers import ours
 from fairway.config import schema
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes import runtimes
 from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
 
@@ -39,7 +39,7 @@ def install(cluster: Cluster) -> None:
     program = binaries.folder("flagger") / "flagger"
     if cluster.folder is not None:
         load([images._program(f"{IMAGE}:1", {"/flagger": program}, entrypoint=["/flagger"])])
-    chart = stack.module(MODULE) / "charts" / "flagger"
+    chart = stack.module(MODULE, of="flagger") / "charts" / "flagger"
     cluster.helm("install", "flagger", str(chart), "--namespace", NAMESPACE, "--create-namespace", "--set", "meshProvider=gatewayapi:v1",
                  "--set", "metricsServer=http://prometheus.monitoring.svc:9090", "--set", f"image.repository={IMAGE},image.tag=1")
     # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the kubelet.
@@ -84,7 +84,7 @@ class Flagger:
     def _deploy(self, revision: str, model: str) -> None:
         deployment = ours.deployment(self.name, revision, self._models[model])
         # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused: the same pause by a program.
-        pause = {"preStop": {"exec": {"command": ["sleep", str(workloads.WITHDRAW_SECONDS)]}}}
+        pause = {"preStop": {"exec": {"command": ["sleep", str(runtimes.WITHDRAW_SECONDS)]}}}
         deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = pause
         self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))
 

@@ -12,7 +12,6 @@ from tests.cluster.cluster import Cluster, load
 
 OBJECTS = Path(__file__).parent / "stack"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator"
-MODULES = {PROMETHEUS_OPERATOR: "watching", "github.com/envoyproxy/gateway": "envoy-gateway"}
 ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envoy-gateway:1", "IfNotPresent"
 
 
@@ -36,7 +35,7 @@ def install_scaling(cluster: Cluster) -> None:
 def install_monitors(cluster: Cluster) -> None:
     """Installs prometheus-operator and a Prometheus that follows every monitor and every rule."""
     load(images.watching())
-    definitions = module(PROMETHEUS_OPERATOR) / "example" / "prometheus-operator-crd"
+    definitions = module(PROMETHEUS_OPERATOR, of="watching") / "example" / "prometheus-operator-crd"
     cluster.kubectl("apply", "--server-side", "--filename", str(definitions))
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions))
     cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "monitors"))
@@ -91,7 +90,7 @@ def _envoy_gateway(cluster: Cluster) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(folder) / "gateway-helm"
-        shutil.copytree(module(ENVOY_GATEWAY) / "charts" / "gateway-helm", chart)
+        shutil.copytree(module(ENVOY_GATEWAY, of="envoy-gateway") / "charts" / "gateway-helm", chart)
         for file in [chart, *chart.rglob("*")]:
             file.chmod(file.stat().st_mode | 0o200)  # Go's module cache is read-only
         values = (chart / "values.tmpl.yaml").read_text()
@@ -99,9 +98,9 @@ def _envoy_gateway(cluster: Cluster) -> None:
         cluster.helm("install", "eg", str(chart), "--namespace=envoy-gateway-system", "--create-namespace", "--wait", "--timeout=3m")
 
 
-def module(name: str) -> Path:
-    """Gives the folder of a Go module that the binaries are built from: charts and manifests lie in it."""
-    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=binaries.MODULES / MODULES[name], capture_output=True, text=True, check=True)
+def module(name: str, *, of: str) -> Path:
+    """Gives the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in it."""
+    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=binaries.MODULES / of, capture_output=True, text=True, check=True)
     return Path(json.loads(done.stdout)["Dir"])
 
 
