@@ -310,6 +310,8 @@ class Guard(Section):
     """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, and quality only watches."""
     max_rate: Fraction | None = None
     """The absolute limit that promotion needs certified: share of failed, slow or wrong answers."""
+    objective: Fraction | None = None
+    """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
     threshold: Duration | None = None
     """Latency: an answer slower than this counts."""
     max_loss_increase: Fraction = 0.02
@@ -326,6 +328,11 @@ class Guard(Section):
         if self.type != "disagreement" and self.stage == "shadow":
             raise ValueError(f"guard {self.name} of type {self.type} cannot gate shadow")
         return self
+
+    @property
+    def objective_rate(self) -> float | None:
+        """What the candidate is held to in mode fused."""
+        return self.objective if self.objective is not None else self.max_rate
 
     @property
     def stage(self) -> str:
@@ -355,6 +362,8 @@ class Strategy(Section):
     """P(a healthy revision is rolled back), over the whole rollout."""
     false_promotion: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """P(a revision beyond a guard's limit gets that guard's certificate)."""
+    bad_requests: Annotated[int, Field(ge=1)] | None = None
+    """Failed requests of the candidate that a rollout may cost: it is rolled back when they are spent. Unbounded by default: the evidence decides."""
     mode: Literal["concurrentOnly", "fused"] = "concurrentOnly"
     """concurrentOnly: only the comparison with stable rolls back, so falseRollback is a theorem."""
     on_inconclusive: Literal["pause", "rollback"] = "pause"

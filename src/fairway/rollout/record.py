@@ -34,10 +34,14 @@ def from_json(data: Mapping[str, Any]) -> strategy.State:
             "cursors": Cursors(**data["cursors"]),
             "segments": tuple(Segment(**segment) for segment in data["segments"]),
             "rejected": tuple(data["rejected"]),
-            "verdict": judge.Verdict(**{**verdict, "action": judge.Action(verdict["action"])}) if verdict else None,
+            "verdict": _verdict(verdict) if verdict else None,
             "history": tuple(data["history"]),
         }
     )
+
+
+def _verdict(data: Mapping[str, Any]) -> judge.Verdict:
+    return judge.Verdict(**{**data, "action": judge.Action(data["action"]), "suspended": tuple(data.get("suspended", ()))})
 
 
 def _sample(data: Mapping[str, Any]) -> traffic.Sample:
