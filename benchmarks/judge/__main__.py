@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
     print(text)
     figure = f"{sum(RUNS.values()) * len(SCENARIOS) * 3 // 2:,} rollouts for each judge, {time.monotonic() - began:.0f} s on {os.cpu_count()} cores"
     took = f"{figure}, seed {options.seed}"
-    held = targets.check(short, long, null)
+    held = [*targets.check(short, long, null), targets.update()]
     print(f"\n{took}\n\n{bench.table(held)}")
     if not options.quick:
         curves.draw(short, long, folder=PAGE.parent)
