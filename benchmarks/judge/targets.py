@@ -25,15 +25,17 @@ def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
 
 
 def update() -> dict[str, object]:
-    """Gives the target of one guard's update, with all restart rows in use: the median of many."""
-    wealth, times = Wealth.start(at=0.0), []
+    """Gives the target of one guard's update, with all restart rows in use: the best median of five times a thousand, as `timeit` takes it."""
+    wealth = Wealth.start(at=0.0)
     for minute in range(evidence.MAX_RESTARTS):
         wealth = wealth.restart(at=60.0 * minute)
-    for _ in range(5000):
+
+    def once() -> float:
         began = time.perf_counter()
         wealth.bet(evidence.factors_two_arm(ArmCounts(100, 1), ArmCounts(900, 4)))
-        times.append(time.perf_counter() - began)
-    taken = float(np.median(times)) * 1e6
+        return time.perf_counter() - began
+
+    taken = min(float(np.median([once() for _ in range(1000)])) for _ in range(5)) * 1e6
     return {"target": "one update of a guard, microseconds", "measured": f"{taken:.0f}", "bound": "20", "held": "yes" if taken <= 20 else "NO"}
 
 

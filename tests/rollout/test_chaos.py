@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairway.config import schema
-from fairway.rollout import evidence, judge, strategy
+from fairway.rollout import evidence, strategy
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command
 from fairway.rollout.strategy import Phase
 from tests.rollout.world import World
@@ -76,7 +77,7 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(wrong=st.integers(0, 200))
     def labels_come(self, wrong: int) -> None:
-        self.world.labelled = (judge.Labelled(weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)),)
+        self.world.labelled = (ledgers.Labelled(weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)),)
 
     @invariant()
     def no_weight_on_who_was_rolled_back(self) -> None:

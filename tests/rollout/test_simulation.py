@@ -8,21 +8,22 @@ import pytest
 from benchmarks.judge import ours, peers, streams
 from benchmarks.judge.streams import TICK, Scenario
 from fairway.config import schema
-from fairway.rollout import evidence, judge
+from fairway.rollout import evidence
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
 
 SCENARIOS = {scenario.name: scenario for scenario in streams.SCENARIOS}
 
 
-def product(stream: streams.Stream, run: int, *, mode: str) -> list[judge.Ledger]:
+def product(stream: streams.Stream, run: int, *, mode: str) -> list[ledgers.Ledger]:
     """Gives the product's ledger after each tick of one run."""
     policy = schema.Strategy.model_validate({
         "mode": mode, "shadow": {"enabled": False}, "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02, "objective": 0.006}]})
-    ledger, found = judge.open_ledger(policy, at=0.0), []
+    ledger, found = ledgers.begin(policy, at=0.0), []
     for tick in range(stream.canary.shape[1]):
         n, x, m, y = (int(counts[run, tick]) for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad))
-        batch = judge.Batch(gateway=judge.Gateway(candidate=n, stable=m, bad={"errors": (x, y)}))
-        ledger = judge.observe(ledger, batch, strategy=policy, offline=None, at=(tick + 1) * TICK)
+        batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=n, stable=m, bad={"errors": (x, y)}))
+        ledger = ledgers.observe(ledger, batch, strategy=policy, offline=None, at=(tick + 1) * TICK)
         found.append(ledger)
     return found
 

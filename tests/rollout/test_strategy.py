@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from fairway.config import schema
 from fairway.rollout import evidence, judge, strategy
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command
 from fairway.rollout.strategy import Phase
 from tests.rollout.world import STRATEGY, World
@@ -178,7 +179,7 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
     world = World().serving("a")
     world.until(Phase.STABLE)
     segment = next(s for s in world.state.segments if s.weight == 0.5)
-    worse = judge.Labelled(weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8))
+    worse = ledgers.Labelled(weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8))
     world.labelled = (worse,)
     state = world.until(Phase.ROLLED_BACK)
     assert state.stable == "a"
@@ -190,9 +191,9 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
 def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> None:
     world = World().serving("a")
     world.until(Phase.CANARY)
-    skewed = judge.Batch(exposed=judge.Exposed(weight=0.05, candidate=100, stable=300))
+    skewed = ledgers.Batch(exposed=ledgers.Exposed(weight=0.05, candidate=100, stable=300))
     assert world.state.ledger is not None
-    ledger = judge.observe(world.state.ledger, skewed, strategy=STRATEGY, offline=0.03, at=world.now)
+    ledger = ledgers.observe(world.state.ledger, skewed, strategy=STRATEGY, offline=0.03, at=world.now)
     world.state = dataclasses.replace(world.state, ledger=ledger)
     phases = [(world.look().phase, world.state.step) for _ in range(5)]
     assert phases == [(Phase.CANARY, world.state.step)] * 5

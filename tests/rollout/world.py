@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fairway.config import schema
-from fairway.rollout import judge, record, strategy, traffic
+from fairway.rollout import ledger as ledgers
+from fairway.rollout import record, strategy, traffic
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.strategy import Phase, State
 
@@ -30,7 +31,7 @@ class World:
     readable: bool = True
     unread: str | None = None
     epoch: str = "first"
-    labelled: tuple[judge.Labelled, ...] = ()
+    labelled: tuple[ledgers.Labelled, ...] = ()
     command: Command | None = None
     desired: str = "a"
     counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
@@ -44,7 +45,7 @@ class World:
         self._traffic(weight)
         paired = None
         if mirror:
-            paired = judge.Paired(compared=self.rate, disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
+            paired = ledgers.Paired(compared=self.rate, disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
                                   candidate_failures=0, stable_failures=0)
         seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready), broken=self.broken,
                     wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,

@@ -13,7 +13,7 @@ harm which starts late is not drowned by a healthy past; `factors_*` give the lo
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ GRID = 12
 RATIOS: Floats = np.geomspace(1.25, 64.0, GRID)   # relative risks of the canary, from a small harm to a total one
 SHRINKAGES: Floats = np.linspace(0.1, 1.2, GRID)  # how far a bet goes along with what was seen so far
 SPLIT_RATIOS: Floats = np.concatenate([np.geomspace(0.5, 0.95, GRID // 2), np.geomspace(1.05, 2.0, GRID // 2)])
+BINS = GRID // 2                                   # answers whose shares are compared, each in both directions
 MAX_RESTARTS = 10                                  # bounds the state that travels in a custom resource's status
 RESTART_SECONDS = 60.0
 ALARM, ALARM_SECONDS = 20.0, 600.0                 # found by simulation: docs/judge.md has what they cost and save
@@ -198,7 +199,7 @@ def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, weight: float
         return np.zeros(GRID)
     w, rest = weight, candidate.n + stable.n - candidate.bad - stable.bad
     if harm:
-        stake = w * (1 - w) * (RATIOS - 1) / (RATIOS * w + 1 - w) / (1 + margin * (1 - w))
+        stake = _stake(RATIOS, w, margin)
         sign = 1.0
     else:
         # the worst outcome for this bet is a bad unit of the canary: D = 1/w
@@ -208,6 +209,30 @@ def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, weight: float
     lost = np.log1p(-sign * stake * (1 / (1 - w) + margin))
     idle = np.log1p(-sign * stake * margin)
     result: Floats = candidate.bad * won + stable.bad * lost + rest * idle
+    return result
+
+
+def factors_answers(candidate: Sequence[int], stable: Sequence[int], *, of: tuple[int, int], weight: float, margin: float) -> Floats:
+    """Gives the factors against H0: no answer's share differs between the arms by more than `margin`.
+
+    The counts are of at most `BINS` answers, `of` so many units (canary, stable). Each is bet on twice, as given more often by the canary and as
+    given more often by stable, with the inverse-propensity difference of `factors_difference`: the twelve bets are the alternatives.
+    """
+    result = np.zeros(GRID)
+    if not 0 < weight < 1:
+        return result
+    for place, (mine, theirs) in enumerate(zip(candidate, stable, strict=True)):
+        _check(ArmCounts(of[0], mine), ArmCounts(of[1], theirs))
+        for other, (more, less, share) in enumerate(((mine, theirs, weight), (theirs, mine, 1 - weight))):
+            stake = _stake(np.array(1.5), share, margin)
+            result[2 * place + other] = (more * np.log1p(stake * (1 / share - margin)) + less * np.log1p(-stake * (1 / (1 - share) + margin))
+                                         + (sum(of) - more - less) * np.log1p(-stake * margin))
+    return result
+
+
+def _stake(ratios: Floats, weight: float, margin: float) -> Floats:
+    """Gives what to bet on each unit's difference: as `factors_two_arm` does for these relative risks."""
+    result: Floats = weight * (1 - weight) * (ratios - 1) / (ratios * weight + 1 - weight) / (1 + margin * (1 - weight))
     return result
 
 

@@ -1,22 +1,21 @@
-"""The judge: increments of counts in, one verdict with its sentence out. Pure.
+"""The judge: what a rollout has learnt in, one verdict with its sentence out. Pure.
 
-Each guard of the strategy has bets against it (harm) and, where it gates, a certificate. The harms of one rollout are
-averaged (`evidence.combine`), so that P(a healthy revision is rolled back) <= falseRollback holds for all guards together;
-a certificate is asked of every guard that gates a stage, each at falsePromotion. Mode fused adds the candidate against the
-absolute limit, which is suspended while stable itself is beyond it: an incident of both is no fault of the candidate.
+The harms of one rollout are averaged (`evidence.combine`), so that P(a healthy revision is rolled back) <= falseRollback holds for all
+guards together; a certificate is asked of every guard that gates a stage, each at falsePromotion.
 """
 
 import datetime
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
 from fairway.config import schema
 from fairway.rollout import evidence, intervals
-from fairway.rollout.evidence import Alarm, ArmCounts, Floats, Wealth
-from fairway.rollout.intervals import Ratio
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.ledger import LIMIT, SHADOW, Ledger, allowed_disagreement
 
 SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand rollouts
 INTERVAL_ALPHA = 0.05   # of the intervals that are reported
@@ -43,139 +42,6 @@ class Verdict:
     guarantee: str = ""
     eta_seconds: float | None = None     # expected time to a promotion, where the counts so far allow one
     suspended: tuple[str, ...] = ()      # guards whose absolute limit does not count now, because stable breaks it too
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gateway:
-    """Increments of the gateway's counters between two scrapes under one route: requests, and the bad ones by guard."""
-
-    candidate: int
-    stable: int
-    bad: Mapping[str, tuple[int, int]]   # guard name -> (candidate, stable)
-    observed: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # requests that the guard could see, where they differ
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paired:
-    """Answers of stable and shadow to the same requests since the last look."""
-
-    compared: int
-    disagreements: int
-    candidate_failures: int
-    stable_failures: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Labelled:
-    """Labels that arrived since the last look, of predictions made at one weight of the canary."""
-
-    weight: float                        # probability of the canary when the predictions were made
-    candidate: ArmCounts                 # rows, wrong answers
-    stable: ArmCounts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exposed:
-    """Units first seen since the last look, at one weight of the canary."""
-
-    weight: float
-    candidate: int
-    stable: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """All that was learnt since the last look."""
-
-    gateway: Gateway | None = None
-    paired: Paired | None = None
-    labelled: tuple[Labelled, ...] = ()
-    exposed: Exposed | None = None
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What the judge remembers: wealth by bet, and the totals that its sentences quote."""
-
-    harms: Mapping[str, Wealth]
-    certificates: Mapping[str, Wealth]
-    split: Wealth
-    totals: Mapping[str, tuple[int, int, int, int]]  # bet -> candidate n, candidate bad, stable n, stable bad
-    pairs: int = 0
-    ratios: Mapping[str, Ratio] = field(default_factory=dict)      # bet -> relative risk, for its interval
-    alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
-    since: float = 0.0                               # when it was opened
-    at: float = 0.0                                  # when it last learnt something
-
-    @property
-    def harm(self) -> float:
-        """The logarithm of the evidence against the candidate, all bets together."""
-        return evidence.combine(self.harms)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "harms": {name: wealth.to_json() for name, wealth in self.harms.items()},
-            "certificates": {name: wealth.to_json() for name, wealth in self.certificates.items()},
-            "split": self.split.to_json(), "totals": {name: list(row) for name, row in self.totals.items()}, "pairs": self.pairs,
-            "ratios": {name: ratio.to_json() for name, ratio in self.ratios.items()},
-            "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "since": self.since, "at": self.at,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Ledger":
-        return cls(
-            harms={name: Wealth.from_json(wealth) for name, wealth in data["harms"].items()},
-            certificates={name: Wealth.from_json(wealth) for name, wealth in data["certificates"].items()},
-            split=Wealth.from_json(data["split"]), totals={name: tuple(row) for name, row in data["totals"].items()}, pairs=data["pairs"],
-            ratios={name: Ratio.from_json(ratio) for name, ratio in data.get("ratios", {}).items()},
-            alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
-            since=data.get("since", 0.0), at=data.get("at", 0.0),
-        )
-
-
-# A guard's bets beside its own: errors pair by pair in shadow; in mode fused the candidate against the absolute limit.
-SHADOW = "/shadow"
-LIMIT = "/limit"
-
-
-def open_ledger(strategy: schema.Strategy, *, at: float) -> Ledger:
-    """Gives the ledger of a rollout that begins: every wealth is 1."""
-    bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
-    return Ledger(
-        harms={name: Wealth.start(at=at) for name in bets},
-        certificates={guard.name: Wealth.start(at=at, restarts=False) for guard in strategy.guards if guard.stage != "watch"},
-        split=Wealth.start(at=at, restarts=False), totals=dict.fromkeys(bets, (0, 0, 0, 0)), since=at, at=at,
-    )
-
-
-def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
-    """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
-    harms = {name: wealth.restart(at=at) if wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
-    certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
-    for guard in strategy.guards:
-        for news in _news(guard, batch, strategy=strategy, offline=offline):
-            if news.baseline is not None:
-                alarms[news.bet] = alarms.get(news.bet, Alarm()).learn(news.baseline, at=at)
-            if news.bet not in alarms or not alarms[news.bet].on(at=at):
-                harms[news.bet] = harms[news.bet].bet(news.harm)
-            if news.certificate is not None and guard.name in certificates:
-                certificates[guard.name] = certificates[guard.name].bet(news.certificate)
-            if news.compared:
-                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(news.candidate, news.stable)
-            a, b, c, d = totals[news.bet]
-            totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
-    split = ledger.split
-    if batch.exposed is not None:
-        split = split.bet(evidence.factors_split(candidate=batch.exposed.candidate, stable=batch.exposed.stable, weight=batch.exposed.weight))
-    pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
-    return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, alarms=alarms,
-                  since=ledger.since, at=at)
-
-
-def restart(ledger: Ledger, *, at: float) -> Ledger:
-    """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
-    harms = {name: wealth.restart(at=at) for name, wealth in ledger.harms.items()}
-    return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False))
 
 
 def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None = None) -> Verdict:
@@ -261,7 +127,9 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
             "logE": round(ledger.harms[bet].log_e, 4) + 0.0, "pValue": ledger.harms[bet].p_value,
             "logCertificate": round(certificate.log_e, 4) + 0.0 if certificate else None,
         }
-        if intervals_too:
+        if guard.type == "drift":
+            rows[bet]["answers"] = {answer: {"candidate": mine, "stable": theirs} for answer, (mine, theirs) in ledger.answers.get(bet, {}).items()}
+        elif intervals_too:
             rows[bet]["intervals"] = _intervals(ledger, bet)
     rows["combined"] = {"logE": round(ledger.harm, 4), "needed": round(math.log(1 / strategy.false_rollback), 4),
                         "guilty": list(evidence.guilty(ledger.harms, alpha=strategy.false_rollback))}
@@ -278,75 +146,8 @@ def _intervals(ledger: Ledger, bet: str) -> dict[str, Any]:
     return {name: [float(f"{edge:.4g}") if edge is not None else None for edge in interval] for name, interval in found.items()}
 
 
-def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:
-    """Gives the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
-    return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
-
-
-def _bets(guard: schema.Guard, strategy: schema.Strategy) -> Iterable[str]:
-    if guard.type != "disagreement" or strategy.shadow.enabled:
-        yield guard.name
-    if guard.type == "errors" and strategy.shadow.enabled:
-        yield guard.name + SHADOW
-    if strategy.mode == "fused" and guard.type in ("errors", "latency") and guard.objective_rate is not None:
-        yield guard.name + LIMIT
-
-
 def _guard_of(bet: str, strategy: schema.Strategy) -> schema.Guard:
     return next(guard for guard in strategy.guards if guard.name == bet.partition("/")[0])
-
-
-@dataclass(frozen=True)
-class _News:
-    """What a batch says to one bet."""
-
-    bet: str
-    candidate: ArmCounts
-    stable: ArmCounts
-    harm: Floats
-    certificate: Floats | None = None
-    compared: bool = False             # whether both arms were counted at the same time under one split
-    baseline: Floats | None = None     # stable against the limit
-
-
-def _news(guard: schema.Guard, batch: Batch, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
-    """Gives what the batch says of a guard, bet by bet."""
-    match guard.type:
-        case "errors" | "latency":
-            yield from _counted(guard, batch.gateway, strategy)
-            if guard.type == "errors" and strategy.shadow.enabled:
-                yield from _discordant(guard, batch.paired)
-        case "disagreement" if batch.paired is not None and strategy.shadow.enabled:
-            limit = allowed_disagreement(strategy, offline)
-            counts = ArmCounts(batch.paired.compared, batch.paired.disagreements)
-            yield _News(guard.name, counts, ArmCounts(0, 0), evidence.factors_above(counts, limit=limit), evidence.factors_below(counts, limit=limit))
-        case "quality":
-            for labels in batch.labelled:
-                harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
-                                                          margin=guard.max_loss_increase, harm=side) for side in (True, False))
-                yield _News(guard.name, labels.candidate, labels.stable, harm, safe, compared=True)
-
-
-def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Strategy) -> Iterable[_News]:
-    if gateway is None or guard.name not in gateway.bad:
-        return
-    bad_candidate, bad_stable = gateway.bad[guard.name]
-    n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
-    candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
-    certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
-    yield _News(guard.name, candidate, stable, evidence.factors_two_arm(candidate, stable), certificate, compared=True)
-    if strategy.mode == "fused" and guard.objective_rate is not None:
-        above = (evidence.factors_above(arm, limit=guard.objective_rate) for arm in (candidate, stable))
-        yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
-
-
-def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:
-    if paired is None:
-        return
-    failed = ArmCounts(paired.candidate_failures + paired.stable_failures, paired.candidate_failures)
-    both = paired.compared + failed.n
-    yield _News(guard.name + SHADOW, ArmCounts(both, paired.candidate_failures), ArmCounts(both, paired.stable_failures),
-                evidence.factors_above(failed, limit=0.5))
 
 
 def _certified(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> bool:
@@ -369,17 +170,27 @@ def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offl
 
 def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
     n, bad, stable_n, stable_bad = ledger.totals[bet]
+    if guard.type == "drift":
+        answer, (mine, theirs) = _drifted(ledger, bet)
+        return (f"{guard.name}: {answer!r} is the answer to {mine} of {n} units of the candidate ({mine / max(1, n):.1%}) and to {theirs} of {stable_n} of "
+                f"stable ({theirs / max(1, stable_n):.1%}), allowed is a difference of {guard.max_shift:.1%}")
     if guard.type == "disagreement":
         known = f"at most {offline:.1%} by evaluation" if offline is not None else "no offline figure"
         return (f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
                 f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
     threshold = schema.format_duration(guard.threshold) if guard.threshold else ""
     what = {"errors": "failed", "latency": f"took longer than {threshold}"}.get(guard.type, "were wrong")
-    place = "shadow copies" if bet.endswith(SHADOW) else "labelled answers" if guard.type == "quality" else "requests"
+    place = "shadow copies" if bet.endswith(SHADOW) else "labelled answers" if guard.type == "quality" else guard.count
     margin = f" (margin {guard.max_loss_increase:.1%})" if guard.type == "quality" else ""
     objective = f" (objective {guard.objective_rate:.2%})" if bet.endswith(LIMIT) and guard.objective_rate is not None else ""
     return (f"{guard.name}: {bad} of {n} {place} of the candidate {what} ({bad / max(1, n):.1%}){objective}, "
             f"{stable_bad} of {stable_n} of stable ({stable_bad / max(1, stable_n):.1%}){margin}{_at_least(ledger, bet)}")
+
+
+def _drifted(ledger: Ledger, name: str) -> tuple[str, tuple[int, int]]:
+    """Gives the answer that the bets have won most on, and its counts."""
+    won = np.logaddexp.reduce(ledger.harms[name].stakes, axis=0)
+    return list(ledger.answers[name].items())[int(np.argmax(won[: 2 * len(ledger.answers[name])])) // 2]
 
 
 def _at_least(ledger: Ledger, bet: str) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from fairway import errors
 from fairway.config import schema
-from fairway.rollout import evidence, judge
+from fairway.rollout import evidence
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import Floats, Wealth
 
 LOOK_SECONDS = 5.0
@@ -42,7 +43,7 @@ def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str
         if stage not in ("shadow", "canary") or guard.type == "quality" or (stage == "shadow" and not policy.shadow.enabled):
             continue
         rate = usual.get(guard.name, 0.0)
-        limit = guard.max_rate if guard.type != "disagreement" else judge.allowed_disagreement(policy, rate)
+        limit = guard.max_rate if guard.type != "disagreement" else ledgers.allowed_disagreement(policy, rate)
         budget = policy.shadow.budget if stage == "shadow" else policy.canary.budget
         served = list(_served(policy, stage=stage, rps=requests_per_second, seconds=budget.total_seconds()))
         least = smallest(rate, requests=served[-1], alpha=policy.false_promotion)
@@ -110,7 +111,7 @@ def _served(policy: schema.Strategy, *, stage: str, rps: float, seconds: float) 
 
 def _found(policy: schema.Strategy, *, rate: float, bad: float, rps: float, seconds: float) -> float | None:
     """Gives the seconds until a canary with rate `bad` against stable's `rate` is rolled back, as expected."""
-    bets = len(judge.open_ledger(policy, at=0.0).harms)   # the others are worth nothing then: the average is that much less
+    bets = len(ledgers.begin(policy, at=0.0).harms)   # the others are worth nothing then: the average is that much less
     need = math.log(bets / policy.false_rollback)
     wealth = Wealth.start(at=0.0)
     for look, share in enumerate(weights(policy, seconds=min(seconds, 86_400.0))):

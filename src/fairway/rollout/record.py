@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.rollout import judge, strategy, traffic
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
 
 FIELDS = frozenset(field.name for field in dataclasses.fields(strategy.State))
@@ -29,7 +30,7 @@ def from_json(data: Mapping[str, Any]) -> strategy.State:
             **data,
             "phase": strategy.Phase(data["phase"]),
             "resume_to": strategy.Phase(resume_to) if resume_to else None,
-            "ledger": judge.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
+            "ledger": ledgers.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
             "sample": _sample(sample) if sample else None,
             "cursors": Cursors(**data["cursors"]),
             "segments": tuple(Segment(**segment) for segment in data["segments"]),

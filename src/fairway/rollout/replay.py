@@ -14,6 +14,7 @@ from typing import Any
 from fairway import errors
 from fairway.config import schema
 from fairway.rollout import judge, strategy, traffic
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.judge import Action
 from fairway.rollout.seen import Seen
@@ -168,8 +169,8 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
         return seen
     types = {guard.name: guard.type for guard in policy.guards}
     pairs = [row.canary for name, row in counted.rows.items() if types[name] == "disagreement"]
-    paired = judge.Paired(compared=pairs[0].n, disagreements=pairs[0].bad, candidate_failures=0, stable_failures=0) if pairs else None
-    labels = tuple(judge.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
+    paired = ledgers.Paired(compared=pairs[0].n, disagreements=pairs[0].bad, candidate_failures=0, stable_failures=0) if pairs else None
+    labels = tuple(ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
                    for name, row in counted.rows.items() if types[name] == "quality" and row.canary.n + row.stable.n)
     return replace(seen, paired=paired, labelled=labels)
 
