@@ -1,4 +1,7 @@
-"""`python -m benchmarks [hot-path] [judge] [--quick]` prints the tables, and writes docs/benchmarks.md when all are run in full."""
+"""`python -m benchmarks [hot-path] [--quick]` prints the tables, and writes docs/benchmarks.md when all are run in full.
+
+The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster (benchmarks.peers) and the idle operator (benchmarks.idle).
+"""
 
 import os
 import platform
@@ -6,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-from benchmarks import judging
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
@@ -28,18 +29,7 @@ def hot_path(*, quick: bool) -> str:
             f"{table(rows)}\n\nfairway serves {ratio:.1f} times the requests of `@bentoml.api`.")
 
 
-def judge(*, quick: bool) -> str:
-    runs = 60 if quick else 1000
-    cells = [(1, 0.005), (10, 0.005), (100, 0.005), (10, 0.05), (100, 0.05), (100, 0.2), (10, 0.01)]
-    rows = [row for rate, canary in cells for row in judging.replay(rate=rate, canary=canary, runs=runs, seed=0)]
-    cost = judging.update_microseconds(rounds=2000)
-    return (f"## Judge\n\nStable fails {judging.BASE:.1%}, ten minutes, a scrape each {judging.SCRAPE_SECONDS} s, {runs} seeded runs a cell, "
-            f"alpha {judging.ALPHA}. A canary that fails {judging.BASE:.1%} is healthy: rolling it back is an error.\n\n{table(rows)}\n\n"
-            f"One update of a guard takes {cost:.0f} us. Where the canary is hardly worse (1.0 % at 10 requests a second) the z-test finds more, because it "
-            "also condemns more of the healthy.")
-
-
-BENCHMARKS = {"judge": judge, "hot-path": hot_path}
+BENCHMARKS = {"hot-path": hot_path}
 
 
 def main(arguments: list[str]) -> None:

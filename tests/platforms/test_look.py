@@ -54,6 +54,16 @@ def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(even
     assert (first.exposed.candidate, second.exposed.candidate) == (3, 1)
 
 
+def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore) -> None:
+    bad = {**canary("r1", unit="u")}
+    bad["data"] = {**bad["data"], "status": 503, "outputs": None}
+    events.add([bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")])
+    exposed = take(events.within("default"), in_segment()).exposed
+    assert (exposed.candidate, exposed.stable, exposed.failed) == (2, 1, (1, 0))
+    assert sum(pair[0] for pair in exposed.answers.values()) == 1
+    assert sum(pair[1] for pair in exposed.answers.values()) == 1
+
+
 def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i}") for i in range(5)])

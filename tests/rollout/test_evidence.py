@@ -1,13 +1,17 @@
 """The bets: fair under their null hypothesis, exactly; and quick where it is false."""
 
+import dataclasses
+import itertools
 import json
 import math
 
 import numpy as np
 import pytest
+import ville
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from ville import evalues
 
 from fairway.rollout import evidence
 from fairway.rollout.evidence import ArmCounts, Wealth
@@ -115,3 +119,163 @@ def test_impossible_counts_are_refused(arm: ArmCounts) -> None:
 def test_a_batch_without_bad_requests_or_with_one_arm_missing_says_nothing() -> None:
     assert not evidence.factors_two_arm(ArmCounts(10, 0), ArmCounts(90, 0)).any()
     assert not evidence.factors_two_arm(ArmCounts(10, 5), ArmCounts(0, 0)).any()
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(1, 8), st.integers(1, 8), st.floats(0.2, 5), st.floats(0.01, 0.95), st.booleans())
+def test_the_two_arm_factor_with_a_margin_is_at_most_one_in_expectation(canary: int, stable: int, ratio: float, base: float, harm: bool) -> None:
+    base = min(base, 0.99 / ratio)      # at the edge of the null hypothesis
+    mean = np.zeros(evidence.GRID)
+    for x in range(canary + 1):
+        for y in range(stable + 1):
+            chance = stats.binom(canary, ratio * base).pmf(x) * stats.binom(stable, base).pmf(y)
+            mean += chance * np.exp(evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(stable, y), max_ratio=ratio, harm=harm))
+    assert np.all(mean <= 1 + 1e-9)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.floats(0.05, 0.95), st.floats(0, 0.3), st.lists(st.floats(0, 1), min_size=2, max_size=4), st.booleans())
+def test_the_factor_of_values_is_fair_at_the_margin(weight: float, margin: float, values: list[float], harm: bool) -> None:
+    stable = np.array(values) * (1 - margin)     # each of them equally likely; the canary's are higher by the margin
+    canary = stable + margin
+    one = lambda value: (np.array([value]), np.array([]))  # noqa: E731
+    mean = sum(weight / len(values) * np.exp(evidence.factors_values(*one(value), weight=weight, margin=margin, harm=harm)) for value in canary)
+    mean += sum((1 - weight) / len(values) * np.exp(evidence.factors_values(*one(value)[::-1], weight=weight, margin=margin, harm=harm)) for value in stable)
+    assert np.allclose(mean, 1, atol=1e-9)
+
+
+def test_values_outside_their_bounds_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        evidence.factors_values(np.array([1.5]), np.array([0.5]), weight=0.5, margin=0.0)
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        evidence.factors_values(np.array([np.nan]), np.array([0.5]), weight=0.5, margin=0.0)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 5), min_size=3, max_size=3).filter(lambda bins: sum(bins) >= 2), st.data())
+def test_the_shift_factor_is_at_most_one_in_expectation_whatever_was_seen_before(bins: list[int], data: st.DataObject) -> None:
+    rows = np.repeat(np.arange(3), bins)
+    canary = data.draw(st.integers(1, len(rows) - 1))
+    before = tuple(np.array(data.draw(st.lists(st.integers(0, 500), min_size=3, max_size=3)), dtype=float) for _ in range(2))
+    mean, draws = np.zeros(evidence.GRID), 0
+    for chosen in itertools.combinations(range(len(rows)), canary):
+        mine = np.bincount(rows[list(chosen)], minlength=3).astype(float)
+        mean += np.exp(evidence.factors_shift(mine, np.array(bins) - mine, before=before))  # type: ignore[arg-type]
+        draws += 1
+    assert np.all(mean / draws <= 1 + 1e-9)
+
+
+def test_a_shift_of_the_answers_is_found_and_equal_answers_are_not() -> None:
+    def wealth(shifted: float) -> Wealth:
+        rng, held = np.random.default_rng(3), Wealth.start(at=0.0)
+        canary, stable = np.zeros(10), np.zeros(10)
+        for _ in range(200):
+            new = [np.histogram(rng.normal(mean, 1, n), bins=np.array([-9, -1.3, -0.8, -0.5, -0.2, 0, 0.2, 0.5, 0.8, 1.3, 9]))[0].astype(float)
+                   for mean, n in ((shifted, 10), (0.0, 30))]
+            held = held.bet(evidence.factors_shift(new[0], new[1], before=(canary, stable)))
+            canary, stable = canary + new[0], stable + new[1]
+        return held
+
+    assert wealth(0.5).log_e > math.log(100)
+    assert wealth(0.0).peak < math.log(100)
+
+
+def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_restarts_and_weights_chosen_by_what_was_seen() -> None:
+    """Every path of three batches under H0, exactly: rates move, and the weight of the next batch hangs on the wealth so far."""
+    def expected(wealth: Wealth, depth: int) -> float:
+        if depth == 3:
+            return math.exp(wealth.log_e)
+        canary = 3 if wealth.log_e > 0.2 else 1
+        rate, total = (0.5, 0.1, 0.8)[depth], 0.0
+        here = wealth.restart(at=float(depth)) if depth in (1, 2) else wealth
+        for x in range(canary + 1):
+            for y in range(4 - canary + 1):
+                chance = stats.binom(canary, rate).pmf(x) * stats.binom(4 - canary, rate).pmf(y)
+                total += chance * expected(here.bet(evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(4 - canary, y))), depth + 1)
+        return total
+
+    assert 0.5 < expected(Wealth.start(at=0.0), 0) <= 1 + 1e-12
+
+
+def test_an_alarm_rings_while_something_is_amiss_and_for_a_while_after() -> None:
+    alarm, calm, amiss = evidence.Alarm(), evidence.factors_above(ArmCounts(100, 0), limit=0.01), evidence.factors_above(ArmCounts(100, 10), limit=0.01)
+    for second in range(100):
+        alarm = alarm.learn(calm, at=float(second))
+    assert not alarm.on(at=100.0)
+    alarm = alarm.learn(amiss, at=100.0)
+    again = evidence.Alarm.from_json(json.loads(json.dumps(alarm.to_json())))
+    assert alarm.on(at=100.0)
+    assert again.on(at=100.0 + evidence.ALARM_SECONDS)
+    for second in range(101, 200):
+        alarm = alarm.learn(calm, at=float(second))
+    assert not alarm.on(at=200.0 + evidence.ALARM_SECONDS)
+    assert evidence.Alarm.from_json(json.loads(json.dumps(evidence.Alarm().to_json()))).until == -math.inf
+
+
+def _worth(log_e: float) -> Wealth:
+    return dataclasses.replace(Wealth.start(at=0.0, restarts=False), stakes=np.full((1, evidence.GRID), log_e - math.log(evidence.GRID)))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-3, 12), min_size=1, max_size=6), st.sampled_from([0.01, 0.05, 0.2]))
+def test_who_is_guilty_is_what_closed_testing_says(logs: list[float], alpha: float) -> None:
+    wealths = {f"g{number}": _worth(log_e) for number, log_e in enumerate(logs)}
+    by_hand = []
+    for name in wealths:
+        others = [other for other in wealths if other != name]
+        sets = [(name, *some) for size in range(len(others) + 1) for some in itertools.combinations(others, size)]
+        if all(evidence.combine({member: wealths[member] for member in one}) >= math.log(1 / alpha) - 1e-9 for one in sets):
+            by_hand.append(name)
+    assert set(evidence.guilty(wealths, alpha=alpha)) == set(by_hand)
+
+
+# -- an independent implementation --------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-3, 12), min_size=1, max_size=30), st.sampled_from([0.01, 0.05, 0.2]))
+def test_e_bh_names_what_ville_names(logs: list[float], rate: float) -> None:
+    mask = evalues.ebh(np.exp(logs), alpha=rate)
+    named = {int(name) for name in evidence.e_bh({str(number): log_e for number, log_e in enumerate(logs)}, rate=rate)}
+    assert named == set(np.flatnonzero(mask)) or len({round(logs[i], 9) for i in named ^ set(np.flatnonzero(mask))}) == 1   # a tie at the edge
+
+
+@pytest.mark.parametrize(("truth", "limit"), [(0.05, 0.01), (0.2, 0.1), (0.02, 0.01), (0.5, 0.3)])
+def test_the_evidence_of_one_arm_is_within_some_nats_of_the_beta_binomial_s(truth: float, limit: float) -> None:
+    rows = (np.random.default_rng(5).random(5000) < truth).astype(float)
+    theirs = ville.BernoulliTest(limit)
+    theirs.fit(rows)
+    ours = Wealth.start(at=0.0, restarts=False)
+    for batch in np.split(rows, 100):
+        ours = ours.bet(evidence.factors_above(ArmCounts(len(batch), int(batch.sum())), limit=limit))
+    assert ours.log_e == pytest.approx(theirs.log_e_values_[-1], rel=0.1, abs=4.0)
+
+
+def test_the_evidence_of_bounded_values_is_within_some_nats_of_a_betting_test_s() -> None:
+    """With the arms drawn at a half each, the inverse-propensity difference is a bounded mean like any other."""
+    rng = np.random.default_rng(8)
+    arm = rng.random(4000) < 0.5
+    value = np.clip(rng.normal(np.where(arm, 0.56, 0.5), 0.1), 0, 1)
+    theirs = ville.BettingTest(0.0, bounds=(-2.0, 2.0), alternative="greater")
+    theirs.fit(np.where(arm, 2 * value, -2 * value))
+    ours = Wealth.start(at=0.0, restarts=False)
+    for start in range(0, 4000, 40):
+        here = slice(start, start + 40)
+        ours = ours.bet(evidence.factors_values(value[here][arm[here]], value[here][~arm[here]], weight=0.5, margin=0.0))
+    assert theirs.log_e_values_[-1] > 3
+    assert ours.log_e >= theirs.log_e_values_[-1] - math.log(evidence.GRID) - 2   # what an even spread over the alternatives may cost, and a little
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.floats(0.05, 0.95), st.floats(0.0, 0.3), st.floats(0.05, 0.95), st.booleans())
+def test_the_factor_of_answers_is_fair_where_a_share_differs_by_the_margin(weight: float, margin: float, base: float, less: bool) -> None:
+    stable = base * (1 - margin) + (margin if less else 0.0)
+    canary = stable - margin if less else stable + margin
+    mean = np.zeros(evidence.GRID)
+    for arm, chance, share in ((0, weight, canary), (1, 1 - weight, stable)):
+        for given_, probability in ((1, share), (0, 1 - share)):
+            counts = ((given_, 0), (0, given_))[arm]
+            factors = evidence.factors_answers([counts[0]], [counts[1]], of=(1 - arm, arm), weight=weight, margin=margin)
+            mean += chance * probability * np.exp(factors)
+    assert mean[int(less)] == pytest.approx(1, abs=1e-9)
+    assert np.all(mean <= 1 + 1e-9)

@@ -80,6 +80,109 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
     options.show(record, form=form, text=text)
 
 
+@rollout.command()
+@click.argument("counts", type=click.Path(path_type=Path))
+@click.option("--strategy", "strategy_file", type=click.Path(path_type=Path), default=None,
+              help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.")
+@options.config
+@options.output
+def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
+    """Say what a strategy would have decided on recorded counts, and when.
+
+    COUNTS is a CSV table with one row a guard and interval: start_seconds,end_seconds,guard,baseline_requests,canary_requests,baseline_events,canary_events.
+    Guards of type disagreement read pairs from the canary's columns; without them there is no shadow. Steps that ask for a person are passed.
+    """
+    from fairway.rollout import replay as replays
+
+    policy = _policy(strategy_file, path, overrides)
+    try:
+        lines = counts.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UsageError(f"{counts} cannot be read as text ({error}): wanted a CSV table of counts") from error
+    record = replays.run(replays.read(lines, guards=policy.guards, name=str(counts)), policy)
+    rows = [{"bet": name, "e": value, **{arm: _span(record["intervals"].get(name, {}).get(arm)) for arm in ("candidate", "stable", "ratio")}}
+            for name, value in record["e_values"].items()]
+    text = "\n".join([f"{record['verdict']} at {record['at_seconds']:g} s: {record['reason']}", options.table(list(record["phases"])), options.table(rows),
+                      f"intervals: 95 %, at every look at once. {record['guarantee']}"])
+    options.show(record, form=form, text=text)
+
+
+@rollout.command()
+@click.option("--requests-per-second", "rps", type=click.FloatRange(min=0, min_open=True), required=True, help="Of the whole deployment, both arms together.")
+@click.option("--usual-rate", "usual", multiple=True, metavar="GUARD=RATE",
+              help="What a healthy revision shows, such as errors=0.005 (0 by default); of disagreement what evaluation measured; may be repeated.")
+@click.option("--strategy", "strategy_file", type=click.Path(path_type=Path), default=None,
+              help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.")
+@options.config
+@options.output
+def plan(rps: float, usual: tuple[str, ...], strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
+    """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse a limit that cannot be certified."""
+    from dataclasses import asdict
+
+    from fairway.rollout import plan as plans
+
+    policy = _policy(strategy_file, path, overrides)
+    expected = [asdict(one) for one in plans.plan(policy, requests_per_second=rps, usual=_rates(usual, policy))]
+    rows = [{"guard": one["guard"], "gates": one["gates"], "limit": f"{one['limit']:.2%}", "usual": f"{one['usual']:.2%}",
+             "certified after": f"{one['certified_seconds']:.0f} s", "smallest limit": f"{one['smallest_limit']:.2%}",
+             **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()}} for one in expected]
+    options.show({"requests_per_second": rps, "guards": expected}, form=form,
+                 text=options.table(rows) + "\nExpected values: about half of all rollouts take longer.")
+
+
+def _found(one: dict[str, Any]) -> dict[str, float | None]:
+    from fairway.rollout import plan as plans
+
+    return {name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in plans.HARMS)}
+
+
+def _span(interval: list[float | None] | None) -> str:
+    if interval is None:
+        return "-"
+    low, high = interval
+    if high is None:
+        return "-" if low is None else f"{low:.4g} or more"
+    return f"{high:.4g} or less" if low is None else f"{low:.4g} to {high:.4g}"
+
+
+def _rates(usual: tuple[str, ...], policy: "schema.Strategy") -> dict[str, float]:
+    """Gives what --usual-rate says."""
+    rates = {}
+    names = [guard.name for guard in policy.guards]
+    for text in usual:
+        name, _, value = text.partition("=")
+        try:
+            rates[name] = float(value)
+        except ValueError:
+            rates[name] = -1.0
+        if name not in names or not 0 <= rates[name] < 1:
+            raise errors.UsageError(f"--usual-rate is {text!r}: wanted GUARD=RATE with a guard of "
+                                    f"{', '.join(names)} and a share from 0 to 1, such as errors=0.005")
+    return rates
+
+
+def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "schema.Strategy":
+    """Gives the strategy of --strategy (alone, in a configuration or in a ModelDeployment), else the configuration's."""
+    if file is None:
+        return options.load(path, overrides).strategy
+    import yaml
+    from pydantic import ValidationError
+
+    from fairway.config import schema
+
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise errors.UsageError(f"{file} cannot be read as YAML ({' '.join(str(error).split())}): wanted a strategy") from error
+    for key in ("spec", "strategy"):
+        found = found.get(key, found) if isinstance(found, dict) else found
+    try:
+        return schema.Strategy.model_validate(found if found is not None else {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise errors.ConfigError(f"{file}: strategy{''.join(f'.{part}' for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
 def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
     @click.command(verb, help=line)
     @click.option("--reason", default="", help="Why, for the history.")

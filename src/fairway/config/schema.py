@@ -304,33 +304,48 @@ class Guard(Section):
 
     name: Annotated[str, Field(pattern=NAME, max_length=53)]
     """How verdicts and metrics call it."""
-    type: Literal["errors", "latency", "disagreement", "quality"]
-    """errors: 5xx at the gateway. latency: answers slower than threshold. disagreement: shadow against stable. quality: labels."""
+    type: Literal["errors", "latency", "disagreement", "quality", "drift"]
+    """errors: 5xx. latency: answers slower than threshold. disagreement: shadow against stable. quality: labels. drift: the answers' shares."""
     gates: Literal["shadow", "canary", "bake", "watch"] | None = None
-    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, and quality only watches."""
+    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, quality and drift only watch; who watches can roll back."""
     max_rate: Fraction | None = None
     """The absolute limit that promotion needs certified: share of failed, slow or wrong answers."""
+    objective: Fraction | None = None
+    """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
+    count: Literal["requests", "units"] = "requests"
+    """Errors: what counts once. Requests come from the gateway, atomically; units (users, sessions) from the event log, where retries tip nothing."""
     threshold: Duration | None = None
     """Latency: an answer slower than this counts."""
     max_loss_increase: Fraction = 0.02
     """Quality: how much higher than stable's the share of wrong answers may be."""
+    max_shift: Fraction = 0.05
+    """Drift: how much the share of units that get an answer may differ between the arms. Both see the same users at the same time."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Guard":
         if self.type == "latency" and self.threshold is None:
             raise ValueError(f"guard {self.name} of type latency needs a threshold")
+        if self.count == "units" and self.type != "errors":
+            raise ValueError(f"guard {self.name} of type {self.type} counts units: only errors can (quality does by itself)")
         if self.type in ("errors", "latency") and self.stage in ("canary", "bake") and self.max_rate is None:
             raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify")
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
+        if self.type == "drift" and self.stage != "watch":
+            raise ValueError(f"guard {self.name} of type drift can only watch: it has no certificate, and can roll back all the same")
         if self.type != "disagreement" and self.stage == "shadow":
             raise ValueError(f"guard {self.name} of type {self.type} cannot gate shadow")
         return self
 
     @property
+    def objective_rate(self) -> float | None:
+        """What the candidate is held to in mode fused."""
+        return self.objective if self.objective is not None else self.max_rate
+
+    @property
     def stage(self) -> str:
         """Where the guard must hold, its type's own place where nothing is said."""
-        return self.gates or {"disagreement": "shadow", "quality": "watch"}.get(self.type, "canary")
+        return self.gates or {"disagreement": "shadow", "quality": "watch", "drift": "watch"}.get(self.type, "canary")
 
 
 DEFAULT_GUARDS = (
@@ -355,6 +370,8 @@ class Strategy(Section):
     """P(a healthy revision is rolled back), over the whole rollout."""
     false_promotion: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """P(a revision beyond a guard's limit gets that guard's certificate)."""
+    bad_requests: Annotated[int, Field(ge=1)] | None = None
+    """Failed requests of the candidate that a rollout may cost: it is rolled back when they are spent. Unbounded by default: the evidence decides."""
     mode: Literal["concurrentOnly", "fused"] = "concurrentOnly"
     """concurrentOnly: only the comparison with stable rolls back, so falseRollback is a theorem."""
     on_inconclusive: Literal["pause", "rollback"] = "pause"

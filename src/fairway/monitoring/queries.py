@@ -88,7 +88,7 @@ WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '
 ORDER BY l.seq DESC"""
 
 EXPOSURE = """
-SELECT time, role, unit FROM events AS new NOT INDEXED
+SELECT time, role, unit, status, labels FROM events AS new NOT INDEXED
 WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment = :deployment AND type = 'prediction' AND role IN ('stable', 'canary')
 ORDER BY seq"""
 

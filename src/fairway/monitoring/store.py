@@ -83,11 +83,13 @@ class Labelled(NamedTuple):
 
 
 class Exposure(NamedTuple):
-    """Which arm a unit met."""
+    """Which arm a unit met, and what it got."""
 
     predicted_at: float
     role: str
     unit: str | None               # None: the client named no unit, and the request is one of its own
+    status: int                    # HTTP
+    answer: str | None             # label of the first row; None where there is none
 
 
 class Prediction(NamedTuple):
@@ -224,7 +226,7 @@ class EventStore(ledger.Ledger):
             cursor = self._reach(connection, after=after)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
             rows = connection.execute(queries.EXPOSURE, values).fetchall()
-        return cursor, [Exposure(*row) for row in rows]
+        return cursor, [Exposure(at, role, unit, status, _first_label(labels)) for at, role, unit, status, labels in rows]
 
     def window(
         self, deployment: str, *, namespace: str = NAMESPACE, revision: str, role: str = "stable", limit: int, after: int = 0,
@@ -341,6 +343,11 @@ def _compare(predicted: str, truth: str) -> tuple[int, int]:
         return 0, 0
     known = [(a, t) for a, t in zip(answers, labels, strict=True) if t is not None]
     return len(known), sum(a != t for a, t in known)
+
+
+def _first_label(labels: str | None) -> str | None:
+    found = json.loads(labels) if labels else []
+    return str(found[0]) if found else None
 
 
 def _prediction(record: tuple[Any, ...]) -> Prediction:

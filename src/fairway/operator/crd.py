@@ -173,6 +173,9 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
          "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify"),
         ("self.type != 'disagreement' || !has(self.gates) || self.gates == 'shadow'", "a guard of type disagreement can only gate shadow"),
         ("self.type == 'disagreement' || !has(self.gates) || self.gates != 'shadow'", "only a guard of type disagreement can gate shadow"),
+        ("self.type != 'drift' || !has(self.gates) || self.gates == 'watch'",
+         "a guard of type drift can only watch: it has no certificate, and can roll back all the same"),
+        ("self.type == 'errors' || !has(self.count) || self.count == 'requests'", "only a guard of type errors can count units (quality does by itself)"),
     ),
 }
 

@@ -1,5 +1,6 @@
 """One look: what the gateway, the servers and the event store say of one deployment, as the strategy wants it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -7,7 +8,8 @@ from typing import Protocol
 from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store as events
-from fairway.rollout import evidence, judge, strategy, traffic
+from fairway.rollout import evidence, strategy, traffic
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
 
@@ -33,7 +35,7 @@ class Exposures:
     segment: Segment | None = None
     units: set[int] = field(default_factory=set)   # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
 
-    def count(self, store: Evidence, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, judge.Exposed | None]:
+    def count(self, store: Evidence, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, ledgers.Exposed | None]:
         """Gives the new cursor, and the units that met an arm for the first time in this segment."""
         if segment is None or segment.end is not None:
             return store.cursor(), None
@@ -42,13 +44,15 @@ class Exposures:
             if after > segment.cursor:  # after a restart: what came since the stored cursor is among the earlier ones, and counts as seen
                 return self._recall(store, deployment, segment=segment), None
         cursor, exposures = store.exposure(deployment, after=after)
-        arms = {"canary": 0, "stable": 0}
-        for exposure in exposures:
-            if exposure.predicted_at >= segment.start and (exposure.unit is None or hash(exposure.unit) not in self.units):
-                arms[exposure.role] += 1
-                if exposure.unit is not None:  # a request without a unit is one of its own: none comes twice
-                    self.units.add(hash(exposure.unit))
-        return cursor, judge.Exposed(weight=segment.weight, candidate=arms["canary"], stable=arms["stable"])
+        return cursor, exposed([one for one in exposures if one.predicted_at >= segment.start and self._first(one.unit)], weight=segment.weight)
+
+    def _first(self, unit: str | None) -> bool:
+        """Says whether the unit is new, and remembers it; a request without a unit is one of its own: none comes twice."""
+        if unit is None:
+            return True
+        known = hash(unit) in self.units
+        self.units.add(hash(unit))
+        return not known
 
     def _recall(self, store: Evidence, deployment: str, *, segment: Segment) -> int:
         """Takes up the units of the segment so far, page by page; gives the cursor after the last."""
@@ -57,6 +61,19 @@ class Exposures:
             after, some = store.exposure(deployment, after=after)
             self.units.update(hash(one.unit) for one in some if one.unit is not None and one.predicted_at >= segment.start)
         return after
+
+
+def exposed(firsts: Iterable[events.Exposure], *, weight: float) -> ledgers.Exposed:
+    """Gives the counts of units that met an arm, by their first requests."""
+    met, failed, answers = [0, 0], [0, 0], defaultdict[str, list[int]](lambda: [0, 0])
+    for one in firsts:
+        arm = ("canary", "stable").index(one.role)
+        met[arm] += 1
+        failed[arm] += one.status >= 500
+        if one.answer is not None and one.status < 400:
+            answers[one.answer][arm] += 1
+    return ledgers.Exposed(weight=weight, candidate=met[0], stable=met[1], failed=(failed[0], failed[1]),
+                         answers={answer: (canary, stable) for answer, (canary, stable) in answers.items()})
 
 
 def look(
@@ -87,7 +104,7 @@ def arms(state: strategy.State) -> tuple[str | None, str | None]:
 
 def by_weight(
     labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
-) -> tuple[judge.Labelled, ...]:
+) -> tuple[ledgers.Labelled, ...]:
     """Gives the labels counted by the weight in effect when their predictions were made; those made between weights are left out."""
     counts: dict[float, dict[str, list[int]]] = {}
     for label in labels:
@@ -98,7 +115,7 @@ def by_weight(
         arm[0] += label.rows
         arm[1] += label.wrong
     return tuple(
-        judge.Labelled(weight=weight, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))),
+        ledgers.Labelled(weight=weight, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))),
                        stable=evidence.ArmCounts(*arm.get(stable or "", (0, 0))))
         for weight, arm in counts.items()
     )
@@ -119,9 +136,9 @@ def _read(seen: Seen, state: strategy.State, *, deployment: str, store: Evidence
         cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, exposure=exposure_cursor))
 
 
-def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, judge.Paired | None]:
+def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, ledgers.Paired | None]:
     if candidate is None or stable is None:
         return store.cursor(), None
     cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
-    return cursor, judge.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
+    return cursor, ledgers.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
                                 stable_failures=pairs.stable_failures)

@@ -13,8 +13,8 @@ harm which starts late is not drowned by a healthy past; `factors_*` give the lo
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,9 +24,27 @@ Floats = NDArray[np.float64]
 
 GRID = 12
 RATIOS: Floats = np.geomspace(1.25, 64.0, GRID)   # relative risks of the canary, from a small harm to a total one
+SHRINKAGES: Floats = np.linspace(0.1, 1.2, GRID)  # how far a bet goes along with what was seen so far
 SPLIT_RATIOS: Floats = np.concatenate([np.geomspace(0.5, 0.95, GRID // 2), np.geomspace(1.05, 2.0, GRID // 2)])
+BINS = GRID // 2                                   # answers whose shares are compared, each in both directions
 MAX_RESTARTS = 10                                  # bounds the state that travels in a custom resource's status
 RESTART_SECONDS = 60.0
+ALARM, ALARM_SECONDS = 20.0, 600.0                 # found by simulation: docs/judge.md has what they cost and save
+
+
+ABOVE: Floats = np.geomspace(0.01, 0.9, GRID)      # alternatives of a rate above its limit, as shares of the way from there to 1
+BELOW: Floats = np.linspace(0.02, 0.9, GRID)       # alternatives of a certificate, as shares of its limit
+
+
+class Alternatives(NamedTuple):
+    """Relative risks of the canary that are bet on, as the factors need them."""
+
+    logs: Floats     # natural logarithms
+    gains: Floats    # the ratios less 1
+
+
+WORSE = Alternatives(np.log(RATIOS), RATIOS - 1)
+BETTER = Alternatives(-np.log(RATIOS), 1 / RATIOS - 1)
 
 
 class ArmCounts(NamedTuple):
@@ -54,8 +72,7 @@ class Wealth:
 
     @property
     def log_e(self) -> float:
-        total = _log_sum(self.stakes)
-        return float(np.logaddexp(total, math.log(self.cash))) if self.cash > 0 else total
+        return self._worth(self.stakes)
 
     @property
     def p_value(self) -> float:
@@ -64,10 +81,18 @@ class Wealth:
 
     def bet(self, factors: Floats) -> "Wealth":
         """Gives the wealth after one batch of data; `factors` are logarithms, one an alternative."""
-        if not np.all(np.isfinite(factors)):
+        stakes = self.stakes + factors
+        worth = self._worth(stakes)
+        if not math.isfinite(worth):
             raise ValueError(f"factors are {factors}: wanted finite numbers")
-        after = replace(self, stakes=self.stakes + factors)
-        return replace(after, peak=max(self.peak, after.log_e))
+        return Wealth(stakes, self.starts, self.cash, self.restarts, max(self.peak, worth))
+
+    def _worth(self, stakes: Floats) -> float:
+        total = _log_sum(stakes)
+        if self.cash <= 0:
+            return total
+        kept = math.log(self.cash)
+        return max(total, kept) + math.log1p(math.exp(-abs(total - kept)))
 
     def restart(self, *, at: float) -> "Wealth":
         """Gives the wealth with a new row that begins at `at`.
@@ -101,20 +126,64 @@ class Wealth:
                    restarts=data["restarts"], peak=data["peak"])
 
 
-def factors_two_arm(candidate: ArmCounts, stable: ArmCounts) -> Floats:
-    """Gives the factors against H0: a request of the canary is no more likely bad than one of stable at the same time.
+@dataclass(frozen=True)
+class Alarm:
+    """Whether something is amiss now: a test that begins anew whenever that pays (Page 1954). It has no error rate over an endless time.
 
-    Given that a bad request happened, which arm did it happen in? With the realised split w of this batch the factor of
-    relative risk rho is rho^(bad in canary) / (rho w + 1 - w)^(bad in all). No base rate is assumed, nor one that stays:
-    given the counts, the bad ones in the canary are hypergeometric under H0, for which the binomial's moments are an
-    upper bound (Hoeffding 1963, section 6). The same ratio as Lindon & Malek, NeurIPS 2022, with a split that moves.
+    It is on while the largest product of factors over all beginnings, averaged over the alternatives, is `ALARM` or more, and for ten minutes after.
+    """
+
+    sums: Floats = field(default_factory=lambda: np.zeros(GRID))   # logarithms of those products, one an alternative
+    until: float = -math.inf
+
+    def learn(self, factors: Floats, *, at: float) -> "Alarm":
+        sums = cumulate(self.sums, factors)
+        return Alarm(sums, at + ALARM_SECONDS if bool(amiss(sums)) else self.until)
+
+    def on(self, *, at: float) -> bool:
+        return at <= self.until
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sums": self.sums.tolist(), "until": self.until if math.isfinite(self.until) else None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Alarm":
+        return cls(np.array(data["sums"], dtype=np.float64), data["until"] if data["until"] is not None else -math.inf)
+
+
+def cumulate(sums: Floats, factors: Floats) -> Floats:
+    """Gives an alarm's sums after one batch; broadcasts over runs."""
+    result: Floats = np.maximum(sums, 0.0) + factors
+    return result
+
+
+def amiss(sums: Floats) -> "np.bool_ | NDArray[np.bool_]":
+    """Says whether the sums ring; one answer a run."""
+    result: np.bool_ | NDArray[np.bool_] = np.logaddexp.reduce(sums, axis=-1) - math.log(GRID) >= math.log(ALARM)
+    return result
+
+
+def factors_two_arm(candidate: ArmCounts, stable: ArmCounts, *, max_ratio: float = 1.0, harm: bool = True) -> Floats:
+    """Gives the factors against H0: a request of the canary is at most `max_ratio` times as likely bad as one of stable at the same time.
+
+    Given that a bad request happened, which arm did it happen in? With the realised split w of this batch the factor of relative
+    risk rho against M is (rho/M)^(bad in canary) ((M w + 1 - w) / (rho w + 1 - w))^(bad in all). No base rate is assumed, nor one that
+    stays: given the counts, the bad ones in the canary are hypergeometric under M = 1, for which the binomial's moments are an upper
+    bound (Hoeffding 1963, section 6); for other M, independent requests with p_c <= M p_b have at most that mean, because the
+    geometric mean is at most the arithmetic one. The same ratio as Lindon & Malek, NeurIPS 2022, with a split that moves.
+    `harm=False` gives those against H0: at least `max_ratio` times (a certificate).
     """
     _check(candidate, stable)
-    bad, total = candidate.bad + stable.bad, candidate.n + stable.n
+    bad = candidate.bad + stable.bad
     if bad == 0 or candidate.n == 0 or stable.n == 0:
         return np.zeros(GRID)
-    w = candidate.n / total
-    result: Floats = candidate.bad * np.log(RATIOS) - bad * np.log(RATIOS * w + 1 - w)
+    odds = candidate.n * max_ratio
+    return two_arm(candidate.bad, bad, odds / (odds + stable.n), WORSE if harm else BETTER)
+
+
+def two_arm(bad_candidate: "float | Floats", bad: "float | Floats", share: "float | Floats", bets: Alternatives) -> Floats:
+    """Gives the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis; broadcasts over runs."""
+    result: Floats = bad_candidate * bets.logs - bad * np.log1p(bets.gains * share)
     return result
 
 
@@ -130,7 +199,7 @@ def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, weight: float
         return np.zeros(GRID)
     w, rest = weight, candidate.n + stable.n - candidate.bad - stable.bad
     if harm:
-        stake = w * (1 - w) * (RATIOS - 1) / (RATIOS * w + 1 - w) / (1 + margin * (1 - w))
+        stake = _stake(RATIOS, w, margin)
         sign = 1.0
     else:
         # the worst outcome for this bet is a bad unit of the canary: D = 1/w
@@ -143,15 +212,92 @@ def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, weight: float
     return result
 
 
+def factors_answers(candidate: Sequence[int], stable: Sequence[int], *, of: tuple[int, int], weight: float, margin: float) -> Floats:
+    """Gives the factors against H0: no answer's share differs between the arms by more than `margin`.
+
+    The counts are of at most `BINS` answers, `of` so many units (canary, stable). Each is bet on twice, as given more often by the canary and as
+    given more often by stable, with the inverse-propensity difference of `factors_difference`: the twelve bets are the alternatives.
+    """
+    result = np.zeros(GRID)
+    if not 0 < weight < 1:
+        return result
+    for place, (mine, theirs) in enumerate(zip(candidate, stable, strict=True)):
+        _check(ArmCounts(of[0], mine), ArmCounts(of[1], theirs))
+        for other, (more, less, share) in enumerate(((mine, theirs, weight), (theirs, mine, 1 - weight))):
+            stake = _stake(np.array(1.5), share, margin)
+            result[2 * place + other] = (more * np.log1p(stake * (1 / share - margin)) + less * np.log1p(-stake * (1 / (1 - share) + margin))
+                                         + (sum(of) - more - less) * np.log1p(-stake * margin))
+    return result
+
+
+def _stake(ratios: Floats, weight: float, margin: float) -> Floats:
+    """Gives what to bet on each unit's difference: as `factors_two_arm` does for these relative risks."""
+    result: Floats = weight * (1 - weight) * (ratios - 1) / (ratios * weight + 1 - weight) / (1 + margin * (1 - weight))
+    return result
+
+
+def factors_values(candidate: Floats, stable: Floats, *, weight: float, margin: float, harm: bool = True) -> Floats:
+    """Gives the factors against H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
+
+    As `factors_difference`, for values between 0 and 1 (a loss, a share of a basket): each unit's inverse-propensity difference is bet
+    on with the stakes that survive its worst outcome. Raises ValueError where a value lies outside.
+    """
+    for values in (candidate, stable):
+        if not np.all((values >= 0) & (values <= 1)):
+            raise ValueError("values lie outside [0, 1]: scale and clip them first")
+    if not 0 < weight < 1:
+        return np.zeros(GRID)
+    sign, worst = (1.0, 1 / (1 - weight) + margin) if harm else (-1.0, 1 / weight - margin)
+    stakes = sign * 0.999 / worst * np.geomspace(0.005, 1.0, GRID)[:, None]
+    result: Floats = np.log1p(stakes * (candidate / weight - margin)).sum(axis=1) + np.log1p(stakes * (-stable / (1 - weight) - margin)).sum(axis=1)
+    return result
+
+
+def factors_shift(candidate: Floats, stable: Floats, *, before: tuple[Floats, Floats], concentration: float = 200.0) -> Floats:
+    """Gives the factors against H0: the answers (or scores) of both arms fall into the bins alike.
+
+    What was counted `before` (canary, stable; one number a bin) says how much likelier each bin is in the canary; the batch is bet on with
+    that ratio q, shrunk towards 1 by `concentration` prior counts and, by alternative, by a power. Under H0 the canary's rows are drawn
+    without replacement from all of the batch, so the expectation of the product of q over them is at most (mean of q)^n (Hoeffding 1963,
+    section 6), which the product is divided by.
+    """
+    batch, seen = candidate + stable, before[0] + before[1]
+    if candidate.sum() == 0 or stable.sum() == 0:
+        return np.zeros(GRID)
+    share = (seen + 1) / (seen.sum() + len(seen))
+    ratio = (before[0] + concentration * share) / ((before[0].sum() + concentration) * share)
+    powers = SHRINKAGES[:, None] * np.log(ratio)
+    mean = np.log(np.exp(powers) @ (batch / batch.sum()))
+    result: Floats = powers @ candidate - candidate.sum() * mean
+    return result
+
+
 def factors_above(counts: ArmCounts, *, limit: float) -> Floats:
     """Gives the factors against H0: the rate is at most `limit` (harm: the rate is above)."""
-    alternatives = limit + (1 - limit) * np.geomspace(0.01, 0.9, GRID)
-    return _likelihood_ratio(counts, limit, alternatives)
+    _check(counts)
+    return above(counts.bad, counts.n, limit=limit) if 0 < limit < 1 else np.zeros(GRID)
 
 
 def factors_below(counts: ArmCounts, *, limit: float) -> Floats:
     """Gives the factors against H0: the rate is at least `limit` (a certificate: the rate is below)."""
-    return _likelihood_ratio(counts, limit, limit * np.linspace(0.02, 0.9, GRID))
+    _check(counts)
+    return below(counts.bad, counts.n, limit=limit) if 0 < limit < 1 else np.zeros(GRID)
+
+
+def above(bad: "float | Floats", n: "float | Floats", *, limit: float) -> Floats:
+    """Gives the likelihood ratios of rates above `limit`; broadcasts over runs."""
+    return _likelihood_ratio(bad, n, limit, limit + (1 - limit) * ABOVE)
+
+
+def below(bad: "float | Floats", n: "float | Floats", *, limit: float) -> Floats:
+    """Gives the likelihood ratios of rates below `limit`; broadcasts over runs."""
+    return _likelihood_ratio(bad, n, limit, limit * BELOW)
+
+
+def growth_below(rate: float, *, limit: float) -> float:
+    """Gives what the log evidence for "below `limit`" grows by with each request, in expectation and with the best alternative, at this rate."""
+    alternatives = limit * BELOW
+    return float(np.max(rate * np.log(BELOW) + (1 - rate) * np.log((1 - alternatives) / (1 - limit))))
 
 
 def factors_split(*, candidate: int, stable: int, weight: float) -> Floats:
@@ -174,12 +320,32 @@ def combine(wealths: Mapping[str, "Wealth"]) -> float:
     return _log_sum(np.array([wealth.log_e for wealth in wealths.values()])) - math.log(len(wealths))
 
 
-def _likelihood_ratio(counts: ArmCounts, null: float, alternatives: Floats) -> Floats:
-    _check(counts)
-    if not 0 < null < 1:
-        return np.zeros(GRID)
-    good = counts.n - counts.bad
-    result: Floats = counts.bad * np.log(alternatives / null) + good * np.log((1 - alternatives) / (1 - null))
+def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
+    """Gives the H0s that may be named false, all at once with P(any of them is true) <= alpha; the strongest first.
+
+    Closed testing with averages: one is named where the average of every set that it is in reaches 1/alpha (Vovk & Wang 2021, section 5).
+    """
+    order = sorted(wealths, key=lambda name: wealths[name].log_e, reverse=True)
+    values = np.exp(np.minimum([wealths[name].log_e for name in reversed(order)], 700.0))
+    sets = np.arange(1, len(order) + 1)
+    named = []
+    for place, name in enumerate(order):
+        others = np.delete(values, len(order) - 1 - place)                     # ascending: the worst company comes first
+        averages = (values[len(order) - 1 - place] + np.concatenate([[0.0], np.cumsum(others)])) / sets
+        if averages.min() >= 1 / alpha:
+            named.append(name)
+    return tuple(named)
+
+
+def e_bh(log_e: Mapping[str, float], *, rate: float) -> tuple[str, ...]:
+    """Gives the names to report so that at most `rate` of them are expected to be false, whatever the dependence (Wang & Ramdas 2022, section 4)."""
+    order = sorted(log_e, key=log_e.__getitem__, reverse=True)
+    enough = [place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))]
+    return tuple(order[: max(enough, default=0)])
+
+
+def _likelihood_ratio(bad: "float | Floats", n: "float | Floats", null: float, alternatives: Floats) -> Floats:
+    result: Floats = bad * np.log(alternatives / null) + (n - bad) * np.log((1 - alternatives) / (1 - null))
     return result
 
 
@@ -189,5 +355,5 @@ def _log_sum(values: Floats) -> float:
 
 def _check(*arms: ArmCounts) -> None:
     for arm in arms:
-        if arm.n < 0 or arm.bad < 0 or arm.bad > arm.n:
+        if not 0 <= arm.bad <= arm.n:   # so that no number is none either
             raise ValueError(f"counts are {arm.bad} bad of {arm.n}: wanted 0 <= bad <= requests")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.rollout import judge, strategy, traffic
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
 
 FIELDS = frozenset(field.name for field in dataclasses.fields(strategy.State))
@@ -29,15 +30,19 @@ def from_json(data: Mapping[str, Any]) -> strategy.State:
             **data,
             "phase": strategy.Phase(data["phase"]),
             "resume_to": strategy.Phase(resume_to) if resume_to else None,
-            "ledger": judge.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
+            "ledger": ledgers.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
             "sample": _sample(sample) if sample else None,
             "cursors": Cursors(**data["cursors"]),
             "segments": tuple(Segment(**segment) for segment in data["segments"]),
             "rejected": tuple(data["rejected"]),
-            "verdict": judge.Verdict(**{**verdict, "action": judge.Action(verdict["action"])}) if verdict else None,
+            "verdict": _verdict(verdict) if verdict else None,
             "history": tuple(data["history"]),
         }
     )
+
+
+def _verdict(data: Mapping[str, Any]) -> judge.Verdict:
+    return judge.Verdict(**{**data, "action": judge.Action(data["action"]), "suspended": tuple(data.get("suspended", ()))})
 
 
 def _sample(data: Mapping[str, Any]) -> traffic.Sample:

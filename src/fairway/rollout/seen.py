@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fairway.rollout import judge, traffic
+from fairway.rollout import ledger as ledgers
+from fairway.rollout import traffic
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Seen:
     notes: Mapping[str, str] = field(default_factory=dict)     # what revisions that are not ready wait for
     wanted_version: str | None = None                          # version of the route that the current state asks for
     sample: traffic.Sample | None = None                       # None: the counts could not be read
-    paired: judge.Paired | None = None
-    labelled: tuple[judge.Labelled, ...] = ()
-    exposed: judge.Exposed | None = None
+    paired: ledgers.Paired | None = None
+    labelled: tuple[ledgers.Labelled, ...] = ()
+    exposed: ledgers.Exposed | None = None
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None

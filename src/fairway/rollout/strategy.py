@@ -15,6 +15,7 @@ from typing import Any
 
 from fairway.config import schema
 from fairway.rollout import judge, traffic
+from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Action, Verdict
 from fairway.rollout.seen import Cursors, Seen, Segment
 
@@ -57,7 +58,7 @@ class State:
     arrived: int = 0                      # candidate requests seen in this step: no traffic, no step
     resume_to: Phase | None = None        # phase to go back to from Paused
     passed: bool = False                  # a person let this pause pass (resume, or promote --force)
-    ledger: judge.Ledger | None = None
+    ledger: ledgers.Ledger | None = None
     sample: traffic.Sample | None = None  # the last scrape, to take differences from
     cursors: Cursors = field(default_factory=Cursors)
     segments: tuple[Segment, ...] = ()
@@ -146,16 +147,16 @@ def _learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     if state.ledger is None:
         return later
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
-    batch = judge.Batch(
+    batch = ledgers.Batch(
         gateway=_gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
         paired=seen.paired if counting and _stage(state) == "shadow" else None,
         labelled=seen.labelled, exposed=seen.exposed if counting and in_effect else None,
     )
-    ledger = judge.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
+    ledger = ledgers.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
     return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))
 
 
-def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> judge.Gateway | None:
+def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> ledgers.Gateway | None:
     """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back."""
     if before is None or after is None or before.epoch != after.epoch or before.route_version != after.route_version:
@@ -173,7 +174,7 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
             key = schema.format_duration(guard.threshold)
             bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
             observed[guard.name] = candidate.timed, stable.timed
-    return judge.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
+    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
 
 
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
@@ -230,7 +231,7 @@ def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
         return _moved(first, seen, "First", first.reason)
     phase = Phase.SHADOW if strategy.shadow.enabled else Phase.CANARY
     begun = replace(state, phase=phase, since=seen.now, stage_since=seen.now, counting_from=seen.now + strategy.warmup.total_seconds(),
-                    ledger=judge.open_ledger(strategy, at=seen.now), arrived=0)
+                    ledger=ledgers.begin(strategy, at=seen.now), arrived=0)
     begun = replace(begun, reason=f"revision {candidate} is ready: {_place(begun, strategy)}")
     return _moved(begun, seen, "Ready", begun.reason)
 
@@ -363,7 +364,7 @@ def _enter(state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase,
     assert state.ledger is not None
     same_stage = phase is state.phase
     moved = replace(state, phase=phase, step=step, since=seen.now, stage_since=state.stage_since if same_stage else seen.now,
-                    ledger=judge.restart(state.ledger, at=seen.now), arrived=0, passed=False, sample=None)
+                    ledger=ledgers.restart(state.ledger, at=seen.now), arrived=0, passed=False, sample=None)
     moved = replace(moved, reason=f"{_place(moved, strategy)}: {verdict.reason}")
     return _moved(_remember(moved, seen, verdict, state.candidate), seen, "Promoting" if phase is Phase.PROMOTING else "Step", moved.reason)
 

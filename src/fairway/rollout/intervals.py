@@ -1,0 +1,105 @@
+"""Intervals that hold at every look at once: P(the truth is ever outside) <= alpha, however often one looks.
+
+Each is a test turned around: what the bets could not refute. They are reported beside a verdict and decide nothing.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fairway.rollout.evidence import ArmCounts, Floats
+
+WIDEST = math.log(64.0)                      # relative risks between 1/64 and 64 are told apart
+ANGLES: Floats = (2 * np.arange(33) + 1) * np.pi / 66
+NODES: Floats = WIDEST * np.cos(ANGLES)                       # of Chebyshev, in log rho
+ROOMS: Floats = np.linspace(-WIDEST, WIDEST, 4001)            # where the likelihood is read, and the mixture's even prior
+TILTS: Floats = np.geomspace(0.003, 6.0, 24)                  # of the exponential bets on a rate
+
+
+class Interval(NamedTuple):
+    """From `low` to `high`, both included; None where nothing bounds that side."""
+
+    low: float | None
+    high: float | None
+
+
+def rate(counts: ArmCounts, *, alpha: float) -> Interval:
+    """Gives the interval of one arm's rate, as the average over its requests so far: it may move.
+
+    For each tilt t, exp(t x - sum log(1 - p_i + p_i e^t)) is a martingale, and by concavity at least exp(t x - n log(1 - p + p e^t)) with p the
+    average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below, one over -t from above (Howard et al. 2021, section 3,
+    with the Bernoulli's own cumulant). Without requests it is 0 to 1.
+    """
+    if counts.n == 0:
+        return Interval(0.0, 1.0)
+    need = math.log(2 / alpha) + math.log(len(TILTS))
+
+    def refuted(p: float, tilts: Floats) -> bool:
+        log_e = tilts * counts.bad - counts.n * np.log1p(p * np.expm1(tilts))
+        return bool(np.logaddexp.reduce(log_e) >= need)
+
+    seen = counts.bad / counts.n
+    return Interval(_edge(0.0, seen, lambda p: refuted(p, TILTS)), _edge(1.0, seen, lambda p: refuted(p, -TILTS)))
+
+
+def _edge(far: float, near: float, refuted: Any) -> float:
+    """Gives the value nearest to `far` that is not refuted; `near` is not."""
+    if not refuted(far):
+        return far
+    for _ in range(50):
+        middle = (far + near) / 2
+        far, near = (middle, near) if refuted(middle) else (far, middle)
+    return far
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """What was seen of the relative risk canary / stable: enough to tell every value of it that is not refuted.
+
+    Of each batch with realised split w the likelihood of relative risk rho is rho^(bad in canary) / (rho w + 1 - w)^(bad in all), as in
+    `evidence.factors_two_arm`. The sum of its denominators is kept at 33 Chebyshev nodes of log rho, where so smooth a function is known to
+    ten digits everywhere between.
+    """
+
+    bad: int = 0                              # in the canary
+    denominators: Floats | None = None        # at NODES
+
+    def add(self, candidate: ArmCounts, stable: ArmCounts) -> "Ratio":
+        """Gives what is known after one batch; a batch without both arms or without a bad request says nothing."""
+        events, total = candidate.bad + stable.bad, candidate.n + stable.n
+        if events == 0 or candidate.n == 0 or stable.n == 0:
+            return self
+        news = events * np.log1p(candidate.n / total * np.expm1(NODES))
+        return Ratio(self.bad + candidate.bad, news if self.denominators is None else self.denominators + news)
+
+    def interval(self, *, alpha: float) -> Interval:
+        """Gives the relative risks that are not refuted, to a fifth of a percent, between 1/64 and 64."""
+        if self.denominators is None:
+            return Interval(None, None)
+        log_likelihood = self.bad * ROOMS - _between() @ self.denominators
+        average = float(np.logaddexp.reduce(log_likelihood)) - math.log(len(ROOMS))
+        held = np.flatnonzero(log_likelihood >= average - math.log(1 / alpha))
+        low, high = int(held[0]), int(held[-1])
+        return Interval(None if low == 0 else math.exp(ROOMS[low]), None if high == len(ROOMS) - 1 else math.exp(ROOMS[high]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"bad": self.bad, "denominators": self.denominators.tolist() if self.denominators is not None else None}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Ratio":
+        known = data["denominators"]
+        return cls(bad=data["bad"], denominators=np.array(known, dtype=np.float64) if known is not None else None)
+
+
+@functools.cache
+def _between() -> Floats:
+    """Gives the matrix that reads the Chebyshev series through values at the NODES in every one of the ROOMS."""
+    orders = np.arange(len(ANGLES))
+    series = np.cos(np.outer(orders, ANGLES)) * 2 / len(ANGLES)   # values -> coefficients
+    series[0] /= 2
+    result: Floats = np.cos(np.outer(np.arccos(ROOMS / WIDEST), orders)) @ series
+    return result

@@ -1,0 +1,247 @@
+"""What a rollout has learnt: increments of counts in, wealth by bet out. Pure.
+
+Each guard of the strategy has bets against the candidate (harm) and, where it gates, a certificate. Mode fused adds the candidate against the
+absolute limit, which is suspended while stable itself is beyond it: an incident of both is no fault of the candidate.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fairway.config import schema
+from fairway.rollout import evidence
+from fairway.rollout.evidence import Alarm, ArmCounts, Floats, Wealth
+from fairway.rollout.intervals import Ratio
+
+# A guard's bets beside its own: errors pair by pair in shadow; in mode fused the candidate against the absolute limit.
+SHADOW = "/shadow"
+LIMIT = "/limit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """Increments of the gateway's counters between two scrapes under one route: requests, and the bad ones by guard."""
+
+    candidate: int
+    stable: int
+    bad: Mapping[str, tuple[int, int]]   # guard name -> (candidate, stable)
+    observed: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # requests that the guard could see, where they differ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Answers of stable and shadow to the same requests since the last look."""
+
+    compared: int
+    disagreements: int
+    candidate_failures: int
+    stable_failures: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """Labels that arrived since the last look, of predictions made at one weight of the canary."""
+
+    weight: float                        # probability of the canary when the predictions were made
+    candidate: ArmCounts                 # rows, wrong answers
+    stable: ArmCounts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exposed:
+    """Units first seen since the last look, at one weight of the canary, and what their first request got; each pair is (candidate, stable)."""
+
+    weight: float
+    candidate: int
+    stable: int
+    failed: tuple[int, int] = (0, 0)                                              # answered 5xx
+    answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> units that got it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """All that was learnt since the last look."""
+
+    gateway: Gateway | None = None
+    paired: Paired | None = None
+    labelled: tuple[Labelled, ...] = ()
+    exposed: Exposed | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the judge remembers: wealth by bet, and the totals that its sentences quote."""
+
+    harms: Mapping[str, Wealth]
+    certificates: Mapping[str, Wealth]
+    split: Wealth
+    totals: Mapping[str, tuple[int, int, int, int]]  # bet -> candidate n, candidate bad, stable n, stable bad
+    pairs: int = 0
+    ratios: Mapping[str, Ratio] = field(default_factory=dict)      # bet -> relative risk, for its interval
+    answers: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)   # drift guard -> answer -> units that got it (candidate, stable)
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
+    since: float = 0.0                               # when it was opened
+    at: float = 0.0                                  # when it last learnt something
+
+    @property
+    def harm(self) -> float:
+        """The logarithm of the evidence against the candidate, all bets together."""
+        return evidence.combine(self.harms)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "harms": {name: wealth.to_json() for name, wealth in self.harms.items()},
+            "certificates": {name: wealth.to_json() for name, wealth in self.certificates.items()},
+            "split": self.split.to_json(), "totals": {name: list(row) for name, row in self.totals.items()}, "pairs": self.pairs,
+            "ratios": {name: ratio.to_json() for name, ratio in self.ratios.items()},
+            "answers": {name: {answer: list(pair) for answer, pair in counts.items()} for name, counts in self.answers.items()},
+            "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "since": self.since, "at": self.at,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Ledger":
+        return cls(
+            harms={name: Wealth.from_json(wealth) for name, wealth in data["harms"].items()},
+            certificates={name: Wealth.from_json(wealth) for name, wealth in data["certificates"].items()},
+            split=Wealth.from_json(data["split"]), totals={name: tuple(row) for name, row in data["totals"].items()}, pairs=data["pairs"],
+            ratios={name: Ratio.from_json(ratio) for name, ratio in data.get("ratios", {}).items()},
+            answers={name: {answer: tuple(pair) for answer, pair in counts.items()} for name, counts in data.get("answers", {}).items()},
+            alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
+            since=data.get("since", 0.0), at=data.get("at", 0.0),
+        )
+
+
+def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
+    """Gives the ledger of a rollout that begins: every wealth is 1."""
+    bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
+    return Ledger(
+        harms={name: Wealth.start(at=at) for name in bets},
+        certificates={guard.name: Wealth.start(at=at, restarts=False) for guard in strategy.guards if guard.stage != "watch"},
+        split=Wealth.start(at=at, restarts=False), totals=dict.fromkeys(bets, (0, 0, 0, 0)), since=at, at=at,
+    )
+
+
+def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
+    """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
+    harms = {name: wealth.restart(at=at) if wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
+    certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
+    answers = dict(ledger.answers)
+    for guard in strategy.guards:
+        if guard.type == "drift" and batch.exposed is not None:
+            known = answers.get(guard.name, {})
+            harms[guard.name] = harms[guard.name].bet(_drift(guard, batch.exposed, known))
+            answers[guard.name] = _counted_answers(batch.exposed, known)
+            n, _, m, _ = totals[guard.name]
+            totals[guard.name] = (n + batch.exposed.candidate, 0, m + batch.exposed.stable, 0)
+        for news in _news(guard, batch, strategy=strategy, offline=offline):
+            if news.baseline is not None:
+                alarms[news.bet] = alarms.get(news.bet, Alarm()).learn(news.baseline, at=at)
+            if news.bet not in alarms or not alarms[news.bet].on(at=at):
+                harms[news.bet] = harms[news.bet].bet(news.harm)
+            if news.certificate is not None and guard.name in certificates:
+                certificates[guard.name] = certificates[guard.name].bet(news.certificate)
+            if news.compared:
+                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(news.candidate, news.stable)
+            a, b, c, d = totals[news.bet]
+            totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
+    split = ledger.split
+    if batch.exposed is not None:
+        split = split.bet(evidence.factors_split(candidate=batch.exposed.candidate, stable=batch.exposed.stable, weight=batch.exposed.weight))
+    pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
+    return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, alarms=alarms,
+                  since=ledger.since, at=at)
+
+
+def restart(ledger: Ledger, *, at: float) -> Ledger:
+    """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
+    harms = {name: wealth.restart(at=at) for name, wealth in ledger.harms.items()}
+    return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False))
+
+
+def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:
+    """Gives the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
+    return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
+
+
+def _bets(guard: schema.Guard, strategy: schema.Strategy) -> Iterable[str]:
+    if guard.type != "disagreement" or strategy.shadow.enabled:
+        yield guard.name
+    if guard.type == "errors" and strategy.shadow.enabled:
+        yield guard.name + SHADOW
+    if strategy.mode == "fused" and guard.type in ("errors", "latency") and guard.objective_rate is not None:
+        yield guard.name + LIMIT
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a batch says to one bet."""
+
+    bet: str
+    candidate: ArmCounts
+    stable: ArmCounts
+    harm: Floats
+    certificate: Floats | None = None
+    compared: bool = False             # whether both arms were counted at the same time under one split
+    baseline: Floats | None = None     # stable against the limit
+
+
+def _news(guard: schema.Guard, batch: Batch, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
+    """Gives what the batch says of a guard, bet by bet."""
+    match guard.type:
+        case "errors" if guard.count == "units":
+            yield from _counted(guard, _units(guard, batch.exposed), strategy)
+        case "errors" | "latency":
+            yield from _counted(guard, batch.gateway, strategy)
+            if guard.type == "errors" and strategy.shadow.enabled:
+                yield from _discordant(guard, batch.paired)
+        case "disagreement" if batch.paired is not None and strategy.shadow.enabled:
+            limit = allowed_disagreement(strategy, offline)
+            counts = ArmCounts(batch.paired.compared, batch.paired.disagreements)
+            yield _News(guard.name, counts, ArmCounts(0, 0), evidence.factors_above(counts, limit=limit), evidence.factors_below(counts, limit=limit))
+        case "quality":
+            for labels in batch.labelled:
+                harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
+                                                          margin=guard.max_loss_increase, harm=side) for side in (True, False))
+                yield _News(guard.name, labels.candidate, labels.stable, harm, safe, compared=True)
+
+
+def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Strategy) -> Iterable[_News]:
+    if gateway is None or guard.name not in gateway.bad:
+        return
+    bad_candidate, bad_stable = gateway.bad[guard.name]
+    n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
+    candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
+    certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
+    yield _News(guard.name, candidate, stable, evidence.factors_two_arm(candidate, stable), certificate, compared=True)
+    if strategy.mode == "fused" and guard.objective_rate is not None:
+        above = (evidence.factors_above(arm, limit=guard.objective_rate) for arm in (candidate, stable))
+        yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
+
+
+def _drift(guard: schema.Guard, exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> Floats:
+    """Gives the factors of a drift guard. Only answers that were known before the batch are bet on: which ones they are must not hang on it."""
+    pairs = [exposed.answers.get(answer, (0, 0)) for answer in known]
+    return evidence.factors_answers([pair[0] for pair in pairs], [pair[1] for pair in pairs], of=(exposed.candidate, exposed.stable),
+                                    weight=exposed.weight, margin=guard.max_shift)
+
+
+def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Gives the counts with the batch; the most frequent new answers take the places that are left."""
+    new = sorted((answer for answer in exposed.answers if answer not in known), key=lambda answer: -sum(exposed.answers[answer]))
+    names = [*known, *new[: evidence.BINS - len(known)]]
+    return {name: (known.get(name, (0, 0))[0] + exposed.answers.get(name, (0, 0))[0], known.get(name, (0, 0))[1] + exposed.answers.get(name, (0, 0))[1])
+            for name in names}
+
+
+def _units(guard: schema.Guard, exposed: Exposed | None) -> Gateway | None:
+    """Gives the units as the gateway's requests are given: each once, bad where its first request failed."""
+    return Gateway(candidate=exposed.candidate, stable=exposed.stable, bad={guard.name: exposed.failed}) if exposed is not None else None
+
+
+def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:
+    if paired is None:
+        return
+    failed = ArmCounts(paired.candidate_failures + paired.stable_failures, paired.candidate_failures)
+    both = paired.compared + failed.n
+    yield _News(guard.name + SHADOW, ArmCounts(both, paired.candidate_failures), ArmCounts(both, paired.stable_failures),
+                evidence.factors_above(failed, limit=0.5))

@@ -1,0 +1,209 @@
+"""What a strategy would have decided on counts that were recorded: the state machine itself, fed from a table. Pure.
+
+A table has one row a guard and interval. The counts are as they were served then: the replay decides, but cannot change what share of
+the requests went to the canary.
+"""
+
+import csv
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fairway import errors
+from fairway.config import schema
+from fairway.rollout import judge, strategy, traffic
+from fairway.rollout import ledger as ledgers
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.judge import Action
+from fairway.rollout.seen import Seen
+from fairway.rollout.strategy import Phase, State
+
+COLUMNS = ("start_seconds", "end_seconds", "guard", "baseline_requests", "canary_requests", "baseline_events", "canary_events")
+STABLE, CANDIDATE = "stable", "canary"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Both arms' increments of one guard in one interval."""
+
+    start: float
+    end: float
+    guard: str
+    canary: ArmCounts
+    stable: ArmCounts
+
+
+@dataclass(frozen=True)
+class Counted:
+    """All that was counted in one interval, by guard."""
+
+    start: float
+    end: float
+    rows: Mapping[str, Row]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How far a replay has come; JSON in between gives the same end to the last bit."""
+
+    policy: schema.Strategy
+    state: State
+    counters: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)   # guard -> canary n, canary bad, stable n, stable bad, since the beginning
+    phases: tuple[Mapping[str, Any], ...] = ()
+    decided: Mapping[str, Any] | None = None   # the record of the decision that stands
+    at: float = -math.inf                      # end of the last interval
+    last: Counted | None = None
+
+
+def read(lines: Iterable[str], *, guards: Sequence[schema.Guard], name: str = "the table") -> tuple[Counted, ...]:
+    """Gives the intervals of a CSV table in order of time; a row that stands there twice counts once. Raises DataError with the line of what is wrong."""
+    table = csv.DictReader(lines)
+    if tuple(table.fieldnames or ()) != COLUMNS:
+        raise errors.DataError(f"{name} has the columns {', '.join(table.fieldnames or ()) or 'none'}: wanted {','.join(COLUMNS)}")
+    known = {guard.name for guard in guards}
+    intervals: dict[tuple[float, float], dict[str, Row]] = {}
+    for line, cells in enumerate(table, start=2):
+        row = _row(cells, where=f"{name}, line {line}")
+        if row.guard not in known:
+            raise errors.DataError(f"{name}, line {line}: guard {row.guard!r} is none of the strategy's: wanted {', '.join(sorted(known))}")
+        rows = intervals.setdefault((row.start, row.end), {})
+        if rows.setdefault(row.guard, row) != row:
+            raise errors.DataError(f"{name}, line {line}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already with other counts: "
+                                   "wanted one row")
+    ordered = sorted(intervals)
+    for (_, end), (start, later) in itertools.pairwise(ordered):
+        if start < end:
+            raise errors.DataError(f"{name}: the interval from {start:g} to {later:g} s begins before the one before it ends, at {end:g} s: "
+                                   "wanted intervals that do not overlap")
+    return tuple(Counted(start, end, intervals[start, end]) for start, end in ordered)
+
+
+def _row(cells: Mapping[str, Any], *, where: str) -> Row:
+    if None in cells or None in cells.values():
+        raise errors.DataError(f"{where} has {len([cell for cell in cells.values() if cell is not None])} cells: wanted {len(COLUMNS)}")
+    times = [_number(cells[column], where=f"{where}: {column}", whole=False) for column in COLUMNS[:2]]
+    if times[1] <= times[0]:
+        raise errors.DataError(f"{where}: the interval ends at {times[1]:g} s, not after it begins at {times[0]:g} s: wanted a clock that goes forward")
+    stable_n, canary_n, stable_bad, canary_bad = (int(_number(cells[column], where=f"{where}: {column}", whole=True)) for column in COLUMNS[3:])
+    for arm, n, bad in (("baseline", stable_n, stable_bad), ("canary", canary_n, canary_bad)):
+        if bad > n:
+            raise errors.DataError(f"{where}: {arm}_events is {bad}, more than {arm}_requests, {n}: wanted events among the requests")
+    return Row(times[0], times[1], str(cells["guard"]), ArmCounts(canary_n, canary_bad), ArmCounts(stable_n, stable_bad))
+
+
+def _number(text: str, *, where: str, whole: bool) -> float:
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (whole and value < 0):
+        raise errors.DataError(f"{where} is {text!r}: wanted {'a whole number, 0 or more' if whole else 'a number of seconds'}")
+    return value
+
+
+def begin(policy: schema.Strategy, *, at: float, pairs: bool) -> Replay:
+    """Gives a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked at a pause."""
+    steps = tuple(step.model_copy(update={"pause": False}) for step in policy.canary.steps)
+    policy = policy.model_copy(update={
+        "canary": policy.canary.model_copy(update={"steps": steps}),
+        "shadow": policy.shadow if pairs else policy.shadow.model_copy(update={"enabled": False})})
+    replay = Replay(policy=policy, state=State(phase=Phase.STABLE, stable=STABLE))
+    for _ in range(2):   # Starting, then the first stage
+        replay = _look(replay, _seen(replay, at=at))
+    return replay
+
+
+def learn(replay: Replay, counted: Counted) -> Replay:
+    """Gives the replay after one more interval; the one that it has learnt last changes nothing. Raises DataError where the clock went back."""
+    if counted == replay.last:
+        return replay
+    if counted.start < replay.at:
+        raise errors.DataError(f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.at:g} s, where the last one ended: "
+                               "wanted a clock that goes forward")
+    if replay.decided is not None and replay.decided["verdict"] != Action.PROMOTE:
+        return replay
+    replay = _look(replay, _seen(replay, at=counted.start))      # whatever the weight is now, the counts to come are its own
+    counters = dict(replay.counters)
+    for name, row in counted.rows.items():
+        a, b, c, d = counters.get(name, (0, 0, 0, 0))
+        counters[name] = (a + row.canary.n, b + row.canary.bad, c + row.stable.n, d + row.stable.bad)
+    replay = replace(replay, counters=counters, at=counted.end, last=counted)
+    return _look(replay, _seen(replay, at=counted.end, counted=counted))
+
+
+def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
+    """Gives the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals, guarantee."""
+    if not counted:
+        raise errors.DataError("there is no interval to replay: wanted at least one row under the header")
+    types = {guard.name: guard.type for guard in policy.guards}
+    replay = begin(policy, at=counted[0].start, pairs=any(types[name] == "disagreement" for one in counted for name in one.rows))
+    for one in counted:
+        replay = learn(replay, one)
+    return dict(replay.decided) if replay.decided is not None else {**_record(replay.state, replay), "phases": list(replay.phases)}
+
+
+def _look(replay: Replay, seen: Seen) -> Replay:
+    """Takes a look, notes where it led to, and keeps the decision."""
+    before = replay.state
+    after = strategy.advance(before, seen, strategy=replay.policy).state
+    weight, _ = strategy.split(after, strategy=replay.policy)
+    phases, here = replay.phases, {"phase": str(after.phase), "weight": weight}
+    if not phases or here.items() - {**phases[-1]}.items():
+        phases = (*phases, {**here, "since_seconds": seen.now})
+    replay = replace(replay, state=after, phases=phases)
+    ended = after.phase is not before.phase and after.phase in (Phase.ROLLING_BACK, Phase.PROMOTING, Phase.PAUSED)
+    if not ended:
+        return replace(replay, decided={**replay.decided, "phases": list(phases)}) if replay.decided is not None else replay
+    return replace(replay, decided={**_record(after, replace(replay, at=seen.now)), "phases": list(phases)})
+
+
+def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
+    """Gives the look: both revisions are up, and the route is the one that was asked for."""
+    state, policy = replay.state, replay.policy
+    wanted = strategy.route(state, deployment="replay", strategy=policy)
+    version = wanted.version if wanted is not None else None
+    seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=_sample(replay, at=at, version=version or ""))
+    if counted is None:
+        return seen
+    types = {guard.name: guard.type for guard in policy.guards}
+    pairs = [row.canary for name, row in counted.rows.items() if types[name] == "disagreement"]
+    paired = ledgers.Paired(compared=pairs[0].n, disagreements=pairs[0].bad, candidate_failures=0, stable_failures=0) if pairs else None
+    labels = tuple(ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
+                   for name, row in counted.rows.items() if types[name] == "quality" and row.canary.n + row.stable.n)
+    return replace(seen, paired=paired, labelled=labels)
+
+
+def _sample(replay: Replay, *, at: float, version: str) -> traffic.Sample:
+    """Gives the gateway's counters as they stood: requests are the most that any guard has counted."""
+    arms = []
+    for n, bad in ((0, 1), (2, 3)):
+        requests = failed = timed = 0
+        slow = {}
+        for guard in replay.policy.guards:
+            counts = replay.counters.get(guard.name, (0, 0, 0, 0))
+            if guard.type == "errors":
+                requests, failed = max(requests, counts[n]), counts[bad]
+            elif guard.type == "latency" and guard.threshold is not None:
+                requests, timed = max(requests, counts[n]), max(timed, counts[n])
+                slow[schema.format_duration(guard.threshold)] = counts[bad]
+        arms.append(traffic.ArmCounts(requests=requests, errors=failed, timed=timed, slow=slow))
+    return traffic.Sample(at=at, epoch="replay", route_version=version, candidate=arms[0], stable=arms[1])
+
+
+def _record(state: State, replay: Replay) -> dict[str, Any]:
+    """Gives what was decided; where nothing was, what the last look said."""
+    verdict = state.verdict or judge.Verdict(action=Action.HOLD, reason=state.reason)
+    action = {Phase.ROLLING_BACK: Action.ROLLBACK, Phase.PROMOTING: Action.PROMOTE, Phase.PAUSED: Action.INCONCLUSIVE}.get(state.phase, verdict.action)
+    facts = judge.describe(state.ledger, strategy=replay.policy) if state.ledger is not None else {}
+    return {
+        "verdict": str(action), "reason": verdict.reason, "at_seconds": replay.at,
+        "e_values": {name: _plain(row["logE"]) for name, row in facts.items()},
+        "intervals": {name: row["intervals"] for name, row in facts.items() if "intervals" in row},
+        "guarantee": judge.guarantee(replay.policy),
+    }
+
+
+def _plain(log_e: float) -> float:
+    return float(f"{math.exp(min(log_e, 700.0)):.6g}")

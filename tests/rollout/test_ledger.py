@@ -1,0 +1,102 @@
+"""What is learnt of guards that read the event log, and what becomes of it in JSON."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from fairway.config import schema
+from fairway.rollout import judge
+from fairway.rollout import ledger as ledgers
+from fairway.rollout.judge import Action
+from fairway.rollout.ledger import Ledger
+
+
+def policy(*guards: dict[str, object], **more: object) -> schema.Strategy:
+    return schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": list(guards), **more})
+
+
+def learn(strategy: schema.Strategy, batches: list[ledgers.Batch]) -> Ledger:
+    ledger = ledgers.begin(strategy, at=0.0)
+    for number, batch in enumerate(batches):
+        ledger = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))   # as one that is killed at each look
+        ledger = ledgers.observe(ledger, batch, strategy=strategy, offline=None, at=2.0 * number)
+    return ledger
+
+
+def answers(shares: dict[str, float], others: dict[str, float], *, looks: int = 300, seed: int = 0, weight: float = 0.25) -> list[ledgers.Batch]:
+    """Gives looks of 40 units each, whose answers have these shares in the canary and in stable."""
+    rng, batches = np.random.default_rng(seed), []
+    for _ in range(looks):
+        mine = int(rng.binomial(40, weight))
+        counts = [dict(zip(wanted, map(int, rng.multinomial(n, list(wanted.values()))), strict=True)) for n, wanted in ((mine, shares), (40 - mine, others))]
+        met = {answer: (counts[0].get(answer, 0), counts[1].get(answer, 0)) for answer in {**counts[0], **counts[1]}}
+        batches.append(ledgers.Batch(exposed=ledgers.Exposed(weight=weight, candidate=mine, stable=40 - mine, answers=met)))
+    return batches
+
+
+DRIFT = policy({"name": "answers", "type": "drift", "maxShift": 0.05})
+
+
+@pytest.mark.parametrize("shares", [{"high": 0.45, "low": 0.55}, {"high": 0.15, "low": 0.85}], ids=["more", "less"])
+def test_a_canary_that_answers_otherwise_is_rolled_back_with_the_answer_named(shares: dict[str, float]) -> None:
+    verdict = judge.decide(learn(DRIFT, answers(shares, {"high": 0.3, "low": 0.7})), strategy=DRIFT, stage="canary")
+    assert verdict.action is Action.ROLLBACK
+    assert verdict.guard == "answers"
+    assert "is the answer to" in verdict.reason
+    assert "allowed is a difference of 5.0%" in verdict.reason
+
+
+def test_answers_within_the_margin_are_no_drift() -> None:
+    found = [learn(DRIFT, answers({"high": 0.34, "low": 0.66}, {"high": 0.3, "low": 0.7}, looks=100, seed=seed)).harms["answers"].peak for seed in range(20)]
+    assert max(found) < math.log(100)
+
+
+def test_only_six_answers_are_kept_the_most_frequent_ones() -> None:
+    shares = {f"class {number}": share for number, share in enumerate([0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.03])}
+    kept = learn(DRIFT, answers(shares, shares, looks=50)).answers["answers"]
+    assert len(kept) == 6
+    assert {"class 0", "class 1"} <= set(kept)
+    facts = judge.describe(learn(DRIFT, answers(shares, shares, looks=50)), strategy=DRIFT)
+    assert set(facts["answers"]["answers"]) == set(kept)
+
+
+def test_units_that_fail_again_and_again_count_once() -> None:
+    units = policy({"name": "errors", "type": "errors", "count": "units", "maxRate": 0.1})
+    exposed = ledgers.Exposed(weight=0.5, candidate=100, stable=100, failed=(20, 0))
+    gateway = ledgers.Gateway(candidate=10_000, stable=100, bad={"errors": (9_000, 0)})
+    ledger = learn(units, [ledgers.Batch(exposed=exposed, gateway=gateway)])
+    assert ledger.totals["errors"] == (100, 20, 100, 0)
+    verdict = judge.decide(ledger, strategy=units, stage="canary")
+    assert verdict.action is Action.ROLLBACK
+    assert "20 of 100 units of the candidate failed" in verdict.reason
+
+
+def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so() -> None:
+    fused = policy({"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, mode="fused")
+    incident = [ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=300, bad={"errors": (20, 60)}))] * 5
+    ledger = learn(fused, incident)
+    assert ledger.harms["errors/limit"].log_e < math.log(100)
+    assert judge.decide(ledger, strategy=fused, stage="canary").suspended == ("errors",)
+    alone = learn(fused, [ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=300, bad={"errors": (20, 0)}))])
+    assert alone.harms["errors/limit"].log_e > math.log(100)
+
+
+def test_who_else_is_guilty_is_said_beside_the_verdict() -> None:
+    both = policy({"name": "errors", "type": "errors", "maxRate": 0.1}, {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.1})
+    ledger = learn(both, [ledgers.Batch(gateway=ledgers.Gateway(candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)}))])
+    facts = judge.decide(ledger, strategy=both, stage="canary").evidence
+    assert set(facts["combined"]["guilty"]) == {"errors", "slow"}
+
+
+def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None:
+    errors = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
+    well = [ledgers.Batch(gateway=ledgers.Gateway(candidate=10, stable=30, bad={"errors": (0, 0)}))] * 5
+    verdict = judge.decide(learn(errors, well), strategy=errors, stage="canary")
+    assert verdict.action is Action.HOLD
+    assert verdict.eta_seconds is not None
+    assert 5 < verdict.eta_seconds < 300
+    hopeless = [ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)}))] * 20
+    verdict = judge.decide(learn(errors, hopeless), strategy=errors, stage="canary")
+    assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)

@@ -1,0 +1,52 @@
+"""What is foretold of a rollout, against what simulated ones do."""
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.judge import ours, peers, streams
+from benchmarks.judge.streams import Scenario
+from fairway import errors
+from fairway.config import schema
+from fairway.rollout import plan
+
+SCHEDULE = [{"weight": weight, "minDuration": "60s"} for weight in (10, 20, 30, 40)] + [{"weight": 50}]
+POLICY = schema.Strategy.model_validate({
+    "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": SCHEDULE, "budget": "1h"}, "falseRollback": 0.05,
+    "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})
+
+
+@pytest.mark.parametrize("rate", [2, 10, 100])
+def test_the_time_of_a_certificate_is_about_the_median_of_simulated_ones(rate: int) -> None:
+    healthy = Scenario("healthy", streams.constant(0.005), streams.constant(0.005), healthy=True)
+    stream = streams.draw(healthy, rate=rate, seconds=3600, runs=300, seed=2)
+    evidence = ours.certificates(stream, limit=0.02)
+    simulated = np.median(peers.first(evidence >= math.log(20), np.arange(1, evidence.shape[1] + 1) * streams.TICK))
+    [expected] = plan.plan(POLICY, requests_per_second=rate, usual={"errors": 0.005})
+    assert expected.certified_seconds == pytest.approx(simulated, rel=0.3, abs=15)
+
+
+@pytest.mark.parametrize(("rate", "bad"), [(10, 0.05), (10, 0.2), (100, 0.02)])
+def test_the_time_of_a_rollback_is_about_the_median_of_simulated_ones(rate: int, bad: float) -> None:
+    scenario = next(known for known in streams.SCENARIOS if known.name == f"canary {bad:.0%}")
+    harms = ours.harms(streams.draw(scenario, rate=rate, seconds=600, runs=300, seed=2))
+    simulated = np.median(peers.first(harms >= math.log(20), np.arange(1, harms.shape[1] + 1) * streams.TICK))
+    [expected] = plan.plan(POLICY, requests_per_second=rate, usual={"errors": 0.005})
+    assert expected.found_seconds[f"{bad:.0%}"] == pytest.approx(simulated, rel=0.3, abs=15)
+
+
+def test_a_limit_that_cannot_be_certified_is_refused_with_the_smallest_that_can_and_that_one_is_taken() -> None:
+    with pytest.raises(errors.ConfigError, match=r"errors cannot certify 2.00% within 1h at 0.1 requests/s and a usual rate of 0.50%: wanted \d"):
+        plan.plan(POLICY, requests_per_second=0.1, usual={"errors": 0.005})
+    [expected] = plan.plan(POLICY, requests_per_second=10, usual={"errors": 0.005})
+    tight = POLICY.model_copy(update={"guards": (POLICY.guards[0].model_copy(update={"max_rate": expected.smallest_limit * 1.001}),)})
+    [at_the_edge] = plan.plan(tight, requests_per_second=10, usual={"errors": 0.005})
+    assert at_the_edge.certified_seconds == pytest.approx(3600, rel=0.05)
+
+
+def test_shadow_takes_the_pairs_that_it_asks_for_at_the_least() -> None:
+    policy = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": "differs", "type": "disagreement"}]})
+    [expected] = plan.plan(policy, requests_per_second=1, usual={"differs": 0.0})
+    assert expected.certified_seconds == 500
+    assert expected.limit == 0.03

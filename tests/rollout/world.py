@@ -1,0 +1,84 @@
+"""A small world for the state machine: time, traffic and counters that a test sets."""
+
+import dataclasses
+import json
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from fairway.config import schema
+from fairway.rollout import ledger as ledgers
+from fairway.rollout import record, strategy, traffic
+from fairway.rollout.seen import Command, Seen
+from fairway.rollout.strategy import Phase, State
+
+STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)))
+
+
+@dataclasses.dataclass
+class World:
+    """Traffic of `rate` requests a look, whose failure and disagreement rates the test sets; one look a second."""
+
+    policy: schema.Strategy = STRATEGY
+    state: State = dataclasses.field(default_factory=State)
+    now: float = 1000.0
+    rate: int = 150
+    failing: float = 0.0              # of the candidate's requests
+    disagreeing: float = 0.03
+    ready: tuple[str, ...] = ("a", "b", "c")
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    readable: bool = True
+    unread: str | None = None
+    epoch: str = "first"
+    labelled: tuple[ledgers.Labelled, ...] = ()
+    command: Command | None = None
+    desired: str = "a"
+    counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
+    rng: np.random.Generator = dataclasses.field(default_factory=lambda: np.random.default_rng(0))
+    events: list[strategy.Event] = dataclasses.field(default_factory=list)
+
+    def look(self) -> State:
+        self.now += 1
+        wanted = strategy.route(self.state, deployment="d", strategy=self.policy)
+        weight, mirror = strategy.split(self.state, strategy=self.policy)
+        self._traffic(weight)
+        paired = None
+        if mirror:
+            paired = ledgers.Paired(compared=self.rate, disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
+                                  candidate_failures=0, stable_failures=0)
+        seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready), broken=self.broken,
+                    wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
+                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread)
+        self.command, self.labelled = None, ()
+        stored = record.from_json(json.loads(json.dumps(record.to_json(self.state))))  # as a supervisor killed at each look would
+        after = strategy.advance(stored, seen, strategy=self.policy)
+        self.state = after.state
+        self.events += after.events
+        return self.state
+
+    def until(self, *phases: Phase, looks: int = 400) -> State:
+        for _ in range(looks):
+            if self.look().phase in phases:
+                return self.state
+        raise AssertionError(f"still {self.state.phase} after {looks} looks: {self.state.reason}")
+
+    def serving(self, revision: str) -> "World":
+        """Brings `revision` into service as the first, then asks for b."""
+        self.desired = revision
+        self.until(Phase.STABLE)
+        self.desired = "b"
+        return self
+
+    def _traffic(self, weight: int) -> None:
+        canary = int(self.rng.binomial(self.rate, weight / 100))
+        for arm, requests, failing in (("candidate", canary, self.failing), ("stable", self.rate - canary, 0.0)):
+            self.counters[arm][0] += requests
+            self.counters[arm][1] += int(self.rng.binomial(requests, failing))
+
+    def _sample(self, wanted: traffic.Route | None, weight: int) -> traffic.Sample | None:
+        if not self.readable or wanted is None:
+            return None
+        arms: dict[str, Any] = {arm: traffic.ArmCounts(requests=n, errors=bad, timed=n, slow={"100ms": 0}) for arm, (n, bad) in self.counters.items()}
+        return traffic.Sample(at=self.now, epoch=self.epoch, route_version=wanted.version, stable=arms["stable"],
+                              candidate=arms["candidate"] if weight else None)
