@@ -28,6 +28,15 @@ def prediction(request_id: str, *, role: str = "stable", revision: str = "aaa", 
     }
 
 
+def outcome(
+    request_id: str, value: float, *, name: str = "purchase", at: float = START, deployment: str = "income", namespace: str = "default"
+) -> dict[str, Any]:
+    return {
+        "specversion": "1.0", "type": "dev.fairway.outcome.v1", "id": request_id, "source": "/fairway/default/income/outcomes", "time": stamp(at),
+        "data": {"requestId": request_id, "deployment": deployment, "namespace": namespace, "outcome": name, "value": value},
+    }
+
+
 def label(
     request_id: str, truth: Any, *, at: float = START, deployment: str = "income", namespace: str = "default"
 ) -> dict[str, Any]:

@@ -144,6 +144,11 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
     assert there.labelled("income", after=0) == here.labelled("income", after=0)
     assert there.exposure("income", after=0) == here.exposure("income", after=0)
     assert len(there.exposure("income", after=0)[1]) == 2
+    short = {"requestId": "r1", "outcome": "visit", "value": 3}
+    assert send(running, short, made.outcome("r2", 2.5), to="/v1/outcomes?deployment=income").json()["new"] == 2
+    assert there.outcomes("income", after=0) == here.outcomes("income", after=0)
+    assert [(found.name, found.unit, found.revision, found.value) for found in there.outcomes("income", after=0)[1]] == [
+        ("visit", "u\u00e9", "aaa", 3.0), ("purchase", None, "bbb", 2.5)]
     here.close()
 
 

@@ -43,7 +43,8 @@ PREDICTIONS = st.builds(
     st.sampled_from(["cat", "dog"]), st.sampled_from([200, 200, 200, 422, 500]),
 )
 LABELS = st.builds(made.label, IDS, st.sampled_from(["cat", "dog"]))
-UNIQUE = st.lists(st.one_of(PREDICTIONS, LABELS), max_size=30, unique_by=lambda e: (e["type"], e["id"]))
+OUTCOMES = st.builds(made.outcome, IDS, st.sampled_from([0.0, 2.5]), name=st.sampled_from(["purchase", "visit"]))
+UNIQUE = st.lists(st.one_of(PREDICTIONS, LABELS, OUTCOMES), max_size=30, unique_by=lambda e: (e["type"], e["id"], e["data"].get("outcome")))
 
 
 def all_pairs(events: store.EventStore) -> store.Pairs:
@@ -61,7 +62,8 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(bat
             two.add([event])
         assert all_pairs(one) == all_pairs(two)
         assert sorted(one.labelled("income", after=0)[1]) == sorted(two.labelled("income", after=0)[1])
-        assert sorted(one.exposure("income", after=0)[1]) == sorted(two.exposure("income", after=0)[1])
+        assert sorted(one.exposure("income", after=0)[1], key=repr) == sorted(two.exposure("income", after=0)[1], key=repr)
+        assert sorted(one.outcomes("income", after=0)[1], key=repr) == sorted(two.outcomes("income", after=0)[1], key=repr)
         assert two.add(batch) == 0
 
 
@@ -70,8 +72,8 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(bat
 def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], cuts: list[int]) -> None:
     bounds = [0, *sorted(min(c, len(batch)) for c in cuts), len(batch)]
     with fresh() as events:
-        pairs, joined, met = store.Pairs(), [], []
-        p = j = m = 0
+        pairs, joined, met, became = store.Pairs(), [], [], []
+        p = j = m = o = 0
         for start, end in itertools.pairwise(bounds):
             events.add(batch[start:end])
             p, more = events.pairs("income", stable="aaa", candidate="bbb", after=p)
@@ -80,9 +82,12 @@ def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], 
             joined += labelled
             m, exposed = events.exposure("income", after=m)
             met += exposed
+            o, outcomes = events.outcomes("income", after=o)
+            became += outcomes
         assert pairs == all_pairs(events)
         assert joined == events.labelled("income", after=0)[1]
         assert met == events.exposure("income", after=0)[1]
+        assert became == events.outcomes("income", after=0)[1]
 
 
 def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: store.EventStore) -> None:

@@ -103,6 +103,9 @@ class Nothing:
     def labelled(self, deployment: str, **_: Any) -> tuple[int, list[store.Labelled]]:
         return 0, []
 
+    def outcomes(self, deployment: str, **_: Any) -> tuple[int, list[store.Outcome]]:
+        return 0, []
+
     def exposure(self, deployment: str, **_: Any) -> tuple[int, list[store.Exposure]]:
         return 0, []
 

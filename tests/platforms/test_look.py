@@ -7,8 +7,9 @@ from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store
 from fairway.platforms import look
+from fairway.rollout import ledger as ledgers
 from fairway.rollout import strategy
-from fairway.rollout.seen import Cursors, Segment
+from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.strategy import Phase
 from tests.monitoring import made
 
@@ -24,10 +25,10 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def take(evidence: look.Evidence, state: strategy.State, exposures: look.Exposures | None = None):
+def take(evidence: look.Evidence, state: strategy.State, exposures: look.Exposures | None = None, policy: schema.Strategy = POLICY):
     return look.look(
         state, deployment="income", desired=state.candidate or state.stable, store=evidence, exposures=exposures or look.Exposures(), sample=None,
-        ready=("aaa", "bbb"), broken={}, policy=POLICY, offline_disagreement=None, command=None, now=NOW)
+        ready=("aaa", "bbb"), broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
 
 
 def in_segment(**changes) -> strategy.State:
@@ -42,7 +43,7 @@ def canary(request_id: str, *, unit: str | None = None, namespace: str = "defaul
 def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
     events.add([made.prediction("r"), made.label("r", "dog")])
     seen = take(events.within("default"), strategy.State(phase=Phase.STABLE, stable="aaa"))
-    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), None, Cursors(pairs=2, labels=2, exposure=2))
+    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), None, Cursors(pairs=2, labels=2, outcomes=2, exposure=2))
 
 
 def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: store.EventStore) -> None:
@@ -62,6 +63,27 @@ def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore)
     assert (exposed.candidate, exposed.stable, exposed.failed) == (2, 1, (1, 0))
     assert sum(pair[0] for pair in exposed.answers.values()) == 1
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
+
+
+BUSINESS = schema.Strategy(guards=(schema.Guard(name="sales", type="business", outcome="purchase", upper=10),))
+
+
+def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(events: store.EventStore) -> None:
+    events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w"), canary("r5")])
+    state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
+    exposures = look.Exposures()
+
+    def took(state: strategy.State, exposures: look.Exposures) -> Seen:
+        return take(events.within("default"), state, exposures, policy=BUSINESS)
+
+    assert took(state, exposures).valued == ()     # it takes up what was counted before
+    events.add([made.outcome("r1", 4.0), made.outcome("r2", 9.0), made.outcome("r4", 1.0), made.outcome("r1", 7.0, name="visit"), made.outcome("r5", 2.0)])
+    first = took(state, exposures)
+    bought = next(found for found in first.valued if found.name == "purchase")
+    assert (bought.weight, bought.candidate, bought.stable) == (0.05, (4.0, 2.0), (1.0,))
+    events.add([made.outcome("r3", 3.0), made.outcome("r2", 5.0, name="visit")])
+    restarted = took(replace(state, cursors=first.cursors), look.Exposures())
+    assert [(found.name, found.candidate) for found in restarted.valued] == [("purchase", (3.0,))]
 
 
 def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,21 +135,22 @@ def test_the_two_arm_factor_with_a_margin_is_at_most_one_in_expectation(canary: 
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.floats(0.05, 0.95), st.floats(0, 0.3), st.lists(st.floats(0, 1), min_size=2, max_size=4), st.booleans())
-def test_the_factor_of_values_is_fair_at_the_margin(weight: float, margin: float, values: list[float], harm: bool) -> None:
+@given(st.floats(0.05, 0.95), st.floats(0, 0.3), st.lists(st.floats(0, 1), min_size=2, max_size=4), st.floats(0, 1), st.booleans())
+def test_the_factor_of_values_is_fair_at_the_margin(weight: float, margin: float, values: list[float], centre: float, harm: bool) -> None:
     stable = np.array(values) * (1 - margin)     # each of them equally likely; the canary's are higher by the margin
     canary = stable + margin
     one = lambda value: (np.array([value]), np.array([]))  # noqa: E731
-    mean = sum(weight / len(values) * np.exp(evidence.factors_values(*one(value), weight=weight, margin=margin, harm=harm)) for value in canary)
-    mean += sum((1 - weight) / len(values) * np.exp(evidence.factors_values(*one(value)[::-1], weight=weight, margin=margin, harm=harm)) for value in stable)
+    how: Any = {"weight": weight, "margin": margin, "centre": centre, "harm": harm}
+    mean = sum(weight / len(values) * np.exp(evidence.factors_values(*one(value), **how)) for value in canary)
+    mean += sum((1 - weight) / len(values) * np.exp(evidence.factors_values(*one(value)[::-1], **how)) for value in stable)
     assert np.allclose(mean, 1, atol=1e-9)
 
 
 def test_values_outside_their_bounds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
-        evidence.factors_values(np.array([1.5]), np.array([0.5]), weight=0.5, margin=0.0)
+        evidence.factors_values(np.array([1.5]), np.array([0.5]), weight=0.5, margin=0.0, centre=0.5)
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
-        evidence.factors_values(np.array([np.nan]), np.array([0.5]), weight=0.5, margin=0.0)
+        evidence.factors_values(np.array([np.nan]), np.array([0.5]), weight=0.5, margin=0.0, centre=0.5)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -261,7 +263,7 @@ def test_the_evidence_of_bounded_values_is_within_some_nats_of_a_betting_test_s(
     ours = Wealth.start(at=0.0, restarts=False)
     for start in range(0, 4000, 40):
         here = slice(start, start + 40)
-        ours = ours.bet(evidence.factors_values(value[here][arm[here]], value[here][~arm[here]], weight=0.5, margin=0.0))
+        ours = ours.bet(evidence.factors_values(value[here][arm[here]], value[here][~arm[here]], weight=0.5, margin=0.0, centre=0.0))
     assert theirs.log_e_values_[-1] > 3
     assert ours.log_e >= theirs.log_e_values_[-1] - math.log(evidence.GRID) - 2   # what an even spread over the alternatives may cost, and a little
 

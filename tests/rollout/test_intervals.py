@@ -14,30 +14,46 @@ from fairway.rollout.intervals import Ratio
 
 def test_the_average_rate_is_hardly_ever_outside_at_any_look_although_the_rate_moves() -> None:
     outside = 0
-    for run in range(300):
+    for run in range(80):
         rng, n, bad, truth = np.random.default_rng(run), 0, 0, 0.0
         missed = False
-        for tick in range(60):
+        for tick in range(25):
             rate = 0.02 + 0.019 * math.sin(tick / 5)
-            n, truth, bad = n + 50, truth + 50 * rate, bad + int(rng.binomial(50, rate))
+            n, truth, bad = n + 120, truth + 120 * rate, bad + int(rng.binomial(120, rate))
             low, high = intervals.rate(ArmCounts(n, bad), alpha=0.1)
             missed |= not (low or 0.0) <= truth / n <= (1.0 if high is None else high)
         outside += missed
-    assert outside / 300 <= 0.1
+    assert outside / 80 <= 0.1
 
 
 def test_the_relative_risk_is_hardly_ever_outside_at_any_look_although_rates_and_weights_move() -> None:
     outside = 0
-    for run in range(200):
+    for run in range(80):
         rng, ratio, missed = np.random.default_rng(run), Ratio(), False
-        for tick in range(60):
-            weight, rate = (0.1, 0.3, 0.5)[tick // 20], 0.03 + 0.02 * math.sin(tick / 5)
+        for tick in range(30):
+            weight, rate = (0.1, 0.3, 0.5)[tick // 10], 0.03 + 0.02 * math.sin(tick / 5)
             canary = int(rng.binomial(100, weight))
             ratio = ratio.add(ArmCounts(canary, int(rng.binomial(canary, 2 * rate))), ArmCounts(100 - canary, int(rng.binomial(100 - canary, rate))))
             low, high = ratio.interval(alpha=0.1)
             missed |= (low is not None and low > 2) or (high is not None and high < 2)
         outside += missed
-    assert outside / 200 <= 0.1
+    assert outside / 80 <= 0.1
+
+
+def test_a_mean_is_hardly_ever_outside_at_any_look_although_it_moves() -> None:
+    outside = 0
+    for run in range(80):
+        rng, n, total, spread, truth, centre, missed = np.random.default_rng(run), 0, 0.0, 0.0, 0.0, 0.5, False
+        for tick in range(20):
+            share = 0.3 + 0.2 * math.sin(tick / 5)
+            values = np.where(rng.random(25) < share, rng.random(25), 0.0)
+            spread += float(((values - centre) ** 2).sum())
+            n, total, truth = n + 25, total + float(values.sum()), truth + 25 * share / 2
+            centre = total / n
+            low, high = intervals.mean(total, n, spread=spread, alpha=0.1)
+            missed |= not (low or 0.0) <= truth / n <= (1.0 if high is None else high)
+        outside += missed
+    assert outside / 80 <= 0.1
 
 
 @pytest.mark.parametrize(("n", "bad"), [(100, 5), (1000, 5), (10_000, 500), (100_000, 500)])

@@ -100,3 +100,51 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     hopeless = [ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)}))] * 20
     verdict = judge.decide(learn(errors, hopeless), strategy=errors, stage="canary")
     assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)
+
+
+def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> list[ledgers.Batch]:
+    """Gives looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are nothing)."""
+    rng, batches = np.random.default_rng(seed), []
+    for _ in range(looks):
+        values = [tuple(np.where(rng.random(20) < 0.4, rng.exponential(mean / 0.4, 20), 0.0).tolist()) for mean in (mine, theirs)]
+        batches.append(ledgers.Batch(valued=(ledgers.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),
+                                             ledgers.Valued(name="visit", weight=0.5, candidate=(1e9,), stable=(0.0,)))))
+    return batches
+
+
+def business(**more: object) -> schema.Strategy:
+    return policy({"name": "sales", "type": "business", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0, "gates": "canary", **more})
+
+
+def test_an_a_b_test_promotes_what_sells_more_and_says_the_effect_with_its_interval() -> None:
+    verdict = judge.decide(learn(business(), sales(3.0, 2.0, looks=200)), strategy=business(), stage="canary")
+    assert verdict.action is Action.PROMOTE
+    assert "purchase is" in verdict.reason
+    assert "better than stable's" in verdict.reason
+    intervals = verdict.evidence["sales"]["intervals"]
+    truth = [0.4 * mean / 0.4 * (1 - np.exp(-10 / (mean / 0.4))) for mean in (3.0, 2.0)]   # with the bound at 10
+    assert intervals["candidate"][0] < truth[0] < intervals["candidate"][1]
+    assert intervals["stable"][0] < truth[1] < intervals["stable"][1]
+    assert 0 < intervals["effect"][0] < truth[0] - truth[1] < intervals["effect"][1]
+
+
+def test_an_a_b_test_takes_back_what_sells_less_and_leaves_equals_to_a_person() -> None:
+    worse = judge.decide(learn(business(), sales(1.0, 2.0)), strategy=business(), stage="canary")
+    assert (worse.action, worse.guard) == (Action.ROLLBACK, "sales")
+    assert "not better than stable's" in worse.reason
+    held = [judge.decide(learn(business(), sales(2.0, 2.0, seed=seed)), strategy=business(), stage="canary").action for seed in range(20)]
+    assert held.count(Action.HOLD) >= 18   # each is wrong once in twenty at the most
+
+
+def test_what_should_be_small_is_better_when_it_is_and_bounds_hold_the_extremes() -> None:
+    waiting = business(higherIsBetter=False)
+    assert judge.decide(learn(waiting, sales(1.0, 2.0)), strategy=waiting, stage="canary").action is Action.PROMOTE
+    whale = ledgers.Batch(valued=(ledgers.Valued(name="purchase", weight=0.5, candidate=(1e6,), stable=(0.0,)),))
+    assert judge.decide(learn(business(), [whale]), strategy=business(), stage="canary").action is Action.HOLD
+
+
+def test_a_business_guard_with_a_margin_lets_a_little_loss_pass() -> None:
+    margin = business(maxLossIncrease=0.1)
+    verdict = judge.decide(learn(margin, sales(1.9, 2.0, looks=300)), strategy=margin, stage="canary")
+    assert verdict.action is Action.PROMOTE
+    assert "at most 1 worse than stable's" in verdict.reason

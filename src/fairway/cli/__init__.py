@@ -32,6 +32,7 @@ VERBS = {
     "rollout": ("fairway.cli.rollout", "Follow, explain, pause, resume, promote or abort a rollout."),
     "predict": ("fairway.cli.platform", "Send rows to the model in service."),
     "label": ("fairway.cli.platform", "Send labels that came late."),
+    "outcome": ("fairway.cli.platform", "Send what became of requests, for business guards and A/B tests."),
     "monitor": ("fairway.cli.platform", "Show drift, realised accuracy and alerts."),
     "collector": ("fairway.cli.collector", "Collect predictions and labels, as a service of its own."),
     "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),

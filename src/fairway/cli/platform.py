@@ -1,5 +1,6 @@
-"""The verbs of the local platform: up, down, status, deploy, predict, label, monitor, retrain."""
+"""The verbs of the local platform: up, down, status, deploy, predict, label, outcome, monitor, retrain."""
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -154,9 +155,44 @@ def label(request_id: str | None, label: str | None, file: Path | None, path: Pa
         raise errors.UsageError("wanted REQUEST_ID and LABEL, or --file with both as columns")
     config = options.load(path, overrides)
     home = options.open_home(root)
-    pairs = requests.read_labels(file) if file is not None else [(request_id or "", label or "")]
+    pairs = [(row["request_id"], row["label"]) for row in requests.read_rows(file, ["request_id", "label"])] if file is not None \
+        else [(request_id or "", label or "")]
     accepted = requests.send_labels(home, config.name, namespace=config.namespace, labels=pairs, now=time.time())
     options.show({"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new")
+
+
+@click.command()
+@click.argument("request_id", required=False)
+@click.argument("name", required=False)
+@click.argument("value", required=False)
+@click.option("--file", "file", type=click.Path(path_type=Path), default=None, help="Many outcomes: CSV with the columns request_id, outcome and value.")
+@options.config
+@options.home
+@options.output
+def outcome(
+    request_id: str | None, name: str | None, value: str | None, file: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str,
+) -> None:
+    """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file; guards of type business read them."""
+    from fairway.platforms.local import requests
+
+    if file is None and (request_id is None or name is None or value is None):
+        raise errors.UsageError("wanted REQUEST_ID, NAME and VALUE, or --file with them as columns")
+    config = options.load(path, overrides)
+    rows = requests.read_rows(file, ["request_id", "outcome", "value"]) if file is not None \
+        else [{"request_id": request_id or "", "outcome": name or "", "value": value or ""}]
+    outcomes = [(row["request_id"], row["outcome"], _finite(row["value"], of=row["request_id"])) for row in rows]
+    accepted = requests.send_outcomes(options.open_home(root), config.name, namespace=config.namespace, outcomes=outcomes, now=time.time())
+    options.show({"sent": len(outcomes), "new": accepted}, form=form, text=f"sent {len(outcomes)} outcomes, {accepted} of them new")
+
+
+def _finite(text: str, *, of: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise errors.UsageError(f"the outcome of request {of} is {text!r}: wanted a number")
+    return number
 
 
 @click.command()

@@ -304,10 +304,10 @@ class Guard(Section):
 
     name: Annotated[str, Field(pattern=NAME, max_length=53)]
     """How verdicts and metrics call it."""
-    type: Literal["errors", "latency", "disagreement", "quality", "drift"]
-    """errors: 5xx. latency: answers slower than threshold. disagreement: shadow against stable. quality: labels. drift: the answers' shares."""
+    type: Literal["errors", "latency", "disagreement", "quality", "drift", "business"]
+    """errors: 5xx. latency: slower than threshold. disagreement: shadow against stable. quality: labels. drift: shares of answers. business: outcomes."""
     gates: Literal["shadow", "canary", "bake", "watch"] | None = None
-    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, quality and drift only watch; who watches can roll back."""
+    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only watch; who watches can roll back."""
     max_rate: Fraction | None = None
     """The absolute limit that promotion needs certified: share of failed, slow or wrong answers."""
     objective: Fraction | None = None
@@ -317,7 +317,15 @@ class Guard(Section):
     threshold: Duration | None = None
     """Latency: an answer slower than this counts."""
     max_loss_increase: Fraction = 0.02
-    """Quality: how much higher than stable's the share of wrong answers may be."""
+    """Quality, business: how much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
+    outcome: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Business: the name of the outcomes that are sent for served requests; a unit counts once, by its first."""
+    lower: float = 0.0
+    """Business: what the worst or least outcome is worth; smaller ones count as this."""
+    upper: float | None = None
+    """Business: the most that an outcome is worth; larger ones count as this. Bounds make the guarantee exact: no single customer decides."""
+    higher_is_better: bool = True
+    """Business: false for what should be small, such as minutes of waiting."""
     max_shift: Fraction = 0.05
     """Drift: how much the share of units that get an answer may differ between the arms. Both see the same users at the same time."""
 
@@ -331,6 +339,8 @@ class Guard(Section):
             raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify")
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
+        if self.type == "business" and (self.outcome is None or self.upper is None or self.upper <= self.lower):
+            raise ValueError(f"guard {self.name} of type business needs outcome, and upper above lower")
         if self.type == "drift" and self.stage != "watch":
             raise ValueError(f"guard {self.name} of type drift can only watch: it has no certificate, and can roll back all the same")
         if self.type != "disagreement" and self.stage == "shadow":
@@ -345,7 +355,7 @@ class Guard(Section):
     @property
     def stage(self) -> str:
         """Where the guard must hold, its type's own place where nothing is said."""
-        return self.gates or {"disagreement": "shadow", "quality": "watch", "drift": "watch"}.get(self.type, "canary")
+        return self.gates or {"disagreement": "shadow", "quality": "watch", "drift": "watch", "business": "watch"}.get(self.type, "canary")
 
 
 DEFAULT_GUARDS = (

@@ -5,8 +5,9 @@
 One thread decodes and writes, so that a slow disk never stops the loop that answers. Delivery to it is at least once, and an
 event that comes twice is stored once. Where the store is locked or its disk full it answers 503 and stores nothing of the batch.
 
-    POST /v1/events, /v1/labels                             from servers, and from whoever knows the truth later
-    GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/exposure  what a rollout is judged by; `monitoring.remote` asks for it
+    POST /v1/events, /v1/labels, /v1/outcomes   from servers, and from whoever knows the truth later
+    GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/outcomes, /v1/exposure
+                                                what a rollout is judged by; `monitoring.remote` asks for it
 
 Who reads has a thread and a connection of their own: a long answer keeps no event waiting.
 """
@@ -79,7 +80,7 @@ class Metrics:
         fresh = {id(row) for row in new}
         for row in rows:
             counter = self.events if id(row) in fresh else self.duplicates
-            counter.labels(row.type, row.namespace, row.deployment, row.revision, row.role).inc()
+            counter.labels(row.type, row.namespace, row.deployment, row.revision if row.type != "outcome" else "", row.role).inc()
 
 
 class Collector:
@@ -98,6 +99,7 @@ class Collector:
             routes=[
                 Route("/v1/events", self._events, methods=["POST"]),
                 Route("/v1/labels", self._labels, methods=["POST"]),
+                Route("/v1/outcomes", self._outcomes, methods=["POST"]),
                 *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
                 Route("/healthz", _health),
                 Route("/metrics", self._metrics),
@@ -134,6 +136,9 @@ class Collector:
 
     async def _labels(self, request: Request) -> Response:
         return await self._take(request, decode=_decode_labels)
+
+    async def _outcomes(self, request: Request) -> Response:
+        return await self._take(request, decode=_decode_outcomes)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(exposition.generate_latest(self.metrics.registry), media_type=exposition.CONTENT_TYPE_LATEST)
@@ -228,12 +233,20 @@ def _decode_events(data: object, _: Request) -> list[events.Row]:
 
 
 def _decode_labels(data: object, request: Request) -> list[events.Row]:
+    return _decode_short(data, request, read=events.label)
+
+
+def _decode_outcomes(data: object, request: Request) -> list[events.Row]:
+    return _decode_short(data, request, read=events.outcome)
+
+
+def _decode_short(data: object, request: Request, *, read: Callable[..., events.Row]) -> list[events.Row]:
     """Takes CloudEvents, or the short form with deployment and namespace (`default` by default) in the item or in the query."""
     deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", "default")
     now = time.time()
     return [
         events.parse(item, position=i) if isinstance(item, dict) and "specversion" in item
-        else events.label(item, deployment=deployment, namespace=namespace, time=now, position=i)
+        else read(item, deployment=deployment, namespace=namespace, time=now, position=i)
         for i, item in enumerate(_batch(data))
     ]
 
@@ -255,21 +268,28 @@ def _cursor(opened: store.EventStore, _: Mapping[str, str]) -> Answer:
 
 def _pairs(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
     stable, candidate = _name(query, "stable"), _name(query, "candidate")
-    cursor, pairs = opened.pairs(_name(query, "deployment"), namespace=_name(query, "namespace"), stable=stable, candidate=candidate, after=_after(query))
+    cursor, pairs = opened.pairs(_name(query, "deployment"), namespace=_name(query, "namespace"), stable=stable, candidate=candidate,
+                                 after=_number(query, "after"))
     return {"cursor": cursor, "pairs": asdict(pairs)}
 
 
 def _labelled(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_after(query))
+    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"))
     return {"cursor": cursor, "fields": store.Labelled._fields, "rows": [tuple(row) for row in found]}
 
 
+def _outcomes(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
+    until = _number(query, "until") if "until" in query else None
+    cursor, found = opened.outcomes(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=until)
+    return {"cursor": cursor, "fields": store.Outcome._fields, "rows": [tuple(row) for row in found]}
+
+
 def _exposure(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    cursor, found = opened.exposure(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_after(query))
+    cursor, found = opened.exposure(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"))
     return {"cursor": cursor, "fields": store.Exposure._fields, "rows": [tuple(row) for row in found]}
 
 
-QUESTIONS: dict[str, Question] = {"cursor": _cursor, "pairs": _pairs, "labelled": _labelled, "exposure": _exposure}
+QUESTIONS: dict[str, Question] = {"cursor": _cursor, "pairs": _pairs, "labelled": _labelled, "outcomes": _outcomes, "exposure": _exposure}
 
 
 def _name(query: Mapping[str, str], key: str) -> str:
@@ -279,10 +299,10 @@ def _name(query: Mapping[str, str], key: str) -> str:
     return value
 
 
-def _after(query: Mapping[str, str]) -> int:
-    text = query.get("after", "")
+def _number(query: Mapping[str, str], key: str) -> int:
+    text = query.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise errors.DataError(f"the query's after is {events.shown(text or None)}: wanted the cursor of the last answer, 0 for the first")
+        raise errors.DataError(f"the query's {key} is {events.shown(text or None)}: wanted the cursor of the last answer, 0 for the first")
     return int(text)
 
 

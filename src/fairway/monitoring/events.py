@@ -1,4 +1,4 @@
-"""What a logged prediction and a delayed label must look like, and the row that the store keeps of each."""
+"""What a logged prediction, a delayed label and a delayed outcome must look like, and the row that the store keeps of each."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from fairway import errors
 
 PREDICTION = "dev.fairway.prediction.v1"
 LABEL = "dev.fairway.label.v1"
+OUTCOME = "dev.fairway.outcome.v1"
 ROLES = ("stable", "canary", "shadow")
 LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may put into the index
 
@@ -17,11 +18,11 @@ LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may p
 class Row(NamedTuple):
     """One event as the store keeps it; the order is that of the table's columns."""
 
-    type: str                    # prediction | label
+    type: str                    # prediction | label | outcome
     deployment: str
     request_id: str
-    revision: str                # empty for labels
-    role: str                    # empty for labels
+    revision: str                # empty for labels; the name of an outcome, of which a request may have several
+    role: str                    # empty for labels and outcomes
     namespace: str
     unit: str | None
     time: float                  # seconds since the epoch
@@ -29,7 +30,7 @@ class Row(NamedTuple):
     rows: int
     input_digest: str | None
     latency: float | None        # seconds
-    labels: str | None           # JSON list: the predicted ones, or the true ones
+    labels: str | None           # JSON list: the predicted ones, or the true ones; of an outcome, its value
     inputs: str | None           # JSON object of lists
     probabilities: str | None    # JSON list of lists
 
@@ -41,17 +42,26 @@ def parse(event: Any, *, position: int = 0) -> Row:
     if reader.mapping.get("specversion") != "1.0":
         reader.refuse("specversion", reader.mapping.get("specversion"), '"1.0"')
     data = _Reader(reader.mapping.get("data"), where=f"event {position}: data")
-    if kind not in (PREDICTION, LABEL):
-        reader.refuse("type", kind, f"{PREDICTION} or {LABEL}")
-    return _prediction(data, time=reader.time("time")) if kind == PREDICTION else _label(data, time=reader.time("time"))
+    kinds = {PREDICTION: _prediction, LABEL: _label, OUTCOME: _outcome}
+    if kind not in kinds:
+        reader.refuse("type", kind, f"{PREDICTION}, {LABEL} or {OUTCOME}")
+    return kinds[kind](data, time=reader.time("time"))
 
 
 def label(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
     """Gives the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment": ...}`."""
-    reader = _Reader(item, where=f"label {position}")
+    return _label(_short(item, "label", deployment=deployment, namespace=namespace, position=position), time=time)
+
+
+def outcome(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
+    """Gives the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment": ...}`."""
+    return _outcome(_short(item, "outcome", deployment=deployment, namespace=namespace, position=position), time=time)
+
+
+def _short(item: Any, kind: str, *, deployment: str | None, namespace: str, position: int) -> "_Reader":
+    reader = _Reader(item, where=f"{kind} {position}")
     defaults = {"deployment": deployment, "namespace": namespace}
-    filled = {**{k: v for k, v in defaults.items() if v}, **reader.mapping}
-    return _label(_Reader(filled, where=f"label {position}"), time=time)
+    return _Reader({**{k: v for k, v in defaults.items() if v}, **reader.mapping}, where=f"{kind} {position}")
 
 
 def _label(data: "_Reader", *, time: float) -> Row:
@@ -63,6 +73,17 @@ def _label(data: "_Reader", *, time: float) -> Row:
         type="label", deployment=data.name("deployment"), request_id=data.name("requestId"), revision="", role="",
         namespace=data.name("namespace"), unit=None, time=time, status=None, rows=len(values), input_digest=None, latency=None,
         labels=compact(values), inputs=None, probabilities=None,
+    )
+
+
+def _outcome(data: "_Reader", *, time: float) -> Row:
+    value = data.mapping.get("value")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        data.refuse("value", value, "a number")
+    return Row(
+        type="outcome", deployment=data.name("deployment"), request_id=data.name("requestId"), revision=data.name("outcome"), role="",
+        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=1, input_digest=None, latency=None,
+        labels=compact([float(value)]), inputs=None, probabilities=None,
     )
 
 

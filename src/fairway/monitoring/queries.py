@@ -66,6 +66,18 @@ WHERE p.seq > :after AND p.seq <= :cursor AND p.namespace = :namespace AND p.dep
   AND l.namespace = p.namespace AND l.deployment = p.deployment AND l.request_id = p.request_id AND l.type = 'label' AND l.seq < p.seq
 ORDER BY 1, 2, 4, 5"""  # noqa: S608 - constants of this module only
 
+_SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
+
+OUTCOMES = f"""
+SELECT l.seq, l.revision, p.unit, p.revision, p.time, l.labels FROM events AS l NOT INDEXED CROSS JOIN events AS p
+WHERE l.seq > :after AND l.seq <= :cursor AND l.namespace = :namespace AND l.deployment = :deployment AND l.type = 'outcome'
+  AND p.namespace = l.namespace AND p.deployment = l.deployment AND p.request_id = l.request_id AND {_SERVED} AND p.seq < l.seq
+UNION ALL
+SELECT p.seq, l.revision, p.unit, p.revision, p.time, l.labels FROM events AS p NOT INDEXED CROSS JOIN events AS l
+WHERE p.seq > :after AND p.seq <= :cursor AND p.namespace = :namespace AND p.deployment = :deployment AND {_SERVED}
+  AND l.namespace = p.namespace AND l.deployment = p.deployment AND l.request_id = p.request_id AND l.type = 'outcome' AND l.seq < p.seq
+ORDER BY 1, 2, 4"""  # noqa: S608
+
 WINDOW = """
 SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
 FROM events AS e JOIN payloads AS p USING (seq)

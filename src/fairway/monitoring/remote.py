@@ -40,6 +40,11 @@ class RemoteEvidence:
         answer = self._ask("labelled", deployment=deployment, after=after)
         return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
 
+    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Outcome]]:
+        """Gives the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
+        answer = self._ask("outcomes", deployment=deployment, after=after, **({"until": until} if until is not None else {}))
+        return _cursor(answer, at=self.url), _rows(store.Outcome, answer, at=self.url)
+
     def exposure(self, deployment: str, *, after: int) -> tuple[int, list[store.Exposure]]:
         """Gives the new cursor, and which arm each request after the old one met."""
         answer = self._ask("exposure", deployment=deployment, after=after)

@@ -82,6 +82,16 @@ class Labelled(NamedTuple):
     wrong: int                     # of those
 
 
+class Outcome(NamedTuple):
+    """What became of a served answer."""
+
+    name: str
+    unit: str | None
+    revision: str
+    predicted_at: float            # seconds since the epoch
+    value: float
+
+
 class Exposure(NamedTuple):
     """Which arm a unit met, and what it got."""
 
@@ -148,6 +158,9 @@ class Within:
 
     def labelled(self, deployment: str, *, after: int) -> tuple[int, list[Labelled]]:
         return self.store.labelled(deployment, namespace=self.namespace, after=after)
+
+    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
+        return self.store.outcomes(deployment, namespace=self.namespace, after=after, until=until)
 
     def exposure(self, deployment: str, *, after: int) -> tuple[int, list[Exposure]]:
         return self.store.exposure(deployment, namespace=self.namespace, after=after)
@@ -220,6 +233,14 @@ class EventStore(ledger.Ledger):
                 joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong))
         return cursor, joined
 
+    def outcomes(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
+        """Gives the new cursor (`until` at most), and the outcomes that joined their served request (never shadow) after the old one, in that order."""
+        with self.reading() as connection:
+            cursor = min(self._reach(connection, after=after), _END if until is None else until)
+            values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
+            rows = connection.execute(queries.OUTCOMES, values).fetchall()
+        return cursor, [Outcome(name, unit, revision, at, json.loads(value)[0]) for _, name, unit, revision, at, value in rows]
+
     def exposure(self, deployment: str, *, namespace: str = NAMESPACE, after: int) -> tuple[int, list[Exposure]]:
         """Gives the new cursor, and which arm each request after the old one met (never shadow)."""
         with self.reading() as connection:
@@ -289,7 +310,7 @@ class EventStore(ledger.Ledger):
         """Gives the number of events of each arm, for a status page."""
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT deployment, revision, role, count(*) FROM events WHERE (?1 IS NULL OR deployment=?1)"
+                "SELECT deployment, revision, role, count(*) FROM events WHERE (?1 IS NULL OR deployment=?1) AND type <> 'outcome'"
                 " GROUP BY deployment, revision, role ORDER BY 1, 2, 3", (deployment,),
             ).fetchall()
         return [ArmCount(deployment=d, revision=r, role=o, events=n) for d, r, o, n in rows]

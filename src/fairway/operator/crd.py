@@ -175,6 +175,8 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ("self.type == 'disagreement' || !has(self.gates) || self.gates != 'shadow'", "only a guard of type disagreement can gate shadow"),
         ("self.type != 'drift' || !has(self.gates) || self.gates == 'watch'",
          "a guard of type drift can only watch: it has no certificate, and can roll back all the same"),
+        ("self.type != 'business' || (has(self.outcome) && has(self.upper) && self.upper > self.lower)",
+         "a guard of type business needs outcome, and upper above lower"),
         ("self.type == 'errors' || !has(self.count) || self.count == 'requests'", "only a guard of type errors can count units (quality does by itself)"),
     ),
 }

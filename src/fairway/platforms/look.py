@@ -25,7 +25,35 @@ class Evidence(Protocol):
 
     def labelled(self, deployment: str, *, after: int) -> tuple[int, list[events.Labelled]]: ...
 
+    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[events.Outcome]]: ...
+
     def exposure(self, deployment: str, *, after: int) -> tuple[int, list[events.Exposure]]: ...
+
+
+@dataclass
+class Outcomes:
+    """Units whose outcomes were counted in this rollout already; read anew after a restart."""
+
+    since: float | None = None                                         # when the rollout's ledger was opened
+    known: set[int] = field(default_factory=set)                       # hashes of name and unit
+
+    def count(self, store: Evidence, deployment: str, *, state: strategy.State) -> tuple[int, list[events.Outcome]]:
+        """Gives the new cursor, and the first outcomes of their units (each name for itself) since the state's cursor."""
+        since = state.ledger.since if state.ledger is not None else None
+        if since != self.since:
+            self.since, self.known = since, set()
+            after = state.segments[0].cursor if state.segments else state.cursors.outcomes
+            while after < state.cursors.outcomes:   # after a restart: those have been counted
+                after, some = store.outcomes(deployment, after=after, until=state.cursors.outcomes)
+                self.known.update(hash((one.name, one.unit)) for one in some if _in_effect(state.segments, at=one.predicted_at))
+        cursor, some = store.outcomes(deployment, after=state.cursors.outcomes)
+        return cursor, [one for one in some if _in_effect(state.segments, at=one.predicted_at) and (one.unit is None or self._first(one))]
+
+    def _first(self, one: events.Outcome) -> bool:
+        key = hash((one.name, one.unit))
+        known = key in self.known
+        self.known.add(key)
+        return not known
 
 
 @dataclass
@@ -34,6 +62,7 @@ class Exposures:
 
     segment: Segment | None = None
     units: set[int] = field(default_factory=set)   # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
+    outcomes: Outcomes = field(default_factory=Outcomes)
 
     def count(self, store: Evidence, deployment: str, *, segment: Segment | None, after: int) -> tuple[int, ledgers.Exposed | None]:
         """Gives the new cursor, and the units that met an arm for the first time in this segment."""
@@ -90,7 +119,7 @@ def look(
         now=now, desired=desired, ready=frozenset(ready), broken=broken, notes=notes or {}, wanted_version=wanted.version if wanted else None, sample=sample,
         cursors=state.cursors, offline_disagreement=offline_disagreement, command=command)
     try:
-        return _read(seen, state, deployment=deployment, store=store, exposures=exposures)
+        return _read(seen, state, deployment=deployment, store=store, exposures=exposures, policy=policy)
     except errors.Temporary as error:
         return replace(seen, unread=str(error))
 
@@ -108,7 +137,7 @@ def by_weight(
     """Gives the labels counted by the weight in effect when their predictions were made; those made between weights are left out."""
     counts: dict[float, dict[str, list[int]]] = {}
     for label in labels:
-        segment = next((s for s in segments if s.start <= label.predicted_at and (s.end is None or label.predicted_at < s.end)), None)
+        segment = _in_effect(segments, at=label.predicted_at)
         if segment is None or label.revision not in (candidate, stable):
             continue
         arm = counts.setdefault(segment.weight, {}).setdefault(label.revision, [0, 0])
@@ -121,19 +150,37 @@ def by_weight(
     )
 
 
-def _read(seen: Seen, state: strategy.State, *, deployment: str, store: Evidence, exposures: Exposures) -> Seen:
+def valued(outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]) -> tuple[ledgers.Valued, ...]:
+    """Gives the outcomes by name and by the weight in effect when their requests were answered; those answered between weights are left out."""
+    found: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
+    for one in outcomes:
+        segment = _in_effect(segments, at=one.predicted_at)
+        if segment is not None and one.revision in (candidate, stable):
+            found.setdefault((one.name, segment.weight), ([], []))[one.revision != candidate].append(one.value)
+    return tuple(ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs)) for (name, weight), (mine, theirs) in found.items())
+
+
+def _in_effect(segments: Sequence[Segment], *, at: float) -> Segment | None:
+    return next((segment for segment in segments if segment.start <= at and (segment.end is None or at < segment.end)), None)
+
+
+def _read(seen: Seen, state: strategy.State, *, deployment: str, store: Evidence, exposures: Exposures, policy: schema.Strategy) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         newest = store.cursor()
-        return replace(seen, cursors=Cursors(pairs=newest, labels=newest, exposure=newest))
+        return replace(seen, cursors=Cursors(pairs=newest, labels=newest, outcomes=newest, exposure=newest))
     pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
     labels_cursor, labels = store.labelled(deployment, after=state.cursors.labels)
     last = state.segments[-1] if state.segments else None
     segment = last if last is not None and seen.wanted_version == last.version else None
     exposure_cursor, exposed = exposures.count(store, deployment, segment=segment, after=state.cursors.exposure)
+    outcomes_cursor, outcomes = state.cursors.outcomes, list[events.Outcome]()
+    if any(guard.type == "business" for guard in policy.guards):   # nobody else needs that join
+        outcomes_cursor, outcomes = exposures.outcomes.count(store, deployment, state=state)
     return replace(
         seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=exposed,
-        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, exposure=exposure_cursor))
+        valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
+        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor, exposure=exposure_cursor))
 
 
 def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, ledgers.Paired | None]:

@@ -48,10 +48,10 @@ BETTER = Alternatives(-np.log(RATIOS), 1 / RATIOS - 1)
 
 
 class ArmCounts(NamedTuple):
-    """Requests (or units, or labels) of one arm and how many of them were bad."""
+    """Requests (or units, labels, outcomes) of one arm and how many of them were bad (or their losses' sum)."""
 
     n: int
-    bad: int
+    bad: float
 
 
 @dataclass(frozen=True)
@@ -236,20 +236,23 @@ def _stake(ratios: Floats, weight: float, margin: float) -> Floats:
     return result
 
 
-def factors_values(candidate: Floats, stable: Floats, *, weight: float, margin: float, harm: bool = True) -> Floats:
+def factors_values(candidate: Floats, stable: Floats, *, weight: float, margin: float, centre: float, harm: bool = True) -> Floats:
     """Gives the factors against H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
 
-    As `factors_difference`, for values between 0 and 1 (a loss, a share of a basket): each unit's inverse-propensity difference is bet
-    on with the stakes that survive its worst outcome. Raises ValueError where a value lies outside.
+    As `factors_difference`, for values between 0 and 1 (a loss, a share of a basket): each unit's inverse-propensity difference is bet on with
+    the stakes that survive its worst outcome. `centre`, the mean of what was seen before, is taken from every value: the expectation stays, and
+    the variance becomes that of the values around it. Raises ValueError where a value lies outside.
     """
     for values in (candidate, stable):
         if not np.all((values >= 0) & (values <= 1)):
             raise ValueError("values lie outside [0, 1]: scale and clip them first")
     if not 0 < weight < 1:
         return np.zeros(GRID)
-    sign, worst = (1.0, 1 / (1 - weight) + margin) if harm else (-1.0, 1 / weight - margin)
+    low, high = max(centre / weight, (1 - centre) / (1 - weight)), max((1 - centre) / weight, centre / (1 - weight))   # of the difference, either way
+    sign, worst = (1.0, low + margin) if harm else (-1.0, high - margin)
     stakes = sign * 0.999 / worst * np.geomspace(0.005, 1.0, GRID)[:, None]
-    result: Floats = np.log1p(stakes * (candidate / weight - margin)).sum(axis=1) + np.log1p(stakes * (-stable / (1 - weight) - margin)).sum(axis=1)
+    result: Floats = (np.log1p(stakes * ((candidate - centre) / weight - margin)).sum(axis=1)
+                      + np.log1p(stakes * ((centre - stable) / (1 - weight) - margin)).sum(axis=1))
     return result
 
 

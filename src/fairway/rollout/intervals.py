@@ -5,7 +5,7 @@ Each is a test turned around: what the bets could not refute. They are reported 
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ ANGLES: Floats = (2 * np.arange(33) + 1) * np.pi / 66
 NODES: Floats = WIDEST * np.cos(ANGLES)                       # of Chebyshev, in log rho
 ROOMS: Floats = np.linspace(-WIDEST, WIDEST, 4001)            # where the likelihood is read, and the mixture's even prior
 TILTS: Floats = np.geomspace(0.003, 6.0, 24)                  # of the exponential bets on a rate
+STAKES: Floats = np.geomspace(0.003, 0.95, 24)                # and on a mean
 
 
 class Interval(NamedTuple):
@@ -34,16 +35,36 @@ def rate(counts: ArmCounts, *, alpha: float) -> Interval:
     average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below, one over -t from above (Howard et al. 2021, section 3,
     with the Bernoulli's own cumulant). Without requests it is 0 to 1.
     """
-    if counts.n == 0:
+    def log_e(p: float, sign: float) -> Floats:
+        result: Floats = sign * TILTS * counts.bad - counts.n * np.log1p(p * np.expm1(sign * TILTS))
+        return result
+
+    return _unrefuted(log_e, near=counts.bad / max(1, counts.n), n=counts.n, alpha=alpha)
+
+
+def mean(total: float, n: int, *, spread: float, alpha: float) -> Interval:
+    """Gives the interval of the mean of values in [0, 1] whose sum is `total`, as the average of their expectations so far: they may move.
+
+    `spread` is the sum of their squared distances from what was expected of each before it came. With it, exp(t (x - n p) - psi(t) spread) is a
+    supermartingale for psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and so it is for 1 - x.
+    """
+    def log_e(p: float, sign: float) -> Floats:
+        result: Floats = sign * STAKES * (total - n * p) - spread * (-np.log1p(-STAKES) - STAKES)
+        return result
+
+    return _unrefuted(log_e, near=total / max(1, n), n=n, alpha=alpha)
+
+
+def _unrefuted(log_e: Callable[[float, float], Floats], *, near: float, n: int, alpha: float) -> Interval:
+    """Gives the values that the mixtures of bets, one for each direction, do not refute."""
+    if n == 0:
         return Interval(0.0, 1.0)
     need = math.log(2 / alpha) + math.log(len(TILTS))
 
-    def refuted(p: float, tilts: Floats) -> bool:
-        log_e = tilts * counts.bad - counts.n * np.log1p(p * np.expm1(tilts))
-        return bool(np.logaddexp.reduce(log_e) >= need)
+    def refuted(p: float, sign: float) -> bool:
+        return bool(np.logaddexp.reduce(log_e(p, sign)) >= need)
 
-    seen = counts.bad / counts.n
-    return Interval(_edge(0.0, seen, lambda p: refuted(p, TILTS)), _edge(1.0, seen, lambda p: refuted(p, -TILTS)))
+    return Interval(_edge(0.0, near, lambda p: refuted(p, 1.0)), _edge(1.0, near, lambda p: refuted(p, -1.0)))
 
 
 def _edge(far: float, near: float, refuted: Any) -> float:
@@ -65,7 +86,7 @@ class Ratio:
     ten digits everywhere between.
     """
 
-    bad: int = 0                              # in the canary
+    bad: float = 0                            # in the canary
     denominators: Floats | None = None        # at NODES
 
     def add(self, candidate: ArmCounts, stable: ArmCounts) -> "Ratio":

@@ -130,10 +130,23 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
         if guard.type == "drift":
             rows[bet]["answers"] = {answer: {"candidate": mine, "stable": theirs} for answer, (mine, theirs) in ledger.answers.get(bet, {}).items()}
         elif intervals_too:
-            rows[bet]["intervals"] = _intervals(ledger, bet)
+            rows[bet]["intervals"] = _effect(guard, ledger) if guard.type == "business" else _intervals(ledger, bet)
     rows["combined"] = {"logE": round(ledger.harm, 4), "needed": round(math.log(1 / strategy.false_rollback), 4),
                         "guilty": list(evidence.guilty(ledger.harms, alpha=strategy.false_rollback))}
     return rows
+
+
+def _effect(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
+    """Gives the always-valid 95 % intervals of both arms' mean outcomes, and of the effect: candidate less stable."""
+    n, lost, stable_n, stable_lost = ledger.totals[guard.name]
+    spreads = ledger.spreads.get(guard.name, (0.0, 0.0))
+    arms = []
+    for loss, of, spread in ((lost, n, spreads[0]), (stable_lost, stable_n, spreads[1])):
+        low, high = intervals.mean(loss, of, spread=spread, alpha=INTERVAL_ALPHA / 2)   # a half each, so that their difference holds too
+        arms.append(sorted((_outcome(guard, low or 0.0), _outcome(guard, 1.0 if high is None else high))))
+    (low, high), (stable_low, stable_high) = arms
+    return {name: [float(f"{edge:.4g}") for edge in edges]
+            for name, edges in (("candidate", arms[0]), ("stable", arms[1]), ("effect", (low - stable_high, high - stable_low)))}
 
 
 def _intervals(ledger: Ledger, bet: str) -> dict[str, Any]:
@@ -158,18 +171,24 @@ def _certified(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -
 
 def _missing(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> str:
     e = math.exp(min(50.0, ledger.certificates[guard.name].log_e))
-    return f"{guard.name} (e = {e:.2g} of {1 / strategy.false_promotion:.0f}, {_share(ledger.totals[guard.name])})"
+    n, _, stable_n, _ = ledger.totals[guard.name]
+    seen = f"outcomes of {n} and {stable_n} units" if guard.type == "business" else _share(ledger.totals[guard.name])
+    return f"{guard.name} (e = {e:.2g} of {1 / strategy.false_promotion:.0f}, {seen})"
 
 
 def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
     if guard.type == "disagreement" and not strategy.shadow.enabled:
         return f"{guard.name} (shadow was skipped)"
+    if guard.type == "business":
+        return f"{guard.name} {_means(guard, ledger)}, {_less(guard)}"
     limit = {"disagreement": allowed_disagreement(strategy, offline), "quality": guard.max_loss_increase}.get(guard.type, guard.max_rate or 0.0)
     return f"{guard.name} below {limit:.2%} ({_share(ledger.totals[guard.name])})"
 
 
 def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
     n, bad, stable_n, stable_bad = ledger.totals[bet]
+    if guard.type == "business":
+        return f"{guard.name}: {_means(guard, ledger)}, not {_less(guard)}"
     if guard.type == "drift":
         answer, (mine, theirs) = _drifted(ledger, bet)
         return (f"{guard.name}: {answer!r} is the answer to {mine} of {n} units of the candidate ({mine / max(1, n):.1%}) and to {theirs} of {stable_n} of "
@@ -187,6 +206,24 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
             f"{stable_bad} of {stable_n} of stable ({stable_bad / max(1, stable_n):.1%}){margin}{_at_least(ledger, bet)}")
 
 
+def _means(guard: schema.Guard, ledger: Ledger) -> str:
+    n, lost, stable_n, stable_lost = ledger.totals[guard.name]
+    mine, theirs = (_outcome(guard, loss / max(1, of)) for loss, of in ((lost, n), (stable_lost, stable_n)))
+    return f"{guard.outcome} is {mine:.4g} on average over {n} units of the candidate, {theirs:.4g} over {stable_n} of stable"
+
+
+def _less(guard: schema.Guard) -> str:
+    if guard.max_loss_increase == 0:
+        return "better than stable's"
+    return f"at most {guard.max_loss_increase * ((guard.upper or 0.0) - guard.lower):.4g} worse than stable's"
+
+
+def _outcome(guard: schema.Guard, loss: float) -> float:
+    """Gives the outcome that the loss stands for."""
+    span = (guard.upper or 0.0) - guard.lower
+    return (guard.upper or 0.0) - loss * span if guard.higher_is_better else guard.lower + loss * span
+
+
 def _drifted(ledger: Ledger, name: str) -> tuple[str, tuple[int, int]]:
     """Gives the answer that the bets have won most on, and its counts."""
     won = np.logaddexp.reduce(ledger.harms[name].stakes, axis=0)
@@ -199,7 +236,7 @@ def _at_least(ledger: Ledger, bet: str) -> str:
     return f", {low:.1f} times or more (95 %, at any look)" if low is not None and low >= 1.05 else ""
 
 
-def _share(totals: tuple[int, int, int, int]) -> str:
+def _share(totals: tuple[int, float, int, float]) -> str:
     return f"{totals[1]} of {totals[0]}"
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from fairway.config import schema
 from fairway.rollout import evidence
 from fairway.rollout.evidence import Alarm, ArmCounts, Floats, Wealth
@@ -59,12 +61,23 @@ class Exposed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Valued:
+    """Outcomes that arrived since the last look, of units served at one weight of the canary."""
+
+    name: str
+    weight: float
+    candidate: tuple[float, ...]
+    stable: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """All that was learnt since the last look."""
 
     gateway: Gateway | None = None
     paired: Paired | None = None
     labelled: tuple[Labelled, ...] = ()
+    valued: tuple[Valued, ...] = ()
     exposed: Exposed | None = None
 
 
@@ -75,10 +88,11 @@ class Ledger:
     harms: Mapping[str, Wealth]
     certificates: Mapping[str, Wealth]
     split: Wealth
-    totals: Mapping[str, tuple[int, int, int, int]]  # bet -> candidate n, candidate bad, stable n, stable bad
+    totals: Mapping[str, tuple[int, float, int, float]]   # bet -> candidate n, candidate bad (of outcomes: their loss), stable n, stable bad
     pairs: int = 0
     ratios: Mapping[str, Ratio] = field(default_factory=dict)      # bet -> relative risk, for its interval
     answers: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)   # drift guard -> answer -> units that got it (candidate, stable)
+    spreads: Mapping[str, tuple[float, float]] = field(default_factory=dict)   # business guard -> squared distances of the losses from the mean before them
     alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
     since: float = 0.0                               # when it was opened
     at: float = 0.0                                  # when it last learnt something
@@ -95,6 +109,7 @@ class Ledger:
             "split": self.split.to_json(), "totals": {name: list(row) for name, row in self.totals.items()}, "pairs": self.pairs,
             "ratios": {name: ratio.to_json() for name, ratio in self.ratios.items()},
             "answers": {name: {answer: list(pair) for answer, pair in counts.items()} for name, counts in self.answers.items()},
+            "spreads": {name: list(pair) for name, pair in self.spreads.items()},
             "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "since": self.since, "at": self.at,
         }
 
@@ -106,6 +121,7 @@ class Ledger:
             split=Wealth.from_json(data["split"]), totals={name: tuple(row) for name, row in data["totals"].items()}, pairs=data["pairs"],
             ratios={name: Ratio.from_json(ratio) for name, ratio in data.get("ratios", {}).items()},
             answers={name: {answer: tuple(pair) for answer, pair in counts.items()} for name, counts in data.get("answers", {}).items()},
+            spreads={name: tuple(pair) for name, pair in data.get("spreads", {}).items()},
             alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
             since=data.get("since", 0.0), at=data.get("at", 0.0),
         )
@@ -125,15 +141,9 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
     harms = {name: wealth.restart(at=at) if wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
-    answers = dict(ledger.answers)
+    spreads = dict(ledger.spreads)
     for guard in strategy.guards:
-        if guard.type == "drift" and batch.exposed is not None:
-            known = answers.get(guard.name, {})
-            harms[guard.name] = harms[guard.name].bet(_drift(guard, batch.exposed, known))
-            answers[guard.name] = _counted_answers(batch.exposed, known)
-            n, _, m, _ = totals[guard.name]
-            totals[guard.name] = (n + batch.exposed.candidate, 0, m + batch.exposed.stable, 0)
-        for news in _news(guard, batch, strategy=strategy, offline=offline):
+        for news in _news(guard, batch, ledger, strategy=strategy, offline=offline):
             if news.baseline is not None:
                 alarms[news.bet] = alarms.get(news.bet, Alarm()).learn(news.baseline, at=at)
             if news.bet not in alarms or not alarms[news.bet].on(at=at):
@@ -142,14 +152,18 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
                 certificates[guard.name] = certificates[guard.name].bet(news.certificate)
             if news.compared:
                 ratios[news.bet] = ratios.get(news.bet, Ratio()).add(news.candidate, news.stable)
+            if news.spread is not None:
+                mine, theirs = spreads.get(news.bet, (0.0, 0.0))
+                spreads[news.bet] = mine + news.spread[0], theirs + news.spread[1]
             a, b, c, d = totals[news.bet]
             totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
-    split = ledger.split
+    split, answers = ledger.split, dict(ledger.answers)
     if batch.exposed is not None:
         split = split.bet(evidence.factors_split(candidate=batch.exposed.candidate, stable=batch.exposed.stable, weight=batch.exposed.weight))
+        answers |= {guard.name: _counted_answers(batch.exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
-    return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, alarms=alarms,
-                  since=ledger.since, at=at)
+    return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads,
+                  alarms=alarms, since=ledger.since, at=at)
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
@@ -183,9 +197,10 @@ class _News:
     certificate: Floats | None = None
     compared: bool = False             # whether both arms were counted at the same time under one split
     baseline: Floats | None = None     # stable against the limit
+    spread: tuple[float, float] | None = None   # of outcomes: squared distances from the mean before them
 
 
-def _news(guard: schema.Guard, batch: Batch, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
+def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
     """Gives what the batch says of a guard, bet by bet."""
     match guard.type:
         case "errors" if guard.count == "units":
@@ -203,6 +218,26 @@ def _news(guard: schema.Guard, batch: Batch, *, strategy: schema.Strategy, offli
                 harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
                                                           margin=guard.max_loss_increase, harm=side) for side in (True, False))
                 yield _News(guard.name, labels.candidate, labels.stable, harm, safe, compared=True)
+        case "business":
+            for valued in batch.valued:
+                if valued.name == guard.outcome:
+                    yield _lost(guard, valued, ledger.totals[guard.name])
+        case "drift" if batch.exposed is not None:
+            met = ArmCounts(batch.exposed.candidate, 0), ArmCounts(batch.exposed.stable, 0)
+            yield _News(guard.name, *met, _drift(guard, batch.exposed, ledger.answers.get(guard.name, {})))
+
+
+def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
+    """Gives the outcomes as losses between 0, the best, and 1; `before` are the guard's totals."""
+    if guard.upper is None:
+        raise ValueError(f"guard {guard.name} has no upper")
+    span, best = guard.upper - guard.lower, guard.upper if guard.higher_is_better else guard.lower
+    mine, theirs = (np.abs(np.clip(np.array(values, dtype=np.float64), guard.lower, guard.upper) - best) / span for values in (valued.candidate, valued.stable))
+    centre = (before[1] + before[3]) / (before[0] + before[2]) if before[0] + before[2] else 0.5
+    harm, safe = (evidence.factors_values(mine, theirs, weight=valued.weight, margin=guard.max_loss_increase, centre=centre, harm=side)
+                  for side in (True, False))
+    spread = float(((mine - centre) ** 2).sum()), float(((theirs - centre) ** 2).sum())
+    return _News(guard.name, ArmCounts(len(mine), float(mine.sum())), ArmCounts(len(theirs), float(theirs.sum())), harm, safe, spread=spread)
 
 
 def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Strategy) -> Iterable[_News]:

@@ -50,7 +50,7 @@ class Replay:
 
     policy: schema.Strategy
     state: State
-    counters: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)   # guard -> canary n, canary bad, stable n, stable bad, since the beginning
+    counters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)   # guard -> canary n, canary bad, stable n, stable bad, since the beginning
     phases: tuple[Mapping[str, Any], ...] = ()
     decided: Mapping[str, Any] | None = None   # the record of the decision that stands
     at: float = -math.inf                      # end of the last interval
@@ -128,7 +128,7 @@ def learn(replay: Replay, counted: Counted) -> Replay:
     counters = dict(replay.counters)
     for name, row in counted.rows.items():
         a, b, c, d = counters.get(name, (0, 0, 0, 0))
-        counters[name] = (a + row.canary.n, b + row.canary.bad, c + row.stable.n, d + row.stable.bad)
+        counters[name] = (a + row.canary.n, b + int(row.canary.bad), c + row.stable.n, d + int(row.stable.bad))
     replay = replace(replay, counters=counters, at=counted.end, last=counted)
     return _look(replay, _seen(replay, at=counted.end, counted=counted))
 
@@ -169,7 +169,7 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
         return seen
     types = {guard.name: guard.type for guard in policy.guards}
     pairs = [row.canary for name, row in counted.rows.items() if types[name] == "disagreement"]
-    paired = ledgers.Paired(compared=pairs[0].n, disagreements=pairs[0].bad, candidate_failures=0, stable_failures=0) if pairs else None
+    paired = ledgers.Paired(compared=pairs[0].n, disagreements=int(pairs[0].bad), candidate_failures=0, stable_failures=0) if pairs else None
     labels = tuple(ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
                    for name, row in counted.rows.items() if types[name] == "quality" and row.canary.n + row.stable.n)
     return replace(seen, paired=paired, labelled=labels)

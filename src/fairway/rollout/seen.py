@@ -13,6 +13,7 @@ class Cursors:
 
     pairs: int = 0
     labels: int = 0
+    outcomes: int = 0
     exposure: int = 0
 
 
@@ -50,6 +51,7 @@ class Seen:
     sample: traffic.Sample | None = None                       # None: the counts could not be read
     paired: ledgers.Paired | None = None
     labelled: tuple[ledgers.Labelled, ...] = ()
+    valued: tuple[ledgers.Valued, ...] = ()
     exposed: ledgers.Exposed | None = None
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None

@@ -150,7 +150,7 @@ def _learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     batch = ledgers.Batch(
         gateway=_gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
         paired=seen.paired if counting and _stage(state) == "shadow" else None,
-        labelled=seen.labelled, exposed=seen.exposed if counting and in_effect else None,
+        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting and in_effect else None,
     )
     ledger = ledgers.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
     return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))

@@ -54,31 +54,41 @@ def tensor(values: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, A
     return {"name": name, "datatype": "FP64", "shape": [1], "data": [None if missing else float(value)]}
 
 
-def read_labels(file: Path) -> list[tuple[str, str]]:
-    """Gives the request ids and labels of a CSV file."""
+def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Gives the rows of a CSV file that must have something in each of the columns."""
+    wanted = f"{', '.join(columns[:-1])} and {columns[-1]}"
     try:
         with file.open(newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
     except OSError as error:
-        raise errors.UsageError(f"--file {file}: {error.strerror}; wanted CSV with the columns request_id and label") from error
+        raise errors.UsageError(f"--file {file}: {error.strerror}; wanted CSV with the columns {wanted}") from error
     for number, row in enumerate(rows, start=2):
-        if not row.get("request_id") or not row.get("label"):
-            raise errors.UsageError(f"{file} line {number} is {row}: wanted a value in the columns request_id and label")
-    return [(row["request_id"], row["label"]) for row in rows]
+        if not all(row.get(column) for column in columns):
+            raise errors.UsageError(f"{file} line {number} is {row}: wanted a value in the columns {wanted}")
+    return rows
 
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> int:
     """Sends labels to the collector in batches; gives how many were new to it."""
+    return _send(home, "label", [{"requestId": request, "label": label, "deployment": name, "namespace": namespace} for request, label in labels], now=now)
+
+
+def send_outcomes(home: Home, name: str, *, namespace: str, outcomes: Sequence[tuple[str, str, float]], now: float) -> int:
+    """Sends outcomes (request, name, value) to the collector in batches; gives how many were new to it."""
+    return _send(home, "outcome", [{"requestId": request, "outcome": outcome, "value": value, "deployment": name, "namespace": namespace}
+                                   for request, outcome, value in outcomes], now=now)
+
+
+def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float) -> int:
     addresses = client.need(home)
     at = datetime.fromtimestamp(now, tz=UTC).isoformat().replace("+00:00", "Z")
     accepted = 0
-    for start in range(0, len(labels), BATCH):
+    for start in range(0, len(items), BATCH):
         events = [
-            {"specversion": "1.0", "type": "dev.fairway.label.v1", "id": request_id, "source": f"/fairway/{namespace}/{name}/labels", "time": at,
-             "datacontenttype": "application/json", "data": {"requestId": request_id, "deployment": name, "namespace": namespace, "label": label}}
-            for request_id, label in labels[start:start + BATCH]
+            {"specversion": "1.0", "type": f"dev.fairway.{kind}.v1", "id": data["requestId"], "time": at, "datacontenttype": "application/json",
+             "source": f"/fairway/{data['namespace']}/{data['deployment']}/{kind}s", "data": data} for data in items[start:start + BATCH]
         ]
-        answer = _post(addresses.collector, "/v1/labels", events, headers={"content-type": "application/cloudevents-batch+json"})
+        answer = _post(addresses.collector, f"/v1/{kind}s", events, headers={"content-type": "application/cloudevents-batch+json"})
         accepted += int(answer["accepted"])
     return accepted
 
