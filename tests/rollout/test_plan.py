@@ -9,6 +9,7 @@ from benchmarks.judge import ours, peers, streams
 from benchmarks.judge.streams import Scenario
 from fairway import errors
 from fairway.config import schema
+from fairway.rollout import ledger as ledgers
 from fairway.rollout import plan
 
 SCHEDULE = [{"weight": weight, "minDuration": "60s"} for weight in (10, 20, 30, 40)] + [{"weight": 50}]
@@ -50,3 +51,31 @@ def test_shadow_takes_the_pairs_that_it_asks_for_at_the_least() -> None:
     [expected] = plan.plan(policy, requests_per_second=1, usual={"differs": 0.0})
     assert expected.certified_seconds == 500
     assert expected.limit == 0.03
+
+
+AB = schema.Strategy.model_validate({
+    "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "1d"},
+    "guards": [{"name": "sales", "type": "business", "gates": "canary", "outcome": "purchase", "upper": 1, "maxLossIncrease": 0}]})
+
+
+def test_the_units_of_an_a_b_test_are_about_the_median_of_simulated_ones() -> None:
+    [expected] = plan.plan(AB, requests_per_second=1, usual={"sales": 0.1}, effects={"sales": 0.03})
+    taken = []
+    for run in range(40):
+        rng, ledger, units = np.random.default_rng(run), ledgers.begin(AB, at=0.0), 0
+        while ledger.certificates["sales"].peak < math.log(20):
+            values = [tuple((rng.random(100) < share).astype(float).tolist()) for share in (0.13, 0.1)]
+            batch = ledgers.Batch(valued=(ledgers.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),))
+            units += 200
+            ledger = ledgers.observe(ledger, batch, strategy=AB, offline=None, at=float(units))
+        taken.append(units)
+    assert expected.certified_seconds == pytest.approx(np.median(taken), rel=0.3)
+
+
+def test_an_effect_that_is_too_small_for_the_budget_is_refused_with_the_smallest_that_is_not() -> None:
+    [expected] = plan.plan(AB, requests_per_second=0.1, usual={"sales": 0.1})
+    assert expected.certified_seconds is None
+    with pytest.raises(errors.ConfigError, match=r"sales cannot tell an effect of 1.00% of its range within 1d at 0.1 units/s"):
+        plan.plan(AB, requests_per_second=0.1, usual={"sales": 0.1}, effects={"sales": 0.01})
+    [at_the_edge] = plan.plan(AB, requests_per_second=0.1, usual={"sales": 0.1}, effects={"sales": expected.smallest_limit * 1.001})
+    assert at_the_edge.certified_seconds == pytest.approx(86_400, rel=0.05)

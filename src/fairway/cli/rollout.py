@@ -111,20 +111,24 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
 @click.option("--requests-per-second", "rps", type=click.FloatRange(min=0, min_open=True), required=True, help="Of the whole deployment, both arms together.")
 @click.option("--usual-rate", "usual", multiple=True, metavar="GUARD=RATE",
               help="What a healthy revision shows, such as errors=0.005 (0 by default); of disagreement what evaluation measured; may be repeated.")
+@click.option("--effect", "effects", multiple=True, metavar="GUARD=SHARE",
+              help="How much better the outcomes of a business guard are hoped to be, as a share of their range; --usual-rate is stable's mean then.")
 @click.option("--strategy", "strategy_file", type=click.Path(path_type=Path), default=None,
               help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.")
 @options.config
 @options.output
-def plan(rps: float, usual: tuple[str, ...], strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
+def plan(rps: float, usual: tuple[str, ...], effects: tuple[str, ...], strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
     """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse a limit that cannot be certified."""
     from dataclasses import asdict
 
     from fairway.rollout import plan as plans
 
     policy = _policy(strategy_file, path, overrides)
-    expected = [asdict(one) for one in plans.plan(policy, requests_per_second=rps, usual=_rates(usual, policy))]
+    expected = [asdict(one) for one in plans.plan(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy),
+                                                  effects=_rates("--effect", effects, policy))]
     rows = [{"guard": one["guard"], "gates": one["gates"], "limit": f"{one['limit']:.2%}", "usual": f"{one['usual']:.2%}",
-             "certified after": f"{one['certified_seconds']:.0f} s", "smallest limit": f"{one['smallest_limit']:.2%}",
+             "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
+             "smallest limit": f"{one['smallest_limit']:.2%}",
              **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()}} for one in expected]
     options.show({"requests_per_second": rps, "guards": expected}, form=form,
                  text=options.table(rows) + "\nExpected values: about half of all rollouts take longer.")
@@ -145,18 +149,18 @@ def _span(interval: list[float | None] | None) -> str:
     return f"{high:.4g} or less" if low is None else f"{low:.4g} to {high:.4g}"
 
 
-def _rates(usual: tuple[str, ...], policy: "schema.Strategy") -> dict[str, float]:
-    """Gives what --usual-rate says."""
+def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> dict[str, float]:
+    """Gives the share that the option says of each guard."""
     rates = {}
     names = [guard.name for guard in policy.guards]
-    for text in usual:
+    for text in texts:
         name, _, value = text.partition("=")
         try:
             rates[name] = float(value)
         except ValueError:
             rates[name] = -1.0
         if name not in names or not 0 <= rates[name] < 1:
-            raise errors.UsageError(f"--usual-rate is {text!r}: wanted GUARD=RATE with a guard of "
+            raise errors.UsageError(f"{option} is {text!r}: wanted GUARD=RATE with a guard of "
                                     f"{', '.join(names)} and a share from 0 to 1, such as errors=0.005")
     return rates
 

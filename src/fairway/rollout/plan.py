@@ -26,50 +26,86 @@ class Expectation:
     guard: str
     gates: str
     limit: float
-    usual: float                                # the healthy rate that was assumed
-    certified_seconds: float                    # from the stage's beginning, at that rate
-    smallest_limit: float                       # that can be certified within the stage's budget
+    usual: float                                # the healthy rate that was assumed; of outcomes stable's mean, as a share of their range
+    certified_seconds: float | None             # from the stage's beginning, at that rate (or effect); None where no effect was named
+    smallest_limit: float                       # that can be certified within the stage's budget; of outcomes the smallest effect
     found_seconds: dict[str, float | None]      # rate of a bad revision -> seconds until it is rolled back; None: not within the budget
 
 
-def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str, float]) -> list[Expectation]:
-    """Gives what to expect of every guard that gates shadow or canary; `usual` is each one's rate in a healthy revision.
+def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str, float], effects: dict[str, float] | None = None) -> list[Expectation]:
+    """Gives what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
 
-    Raises ConfigError where a limit cannot be certified within the budget, with the smallest that can.
+    `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of business guards are hoped to be, as shares of their
+    range, with `usual` stable's mean, and every request a unit with an outcome. Raises ConfigError where a certificate is not to be expected within the
+    budget, with the smallest limit (or effect) that is.
     """
     found = []
     for guard in policy.guards:
-        stage = guard.stage
-        if stage not in ("shadow", "canary") or guard.type == "quality" or (stage == "shadow" and not policy.shadow.enabled):
+        if guard.stage not in ("shadow", "canary") or guard.type == "quality" or (guard.stage == "shadow" and not policy.shadow.enabled):
             continue
         rate = usual.get(guard.name, 0.0)
-        limit = guard.max_rate if guard.type != "disagreement" else ledgers.allowed_disagreement(policy, rate)
-        budget = policy.shadow.budget if stage == "shadow" else policy.canary.budget
-        served = list(_served(policy, stage=stage, rps=requests_per_second, seconds=budget.total_seconds()))
-        least = smallest(rate, requests=served[-1], alpha=policy.false_promotion)
-        if limit is None or limit < least:
-            raise errors.ConfigError(
-                f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {schema.format_duration(budget)} at "
-                f"{requests_per_second:g} requests/s and a usual rate of {rate:.2%}: wanted {least:.2%} or more, more traffic, or a longer budget")
-        need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion)
-        if stage == "shadow":
-            need = max(need, float(policy.shadow.min_pairs))
-        look = int(np.searchsorted(served, need))
-        harms = {f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=requests_per_second, seconds=budget.total_seconds()) for bad in HARMS if bad > rate} \
-            if guard.type != "disagreement" else {}
-        found.append(Expectation(guard=guard.name, gates=stage, limit=limit, usual=rate, certified_seconds=(look + 1) * LOOK_SECONDS, smallest_limit=least,
-                                 found_seconds=harms))
+        if guard.type == "business":
+            found.append(_of_outcomes(guard, policy, rps=requests_per_second, mean=rate, effect=(effects or {}).get(guard.name)))
+        else:
+            found.append(_of_rate(guard, policy, rps=requests_per_second, rate=rate))
     return found
+
+
+def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float) -> Expectation:
+    limit = (guard.max_rate or 0.0) if guard.type != "disagreement" else ledgers.allowed_disagreement(policy, rate)
+    budget = policy.shadow.budget if guard.stage == "shadow" else policy.canary.budget
+    served = list(_served(policy, stage=guard.stage, rps=rps, seconds=budget.total_seconds()))
+    least = smallest(rate, requests=served[-1], alpha=policy.false_promotion)
+    if limit < least:
+        raise errors.ConfigError(
+            f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {schema.format_duration(budget)} at {rps:g} requests/s and a usual rate of "
+            f"{rate:.2%}: wanted {least:.2%} or more, more traffic, or a longer budget")
+    need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion)
+    look = int(np.searchsorted(served, max(need, float(policy.shadow.min_pairs) if guard.stage == "shadow" else 0.0)))
+    harms = {} if guard.type == "disagreement" else {
+        f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=budget.total_seconds()) for bad in HARMS if bad > rate}
+    return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=(look + 1) * LOOK_SECONDS, smallest_limit=least,
+                       found_seconds=harms)
+
+
+def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None) -> Expectation:
+    """Outcomes at the ends of their range, which is where they vary most, and the last step's weight from the beginning."""
+    weight = policy.canary.steps[-1].weight / 100
+    units = rps * policy.canary.budget.total_seconds()
+    alpha, margin = policy.false_promotion, guard.max_loss_increase
+    least = _bisect(lambda better: units_to_certify(mean, better, weight=weight, margin=margin, alpha=alpha) <= units, low=-margin, high=1 - mean)
+    need = units_to_certify(mean, effect, weight=weight, margin=margin, alpha=alpha) if effect is not None else None
+    if need is not None and need > units:
+        raise errors.ConfigError(
+            f"strategy.guards: {guard.name} cannot tell an effect of {effect:.2%} of its range within {schema.format_duration(policy.canary.budget)} at "
+            f"{rps:g} units/s ({need:.0f} are expected to be needed): wanted {least:.2%} or more, more traffic, or a longer budget")
+    return Expectation(guard=guard.name, gates=guard.stage, limit=margin, usual=mean, certified_seconds=need / rps if need is not None else None,
+                       smallest_limit=least, found_seconds={})
+
+
+def units_to_certify(mean: float, effect: float, *, weight: float, margin: float, alpha: float) -> float:
+    """Gives how many units of both arms are expected until the canary is certified not to be worse by `margin`, where it is better by `effect`."""
+    growth = np.zeros(evidence.GRID)
+    nobody = np.array([])
+    for arm, share, good in ((0, weight, mean + effect), (1, 1 - weight, mean)):
+        for loss, chance in ((0.0, good), (1.0, 1 - good)):
+            unit = (np.array([loss]), nobody)[:: -1 if arm else 1]
+            growth += share * chance * evidence.factors_values(unit[0], unit[1], weight=weight, margin=margin, centre=1 - mean, harm=False)
+    return _until(growth, alpha=alpha)
 
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
     """Gives how many requests of the canary are expected until "below `limit`" is certified, at this rate; infinity where that is never."""
-    growth = evidence.below(rate, 1.0, limit=limit)
+    return _until(evidence.below(rate, 1.0, limit=limit), alpha=alpha)
+
+
+def _until(growth: Floats, *, alpha: float) -> float:
+    """Gives how often bets that grow by this in expectation must be repeated until they are worth 1/alpha; infinity where they do not grow."""
     if growth.max() <= 0:
         return math.inf
 
-    def enough(requests: float) -> bool:
-        return float(np.logaddexp.reduce(growth * requests)) - math.log(len(growth)) >= math.log(1 / alpha)
+    def enough(times: float) -> bool:
+        return float(np.logaddexp.reduce(growth * times)) - math.log(len(growth)) >= math.log(1 / alpha)
 
     high = 1.0
     while not enough(high):
