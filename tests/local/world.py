@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
@@ -38,10 +39,10 @@ QUICK = {
 }
 
 
-def configuration(*, concurrency: int = 256) -> schema.Config:
+def configuration(*, concurrency: int = 256, strategy: dict[str, Any] = QUICK) -> schema.Config:
     """Gives the configuration; another `concurrency` makes another revision of the same package."""
     return schema.Config.model_validate({
-        "name": NAME, "data": {"source": "csv", "path": "unused.csv"}, "strategy": QUICK, "serving": {"maxConcurrency": concurrency},
+        "name": NAME, "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy, "serving": {"maxConcurrency": concurrency},
         "retraining": {"enabled": False}, "platform": {"scrapeInterval": "500ms"}})
 
 
@@ -100,8 +101,8 @@ class World:
     package: Path
     users: Users
 
-    def deploy(self, *, concurrency: int) -> str:
-        revision, _ = client.deploy(self.home, self.package, config=configuration(concurrency=concurrency), now=time.time())
+    def deploy(self, *, concurrency: int, strategy: dict[str, Any] = QUICK) -> str:
+        revision, _ = client.deploy(self.home, self.package, config=configuration(concurrency=concurrency, strategy=strategy), now=time.time())
         return revision.revision
 
     def deployment(self) -> state.Deployment:

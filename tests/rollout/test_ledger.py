@@ -48,6 +48,15 @@ def test_a_canary_that_answers_otherwise_is_rolled_back_with_the_answer_named(sh
     assert "allowed is a difference of 5.0%" in verdict.reason
 
 
+def test_without_a_margin_any_difference_is_drift_and_none_is_not() -> None:
+    strict = policy({"name": "answers", "type": "drift", "maxShift": 0})
+    verdict = judge.decide(learn(strict, answers({"high": 0.36, "low": 0.64}, {"high": 0.3, "low": 0.7}, looks=600)), strategy=strict, stage="canary")
+    assert verdict.action is Action.ROLLBACK
+    assert verdict.guard == "answers"
+    same = {"high": 0.3, "low": 0.7}
+    assert max(learn(strict, answers(same, same, looks=100, seed=seed)).harms["answers"].peak for seed in range(20)) < math.log(100)
+
+
 def test_answers_within_the_margin_are_no_drift() -> None:
     found = [learn(DRIFT, answers({"high": 0.34, "low": 0.66}, {"high": 0.3, "low": 0.7}, looks=100, seed=seed)).harms["answers"].peak for seed in range(20)]
     assert max(found) < math.log(100)

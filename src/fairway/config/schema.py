@@ -327,7 +327,7 @@ class Guard(Section):
     higher_is_better: bool = True
     """Business: false for what should be small, such as minutes of waiting."""
     max_shift: Fraction = 0.05
-    """Drift: how much the share of units that get an answer may differ between the arms. Both see the same users at the same time."""
+    """Drift: how much the share of units that get an answer may differ between the arms; 0 for not at all. Both see the same users at the same time."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Guard":

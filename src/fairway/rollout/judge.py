@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-
 from fairway.config import schema
 from fairway.rollout import evidence, intervals
 from fairway.rollout.evidence import ArmCounts
@@ -111,7 +109,7 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
 
 def guarantee(strategy: schema.Strategy) -> str:
     """Gives the promise behind a verdict, in words."""
-    healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every maxRate"
+    healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every objective"
     return (f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
             f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}")
 
@@ -225,9 +223,9 @@ def _outcome(guard: schema.Guard, loss: float) -> float:
 
 
 def _drifted(ledger: Ledger, name: str) -> tuple[str, tuple[int, int]]:
-    """Gives the answer that the bets have won most on, and its counts."""
-    won = np.logaddexp.reduce(ledger.harms[name].stakes, axis=0)
-    return list(ledger.answers[name].items())[int(np.argmax(won[: 2 * len(ledger.answers[name])])) // 2]
+    """Gives the answer whose share differs most between the arms, and its counts."""
+    n, _, m, _ = ledger.totals[name]
+    return max(ledger.answers[name].items(), key=lambda item: abs(item[1][0] / max(1, n) - item[1][1] / max(1, m)))
 
 
 def _at_least(ledger: Ledger, bet: str) -> str:

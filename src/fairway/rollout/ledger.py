@@ -4,7 +4,7 @@ Each guard of the strategy has bets against the candidate (harm) and, where it g
 absolute limit, which is suspended while stable itself is beyond it: an incident of both is no fault of the candidate.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -224,7 +224,7 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
                     yield _lost(guard, valued, ledger.totals[guard.name])
         case "drift" if batch.exposed is not None:
             met = ArmCounts(batch.exposed.candidate, 0), ArmCounts(batch.exposed.stable, 0)
-            yield _News(guard.name, *met, _drift(guard, batch.exposed, ledger.answers.get(guard.name, {})))
+            yield _News(guard.name, *met, _drift(guard, batch.exposed, ledger))
 
 
 def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
@@ -253,11 +253,22 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
 
 
-def _drift(guard: schema.Guard, exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> Floats:
-    """Gives the factors of a drift guard. Only answers that were known before the batch are bet on: which ones they are must not hang on it."""
-    pairs = [exposed.answers.get(answer, (0, 0)) for answer in known]
-    return evidence.factors_answers([pair[0] for pair in pairs], [pair[1] for pair in pairs], of=(exposed.candidate, exposed.stable),
-                                    weight=exposed.weight, margin=guard.max_shift)
+def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
+    """Gives the factors of a drift guard. Only answers that were known before the batch are bet on: which ones they are must not hang on it.
+
+    Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is a bin of its own.
+    """
+    known = ledger.answers.get(guard.name, {})
+    batch, of = [exposed.answers.get(answer, (0, 0)) for answer in known], (exposed.candidate, exposed.stable)
+    if guard.max_shift > 0:
+        return evidence.factors_answers([pair[0] for pair in batch], [pair[1] for pair in batch], of=of, weight=exposed.weight, margin=guard.max_shift)
+    n, _, m, _ = ledger.totals[guard.name]
+    mine, theirs = (_bins([pair[arm] for pair in batch], of=of[arm]) for arm in (0, 1))
+    return evidence.factors_shift(mine, theirs, before=(_bins([pair[0] for pair in known.values()], of=n), _bins([pair[1] for pair in known.values()], of=m)))
+
+
+def _bins(counts: Sequence[int], *, of: int) -> Floats:
+    return np.array([*counts, of - sum(counts)], dtype=np.float64)
 
 
 def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:

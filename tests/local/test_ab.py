@@ -1,0 +1,85 @@
+"""An A/B test on one machine: half of the users each, outcomes that come late, and a verdict that names the effect."""
+
+import contextlib
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from fairway.platforms.local import client
+from fairway.rollout.strategy import Phase
+from tests.local import world as worlds
+from tests.local.world import World
+
+pytestmark = [pytest.mark.local, pytest.mark.timeout(240)]
+TEST = {
+    "warmup": "500ms", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "120s"}, "bake": {"weight": 0, "duration": "0s"},
+    "guards": [{"name": "sales", "type": "business", "gates": "canary", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0}]}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with worlds.world(tmp_path_factory.mktemp("ab")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[None]:
+    """Sends what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision has one."""
+    rng, closing = np.random.default_rng(4), threading.Event()
+
+    def keep_books() -> None:
+        last = 0
+        while not closing.wait(0.25):
+            with contextlib.closing(sqlite3.connect(platform.home.events, timeout=5)) as connection:
+                served = "SELECT seq, request_id, revision FROM events WHERE seq > ? AND type='prediction' AND role <> 'shadow' ORDER BY seq"
+                rows = connection.execute(served, (last,)).fetchall()
+            if rows:
+                last = rows[-1][0]
+                sold = [{"requestId": request, "outcome": "purchase", "value": 10.0 * float(rng.random() < mean.get(revision, others) / 10)}
+                        for _, request, revision in rows]
+                httpx.post(f"{client.need(platform.home).collector}/v1/outcomes?deployment={worlds.NAME}", json=sold).raise_for_status()
+
+    books = threading.Thread(target=keep_books, daemon=True)
+    books.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        books.join(timeout=10)
+
+
+def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:
+    """Gives which revisions each unit met from the candidate's first answer to its last."""
+    with contextlib.closing(sqlite3.connect(platform.home.events)) as connection:
+        rows: list[Any] = connection.execute("SELECT unit, revision, role FROM events WHERE type='prediction' ORDER BY seq").fetchall()
+    met = [number for number, (_, _, role) in enumerate(rows) if role == "canary"]
+    arms = defaultdict[str, set[str]](set)
+    for unit, revision, role in rows[met[0]:met[-1]]:
+        arms[unit].add("canary" if revision == candidate else role)
+    return arms
+
+
+def test_what_sells_more_is_promoted_with_the_effect_and_what_sells_less_is_taken_back(platform: World, tmp_path: Path) -> None:
+    better = platform.deploy(concurrency=201, strategy=TEST)
+    with shop(platform, mean={better: 8.0}, others=2.0):
+        ended = platform.ended(better)
+    assert ended.state.stable == better
+    assert "purchase is" in ended.state.reason
+    assert "better than stable's" in ended.state.reason
+    low, high = next(row for row in reversed(ended.state.history) if row["phase"] == "Promoting")["evidence"]["sales"]["intervals"]["effect"]
+    assert low < 6.0 < high
+    units = arms_by_unit(platform, candidate=better)
+    assert sum(len(arms) == 1 for arms in units.values()) / len(units) > 0.9   # the first look and the last may see both
+    worse = platform.deploy(concurrency=202, strategy=TEST)
+    with shop(platform, mean={worse: 2.0}, others=8.0):
+        ended = platform.ended(worse)
+    assert (ended.state.phase, ended.state.stable) == (Phase.ROLLED_BACK, better)
+    assert "not better than stable's" in ended.state.reason
+    assert platform.users.failed() == []
