@@ -106,6 +106,10 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     assert verdict.action is Action.HOLD
     assert verdict.eta_seconds is not None
     assert 5 < verdict.eta_seconds < 300
+    shadow = schema.Strategy.model_validate({"shadow": {"minPairs": 500}, "guards": [{"name": "differs", "type": "disagreement"}]})
+    pairs = [ledgers.Batch(paired=ledgers.Paired(compared=50, disagreements=0, candidate_failures=0, stable_failures=0))] * 5
+    verdict = judge.decide(learn(shadow, pairs), strategy=shadow, stage="shadow")
+    assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, pytest.approx(8.0, abs=0.1))   # as many pairs again, at 250 in 8 s
     hopeless = [ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)}))] * 20
     verdict = judge.decide(learn(errors, hopeless), strategy=errors, stage="canary")
     assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)

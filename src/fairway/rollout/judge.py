@@ -48,7 +48,7 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
     INCONCLUSIVE needs the clock and is the strategy's to say, when the stage's budget is spent on HOLD.
     """
     action, reason, guard = _judgement(ledger, strategy=strategy, stage=stage, offline=offline)
-    eta = _eta(ledger, strategy, stage) if action is Action.HOLD else None
+    eta = _eta(ledger, strategy, stage, offline) if action is Action.HOLD else None
     if eta is not None:
         reason = f"{reason}; about {schema.format_duration(datetime.timedelta(seconds=math.ceil(eta)))} more at this rate"
     return Verdict(action=action, reason=reason, guard=guard, evidence=describe(ledger, strategy=strategy, intervals_too=action is not Action.HOLD),
@@ -86,14 +86,16 @@ def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
     return next((guard for guard in strategy.guards if guard.type == "errors" and ledger.totals[guard.name][1] >= strategy.bad_requests), None)
 
 
-def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str) -> float | None:
+def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str, offline: float | None) -> float | None:
     """Gives the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
     elapsed, longest = ledger.at - ledger.since, 0.0
+    if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
+        longest = (strategy.shadow.min_pairs - ledger.pairs) * elapsed / ledger.pairs
     for guard in strategy.guards:
         if guard.stage != stage or _certified(guard, ledger, strategy):
             continue
         n, bad, _, _ = ledger.totals[guard.name]
-        limit = guard.max_rate if guard.type != "disagreement" else None
+        limit = guard.max_rate if guard.type != "disagreement" else allowed_disagreement(strategy, offline)
         if elapsed <= 0 or n == 0 or limit is None:
             return None
         growth = evidence.growth_below((bad + 0.5) / (n + 1), limit=limit) * n / elapsed

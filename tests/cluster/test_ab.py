@@ -1,0 +1,57 @@
+"""An A/B test on the cluster: the gateway divides the users, the collector takes what they bought, and the operator promotes what sells more."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from tests.cluster import world
+from tests.cluster.cluster import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+NAME = "ab"
+TEST = {
+    "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "30m"}, "bake": {"weight": 0, "duration": "0s"},
+    "guards": [{"name": "sales", "type": "business", "gates": "canary", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0}]}
+POST = ("import sys, urllib.request as web; "
+        "web.urlopen(web.Request('http://127.0.0.1:8080/v1/outcomes', data=sys.stdin.buffer.read(), headers={'content-type': 'application/json'})).read()")
+
+
+@contextlib.contextmanager
+def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[None]:
+    """Sends what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any other."""
+    rng, closing = np.random.default_rng(4), threading.Event()
+
+    def keep_books() -> None:
+        done = 0
+        while not closing.wait(0.5):
+            served = traffic.answered[done:]
+            done += len(served)
+            sold = [{"requestId": request, "deployment": NAME, "namespace": world.NAMESPACE, "outcome": "purchase",
+                     "value": 10.0 * float(rng.random() < (0.2 if revision == usual else 0.8))} for request, revision in served if request]
+            cluster.kubectl("--namespace=fairway-system", "exec", "--stdin", "deployment/fairway-collector", "--", "python", "-c", POST, input=json.dumps(sold))
+
+    books = threading.Thread(target=keep_books)
+    books.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        books.join()
+
+
+def test_what_sells_more_is_promoted_with_every_user_on_one_side(fairway, models):
+    world.apply(fairway, world.resource(NAME, models["A"], strategy=TEST))
+    usual = world.until(fairway, NAME, world.digest_in_service(models["A"]))["stable"]["revision"]
+    try:
+        with world.traffic(fairway, NAME) as traffic, shop(fairway, traffic, usual=usual):
+            world.apply(fairway, world.resource(NAME, models["B"], strategy=TEST))
+            ended = world.until(fairway, NAME, world.digest_in_service(models["B"]), seconds=300)
+        assert "purchase is" in ended["reason"]
+        assert "better than stable's" in ended["reason"]
+        assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+    finally:
+        fairway.kubectl("--namespace", world.NAMESPACE, "delete", "md", NAME, "--ignore-not-found")
