@@ -43,7 +43,7 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
         books.join()
 
 
-def test_what_sells_more_is_promoted_with_every_user_on_one_side(fairway, models):
+def test_what_sells_more_is_promoted(fairway, models):
     world.apply(fairway, world.resource(NAME, models["A"], strategy=TEST))
     usual = world.until(fairway, NAME, world.digest_in_service(models["A"]))["stable"]["revision"]
     try:

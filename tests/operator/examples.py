@@ -65,6 +65,7 @@ ACCEPTED: dict[str, Change] = {
     "quality that gates the bake": guard("quality", gates="bake", maxLossIncrease=0.01),
     "disagreement in shadow": guard("disagreement", gates="shadow"),
     "errors counted by unit": guard("errors", count="units", maxRate=0.02),
+    "a limit by stable's rate": guard("errors", maxRatio=1.5),
     "an A/B test of outcomes": guard("business", gates="canary", outcome="purchase", upper=100, maxLossIncrease=0),
     "outcomes that should be small": guard("business", outcome="minutes of waiting", lower=-1, upper=60, higherIsBetter=False),
     "drift of the answers": guard("drift", maxShift=0.1),
@@ -86,7 +87,7 @@ class Refused:
 
 
 RISE = "canary.steps weights do not rise: wanted each step above the one before"
-CERTIFY = "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify"
+CERTIFY = "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify (or maxRatio)"
 SERVICES = "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no hyphen last"
 DURATION = "should match '^([0-9]{1,12}(?:\\.[0-9]{1,6})?)(ms|s|m|h|d)$'"
 A_DURATION = "wanted a duration such as 250ms, 30s, 10m, 6h or 2d"
@@ -110,6 +111,7 @@ REFUSED: dict[str, Refused] = {
     "latency in the bake without a limit": Refused(guard("latency", gates="bake", threshold="50ms"), CERTIFY, "guard one gates bake: it needs maxRate"),
     "disagreement in the canary": Refused(guard("disagreement", gates="canary"), "a guard of type disagreement can only gate shadow", "can only gate shadow"),
     "errors in shadow": Refused(guard("errors", gates="shadow", maxRate=0.1), "only a guard of type disagreement can gate shadow", "cannot gate shadow"),
+    "two kinds of limit": Refused(guard("errors", maxRate=0.1, maxRatio=2), "maxRatio goes instead of maxRate", "wanted it instead of maxRate"),
     "business without an outcome": Refused(guard("business", upper=10), "a guard of type business needs outcome, and upper above lower", "needs outcome"),
     "business with bounds the wrong way": Refused(guard("business", outcome="purchase", lower=10, upper=1),
                                                   "a guard of type business needs outcome, and upper above lower", "upper above lower"),

@@ -46,6 +46,27 @@ def test_a_limit_that_cannot_be_certified_is_refused_with_the_smallest_that_can_
     assert at_the_edge.certified_seconds == pytest.approx(3600, rel=0.05)
 
 
+@pytest.mark.parametrize("ratio", [3.0, 2.0])
+def test_the_time_of_a_certificate_by_stable_s_rate_is_about_the_median_of_simulated_ones(ratio: float) -> None:
+    policy = schema.Strategy.model_validate({
+        "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "1d"},
+        "guards": [{"name": "errors", "type": "errors", "maxRatio": ratio}]})
+    [expected] = plan.plan(policy, requests_per_second=100, usual={"errors": 0.01})
+    taken = []
+    for run in range(60):
+        rng, ledger, seconds = np.random.default_rng(run), ledgers.begin(policy, at=0.0), 0
+        while ledger.certificates["errors"].peak < math.log(20):
+            n = int(rng.binomial(500, 0.5))
+            bad = {"errors": (int(rng.binomial(n, 0.01)), int(rng.binomial(500 - n, 0.01)))}
+            seconds += 5
+            batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=n, stable=500 - n, bad=bad))
+            ledger = ledgers.observe(ledger, batch, strategy=policy, offline=None, at=float(seconds))
+        taken.append(seconds)
+    assert expected.certified_seconds == pytest.approx(np.median(taken), rel=0.35)
+    with pytest.raises(errors.ConfigError, match=r"errors cannot certify .* times stable's rate within 1d at 0.01 requests/s"):
+        plan.plan(policy, requests_per_second=0.01, usual={"errors": 0.01})
+
+
 def test_shadow_takes_the_pairs_that_it_asks_for_at_the_least() -> None:
     policy = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": "differs", "type": "disagreement"}]})
     [expected] = plan.plan(policy, requests_per_second=1, usual={"differs": 0.0})

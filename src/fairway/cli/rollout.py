@@ -126,9 +126,9 @@ def plan(rps: float, usual: tuple[str, ...], effects: tuple[str, ...], strategy_
     policy = _policy(strategy_file, path, overrides)
     expected = [asdict(one) for one in plans.plan(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy),
                                                   effects=_rates("--effect", effects, policy))]
-    rows = [{"guard": one["guard"], "gates": one["gates"], "limit": f"{one['limit']:.2%}", "usual": f"{one['usual']:.2%}",
+    rows = [{"guard": one["guard"], "gates": one["gates"], "limit": _limit(one["limit"]), "usual": f"{one['usual']:.2%}",
              "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
-             "smallest limit": f"{one['smallest_limit']:.2%}",
+             "smallest limit": _limit(one["smallest_limit"]),
              **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()}} for one in expected]
     options.show({"requests_per_second": rps, "guards": expected}, form=form,
                  text=options.table(rows) + "\nExpected values: about half of all rollouts take longer.")
@@ -138,6 +138,11 @@ def _found(one: dict[str, Any]) -> dict[str, float | None]:
     from fairway.rollout import plan as plans
 
     return {name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in plans.HARMS)}
+
+
+def _limit(value: float) -> str:
+    """Gives a share as percent, and a ratio as it is: no share is more than one, and no ratio less."""
+    return f"{value:.2%}" if value <= 1 else f"{value:.3g} times"
 
 
 def _span(interval: list[float | None] | None) -> str:

@@ -310,6 +310,8 @@ class Guard(Section):
     """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only watch; who watches can roll back."""
     max_rate: Fraction | None = None
     """The absolute limit that promotion needs certified: share of failed, slow or wrong answers."""
+    max_ratio: Annotated[float, Field(gt=1, le=64)] | None = None
+    """Errors, latency: instead of maxRate, how many times as often as stable's the candidate's requests may be bad. Needs far more traffic than a limit."""
     objective: Fraction | None = None
     """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
     count: Literal["requests", "units"] = "requests"
@@ -335,8 +337,10 @@ class Guard(Section):
             raise ValueError(f"guard {self.name} of type latency needs a threshold")
         if self.count == "units" and self.type != "errors":
             raise ValueError(f"guard {self.name} of type {self.type} counts units: only errors can (quality does by itself)")
-        if self.type in ("errors", "latency") and self.stage in ("canary", "bake") and self.max_rate is None:
-            raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify")
+        if self.type in ("errors", "latency") and self.stage in ("canary", "bake") and self.max_rate is None and self.max_ratio is None:
+            raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify (or maxRatio)")
+        if self.max_ratio is not None and (self.max_rate is not None or self.type not in ("errors", "latency")):
+            raise ValueError(f"guard {self.name} has maxRatio: wanted it instead of maxRate, for errors or latency")
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
         if self.type == "business" and (self.outcome is None or self.upper is None or self.upper <= self.lower):

@@ -181,6 +181,8 @@ def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offl
         return f"{guard.name} (shadow was skipped)"
     if guard.type == "business":
         return f"{guard.name} {_means(guard, ledger)}, {_less(guard)}"
+    if guard.max_ratio is not None:
+        return f"{guard.name} below {guard.max_ratio:g} times stable's ({_share(ledger.totals[guard.name])}, {ledger.totals[guard.name][3]:g} of stable)"
     limit = {"disagreement": allowed_disagreement(strategy, offline), "quality": guard.max_loss_increase}.get(guard.type, guard.max_rate or 0.0)
     return f"{guard.name} below {limit:.2%} ({_share(ledger.totals[guard.name])})"
 

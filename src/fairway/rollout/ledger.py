@@ -247,6 +247,8 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
     candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
+    if guard.max_ratio is not None:
+        certificate = evidence.factors_two_arm(candidate, stable, max_ratio=guard.max_ratio, harm=False)
     yield _News(guard.name, candidate, stable, evidence.factors_two_arm(candidate, stable), certificate, compared=True)
     if strategy.mode == "fused" and guard.objective_rate is not None:
         above = (evidence.factors_above(arm, limit=guard.objective_rate) for arm in (candidate, stable))

@@ -44,7 +44,9 @@ def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str
         if guard.stage not in ("shadow", "canary") or guard.type == "quality" or (guard.stage == "shadow" and not policy.shadow.enabled):
             continue
         rate = usual.get(guard.name, 0.0)
-        if guard.type == "business":
+        if guard.max_ratio is not None:
+            found.append(_of_ratio(guard, policy, rps=requests_per_second, rate=rate))
+        elif guard.type == "business":
             found.append(_of_outcomes(guard, policy, rps=requests_per_second, mean=rate, effect=(effects or {}).get(guard.name)))
         else:
             found.append(_of_rate(guard, policy, rps=requests_per_second, rate=rate))
@@ -66,6 +68,23 @@ def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: 
         f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=budget.total_seconds()) for bad in HARMS if bad > rate}
     return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=(look + 1) * LOOK_SECONDS, smallest_limit=least,
                        found_seconds=harms)
+
+
+def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float) -> Expectation:
+    """Both arms at the usual rate, and the last step's weight from the beginning."""
+    weight, seconds, limit = policy.canary.steps[-1].weight / 100, policy.canary.budget.total_seconds(), guard.max_ratio or 1.0
+
+    def needed(ratio: float) -> float:
+        odds = weight * ratio
+        return _until(evidence.two_arm(rps * rate * weight, rps * rate, odds / (odds + 1 - weight), evidence.BETTER), alpha=policy.false_promotion)
+
+    least = _bisect(lambda ratio: needed(ratio) <= seconds, low=1.0, high=64.0)
+    if needed(limit) > seconds:
+        raise errors.ConfigError(
+            f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {schema.format_duration(policy.canary.budget)} at {rps:g} "
+            f"requests/s and a usual rate of {rate:.2%}: wanted {least:.3g} or more, more traffic, a longer budget, or maxRate")
+    harms = {f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=seconds) for bad in HARMS if bad > rate}
+    return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=needed(limit), smallest_limit=least, found_seconds=harms)
 
 
 def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None) -> Expectation:
