@@ -142,6 +142,8 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
     assert there.cursor() == here.cursor() == 5
     assert there.pairs("income", **asked) == here.pairs("income", **asked)
     assert there.labelled("income", after=0) == here.labelled("income", after=0)
+    assert there.labelled("income", after=0, by="age") == here.labelled("income", after=0, by="age")
+    assert [label.slice for label in there.labelled("income", after=0, by="age")[1]] == ["39.0"]
     assert there.exposure("income", after=0) == here.exposure("income", after=0)
     assert len(there.exposure("income", after=0)[1]) == 2
     short = {"requestId": "r1", "outcome": "visit", "value": 3}

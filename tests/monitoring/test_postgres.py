@@ -211,8 +211,9 @@ def test_only_new_rows_and_their_other_halves_are_read(events: store.EventStore,
     if analysed:
         with events.writing() as connection:
             connection.execute("ANALYZE")
-    values = {"namespace": "default", "deployment": "income", "stable": "aaa", "candidate": "bbb", "revision": "aaa", "after": 19_900, "cursor": 20_000}
-    for query in (queries.PAIRS, queries.LABELLED, queries.EXPOSURE, queries.ACCURACY, queries.TRAINING):
+    values = {"namespace": "default", "deployment": "income", "stable": "aaa", "candidate": "bbb", "revision": "aaa", "after": 19_900, "cursor": 20_000,
+              "sliced": True}
+    for query in (queries.PAIRS, queries.LABELLED, queries.OUTCOMES, queries.EXPOSURE, queries.ACCURACY, queries.TRAINING):
         with events.reading() as connection:
             plan = [line for (line,) in connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + query, values)]
         rows = [int(found[1]) * int(found[2]) for line in plan if (found := re.search(r"actual rows=(\d+) loops=(\d+)", line))]

@@ -103,6 +103,18 @@ def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: s
     assert [row.labels for row in events.training_rows("income", namespace="models", limit=9)] == [["dog"]]
 
 
+def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logged(events: store.EventStore) -> None:
+    three = made.prediction("r1", label=["cat", "cat", "dog"], inputs={"sector": ["state", "private", "state"]})
+    unlogged = made.prediction("r2", label=["cat"], inputs=None)
+    other = made.prediction("r3", label=["cat"], inputs={"age": [39.0]})
+    events.add([three, unlogged, other, made.label("r1", ["dog", "cat", None]), made.label("r2", "dog"), made.label("r3", "cat")])
+    found = events.labelled("income", after=0, by="sector")[1]
+    assert [(label.request_id, label.slice, label.rows, label.wrong) for label in found] == [
+        ("r1", "state", 1, 1), ("r1", "private", 1, 0), ("r2", None, 1, 1), ("r3", None, 1, 0)]
+    assert [(label.request_id, label.slice, label.rows, label.wrong) for label in events.labelled("income", after=0)[1]] == [
+        ("r1", None, 2, 1), ("r2", None, 1, 1), ("r3", None, 1, 0)]
+
+
 def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     events.add([made.prediction(f"old{i}") for i in range(50)], at=100)
     events.add([made.prediction(f"r{i}") for i in range(25)], at=300)
@@ -115,9 +127,10 @@ def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(event
     assert sizes == [10, 10, 5]  # none is empty: what was pruned is not looked at
 
 
-@pytest.mark.parametrize("name", ["PAIRS", "LABELLED", "EXPOSURE", "UNPAIRED", "FIRST_YOUNG", "WINDOW", "ACCURACY", "TRAINING", "FIRST_ANSWER"])
+@pytest.mark.parametrize("name", ["PAIRS", "LABELLED", "OUTCOMES", "EXPOSURE", "UNPAIRED", "FIRST_YOUNG", "WINDOW", "ACCURACY", "TRAINING", "FIRST_ANSWER"])
 def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: str) -> None:
-    values = {"namespace": "n", "deployment": "d", "revision": "a", "role": "stable", "stable": "a", "candidate": "b", "after": 5, "cursor": 9, "before": 7}
+    values = {"namespace": "n", "deployment": "d", "revision": "a", "role": "stable", "stable": "a", "candidate": "b", "after": 5, "cursor": 9, "before": 7,
+              "sliced": True}
     with events.reading() as connection:
         steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(queries, name), values)]
     scanned = [step for step in steps if step.startswith("SCAN") and step != "SCAN pair" and "CONSTANT" not in step]

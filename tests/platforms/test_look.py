@@ -65,6 +65,15 @@ def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore)
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
 
 
+def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventStore) -> None:
+    sliced = schema.Strategy(guards=(schema.Guard(name="quality", type="quality"), schema.Guard(name="each", type="quality", slice_by="sector")))
+    for number, sector in enumerate(["state", "private", "state"]):
+        events.add([made.prediction(f"r{number}", role="canary", revision="bbb", inputs={"sector": [sector]}), made.label(f"r{number}", "dog")])
+    labelled = take(events.within("default"), in_segment(), policy=sliced).labelled
+    assert {(found.slice, found.candidate) for found in labelled} == {("state", (2, 2)), ("private", (1, 1))}
+    assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [None]
+
+
 BUSINESS = schema.Strategy(guards=(schema.Guard(name="sales", type="business", outcome="purchase", upper=10),))
 
 

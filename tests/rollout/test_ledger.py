@@ -9,6 +9,7 @@ import pytest
 from fairway.config import schema
 from fairway.rollout import judge
 from fairway.rollout import ledger as ledgers
+from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
 
@@ -161,3 +162,30 @@ def test_a_business_guard_with_a_margin_lets_a_little_loss_pass() -> None:
     verdict = judge.decide(learn(margin, sales(1.9, 2.0, looks=300)), strategy=margin, stage="canary")
     assert verdict.action is Action.PROMOTE
     assert "at most 1 worse than stable's" in verdict.reason
+
+
+SLICED = policy({"name": "each", "type": "quality", "sliceBy": "sector"}, {"name": "quality", "type": "quality"})
+
+
+def labels(wrong: dict[str, tuple[float, float]], *, looks: int = 60, seed: int = 0) -> list[ledgers.Batch]:
+    """Gives looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in stable."""
+    rng = np.random.default_rng(seed)
+    return [ledgers.Batch(labelled=tuple(
+        ledgers.Labelled(weight=0.5, slice=of, candidate=ArmCounts(10, int(rng.binomial(10, mine))), stable=ArmCounts(10, int(rng.binomial(10, theirs))))
+        for of, (mine, theirs) in wrong.items())) for _ in range(looks)]
+
+
+def test_a_slice_that_suffers_is_found_and_named_though_the_whole_looks_well() -> None:
+    verdict = judge.decide(learn(SLICED, labels({"state": (0.05, 0.1), "private": (0.45, 0.1), "farm": (0.02, 0.1)})), strategy=SLICED, stage="canary")
+    assert verdict.action is Action.ROLLBACK
+    assert verdict.guard == "each"
+    assert "where sector is 'private'" in verdict.reason
+    assert {tuple(row["slice"].values()) for row in verdict.evidence.values() if "slice" in row} == {("state",), ("private",), ("farm",)}
+
+
+def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() -> None:
+    rates = {f"s{number}": (0.1, 0.1) for number in range(10)}
+    ledgers_ = [learn(SLICED, labels(rates, looks=30, seed=seed)) for seed in range(20)]
+    assert max(ledger.harm for ledger in ledgers_) < math.log(100)
+    assert ledgers_[0].slices["each"] == tuple(f"s{number}" for number in range(8))
+    assert len(ledgers_[0].harms) == 9

@@ -320,6 +320,8 @@ class Guard(Section):
     """Latency: an answer slower than this counts."""
     max_loss_increase: Fraction = 0.02
     """Quality, business: how much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
+    slice_by: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Quality: a feature whose every value (the eight most frequent) must hold by itself. Of requests with logged inputs; the budget of errors is one."""
     outcome: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """Business: the name of the outcomes that are sent for served requests; a unit counts once, by its first."""
     lower: float = 0.0
@@ -343,6 +345,8 @@ class Guard(Section):
             raise ValueError(f"guard {self.name} has maxRatio: wanted it instead of maxRate, for errors or latency")
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
+        if self.slice_by is not None and (self.type != "quality" or self.stage != "watch"):
+            raise ValueError(f"guard {self.name} has sliceBy: only quality that watches can be judged by slices, for a slice may never have labels enough")
         if self.type == "business" and (self.outcome is None or self.upper is None or self.upper <= self.lower):
             raise ValueError(f"guard {self.name} of type business needs outcome, and upper above lower")
         if self.type == "drift" and self.stage != "watch":
@@ -395,6 +399,9 @@ class Strategy(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Strategy":
+        slices = {guard.slice_by for guard in self.guards} - {None}
+        if len(slices) > 1:
+            raise ValueError(f"guards slice by {', '.join(sorted(map(str, slices)))}: wanted one feature")
         names = [guard.name for guard in self.guards]
         if len(set(names)) != len(names):
             raise ValueError(f"guards are named {names}: wanted different names")

@@ -274,7 +274,8 @@ def _pairs(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
 
 
 def _labelled(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"))
+    by = _name(query, "by") if "by" in query else None
+    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), by=by)
     return {"cursor": cursor, "fields": store.Labelled._fields, "rows": [tuple(row) for row in found]}
 
 

@@ -54,13 +54,15 @@ WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment 
 
 _ANSWERED = "p.type = 'prediction' AND p.role IN ('stable', 'canary') AND p.status < 400 AND p.labels IS NOT NULL"
 
+_INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"   # pictures are not read for nothing
+
 LABELLED = f"""
-SELECT l.seq, p.request_id, p.unit, p.revision, p.role, p.time, p.labels, l.labels
+SELECT l.seq, p.request_id, p.unit, p.revision, p.role, p.time, p.labels, l.labels, {_INPUTS}
 FROM events AS l NOT INDEXED CROSS JOIN events AS p
 WHERE l.seq > :after AND l.seq <= :cursor AND l.namespace = :namespace AND l.deployment = :deployment AND l.type = 'label'
   AND p.namespace = l.namespace AND p.deployment = l.deployment AND p.request_id = l.request_id AND {_ANSWERED} AND p.seq < l.seq
 UNION ALL
-SELECT p.seq, p.request_id, p.unit, p.revision, p.role, p.time, p.labels, l.labels
+SELECT p.seq, p.request_id, p.unit, p.revision, p.role, p.time, p.labels, l.labels, {_INPUTS}
 FROM events AS p NOT INDEXED CROSS JOIN events AS l
 WHERE p.seq > :after AND p.seq <= :cursor AND p.namespace = :namespace AND p.deployment = :deployment AND {_ANSWERED}
   AND l.namespace = p.namespace AND l.deployment = p.deployment AND l.request_id = p.request_id AND l.type = 'label' AND l.seq < p.seq

@@ -35,9 +35,9 @@ class RemoteEvidence:
             raise _strange(self.url, "pairs")
         return _cursor(answer, at=self.url), store.Pairs(**counts)
 
-    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[store.Labelled]]:
-        """Gives the new cursor, and the served answers whose label joined after the old one."""
-        answer = self._ask("labelled", deployment=deployment, after=after)
+    def labelled(self, deployment: str, *, after: int, by: str | None = None) -> tuple[int, list[store.Labelled]]:
+        """Gives the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
+        answer = self._ask("labelled", deployment=deployment, after=after, **({"by": by} if by is not None else {}))
         return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Outcome]]:

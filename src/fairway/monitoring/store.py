@@ -80,6 +80,7 @@ class Labelled(NamedTuple):
     predicted_at: float            # seconds since the epoch
     rows: int                      # rows whose label is known
     wrong: int                     # of those
+    slice: str | None = None       # value of the feature that was asked for; None where its inputs were not logged
 
 
 class Outcome(NamedTuple):
@@ -156,8 +157,8 @@ class Within:
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
         return self.store.pairs(deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after)
 
-    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[Labelled]]:
-        return self.store.labelled(deployment, namespace=self.namespace, after=after)
+    def labelled(self, deployment: str, *, after: int, by: str | None = None) -> tuple[int, list[Labelled]]:
+        return self.store.labelled(deployment, namespace=self.namespace, after=after, by=by)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
         return self.store.outcomes(deployment, namespace=self.namespace, after=after, until=until)
@@ -220,17 +221,20 @@ class EventStore(ledger.Ledger):
             counts = connection.execute(queries.UNPAIRED, {**values, "cursor": cursor}).fetchone()
         return max(cursor, after), Unpaired(*counts)
 
-    def labelled(self, deployment: str, *, namespace: str = NAMESPACE, after: int) -> tuple[int, list[Labelled]]:
-        """Gives the new cursor, and the served answers (never shadow) whose label joined after the old one, in that order."""
+    def labelled(self, deployment: str, *, namespace: str = NAMESPACE, after: int, by: str | None = None) -> tuple[int, list[Labelled]]:
+        """Gives the new cursor, and the served answers (never shadow) whose label joined after the old one, in that order.
+
+        With a feature to go `by`, an answer with several of its values is given as several, one for each.
+        """
         with self.reading() as connection:
             cursor = self._reach(connection, after=after)
-            values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
+            values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor, "sliced": by is not None}
             rows = connection.execute(queries.LABELLED, values).fetchall()
         joined = []
-        for _, request_id, unit, revision, role, predicted_at, predicted, truth in rows:
-            known, wrong = _compare(predicted, truth)
-            if known:
-                joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong))
+        for _, request_id, unit, revision, role, predicted_at, predicted, truth, inputs in rows:
+            for of, (known, wrong) in _sliced(predicted, truth, inputs, by=by).items():
+                if known:
+                    joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong, of))
         return cursor, joined
 
     def outcomes(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
@@ -364,6 +368,22 @@ def _compare(predicted: str, truth: str) -> tuple[int, int]:
         return 0, 0
     known = [(a, t) for a, t in zip(answers, labels, strict=True) if t is not None]
     return len(known), sum(a != t for a, t in known)
+
+
+def _sliced(predicted: str, truth: str, inputs: str | None, *, by: str | None) -> dict[str | None, tuple[int, int]]:
+    """Gives `_compare` for each value of the feature; all of it under None where the value is not known."""
+    column = json.loads(inputs).get(by) if inputs is not None and by is not None else None
+    if column is None:
+        return {None: _compare(predicted, truth)}
+    answers, labels = json.loads(predicted), json.loads(truth)
+    if not len(answers) == len(labels) == len(column):
+        return {None: _compare(predicted, truth)}
+    found: dict[str | None, tuple[int, int]] = {}
+    for answer, label, value in zip(answers, labels, column, strict=True):
+        if label is not None:
+            known, wrong = found.get(str(value), (0, 0))
+            found[str(value)] = known + 1, wrong + (answer != label)
+    return found
 
 
 def _first_label(labels: str | None) -> str | None:

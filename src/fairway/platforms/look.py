@@ -23,7 +23,7 @@ class Evidence(Protocol):
 
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, events.Pairs]: ...
 
-    def labelled(self, deployment: str, *, after: int) -> tuple[int, list[events.Labelled]]: ...
+    def labelled(self, deployment: str, *, after: int, by: str | None = None) -> tuple[int, list[events.Labelled]]: ...
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[events.Outcome]]: ...
 
@@ -134,19 +134,19 @@ def arms(state: strategy.State) -> tuple[str | None, str | None]:
 def by_weight(
     labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[ledgers.Labelled, ...]:
-    """Gives the labels counted by the weight in effect when their predictions were made; those made between weights are left out."""
-    counts: dict[float, dict[str, list[int]]] = {}
+    """Gives the labels counted by slice and by the weight in effect when their predictions were made; those made between weights are left out."""
+    counts: dict[tuple[str | None, float], dict[str, list[int]]] = {}
     for label in labels:
         segment = _in_effect(segments, at=label.predicted_at)
         if segment is None or label.revision not in (candidate, stable):
             continue
-        arm = counts.setdefault(segment.weight, {}).setdefault(label.revision, [0, 0])
+        arm = counts.setdefault((label.slice, segment.weight), {}).setdefault(label.revision, [0, 0])
         arm[0] += label.rows
         arm[1] += label.wrong
     return tuple(
-        ledgers.Labelled(weight=weight, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))),
-                       stable=evidence.ArmCounts(*arm.get(stable or "", (0, 0))))
-        for weight, arm in counts.items()
+        ledgers.Labelled(weight=weight, slice=of, candidate=evidence.ArmCounts(*arm.get(candidate or "", (0, 0))),
+                         stable=evidence.ArmCounts(*arm.get(stable or "", (0, 0))))
+        for (of, weight), arm in counts.items()
     )
 
 
@@ -170,7 +170,8 @@ def _read(seen: Seen, state: strategy.State, *, deployment: str, store: Evidence
         newest = store.cursor()
         return replace(seen, cursors=Cursors(pairs=newest, labels=newest, outcomes=newest, exposure=newest))
     pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
-    labels_cursor, labels = store.labelled(deployment, after=state.cursors.labels)
+    labels_cursor, labels = store.labelled(
+        deployment, after=state.cursors.labels, by=next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None))
     last = state.segments[-1] if state.segments else None
     segment = last if last is not None and seen.wanted_version == last.version else None
     exposure_cursor, exposed = exposures.count(store, deployment, segment=segment, after=state.cursors.exposure)

@@ -121,12 +121,16 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
     rows: dict[str, Any] = {}
     for bet, (candidate_n, candidate_bad, stable_n, stable_bad) in ledger.totals.items():
         guard = _guard_of(bet, strategy)
+        if guard.slice_by is not None and _slice(ledger, bet) is None:
+            continue   # a place that no slice has taken
         certificate = ledger.certificates.get(guard.name) if bet == guard.name else None
         rows[bet] = {
             "guard": guard.name, "candidate": {"n": candidate_n, "bad": candidate_bad}, "stable": {"n": stable_n, "bad": stable_bad},
             "logE": round(ledger.harms[bet].log_e, 4) + 0.0, "pValue": ledger.harms[bet].p_value,
             "logCertificate": round(certificate.log_e, 4) + 0.0 if certificate else None,
         }
+        if guard.slice_by is not None:
+            rows[bet]["slice"] = {guard.slice_by: _slice(ledger, bet)}
         if guard.type == "drift":
             rows[bet]["answers"] = {answer: {"candidate": mine, "stable": theirs} for answer, (mine, theirs) in ledger.answers.get(bet, {}).items()}
         elif intervals_too:
@@ -203,6 +207,8 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
     what = {"errors": "failed", "latency": f"took longer than {threshold}"}.get(guard.type, "were wrong")
     place = "shadow copies" if bet.endswith(SHADOW) else "labelled answers" if guard.type == "quality" else guard.count
     margin = f" (margin {guard.max_loss_increase:.1%})" if guard.type == "quality" else ""
+    if guard.slice_by is not None:
+        margin += f" where {guard.slice_by} is {_slice(ledger, bet)!r}"
     objective = f" (objective {guard.objective_rate:.2%})" if bet.endswith(LIMIT) and guard.objective_rate is not None else ""
     return (f"{guard.name}: {bad} of {n} {place} of the candidate {what} ({bad / max(1, n):.1%}){objective}, "
             f"{stable_bad} of {stable_n} of stable ({stable_bad / max(1, stable_n):.1%}){margin}{_at_least(ledger, bet)}")
@@ -224,6 +230,13 @@ def _outcome(guard: schema.Guard, loss: float) -> float:
     """Gives the outcome that the loss stands for."""
     span = (guard.upper or 0.0) - guard.lower
     return (guard.upper or 0.0) - loss * span if guard.higher_is_better else guard.lower + loss * span
+
+
+def _slice(ledger: Ledger, bet: str) -> str | None:
+    """Gives the value of the slice that the bet is about."""
+    name, _, place = bet.partition("/")
+    known = ledger.slices.get(name, ())
+    return known[int(place)] if int(place) < len(known) else None
 
 
 def _drifted(ledger: Ledger, name: str) -> tuple[str, tuple[int, int]]:

@@ -18,6 +18,7 @@ from fairway.rollout.intervals import Ratio
 # A guard's bets beside its own: errors pair by pair in shadow; in mode fused the candidate against the absolute limit.
 SHADOW = "/shadow"
 LIMIT = "/limit"
+SLICES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,12 @@ class Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Labels that arrived since the last look, of predictions made at one weight of the canary."""
+    """Labels that arrived since the last look, of predictions made at one weight of the canary (and of one slice, where guards ask for them)."""
 
     weight: float                        # probability of the canary when the predictions were made
     candidate: ArmCounts                 # rows, wrong answers
     stable: ArmCounts
+    slice: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +95,7 @@ class Ledger:
     ratios: Mapping[str, Ratio] = field(default_factory=dict)      # bet -> relative risk, for its interval
     answers: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)   # drift guard -> answer -> units that got it (candidate, stable)
     spreads: Mapping[str, tuple[float, float]] = field(default_factory=dict)   # business guard -> squared distances of the losses from the mean before them
+    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)   # sliced guard -> values whose bets are /0, /1 ...
     alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
     since: float = 0.0                               # when it was opened
     at: float = 0.0                                  # when it last learnt something
@@ -110,6 +113,7 @@ class Ledger:
             "ratios": {name: ratio.to_json() for name, ratio in self.ratios.items()},
             "answers": {name: {answer: list(pair) for answer, pair in counts.items()} for name, counts in self.answers.items()},
             "spreads": {name: list(pair) for name, pair in self.spreads.items()},
+            "slices": {name: list(values) for name, values in self.slices.items()},
             "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "since": self.since, "at": self.at,
         }
 
@@ -122,6 +126,7 @@ class Ledger:
             ratios={name: Ratio.from_json(ratio) for name, ratio in data.get("ratios", {}).items()},
             answers={name: {answer: tuple(pair) for answer, pair in counts.items()} for name, counts in data.get("answers", {}).items()},
             spreads={name: tuple(pair) for name, pair in data.get("spreads", {}).items()},
+            slices={name: tuple(values) for name, values in data.get("slices", {}).items()},
             alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
             since=data.get("since", 0.0), at=data.get("at", 0.0),
         )
@@ -131,7 +136,7 @@ def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
     """Gives the ledger of a rollout that begins: every wealth is 1."""
     bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
     return Ledger(
-        harms={name: Wealth.start(at=at) for name in bets},
+        harms={name: Wealth.start(at=at, restarts=not _is_slice(name)) for name in bets},   # slices are many, and the status is small
         certificates={guard.name: Wealth.start(at=at, restarts=False) for guard in strategy.guards if guard.stage != "watch"},
         split=Wealth.start(at=at, restarts=False), totals=dict.fromkeys(bets, (0, 0, 0, 0)), since=at, at=at,
     )
@@ -139,7 +144,7 @@ def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
 
 def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
     """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
-    harms = {name: wealth.restart(at=at) if wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
+    harms = {name: wealth.restart(at=at) if wealth.cash > 0 and wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
     spreads = dict(ledger.spreads)
     for guard in strategy.guards:
@@ -157,18 +162,19 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
                 spreads[news.bet] = mine + news.spread[0], theirs + news.spread[1]
             a, b, c, d = totals[news.bet]
             totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
+    slices = {guard.name: _known_slices(batch, ledger.slices.get(guard.name, ())) for guard in strategy.guards if guard.slice_by is not None}
     split, answers = ledger.split, dict(ledger.answers)
     if batch.exposed is not None:
         split = split.bet(evidence.factors_split(candidate=batch.exposed.candidate, stable=batch.exposed.stable, weight=batch.exposed.weight))
         answers |= {guard.name: _counted_answers(batch.exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
     return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads,
-                  alarms=alarms, since=ledger.since, at=at)
+                  slices=slices, alarms=alarms, since=ledger.since, at=at)
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
     """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
-    harms = {name: wealth.restart(at=at) for name, wealth in ledger.harms.items()}
+    harms = {name: wealth.restart(at=at) if wealth.cash > 0 else wealth for name, wealth in ledger.harms.items()}
     return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False))
 
 
@@ -177,7 +183,20 @@ def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> fl
     return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
 
 
+def _is_slice(bet: str) -> bool:
+    return bet.rpartition("/")[2].isdecimal()
+
+
+def _known_slices(batch: Batch, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Gives the slices with those that the batch brought, as long as there is room: what is bet on next must not hang on what it will bring."""
+    new = {labels.slice for labels in batch.labelled if labels.slice is not None} - {*known}
+    return (*known, *sorted(new))[:SLICES]
+
+
 def _bets(guard: schema.Guard, strategy: schema.Strategy) -> Iterable[str]:
+    if guard.slice_by is not None:
+        yield from (f"{guard.name}/{place}" for place in range(SLICES))
+        return
     if guard.type != "disagreement" or strategy.shadow.enabled:
         yield guard.name
     if guard.type == "errors" and strategy.shadow.enabled:
@@ -217,7 +236,10 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
             for labels in batch.labelled:
                 harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
                                                           margin=guard.max_loss_increase, harm=side) for side in (True, False))
-                yield _News(guard.name, labels.candidate, labels.stable, harm, safe, compared=True)
+                if guard.slice_by is None:
+                    yield _News(guard.name, labels.candidate, labels.stable, harm, safe, compared=True)
+                elif labels.slice in (known := ledger.slices.get(guard.name, ())):
+                    yield _News(f"{guard.name}/{known.index(labels.slice)}", labels.candidate, labels.stable, harm, compared=True)
         case "business":
             for valued in batch.valued:
                 if valued.name == guard.outcome:
