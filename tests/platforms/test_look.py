@@ -6,7 +6,7 @@ import pytest
 from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store
-from fairway.platforms import look
+from fairway.platforms import look, units
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import strategy
 from fairway.rollout.seen import Cursors, Seen, Segment
@@ -25,9 +25,9 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def take(evidence: look.Evidence, state: strategy.State, exposures: look.Exposures | None = None, policy: schema.Strategy = POLICY):
+def take(evidence: units.Evidence, state: strategy.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY):
     return look.look(
-        state, deployment="income", desired=state.candidate or state.stable, store=evidence, exposures=exposures or look.Exposures(), sample=None,
+        state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or units.Units(), sample=None,
         ready=("aaa", "bbb"), broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
 
 
@@ -43,26 +43,71 @@ def canary(request_id: str, *, unit: str | None = None, namespace: str = "defaul
 def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
     events.add([made.prediction("r"), made.label("r", "dog")])
     seen = take(events.within("default"), strategy.State(phase=Phase.STABLE, stable="aaa"))
-    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), None, Cursors(pairs=2, labels=2, outcomes=2, exposure=2))
+    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), (), Cursors(pairs=2, labels=2, outcomes=2, exposure=2))
+
+
+def total(seen: Seen) -> tuple[int, int]:
+    """Gives the units that met an arm, of all windows together: canary, stable."""
+    return sum(one.candidate for one in seen.exposed), sum(one.stable for one in seen.exposed)
 
 
 def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")])
-    exposures = look.Exposures()
-    first = take(events.within("default"), in_segment(), exposures)
+    counted = units.Units()
+    first = take(events.within("default"), in_segment(), counted)
     events.add([canary("r6", unit="u"), canary("r7", unit="v")])
-    second = take(events.within("default"), in_segment(cursors=first.cursors), exposures)
-    assert (first.exposed.candidate, second.exposed.candidate) == (3, 1)
+    second = take(events.within("default"), in_segment(cursors=first.cursors), counted)
+    assert (total(first), total(second)) == ((3, 0), (1, 0))
+
+
+def test_a_look_that_was_never_stored_is_taken_again(events: store.EventStore) -> None:
+    events.add([canary(f"r{number}", unit=f"u{number}") for number in range(7)])
+    counted = units.Units()
+    assert [total(take(events.within("default"), in_segment(), counted)) for _ in range(3)] == [(7, 0)] * 3
+
+
+def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(events: store.EventStore) -> None:
+    events.add([canary("r1", unit="u"), canary("r2", unit="v")])
+    counted = units.Units()
+    first = take(events.within("default"), in_segment(), counted)
+    version = strategy.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
+    ended, begun = replace(in_segment().segments[0], end=made.START + 5), Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2)
+    events.add([made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
+                made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7)])
+    state = replace(STATE, step=1, segments=(ended, begun), cursors=first.cursors)
+    for memory in (counted, units.Units()):   # the second after a restart
+        [second] = take(events.within("default"), state, memory).exposed
+        assert (second.candidate, second.new) == (2, (1, 0))
+
+
+def test_units_served_in_the_warm_up_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:
+    events.add([canary("r1", unit="u")])
+    counted, state = units.Units(), in_segment(counting_from=made.START + 5)
+    early = take(events.within("default"), state, counted)
+    events.add([made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)])
+    assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == ((0, 0), (1, 0))
+
+
+def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_events_come(events: store.EventStore) -> None:
+    events.add([made.prediction("r1", role="canary", revision="bbb", unitId="u", at=made.START), made.prediction("r2", unitId="v", at=made.START + 60)])
+    assert [(one.candidate, one.stable) for one in take(events.within("default"), in_segment()).exposed] == [(1, 0), (0, 1)]
 
 
 def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore) -> None:
     bad = {**canary("r1", unit="u")}
     bad["data"] = {**bad["data"], "status": 503, "outputs": None}
     events.add([bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")])
-    exposed = take(events.within("default"), in_segment()).exposed
-    assert (exposed.candidate, exposed.stable, exposed.failed) == (2, 1, (1, 0))
+    [exposed] = take(events.within("default"), in_segment()).exposed
+    assert (exposed.candidate, exposed.stable, exposed.new, exposed.failed) == (2, 1, (2, 1), (1, 0))
     assert sum(pair[0] for pair in exposed.answers.values()) == 1
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
+
+
+def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wrong(events: store.EventStore) -> None:
+    rows = made.prediction("r1", role="canary", revision="bbb", unitId="u", label=["cat", "cat", "cat", "dog"])
+    events.add([rows, canary("r2", unit="u"), canary("r3"), made.label("r1", ["dog", "cat", "cat", None]), made.label("r2", "dog"), made.label("r3", "cat")])
+    [labelled] = take(events.within("default"), in_segment()).labelled
+    assert (labelled.candidate, labelled.stable) == ((2, pytest.approx(1 / 3)), (0, 0))
 
 
 def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventStore) -> None:
@@ -70,7 +115,7 @@ def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventSto
     for number, sector in enumerate(["state", "private", "state"]):
         events.add([made.prediction(f"r{number}", role="canary", revision="bbb", inputs={"sector": [sector]}), made.label(f"r{number}", "dog")])
     labelled = take(events.within("default"), in_segment(), policy=sliced).labelled
-    assert {(found.slice, found.candidate) for found in labelled} == {("state", (2, 2)), ("private", (1, 1))}
+    assert {(found.slice, found.candidate) for found in labelled} == {("state", (2, 2)), ("private", (1, 1)), (None, (3, 3))}
     assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [None]
 
 
@@ -80,9 +125,9 @@ BUSINESS = schema.Strategy(guards=(schema.Guard(name="sales", type="business", o
 def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w"), canary("r5")])
     state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
-    exposures = look.Exposures()
+    exposures = units.Units()
 
-    def took(state: strategy.State, exposures: look.Exposures) -> Seen:
+    def took(state: strategy.State, exposures: units.Units) -> Seen:
         return take(events.within("default"), state, exposures, policy=BUSINESS)
 
     assert took(state, exposures).valued == ()     # it takes up what was counted before
@@ -91,16 +136,16 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
     bought = next(found for found in first.valued if found.name == "purchase")
     assert (bought.weight, bought.candidate, bought.stable) == (0.05, (4.0, 2.0), (1.0,))
     events.add([made.outcome("r3", 3.0), made.outcome("r2", 5.0, name="visit")])
-    restarted = took(replace(state, cursors=first.cursors), look.Exposures())
+    restarted = took(replace(state, cursors=first.cursors), units.Units())
     assert [(found.name, found.candidate) for found in restarted.valued] == [("purchase", (3.0,))]
 
 
 def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
-    events.add([canary(f"r{i}", unit=f"u{i}") for i in range(5)])
-    exposures = look.Exposures()
-    seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=3)), exposures)
-    assert (seen.exposed, seen.cursors.exposure, len(exposures.units)) == (None, 5, 5)
+    events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
+    counted = units.Units()
+    seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
+    assert (total(seen), seen.cursors.exposure, len(counted.met["exposure"].known)) == ((0, 0), 7, 4)
 
 
 class Away:

@@ -33,7 +33,7 @@ def answers(shares: dict[str, float], others: dict[str, float], *, looks: int = 
         mine = int(rng.binomial(40, weight))
         counts = [dict(zip(wanted, map(int, rng.multinomial(n, list(wanted.values()))), strict=True)) for n, wanted in ((mine, shares), (40 - mine, others))]
         met = {answer: (counts[0].get(answer, 0), counts[1].get(answer, 0)) for answer in {**counts[0], **counts[1]}}
-        batches.append(ledgers.Batch(exposed=ledgers.Exposed(weight=weight, candidate=mine, stable=40 - mine, answers=met)))
+        batches.append(ledgers.Batch(exposed=(ledgers.Exposed(weight=weight, candidate=mine, stable=40 - mine, new=(mine, 40 - mine), answers=met),)))
     return batches
 
 
@@ -74,7 +74,7 @@ def test_only_six_answers_are_kept_the_most_frequent_ones() -> None:
 
 def test_units_that_fail_again_and_again_count_once() -> None:
     units = policy({"name": "errors", "type": "errors", "count": "units", "maxRate": 0.1})
-    exposed = ledgers.Exposed(weight=0.5, candidate=100, stable=100, failed=(20, 0))
+    exposed = (ledgers.Exposed(weight=0.5, candidate=150, stable=150, new=(100, 100), failed=(20, 0)),)
     gateway = ledgers.Gateway(candidate=10_000, stable=100, bad={"errors": (9_000, 0)})
     ledger = learn(units, [ledgers.Batch(exposed=exposed, gateway=gateway)])
     assert ledger.totals["errors"] == (100, 20, 100, 0)

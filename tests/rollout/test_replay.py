@@ -90,6 +90,17 @@ def test_recorded_pairs_are_judged_in_shadow() -> None:
     assert "shadow answers differ" in found["reason"]
 
 
+def test_a_guard_without_rows_learns_nothing_and_certifies_nothing() -> None:
+    two = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02},
+                                                                     {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.02}]})
+    found = replay.run(read([HEADER, *(f"{at},{at + 5},slow,500,500,0,0" for at in range(0, 60, 5))], two), two)
+    assert found["verdict"] == "HOLD"
+    assert "errors (e = 1 of 20, 0 of 0)" in found["reason"]
+    both = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": name, "type": "errors", "maxRate": 0.5} for name in ("one", "other")]})
+    found = replay.run(read([HEADER, *(f"{at},{at + 5},one,500,500,0,100" for at in range(0, 60, 5))], both), both)
+    assert found["verdict"] == "ROLLBACK"
+
+
 def test_rows_twice_rows_in_another_order_and_intervals_learnt_twice_change_nothing() -> None:
     lines = table(rate=20, bad=0.03)
     once = replay.run(read(lines), POLICY)

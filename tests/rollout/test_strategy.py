@@ -191,7 +191,7 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
 def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> None:
     world = World().serving("a")
     world.until(Phase.CANARY)
-    skewed = ledgers.Batch(exposed=ledgers.Exposed(weight=0.05, candidate=100, stable=300))
+    skewed = ledgers.Batch(exposed=(ledgers.Exposed(weight=0.05, candidate=100, stable=300, new=(100, 300)),))
     assert world.state.ledger is not None
     ledger = ledgers.observe(world.state.ledger, skewed, strategy=STRATEGY, offline=0.03, at=world.now)
     world.state = dataclasses.replace(world.state, ledger=ledger)

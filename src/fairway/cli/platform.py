@@ -53,7 +53,7 @@ def status(root: Path, form: str) -> None:
     rows: list[dict[str, Any]] = []
     for deployment in deployments:
         current = deployment.state
-        weight, mirror = strategy.split(current, strategy=_policy(deployment.config))
+        weight, mirror = strategy.split(current, strategy=deployment.policy)
         rows.append({"name": deployment.name, "stable": current.stable, "candidate": current.candidate, "phase": str(current.phase), "weight": weight,
                      "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason})
     record = {"running": addresses is not None, "addresses": artifacts.as_json(addresses) if addresses else None, "deployments": rows}
@@ -263,12 +263,6 @@ def _newest(store: Path, name: str) -> Path:
     if not found:
         raise errors.UsageError(f"there is no package of {name} in {store}: build one with `fairway run training`, or name it")
     return max(found)[1]
-
-
-def _policy(config: dict[str, Any]) -> Any:
-    from fairway.config import schema
-
-    return schema.Strategy.model_validate(config["strategy"])
 
 
 if sys.platform == "win32":  # process groups and rename over an open file are needed throughout

@@ -67,7 +67,7 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
     from fairway.rollout import judge
 
     deployment = _deployment(root, config)
-    current, policy = deployment.state, _strategy(deployment)
+    current, policy = deployment.state, deployment.policy
     verdict = current.verdict
     evidence = judge.describe(current.ledger, strategy=policy) if current.ledger else (verdict.evidence if verdict else {})
     record = {**_record(deployment), "evidence": evidence, "guarantee": judge.guarantee(policy), "history": [dict(row) for row in current.history]}
@@ -252,17 +252,11 @@ def _deployment(root: Path, config: "schema.Config") -> Any:
     return deployment
 
 
-def _strategy(deployment: Any) -> Any:
-    from fairway.config import schema
-
-    return schema.Strategy.model_validate(deployment.config["strategy"])
-
-
 def _record(deployment: Any) -> dict[str, Any]:
     from fairway.rollout import strategy
 
     current = deployment.state
-    weight, mirror = strategy.split(current, strategy=_strategy(deployment))
+    weight, mirror = strategy.split(current, strategy=deployment.policy)
     return {"deployment": deployment.name, "phase": str(current.phase), "stable": current.stable, "candidate": current.candidate, "weight": weight,
             "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason,
             "rejected": list(current.rejected)}

@@ -308,20 +308,20 @@ class Guard(Section):
     """errors: 5xx. latency: slower than threshold. disagreement: shadow against stable. quality: labels. drift: shares of answers. business: outcomes."""
     gates: Literal["shadow", "canary", "bake", "watch"] | None = None
     """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only watch; who watches can roll back."""
-    max_rate: Fraction | None = None
+    max_rate: Annotated[float, Field(gt=0, le=0.99)] | None = None
     """The absolute limit that promotion needs certified: share of failed, slow or wrong answers."""
     max_ratio: Annotated[float, Field(gt=1, le=64)] | None = None
     """Errors, latency: instead of maxRate, how many times as often as stable's the candidate's requests may be bad. Needs far more traffic than a limit."""
-    objective: Fraction | None = None
+    objective: Annotated[float, Field(gt=0, le=0.99)] | None = None
     """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
     count: Literal["requests", "units"] = "requests"
     """Errors: what counts once. Requests come from the gateway, atomically; units (users, sessions) from the event log, where retries tip nothing."""
     threshold: Duration | None = None
     """Latency: an answer slower than this counts."""
-    max_loss_increase: Fraction = 0.02
+    max_loss_increase: Annotated[float, Field(ge=0, le=0.99)] = 0.02
     """Quality, business: how much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
     slice_by: Annotated[str, Field(min_length=1, max_length=63)] | None = None
-    """Quality: a feature whose every value (the eight most frequent) must hold by itself. Of requests with logged inputs; the budget of errors is one."""
+    """Quality: a feature whose every value (the first eight) must hold by itself. Of requests with logged inputs; the budget of errors is one."""
     outcome: Annotated[str, Field(min_length=1, max_length=63)] | None = None
     """Business: the name of the outcomes that are sent for served requests; a unit counts once, by its first."""
     lower: float = 0.0

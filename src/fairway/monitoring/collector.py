@@ -275,18 +275,17 @@ def _pairs(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
 
 def _labelled(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
     by = _name(query, "by") if "by" in query else None
-    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), by=by)
+    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=_until(query), by=by)
     return {"cursor": cursor, "fields": store.Labelled._fields, "rows": [tuple(row) for row in found]}
 
 
 def _outcomes(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    until = _number(query, "until") if "until" in query else None
-    cursor, found = opened.outcomes(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=until)
+    cursor, found = opened.outcomes(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=_until(query))
     return {"cursor": cursor, "fields": store.Outcome._fields, "rows": [tuple(row) for row in found]}
 
 
 def _exposure(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    cursor, found = opened.exposure(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"))
+    cursor, found = opened.exposure(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=_until(query))
     return {"cursor": cursor, "fields": store.Exposure._fields, "rows": [tuple(row) for row in found]}
 
 
@@ -298,6 +297,10 @@ def _name(query: Mapping[str, str], key: str) -> str:
     if not 0 < len(value) <= events.LONGEST_NAME or not events.storable(value):
         raise errors.DataError(f"the query's {key} is {events.shown(value or None)}: wanted a name of 1 to {events.LONGEST_NAME} characters")
     return value
+
+
+def _until(query: Mapping[str, str]) -> int | None:
+    return _number(query, "until") if "until" in query else None
 
 
 def _number(query: Mapping[str, str], key: str) -> int:

@@ -35,23 +35,23 @@ class RemoteEvidence:
             raise _strange(self.url, "pairs")
         return _cursor(answer, at=self.url), store.Pairs(**counts)
 
-    def labelled(self, deployment: str, *, after: int, by: str | None = None) -> tuple[int, list[store.Labelled]]:
+    def labelled(self, deployment: str, *, after: int, until: int | None = None, by: str | None = None) -> tuple[int, list[store.Labelled]]:
         """Gives the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
-        answer = self._ask("labelled", deployment=deployment, after=after, **({"by": by} if by is not None else {}))
+        answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
         return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Outcome]]:
         """Gives the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
-        answer = self._ask("outcomes", deployment=deployment, after=after, **({"until": until} if until is not None else {}))
+        answer = self._ask("outcomes", deployment=deployment, after=after, until=until)
         return _cursor(answer, at=self.url), _rows(store.Outcome, answer, at=self.url)
 
-    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[store.Exposure]]:
-        """Gives the new cursor, and which arm each request after the old one met."""
-        answer = self._ask("exposure", deployment=deployment, after=after)
+    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Exposure]]:
+        """Gives the new cursor, `until` at most, and which arm each request after the old one met."""
+        answer = self._ask("exposure", deployment=deployment, after=after, until=until)
         return _cursor(answer, at=self.url), _rows(store.Exposure, answer, at=self.url)
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
-        path = f"/v1/{question}?{urlencode({'namespace': self.namespace, **query})}"
+        path = f"/v1/{question}?{urlencode({'namespace': self.namespace, **{name: value for name, value in query.items() if value is not None}})}"
         status, content = self._get(path)
         try:
             answer = json.loads(content)

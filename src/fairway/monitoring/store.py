@@ -157,14 +157,14 @@ class Within:
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
         return self.store.pairs(deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after)
 
-    def labelled(self, deployment: str, *, after: int, by: str | None = None) -> tuple[int, list[Labelled]]:
-        return self.store.labelled(deployment, namespace=self.namespace, after=after, by=by)
+    def labelled(self, deployment: str, *, after: int, until: int | None = None, by: str | None = None) -> tuple[int, list[Labelled]]:
+        return self.store.labelled(deployment, namespace=self.namespace, after=after, until=until, by=by)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
         return self.store.outcomes(deployment, namespace=self.namespace, after=after, until=until)
 
-    def exposure(self, deployment: str, *, after: int) -> tuple[int, list[Exposure]]:
-        return self.store.exposure(deployment, namespace=self.namespace, after=after)
+    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[Exposure]]:
+        return self.store.exposure(deployment, namespace=self.namespace, after=after, until=until)
 
 
 class EventStore(ledger.Ledger):
@@ -221,13 +221,15 @@ class EventStore(ledger.Ledger):
             counts = connection.execute(queries.UNPAIRED, {**values, "cursor": cursor}).fetchone()
         return max(cursor, after), Unpaired(*counts)
 
-    def labelled(self, deployment: str, *, namespace: str = NAMESPACE, after: int, by: str | None = None) -> tuple[int, list[Labelled]]:
-        """Gives the new cursor, and the served answers (never shadow) whose label joined after the old one, in that order.
+    def labelled(
+        self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None, by: str | None = None,
+    ) -> tuple[int, list[Labelled]]:
+        """Gives the new cursor (`until` at most), and the served answers (never shadow) whose label joined after the old one, in that order.
 
         With a feature to go `by`, an answer with several of its values is given as several, one for each.
         """
         with self.reading() as connection:
-            cursor = self._reach(connection, after=after)
+            cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor, "sliced": by is not None}
             rows = connection.execute(queries.LABELLED, values).fetchall()
         joined = []
@@ -240,15 +242,15 @@ class EventStore(ledger.Ledger):
     def outcomes(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
         """Gives the new cursor (`until` at most), and the outcomes that joined their served request (never shadow) after the old one, in that order."""
         with self.reading() as connection:
-            cursor = min(self._reach(connection, after=after), _END if until is None else until)
+            cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
             rows = connection.execute(queries.OUTCOMES, values).fetchall()
         return cursor, [Outcome(name, unit, revision, at, json.loads(value)[0]) for _, name, unit, revision, at, value in rows]
 
-    def exposure(self, deployment: str, *, namespace: str = NAMESPACE, after: int) -> tuple[int, list[Exposure]]:
-        """Gives the new cursor, and which arm each request after the old one met (never shadow)."""
+    def exposure(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Exposure]]:
+        """Gives the new cursor (`until` at most), and which arm each request after the old one met (never shadow)."""
         with self.reading() as connection:
-            cursor = self._reach(connection, after=after)
+            cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
             rows = connection.execute(queries.EXPOSURE, values).fetchall()
         return cursor, [Exposure(at, role, unit, status, _first_label(labels)) for at, role, unit, status, labels in rows]
@@ -323,11 +325,11 @@ class EventStore(ledger.Ledger):
         row = connection.execute(queries.NEWEST).fetchone()
         return int(row[0]) if row else 0
 
-    def _reach(self, connection: database.Connection, *, after: int) -> int:
+    def _reach(self, connection: database.Connection, *, after: int, until: int | None = None) -> int:
         """Gives how far an answer goes: to the newest event, or as many further as one answer may look at."""
         oldest = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
         start = max(after, (oldest or 1) - 1)  # what was pruned is no event to look at
-        return min(self._newest(connection), start + EVENTS_AT_ONCE)
+        return min(self._newest(connection), start + EVENTS_AT_ONCE, _END if until is None else until)
 
     def prune(self, before: float) -> int:
         """Removes the events that came before the time, and what was concluded before it; gives the number of events.

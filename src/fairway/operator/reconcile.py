@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from fairway import errors
 from fairway.config import resource, schema
 from fairway.operator import events, metrics, revisions, routes, status
-from fairway.platforms import look
+from fairway.platforms import look, units
 from fairway.platforms.kubernetes import api, counts, gateway, health, prometheus, seldon, workloads
 from fairway.rollout import strategy, traffic
 from fairway.rollout.seen import Command
@@ -49,7 +49,7 @@ class Settings:
 class Memory:
     """What is worth remembering of one resource between looks; all of it can be found again."""
 
-    exposures: look.Exposures = field(default_factory=look.Exposures)
+    counted: units.Units = field(default_factory=units.Units)
     route: routes.Routes = field(default_factory=routes.Routes)
     applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
@@ -60,7 +60,7 @@ class Memory:
 class Reconciler:
     """Looks at ModelDeployments; one object at a time, from any thread."""
 
-    def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], look.Evidence], prometheus: prometheus.Prometheus) -> None:
+    def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], units.Evidence], prometheus: prometheus.Prometheus) -> None:
         self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
         self._memory: dict[tuple[str, str], Memory] = {}
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
@@ -128,7 +128,7 @@ class Reconciler:
             return LATE_SECONDS  # what is missing may be installed
         command, nonce = self._command(found, before, now=now)
         seen = look.look(
-            state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), exposures=memory.exposures,
+            state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), counted=memory.counted,
             sample=self._sample(owner, spec, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=strategy.split(state, strategy=policy)[0] > 0),
@@ -138,7 +138,7 @@ class Reconciler:
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
         begun = state.candidate is None and after.state.candidate is not None
-        policy = spec.strategy if begun or not status.bound(after.state) else policy
+        policy = spec.strategy if begun or not strategy.bound(after.state) else policy
         if desired.name in strategy.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
             self._apply(owner, memory, workloads.controller_revision(
                 owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))

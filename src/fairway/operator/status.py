@@ -80,12 +80,7 @@ def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State
         return State(), policy, None
     kept = json.loads(status["checkpoint"])
     state = record.from_json(kept["state"])
-    return state, schema.Strategy.model_validate(kept["strategy"]) if bound(state) else policy, kept.get("first")
-
-
-def bound(state: State) -> bool:
-    """Says whether the strategy that the rollout began with still counts: until it has ended, and while late labels may condemn it."""
-    return state.candidate is not None or state.ledger is not None
+    return state, schema.Strategy.model_validate(kept["strategy"]) if strategy.bound(state) else policy, kept.get("first")
 
 
 def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:

@@ -15,7 +15,6 @@ from fairway.rollout import evidence, intervals
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.ledger import LIMIT, SHADOW, Ledger, allowed_disagreement
 
-SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand rollouts
 INTERVAL_ALPHA = 0.05   # of the intervals that are reported
 
 
@@ -67,7 +66,7 @@ def _judgement(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline
     if spent is not None:
         return Action.ROLLBACK, f"{spent.name}: {ledger.totals[spent.name][1]} requests of the candidate failed: badRequests allows " \
                                 f"{strategy.bad_requests}, whatever the evidence (e = {_power(harm)})", spent.name
-    if ledger.split.log_e >= math.log(1 / SPLIT_ALPHA):
+    if ledger.crooked:
         reason = f"the split of units between the arms is not what was asked (e = {_power(ledger.split.log_e)}): the comparison would not be fair"
         return Action.INVALID, reason, None
     waiting = [_missing(guard, ledger, strategy) for guard in strategy.guards if guard.stage == stage and not _certified(guard, ledger, strategy)]
@@ -88,13 +87,14 @@ def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
 
 def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str, offline: float | None) -> float | None:
     """Gives the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
-    elapsed, longest = ledger.at - ledger.since, 0.0
+    longest = 0.0
     if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
-        longest = (strategy.shadow.min_pairs - ledger.pairs) * elapsed / ledger.pairs
+        longest = (strategy.shadow.min_pairs - ledger.pairs) * (ledger.at - ledger.since) / ledger.pairs
     for guard in strategy.guards:
         if guard.stage != stage or _certified(guard, ledger, strategy):
             continue
         n, bad, _, _ = ledger.totals[guard.name]
+        elapsed = ledger.at - ledger.firsts.get(guard.name, ledger.at)
         limit = guard.max_rate if guard.type != "disagreement" else allowed_disagreement(strategy, offline)
         if elapsed <= 0 or n == 0 or limit is None:
             return None
@@ -149,8 +149,10 @@ def _effect(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
         low, high = intervals.mean(loss, of, spread=spread, alpha=INTERVAL_ALPHA / 2)   # a half each, so that their difference holds too
         arms.append(sorted((_outcome(guard, low or 0.0), _outcome(guard, 1.0 if high is None else high))))
     (low, high), (stable_low, stable_high) = arms
-    return {name: [float(f"{edge:.4g}") for edge in edges]
-            for name, edges in (("candidate", arms[0]), ("stable", arms[1]), ("effect", (low - stable_high, high - stable_low)))}
+    found = {"candidate": arms[0], "stable": arms[1]}
+    if ledger.weights.get(guard.name) is not None:   # under several weights the arms' means are of other times, and their difference says nothing
+        found["effect"] = [low - stable_high, high - stable_low]
+    return {name: [float(f"{edge:.4g}") for edge in edges] for name, edges in found.items()}
 
 
 def _intervals(ledger: Ledger, bet: str) -> dict[str, Any]:
@@ -187,7 +189,10 @@ def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offl
         return f"{guard.name} {_means(guard, ledger)}, {_less(guard)}"
     if guard.max_ratio is not None:
         return f"{guard.name} below {guard.max_ratio:g} times stable's ({_share(ledger.totals[guard.name])}, {ledger.totals[guard.name][3]:g} of stable)"
-    limit = {"disagreement": allowed_disagreement(strategy, offline), "quality": guard.max_loss_increase}.get(guard.type, guard.max_rate or 0.0)
+    if guard.type == "quality":
+        n, bad, m, stable_bad = ledger.totals[guard.name]
+        return f"{guard.name} at most {guard.max_loss_increase:.1%} worse than stable's ({bad:g} of {n} wrong, {stable_bad:g} of {m} of stable)"
+    limit = allowed_disagreement(strategy, offline) if guard.type == "disagreement" else guard.max_rate or 0.0
     return f"{guard.name} below {limit:.2%} ({_share(ledger.totals[guard.name])})"
 
 
@@ -205,13 +210,13 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
                 f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
     threshold = schema.format_duration(guard.threshold) if guard.threshold else ""
     what = {"errors": "failed", "latency": f"took longer than {threshold}"}.get(guard.type, "were wrong")
-    place = "shadow copies" if bet.endswith(SHADOW) else "labelled answers" if guard.type == "quality" else guard.count
+    place = "shadow copies" if bet.endswith(SHADOW) else "units with labels" if guard.type == "quality" else guard.count
     margin = f" (margin {guard.max_loss_increase:.1%})" if guard.type == "quality" else ""
     if guard.slice_by is not None:
         margin += f" where {guard.slice_by} is {_slice(ledger, bet)!r}"
     objective = f" (objective {guard.objective_rate:.2%})" if bet.endswith(LIMIT) and guard.objective_rate is not None else ""
-    return (f"{guard.name}: {bad} of {n} {place} of the candidate {what} ({bad / max(1, n):.1%}){objective}, "
-            f"{stable_bad} of {stable_n} of stable ({stable_bad / max(1, stable_n):.1%}){margin}{_at_least(ledger, bet)}")
+    return (f"{guard.name}: {bad:.4g} of {n} {place} of the candidate {what} ({bad / max(1, n):.1%}){objective}, "
+            f"{stable_bad:.4g} of {stable_n} of stable ({stable_bad / max(1, stable_n):.1%}){margin}{_at_least(ledger, bet)}")
 
 
 def _means(guard: schema.Guard, ledger: Ledger) -> str:

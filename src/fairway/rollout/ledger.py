@@ -4,6 +4,7 @@ Each guard of the strategy has bets against the candidate (harm) and, where it g
 absolute limit, which is suspended while stable itself is beyond it: an incident of both is no fault of the candidate.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,7 @@ from fairway.rollout.intervals import Ratio
 SHADOW = "/shadow"
 LIMIT = "/limit"
 SLICES = 8
+SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +55,17 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Exposed:
-    """Units first seen since the last look, at one weight of the canary, and what their first request got; each pair is (candidate, stable)."""
+    """Units first seen in this step since the last look, served at about one time, and what their first request in the rollout got.
+
+    Each pair is (candidate, stable).
+    """
 
     weight: float
     candidate: int
     stable: int
-    failed: tuple[int, int] = (0, 0)                                              # answered 5xx
-    answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> units that got it
+    new: tuple[int, int]                                                          # of those, first seen in the whole rollout
+    failed: tuple[int, int] = (0, 0)                                              # of the new, answered 5xx
+    answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> new units that got it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +86,7 @@ class Batch:
     paired: Paired | None = None
     labelled: tuple[Labelled, ...] = ()
     valued: tuple[Valued, ...] = ()
-    exposed: Exposed | None = None
+    exposed: tuple[Exposed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +101,17 @@ class Ledger:
     ratios: Mapping[str, Ratio] = field(default_factory=dict)      # bet -> relative risk, for its interval
     answers: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)   # drift guard -> answer -> units that got it (candidate, stable)
     spreads: Mapping[str, tuple[float, float]] = field(default_factory=dict)   # business guard -> squared distances of the losses from the mean before them
+    weights: Mapping[str, float | None] = field(default_factory=dict)   # business guard -> weight of its outcomes so far, None where there were several
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)   # sliced guard -> values whose bets are /0, /1 ...
     alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
+    firsts: Mapping[str, float] = field(default_factory=dict)      # bet -> when it began to learn: the look before its first news
     since: float = 0.0                               # when it was opened
     at: float = 0.0                                  # when it last learnt something
+
+    @property
+    def crooked(self) -> bool:
+        """Whether the split of units is not what was asked."""
+        return self.split.log_e >= math.log(1 / SPLIT_ALPHA)
 
     @property
     def harm(self) -> float:
@@ -112,9 +125,9 @@ class Ledger:
             "split": self.split.to_json(), "totals": {name: list(row) for name, row in self.totals.items()}, "pairs": self.pairs,
             "ratios": {name: ratio.to_json() for name, ratio in self.ratios.items()},
             "answers": {name: {answer: list(pair) for answer, pair in counts.items()} for name, counts in self.answers.items()},
-            "spreads": {name: list(pair) for name, pair in self.spreads.items()},
+            "weights": dict(self.weights), "spreads": {name: list(pair) for name, pair in self.spreads.items()},
             "slices": {name: list(values) for name, values in self.slices.items()},
-            "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "since": self.since, "at": self.at,
+            "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "firsts": dict(self.firsts), "since": self.since, "at": self.at,
         }
 
     @classmethod
@@ -125,10 +138,10 @@ class Ledger:
             split=Wealth.from_json(data["split"]), totals={name: tuple(row) for name, row in data["totals"].items()}, pairs=data["pairs"],
             ratios={name: Ratio.from_json(ratio) for name, ratio in data.get("ratios", {}).items()},
             answers={name: {answer: tuple(pair) for answer, pair in counts.items()} for name, counts in data.get("answers", {}).items()},
-            spreads={name: tuple(pair) for name, pair in data.get("spreads", {}).items()},
+            weights=dict(data.get("weights", {})), spreads={name: tuple(pair) for name, pair in data.get("spreads", {}).items()},
             slices={name: tuple(values) for name, values in data.get("slices", {}).items()},
             alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
-            since=data.get("since", 0.0), at=data.get("at", 0.0),
+            firsts=dict(data.get("firsts", {})), since=data.get("since", 0.0), at=data.get("at", 0.0),
         )
 
 
@@ -146,7 +159,9 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
     harms = {name: wealth.restart(at=at) if wealth.cash > 0 and wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
-    spreads = dict(ledger.spreads)
+    spreads, firsts, weights = dict(ledger.spreads), dict(ledger.firsts), dict(ledger.weights)
+    if ledger.crooked:   # those guards reckon with the weight that was asked for
+        batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), failed=(0, 0), answers={}) for exposed in batch.exposed))
     for guard in strategy.guards:
         for news in _news(guard, batch, ledger, strategy=strategy, offline=offline):
             if news.baseline is not None:
@@ -157,19 +172,24 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
                 certificates[guard.name] = certificates[guard.name].bet(news.certificate)
             if news.compared:
                 ratios[news.bet] = ratios.get(news.bet, Ratio()).add(news.candidate, news.stable)
+            if news.weight is not None:
+                weights[news.bet] = news.weight if weights.get(news.bet, news.weight) == news.weight else None
             if news.spread is not None:
                 mine, theirs = spreads.get(news.bet, (0.0, 0.0))
                 spreads[news.bet] = mine + news.spread[0], theirs + news.spread[1]
+            if news.candidate.n and news.bet not in firsts:
+                firsts[news.bet] = ledger.at
             a, b, c, d = totals[news.bet]
             totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
     slices = {guard.name: _known_slices(batch, ledger.slices.get(guard.name, ())) for guard in strategy.guards if guard.slice_by is not None}
     split, answers = ledger.split, dict(ledger.answers)
-    if batch.exposed is not None:
-        split = split.bet(evidence.factors_split(candidate=batch.exposed.candidate, stable=batch.exposed.stable, weight=batch.exposed.weight))
-        answers |= {guard.name: _counted_answers(batch.exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
+    for exposed in batch.exposed:
+        split = split.bet(evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight))
+        answers |= {guard.name: _counted_answers(exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
-    return Ledger(harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads,
-                  slices=slices, alarms=alarms, since=ledger.since, at=at)
+    return Ledger(
+        harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads, weights=weights,
+        slices=slices, alarms=alarms, firsts=firsts, since=ledger.since, at=at)
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
@@ -217,13 +237,15 @@ class _News:
     compared: bool = False             # whether both arms were counted at the same time under one split
     baseline: Floats | None = None     # stable against the limit
     spread: tuple[float, float] | None = None   # of outcomes: squared distances from the mean before them
+    weight: float | None = None                 # of outcomes
 
 
 def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
     """Gives what the batch says of a guard, bet by bet."""
     match guard.type:
         case "errors" if guard.count == "units":
-            yield from _counted(guard, _units(guard, batch.exposed), strategy)
+            for exposed in batch.exposed:
+                yield from _counted(guard, Gateway(candidate=exposed.new[0], stable=exposed.new[1], bad={guard.name: exposed.failed}), strategy)
         case "errors" | "latency":
             yield from _counted(guard, batch.gateway, strategy)
             if guard.type == "errors" and strategy.shadow.enabled:
@@ -244,9 +266,9 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
             for valued in batch.valued:
                 if valued.name == guard.outcome:
                     yield _lost(guard, valued, ledger.totals[guard.name])
-        case "drift" if batch.exposed is not None:
-            met = ArmCounts(batch.exposed.candidate, 0), ArmCounts(batch.exposed.stable, 0)
-            yield _News(guard.name, *met, _drift(guard, batch.exposed, ledger))
+        case "drift":
+            for exposed in batch.exposed:
+                yield _News(guard.name, ArmCounts(exposed.new[0], 0), ArmCounts(exposed.new[1], 0), _drift(guard, exposed, ledger))
 
 
 def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
@@ -259,7 +281,8 @@ def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, fl
     harm, safe = (evidence.factors_values(mine, theirs, weight=valued.weight, margin=guard.max_loss_increase, centre=centre, harm=side)
                   for side in (True, False))
     spread = float(((mine - centre) ** 2).sum()), float(((theirs - centre) ** 2).sum())
-    return _News(guard.name, ArmCounts(len(mine), float(mine.sum())), ArmCounts(len(theirs), float(theirs.sum())), harm, safe, spread=spread)
+    return _News(guard.name, ArmCounts(len(mine), float(mine.sum())), ArmCounts(len(theirs), float(theirs.sum())), harm, safe,
+                 spread=spread, weight=valued.weight)
 
 
 def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Strategy) -> Iterable[_News]:
@@ -283,7 +306,7 @@ def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
     Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is a bin of its own.
     """
     known = ledger.answers.get(guard.name, {})
-    batch, of = [exposed.answers.get(answer, (0, 0)) for answer in known], (exposed.candidate, exposed.stable)
+    batch, of = [exposed.answers.get(answer, (0, 0)) for answer in known], exposed.new
     if guard.max_shift > 0:
         return evidence.factors_answers([pair[0] for pair in batch], [pair[1] for pair in batch], of=of, weight=exposed.weight, margin=guard.max_shift)
     n, _, m, _ = ledger.totals[guard.name]
@@ -301,11 +324,6 @@ def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> 
     names = [*known, *new[: evidence.BINS - len(known)]]
     return {name: (known.get(name, (0, 0))[0] + exposed.answers.get(name, (0, 0))[0], known.get(name, (0, 0))[1] + exposed.answers.get(name, (0, 0))[1])
             for name in names}
-
-
-def _units(guard: schema.Guard, exposed: Exposed | None) -> Gateway | None:
-    """Gives the units as the gateway's requests are given: each once, bad where its first request failed."""
-    return Gateway(candidate=exposed.candidate, stable=exposed.stable, bad={guard.name: exposed.failed}) if exposed is not None else None
 
 
 def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:

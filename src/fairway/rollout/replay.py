@@ -8,7 +8,7 @@ import csv
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fairway import errors
@@ -50,7 +50,6 @@ class Replay:
 
     policy: schema.Strategy
     state: State
-    counters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)   # guard -> canary n, canary bad, stable n, stable bad, since the beginning
     phases: tuple[Mapping[str, Any], ...] = ()
     decided: Mapping[str, Any] | None = None   # the record of the decision that stands
     at: float = -math.inf                      # end of the last interval
@@ -125,12 +124,7 @@ def learn(replay: Replay, counted: Counted) -> Replay:
     if replay.decided is not None and replay.decided["verdict"] != Action.PROMOTE:
         return replay
     replay = _look(replay, _seen(replay, at=counted.start))      # whatever the weight is now, the counts to come are its own
-    counters = dict(replay.counters)
-    for name, row in counted.rows.items():
-        a, b, c, d = counters.get(name, (0, 0, 0, 0))
-        counters[name] = (a + row.canary.n, b + int(row.canary.bad), c + row.stable.n, d + int(row.stable.bad))
-    replay = replace(replay, counters=counters, at=counted.end, last=counted)
-    return _look(replay, _seen(replay, at=counted.end, counted=counted))
+    return _look(replace(replay, at=counted.end, last=counted), _seen(replay, at=counted.end, counted=counted))
 
 
 def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
@@ -164,7 +158,8 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     state, policy = replay.state, replay.policy
     wanted = strategy.route(state, deployment="replay", strategy=policy)
     version = wanted.version if wanted is not None else None
-    seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=_sample(replay, at=at, version=version or ""))
+    sample = traffic.Sample(at=at, epoch="replay", route_version=version or "", stable=None, candidate=None)   # in effect; the counts are the table's
+    seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=sample)
     if counted is None:
         return seen
     types = {guard.name: guard.type for guard in policy.guards}
@@ -172,24 +167,12 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     paired = ledgers.Paired(compared=pairs[0].n, disagreements=int(pairs[0].bad), candidate_failures=0, stable_failures=0) if pairs else None
     labels = tuple(ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
                    for name, row in counted.rows.items() if types[name] == "quality" and row.canary.n + row.stable.n)
-    return replace(seen, paired=paired, labelled=labels)
-
-
-def _sample(replay: Replay, *, at: float, version: str) -> traffic.Sample:
-    """Gives the gateway's counters as they stood: requests are the most that any guard has counted."""
-    arms = []
-    for n, bad in ((0, 1), (2, 3)):
-        requests = failed = timed = 0
-        slow = {}
-        for guard in replay.policy.guards:
-            counts = replay.counters.get(guard.name, (0, 0, 0, 0))
-            if guard.type == "errors":
-                requests, failed = max(requests, counts[n]), counts[bad]
-            elif guard.type == "latency" and guard.threshold is not None:
-                requests, timed = max(requests, counts[n]), max(timed, counts[n])
-                slow[schema.format_duration(guard.threshold)] = counts[bad]
-        arms.append(traffic.ArmCounts(requests=requests, errors=failed, timed=timed, slow=slow))
-    return traffic.Sample(at=at, epoch="replay", route_version=version, candidate=arms[0], stable=arms[1])
+    served = {name: row for name, row in counted.rows.items() if types[name] in ("errors", "latency")}
+    gateway = ledgers.Gateway(
+        candidate=max((row.canary.n for row in served.values()), default=0), stable=max((row.stable.n for row in served.values()), default=0),
+        bad={name: (int(row.canary.bad), int(row.stable.bad)) for name, row in served.items()},
+        observed={name: (row.canary.n, row.stable.n) for name, row in served.items()})   # a guard without a row learns nothing
+    return replace(seen, gateway=gateway, paired=paired, labelled=labels)
 
 
 def _record(state: State, replay: Replay) -> dict[str, Any]:

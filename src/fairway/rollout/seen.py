@@ -49,10 +49,11 @@ class Seen:
     notes: Mapping[str, str] = field(default_factory=dict)     # what revisions that are not ready wait for
     wanted_version: str | None = None                          # version of the route that the current state asks for
     sample: traffic.Sample | None = None                       # None: the counts could not be read
+    gateway: ledgers.Gateway | None = None                     # increments that are known already (a replay's); else they come from the samples
     paired: ledgers.Paired | None = None
     labelled: tuple[ledgers.Labelled, ...] = ()
     valued: tuple[ledgers.Valued, ...] = ()
-    exposed: ledgers.Exposed | None = None
+    exposed: tuple[ledgers.Exposed, ...] = ()
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None

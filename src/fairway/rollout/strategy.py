@@ -130,6 +130,11 @@ def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
     return 0, 0
 
 
+def bound(state: State) -> bool:
+    """Says whether the strategy that the rollout began with still counts: until it has ended, and while late labels may condemn it."""
+    return state.candidate is not None or state.ledger is not None
+
+
 def wanted(state: State) -> tuple[str, ...]:
     """Gives the revisions that must run."""
     late = state.previous if state.phase is Phase.ROLLING_BACK and state.candidate is None else None
@@ -148,9 +153,9 @@ def _learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
         return later
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
     batch = ledgers.Batch(
-        gateway=_gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
+        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
         paired=seen.paired if counting and _stage(state) == "shadow" else None,
-        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting and in_effect else None,
+        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
     )
     ledger = ledgers.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
     return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))

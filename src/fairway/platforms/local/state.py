@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway import errors
+from fairway.config import schema
 from fairway.rollout import record, strategy
 from fairway.rollout.seen import Command
 
@@ -42,6 +43,12 @@ class Deployment:
     state: strategy.State
     generation: int
     retraining: dict[str, Any]
+    begun: dict[str, Any] | None = None   # schema.Strategy by alias that the rollout began with
+
+    @property
+    def policy(self) -> schema.Strategy:
+        """The strategy in force: a rollout ends by the one that it began with, whatever the configuration says by now."""
+        return schema.Strategy.model_validate(self.begun if self.begun is not None and strategy.bound(self.state) else self.config["strategy"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +119,11 @@ class Store:
             rows = self._db.execute("SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)).fetchall()
         return [_revision(row) for row in rows]
 
-    def save(self, name: str, *, state: strategy.State, events: Sequence[strategy.Event], answered: int | None) -> None:
-        """Stores one look of the supervisor: the new state, what happened, and the command that was obeyed."""
+    def save(self, name: str, *, state: strategy.State, policy: schema.Strategy, events: Sequence[strategy.Event], answered: int | None) -> None:
+        """Stores one look of the supervisor: the new state, the strategy that it follows, what happened, and the command that was obeyed."""
+        plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
-            self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(record.to_json(state)), name))
+            self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(plain), name))
             for event in events:
                 self._tell(name, event)
             if answered is not None:
@@ -182,8 +190,9 @@ class Store:
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
-    return Deployment(name=row["name"], desired=row["desired"], config=json.loads(row["config"]), state=record.from_json(json.loads(row["state"])),
-                      generation=row["generation"], retraining=json.loads(row["retraining"]))
+    stored = json.loads(row["state"])
+    return Deployment(name=row["name"], desired=row["desired"], config=json.loads(row["config"]), state=record.from_json(stored),
+                      generation=row["generation"], retraining=json.loads(row["retraining"]), begun=stored.get("strategy"))
 
 
 def _revision(row: sqlite3.Row) -> Revision:

@@ -21,7 +21,7 @@ from types import FrameType
 from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
-from fairway.platforms import look
+from fairway.platforms import look, units
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import Addresses, Home, write_addresses
 from fairway.rollout import strategy, traffic
@@ -44,7 +44,7 @@ class Supervisor:
         self.services = services.Services(home, self.processes)
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
-        self.exposures: dict[str, look.Exposures] = {}
+        self.counted: dict[str, units.Units] = {}
         self.interval = 1.0
         self.pruned_at = 0.0
 
@@ -78,19 +78,20 @@ class Supervisor:
         self.home.addresses.unlink(missing_ok=True)
 
     def _advance(self, deployment: state.Deployment, *, now: float) -> None:
-        policy = schema.Strategy.model_validate(deployment.config["strategy"])
-        current = deployment.state
+        current, policy = deployment.state, deployment.policy
         route = strategy.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
         ready, broken = self.servers.health(strategy.wanted(current), now=now)
         candidate = self.state.revision(current.candidate) if current.candidate else None
         seen = look.look(
             current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, ready=ready, broken=broken,
-            store=self.events.within(deployment.config["namespace"]), exposures=self.exposures.setdefault(deployment.name, look.Exposures()),
+            store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, units.Units()),
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None,
             offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
-        self.state.save(deployment.name, state=after.state, events=after.events, answered=command[0] if command else None)
+        if not strategy.bound(after.state):
+            policy = schema.Strategy.model_validate(deployment.config["strategy"])
+        self.state.save(deployment.name, state=after.state, policy=policy, events=after.events, answered=command[0] if command else None)
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
 
@@ -108,7 +109,7 @@ class Supervisor:
         thresholds: dict[str, schema.Guard] = {}
         deadlines: dict[str, float] = {}
         for deployment in deployments:
-            policy = schema.Strategy.model_validate(deployment.config["strategy"])
+            policy = deployment.policy
             self.interval = schema.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
             for name in strategy.wanted(deployment.state):
                 revision = self.state.revision(name)
