@@ -20,7 +20,7 @@ from fairway.rollout import traffic
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
 
-def until(true: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+def until(true: Callable[[], Any], *, seconds: float = 30.0) -> Any:
     """Gives the first true value; fails where there is none in time."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
