@@ -20,6 +20,12 @@ POST = ("import sys, urllib.request as web; "
         "web.urlopen(web.Request('http://127.0.0.1:8080/v1/outcomes', data=sys.stdin.buffer.read(), headers={'content-type': 'application/json'})).read()")
 
 
+@pytest.fixture(scope="module")
+def models(fairway, tmp_path_factory):
+    folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
+    return {"A": store.put(world.package(folder / "A")), "B": store.put(world.package(folder / "B", licence="Apache-2.0"))}
+
+
 @contextlib.contextmanager
 def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[None]:
     """Sends what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any other."""

@@ -53,6 +53,19 @@ def test_no_revision_with_traffic_changes_its_place_comes_at_once_or_vanishes_at
         assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (before, after)
 
 
+def test_a_promotion_without_a_bake_lets_the_old_revision_leave_as_slowly(play):
+    for package in ("b", "c"):
+        play.ask(package, strategy={**world.SHORT, "bake": {"weight": 0, "duration": "0s"}})
+        play.look(until="Stable 0")
+    play.look(20)
+    assert play.shares == {revision(play, "stable"): 1.0}
+    for before, after in itertools.pairwise(play.cluster.routes):
+        for name, (place, weight) in before.items():
+            assert weight == 1 or name in after, (before, after)
+            assert name not in after or after[name][0] == place, (before, after)
+        assert all(weight == 1 or name in before for name, (_, weight) in after.items()), (before, after)
+
+
 def test_operators_that_are_replaced_again_and_again_end_at_the_same(play):
     play.ask("b")
     for _ in range(30):

@@ -47,9 +47,10 @@ class Routes:
 
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
         """Gives the revision that served until the route was written, and must not vanish at once."""
+        still = self._leaving if now - self._since < LEAVING_SECONDS and self._leaving not in _serving(route) else None
         if route.version != self._version:
-            return next(iter(sorted((self._serving or frozenset()) - _serving(route))), None)
-        return self._leaving if now - self._since < LEAVING_SECONDS else None
+            return next(iter(sorted((self._serving or frozenset()) - _serving(route))), still)
+        return still
 
     def written(self, route: traffic.Route, *, arriving: bool, now: float) -> None:
         """Takes notice of the route that the cluster has now."""

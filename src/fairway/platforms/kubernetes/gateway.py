@@ -52,6 +52,8 @@ def http_route(
     if leaving is not None and len(shares) == 1 and leaving not in shares:
         shares = {route.stable: shares[route.stable] - 1, leaving: 1}
         arms = {leaving: "canary", **arms}
+    elif leaving is not None and shares.get(leaving) == 0:   # a promotion without a bake: stable has no share left
+        shares = {name: share - 1 if share else 1 for name, share in shares.items()}
     backends = [_backend(owner, revision, arm=arms[revision], weight=share) for revision, share in shares.items()]  # stable, and the other
     if first not in (None, route.stable):  # stable keeps its place, which is the second
         backends.reverse()
