@@ -183,6 +183,13 @@ def test_a_slice_that_suffers_is_found_and_named_though_the_whole_looks_well() -
     assert {tuple(row["slice"].values()) for row in verdict.evidence.values() if "slice" in row} == {("state",), ("private",), ("farm",)}
 
 
+def test_a_guard_of_the_whole_counts_an_answer_once_and_not_again_in_its_slices() -> None:
+    counts = {"candidate": ArmCounts(10, 4), "stable": ArmCounts(30, 3)}
+    batch = ledgers.Batch(labelled=tuple(ledgers.Labelled(weight=0.25, slice=of, **counts) for of in (None, "state")))
+    assert learn(SLICED, [batch, batch]).totals["quality"] == (20, 8, 60, 6)
+    assert learn(SLICED, [batch, batch]).totals["each/0"] == (10, 4, 30, 3)   # what a slice is about must not hang on what it brings
+
+
 def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() -> None:
     rates = {f"s{number}": (0.1, 0.1) for number in range(10)}
     ledgers_ = [learn(SLICED, labels(rates, looks=30, seed=seed)) for seed in range(20)]

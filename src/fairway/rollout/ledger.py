@@ -45,10 +45,10 @@ class Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Labels that arrived since the last look, of predictions made at one weight of the canary (and of one slice, where guards ask for them)."""
+    """Units whose labels arrived since the last look, served at one weight of the canary: as a whole, or in one slice where guards ask for them."""
 
     weight: float                        # probability of the canary when the predictions were made
-    candidate: ArmCounts                 # rows, wrong answers
+    candidate: ArmCounts                 # units, the sum of their shares of wrong rows
     stable: ArmCounts
     slice: str | None = None
 
@@ -255,13 +255,13 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
             counts = ArmCounts(batch.paired.compared, batch.paired.disagreements)
             yield _News(guard.name, counts, ArmCounts(0, 0), evidence.factors_above(counts, limit=limit), evidence.factors_below(counts, limit=limit))
         case "quality":
+            # An answer as a whole stands beside its slices: a guard of the whole must not count it again in those.
+            places: dict[str | None, str] = {None: guard.name} if guard.slice_by is None else _places(guard, ledger)
             for labels in batch.labelled:
-                harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
-                                                          margin=guard.max_loss_increase, harm=side) for side in (True, False))
-                if guard.slice_by is None:
-                    yield _News(guard.name, labels.candidate, labels.stable, harm, safe, compared=True)
-                elif labels.slice in (known := ledger.slices.get(guard.name, ())):
-                    yield _News(f"{guard.name}/{known.index(labels.slice)}", labels.candidate, labels.stable, harm, compared=True)
+                if labels.slice in places:
+                    harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
+                                                              margin=guard.max_loss_increase, harm=side) for side in (True, False))
+                    yield _News(places[labels.slice], labels.candidate, labels.stable, harm, safe, compared=True)
         case "business":
             for valued in batch.valued:
                 if valued.name == guard.outcome:
@@ -269,6 +269,11 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
         case "drift":
             for exposed in batch.exposed:
                 yield _News(guard.name, ArmCounts(exposed.new[0], 0), ArmCounts(exposed.new[1], 0), _drift(guard, exposed, ledger))
+
+
+def _places(guard: schema.Guard, ledger: Ledger) -> dict[str | None, str]:
+    """Gives the bet of each slice that was known before."""
+    return {of: f"{guard.name}/{place}" for place, of in enumerate(ledger.slices.get(guard.name, ()))}
 
 
 def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
