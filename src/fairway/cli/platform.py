@@ -151,13 +151,10 @@ def label(request_id: str | None, label: str | None, file: Path | None, path: Pa
     """Send the true LABEL of the prediction REQUEST_ID, or many from a file."""
     from fairway.platforms.local import requests
 
-    if file is None and (request_id is None or label is None):
-        raise errors.UsageError("wanted REQUEST_ID and LABEL, or --file with both as columns")
+    rows = _rows(file, {"request_id": request_id, "label": label}, wanted="REQUEST_ID and LABEL, or --file with both as columns")
     config = options.load(path, overrides)
-    home = options.open_home(root)
-    pairs = [(row["request_id"], row["label"]) for row in requests.read_rows(file, ["request_id", "label"])] if file is not None \
-        else [(request_id or "", label or "")]
-    accepted = requests.send_labels(home, config.name, namespace=config.namespace, labels=pairs, now=time.time())
+    pairs = [(row["request_id"], row["label"]) for row in rows]
+    accepted = requests.send_labels(options.open_home(root), config.name, namespace=config.namespace, labels=pairs, now=time.time())
     options.show({"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new")
 
 
@@ -175,14 +172,23 @@ def outcome(
     """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file; guards of type business read them."""
     from fairway.platforms.local import requests
 
-    if file is None and (request_id is None or name is None or value is None):
-        raise errors.UsageError("wanted REQUEST_ID, NAME and VALUE, or --file with them as columns")
+    rows = _rows(file, {"request_id": request_id, "outcome": name, "value": value}, wanted="REQUEST_ID, NAME and VALUE, or --file with them as columns")
     config = options.load(path, overrides)
-    rows = requests.read_rows(file, ["request_id", "outcome", "value"]) if file is not None \
-        else [{"request_id": request_id or "", "outcome": name or "", "value": value or ""}]
     outcomes = [(row["request_id"], row["outcome"], _finite(row["value"], of=row["request_id"])) for row in rows]
     accepted = requests.send_outcomes(options.open_home(root), config.name, namespace=config.namespace, outcomes=outcomes, now=time.time())
     options.show({"sent": len(outcomes), "new": accepted}, form=form, text=f"sent {len(outcomes)} outcomes, {accepted} of them new")
+
+
+def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:
+    """Gives the rows of the file where there is one, else the one that the arguments are."""
+    from fairway.platforms.local import requests
+
+    if file is not None:
+        return requests.read_rows(file, list(given))
+    row = {column: value for column, value in given.items() if value is not None}
+    if len(row) < len(given):
+        raise errors.UsageError(f"wanted {wanted}")
+    return [row]
 
 
 def _finite(text: str, *, of: str) -> float:

@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
@@ -275,18 +275,25 @@ def _pairs(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
 
 def _labelled(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
     by = _name(query, "by") if "by" in query else None
-    cursor, found = opened.labelled(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=_until(query), by=by)
-    return {"cursor": cursor, "fields": store.Labelled._fields, "rows": [tuple(row) for row in found]}
+    return _rows(store.Labelled, opened.labelled(_name(query, "deployment"), **_span(query), by=by))
 
 
 def _outcomes(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    cursor, found = opened.outcomes(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=_until(query))
-    return {"cursor": cursor, "fields": store.Outcome._fields, "rows": [tuple(row) for row in found]}
+    return _rows(store.Outcome, opened.outcomes(_name(query, "deployment"), **_span(query)))
 
 
 def _exposure(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
-    cursor, found = opened.exposure(_name(query, "deployment"), namespace=_name(query, "namespace"), after=_number(query, "after"), until=_until(query))
-    return {"cursor": cursor, "fields": store.Exposure._fields, "rows": [tuple(row) for row in found]}
+    return _rows(store.Exposure, opened.exposure(_name(query, "deployment"), **_span(query)))
+
+
+def _span(query: Mapping[str, str]) -> dict[str, Any]:
+    """Gives the namespace, and from which event to which is asked."""
+    return {"namespace": _name(query, "namespace"), "after": _number(query, "after"), "until": _number(query, "until") if "until" in query else None}
+
+
+def _rows(kind: Any, answer: tuple[int, Sequence[tuple[Any, ...]]]) -> Answer:
+    cursor, found = answer
+    return {"cursor": cursor, "fields": kind._fields, "rows": [tuple(row) for row in found]}
 
 
 QUESTIONS: dict[str, Question] = {"cursor": _cursor, "pairs": _pairs, "labelled": _labelled, "outcomes": _outcomes, "exposure": _exposure}
@@ -297,10 +304,6 @@ def _name(query: Mapping[str, str], key: str) -> str:
     if not 0 < len(value) <= events.LONGEST_NAME or not events.storable(value):
         raise errors.DataError(f"the query's {key} is {events.shown(value or None)}: wanted a name of 1 to {events.LONGEST_NAME} characters")
     return value
-
-
-def _until(query: Mapping[str, str]) -> int | None:
-    return _number(query, "until") if "until" in query else None
 
 
 def _number(query: Mapping[str, str], key: str) -> int:

@@ -64,8 +64,7 @@ def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: 
             f"{rate:.2%}: wanted {least:.2%} or more, more traffic, or a longer budget")
     need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion)
     look = int(np.searchsorted(served, max(need, float(policy.shadow.min_pairs) if guard.stage == "shadow" else 0.0)))
-    harms = {} if guard.type == "disagreement" else {
-        f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=budget.total_seconds()) for bad in HARMS if bad > rate}
+    harms = {} if guard.type == "disagreement" else _harms(policy, rate=rate, rps=rps, seconds=budget.total_seconds())
     return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=(look + 1) * LOOK_SECONDS, smallest_limit=least,
                        found_seconds=harms)
 
@@ -83,8 +82,8 @@ def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {schema.format_duration(policy.canary.budget)} at {rps:g} "
             f"requests/s and a usual rate of {rate:.2%}: wanted {least:.3g} or more, more traffic, a longer budget, or maxRate")
-    harms = {f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=seconds) for bad in HARMS if bad > rate}
-    return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=needed(limit), smallest_limit=least, found_seconds=harms)
+    return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=needed(limit), smallest_limit=least,
+                       found_seconds=_harms(policy, rate=rate, rps=rps, seconds=seconds))
 
 
 def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None) -> Expectation:
@@ -162,6 +161,10 @@ def _served(policy: schema.Strategy, *, stage: str, rps: float, seconds: float) 
     for look, share in enumerate(shares):
         total += rps * LOOK_SECONDS * share * (look * LOOK_SECONDS >= warmup)
         yield total
+
+
+def _harms(policy: schema.Strategy, *, rate: float, rps: float, seconds: float) -> dict[str, float | None]:
+    return {f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=seconds) for bad in HARMS if bad > rate}
 
 
 def _found(policy: schema.Strategy, *, rate: float, bad: float, rps: float, seconds: float) -> float | None:
