@@ -268,13 +268,13 @@ class Reconciler:
         if new == found.get("status"):
             return
         metadata = found["metadata"]
-        for last in (*[False] * CONFLICTS, True):
+        for left in range(CONFLICTS, -1, -1):
             try:
                 metadata["resourceVersion"] = self._api.replace_status({**found, "status": new})["metadata"]["resourceVersion"]
                 return
             except api.Conflict:
                 newest = self._api.get("ModelDeployment", metadata["namespace"], metadata["name"])
-                if last or newest is None or _decided_on(newest) != _decided_on(found):
+                if not left or newest is None or _decided_on(newest) != _decided_on(found):
                     raise
                 metadata["resourceVersion"] = newest["metadata"]["resourceVersion"]
 

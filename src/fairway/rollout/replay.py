@@ -52,7 +52,6 @@ class Replay:
     state: State
     phases: tuple[Mapping[str, Any], ...] = ()
     decided: Mapping[str, Any] | None = None   # the record of the decision that stands
-    at: float = -math.inf                      # end of the last interval
     last: Counted | None = None
 
 
@@ -118,13 +117,13 @@ def learn(replay: Replay, counted: Counted) -> Replay:
     """Gives the replay after one more interval; the one that it has learnt last changes nothing. Raises DataError where the clock went back."""
     if counted == replay.last:
         return replay
-    if counted.start < replay.at:
-        raise errors.DataError(f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.at:g} s, where the last one ended: "
+    if counted.start < replay.state.looked:
+        raise errors.DataError(f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.state.looked:g} s, where the last one ended: "
                                "wanted a clock that goes forward")
     if replay.decided is not None and replay.decided["verdict"] != Action.PROMOTE:
         return replay
     replay = _look(replay, _seen(replay, at=counted.start))      # whatever the weight is now, the counts to come are its own
-    return _look(replace(replay, at=counted.end, last=counted), _seen(replay, at=counted.end, counted=counted))
+    return _look(replace(replay, last=counted), _seen(replay, at=counted.end, counted=counted))
 
 
 def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
@@ -135,7 +134,7 @@ def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
     replay = begin(policy, at=counted[0].start, pairs=any(types[name] == "disagreement" for one in counted for name in one.rows))
     for one in counted:
         replay = learn(replay, one)
-    return dict(replay.decided) if replay.decided is not None else {**_record(replay.state, replay), "phases": list(replay.phases)}
+    return dict(replay.decided) if replay.decided is not None else {**_record(replay), "phases": list(replay.phases)}
 
 
 def _look(replay: Replay, seen: Seen) -> Replay:
@@ -150,7 +149,7 @@ def _look(replay: Replay, seen: Seen) -> Replay:
     ended = after.phase is not before.phase and after.phase in (Phase.ROLLING_BACK, Phase.PROMOTING, Phase.PAUSED)
     if not ended:
         return replace(replay, decided={**replay.decided, "phases": list(phases)}) if replay.decided is not None else replay
-    return replace(replay, decided={**_record(after, replace(replay, at=seen.now)), "phases": list(phases)})
+    return replace(replay, decided={**_record(replay), "phases": list(phases)})
 
 
 def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
@@ -175,13 +174,14 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     return replace(seen, gateway=gateway, paired=paired, labelled=labels)
 
 
-def _record(state: State, replay: Replay) -> dict[str, Any]:
+def _record(replay: Replay) -> dict[str, Any]:
     """Gives what was decided; where nothing was, what the last look said."""
+    state = replay.state
     verdict = state.verdict or judge.Verdict(action=Action.HOLD, reason=state.reason)
     action = {Phase.ROLLING_BACK: Action.ROLLBACK, Phase.PROMOTING: Action.PROMOTE, Phase.PAUSED: Action.INCONCLUSIVE}.get(state.phase, verdict.action)
     facts = judge.describe(state.ledger, strategy=replay.policy) if state.ledger is not None else {}
     return {
-        "verdict": str(action), "reason": verdict.reason, "at_seconds": replay.at,
+        "verdict": str(action), "reason": verdict.reason, "at_seconds": state.looked,
         "e_values": {name: _plain(row["logE"]) for name, row in facts.items()},
         "intervals": {name: row["intervals"] for name, row in facts.items() if "intervals" in row},
         "guarantee": judge.guarantee(replay.policy),
