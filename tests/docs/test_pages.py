@@ -2,17 +2,23 @@
 
 import ast
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from prometheus_client import parser
 
 from fairway.config import schema
 from fairway.operator import crd
+from fairway.platforms import hooks
+from fairway.rollout import hooks as rollout_hooks
+from fairway.rollout import strategy
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
@@ -184,3 +190,19 @@ def test_the_generator_reads_the_code_and_does_not_run_it():
     source = ast.parse((ROOT / "docs" / "generate.py").read_text(encoding="utf-8"))
     top = {alias.name for node in source.body if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
     assert not {name for name in top if name.startswith("fairway")}
+
+
+# -- hooks --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
+    page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
+    example, sent = (page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("yaml", "json"))
+    known = schema.Strategy.model_validate(yaml.safe_load(example)["strategy"]).hooks
+    assert {at for hook in known for at in hook.at} == set(typing.get_args(schema.HookPoint))
+    shown = json.loads(sent)
+    data = {name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")}
+    call = rollout_hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, since=0.0, due=0.0)
+    assert hooks.event(hooks.Deployment("models", "income"), call, now=1767225600.0) == shown
+    state = strategy.State(phase=strategy.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")
+    assert strategy.announcement(state, strategy=schema.Strategy()).keys() == data.keys()

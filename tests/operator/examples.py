@@ -40,6 +40,10 @@ def guard(type: str, **fields: Any) -> Change:
     return {"spec.strategy.guards": [{"name": "one", "type": type, **fields}]}
 
 
+def hook(**fields: Any) -> Change:
+    return {"spec.strategy.hooks": [{"name": "gate", "url": "http://gate.models.svc/", "at": ["preStep"], **fields}]}
+
+
 def weights(*steps: int) -> Change:
     return {"spec.strategy.canary.steps": [{"weight": weight} for weight in steps]}
 
@@ -73,6 +77,9 @@ ACCEPTED: dict[str, Change] = {
     "fused with an objective and a budget of bad requests": guard("errors", maxRate=0.1, objective=0.01)
     | {"spec.strategy.mode": "fused", "spec.strategy.badRequests": 50},
     "fused, where a limit rolls back by itself": guard("errors", gates="watch", maxRate=0.1) | {"spec.strategy.mode": "fused"},
+    "hooks that are asked and told": {"spec.strategy.hooks": [
+        {"name": "freeze", "url": "http://freeze.models.svc:8080/", "at": ["preRollout", "preStep"]},
+        {"name": "smoke", "url": "https://smoke.example.com/?suite=all", "at": ["prePromotion", "postPause"], "timeout": "1m", "onRefusal": "rollback"}]},
     "a package on a claim": {"spec.model.uri": "pvc://models/income"},
     "fifty characters": {"metadata.name": "a" * 50},
 }
@@ -124,6 +131,16 @@ REFUSED: dict[str, Refused] = {
     "latency counted by unit": Refused(guard("latency", count="units", threshold="50ms", maxRate=0.05), "only a guard of type errors can count units",
                                        "only errors can"),
     "a budget of nothing": Refused({"spec.strategy.badRequests": 0}, "should be greater than or equal to 1", "greater than or equal to 1"),
+    "two hooks of one name": Refused({"spec.strategy.hooks": [hook()["spec.strategy.hooks"][0], hook(at=["postPause"])["spec.strategy.hooks"][0]]},
+                                     "two hooks have the same name: wanted different names", "wanted different names"),
+    "a hook that is never called": Refused(hook(at=[]), "should have at least 1 items", "at least 1 item"),
+    "a hook that is called at no point": Refused(hook(at=["preFinish"]), 'Unsupported value: "preFinish"', "Input should be 'preRollout'"),
+    "a hook that is called twice": Refused(hook(at=["preStep", "preStep"]), "a hook names a point of the rollout twice", "wanted each once"),
+    "a hook that takes an hour": Refused(hook(timeout="1h"), "a hook's timeout is not above 0 and 1m at most", "wanted above 0, and 1m at most"),
+    "a hook that takes a day": Refused(hook(timeout="1d"), "a hook's timeout is not above 0 and 1m at most", "wanted above 0, and 1m at most"),
+    "a hook that takes no time": Refused(hook(timeout="0s"), "a hook's timeout is not above 0 and 1m at most", "wanted above 0, and 1m at most"),
+    "a hook with a password": Refused(hook(url="http://user:secret@gate/"), "should match", PATTERN),
+    "a hook that is told and refuses": Refused(hook(at=["postRollback"], onRefusal="rollback"), "a hook that is only told has onRefusal rollback", "only told"),
     "an unknown guard": Refused(guard("taste"), 'Unsupported value: "taste"',
                                 "Input should be 'errors', 'latency', 'disagreement', 'quality', 'drift' or 'business'"),
     "two guards of one name": Refused({"spec.strategy.guards": [{"name": "one", "type": "quality"}, {"name": "one", "type": "disagreement"}]},

@@ -241,6 +241,36 @@ def test_a_monitor_that_is_refused_keeps_no_rollout_from_moving(play):
     assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
+GATE = {"name": "gate", "url": "http://gate.models.svc/", "at": ["preStep"]}
+
+
+def test_a_hook_outside_the_namespace_is_refused_before_anything_begins(play):
+    before = revision(play, "stable")
+    play.ask("b", strategy={**world.SHORT, "hooks": [{**GATE, "url": "http://gate.other.svc/"}]})
+    play.look(3)
+    assert (condition(play, "Accepted"), condition(play, "Available"), revision(play, "stable")) == ("False", "True", before)
+    said = next(found["message"] for found in play.status["conditions"] if found["type"] == "Accepted")
+    assert said == ("hook gate: the operator does not call host 'gate.other.svc': wanted a Service of the namespace, NAME.models.svc "
+                    "(operator.hookHosts of the chart)")
+    assert not any(found["phase"] == "Starting" for found in play.status["history"])
+
+
+def test_a_hook_that_does_not_answer_holds_and_the_next_operator_goes_on_waiting(play):
+    play.ask("b", strategy={**world.SHORT, "hooks": [GATE]})
+    play.look(10)
+    assert play.status["reason"].startswith("waiting for hook gate before the canary's next step: ")
+    play.restart()
+    play.look(10)
+    assert (play.status["phase"], play.status["weight"]) == ("Starting", 0)
+    assert play.shares == {revision(play, "stable"): 1.0}
+
+
+def test_who_is_to_be_told_is_looked_for_while_nothing_else_moves(play):
+    play.ask("b", strategy={**world.SHORT, "hooks": [{**GATE, "at": ["postPromotion"]}]})
+    play.look(until="Stable 0")
+    assert play.operator.reconcile(world.NAMESPACE, world.NAME, now=play.now + 300) == 2.0
+
+
 class Busy(world.Cluster):
     """Its resource is written by somebody else just before each status is."""
 

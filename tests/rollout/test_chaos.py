@@ -9,15 +9,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairway.config import schema
-from fairway.rollout import evidence, strategy
+from fairway.rollout import evidence, hooks, strategy
 from fairway.rollout import ledger as ledgers
+from fairway.rollout.hooks import Answer
 from fairway.rollout.seen import Command
 from fairway.rollout.strategy import Phase
 from tests.rollout.world import World
 
 POLICY = schema.Strategy(
     warmup=timedelta(seconds=2), progress_deadline=timedelta(seconds=20), shadow=schema.Shadow(budget=timedelta(seconds=60)),
-    canary=schema.Canary(budget=timedelta(seconds=90)), bake=schema.Bake(duration=timedelta(seconds=5)))
+    canary=schema.Canary(budget=timedelta(seconds=90)), bake=schema.Bake(duration=timedelta(seconds=5)),
+    hooks=(schema.Hook.model_validate({"name": "freeze", "url": "http://host/", "at": ["preRollout", "preStep", "postRollback"]}),
+           schema.Hook.model_validate({"name": "smoke", "url": "http://host/", "at": ["prePromotion"], "onRefusal": "rollback"})))
+ANSWERS = st.sampled_from([None, Answer("passed", "200"), Answer("refused", "403"), Answer("away", "503")])
+AGREED = {"freeze": Answer("passed", "200"), "smoke": Answer("passed", "200")}
 SERVED_BY_ONE = (Phase.PENDING, Phase.STARTING, Phase.STABLE, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 RESTS = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
 
@@ -29,6 +34,11 @@ class Chaos(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         self.world = World(policy=POLICY, rng=np.random.default_rng(seed)).serving("a")
         self.forced = False
+        self.world.answer = dict(AGREED)
+
+    @rule(freeze=ANSWERS, smoke=ANSWERS)
+    def hooks_say(self, freeze: Answer | None, smoke: Answer | None) -> None:
+        self.world.answer = {name: said for name, said in (("freeze", freeze), ("smoke", smoke)) if said is not None}
 
     @rule(looks=st.integers(1, 40))
     def time_passes(self, looks: int) -> None:
@@ -89,14 +99,18 @@ class Chaos(RuleBasedStateMachine):
             assert route.candidate is None
 
     def _look(self) -> None:
-        before = self.world.state
+        before, asked = self.world.state, len(self.world.called)
         after = self.world.look()
+        self.answered = {call.id: self.world.answer[call.hook] for call in self.world.called[asked:]}
         if after.phase is Phase.PROMOTING and before.phase is not Phase.PROMOTING:
-            self._promoted()
+            self._promoted(before)
+        served = strategy.split(before, strategy=POLICY) != strategy.split(after, strategy=POLICY) and after.phase in (Phase.SHADOW, Phase.CANARY)
+        if served and before.phase not in (Phase.PAUSED, Phase.PROMOTING):
+            assert self._agreed(before, "freeze")
         if after.phase is Phase.PAUSED and before.phase is Phase.PAUSED:
             assert strategy.split(after, strategy=POLICY) == strategy.split(before, strategy=POLICY)
 
-    def _promoted(self) -> None:
+    def _promoted(self, before: strategy.State) -> None:
         """A promotion is forced by a person, or every guard of the canary has its certificate and nothing speaks against the revision."""
         row, ledger = self.world.state.history[-1], self.world.state.ledger
         assert row["action"] == "PROMOTE"
@@ -104,6 +118,12 @@ class Chaos(RuleBasedStateMachine):
         if not (self.forced and row["guarantee"].startswith("none")):
             assert all(ledger.certificates[name].peak >= math.log(20) for name in ("errors", "slow"))
             assert ledger.harm < math.log(100)
+            assert self._agreed(before, "smoke")
+
+    def _agreed(self, before: strategy.State, hook: str) -> bool:
+        """Says whether the hook let this look pass."""
+        calls, _ = hooks.learn(before.calls, self.answered, now=self.world.now)
+        return any(call.hook == hook and call.passed and call.due >= self.world.now for call in calls)
 
     def teardown(self) -> None:
         """Once the world is well again it always ends: in service, back, or with a question to a person."""
@@ -111,6 +131,7 @@ class Chaos(RuleBasedStateMachine):
             return
         world = self.world
         world.readable, world.unread, world.ready, world.broken, world.rate, world.failing = True, None, ("a", "b", "c"), {}, 2000, 0.0
+        world.answer = dict(AGREED)
         for _ in range(600):
             self._look()
             if world.state.phase in RESTS and (world.state.phase is Phase.PAUSED or world.desired in (world.state.stable, *world.state.rejected)):

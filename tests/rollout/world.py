@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fairway.config import schema
+from fairway.rollout import hooks, record, strategy, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout import record, strategy, traffic
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.strategy import Phase, State
 
@@ -33,6 +33,8 @@ class World:
     epoch: str = "first"
     labelled: tuple[ledgers.Labelled, ...] = ()
     command: Command | None = None
+    answer: dict[str, hooks.Answer] = dataclasses.field(default_factory=dict)   # of a hook, by its name or by where it is asked; none is silence
+    called: list[hooks.Call] = dataclasses.field(default_factory=list)
     desired: str = "a"
     counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
     rng: np.random.Generator = dataclasses.field(default_factory=lambda: np.random.default_rng(0))
@@ -49,7 +51,8 @@ class World:
                                   candidate_failures=0, stable_failures=0)
         seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready), broken=self.broken,
                     wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
-                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread)
+                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread,
+                    answers=self._answers())
         self.command, self.labelled = None, ()
         stored = record.from_json(json.loads(json.dumps(record.to_json(self.state))))  # as a supervisor killed at each look would
         after = strategy.advance(stored, seen, strategy=self.policy)
@@ -69,6 +72,13 @@ class World:
         self.until(Phase.STABLE)
         self.desired = "b"
         return self
+
+    def _answers(self) -> dict[str, hooks.Answer]:
+        """Calls the hooks that are due and have something to say."""
+        said = {call.id: self.answer.get(call.hook) or self.answer[call.at] for call in hooks.due(self.state.calls, now=self.now)
+                if {call.hook, call.at} & self.answer.keys()}
+        self.called += [call for call in self.state.calls if call.id in said]
+        return said
 
     def _traffic(self, weight: int) -> None:
         canary = int(self.rng.binomial(self.rate, weight / 100))

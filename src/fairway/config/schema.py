@@ -374,6 +374,34 @@ DEFAULT_GUARDS = (
 )
 
 
+HookPoint = Literal["preRollout", "preStep", "prePromotion", "postPromotion", "postRollback", "postPause"]
+
+
+class Hook(Section):
+    """A service of yours that is asked before a rollout moves on, or told how it went: a POST of one CloudEvent."""
+
+    name: Annotated[str, Field(pattern=NAME, max_length=53)]
+    """How reasons and events call it."""
+    url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?][^\s#]*)?$", max_length=1024)]
+    """Where it listens. No password in it: it is read by whoever reads the deployment."""
+    at: Annotated[tuple[HookPoint, ...], Field(min_length=1, max_length=6)]
+    """pre...: before the first request or copy, each step of the canary, the promotion; it waits for a 2xx. post...: told after it, and not waited for."""
+    timeout: Duration = timedelta(seconds=10)
+    """Longest one call may take, a minute at most; what takes longer should answer 503 at once and be asked again, each 10 s."""
+    on_refusal: Literal["hold", "rollback"] = "hold"
+    """What a 4xx to pre... does. It holds by default: most who say no mean not now. rollback: for tests whose no is a verdict; no answer never is one."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "Hook":
+        if len(set(self.at)) != len(self.at):
+            raise ValueError(f"hook {self.name} has at {list(self.at)}: wanted each once")
+        if not timedelta(0) < self.timeout <= timedelta(minutes=1):
+            raise ValueError(f"hook {self.name} has timeout {format_duration(self.timeout)}: wanted above 0, and 1m at most")
+        if self.on_refusal == "rollback" and not any(at.startswith("pre") for at in self.at):
+            raise ValueError(f"hook {self.name} has onRefusal rollback and is only told: wanted it at preRollout, preStep or prePromotion")
+        return self
+
+
 class Strategy(Section):
     """How a new revision may replace the one in service."""
 
@@ -396,15 +424,17 @@ class Strategy(Section):
     """What happens when the budget is spent: a person decides by default."""
     guards: Annotated[tuple[Guard, ...], Field(max_length=16)] = DEFAULT_GUARDS
     """Errors, latency and shadow disagreement gate; quality watches until labels are in."""
+    hooks: Annotated[tuple[Hook, ...], Field(max_length=8)] = ()
+    """Services of yours that have a say. None by default: the evidence decides."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Strategy":
         slices = {guard.slice_by for guard in self.guards} - {None}
         if len(slices) > 1:
             raise ValueError(f"guards slice by {', '.join(sorted(map(str, slices)))}: wanted one feature")
-        names = [guard.name for guard in self.guards]
-        if len(set(names)) != len(names):
-            raise ValueError(f"guards are named {names}: wanted different names")
+        for what, names in (("guards", [guard.name for guard in self.guards]), ("hooks", [hook.name for hook in self.hooks])):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what} are named {names}: wanted different names")
         return self
 
 

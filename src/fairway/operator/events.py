@@ -11,7 +11,7 @@ from fairway.platforms.kubernetes import api
 
 log = logging.getLogger("fairway.operator")
 
-WARNINGS = ("Stuck", "RollingBack", "RolledBack", "Paused", "Refused", "Invalid")
+WARNINGS = ("Stuck", "RollingBack", "RolledBack", "Paused", "Refused", "HookFailed", "Invalid")
 MESSAGE = 1024  # characters that the API server takes
 
 

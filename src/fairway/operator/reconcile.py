@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from fairway import errors
 from fairway.config import resource, schema
 from fairway.operator import events, metrics, revisions, routes, status
-from fairway.platforms import look, units
-from fairway.platforms.kubernetes import api, counts, gateway, health, prometheus, seldon, workloads
+from fairway.platforms import hooks, look, units
+from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, prometheus, seldon, workloads
 from fairway.rollout import strategy, traffic
 from fairway.rollout.seen import Command
 from fairway.rollout.strategy import Phase, State
@@ -42,6 +42,7 @@ class Settings:
     server_image: str                    # for resources that name none
     seldon_image: str = ""               # for those of runtime seldon
     interval_seconds: float = 2.0        # between two looks at a rollout in progress
+    hook_hosts: tuple[str, ...] = ()     # that hooks may name besides Services of their own namespace; patterns
     cluster: workloads.Settings = field(default_factory=workloads.Settings)
 
 
@@ -66,6 +67,7 @@ class Reconciler:
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
         self._asked = -math.inf          # when the cluster was last asked for optional kinds
         self.rollouts = metrics.Rollouts()
+        self._hooks = hooks.Caller(refuses=lambda deployment, url: self._refusal(deployment.namespace, url))
 
     def forget(self, namespace: str, name: str) -> None:
         """Drops what was remembered: the next look applies everything anew."""
@@ -133,7 +135,8 @@ class Reconciler:
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=strategy.split(state, strategy=policy)[0] > 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
-            offline_disagreement=_disagreement(memory.facts.get(state.candidate or "")))
+            offline_disagreement=_disagreement(memory.facts.get(state.candidate or "")),
+            answers=self._hooks.answers(hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=now))
         after = strategy.advance(state, seen, strategy=policy)
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
@@ -165,7 +168,7 @@ class Reconciler:
 
     def _delay(self, state: State, *, policy: schema.Strategy, memory: Memory, now: float) -> float:
         """Gives the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
-        if state.phase not in RESTING:
+        if state.phase not in RESTING or state.calls:
             return self._settings.interval_seconds
         if now - state.since <= RETIRE_SECONDS:
             return RETIRE_SECONDS / 4
@@ -186,7 +189,13 @@ class Reconciler:
             workloads.pod_template(owner, desired, self._settings.cluster)
         except errors.ConfigError as error:
             return str(error)
+        for hook in spec.strategy.hooks:
+            if (refusal := self._refusal(owner.namespace, hook.url)) is not None:
+                return f"hook {hook.name}: {refusal}"
         return self._without_seldon(spec) or workloads.unmet(spec.scaling, settings=self._settings.cluster)
+
+    def _refusal(self, namespace: str, url: str) -> str | None:
+        return hosts.refusal(url, namespace=namespace, allowed=self._settings.hook_hosts)
 
     def _without_seldon(self, spec: resource.Spec) -> str | None:
         """Gives what of Seldon is missing; asked anew until it is there, for it may be installed after us."""

@@ -7,7 +7,7 @@ from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.units import Evidence, Units, in_effect
-from fairway.rollout import evidence, strategy, traffic
+from fairway.rollout import evidence, hooks, strategy, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
@@ -15,7 +15,7 @@ from fairway.rollout.seen import Command, Cursors, Seen, Segment
 def look(
     state: strategy.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
     ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
-    notes: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None, answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
     """Gives what was seen; reads the evidence from the state's cursors on.
 
@@ -24,7 +24,8 @@ def look(
     wanted = strategy.route(state, deployment=deployment, strategy=policy)
     seen = Seen(
         now=now, desired=desired, ready=frozenset(ready), broken=broken, notes=notes or {}, wanted_version=wanted.version if wanted else None, sample=sample,
-        cursors=state.cursors, offline_disagreement=offline_disagreement, command=command)
+        cursors=state.cursors, offline_disagreement=offline_disagreement, command=command,
+        answers=answers or {})
     try:
         return _read(seen, state, deployment=deployment, store=store, counted=counted, policy=policy)
     except errors.Temporary as error:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fairway.rollout import judge, strategy, traffic
+from fairway.rollout import hooks, judge, strategy, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
 
@@ -16,7 +16,8 @@ def to_json(state: strategy.State) -> dict[str, Any]:
     plain = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     for name in ("sample", "cursors", "verdict"):
         plain[name] = dataclasses.asdict(plain[name]) if plain[name] is not None else None
-    plain["segments"] = [dataclasses.asdict(segment) for segment in state.segments]
+    for name in ("segments", "calls"):
+        plain[name] = [dataclasses.asdict(one) for one in plain[name]]
     plain["ledger"] = state.ledger.to_json() if state.ledger else None
     return plain | {"rejected": list(state.rejected), "history": [dict(row) for row in state.history]}
 
@@ -34,6 +35,7 @@ def from_json(data: Mapping[str, Any]) -> strategy.State:
             "sample": _sample(sample) if sample else None,
             "cursors": Cursors(**data["cursors"]),
             "segments": tuple(Segment(**segment) for segment in data["segments"]),
+            "calls": tuple(hooks.Call(**call) for call in data["calls"]),
             "rejected": tuple(data["rejected"]),
             "verdict": _verdict(verdict) if verdict else None,
             "history": tuple(data["history"]),

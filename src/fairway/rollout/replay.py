@@ -102,10 +102,10 @@ def _number(text: str, *, where: str, whole: bool) -> float:
 
 
 def begin(policy: schema.Strategy, *, at: float, pairs: bool) -> Replay:
-    """Gives a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked at a pause."""
+    """Gives a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at a pause or by hooks."""
     steps = tuple(step.model_copy(update={"pause": False}) for step in policy.canary.steps)
     policy = policy.model_copy(update={
-        "canary": policy.canary.model_copy(update={"steps": steps}),
+        "hooks": (), "canary": policy.canary.model_copy(update={"steps": steps}),
         "shadow": policy.shadow if pairs else policy.shadow.model_copy(update={"enabled": False})})
     replay = Replay(policy=policy, state=State(phase=Phase.STABLE, stable=STABLE))
     for _ in range(2):   # Starting, then the first stage

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fairway.rollout import hooks, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout import traffic
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,5 @@ class Seen:
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None
+    answers: Mapping[str, hooks.Answer] = field(default_factory=dict)   # of hooks, by the call's id
     unread: str | None = None                                  # why pairs, labels and exposures could not be read

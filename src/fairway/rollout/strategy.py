@@ -10,11 +10,12 @@ a look that was never stored is simply taken again.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
 from fairway.config import schema
-from fairway.rollout import judge, traffic
+from fairway.rollout import hooks, judge, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Action, Verdict
 from fairway.rollout.seen import Cursors, Seen, Segment
@@ -39,6 +40,7 @@ class Phase(StrEnum):
     PAUSED = "Paused"
 
 
+TOLD = {"Promoted": "postPromotion", "RolledBack": "postRollback", "Paused": "postPause"}   # events that hooks are told of
 JUDGED = (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING)
 
 
@@ -63,6 +65,7 @@ class State:
     cursors: Cursors = field(default_factory=Cursors)
     segments: tuple[Segment, ...] = ()
     rejected: tuple[str, ...] = ()        # revisions that were rolled back and are not tried again
+    calls: tuple[hooks.Call, ...] = ()    # of hooks, that are not answered yet
     verdict: Verdict | None = None
     reason: str = "nothing is deployed yet"
     history: tuple[Mapping[str, Any], ...] = ()
@@ -88,10 +91,18 @@ class Advance:
 
 def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
     """Gives the next state after one look. At most one transition is made a look, so that each is stored before the next."""
-    state, events = _command(state, seen, strategy=strategy)
+    calls, lost = hooks.learn(state.calls, seen.answers, now=seen.now)
+    state, events = _command(replace(state, calls=calls), seen, strategy=strategy)
     if events:
-        return Advance(state, events)
-    state = _learn(state, seen, strategy=strategy)
+        after = Advance(state, events)
+    else:
+        state = _learn(state, seen, strategy=strategy)
+        after = _gated(state, _next(state, seen, strategy), seen, strategy)
+    return _announced(after, seen, strategy, lost=lost)
+
+
+def _next(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """Gives the next state as the evidence has it, whatever hooks may say."""
     match state.phase:
         case Phase.PENDING | Phase.STABLE | Phase.ROLLED_BACK:
             return _resting(state, seen, strategy)
@@ -248,13 +259,16 @@ def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     if (over := _over(state, seen, verdict)) is not None:
         return over
     if verdict.action is Action.INCONCLUSIVE:
-        if strategy.on_inconclusive == "rollback":
-            return _roll_back(state, seen, verdict)
-        return _pause(state, seen, verdict.reason)
+        return _inconclusive(state, seen, strategy, verdict)
     unclear = seen.sample is None or seen.unread is not None or seen.now < state.counting_from
     if unclear or not {state.candidate, state.stable} <= seen.ready or verdict.action is Action.INVALID:
         return Advance(state)
     return _forward(state, seen, strategy, verdict)
+
+
+def _inconclusive(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
+    """Asks a person, or goes back, as the strategy has it."""
+    return _roll_back(state, seen, verdict) if strategy.on_inconclusive == "rollback" else _pause(replace(state, verdict=verdict), seen, verdict.reason)
 
 
 def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
@@ -344,7 +358,7 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
     if verdict.action is Action.ROLLBACK:
         return verdict
-    budget = strategy.shadow.budget if _stage(state) == "shadow" else strategy.canary.budget
+    budget = _budget(state, strategy)
     if verdict.action is not Action.PROMOTE and seen.now - state.stage_since > budget.total_seconds():
         return replace(verdict, action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent: {verdict.reason}")
     if seen.now < state.counting_from:
@@ -362,6 +376,10 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
         return replace(verdict, action=Action.HOLD, reason=f"stable revision {state.stable} has no capacity at the moment; nothing moves until it has"
                                                            f"{_noted(seen, state.stable)}")
     return verdict
+
+
+def _budget(state: State, strategy: schema.Strategy) -> timedelta:
+    return strategy.shadow.budget if _stage(state) == "shadow" else strategy.canary.budget
 
 
 def _enter(state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0) -> Advance:
@@ -423,6 +441,58 @@ def _write(
 
 def _moved(state: State, seen: Seen, type: str, message: str, *, revision: str | None = None) -> Advance:
     return Advance(state, (Event(seen.now, type, message, revision or state.candidate or state.stable),))
+
+
+# -- hooks --------------------------------------------------------------------------------------------------------------
+
+
+def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """Lets a transition happen once every hook before it lets it pass; until then everything stays, and the reason says for whom it waits."""
+    points = _points(state, after.state)
+    if not points or not strategy.hooks:
+        return after
+    calls = hooks.ask(state.calls, strategy.hooks, points=points, key=f"{after.state.phase} {after.state.step}",
+                      data=announcement(after.state, strategy=strategy), now=seen.now)
+    waiting = hooks.waiting(calls)
+    if not waiting:
+        return after
+    first = waiting[0]
+    state = replace(state, calls=calls, verdict=after.state.verdict or state.verdict,
+                    reason=f"waiting for hook {first.hook} before {hooks.GATES[first.at]}: {first.said}")
+    verdicts = {hook.name for hook in strategy.hooks if hook.on_refusal == "rollback"}
+    if first.refused and first.hook in verdicts:
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"hook {first.hook} refused {hooks.GATES[first.at]}: {first.said}"))
+    budget = _budget(state, strategy)
+    if state.phase is Phase.STARTING or seen.now - state.stage_since <= budget.total_seconds():
+        return Advance(state)
+    return _inconclusive(state, seen, strategy, Verdict(
+        action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent {state.reason}"))
+
+
+def _points(before: State, after: State) -> tuple[str, ...]:
+    """Gives where hooks are asked between two states: what the candidate is about to get."""
+    begins = before.phase is Phase.STARTING and after.phase in JUDGED
+    stepped = after.phase is Phase.CANARY and (before.phase, before.step) != (after.phase, after.step)
+    promoted = after.phase is Phase.PROMOTING and before.phase is Phase.CANARY
+    return tuple(at for at, there in zip(hooks.GATES, (begins, stepped, promoted), strict=True) if there)
+
+
+def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: tuple[hooks.Call, ...]) -> Advance:
+    """Adds what hooks are to be told of, and who could not be; nobody is asked about what has passed or will not be."""
+    state = after.state
+    moved = any(event.type != "Refused" for event in after.events)
+    calls = hooks.notifications(state.calls) if moved else state.calls
+    for event in after.events:
+        if (at := TOLD.get(event.type)) is not None:
+            calls = hooks.tell(calls, strategy.hooks, at=at, data={**announcement(state, strategy=strategy), "revision": event.revision or ""}, now=seen.now)
+    failed = tuple(Event(seen.now, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"]) for call in lost)
+    return Advance(replace(state, calls=calls), (*after.events, *failed))
+
+
+def announcement(state: State, *, strategy: schema.Strategy) -> Mapping[str, Any]:
+    """Gives what a hook is told of a state that is about to be, or has come."""
+    weight, mirror = split(state, strategy=strategy)
+    return {"revision": state.candidate or "", "stable": state.stable, "phase": str(state.phase), "weight": weight, "mirror": mirror, "reason": state.reason}
 
 
 # -- commands -----------------------------------------------------------------------------------------------------------

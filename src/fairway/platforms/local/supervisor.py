@@ -21,7 +21,7 @@ from types import FrameType
 from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
-from fairway.platforms import look, units
+from fairway.platforms import hooks, look, units
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import Addresses, Home, write_addresses
 from fairway.rollout import strategy, traffic
@@ -45,6 +45,7 @@ class Supervisor:
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
         self.counted: dict[str, units.Units] = {}
+        self.hooks = hooks.Caller()
         self.interval = 1.0
         self.pruned_at = 0.0
 
@@ -81,12 +82,13 @@ class Supervisor:
         current, policy = deployment.state, deployment.policy
         route = strategy.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
+        answers = self.hooks.answers(hooks.Deployment(deployment.config["namespace"], deployment.name), current.calls, known=policy.hooks, now=now)
         ready, broken = self.servers.health(strategy.wanted(current), now=now)
         candidate = self.state.revision(current.candidate) if current.candidate else None
         seen = look.look(
             current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, ready=ready, broken=broken,
             store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, units.Units()),
-            sample=self.gateway.sample(route) if route else None, command=command[1] if command else None,
+            sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
             offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
         if not strategy.bound(after.state):

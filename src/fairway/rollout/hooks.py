@@ -1,0 +1,93 @@
+"""What users' own services have to say in a rollout: which of them is asked when, and what their answers mean. Pure.
+
+A call is part of the rollout's state before anybody is called, and stays there until it is answered: whoever is killed in between calls again,
+under the same id.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fairway.config import schema
+
+GATES: Mapping[str, str] = {"preRollout": "the rollout begins", "preStep": "the canary's next step", "prePromotion": "the promotion"}
+RETRY_SECONDS = 10.0     # until a gate that did not let pass is asked again
+TRIES = 8                # of a notification; the last some twenty minutes after the first
+KEPT = 16                # notifications that are under way; the oldest goes first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of one hook, from when it is due until it has its answer."""
+
+    id: str                       # the same at every try: by it a receiver knows what it was told before
+    hook: str
+    at: str                       # schema.Hook.at
+    data: Mapping[str, Any]       # what it is told
+    since: float
+    due: float                    # when it is called, or called again
+    key: str = ""                 # a gate's: the transition that waits for it
+    tries: int = 0
+    passed: bool = False          # a gate's: it lets pass
+    refused: bool = False         # a gate's: it said no, at the last try
+    said: str = "not asked yet"   # how the last try ended
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a call ended: the hook agreed, said no, or gave no usable answer."""
+
+    kind: Literal["passed", "refused", "away"]
+    said: str
+
+
+def learn(calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+    """Takes the answers in; gives what is still under way, and the notifications that were given up."""
+    kept, lost = [], []
+    for call in calls:
+        answer = answers.get(call.id)
+        tried = call if answer is None else replace(call, tries=call.tries + 1, said=answer.said)
+        if answer is None:
+            kept.append(call)
+        elif call.at in GATES:
+            kept.append(replace(tried, passed=answer.kind == "passed", refused=answer.kind == "refused", due=now + RETRY_SECONDS))
+        elif answer.kind == "refused" or (answer.kind == "away" and tried.tries >= TRIES):
+            lost.append(tried)
+        elif answer.kind == "away":
+            kept.append(replace(tried, due=now + RETRY_SECONDS * 2 ** (tried.tries - 1)))
+    return tuple(kept), tuple(lost)
+
+
+def ask(calls: Sequence[Call], hooks: Iterable[schema.Hook], *, points: Sequence[str], key: str, data: Mapping[str, Any], now: float) -> tuple[Call, ...]:
+    """Gives the calls of the gates at these points, those that were begun for the same `key` as they stand; then the notifications under way.
+
+    A yes that was not used, because the evidence was not there any more, is asked for anew.
+    """
+    known = {(call.hook, call.at): call for call in calls if call.at in GATES and call.key == key and not (call.passed and call.due < now)}
+    gates = [known.get((hook.name, at)) or _call(hook, at, data=data, key=key, now=now) for at in points for hook in hooks if at in hook.at]
+    return (*gates, *notifications(calls))
+
+
+def tell(calls: Sequence[Call], hooks: Iterable[schema.Hook], *, at: str, data: Mapping[str, Any], now: float) -> tuple[Call, ...]:
+    """Adds the notifications of what has just happened."""
+    told = *notifications(calls), *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at)
+    return (*(call for call in calls if call.at in GATES), *told[-KEPT:])
+
+
+def notifications(calls: Iterable[Call]) -> tuple[Call, ...]:
+    """Gives the calls that nothing waits for."""
+    return tuple(call for call in calls if call.at not in GATES)
+
+
+def waiting(calls: Iterable[Call]) -> tuple[Call, ...]:
+    """Gives the gates that have not let pass; who said no first."""
+    return tuple(sorted((call for call in calls if call.at in GATES and not call.passed), key=lambda call: not call.refused))
+
+
+def due(calls: Iterable[Call], *, now: float) -> tuple[Call, ...]:
+    """Gives what is to be called now."""
+    return tuple(call for call in calls if not call.passed and call.due <= now)
+
+
+def _call(hook: schema.Hook, at: str, *, data: Mapping[str, Any], now: float, key: str = "") -> Call:
+    return Call(id=f"{data['revision']}.{at}.{hook.name}.{now:.3f}", hook=hook.name, at=at, data=data, since=now, due=now, key=key)

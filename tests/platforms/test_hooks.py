@@ -1,0 +1,138 @@
+"""Calls over real HTTP: what an answer means, and that a look never waits for one."""
+
+import json
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from fairway.config import schema
+from fairway.platforms import hooks
+from fairway.rollout.hooks import Answer, Call
+from tests import receiver
+from tests.serving import support
+
+WHO = hooks.Deployment("models", "income")
+CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, since=1.0, due=1.0)
+
+
+def hook(url: str, **more: object) -> schema.Hook:
+    return schema.Hook.model_validate({"name": "gate", "url": url, "at": ["preStep"], **more})
+
+
+def come(caller: hooks.Caller, *calls: Call, known: schema.Hook, now: float = 2.0) -> dict[str, Answer]:
+    """Looks until the answers of all calls have come."""
+    found: dict[str, Answer] = {}
+
+    def all_there() -> bool:
+        found.update(caller.answers(WHO, [call for call in calls if call.id not in found], known=[known], now=now))
+        return len(found) == len(calls)
+
+    support.eventually(all_there, seconds=10)
+    return found
+
+
+@pytest.mark.parametrize(("status", "body", "answer"), [
+    (200, b"{}", Answer("passed", "it answered 200")),
+    (204, b"", Answer("passed", "it answered 204")),
+    (403, b'{"message": "a freeze\\n until Monday"}', Answer("refused", "it answered 403: a freeze until Monday")),
+    (404, b"<html>", Answer("refused", "it answered 404")),
+    (429, b"{}", Answer("away", "it answered 429")),
+    (503, b'{"message": "still testing"}', Answer("away", "it answered 503: still testing")),
+    (302, b"{}", Answer("away", "it answered 302")),
+    (200, b'{"message": ["no text"]}', Answer("passed", "it answered 200")),
+    (403, b"[" * 4000, Answer("refused", "it answered 403")),
+    (403, json.dumps({"message": "x" * 3000}).encode(), Answer("refused", f"it answered 403: {'x' * hooks.SAID}")),
+    (403, json.dumps({"message": "y" * 100_000}).encode(), Answer("refused", "it answered 403")),   # more than is read
+])
+def test_what_an_answer_means(status: int, body: bytes, answer: Answer) -> None:
+    with receiver.receiver(status=status, body=body, headers={"location": "/elsewhere"}) as service:
+        assert come(hooks.Caller(), CALL, known=hook(service.url)) == {CALL.id: answer}
+        assert len(service.told) == 1
+
+
+def test_what_a_hook_is_told_is_a_cloudevent_with_one_id_for_all_tries() -> None:
+    with receiver.receiver(status=503) as service:
+        caller = hooks.Caller()
+        come(caller, CALL, known=hook(service.url))
+        come(caller, replace(CALL, tries=1, due=12.0), known=hook(service.url), now=13.0)
+        first, second = service.told
+    assert first["contentType"] == "application/cloudevents+json"
+    assert (first["specversion"], first["type"], first["source"], first["subject"]) == (
+        "1.0", "dev.fairway.hook.v1", "/fairway/models/income/rollout", "preStep")
+    assert first["id"] == second["id"] == CALL.id
+    assert first["data"] == {"hook": "gate", "at": "preStep", "namespace": "models", "deployment": "income", "revision": "b", "weight": 5}
+
+
+def test_a_look_does_not_wait_and_calls_nobody_twice_at_once() -> None:
+    with receiver.receiver(slow=threading.Event()) as service:
+        caller, known = hooks.Caller(), hook(service.url)
+        began = time.monotonic()
+        for _ in range(50):
+            assert caller.answers(WHO, [CALL], known=[known], now=2.0) == {}
+        assert time.monotonic() - began < 5
+        support.eventually(lambda: len(service.told) == 1, seconds=10)
+        service.slow.set()
+        assert come(caller, CALL, known=known)[CALL.id].kind == "passed"
+        assert len(service.told) == 1
+
+
+def test_one_deployment_s_hanging_hooks_keep_no_other_s_waiting() -> None:
+    with receiver.receiver(slow=threading.Event()) as hanging, receiver.receiver() as quick:
+        caller = hooks.Caller()
+        many = [replace(CALL, id=f"call-{number}") for number in range(3 * hooks.AT_ONCE)]
+        caller.answers(hooks.Deployment("models", "other"), many, known=[hook(hanging.url)], now=2.0)
+        assert come(caller, CALL, known=hook(quick.url))[CALL.id].kind == "passed"
+        support.eventually(lambda: len(hanging.told) == hooks.AT_ONCE, seconds=10)
+
+
+def test_who_takes_too_long_has_not_answered() -> None:
+    with receiver.receiver(slow=threading.Event()) as service:
+        answer = come(hooks.Caller(), CALL, known=hook(service.url, timeout="100ms"))[CALL.id]
+    assert answer == Answer("away", "it does not answer: timed out")
+
+
+def test_an_answer_that_comes_byte_by_byte_keeps_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        over = threading.Event()
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n")
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        began = time.monotonic()
+        answer = hooks.post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout="500ms"), {})
+        assert time.monotonic() - began < 5
+        over.set()
+        thread.join(10)
+    assert answer.kind == "passed"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"])
+def test_nobody_there_is_no_answer(url: str) -> None:
+    answer = hooks.post(hook(url, timeout="2s"), {})
+    assert answer.kind == "away"
+    assert answer.said.startswith("it does not answer: ")
+
+
+def test_a_hook_that_the_strategy_has_no_more_is_called_no_more() -> None:
+    answer = hooks.Caller().answers(WHO, [CALL], known=[], now=2.0)[CALL.id]
+    assert answer == Answer("refused", "the strategy has no such hook any more")
+
+
+def test_what_must_not_be_called_is_not() -> None:
+    with receiver.receiver() as service:
+        caller = hooks.Caller(refuses=lambda deployment, url: f"not from {deployment.namespace}")
+        assert come(caller, CALL, known=hook(service.url)) == {CALL.id: Answer("away", "not from models")}
+        assert service.told == []
+
+
+def test_what_is_not_due_is_not_called() -> None:
+    assert hooks.Caller().answers(WHO, [replace(CALL, due=3.0), replace(CALL, passed=True)], known=[hook("http://host/")], now=2.0) == {}
