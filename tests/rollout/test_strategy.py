@@ -199,3 +199,15 @@ def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> No
     assert phases == [(Phase.CANARY, world.state.step)] * 5
     assert world.state.verdict is not None
     assert world.state.verdict.action is judge.Action.INVALID
+
+
+def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began() -> None:
+    play, newest = World().serving("a"), STRATEGY.model_copy(update={"false_rollback": 0.05})
+    before = play.state
+    begun = play.until(Phase.STARTING)
+    assert strategy.in_force(before, begun, begun=STRATEGY, newest=newest) is newest
+    assert strategy.in_force(begun, play.until(Phase.CANARY), begun=STRATEGY, newest=newest) is STRATEGY
+    served = play.until(Phase.STABLE)
+    assert strategy.in_force(served, play.look(), begun=STRATEGY, newest=newest) is STRATEGY   # late labels are judged by it too
+    play.desired = "c"
+    assert strategy.in_force(served, play.until(Phase.STARTING), begun=STRATEGY, newest=newest) is newest

@@ -140,8 +140,7 @@ class Reconciler:
         after = strategy.advance(state, seen, strategy=policy)
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
-        begun = state.candidate is None and after.state.candidate is not None
-        policy = spec.strategy if begun or not strategy.bound(after.state) else policy
+        policy = strategy.in_force(state, after.state, begun=policy, newest=spec.strategy)
         if desired.name in strategy.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
             self._apply(owner, memory, workloads.controller_revision(
                 owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))

@@ -146,6 +146,12 @@ def bound(state: State) -> bool:
     return state.candidate is not None or state.ledger is not None
 
 
+def in_force(before: State, after: State, *, begun: schema.Strategy, newest: schema.Strategy) -> schema.Strategy:
+    """Gives the strategy that counts after a look: the one that the rollout began with to its end, and the newest for the next."""
+    begins = before.candidate is None and after.candidate is not None
+    return newest if begins or not bound(after) else begun
+
+
 def wanted(state: State) -> tuple[str, ...]:
     """Gives the revisions that must run."""
     late = state.previous if state.phase is Phase.ROLLING_BACK and state.candidate is None else None

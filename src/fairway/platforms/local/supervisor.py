@@ -91,8 +91,7 @@ class Supervisor:
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
             offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
-        if not strategy.bound(after.state):
-            policy = schema.Strategy.model_validate(deployment.config["strategy"])
+        policy = strategy.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
         self.state.save(deployment.name, state=after.state, policy=policy, events=after.events, answered=command[0] if command else None)
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
