@@ -157,3 +157,11 @@ def test_without_evidence_the_look_is_taken_and_nothing_moves_forward() -> None:
     state = in_segment(cursors=Cursors(pairs=7, labels=7, exposure=7))
     seen = take(Away(), state)
     assert (seen.unread, seen.cursors, seen.ready) == ("the collector does not answer", state.cursors, frozenset({"aaa", "bbb"}))
+
+
+@pytest.mark.parametrize(("facts", "offline"), [
+    ({"championDisagreement": 0.04, "championDigest": "sha256:a"}, 0.04), ({"championDisagreement": 0.04, "championDigest": "sha256:z"}, None),
+    ({"championDisagreement": 0.04}, 0.04), ({"championDisagreement": None, "championDigest": "sha256:a"}, None), ({}, None), (None, None),
+])
+def test_what_evaluation_found_of_another_champion_says_nothing_of_the_one_in_service(facts: dict | None, offline: float | None) -> None:
+    assert look.offline_disagreement(facts, stable="sha256:a") == offline

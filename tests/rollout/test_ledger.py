@@ -196,3 +196,11 @@ def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() ->
     assert max(ledger.harm for ledger in ledgers_) < math.log(100)
     assert ledgers_[0].slices["each"] == tuple(f"s{number}" for number in range(8))
     assert len(ledgers_[0].harms) == 9
+
+
+def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> None:
+    strategy = schema.Strategy()
+    ledger = ledgers.begin(strategy, at=0.0)
+    said = [judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)]
+    assert "differ from stable's in at most 3.0%, for evaluation did not compare the two" in said[0]
+    assert "compare" not in said[1]

@@ -70,13 +70,14 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
     current, policy = deployment.state, deployment.policy
     verdict = current.verdict
     evidence = judge.describe(current.ledger, strategy=policy) if current.ledger else (verdict.evidence if verdict else {})
-    record = {**_record(deployment), "evidence": evidence, "guarantee": judge.guarantee(policy), "history": [dict(row) for row in current.history]}
+    promise = (verdict.guarantee if verdict else "") or judge.guarantee(policy)
+    record = {**_record(deployment), "evidence": evidence, "guarantee": promise, "history": [dict(row) for row in current.history]}
     rows = [{"guard": name, "candidate": f"{row['candidate']['bad']} of {row['candidate']['n']}", "stable": f"{row['stable']['bad']} of {row['stable']['n']}",
              "harm (ln e)": row["logE"], "certificate (ln e)": row["logCertificate"]} for name, row in evidence.items() if "candidate" in row]
     needed = evidence.get("combined", {})
     text = "\n".join(filter(None, [f"{current.phase}: {current.reason}", options.table(rows),
                                    f"all guards together: ln e = {needed.get('logE')} of {needed.get('needed')} needed to roll back" if needed else None,
-                                   judge.guarantee(policy)]))
+                                   promise]))
     options.show(record, form=form, text=text)
 
 

@@ -135,7 +135,8 @@ class Reconciler:
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=strategy.split(state, strategy=policy)[0] > 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
-            offline_disagreement=_disagreement(memory.facts.get(state.candidate or "")),
+            offline_disagreement=look.offline_disagreement(
+                memory.facts.get(state.candidate or ""), stable=known[state.stable].model.digest if state.stable in known else None),
             answers=self._hooks.answers(hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=now))
         after = strategy.advance(state, seen, strategy=policy)
         if after.state.stable is not None:
@@ -427,11 +428,6 @@ def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | No
         return Command(verb=str(asked["verb"]), who=who, why=why, force=bool(asked.get("force"))), nonce
     except (ValueError, KeyError, TypeError) as error:
         raise errors.ConfigError(f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
-
-
-def _disagreement(facts: Mapping[str, Any] | None) -> float | None:
-    value = (facts or {}).get("championDisagreement")
-    return float(value) if value is not None else None
 
 
 def _sentence(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from fairway import errors
 from fairway.config import schema
@@ -37,6 +38,13 @@ def arms(state: strategy.State) -> tuple[str | None, str | None]:
     if state.candidate is not None:
         return state.candidate, state.stable
     return (state.stable, state.previous) if state.previous is not None else (None, None)
+
+
+def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None) -> float | None:
+    """Gives how much evaluation found the candidate to differ from the package in service (its digest); what it found of another says nothing here."""
+    known = facts or {}
+    measured, champion = known.get("championDisagreement"), known.get("championDigest")
+    return float(measured) if measured is not None and champion in (None, stable) else None
 
 
 def by_weight(

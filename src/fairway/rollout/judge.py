@@ -51,7 +51,7 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
     if eta is not None:
         reason = f"{reason}; about {schema.format_duration(datetime.timedelta(seconds=math.ceil(eta)))} more at this rate"
     return Verdict(action=action, reason=reason, guard=guard, evidence=describe(ledger, strategy=strategy, intervals_too=action is not Action.HOLD),
-                   guarantee=guarantee(strategy), eta_seconds=eta, suspended=_suspended(ledger))
+                   guarantee=guarantee(strategy, compared=offline is not None), eta_seconds=eta, suspended=_suspended(ledger))
 
 
 def _judgement(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None) -> tuple[Action, str, str | None]:
@@ -109,9 +109,11 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
     return tuple(bet.partition("/")[0] for bet, alarm in ledger.alarms.items() if alarm.on(at=ledger.at))
 
 
-def guarantee(strategy: schema.Strategy) -> str:
-    """Gives the promise behind a verdict, in words."""
+def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
+    """Gives the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
     healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every objective"
+    if not compared and strategy.shadow.enabled and any(guard.type == "disagreement" for guard in strategy.guards):
+        healthy += f" (one whose answers differ from stable's in at most {allowed_disagreement(strategy, None):.1%}, for evaluation did not compare the two)"
     return (f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
             f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}")
 
@@ -205,7 +207,7 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
         return (f"{guard.name}: {answer!r} is the answer to {mine} of {n} units of the candidate ({mine / max(1, n):.1%}) and to {theirs} of {stable_n} of "
                 f"stable ({theirs / max(1, stable_n):.1%}), allowed is a difference of {guard.max_shift:.1%}")
     if guard.type == "disagreement":
-        known = f"at most {offline:.1%} by evaluation" if offline is not None else "no offline figure"
+        known = f"at most {offline:.1%} by evaluation" if offline is not None else "evaluation did not compare the two"
         return (f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
                 f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
     threshold = schema.format_duration(guard.threshold) if guard.threshold else ""

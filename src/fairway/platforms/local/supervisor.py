@@ -84,12 +84,12 @@ class Supervisor:
         command = self.state.next_command(deployment.name)
         answers = self.hooks.answers(hooks.Deployment(deployment.config["namespace"], deployment.name), current.calls, known=policy.hooks, now=now)
         ready, broken = self.servers.health(strategy.wanted(current), now=now)
-        candidate = self.state.revision(current.candidate) if current.candidate else None
+        candidate, stable = (self.state.revision(name) if name else None for name in (current.candidate, current.stable))
         seen = look.look(
             current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, ready=ready, broken=broken,
             store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, units.Units()),
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
-            offline_disagreement=candidate.facts.get("championDisagreement") if candidate else None)
+            offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None) if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
         policy = strategy.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
         self.state.save(deployment.name, state=after.state, policy=policy, events=after.events, answered=command[0] if command else None)
