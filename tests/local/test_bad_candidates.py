@@ -15,7 +15,7 @@ from fairway import artifacts, errors
 from fairway.packaging import manifest
 from fairway.platforms.local import client
 from fairway.platforms.local.home import Home
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support

@@ -13,7 +13,7 @@ import pytest
 
 from fairway import artifacts
 from fairway.platforms.local import client
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support

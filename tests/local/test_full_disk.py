@@ -38,7 +38,7 @@ import sys, os
 from pathlib import Path
 from fairway import errors
 from fairway.platforms.local import state
-from fairway.rollout.strategy import Event
+from fairway.rollout.states import Event
 store = state.Store(Path("state.db"))
 store.tell("income", Event(1.0, "Started", "the first"))
 filler = open("filler", "wb", buffering=0)

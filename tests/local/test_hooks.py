@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fairway.platforms.local import client
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests import receiver
 from tests.local import world as worlds
 from tests.local.world import World

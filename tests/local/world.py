@@ -22,7 +22,7 @@ from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.local import client, processes, state
 from fairway.platforms.local.home import Home
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.serving import support
 
 NAME = "income"

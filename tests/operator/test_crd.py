@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from fairway.config import resource, schema
 from fairway.operator import crd
-from fairway.rollout import judge, strategy
+from fairway.rollout import judge, states
 from tests.operator import examples
 
 FILE = Path(__file__).resolve().parents[2] / "manifests" / "crds" / "modeldeployments.yaml"
@@ -77,7 +77,7 @@ def test_every_duration_has_a_pattern_and_a_default_to_be_seen():
 
 
 def test_the_status_has_a_word_for_every_phase_and_verdict():
-    assert NODES["status.phase"]["enum"] == [str(phase) for phase in strategy.Phase]
+    assert NODES["status.phase"]["enum"] == [str(phase) for phase in states.Phase]
     assert NODES["status.verdict"]["enum"] == [str(action) for action in judge.Action]
 
 

@@ -8,13 +8,13 @@ from fairway.config import schema
 from fairway.monitoring import store
 from fairway.platforms import look, units
 from fairway.rollout import ledger as ledgers
-from fairway.rollout import strategy
+from fairway.rollout import states
 from fairway.rollout.seen import Cursors, Seen, Segment
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.monitoring import made
 
 POLICY = schema.Strategy()
-STATE = strategy.State(phase=Phase.CANARY, stable="aaa", candidate="bbb")
+STATE = states.State(phase=Phase.CANARY, stable="aaa", candidate="bbb")
 NOW = made.START + 10
 
 
@@ -25,14 +25,14 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def take(evidence: units.Evidence, state: strategy.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY):
+def take(evidence: units.Evidence, state: states.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY):
     return look.look(
         state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or units.Units(), sample=None,
         ready=("aaa", "bbb"), broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
 
 
-def in_segment(**changes) -> strategy.State:
-    version = strategy.route(STATE, deployment="income", strategy=POLICY).version
+def in_segment(**changes) -> states.State:
+    version = states.route(STATE, deployment="income", strategy=POLICY).version
     return replace(STATE, segments=(Segment(start=made.START - 1, end=None, weight=0.05, version=version),), **changes)
 
 
@@ -42,7 +42,7 @@ def canary(request_id: str, *, unit: str | None = None, namespace: str = "defaul
 
 def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
     events.add([made.prediction("r"), made.label("r", "dog")])
-    seen = take(events.within("default"), strategy.State(phase=Phase.STABLE, stable="aaa"))
+    seen = take(events.within("default"), states.State(phase=Phase.STABLE, stable="aaa"))
     assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), (), Cursors(pairs=2, labels=2, outcomes=2, exposure=2))
 
 
@@ -70,7 +70,7 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted = units.Units()
     first = take(events.within("default"), in_segment(), counted)
-    version = strategy.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
+    version = states.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
     ended, begun = replace(in_segment().segments[0], end=made.START + 5), Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2)
     events.add([made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
                 made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7)])
@@ -127,7 +127,7 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
     state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
     exposures = units.Units()
 
-    def took(state: strategy.State, exposures: units.Units) -> Seen:
+    def took(state: states.State, exposures: units.Units) -> Seen:
         return take(events.within("default"), state, exposures, policy=BUSINESS)
 
     assert took(state, exposures).valued == ()     # it takes up what was counted before

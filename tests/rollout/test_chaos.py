@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairway.config import schema
-from fairway.rollout import evidence, hooks, strategy
+from fairway.rollout import evidence, hooks, states
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.hooks import Answer
 from fairway.rollout.seen import Command
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.rollout.world import World
 
 POLICY = schema.Strategy(
@@ -93,8 +93,8 @@ class Chaos(RuleBasedStateMachine):
     def no_weight_on_who_was_rolled_back(self) -> None:
         state = self.world.state
         if state.phase in SERVED_BY_ONE:
-            assert strategy.split(state, strategy=POLICY) == (0, 0)
-        route = strategy.route(state, deployment="d", strategy=POLICY)
+            assert states.split(state, strategy=POLICY) == (0, 0)
+        route = states.route(state, deployment="d", strategy=POLICY)
         if route is not None and state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
             assert route.candidate is None
 
@@ -104,13 +104,13 @@ class Chaos(RuleBasedStateMachine):
         self.answered = {call.id: self.world.answer[call.hook] for call in self.world.called[asked:]}
         if after.phase is Phase.PROMOTING and before.phase is not Phase.PROMOTING:
             self._promoted(before)
-        served = strategy.split(before, strategy=POLICY) != strategy.split(after, strategy=POLICY) and after.phase in (Phase.SHADOW, Phase.CANARY)
+        served = states.split(before, strategy=POLICY) != states.split(after, strategy=POLICY) and after.phase in (Phase.SHADOW, Phase.CANARY)
         if served and before.phase not in (Phase.PAUSED, Phase.PROMOTING):
             assert self._agreed(before, "freeze")
         if after.phase is Phase.PAUSED and before.phase is Phase.PAUSED:
-            assert strategy.split(after, strategy=POLICY) == strategy.split(before, strategy=POLICY)
+            assert states.split(after, strategy=POLICY) == states.split(before, strategy=POLICY)
 
-    def _promoted(self, before: strategy.State) -> None:
+    def _promoted(self, before: states.State) -> None:
         """A promotion is forced by a person, or every guard of the canary has its certificate and nothing speaks against the revision."""
         row, ledger = self.world.state.history[-1], self.world.state.ledger
         assert row["action"] == "PROMOTE"
@@ -120,7 +120,7 @@ class Chaos(RuleBasedStateMachine):
             assert ledger.harm < math.log(100)
             assert self._agreed(before, "smoke")
 
-    def _agreed(self, before: strategy.State, hook: str) -> bool:
+    def _agreed(self, before: states.State, hook: str) -> bool:
         """Says whether the hook let this look pass."""
         calls, _ = hooks.learn(before.calls, self.answered, now=self.world.now)
         return any(call.hook == hook and call.passed and call.due >= self.world.now for call in calls)

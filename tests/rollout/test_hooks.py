@@ -6,10 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from fairway.config import schema
-from fairway.rollout import hooks, strategy
+from fairway.rollout import hooks, states
 from fairway.rollout.hooks import Answer
 from fairway.rollout.seen import Command
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
 YES, NO = Answer("passed", "it answered 200"), Answer("refused", "it answered 403: a freeze until Monday")
@@ -34,7 +34,7 @@ def test_a_gate_before_the_rollout_keeps_every_copy_away_until_it_agrees() -> No
     play.until(Phase.STARTING)
     for _ in range(5):
         state = play.look()
-        assert (state.phase, strategy.split(state, strategy=play.policy)) == (Phase.STARTING, (0, 0))
+        assert (state.phase, states.split(state, strategy=play.policy)) == (Phase.STARTING, (0, 0))
     assert state.reason == "waiting for hook gate before the rollout begins: not asked yet"
     play.answer = {"preRollout": GONE}
     assert play.look().reason.endswith("it does not answer: timed out")

@@ -4,10 +4,10 @@ import dataclasses
 from datetime import timedelta
 
 from fairway.config import schema
-from fairway.rollout import evidence, judge, strategy
+from fairway.rollout import evidence, judge, states
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command
-from fairway.rollout.strategy import Phase
+from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
 
@@ -32,7 +32,7 @@ def test_weights_rise_as_the_steps_say_and_the_bake_keeps_a_share_on_the_old() -
     world, weights = World().serving("a"), []
     while world.state.stable != "b":
         world.look()
-        weights.append(strategy.split(world.state, strategy=STRATEGY)[0])
+        weights.append(states.split(world.state, strategy=STRATEGY)[0])
     assert list(dict.fromkeys(weights)) == [0, 5, 25, 50, 95]
 
 
@@ -49,7 +49,7 @@ def test_a_mismatch_is_rolled_back_in_shadow_before_any_user_is_served() -> None
 def test_a_failing_canary_is_rolled_back_by_errors_and_its_weight_is_gone_at_once() -> None:
     world = World(failing=0.2).serving("a")
     state = world.until(Phase.ROLLING_BACK)
-    assert strategy.split(state, strategy=STRATEGY) == (0, 0)
+    assert states.split(state, strategy=STRATEGY) == (0, 0)
     assert state.verdict is not None
     assert state.verdict.guard == "errors"
     assert world.until(Phase.ROLLED_BACK).stable == "a"
@@ -152,7 +152,7 @@ def test_abort_takes_the_weight_away_and_rejects_the_revision() -> None:
     world = World().serving("a")
     world.until(Phase.CANARY)
     world.command = Command("abort", "sam")
-    assert strategy.split(world.look(), strategy=STRATEGY) == (0, 0)
+    assert states.split(world.look(), strategy=STRATEGY) == (0, 0)
     assert world.until(Phase.ROLLED_BACK).rejected == ("b",)
 
 
@@ -205,9 +205,9 @@ def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began
     play, newest = World().serving("a"), STRATEGY.model_copy(update={"false_rollback": 0.05})
     before = play.state
     begun = play.until(Phase.STARTING)
-    assert strategy.in_force(before, begun, begun=STRATEGY, newest=newest) is newest
-    assert strategy.in_force(begun, play.until(Phase.CANARY), begun=STRATEGY, newest=newest) is STRATEGY
+    assert states.in_force(before, begun, begun=STRATEGY, newest=newest) is newest
+    assert states.in_force(begun, play.until(Phase.CANARY), begun=STRATEGY, newest=newest) is STRATEGY
     served = play.until(Phase.STABLE)
-    assert strategy.in_force(served, play.look(), begun=STRATEGY, newest=newest) is STRATEGY   # late labels are judged by it too
+    assert states.in_force(served, play.look(), begun=STRATEGY, newest=newest) is STRATEGY   # late labels are judged by it too
     play.desired = "c"
-    assert strategy.in_force(served, play.until(Phase.STARTING), begun=STRATEGY, newest=newest) is newest
+    assert states.in_force(served, play.until(Phase.STARTING), begun=STRATEGY, newest=newest) is newest

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fairway.config import schema
-from fairway.rollout import hooks, record, strategy, traffic
+from fairway.rollout import hooks, record, states, strategy, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Seen
-from fairway.rollout.strategy import Phase, State
+from fairway.rollout.states import Phase, State
 
 STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)))
 
@@ -38,12 +38,12 @@ class World:
     desired: str = "a"
     counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
     rng: np.random.Generator = dataclasses.field(default_factory=lambda: np.random.default_rng(0))
-    events: list[strategy.Event] = dataclasses.field(default_factory=list)
+    events: list[states.Event] = dataclasses.field(default_factory=list)
 
     def look(self) -> State:
         self.now += 1
-        wanted = strategy.route(self.state, deployment="d", strategy=self.policy)
-        weight, mirror = strategy.split(self.state, strategy=self.policy)
+        wanted = states.route(self.state, deployment="d", strategy=self.policy)
+        weight, mirror = states.split(self.state, strategy=self.policy)
         self._traffic(weight)
         paired = None
         if mirror:

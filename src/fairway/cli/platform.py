@@ -43,7 +43,7 @@ def down(root: Path, form: str) -> None:
 def status(root: Path, form: str) -> None:
     """Show what runs and where each deployment stands."""
     from fairway.platforms.local import client, state
-    from fairway.rollout import strategy
+    from fairway.rollout import states
 
     home = options.open_home(root)
     addresses = client.running(home)
@@ -53,7 +53,7 @@ def status(root: Path, form: str) -> None:
     rows: list[dict[str, Any]] = []
     for deployment in deployments:
         current = deployment.state
-        weight, mirror = strategy.split(current, strategy=deployment.policy)
+        weight, mirror = states.split(current, strategy=deployment.policy)
         rows.append({"name": deployment.name, "stable": current.stable, "candidate": current.candidate, "phase": str(current.phase), "weight": weight,
                      "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason})
     record = {"running": addresses is not None, "addresses": artifacts.as_json(addresses) if addresses else None, "deployments": rows}
@@ -106,7 +106,7 @@ def deploy(
 
 def _wait(home: Any, name: str, revision: str, *, timeout: str | None, form: str) -> None:
     from fairway.platforms.local import client
-    from fairway.rollout.strategy import Phase
+    from fairway.rollout.states import Phase
 
     client.need(home)
     seconds = options.seconds(timeout)

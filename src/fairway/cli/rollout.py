@@ -254,10 +254,10 @@ def _deployment(root: Path, config: "schema.Config") -> Any:
 
 
 def _record(deployment: Any) -> dict[str, Any]:
-    from fairway.rollout import strategy
+    from fairway.rollout import states
 
     current = deployment.state
-    weight, mirror = strategy.split(current, strategy=deployment.policy)
+    weight, mirror = states.split(current, strategy=deployment.policy)
     return {"deployment": deployment.name, "phase": str(current.phase), "stable": current.stable, "candidate": current.candidate, "weight": weight,
             "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason,
             "rejected": list(current.rejected)}

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from fairway.config import resource, schema
-from fairway.rollout import judge, strategy
+from fairway.rollout import judge, states
 
 NOTE = "# Written by `make docs` from src/fairway/operator/crd.py and the models that it reads: change those, not this file.\n"
 
@@ -28,7 +28,7 @@ Node = dict[str, Any]
 Text = Annotated[str, Field(max_length=1024)]
 Name = Annotated[str, Field(max_length=253)]
 Time = Annotated[datetime, Field(json_schema_extra={"maxLength": 64})]
-Percent = Annotated[int, Field(ge=0, le=strategy.TOTAL)]
+Percent = Annotated[int, Field(ge=0, le=states.TOTAL)]
 
 
 class Arm(schema.Section):
@@ -94,7 +94,7 @@ class Status(schema.Section):
 
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that the rest speaks of."""
-    phase: strategy.Phase | None = None
+    phase: states.Phase | None = None
     """Where the deployment stands."""
     weight: Percent | None = None
     """Percent of the units that the candidate serves."""
@@ -110,11 +110,11 @@ class Status(schema.Section):
     """The revision that wants its place."""
     previous: Arm | None = None
     """What was in service before the last promotion; a late rollback returns to it."""
-    rejected: Annotated[tuple[Name, ...], Field(max_length=strategy.HISTORY)] | None = None
+    rejected: Annotated[tuple[Name, ...], Field(max_length=states.HISTORY)] | None = None
     """Revisions that were rolled back; none is tried again until the spec changes or `retry` is asked."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] | None = None
     """Ready, Progressing, Degraded and Accepted."""
-    history: Annotated[tuple[Row, ...], Field(max_length=strategy.HISTORY)] | None = None
+    history: Annotated[tuple[Row, ...], Field(max_length=states.HISTORY)] | None = None
     """The last verdicts and commands, oldest first."""
     guards: Annotated[tuple[Evidence, ...], Field(max_length=16)] | None = None
     """The evidence of the rollout in progress."""

@@ -11,9 +11,9 @@ from prometheus_client import core, registry
 
 from fairway.config import schema
 from fairway.operator import status
-from fairway.rollout import judge, strategy
+from fairway.rollout import judge, states
 from fairway.rollout.seen import Seen
-from fairway.rollout.strategy import Phase, State
+from fairway.rollout.states import Phase, State
 
 LABELS = ("namespace", "deployment")
 CAUSES = ("fault", "aborted", "superseded")
@@ -53,9 +53,9 @@ class Rollouts(registry.Collector):
     def told(self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: schema.Strategy) -> None:
         """Takes a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(
-            phase=after.phase, since=after.since, looked=seen.now, weight=strategy.split(after, strategy=policy)[0],
+            phase=after.phase, since=after.since, looked=seen.now, weight=states.split(after, strategy=policy)[0],
             verdict=after.verdict.action if after.verdict is not None and after.phase is not Phase.STABLE else None,
-            readable=after.phase not in strategy.JUDGED or (seen.sample is not None and seen.unread is None),
+            readable=after.phase not in states.JUDGED or (seen.sample is not None and seen.unread is None),
             paused=told.paused or after.phase is Phase.PAUSED,
             stalled=told.problem is not None or told.paused or after.phase is Phase.PAUSED or told.desired in after.rejected, pods=_pods(after, told))
         with self._lock:

@@ -19,9 +19,9 @@ from fairway.config import resource, schema
 from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import hooks, look, units
 from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, prometheus, seldon, workloads
-from fairway.rollout import strategy, traffic
+from fairway.rollout import states, strategy, traffic
 from fairway.rollout.seen import Command
-from fairway.rollout.strategy import Phase, State
+from fairway.rollout.states import Phase, State
 
 log = logging.getLogger("fairway.operator")
 
@@ -121,7 +121,7 @@ class Reconciler:
         if problem is not None or spec.paused:  # what serves goes on, and so does a rollout in progress; nothing new begins
             desired = known.get(state.candidate or state.stable or "", desired)
         known[desired.name] = desired
-        healths = self._healths(owner, spec, (*strategy.wanted(state), desired.name), memory)
+        healths = self._healths(owner, spec, (*states.wanted(state), desired.name), memory)
         told = status.Told(
             generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
             last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem)
@@ -133,7 +133,7 @@ class Reconciler:
             state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), counted=memory.counted,
             sample=self._sample(owner, spec, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
             ready={name for name, health_ in healths.items() if health_.ready},
-            broken=_broken(state, healths, serves=strategy.split(state, strategy=policy)[0] > 0),
+            broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=look.offline_disagreement(
                 memory.facts.get(state.candidate or ""), stable=known[state.stable].model.digest if state.stable in known else None),
@@ -141,8 +141,8 @@ class Reconciler:
         after = strategy.advance(state, seen, strategy=policy)
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
-        policy = strategy.in_force(state, after.state, begun=policy, newest=spec.strategy)
-        if desired.name in strategy.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
+        policy = states.in_force(state, after.state, begun=policy, newest=spec.strategy)
+        if desired.name in states.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
             self._apply(owner, memory, workloads.controller_revision(
                 owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))
         self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
@@ -153,7 +153,7 @@ class Reconciler:
             self._tell(found, after.events)
         return self._delay(after.state, policy=policy, memory=memory, now=now)
 
-    def _tell(self, found: api.Object, happened: Iterable[strategy.Event]) -> None:
+    def _tell(self, found: api.Object, happened: Iterable[states.Event]) -> None:
         for event in happened:
             log.info("%s/%s %s: %s", found["metadata"]["namespace"], found["metadata"]["name"], event.type, event.message)
             events.post(self._api, found, at=event.at, type=event.type, message=event.message, warning=event.type in events.WARNINGS)
@@ -246,7 +246,7 @@ class Reconciler:
         self, owner: workloads.Owner, spec: resource.Spec, state: State, policy: schema.Strategy, memory: Memory, *, first: str | None, now: float,
     ) -> traffic.Sample | None:
         """Gives both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
-        route = strategy.route(state, deployment=owner.name, strategy=policy)
+        route = states.route(state, deployment=owner.name, strategy=policy)
         if route is None or state.phase in (*RESTING, Phase.STARTING):
             return None
         thresholds = _thresholds(policy)
@@ -292,7 +292,7 @@ class Reconciler:
         memory: Memory, first: str | None, now: float,
     ) -> None:
         """Servers first, then the route (in a rollback the other way round), then the servers that nothing needs any more."""
-        wanted = strategy.wanted(state)
+        wanted = states.wanted(state)
         rests = state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS
         over = rests and (state.stable is None or self._accepted(owner, spec))  # no request can come to who is not wanted
         servers = [obj for name in wanted if name in known
@@ -314,14 +314,14 @@ class Reconciler:
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision], over: bool,
     ) -> list[api.Object]:
         """Gives the SeldonDeployment with all that must run, and, until they may end, those that ran; one that runs nothing is taken away."""
-        names = list(strategy.wanted(state))
+        names = list(states.wanted(state))
         if not over:
             names += seldon.revisions(self._api.get("SeldonDeployment", owner.namespace, owner.name))
         running = [known[name] for name in dict.fromkeys(names) if name in known]
         if not running:
             self._api.delete("SeldonDeployment", owner.namespace, owner.name)
             return []
-        route = strategy.route(state, deployment=owner.name, strategy=policy) if spec.routing == "seldon" else None
+        route = states.route(state, deployment=owner.name, strategy=policy) if spec.routing == "seldon" else None
         return [seldon.deployment(owner, running, scaling=spec.scaling, settings=self._settings.cluster, stable=state.stable or running[0].name, route=route)]
 
     def _unscale(self, owner: workloads.Owner, spec: resource.Spec, wanted: Iterable[str], *, memory: Memory) -> None:
@@ -345,7 +345,7 @@ class Reconciler:
     def _route(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, memory: Memory, first: str | None, now: float,
     ) -> None:
-        route = strategy.route(state, deployment=owner.name, strategy=policy)
+        route = states.route(state, deployment=owner.name, strategy=policy)
         if route is not None and spec.routing == "seldon":
             memory.route.written(route, arriving=False, now=now)  # with the predictors
         if route is None or spec.gateway is None or spec.routing == "seldon":

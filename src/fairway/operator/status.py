@@ -15,8 +15,8 @@ from fairway.config import schema
 from fairway.operator import crd
 from fairway.platforms.kubernetes import health
 from fairway.platforms.kubernetes.workloads import Revision
-from fairway.rollout import record, strategy
-from fairway.rollout.strategy import Phase, State
+from fairway.rollout import record, states
+from fairway.rollout.states import Phase, State
 
 TEXT = 1024          # characters of a reason that the definition allows
 LARGEST = 262_144    # characters of a checkpoint that it allows
@@ -42,7 +42,7 @@ class Told:
 
 def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
     """Gives the status that the state of the rollout amounts to."""
-    weight, mirror = strategy.split(state, strategy=policy)
+    weight, mirror = states.split(state, strategy=policy)
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
     arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
     status = crd.Status(
@@ -80,7 +80,7 @@ def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State
         return State(), policy, None
     kept = json.loads(status["checkpoint"])
     state = record.from_json(kept["state"])
-    return state, schema.Strategy.model_validate(kept["strategy"]) if strategy.bound(state) else policy, kept.get("first")
+    return state, schema.Strategy.model_validate(kept["strategy"]) if states.bound(state) else policy, kept.get("first")
 
 
 def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:

@@ -8,13 +8,13 @@ from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.units import Evidence, Units, in_effect
-from fairway.rollout import evidence, hooks, strategy, traffic
+from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
 
 def look(
-    state: strategy.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
+    state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
     ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
     notes: Mapping[str, str] | None = None, answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
@@ -22,7 +22,7 @@ def look(
 
     Where it cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
     """
-    wanted = strategy.route(state, deployment=deployment, strategy=policy)
+    wanted = states.route(state, deployment=deployment, strategy=policy)
     seen = Seen(
         now=now, desired=desired, ready=frozenset(ready), broken=broken, notes=notes or {}, wanted_version=wanted.version if wanted else None, sample=sample,
         cursors=state.cursors, offline_disagreement=offline_disagreement, command=command,
@@ -33,7 +33,7 @@ def look(
         return replace(seen, unread=str(error))
 
 
-def arms(state: strategy.State) -> tuple[str | None, str | None]:
+def arms(state: states.State) -> tuple[str | None, str | None]:
     """Gives the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one before."""
     if state.candidate is not None:
         return state.candidate, state.stable
@@ -82,7 +82,7 @@ def valued(outcomes: Iterable[events.Outcome], *, candidate: str | None, stable:
     return tuple(ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs)) for (name, weight), (mine, theirs) in found.items())
 
 
-def _read(seen: Seen, state: strategy.State, *, deployment: str, store: Evidence, counted: Units, policy: schema.Strategy) -> Seen:
+def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Units, policy: schema.Strategy) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         newest = store.cursor()

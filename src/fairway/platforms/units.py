@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from fairway.monitoring import store as events
 from fairway.rollout import ledger as ledgers
-from fairway.rollout import strategy
+from fairway.rollout import states
 from fairway.rollout.seen import Segment
 
 WINDOW_SECONDS = 5.0   # answers of both arms are compared that were given within so long of each other, whenever their events come
@@ -65,7 +65,7 @@ class Units:
     segment: Segment | None = None                              # in which `step` were met
     met: dict[str, Firsts] = field(default_factory=dict)        # exposure, step, outcome, label
 
-    def exposed(self, store: Evidence, deployment: str, *, state: strategy.State, segment: Segment | None) -> tuple[int, tuple[ledgers.Exposed, ...]]:
+    def exposed(self, store: Evidence, deployment: str, *, state: states.State, segment: Segment | None) -> tuple[int, tuple[ledgers.Exposed, ...]]:
         """Gives the new cursor, and the units that met an arm for the first time in this segment, by the time at which they were served."""
         after = state.cursors.exposure
         if segment is None or segment.end is not None:
@@ -90,7 +90,7 @@ class Units:
             windows[int(one.predicted_at // WINDOW_SECONDS)].append((one, number in new))
         return cursor, tuple(_exposed(windows[window], weight=segment.weight) for window in sorted(windows))
 
-    def outcomes(self, store: Evidence, deployment: str, *, state: strategy.State) -> tuple[int, list[events.Outcome]]:
+    def outcomes(self, store: Evidence, deployment: str, *, state: states.State) -> tuple[int, list[events.Outcome]]:
         """Gives the new cursor, and the first outcomes of their units (each name for itself)."""
         self._begin(state)
 
@@ -102,7 +102,7 @@ class Units:
         met.cursor = cursor
         return cursor, [one for one in some if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.name))]
 
-    def labels(self, store: Evidence, deployment: str, *, state: strategy.State, by: str | None) -> tuple[int, list[events.Labelled]]:
+    def labels(self, store: Evidence, deployment: str, *, state: states.State, by: str | None) -> tuple[int, list[events.Labelled]]:
         """Gives the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all of an answer's rows together."""
         self._begin(state)
 
@@ -115,13 +115,13 @@ class Units:
         met.cursor = cursor
         return cursor, [one for one in some if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.slice))]
 
-    def _begin(self, state: strategy.State) -> None:
+    def _begin(self, state: states.State) -> None:
         since = state.ledger.since if state.ledger is not None else None
         if since != self.since:
             self.since, self.segment, self.met = since, None, {}
 
     def _recall(
-        self, what: str, state: strategy.State, *, after: int, read: Callable[[int, int | None], tuple[int, list[Event]]],
+        self, what: str, state: states.State, *, after: int, read: Callable[[int, int | None], tuple[int, list[Event]]],
         key: Callable[[Event], tuple[Hashable, ...]], start: int | None = None, earliest: float | None = None,
     ) -> Firsts:
         """Gives the keys that were counted up to the state's cursor; after a restart they are read again, page by page, from where the rollout began."""

@@ -4,14 +4,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from fairway.rollout import hooks, judge, strategy, traffic
+from fairway.rollout import hooks, judge, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
 
-FIELDS = frozenset(field.name for field in dataclasses.fields(strategy.State))
+FIELDS = frozenset(field.name for field in dataclasses.fields(states.State))
 
 
-def to_json(state: strategy.State) -> dict[str, Any]:
+def to_json(state: states.State) -> dict[str, Any]:
     """Gives the state as plain JSON values."""
     plain = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     for name in ("sample", "cursors", "verdict"):
@@ -22,15 +22,15 @@ def to_json(state: strategy.State) -> dict[str, Any]:
     return plain | {"rejected": list(state.rejected), "history": [dict(row) for row in state.history]}
 
 
-def from_json(data: Mapping[str, Any]) -> strategy.State:
+def from_json(data: Mapping[str, Any]) -> states.State:
     """Gives the state back. What another version added is left out, and what it did not know is as it is at the beginning."""
-    data = {**to_json(strategy.State()), **{name: value for name, value in data.items() if name in FIELDS}}
+    data = {**to_json(states.State()), **{name: value for name, value in data.items() if name in FIELDS}}
     verdict, sample, resume_to = data["verdict"], data["sample"], data["resume_to"]
-    return strategy.State(
+    return states.State(
         **{
             **data,
-            "phase": strategy.Phase(data["phase"]),
-            "resume_to": strategy.Phase(resume_to) if resume_to else None,
+            "phase": states.Phase(data["phase"]),
+            "resume_to": states.Phase(resume_to) if resume_to else None,
             "ledger": ledgers.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
             "sample": _sample(sample) if sample else None,
             "cursors": Cursors(**data["cursors"]),

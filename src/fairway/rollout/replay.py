@@ -13,12 +13,12 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import schema
-from fairway.rollout import judge, strategy, traffic
+from fairway.rollout import judge, states, strategy, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.judge import Action
 from fairway.rollout.seen import Seen
-from fairway.rollout.strategy import Phase, State
+from fairway.rollout.states import Phase, State
 
 COLUMNS = ("start_seconds", "end_seconds", "guard", "baseline_requests", "canary_requests", "baseline_events", "canary_events")
 STABLE, CANDIDATE = "stable", "canary"
@@ -141,7 +141,7 @@ def _look(replay: Replay, seen: Seen) -> Replay:
     """Takes a look, notes where it led to, and keeps the decision."""
     before = replay.state
     after = strategy.advance(before, seen, strategy=replay.policy).state
-    weight, _ = strategy.split(after, strategy=replay.policy)
+    weight, _ = states.split(after, strategy=replay.policy)
     phases, here = replay.phases, {"phase": str(after.phase), "weight": weight}
     if not phases or here.items() - {**phases[-1]}.items():
         phases = (*phases, {**here, "since_seconds": seen.now})
@@ -155,7 +155,7 @@ def _look(replay: Replay, seen: Seen) -> Replay:
 def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     """Gives the look: both revisions are up, and the route is the one that was asked for."""
     state, policy = replay.state, replay.policy
-    wanted = strategy.route(state, deployment="replay", strategy=policy)
+    wanted = states.route(state, deployment="replay", strategy=policy)
     version = wanted.version if wanted is not None else None
     sample = traffic.Sample(at=at, epoch="replay", route_version=version or "", stable=None, candidate=None)   # in effect; the counts are the table's
     seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=sample)

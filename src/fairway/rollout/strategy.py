@@ -3,7 +3,7 @@
     Pending -> Starting -> Shadow -> Canary(weight) -> Promoting -> Baking -> Stable
     RollingBack -> RolledBack from any of them; Paused holds a stage (a harm still rolls back).
 
-A platform calls `advance` at every look, stores the state it returns, and makes true what `route` and `wanted` say. All of
+A platform calls `advance` at every look, stores the state it returns, and makes true what `states.route` and `states.wanted` say. All of
 it can be repeated: evidence is taken from differences of raw counters and from cursors that are part of the state, so
 a look that was never stored is simply taken again.
 """
@@ -11,74 +11,16 @@ a look that was never stored is simply taken again.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import Any
 
 from fairway.config import schema
-from fairway.rollout import hooks, judge, traffic
+from fairway.rollout import hooks, intake, judge
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Action, Verdict
-from fairway.rollout.seen import Cursors, Seen, Segment
-
-HISTORY = 20        # verdicts kept, as in a custom resource's status
-SEGMENTS = 40       # stretches of constant weight kept, for labels that come late
-TOTAL = 100         # weights are percent
-
-
-class Phase(StrEnum):
-    """Where a deployment stands."""
-
-    PENDING = "Pending"
-    STARTING = "Starting"
-    SHADOW = "Shadow"
-    CANARY = "Canary"
-    PROMOTING = "Promoting"
-    BAKING = "Baking"
-    STABLE = "Stable"
-    ROLLING_BACK = "RollingBack"
-    ROLLED_BACK = "RolledBack"
-    PAUSED = "Paused"
-
+from fairway.rollout.seen import Seen
+from fairway.rollout.states import HISTORY, JUDGED, TOTAL, Event, Phase, State, split, stage
 
 TOLD = {"Promoted": "postPromotion", "RolledBack": "postRollback", "Paused": "postPause"}   # events that hooks are told of
-JUDGED = (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING)
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """All that a rollout remembers; JSON in a row of the state store or in a status."""
-
-    phase: Phase = Phase.PENDING
-    stable: str | None = None             # revision in service
-    candidate: str | None = None          # revision that wants its place
-    previous: str | None = None           # what was stable before the last promotion: kept for a late rollback
-    step: int = 0                         # index into canary.steps
-    looked: float = 0.0                   # when the last look was taken
-    since: float = 0.0                    # when the phase (or step) began, seconds since the epoch
-    counting_from: float = 0.0            # end of the warm-up: evidence counts from here
-    stage_since: float = 0.0              # when the stage with a budget began
-    arrived: int = 0                      # candidate requests seen in this step: no traffic, no step
-    resume_to: Phase | None = None        # phase to go back to from Paused
-    passed: bool = False                  # a person let this pause pass (resume, or promote --force)
-    ledger: ledgers.Ledger | None = None
-    sample: traffic.Sample | None = None  # the last scrape, to take differences from
-    cursors: Cursors = field(default_factory=Cursors)
-    segments: tuple[Segment, ...] = ()
-    rejected: tuple[str, ...] = ()        # revisions that were rolled back and are not tried again
-    calls: tuple[hooks.Call, ...] = ()    # of hooks, that are not answered yet
-    verdict: Verdict | None = None
-    reason: str = "nothing is deployed yet"
-    history: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that a person should be able to read later."""
-
-    at: float
-    type: str        # Started, Ready, Step, Promoted, RolledBack, Paused ...
-    message: str
-    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +38,7 @@ def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
     if events:
         after = Advance(state, events)
     else:
-        state = _learn(state, seen, strategy=strategy)
+        state = intake.learn(state, seen, strategy=strategy)
         after = _gated(state, _next(state, seen, strategy), seen, strategy)
     return _announced(after, seen, strategy, lost=lost)
 
@@ -116,108 +58,6 @@ def _next(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
             return _rolling_back(state, seen, strategy)
         case Phase.PAUSED:
             return _paused(state, seen, strategy)
-
-
-def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffic.Route | None:
-    """Gives the route that the state asks for; None while nothing serves."""
-    if state.stable is None:
-        return None
-    weight, mirror = split(state, strategy=strategy)
-    candidate = state.candidate if weight or mirror else None
-    return traffic.route(deployment=deployment, stable=state.stable, candidate=candidate, weight=weight, mirror=mirror)
-
-
-def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
-    """Gives the candidate's weight and the share of requests mirrored to it, both percent."""
-    phase = state.resume_to if state.phase is Phase.PAUSED else state.phase
-    if state.candidate is None:
-        return 0, 0
-    if phase is Phase.SHADOW:
-        return 0, strategy.shadow.percent
-    if phase is Phase.CANARY:
-        return strategy.canary.steps[min(state.step, len(strategy.canary.steps) - 1)].weight, 0
-    if phase in (Phase.PROMOTING, Phase.BAKING):
-        return TOTAL - strategy.bake.weight, 0
-    return 0, 0
-
-
-def bound(state: State) -> bool:
-    """Says whether the strategy that the rollout began with still counts: until it has ended, and while late labels may condemn it."""
-    return state.candidate is not None or state.ledger is not None
-
-
-def in_force(before: State, after: State, *, begun: schema.Strategy, newest: schema.Strategy) -> schema.Strategy:
-    """Gives the strategy that counts after a look: the one that the rollout began with to its end, and the newest for the next."""
-    begins = before.candidate is None and after.candidate is not None
-    return newest if begins or not bound(after) else begun
-
-
-def wanted(state: State) -> tuple[str, ...]:
-    """Gives the revisions that must run."""
-    late = state.previous if state.phase is Phase.ROLLING_BACK and state.candidate is None else None
-    return tuple(dict.fromkeys(revision for revision in (state.stable, state.candidate, late) if revision))
-
-
-# -- what was learnt ----------------------------------------------------------------------------------------------------
-
-
-def _learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
-    """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
-    in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
-    segments = _segments(state, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
-    later = replace(state, sample=seen.sample or state.sample, cursors=seen.cursors, segments=segments, looked=seen.now)
-    if state.ledger is None:
-        return later
-    counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
-    batch = ledgers.Batch(
-        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
-        paired=seen.paired if counting and _stage(state) == "shadow" else None,
-        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
-    )
-    ledger = ledgers.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
-    return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))
-
-
-def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> ledgers.Gateway | None:
-    """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
-    process (its counters began anew), an arm that is missing, or counters that went back."""
-    if before is None or after is None or before.epoch != after.epoch or before.route_version != after.route_version:
-        return None
-    if not (before.stable and after.stable and before.candidate and after.candidate):
-        return None
-    candidate, stable = after.candidate.minus(before.candidate), after.stable.minus(before.stable)
-    if candidate is None or stable is None:
-        return None
-    bad, observed = {}, {}
-    for guard in strategy.guards:
-        if guard.type == "errors":
-            bad[guard.name] = candidate.errors, stable.errors
-        elif guard.type == "latency" and guard.threshold is not None:
-            key = schema.format_duration(guard.threshold)
-            bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
-            observed[guard.name] = candidate.timed, stable.timed
-    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
-
-
-def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
-    """Gives the stretches of time with one weight in effect; what lies between them belongs to none.
-
-    A stretch ends with the look that asked for another route, not with the one that finds it in effect.
-    """
-    segments = state.segments
-    last = segments[-1] if segments else None
-    if last is not None and last.end is None and last.version != seen.wanted_version:
-        segments, last = (*segments[:-1], replace(last, end=state.looked)), None
-    if in_effect and weight and (last is None or last.end is not None):
-        segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
-                                        cursor=seen.cursors.exposure))
-    return segments[-SEGMENTS:]
-
-
-def _stage(state: State) -> str:
-    """Gives the judge's name of the stage: shadow, canary, bake, or nothing."""
-    phase = state.resume_to if state.phase is Phase.PAUSED else state.phase
-    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(phase or Phase.STABLE, "")
 
 
 # -- transitions --------------------------------------------------------------------------------------------------------
@@ -353,7 +193,7 @@ def _rolling_back(state: State, seen: Seen, strategy: schema.Strategy) -> Advanc
 def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     """A person is asked; what is served stays as it is, unless it may not go on."""
     if state.ledger is not None:
-        verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
+        verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
         return _over(replace(state, verdict=verdict), seen, verdict) or Advance(state)
     return Advance(state)
 
@@ -361,7 +201,7 @@ def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     """Gives the judge's verdict, or why there can be none now: missing data holds, a spent budget is inconclusive."""
     assert state.ledger is not None
-    verdict = judge.decide(state.ledger, strategy=strategy, stage=_stage(state), offline=seen.offline_disagreement)
+    verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
     if verdict.action is Action.ROLLBACK:
         return verdict
     budget = _budget(state, strategy)
@@ -385,7 +225,7 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
 
 
 def _budget(state: State, strategy: schema.Strategy) -> timedelta:
-    return strategy.shadow.budget if _stage(state) == "shadow" else strategy.canary.budget
+    return strategy.shadow.budget if stage(state) == "shadow" else strategy.canary.budget
 
 
 def _enter(state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0) -> Advance:
@@ -518,7 +358,7 @@ def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[St
         after = _moved(resumed, seen, "Resumed", resumed.reason)
     elif command.verb == "abort" and state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
         after = _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"aborted {by}"))
-    elif command.verb == "promote" and command.force and state.ledger is not None and _stage(state) in ("shadow", "canary"):
+    elif command.verb == "promote" and command.force and state.ledger is not None and stage(state) in ("shadow", "canary"):
         verdict = Verdict(action=Action.PROMOTE, reason=f"promoted without a certificate {by}", guarantee="none: a person overrode the judge")
         after = _enter(replace(state, phase=Phase.CANARY, resume_to=None), seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
     elif command.verb == "retry" and state.rejected and state.phase in (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING):

@@ -6,7 +6,7 @@ from typing import Any
 from fairway.config import schema
 from fairway.platforms.local import state
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.strategy import Phase, State
+from fairway.rollout.states import Phase, State
 
 
 def revision(strategy: dict[str, Any]) -> state.Revision:

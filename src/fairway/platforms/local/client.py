@@ -16,8 +16,8 @@ from fairway.packaging import manifest, package
 from fairway.platforms.local import home as homes
 from fairway.platforms.local import processes, state
 from fairway.platforms.local.home import Addresses, Home
-from fairway.rollout import strategy
-from fairway.rollout.strategy import Phase
+from fairway.rollout import states
+from fairway.rollout.states import Phase
 
 UP_SECONDS, DOWN_SECONDS, POLL_SECONDS = 30.0, 30.0, 0.1
 SETTLED = (Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
@@ -119,7 +119,7 @@ def deploy(home: Home, folder: Path, *, config: schema.Config, note: str = "", n
 
 def follow(
     home: Home, name: str, *, revision: str | None = None, timeout_seconds: float | None = None,
-    tell: Callable[[strategy.Event], None] | None = None, after: int | None = None,
+    tell: Callable[[states.Event], None] | None = None, after: int | None = None,
 ) -> state.Deployment:
     """Waits until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import schema
-from fairway.rollout import record, strategy
+from fairway.rollout import record, states
 from fairway.rollout.seen import Command
 
 SCHEMA = """
@@ -40,7 +40,7 @@ class Deployment:
     name: str
     desired: str                       # revision
     config: dict[str, Any]             # schema.Config by alias
-    state: strategy.State
+    state: states.State
     generation: int
     retraining: dict[str, Any]
     begun: dict[str, Any] | None = None   # schema.Strategy by alias that the rollout began with
@@ -48,7 +48,7 @@ class Deployment:
     @property
     def policy(self) -> schema.Strategy:
         """The strategy in force: a rollout ends by the one that it began with, whatever the configuration says by now."""
-        return schema.Strategy.model_validate(self.begun if self.begun is not None and strategy.bound(self.state) else self.config["strategy"])
+        return schema.Strategy.model_validate(self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Store:
             config = json.dumps(revision.config)
             if before is None:
                 self._db.execute("INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES (?,?,?,?,1,?)",
-                                 (revision.deployment, revision.revision, config, json.dumps(record.to_json(strategy.State())), now))
+                                 (revision.deployment, revision.revision, config, json.dumps(record.to_json(states.State())), now))
                 return True
             self._db.execute("UPDATE deployments SET desired=?, config=?, generation=generation+1, changed_at=? WHERE name=?",
                              (revision.revision, config, now, revision.deployment))
@@ -119,7 +119,7 @@ class Store:
             rows = self._db.execute("SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)).fetchall()
         return [_revision(row) for row in rows]
 
-    def save(self, name: str, *, state: strategy.State, policy: schema.Strategy, events: Sequence[strategy.Event], answered: int | None) -> None:
+    def save(self, name: str, *, state: states.State, policy: schema.Strategy, events: Sequence[states.Event], answered: int | None) -> None:
         """Stores one look of the supervisor: the new state, the strategy that it follows, what happened, and the command that was obeyed."""
         plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
@@ -129,21 +129,21 @@ class Store:
             if answered is not None:
                 self._db.execute("UPDATE commands SET answer=? WHERE id=?", (events[0].message if events else "", answered))
 
-    def save_retraining(self, name: str, retraining: Mapping[str, Any], *, event: strategy.Event | None = None) -> None:
+    def save_retraining(self, name: str, retraining: Mapping[str, Any], *, event: states.Event | None = None) -> None:
         with self._transaction():
             self._db.execute("UPDATE deployments SET retraining=? WHERE name=?", (json.dumps(dict(retraining)), name))
             if event is not None:
                 self._tell(name, event)
 
-    def tell(self, name: str, event: strategy.Event) -> None:
+    def tell(self, name: str, event: states.Event) -> None:
         with self._transaction():
             self._tell(name, event)
 
-    def story(self, name: str, *, after: int = 0) -> list[tuple[int, strategy.Event]]:
+    def story(self, name: str, *, after: int = 0) -> list[tuple[int, states.Event]]:
         """Gives what happened to a deployment, oldest first, as (id, event)."""
         with self._busy():
             rows = self._db.execute("SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)).fetchall()
-        return [(row["id"], strategy.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
+        return [(row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
 
     def ask(self, deployment: str, command: Command, *, now: float) -> int:
         """Writes down a command for the supervisor; gives its number."""
@@ -162,7 +162,7 @@ class Store:
             row = self._db.execute("SELECT answer FROM commands WHERE id=?", (command,)).fetchone()
         return row["answer"] if row else None
 
-    def _tell(self, name: str, event: strategy.Event) -> None:
+    def _tell(self, name: str, event: states.Event) -> None:
         self._db.execute("INSERT INTO story (deployment, at, type, revision, message) VALUES (?,?,?,?,?)",
                          (name, event.at, event.type, event.revision, event.message))
         self._db.execute("DELETE FROM story WHERE deployment=? AND id <= (SELECT max(id) FROM story) - ?", (name, STORY_KEPT))

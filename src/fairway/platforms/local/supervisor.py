@@ -24,7 +24,7 @@ from fairway.monitoring import store as events
 from fairway.platforms import hooks, look, units
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import Addresses, Home, write_addresses
-from fairway.rollout import strategy, traffic
+from fairway.rollout import states, strategy, traffic
 
 log = logging.getLogger("fairway.supervisor")
 PRUNE_SECONDS = 3600.0
@@ -80,10 +80,10 @@ class Supervisor:
 
     def _advance(self, deployment: state.Deployment, *, now: float) -> None:
         current, policy = deployment.state, deployment.policy
-        route = strategy.route(current, deployment=deployment.name, strategy=policy)
+        route = states.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
         answers = self.hooks.answers(hooks.Deployment(deployment.config["namespace"], deployment.name), current.calls, known=policy.hooks, now=now)
-        ready, broken = self.servers.health(strategy.wanted(current), now=now)
+        ready, broken = self.servers.health(states.wanted(current), now=now)
         candidate, stable = (self.state.revision(name) if name else None for name in (current.candidate, current.stable))
         seen = look.look(
             current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, ready=ready, broken=broken,
@@ -91,7 +91,7 @@ class Supervisor:
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
             offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None) if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
-        policy = strategy.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
+        policy = states.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
         self.state.save(deployment.name, state=after.state, policy=policy, events=after.events, answered=command[0] if command else None)
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
@@ -112,12 +112,12 @@ class Supervisor:
         for deployment in deployments:
             policy = deployment.policy
             self.interval = schema.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
-            for name in strategy.wanted(deployment.state):
+            for name in states.wanted(deployment.state):
                 revision = self.state.revision(name)
                 if revision is not None:
                     wanted[name] = revision
             deadlines[deployment.name] = schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds()
-            route = strategy.route(deployment.state, deployment=deployment.name, strategy=policy)
+            route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
                 routes[deployment.name] = route
             thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards if guard.threshold is not None}

@@ -12,8 +12,8 @@ from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
 from fairway.retraining import policy
-from fairway.rollout import strategy
-from fairway.rollout.strategy import Phase
+from fairway.rollout import states
+from fairway.rollout.states import Phase
 
 PREFIX = "run-"
 LOOK_SECONDS = 2.0
@@ -94,7 +94,7 @@ class Trainer:
         self._processes.start(PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt")
         kept: dict[str, Any] = {key: value for key, value in deployment.retraining.items() if key != "asked"}
         noted = {**kept, "running": run, "lastRunAt": now, "why": decision.reason, "reason": decision.reason, "accuracy": decision.accuracy, "outcome": None}
-        self._state.save_retraining(deployment.name, noted, event=strategy.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision))
+        self._state.save_retraining(deployment.name, noted, event=states.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision))
 
     def _finish(self, deployment: state.Deployment, *, now: float) -> None:
         run = deployment.retraining.get("running")
@@ -105,5 +105,5 @@ class Trainer:
         log = self._home.runs / run / "log.txt"
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
         words = lines[-1] if lines else "it left no log"
-        event = strategy.Event(now, "RetrainingEnded", f"run {run} ended{'' if status is None else f' with status {status}'}: {words}")
+        event = states.Event(now, "RetrainingEnded", f"run {run} ended{'' if status is None else f' with status {status}'}: {words}")
         self._state.save_retraining(deployment.name, {**deployment.retraining, "running": None, "outcome": words}, event=event)

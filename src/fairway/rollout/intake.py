@@ -1,0 +1,64 @@
+"""Takes what a look saw into the state: increments into the ledger, and the sample, the cursors and the stretches of constant weight forward. Pure."""
+
+from dataclasses import replace
+
+from fairway.config import schema
+from fairway.rollout import ledger as ledgers
+from fairway.rollout import traffic
+from fairway.rollout.seen import Seen, Segment
+from fairway.rollout.states import TOTAL, Phase, State, split, stage
+
+SEGMENTS = 40       # stretches of constant weight kept, for labels that come late
+
+
+def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
+    """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
+    in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
+    segments = _segments(state, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
+    later = replace(state, sample=seen.sample or state.sample, cursors=seen.cursors, segments=segments, looked=seen.now)
+    if state.ledger is None:
+        return later
+    counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
+    batch = ledgers.Batch(
+        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
+        paired=seen.paired if counting and stage(state) == "shadow" else None,
+        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
+    )
+    ledger = ledgers.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
+    return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))
+
+
+def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> ledgers.Gateway | None:
+    """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
+    process (its counters began anew), an arm that is missing, or counters that went back."""
+    if before is None or after is None or before.epoch != after.epoch or before.route_version != after.route_version:
+        return None
+    if not (before.stable and after.stable and before.candidate and after.candidate):
+        return None
+    candidate, stable = after.candidate.minus(before.candidate), after.stable.minus(before.stable)
+    if candidate is None or stable is None:
+        return None
+    bad, observed = {}, {}
+    for guard in strategy.guards:
+        if guard.type == "errors":
+            bad[guard.name] = candidate.errors, stable.errors
+        elif guard.type == "latency" and guard.threshold is not None:
+            key = schema.format_duration(guard.threshold)
+            bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
+            observed[guard.name] = candidate.timed, stable.timed
+    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
+
+
+def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
+    """Gives the stretches of time with one weight in effect; what lies between them belongs to none.
+
+    A stretch ends with the look that asked for another route, not with the one that finds it in effect.
+    """
+    segments = state.segments
+    last = segments[-1] if segments else None
+    if last is not None and last.end is None and last.version != seen.wanted_version:
+        segments, last = (*segments[:-1], replace(last, end=state.looked)), None
+    if in_effect and weight and (last is None or last.end is not None):
+        segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
+                                        cursor=seen.cursors.exposure))
+    return segments[-SEGMENTS:]
