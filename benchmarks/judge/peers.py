@@ -51,7 +51,7 @@ def flagger(scenario: Scenario, *, rate: float, seconds: float, runs: int, seed:
         for middle in np.arange(begin + TICK / 2, begin + interval, TICK):
             canary = rng.binomial(rng.poisson(rate * TICK, size=runs), np.where(over, 0.0, np.where(promoted, 1.0, weight)))
             broken = rng.binomial(canary, scenario.canary(np.array([middle]))[0])
-            if scenario.bursts:
+            if scenario.bursts and not scenario.units:
                 more = rng.negative_binomial(np.maximum(broken, 1), 0.25) * (broken > 0)
                 canary, broken = canary + more, broken + more
             n, failed = n + canary, failed + broken

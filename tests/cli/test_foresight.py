@@ -37,6 +37,24 @@ def test_a_replay_reads_to_a_person_as_a_verdict_its_phases_and_its_evidence(fol
         assert words in done.stdout
 
 
+def test_a_table_from_a_spreadsheet_is_read(folder):
+    (folder / "bad.csv").write_bytes(b"\xef\xbb\xbf" + (folder / "bad.csv").read_text().replace("\n", "\r\n").encode())
+    done = fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", "--output", "json", where=folder)
+    assert one_object(done)["verdict"] == "ROLLBACK"
+
+
+@pytest.mark.parametrize("rps", ["inf", "nan"])
+def test_a_traffic_that_is_none_is_one_sentence(folder, rps):
+    assert_one_sentence(fairway("rollout", "plan", "--requests-per-second", rps, "--strategy", "strategy.yaml", where=folder), status=2,
+                        words="wanted a finite number")
+
+
+def test_a_guard_that_nobody_can_foretell_is_named(folder):
+    (folder / "strategy.yaml").write_text(STRATEGY.replace("0.02}]", "0.02}, {name: right, type: quality, gates: canary}]"))
+    done = fairway("rollout", "plan", "--requests-per-second", "50", "--strategy", "strategy.yaml", where=folder)
+    assert "Not foretold: right." in done.stdout
+
+
 @pytest.mark.parametrize("document", ["strategy:\n  {inner}", "apiVersion: fairway.dev/v1alpha1\nkind: ModelDeployment\nspec:\n  strategy:\n    {inner}"])
 def test_the_strategy_may_lie_in_a_configuration_or_a_modeldeployment(folder, document):
     inner = json.dumps({"warmup": "0s", "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})

@@ -32,7 +32,8 @@ def gate(fairway):
         return fairway.kubectl("--namespace", world.NAMESPACE, "exec", "deployment/gate", "--", "sh", "-c", command).stdout
 
     yield run
-    fairway.kubectl("--namespace", world.NAMESPACE, "delete", "md/" + NAME, "deployment/gate", "service/gate", "configmap/gate", "--ignore-not-found")
+    ours = f"md/{NAME}", "deployment/gate", "service/gate", "service/lure", "configmap/gate"
+    fairway.kubectl("--namespace", world.NAMESPACE, "delete", *ours, "--ignore-not-found")
 
 
 def test_a_rollout_waits_for_its_hook_through_a_killed_operator_and_refuses_to_go_elsewhere(fairway, models, gate):
@@ -43,11 +44,18 @@ def test_a_rollout_waits_for_its_hook_through_a_killed_operator_and_refuses_to_g
     told = world.until(fairway, NAME, lambda now: any(c["type"] == "Accepted" and c["status"] == "False" for c in now.get("conditions", ())))
     assert "the operator does not call host 'fairway-collector.fairway-system.svc'" in json.dumps(told["conditions"])
     assert told["phase"] == "Stable"
+    lure = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lure", "namespace": world.NAMESPACE},
+            "spec": {"type": "ExternalName", "externalName": "fairway-collector.fairway-system.svc.cluster.local"}}
+    world.apply(fairway, lure)
+    world.apply(fairway, world.resource(NAME, models["B"], strategy={**TEST, "hooks": [{**GATE, "url": "http://lure.models.svc:8080/"}]}))
+    world.until(fairway, NAME, lambda now: "Service lure selects no pods" in now.get("reason", ""))
+    world.apply(fairway, world.resource(NAME, models["A"], strategy=TEST))   # who waits for a wrong hook goes back, and tries again
+    world.until(fairway, NAME, world.digest_in_service(models["A"]))
     with world.traffic(fairway, NAME) as traffic:
         world.apply(fairway, world.resource(NAME, models["B"], strategy={**TEST, "hooks": [GATE]}))
         held = world.until(fairway, NAME, lambda now: "a freeze until Monday" in now.get("reason", ""))
         assert (held["phase"], held["weight"]) == ("Starting", 0)
-        assert held["reason"].startswith("waiting for hook gate before the canary's next step: it answered 403")
+        assert held["reason"].startswith("waiting for hook gate before the canary's next step: it answered 409")
         fairway.kubectl("--namespace=fairway-system", "delete", "pod", "--selector=app.kubernetes.io/component=operator", "--grace-period=0", "--force")
         gate("echo 200 > /state/status")
         world.until(fairway, NAME, world.digest_in_service(models["B"]), seconds=300)

@@ -202,7 +202,7 @@ def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     assert {at for hook in known for at in hook.at} == set(typing.get_args(schema.HookPoint))
     shown = json.loads(sent)
     data = {name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")}
-    call = rollout_hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, since=0.0, due=0.0)
+    call = rollout_hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
     assert hooks.event(hooks.Deployment("models", "income"), call, now=1767225600.0) == shown
     state = states.State(phase=states.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")
     assert strategy.announcement(state, strategy=schema.Strategy()).keys() == data.keys()

@@ -30,7 +30,7 @@ def asking(service: receiver.Receiver, *at: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_freeze_holds_a_rollout_that_a_killed_supervisor_does_not_forget(platform: World) -> None:
-    with receiver.receiver(status=403, body=b'{"message": "a freeze until Monday"}') as service:
+    with receiver.receiver(status=409, body=b'{"message": "a freeze until Monday"}') as service:
         wanted = platform.deploy(concurrency=210, strategy=asking(service, "preRollout", "preStep", "prePromotion", "postPromotion"))
         support.eventually(lambda: "a freeze until Monday" in platform.deployment().state.reason, seconds=60)
         before = platform.deployment().state

@@ -10,6 +10,7 @@ import pytest
 from fairway import errors
 from fairway.platforms.kubernetes import api
 from tests.operator import world
+from tests.serving import support
 
 
 @pytest.fixture
@@ -258,6 +259,7 @@ def test_a_hook_outside_the_namespace_is_refused_before_anything_begins(play):
 def test_a_hook_that_does_not_answer_holds_and_the_next_operator_goes_on_waiting(play):
     play.ask("b", strategy={**world.SHORT, "hooks": [GATE]})
     play.look(10)
+    support.eventually(lambda: play.look()["reason"].endswith("there is no Service gate in the namespace"), seconds=10)
     assert play.status["reason"].startswith("waiting for hook gate before the canary's next step: ")
     play.restart()
     play.look(10)

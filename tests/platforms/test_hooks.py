@@ -1,5 +1,6 @@
 """Calls over real HTTP: what an answer means, and that a look never waits for one."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -8,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from fairway import errors
 from fairway.config import schema
 from fairway.platforms import hooks
 from fairway.rollout.hooks import Answer, Call
@@ -15,7 +17,7 @@ from tests import receiver
 from tests.serving import support
 
 WHO = hooks.Deployment("models", "income")
-CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, since=1.0, due=1.0)
+CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, due=1.0)
 
 
 def hook(url: str, **more: object) -> schema.Hook:
@@ -37,15 +39,17 @@ def come(caller: hooks.Caller, *calls: Call, known: schema.Hook, now: float = 2.
 @pytest.mark.parametrize(("status", "body", "answer"), [
     (200, b"{}", Answer("passed", "it answered 200")),
     (204, b"", Answer("passed", "it answered 204")),
-    (403, b'{"message": "a freeze\\n until Monday"}', Answer("refused", "it answered 403: a freeze until Monday")),
-    (404, b"<html>", Answer("refused", "it answered 404")),
+    (409, b'{"message": "a freeze\\n until\\u001b[31m Monday"}', Answer("refused", "it answered 409: a freeze until[31m Monday")),
+    (422, b"<html>", Answer("refused", "it answered 422")),
+    (404, b"<html>", Answer("away", "it answered 404")),   # a proxy's, perhaps
+    (403, b"{}", Answer("away", "it answered 403")),
     (429, b"{}", Answer("away", "it answered 429")),
     (503, b'{"message": "still testing"}', Answer("away", "it answered 503: still testing")),
     (302, b"{}", Answer("away", "it answered 302")),
     (200, b'{"message": ["no text"]}', Answer("passed", "it answered 200")),
-    (403, b"[" * 4000, Answer("refused", "it answered 403")),
-    (403, json.dumps({"message": "x" * 3000}).encode(), Answer("refused", f"it answered 403: {'x' * hooks.SAID}")),
-    (403, json.dumps({"message": "y" * 100_000}).encode(), Answer("refused", "it answered 403")),   # more than is read
+    (409, b"[" * 4000, Answer("refused", "it answered 409")),
+    (409, json.dumps({"message": "x" * 3000}).encode(), Answer("refused", f"it answered 409: {'x' * hooks.SAID}")),
+    (409, json.dumps({"message": "y" * 100_000}).encode(), Answer("refused", "it answered 409")),   # more than is read
 ])
 def test_what_an_answer_means(status: int, body: bytes, answer: Answer) -> None:
     with receiver.receiver(status=status, body=body, headers={"location": "/elsewhere"}) as service:
@@ -91,19 +95,23 @@ def test_one_deployment_s_hanging_hooks_keep_no_other_s_waiting() -> None:
 def test_who_takes_too_long_has_not_answered() -> None:
     with receiver.receiver(slow=threading.Event()) as service:
         answer = come(hooks.Caller(), CALL, known=hook(service.url, timeout="100ms"))[CALL.id]
-    assert answer == Answer("away", "it does not answer: timed out")
+    assert answer.kind == "away"
 
 
-def test_an_answer_that_comes_byte_by_byte_keeps_nobody() -> None:
+@pytest.mark.parametrize(("begin", "drop"), [
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n", b"x"), (b"HTTP/1.1 200 OK\r\nx-y: ", b"z"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"a: b\r\n"),
+], ids=["body", "header", "continue", "trailers"])
+def test_an_answer_that_never_ends_keeps_nobody_and_is_none(begin: bytes, drop: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         over = threading.Event()
 
         def drip() -> None:
             connection, _ = listening.accept()
-            with connection:
-                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n")
-                while not over.wait(0.05):
-                    connection.sendall(b"x")
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(begin)
+                while not over.wait(0.02):
+                    connection.sendall(drop)
 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
@@ -112,7 +120,43 @@ def test_an_answer_that_comes_byte_by_byte_keeps_nobody() -> None:
         assert time.monotonic() - began < 5
         over.set()
         thread.join(10)
-    assert answer.kind == "passed"
+    assert answer == Answer("away", "it did not answer within 500ms")
+
+
+def test_what_is_no_http_is_told_in_a_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        def babble() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(b"\x1b[31m" + b"nonsense " * 6000 + b"\r\n\r\n")
+
+        thread = threading.Thread(target=babble, daemon=True)
+        thread.start()
+        answer = hooks.post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/"), {})
+        thread.join(10)
+    assert answer.kind == "away"
+    assert len(answer.said) < 2 * hooks.SAID
+    assert answer.said.isprintable()
+
+
+def test_what_goes_wrong_in_a_call_is_an_answer_and_frees_its_place() -> None:
+    def broken(deployment: hooks.Deployment, url: str) -> str | None:
+        raise errors.Unavailable("the API server does not answer")
+
+    assert come(hooks.Caller(refuses=broken), CALL, known=hook("http://host/")) == {CALL.id: Answer("away", "the API server does not answer")}
+
+
+def test_a_deployment_that_is_gone_leaves_nothing() -> None:
+    with receiver.receiver(slow=threading.Event()) as service:
+        caller = hooks.Caller()
+        caller.answers(WHO, [CALL], known=[hook(service.url)], now=2.0)
+        support.eventually(lambda: service.told, seconds=10)
+        caller.forget(WHO)
+        service.slow.set()
+        again = come(caller, CALL, known=hook(service.url))   # called anew: the first answer belongs to nobody
+    assert again[CALL.id].kind == "passed"
+    assert len(service.told) == 2
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"])

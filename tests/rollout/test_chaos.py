@@ -95,6 +95,8 @@ class Chaos(RuleBasedStateMachine):
         if state.phase in SERVED_BY_ONE:
             assert states.split(state, strategy=POLICY) == (0, 0)
         route = states.route(state, deployment="d", strategy=POLICY)
+        if state.phase is Phase.ROLLED_BACK and not any(event.type == "Retry" for event in self.world.events):
+            assert state.stable not in state.rejected   # also where the condemned one had been promoted
         if route is not None and state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
             assert route.candidate is None
 

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -281,3 +282,23 @@ def test_the_factor_of_answers_is_fair_where_a_share_differs_by_the_margin(weigh
             mean += chance * probability * np.exp(factors)
     assert mean[int(less)] == pytest.approx(1, abs=1e-9)
     assert np.all(mean <= 1 + 1e-9)
+
+
+@pytest.mark.parametrize("refused", [
+    lambda: evidence.factors_split(candidate=-100, stable=10, weight=0.5), lambda: evidence.factors_split(candidate=100, stable=-1, weight=0.5),
+    lambda: evidence.factors_shift(np.array([5.0, -1.0]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
+    lambda: evidence.factors_shift(np.array([5.0, math.nan]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
+    lambda: evidence.factors_two_arm(ArmCounts(10, math.nan), ArmCounts(10, 0)), lambda: evidence.factors_below(ArmCounts(10, 11), limit=0.1),
+    lambda: evidence.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), weight=0.5, margin=0.0),
+])
+def test_counts_that_cannot_be_are_refused_with_a_sentence(refused: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="wanted 0"):
+        refused()
+
+
+def test_a_factor_that_is_no_number_changes_no_wealth() -> None:
+    wealth = Wealth.start(at=0.0)
+    before = wealth.to_json()
+    with pytest.raises(ValueError, match="wanted finite numbers"):
+        wealth.bet(np.full(evidence.GRID, math.nan))
+    assert wealth.to_json() == before

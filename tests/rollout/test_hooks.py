@@ -12,7 +12,7 @@ from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
-YES, NO = Answer("passed", "it answered 200"), Answer("refused", "it answered 403: a freeze until Monday")
+YES, NO = Answer("passed", "it answered 200"), Answer("refused", "it answered 409: a freeze until Monday")
 GONE = Answer("away", "it does not answer: timed out")
 
 
@@ -67,7 +67,7 @@ def test_a_refusal_holds_says_who_and_is_asked_again() -> None:
     for _ in range(60):
         state = play.look()
         assert state.phase is Phase.SHADOW
-    assert state.reason == "waiting for hook gate before the canary's next step: it answered 403: a freeze until Monday"
+    assert state.reason == "waiting for hook gate before the canary's next step: it answered 409: a freeze until Monday"
     (call,) = calls(play, "preStep")
     assert 3 <= call.tries <= 7   # each ten seconds, not at every look
     play.answer = {"preStep": YES}
@@ -85,13 +85,57 @@ def test_a_test_s_no_is_a_verdict_and_its_silence_is_none() -> None:
     play.answer = {"prePromotion": NO}
     state = play.until(Phase.ROLLED_BACK, looks=20)
     assert (state.stable, state.rejected) == ("a", ("b",))
-    assert "hook gate refused the promotion: it answered 403: a freeze until Monday" in state.reason
+    assert "hook gate refused the promotion: it answered 409: a freeze until Monday" in state.reason
 
 
-def test_who_says_no_is_named_before_who_says_nothing() -> None:
-    play = world(hook("preRollout", name="silent"), hook("preRollout", name="strict", onRefusal="rollback"))
-    play.answer = {"silent": GONE, "strict": NO}
+@pytest.mark.parametrize("other", [GONE, NO])
+def test_a_verdict_does_not_wait_for_who_holds(other: Answer) -> None:
+    play = world(hook("preRollout", name="first"), hook("preRollout", name="strict", onRefusal="rollback"))
+    play.answer = {"first": other, "strict": NO}
     assert "hook strict refused" in play.until(Phase.ROLLED_BACK, looks=20).reason
+
+
+def test_a_verdict_does_not_wait_for_evidence_that_cannot_be_read() -> None:
+    play = world(hook("prePromotion", onRefusal="rollback"))
+    play.until(Phase.CANARY)
+    while not calls(play, "prePromotion"):
+        play.look()
+    play.unread, play.answer = "the collector is away", {"prePromotion": NO}
+    assert "hook gate refused" in play.until(Phase.ROLLED_BACK, looks=15).reason
+
+
+def test_all_who_are_waited_for_are_named() -> None:
+    play = world(hook("preRollout", name="one"), hook("preRollout", name="two"))
+    play.answer = {"one": NO, "two": GONE}
+    play.until(Phase.STARTING)
+    for _ in range(5):
+        play.look()
+    assert play.state.reason == f"waiting for hook one and two before the rollout begins: {NO.said}; {GONE.said}"
+
+
+def test_gates_that_agree_at_different_times_are_asked_on_under_their_own_ids() -> None:
+    play = world(hook("preRollout", name="quick"), hook("preRollout", name="slow"))
+    play.answer = {"quick": YES, "slow": GONE}
+    play.until(Phase.STARTING)
+    for _ in range(100):
+        assert play.look().phase is Phase.STARTING
+    assert {call.hook for call in play.called} == {"quick", "slow"}
+    assert len({call.id for call in play.called}) == 2
+    assert sum(call.hook == "quick" for call in play.called) >= 4
+    play.answer = {"quick": YES, "slow": YES}
+    play.until(Phase.SHADOW, looks=30)
+
+
+def test_a_candidate_that_a_gate_keeps_waiting_may_lose_a_node() -> None:
+    play = world(hook("preRollout"))
+    play.until(Phase.STARTING)
+    play.look()
+    play.now += 3 * STRATEGY.progress_deadline.total_seconds()
+    play.ready = ("a",)
+    for _ in range(5):
+        assert play.look().phase is Phase.STARTING
+    play.ready, play.answer = ("a", "b"), {"preRollout": YES}
+    play.until(Phase.SHADOW, looks=20)
 
 
 def test_harm_is_not_kept_waiting_by_a_hook() -> None:
@@ -177,10 +221,36 @@ def test_who_cannot_be_told_is_tried_again_ever_later_and_then_given_up_with_an_
     assert play.state.calls == ()
 
 
+def test_what_there_is_no_room_for_is_said() -> None:
+    play = world(*(hook("postPause", name=f"hook-{number}") for number in range(8)))
+    play.until(Phase.CANARY)
+    for _ in range(3):
+        for verb in ("pause", "resume"):
+            play.command = Command(verb, "sam")
+            play.look()
+    assert len(play.state.calls) == hooks.KEPT
+    assert sum(event.type == "HookFailed" for event in play.events) == 8
+
+
+def test_what_waited_longest_is_called_first() -> None:
+    kept, _ = hooks.tell((), (hook("postPause"),), at="postPause", data={"revision": "b"}, now=5.0)
+    gates = hooks.ask(kept, (hook("preStep"),), points=("preStep",), key="k", data={"revision": "b"}, now=6.0)
+    assert [call.at for call in hooks.due(gates, now=7.0)] == ["postPause", "preStep"]
+
+
+def test_an_answer_of_any_length_leaves_a_short_state() -> None:
+    kept, _ = hooks.tell((), (hook("postPause"),), at="postPause", data={"revision": "b"}, now=5.0)
+    after, _ = hooks.learn(kept, {kept[0].id: Answer("away", "x" * 100_000)}, now=6.0)
+    assert len(after[0].said) == hooks.SAID
+
+
 def test_what_cannot_be_delivered_is_bounded() -> None:
     kept: tuple[hooks.Call, ...] = ()
+    lost: list[hooks.Call] = []
     for number in range(100):
-        kept = hooks.tell(kept, (hook("postRollback"),), at="postRollback", data={"revision": str(number)}, now=float(number))
+        kept, dropped = hooks.tell(kept, (hook("postRollback"),), at="postRollback", data={"revision": str(number)}, now=float(number))
+        lost += dropped
+    assert [call.data["revision"] for call in (*lost, *kept)] == [str(number) for number in range(100)]
     assert [call.data["revision"] for call in kept] == [str(number) for number in range(100 - hooks.KEPT, 100)]
 
 

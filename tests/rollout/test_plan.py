@@ -100,3 +100,21 @@ def test_an_effect_that_is_too_small_for_the_budget_is_refused_with_the_smallest
         plan.plan(AB, requests_per_second=0.1, usual={"sales": 0.1}, effects={"sales": 0.01})
     [at_the_edge] = plan.plan(AB, requests_per_second=0.1, usual={"sales": 0.1}, effects={"sales": expected.smallest_limit * 1.001})
     assert at_the_edge.certified_seconds == pytest.approx(86_400, rel=0.05)
+
+
+def test_where_nothing_is_possible_nothing_is_named_and_what_is_named_is_possible() -> None:
+    with pytest.raises(errors.ConfigError, match=r"usual rate of 0.00%: wanted more traffic, or a longer budget"):
+        plan.plan(POLICY, requests_per_second=1e-6, usual={})
+    ratio = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [{"name": "errors", "type": "errors", "maxRatio": 64}]})
+    with pytest.raises(errors.ConfigError, match="wanted more traffic, a longer budget, or maxRate"):
+        plan.plan(ratio, requests_per_second=0.001, usual={"errors": 0.005})
+    with pytest.raises(errors.ConfigError, match=r"wanted [0-9.]+% or more") as refused:
+        plan.plan(POLICY, requests_per_second=0.1, usual={"errors": 0.005})
+    named = float(str(refused.value).partition("wanted ")[2].partition("%")[0]) / 100
+    possible = POLICY.model_copy(update={"guards": (POLICY.guards[0].model_copy(update={"max_rate": named}),)})
+    plan.plan(possible, requests_per_second=0.1, usual={"errors": 0.005})
+
+
+def test_an_effect_beyond_the_range_is_refused() -> None:
+    with pytest.raises(errors.ConfigError, match=r"has a mean of 90.00% of its range and cannot be better by 50.00%: wanted an effect of 10.00% at most"):
+        plan.plan(AB, requests_per_second=1, usual={"sales": 0.9}, effects={"sales": 0.5})

@@ -4,9 +4,9 @@ import dataclasses
 from datetime import timedelta
 
 from fairway.config import schema
-from fairway.rollout import evidence, judge, states
+from fairway.rollout import evidence, intake, judge, states, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.seen import Command
+from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
@@ -199,6 +199,8 @@ def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> No
     assert phases == [(Phase.CANARY, world.state.step)] * 5
     assert world.state.verdict is not None
     assert world.state.verdict.action is judge.Action.INVALID
+    assert "100 of 400 fell to the candidate (25.0%), not 5.0%" in world.state.reason
+    assert world.state.verdict.evidence["split"]["units"] == {"candidate": 100, "stable": 300}
 
 
 def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began() -> None:
@@ -211,3 +213,51 @@ def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began
     assert states.in_force(served, play.look(), begun=STRATEGY, newest=newest) is STRATEGY   # late labels are judged by it too
     play.desired = "c"
     assert states.in_force(served, play.until(Phase.STARTING), begun=STRATEGY, newest=newest) is newest
+
+
+def scraped(at: float, stable: int, candidate: int, *, epoch: str = "one", version: str = "r") -> traffic.Sample:
+    return traffic.Sample(at=at, epoch=epoch, route_version=version, stable=traffic.ArmCounts(requests=stable, errors=0),
+                          candidate=traffic.ArmCounts(requests=candidate, errors=0))
+
+
+def counted(*samples: traffic.Sample) -> tuple[int, float, int, float]:
+    """Gives the totals of the errors guard after looks at these scrapes, from the first on."""
+    state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=ledgers.begin(STRATEGY, at=0.0))
+    for number, sample in enumerate(samples):
+        state = intake.learn(state, Seen(now=100.0 + number, desired="b", sample=sample, wanted_version="r"), strategy=STRATEGY)
+    assert state.ledger is not None
+    return tuple(state.ledger.totals["errors"])
+
+
+def test_a_scrape_that_is_older_than_the_last_counts_nothing_again() -> None:
+    assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(1, 100, 10), scraped(3, 300, 30)) == (20, 0, 200, 0)
+    assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(2, 200, 20), scraped(3, 300, 30)) == (20, 0, 200, 0)
+
+
+def test_a_clock_that_was_set_back_loses_nothing_that_was_counted_on() -> None:
+    assert counted(scraped(1000, 100, 10), scraped(1, 200, 20), scraped(2, 300, 30)) == (20, 0, 200, 0)
+
+
+def test_counters_that_begin_anew_are_counted_from_there() -> None:
+    assert counted(scraped(1, 100, 10), scraped(2, 5, 1, epoch="two"), scraped(3, 105, 11, epoch="two")) == (10, 0, 100, 0)
+
+
+def test_what_was_served_by_another_route_is_no_evidence() -> None:
+    assert counted(scraped(1, 100, 10), scraped(2, 200, 90, version="old"), scraped(3, 300, 100), scraped(4, 400, 110)) == (10, 0, 100, 0)
+
+
+def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before_the_route_is_there() -> None:
+    play = World(policy=STRATEGY.model_copy(update={"warmup": timedelta(seconds=20), "shadow": schema.Shadow(enabled=False)})).serving("a")
+    play.failing = 0.9
+    play.until(Phase.CANARY)
+    for _ in range(19):
+        assert play.look().phase is Phase.CANARY
+        assert play.state.ledger is not None
+        assert play.state.ledger.totals["errors"] == (0, 0, 0, 0)
+    play.route = "another"
+    for _ in range(30):
+        assert play.look().phase is Phase.CANARY
+    assert play.state.ledger.totals["errors"] == (0, 0, 0, 0)
+    assert play.state.reason == "waiting for the route to take effect"
+    play.route = None
+    play.until(Phase.ROLLED_BACK, looks=20)

@@ -31,6 +31,7 @@ class World:
     readable: bool = True
     unread: str | None = None
     epoch: str = "first"
+    route: str | None = None          # version of the route in effect; the one that is wanted where nothing is said
     labelled: tuple[ledgers.Labelled, ...] = ()
     command: Command | None = None
     answer: dict[str, hooks.Answer] = dataclasses.field(default_factory=dict)   # of a hook, by its name or by where it is asked; none is silence
@@ -90,5 +91,5 @@ class World:
         if not self.readable or wanted is None:
             return None
         arms: dict[str, Any] = {arm: traffic.ArmCounts(requests=n, errors=bad, timed=n, slow={"100ms": 0}) for arm, (n, bad) in self.counters.items()}
-        return traffic.Sample(at=self.now, epoch=self.epoch, route_version=wanted.version, stable=arms["stable"],
+        return traffic.Sample(at=self.now, epoch=self.epoch, route_version=self.route or wanted.version, stable=arms["stable"],
                               candidate=arms["candidate"] if weight else None)

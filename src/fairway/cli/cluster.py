@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import errors
-from fairway.cli import options
+from fairway.cli import evidence, options
 
 if TYPE_CHECKING:
     from fairway.config import schema
 
 Object = dict[str, Any]
+APPROXIMATE = "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -50,18 +51,23 @@ def watch(where: options.Where, config: "schema.Config", *, timeout: str | None,
 
 
 def explain(where: options.Where, config: "schema.Config", *, form: str) -> None:
-    from fairway.config import schema
-    from fairway.rollout import judge
+    from pydantic import ValidationError
+
+    from fairway.config import resource
+    from fairway.operator import status as statuses
 
     _, found = _read(where, config)
     told = found.get("status", {})
-    promise = judge.guarantee(schema.Strategy.model_validate(found["spec"].get("strategy", {})))
+    try:
+        spec = resource.Spec.model_validate(found["spec"])
+        state, policy, _ = statuses.resume(told, policy=spec.strategy)
+    except (ValidationError, LookupError, TypeError) as error:
+        raise errors.PlatformError("the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one") from error
+    evidenced, text = evidence.explained(state, policy, approximate=APPROXIMATE if spec.counts is not None else "")
     shown = record(found)
     known = {name: told.get(name, []) for name in ("guards", "conditions", "history")}
-    options.show({**shown, "guarantee": promise, **known}, form=form, text="\n".join(filter(None, [
-        f"{shown['phase']}: {shown['reason']}",
-        options.table([{"guard": row["name"], "harm (ln e)": row.get("harm"), "certificate (ln e)": row.get("certificate")} for row in known["guards"]]),
-        promise,
+    options.show({**shown, **evidenced, **known}, form=form, text="\n".join(filter(None, [
+        f"{shown['phase']}: {shown['reason']}", text,
         options.table([{"condition": row["type"], "status": row["status"], "since": row["lastTransitionTime"], "why": row["reason"]}
                        for row in known["conditions"]]),
         options.table([{"at": row["at"], **{key: row.get(key) for key in ("revision", "phase", "action", "reason")}} for row in known["history"]])])))

@@ -1,5 +1,6 @@
 """`fairway rollout`: follow, explain and steer."""
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fairway import errors
-from fairway.cli import cluster, options
+from fairway.cli import cluster, evidence, options
 
 if TYPE_CHECKING:
     from fairway.config import schema
@@ -64,21 +65,11 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
     if where.kubernetes(config):
         cluster.explain(where, config, form=form)
         return
-    from fairway.rollout import judge
-
     deployment = _deployment(root, config)
-    current, policy = deployment.state, deployment.policy
-    verdict = current.verdict
-    evidence = judge.describe(current.ledger, strategy=policy) if current.ledger else (verdict.evidence if verdict else {})
-    promise = (verdict.guarantee if verdict else "") or judge.guarantee(policy)
-    record = {**_record(deployment), "evidence": evidence, "guarantee": promise, "history": [dict(row) for row in current.history]}
-    rows = [{"guard": name, "candidate": f"{row['candidate']['bad']} of {row['candidate']['n']}", "stable": f"{row['stable']['bad']} of {row['stable']['n']}",
-             "harm (ln e)": row["logE"], "certificate (ln e)": row["logCertificate"]} for name, row in evidence.items() if "candidate" in row]
-    needed = evidence.get("combined", {})
-    text = "\n".join(filter(None, [f"{current.phase}: {current.reason}", options.table(rows),
-                                   f"all guards together: ln e = {needed.get('logE')} of {needed.get('needed')} needed to roll back" if needed else None,
-                                   promise]))
-    options.show(record, form=form, text=text)
+    current = deployment.state
+    record, text = evidence.explained(current, deployment.policy)
+    options.show({**_record(deployment), **record, "history": [dict(row) for row in current.history]}, form=form,
+                 text=f"{current.phase}: {current.reason}\n{text}")
 
 
 @rollout.command()
@@ -97,11 +88,11 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
 
     policy = _policy(strategy_file, path, overrides)
     try:
-        lines = counts.read_text(encoding="utf-8").splitlines()
+        lines = counts.read_text(encoding="utf-8-sig").splitlines()   # spreadsheets begin with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UsageError(f"{counts} cannot be read as text ({error}): wanted a CSV table of counts") from error
     record = replays.run(replays.read(lines, guards=policy.guards, name=str(counts)), policy)
-    rows = [{"bet": name, "e": value, **{arm: _span(record["intervals"].get(name, {}).get(arm)) for arm in ("candidate", "stable", "ratio")}}
+    rows = [{"bet": name, "e": value, **{arm: evidence.span(record["intervals"].get(name, {}).get(arm)) for arm in ("candidate", "stable", "ratio")}}
             for name, value in record["e_values"].items()]
     text = "\n".join([f"{record['verdict']} at {record['at_seconds']:g} s: {record['reason']}", options.table(list(record["phases"])), options.table(rows),
                       f"intervals: 95 %, at every look at once. {record['guarantee']}"])
@@ -124,15 +115,19 @@ def plan(rps: float, usual: tuple[str, ...], effects: tuple[str, ...], strategy_
 
     from fairway.rollout import plan as plans
 
+    if not math.isfinite(rps):
+        raise errors.UsageError(f"--requests-per-second is {rps}: wanted a finite number above 0")
     policy = _policy(strategy_file, path, overrides)
     expected = [asdict(one) for one in plans.plan(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy),
                                                   effects=_rates("--effect", effects, policy))]
     rows = [{"guard": one["guard"], "gates": one["gates"], "limit": _limit(one["limit"]), "usual": f"{one['usual']:.2%}",
              "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
-             "smallest limit": _limit(one["smallest_limit"]),
+             "smallest limit": "-" if one["smallest_limit"] is None else _limit(one["smallest_limit"]),
              **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()}} for one in expected]
-    options.show({"requests_per_second": rps, "guards": expected}, form=form,
-                 text=options.table(rows) + "\nExpected values: about half of all rollouts take longer.")
+    untold = [guard.name for guard in policy.guards if guard.stage == "bake" or (guard.stage == "canary" and guard.type == "quality")]
+    options.show({"requests_per_second": rps, "guards": expected, "not_foretold": untold}, form=form, text="\n".join(filter(None, [
+        options.table(rows), "Expected values: about half of all rollouts take longer.",
+        f"Not foretold: {', '.join(untold)}. Who knows when labels come, or when the bake ends?" if untold else None])))
 
 
 def _found(one: dict[str, Any]) -> dict[str, float | None]:
@@ -144,15 +139,6 @@ def _found(one: dict[str, Any]) -> dict[str, float | None]:
 def _limit(value: float) -> str:
     """Gives a share as percent, and a ratio as it is: no share is more than one, and no ratio less."""
     return f"{value:.2%}" if value <= 1 else f"{value:.3g} times"
-
-
-def _span(interval: list[float | None] | None) -> str:
-    if interval is None:
-        return "-"
-    low, high = interval
-    if high is None:
-        return "-" if low is None else f"{low:.4g} or more"
-    return f"{high:.4g} or less" if low is None else f"{low:.4g} to {high:.4g}"
 
 
 def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> dict[str, float]:

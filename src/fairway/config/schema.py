@@ -389,7 +389,7 @@ class Hook(Section):
     timeout: Duration = timedelta(seconds=10)
     """Longest one call may take, a minute at most; what takes longer should answer 503 at once and be asked again, each 10 s."""
     on_refusal: Literal["hold", "rollback"] = "hold"
-    """What a 4xx to pre... does. It holds by default: most who say no mean not now. rollback: for tests whose no is a verdict; no answer never is one."""
+    """What a 409 or 422 to pre... does. It holds by default: most who say no mean not now. rollback: for tests whose no is a verdict."""
 
     @model_validator(mode="after")
     def _sensible(self) -> "Hook":

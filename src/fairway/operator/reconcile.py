@@ -67,11 +67,12 @@ class Reconciler:
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
         self._asked = -math.inf          # when the cluster was last asked for optional kinds
         self.rollouts = metrics.Rollouts()
-        self._hooks = hooks.Caller(refuses=lambda deployment, url: self._refusal(deployment.namespace, url))
+        self._hooks = hooks.Caller(refuses=self._forbidden)
 
     def forget(self, namespace: str, name: str) -> None:
         """Drops what was remembered: the next look applies everything anew."""
         self._memory.pop((namespace, name), None)
+        self._hooks.forget(hooks.Deployment(namespace, name))
 
     def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
         """Takes notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
@@ -196,6 +197,13 @@ class Reconciler:
 
     def _refusal(self, namespace: str, url: str) -> str | None:
         return hosts.refusal(url, namespace=namespace, allowed=self._settings.hook_hosts)
+
+    def _forbidden(self, deployment: hooks.Deployment, url: str) -> str | None:
+        """Gives why a hook must not be called now, if it must not: a Service may have become another since it was accepted."""
+        refusal, service = self._refusal(deployment.namespace, url), hosts.service(url, namespace=deployment.namespace)
+        if refusal is not None or service is None:
+            return refusal
+        return hosts.astray(service, self._api.get("Service", deployment.namespace, service))
 
     def _without_seldon(self, spec: resource.Spec) -> str | None:
         """Gives what of Seldon is missing; asked anew until it is there, for it may be installed after us."""

@@ -7,6 +7,7 @@ Available says whether the stable revision answers, whatever becomes of the next
 import datetime
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -132,13 +133,15 @@ def _row(row: Mapping[str, Any]) -> crd.Row:
 def _guards(state: State) -> tuple[crd.Evidence, ...]:
     if state.ledger is None:
         return ()
-    names = list(dict.fromkeys(name.partition("/")[0] for name in (*state.ledger.harms, *state.ledger.certificates)))
-    return tuple(crd.Evidence(name=name, harm=_finite(state.ledger.harms.get(name)), certificate=_finite(state.ledger.certificates.get(name)))
-                 for name in names[:16])
+    ledger, harms = state.ledger, defaultdict[str, list[float]](list)
+    for bet, wealth in ledger.harms.items():   # a guard's slices, limits and shadow failures are bets of their own: what speaks most against it
+        harms[bet.partition("/")[0]].append(wealth.log_e)
+    certificates = {name: wealth.log_e for name, wealth in ledger.certificates.items()}
+    return tuple(crd.Evidence(name=name, harm=_finite(max(harms[name], default=None)), certificate=_finite(certificates.get(name)))
+                 for name in list(dict.fromkeys((*harms, *certificates)))[:16])
 
 
-def _finite(wealth: Any) -> float | None:
-    value = wealth.log_e if wealth is not None else None
+def _finite(value: float | None) -> float | None:
     return round(value, 3) if value is not None and math.isfinite(value) else None
 
 

@@ -1,25 +1,28 @@
 """Calls users' own services beside the looks: a look starts what is due, takes what has come back, and waits for nobody."""
 
+import contextlib
 import http.client
 import json
 import logging
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import fairway
+from fairway import errors
 from fairway.config import schema
 from fairway.rollout import hooks
 
 log = logging.getLogger("fairway.hooks")
 
-AT_ONCE = 4            # calls of one deployment: a hook that hangs keeps nobody else's waiting
+AT_ONCE = 4            # calls of one deployment: a hook that hangs keeps no other deployment's waiting
 LARGEST = 4096         # bytes of an answer that are read
-SAID = 200             # characters of an answer's message that a reason repeats
-LATER = (408, 425, 429)   # 4xx that say no more than "ask again"
+SAID = 200             # characters of what it says that a reason repeats
+NO = (409, 422)        # what a service answers on purpose, and no proxy in its stead
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Caller:
     """The calls that are under way. `refuses` says of a deployment and a URL why it must not be called, if it must not."""
 
     refuses: Callable[[Deployment, str], str | None] = lambda deployment, url: None
-    _running: dict[tuple[Deployment, str], str] = field(default_factory=dict)              # (whose, the call's id) -> hook
+    _running: set[tuple[Deployment, str]] = field(default_factory=set)                       # whose, the call's id
     _answers: dict[tuple[Deployment, str], hooks.Answer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,17 +58,29 @@ class Caller:
                 elif hook is None:
                     found[call.id] = hooks.Answer("refused", "the strategy has no such hook any more")
                 elif key not in self._running and sum(of == deployment for of, _ in self._running) < AT_ONCE:
-                    self._running[key] = call.hook
                     threading.Thread(target=self._run, args=(deployment, hook, call), name=f"hook-{call.hook}", daemon=True).start()
+                    self._running.add(key)
         return found
 
-    def _run(self, deployment: Deployment, hook: schema.Hook, call: hooks.Call) -> None:
-        forbidden = self.refuses(deployment, hook.url)
-        answer = hooks.Answer("away", forbidden) if forbidden is not None else post(hook, event(deployment, call, now=time.time()))
-        log.info("%s/%s: hook %s (%s): %s", deployment.namespace, deployment.name, call.hook, call.at, answer.said)
+    def forget(self, deployment: Deployment) -> None:
+        """Drops what is known of a deployment that is gone; answers that are still to come are thrown away."""
         with self._lock:
-            self._running.pop((deployment, call.id), None)
-            self._answers[deployment, call.id] = answer
+            self._running = {key for key in self._running if key[0] != deployment}
+            self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment}
+
+    def _run(self, deployment: Deployment, hook: schema.Hook, call: hooks.Call) -> None:
+        answer = hooks.Answer("away", "it could not be called: the log says why")
+        try:
+            forbidden = self.refuses(deployment, hook.url)
+            answer = hooks.Answer("away", _line(forbidden)) if forbidden is not None else post(hook, event(deployment, call, now=time.time()))
+        except errors.FairwayError as error:
+            answer = hooks.Answer("away", _line(str(error)))
+        finally:
+            log.info("%s/%s: hook %s (%s): %s", deployment.namespace, deployment.name, call.hook, call.at, answer.said)
+            with self._lock:
+                if (deployment, call.id) in self._running:
+                    self._running.remove((deployment, call.id))
+                    self._answers[deployment, call.id] = answer
 
 
 def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, object]:
@@ -78,43 +93,62 @@ def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, 
 
 
 def post(hook: schema.Hook, body: object) -> hooks.Answer:
-    """Sends the event, and gives what the answer means: 2xx agrees, 4xx says no, and all else is no answer. Redirects are not followed."""
+    """Sends the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer. Redirects are not followed."""
     place, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
     kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-    deadline = time.monotonic() + seconds
-    connection = None
+    late = threading.Event()
     try:
         connection = kind(place.hostname or "", place.port, timeout=seconds)
-        path = (place.path or "/") + (f"?{place.query}" if place.query else "")
-        connection.request("POST", path, body=json.dumps(body), headers={
-            "content-type": "application/cloudevents+json", "accept": "application/json", "user-agent": f"fairway/{fairway.__version__}"})
-        response = connection.getresponse()
-        content = _read(response, deadline=deadline)
+        with contextlib.closing(connection), _cut(connection, late, seconds=seconds):
+            path = (place.path or "/") + (f"?{place.query}" if place.query else "")
+            connection.request("POST", path, body=json.dumps(body), headers={
+                "content-type": "application/cloudevents+json", "accept": "application/json", "user-agent": f"fairway/{fairway.__version__}"})
+            response = connection.getresponse()
+            content = response.read(LARGEST)
     except (OSError, http.client.HTTPException, ValueError) as error:   # ValueError: a port that is no number, a name that is none
-        return hooks.Answer("away", f"it does not answer: {str(error) or type(error).__name__}")
-    finally:
-        if connection is not None:
-            connection.close()
+        return _late(hook) if late.is_set() else hooks.Answer("away", f"it does not answer: {_line(str(error) or type(error).__name__)}")
+    if late.is_set():
+        return _late(hook)
     said = f"it answered {response.status}{_message(content)}"
     if 200 <= response.status < 300:
         return hooks.Answer("passed", said)
-    return hooks.Answer("refused" if 400 <= response.status < 500 and response.status not in LATER else "away", said)
+    return hooks.Answer("refused" if response.status in NO else "away", said)
 
 
-def _read(response: http.client.HTTPResponse, *, deadline: float) -> bytes:
-    """Reads the beginning of the answer, until the deadline: one that comes byte by byte must not keep us."""
-    content = b""
-    while len(content) < LARGEST and time.monotonic() < deadline and (chunk := response.read1(LARGEST - len(content))):
-        content += chunk
-    return content
+def _late(hook: schema.Hook) -> hooks.Answer:
+    return hooks.Answer("away", f"it did not answer within {schema.format_duration(hook.timeout)}")
+
+
+@contextlib.contextmanager
+def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float) -> Iterator[None]:
+    """Connects, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with every byte."""
+    def cut() -> None:
+        late.set()
+        with contextlib.suppress(OSError):
+            held.shutdown(socket.SHUT_RDWR)
+
+    began = time.monotonic()
+    connection.connect()
+    held = connection.sock   # http.client lets go of it when the answer begins
+    timer = threading.Timer(max(0.0, began + seconds - time.monotonic()), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _message(content: bytes) -> str:
-    """Gives what an answer says for people, in `message` of a JSON object, on one line."""
+    """Gives what an answer says for people, in `message` of a JSON object."""
     try:
         said = json.loads(content)["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-    text = " ".join(said.split()) if isinstance(said, str) else ""
-    text = "".join(character for character in text if character.isprintable())
-    return f": {text[:SAID]}" if text else ""
+    text = _line(said) if isinstance(said, str) else ""
+    return f": {text}" if text else ""
+
+
+def _line(text: str) -> str:
+    """Gives the beginning of a text on one line, without what a terminal would obey."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())[:SAID]

@@ -81,10 +81,10 @@ class Wealth:
 
     def bet(self, factors: Floats) -> "Wealth":
         """Gives the wealth after one batch of data; `factors` are logarithms, one an alternative."""
+        if not math.isfinite(factors.sum()):
+            raise ValueError(f"factors are {factors.tolist()}: wanted finite numbers")
         stakes = self.stakes + factors
         worth = self._worth(stakes)
-        if not math.isfinite(worth):
-            raise ValueError(f"factors are {factors}: wanted finite numbers")
         return Wealth(stakes, self.starts, self.cash, self.restarts, max(self.peak, worth))
 
     def _worth(self, stakes: Floats) -> float:
@@ -265,6 +265,8 @@ def factors_shift(candidate: Floats, stable: Floats, *, before: tuple[Floats, Fl
     section 6), which the product is divided by.
     """
     batch, seen = candidate + stable, before[0] + before[1]
+    if not np.all((candidate >= 0) & (stable >= 0) & np.isfinite(batch)):
+        raise ValueError(f"counts are {candidate.tolist()} and {stable.tolist()}: wanted 0 or more in each bin")
     if candidate.sum() == 0 or stable.sum() == 0:
         return np.zeros(GRID)
     share = (seen + 1) / (seen.sum() + len(seen))
@@ -305,6 +307,7 @@ def growth_below(rate: float, *, limit: float) -> float:
 
 def factors_split(*, candidate: int, stable: int, weight: float) -> Floats:
     """Gives the factors against H0: each unit falls to the canary with probability `weight` (sample-ratio mismatch)."""
+    _check(ArmCounts(candidate, 0), ArmCounts(stable, 0))
     if not 0 < weight < 1:
         return np.zeros(GRID)
     odds = SPLIT_RATIOS * weight

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from fairway.config import schema
 
 GATES: Mapping[str, str] = {"preRollout": "the rollout begins", "preStep": "the canary's next step", "prePromotion": "the promotion"}
-RETRY_SECONDS = 10.0     # until a gate that did not let pass is asked again
+RETRY_SECONDS = 10.0     # until a gate that did not let pass is asked again; a yes counts for so long
 TRIES = 8                # of a notification; the last some twenty minutes after the first
+SAID = 400               # characters of an answer that a reason repeats
 KEPT = 16                # notifications that are under way; the oldest goes first
 
 
@@ -24,11 +25,10 @@ class Call:
     hook: str
     at: str                       # schema.Hook.at
     data: Mapping[str, Any]       # what it is told
-    since: float
     due: float                    # when it is called, or called again
     key: str = ""                 # a gate's: the transition that waits for it
     tries: int = 0
-    passed: bool = False          # a gate's: it lets pass
+    passed: bool = False          # a gate's: it let pass, at the last try
     refused: bool = False         # a gate's: it said no, at the last try
     said: str = "not asked yet"   # how the last try ended
 
@@ -46,7 +46,7 @@ def learn(calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float) -
     kept, lost = [], []
     for call in calls:
         answer = answers.get(call.id)
-        tried = call if answer is None else replace(call, tries=call.tries + 1, said=answer.said)
+        tried = call if answer is None else replace(call, tries=call.tries + 1, said=answer.said[:SAID])
         if answer is None:
             kept.append(call)
         elif call.at in GATES:
@@ -61,17 +61,19 @@ def learn(calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float) -
 def ask(calls: Sequence[Call], hooks: Iterable[schema.Hook], *, points: Sequence[str], key: str, data: Mapping[str, Any], now: float) -> tuple[Call, ...]:
     """Gives the calls of the gates at these points, those that were begun for the same `key` as they stand; then the notifications under way.
 
-    A yes that was not used, because the evidence was not there any more, is asked for anew.
+    A yes that was not used in time, because others or the evidence kept it waiting, is asked for again.
     """
-    known = {(call.hook, call.at): call for call in calls if call.at in GATES and call.key == key and not (call.passed and call.due < now)}
+    known = {(call.hook, call.at): replace(call, passed=call.passed and call.due >= now) for call in calls if call.at in GATES and call.key == key}
     gates = [known.get((hook.name, at)) or _call(hook, at, data=data, key=key, now=now) for at in points for hook in hooks if at in hook.at]
     return (*gates, *notifications(calls))
 
 
-def tell(calls: Sequence[Call], hooks: Iterable[schema.Hook], *, at: str, data: Mapping[str, Any], now: float) -> tuple[Call, ...]:
-    """Adds the notifications of what has just happened."""
+def tell(
+    calls: Sequence[Call], hooks: Iterable[schema.Hook], *, at: str, data: Mapping[str, Any], now: float,
+) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+    """Adds the notifications of what has just happened; gives the calls, and the notifications that there was no room for any more."""
     told = *notifications(calls), *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at)
-    return (*(call for call in calls if call.at in GATES), *told[-KEPT:])
+    return (*(call for call in calls if call.at in GATES), *told[-KEPT:]), told[:-KEPT]
 
 
 def notifications(calls: Iterable[Call]) -> tuple[Call, ...]:
@@ -80,14 +82,20 @@ def notifications(calls: Iterable[Call]) -> tuple[Call, ...]:
 
 
 def waiting(calls: Iterable[Call]) -> tuple[Call, ...]:
-    """Gives the gates that have not let pass; who said no first."""
-    return tuple(sorted((call for call in calls if call.at in GATES and not call.passed), key=lambda call: not call.refused))
+    """Gives the gates that have not let pass."""
+    return tuple(call for call in calls if call.at in GATES and not call.passed)
+
+
+def veto(calls: Iterable[Call], hooks: Iterable[schema.Hook]) -> Call | None:
+    """Gives the gate whose no is a verdict, where one has said it."""
+    judges = {hook.name for hook in hooks if hook.on_refusal == "rollback"}
+    return next((call for call in calls if call.refused and call.hook in judges), None)
 
 
 def due(calls: Iterable[Call], *, now: float) -> tuple[Call, ...]:
-    """Gives what is to be called now."""
-    return tuple(call for call in calls if not call.passed and call.due <= now)
+    """Gives what is to be called now, what has waited longest first."""
+    return tuple(sorted((call for call in calls if not call.passed and call.due <= now), key=lambda call: call.due))
 
 
 def _call(hook: schema.Hook, at: str, *, data: Mapping[str, Any], now: float, key: str = "") -> Call:
-    return Call(id=f"{data['revision']}.{at}.{hook.name}.{now:.3f}", hook=hook.name, at=at, data=data, since=now, due=now, key=key)
+    return Call(id=f"{data['revision']}.{at}.{hook.name}.{now:.3f}", hook=hook.name, at=at, data=data, due=now, key=key)

@@ -15,7 +15,8 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
     segments = _segments(state, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
-    later = replace(state, sample=seen.sample or state.sample, cursors=seen.cursors, segments=segments, looked=seen.now)
+    sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
+    later = replace(state, sample=sample, cursors=seen.cursors, segments=segments, looked=seen.now)
     if state.ledger is None:
         return later
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
@@ -47,6 +48,14 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
             bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
             observed[guard.name] = candidate.timed, stable.timed
     return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
+
+
+def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
+    """Says whether a scrape is an older one than the last, of the same counters: taken for new, what lies between the two would be counted again."""
+    if before is None or after.at > before.at or (before.epoch, before.route_version) != (after.epoch, after.route_version):
+        return False
+    arms = (before.stable, after.stable), (before.candidate, after.candidate)
+    return any(old is not None and new is not None and new.minus(old) is None for old, new in arms)
 
 
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:

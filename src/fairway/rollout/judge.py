@@ -13,7 +13,7 @@ from typing import Any
 from fairway.config import schema
 from fairway.rollout import evidence, intervals
 from fairway.rollout.evidence import ArmCounts
-from fairway.rollout.ledger import LIMIT, SHADOW, Ledger, allowed_disagreement
+from fairway.rollout.ledger import LIMIT, SHADOW, SPLIT_ALPHA, Ledger, allowed_disagreement
 
 INTERVAL_ALPHA = 0.05   # of the intervals that are reported
 
@@ -67,7 +67,9 @@ def _judgement(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline
         return Action.ROLLBACK, f"{spent.name}: {ledger.totals[spent.name][1]} requests of the candidate failed: badRequests allows " \
                                 f"{strategy.bad_requests}, whatever the evidence (e = {_power(harm)})", spent.name
     if ledger.crooked:
-        reason = f"the split of units between the arms is not what was asked (e = {_power(ledger.split.log_e)}): the comparison would not be fair"
+        share, units = ledger.met[0] / max(1, sum(ledger.met)), sum(ledger.met)
+        reason = (f"the split of units between the arms is not what was asked: {ledger.met[0]} of {units} fell to the candidate ({share:.1%}), not "
+                  f"{ledger.asked:.1%} (e = {_power(ledger.split.log_e)} against {1 / SPLIT_ALPHA:.0f}); the comparison would not be fair")
         return Action.INVALID, reason, None
     waiting = [_missing(guard, ledger, strategy) for guard in strategy.guards if guard.stage == stage and not _certified(guard, ledger, strategy)]
     if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
@@ -96,9 +98,12 @@ def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str, offline: float |
         n, bad, _, _ = ledger.totals[guard.name]
         elapsed = ledger.at - ledger.firsts.get(guard.name, ledger.at)
         limit = guard.max_rate if guard.type != "disagreement" else allowed_disagreement(strategy, offline)
-        if elapsed <= 0 or n == 0 or limit is None:
+        if elapsed <= 0 or n == 0:
             return None
-        growth = evidence.growth_below((bad + 0.5) / (n + 1), limit=limit) * n / elapsed
+        if limit is not None and guard.type not in ("quality", "business"):
+            growth = evidence.growth_below((bad + 0.5) / (n + 1), limit=limit) * n / elapsed
+        else:   # a comparison of both arms: as it has grown so far
+            growth = ledger.certificates[guard.name].log_e / elapsed
         if growth <= 0:
             return None
         longest = max(longest, (math.log(1 / strategy.false_promotion) - ledger.certificates[guard.name].log_e) / growth)
@@ -109,13 +114,17 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
     return tuple(bet.partition("/")[0] for bet, alarm in ledger.alarms.items() if alarm.on(at=ledger.at))
 
 
-def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
-    """Gives the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
+def guarantee(strategy: schema.Strategy, *, compared: bool = True, approximate: str = "") -> str:
+    """Gives the promise behind a verdict, in words.
+
+    `compared` says whether evaluation measured how much the two models disagree; `approximate` under which condition, or how nearly, it holds.
+    """
     healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every objective"
     if not compared and strategy.shadow.enabled and any(guard.type == "disagreement" for guard in strategy.guards):
         healthy += f" (one whose answers differ from stable's in at most {allowed_disagreement(strategy, None):.1%}, for evaluation did not compare the two)"
+    holds = f"; it holds {approximate}" if approximate else ""
     return (f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
-            f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}")
+            f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}{holds}")
 
 
 def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool = True) -> dict[str, Any]:
@@ -137,6 +146,8 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
             rows[bet]["answers"] = {answer: {"candidate": mine, "stable": theirs} for answer, (mine, theirs) in ledger.answers.get(bet, {}).items()}
         elif intervals_too:
             rows[bet]["intervals"] = _effect(guard, ledger) if guard.type == "business" else _intervals(ledger, bet)
+    if sum(ledger.met):
+        rows["split"] = {"units": {"candidate": ledger.met[0], "stable": ledger.met[1]}, "asked": ledger.asked, "logE": round(ledger.split.log_e, 4) + 0.0}
     rows["combined"] = {"logE": round(ledger.harm, 4), "needed": round(math.log(1 / strategy.false_rollback), 4),
                         "guilty": list(evidence.guilty(ledger.harms, alpha=strategy.false_rollback))}
     return rows

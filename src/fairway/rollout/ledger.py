@@ -104,6 +104,8 @@ class Ledger:
     weights: Mapping[str, float | None] = field(default_factory=dict)   # business guard -> weight of its outcomes so far, None where there were several
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)   # sliced guard -> values whose bets are /0, /1 ...
     alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
+    met: tuple[int, int] = (0, 0)                                  # units of the candidate and of stable that the split is judged by
+    asked: float = 0.0                                             # the candidate's share of them that was asked for
     firsts: Mapping[str, float] = field(default_factory=dict)      # bet -> when it began to learn: the look before its first news
     since: float = 0.0                               # when it was opened
     at: float = 0.0                                  # when it last learnt something
@@ -128,6 +130,7 @@ class Ledger:
             "weights": dict(self.weights), "spreads": {name: list(pair) for name, pair in self.spreads.items()},
             "slices": {name: list(values) for name, values in self.slices.items()},
             "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "firsts": dict(self.firsts), "since": self.since, "at": self.at,
+            "met": list(self.met), "asked": self.asked,
         }
 
     @classmethod
@@ -142,6 +145,7 @@ class Ledger:
             slices={name: tuple(values) for name, values in data.get("slices", {}).items()},
             alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
             firsts=dict(data.get("firsts", {})), since=data.get("since", 0.0), at=data.get("at", 0.0),
+            met=tuple(data.get("met", (0, 0))), asked=data.get("asked", 0.0),
         )
 
 
@@ -156,7 +160,10 @@ def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
 
 
 def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
-    """Gives the ledger after one batch. `offline` is the disagreement that evaluation measured between the two models."""
+    """Gives the ledger after one batch, which must be what came since the last: who looks counts each thing once (`intake`, `platforms.units`).
+
+    `offline` is the disagreement that evaluation measured between the two models.
+    """
     harms = {name: wealth.restart(at=at) if wealth.cash > 0 and wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
     spreads, firsts, weights = dict(ledger.spreads), dict(ledger.firsts), dict(ledger.weights)
@@ -182,20 +189,21 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
             a, b, c, d = totals[news.bet]
             totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
     slices = {guard.name: _known_slices(batch, ledger.slices.get(guard.name, ())) for guard in strategy.guards if guard.slice_by is not None}
-    split, answers = ledger.split, dict(ledger.answers)
+    split, answers, met, asked = ledger.split, dict(ledger.answers), ledger.met, ledger.asked
     for exposed in batch.exposed:
         split = split.bet(evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight))
+        met, asked = (met[0] + exposed.candidate, met[1] + exposed.stable), exposed.weight
         answers |= {guard.name: _counted_answers(exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
     return Ledger(
         harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads, weights=weights,
-        slices=slices, alarms=alarms, firsts=firsts, since=ledger.since, at=at)
+        slices=slices, alarms=alarms, met=met, asked=asked, firsts=firsts, since=ledger.since, at=at)
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
     """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
     harms = {name: wealth.restart(at=at) if wealth.cash > 0 else wealth for name, wealth in ledger.harms.items()}
-    return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False))
+    return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False), met=(0, 0))
 
 
 def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:

@@ -16,6 +16,7 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import Floats, Wealth
 
 LOOK_SECONDS = 5.0
+MOST, MOST_TIMES = 0.99, 64.0   # that a guard's maxRate and maxRatio may be
 HARMS = (0.02, 0.05, 0.2)       # rates of a bad revision whose discovery is foretold
 
 
@@ -28,7 +29,7 @@ class Expectation:
     limit: float
     usual: float                                # the healthy rate that was assumed; of outcomes stable's mean, as a share of their range
     certified_seconds: float | None             # from the stage's beginning, at that rate (or effect); None where no effect was named
-    smallest_limit: float                       # that can be certified within the stage's budget; of outcomes the smallest effect
+    smallest_limit: float | None                # that can be certified within the stage's budget; of outcomes the smallest effect; None: not any
     found_seconds: dict[str, float | None]      # rate of a bad revision -> seconds until it is rolled back; None: not within the budget
 
 
@@ -58,10 +59,10 @@ def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: 
     budget = policy.shadow.budget if guard.stage == "shadow" else policy.canary.budget
     served = list(_served(policy, stage=guard.stage, rps=rps, seconds=budget.total_seconds()))
     least = smallest(rate, requests=served[-1], alpha=policy.false_promotion)
-    if limit < least:
+    if least is None or limit < least:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {schema.format_duration(budget)} at {rps:g} requests/s and a usual rate of "
-            f"{rate:.2%}: wanted {least:.2%} or more, more traffic, or a longer budget")
+            f"{rate:.2%}: wanted {_or_more(least, percent=True)}more traffic, or a longer budget")
     need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion)
     look = int(np.searchsorted(served, max(need, float(policy.shadow.min_pairs) if guard.stage == "shadow" else 0.0)))
     harms = {} if guard.type == "disagreement" else _harms(policy, rate=rate, rps=rps, seconds=budget.total_seconds())
@@ -77,11 +78,11 @@ def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate:
         odds = weight * ratio
         return _until(evidence.two_arm(rps * rate * weight, rps * rate, odds / (odds + 1 - weight), evidence.BETTER), alpha=policy.false_promotion)
 
-    least = _bisect(lambda ratio: needed(ratio) <= seconds, low=1.0, high=64.0)
+    least = _bisect(lambda ratio: needed(ratio) <= seconds, low=1.0, high=MOST_TIMES)
     if needed(limit) > seconds:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {schema.format_duration(policy.canary.budget)} at {rps:g} "
-            f"requests/s and a usual rate of {rate:.2%}: wanted {least:.3g} or more, more traffic, a longer budget, or maxRate")
+            f"requests/s and a usual rate of {rate:.2%}: wanted {_or_more(least, percent=False)}more traffic, a longer budget, or maxRate")
     return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=needed(limit), smallest_limit=least,
                        found_seconds=_harms(policy, rate=rate, rps=rps, seconds=seconds))
 
@@ -91,12 +92,15 @@ def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, me
     weight = policy.canary.steps[-1].weight / 100
     units = rps * policy.canary.budget.total_seconds()
     alpha, margin = policy.false_promotion, guard.max_loss_increase
+    if effect is not None and effect > 1 - mean:
+        raise errors.ConfigError(f"strategy.guards: {guard.name} has a mean of {mean:.2%} of its range and cannot be better by {effect:.2%}: "
+                                 f"wanted an effect of {1 - mean:.2%} at most")
     least = _bisect(lambda better: units_to_certify(mean, better, weight=weight, margin=margin, alpha=alpha) <= units, low=-margin, high=1 - mean)
     need = units_to_certify(mean, effect, weight=weight, margin=margin, alpha=alpha) if effect is not None else None
     if need is not None and need > units:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot tell an effect of {effect:.2%} of its range within {schema.format_duration(policy.canary.budget)} at "
-            f"{rps:g} units/s ({need:.0f} are expected to be needed): wanted {least:.2%} or more, more traffic, or a longer budget")
+            f"{rps:g} units/s ({need:.0f} are expected to be needed): wanted {_or_more(least, percent=True)}more traffic, or a longer budget")
     return Expectation(guard=guard.name, gates=guard.stage, limit=margin, usual=mean, certified_seconds=need / rps if need is not None else None,
                        smallest_limit=least, found_seconds={})
 
@@ -128,16 +132,27 @@ def _until(growth: Floats, *, alpha: float) -> float:
     high = 1.0
     while not enough(high):
         high *= 2
-    return _bisect(enough, low=0.0, high=high)
+    return _bisect(enough, low=0.0, high=high) or high
 
 
-def smallest(rate: float, *, requests: float, alpha: float) -> float:
-    """Gives the smallest limit that so many requests are expected to certify, at this rate."""
-    return _bisect(lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests, low=rate, high=0.999)
+def smallest(rate: float, *, requests: float, alpha: float) -> float | None:
+    """Gives the smallest limit that so many requests are expected to certify, at this rate; None where there is none."""
+    return _bisect(lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests, low=rate, high=MOST)
 
 
-def _bisect(true: Callable[[float], bool], *, low: float, high: float) -> float:
-    """Gives the smallest value from which on it is true."""
+def _or_more(least: float | None, *, percent: bool) -> str:
+    """Names the smallest that is possible, rounded up so that it is; nothing where not any is."""
+    if least is None:
+        return ""
+    digits = (3 if percent else 2) - math.floor(math.log10(least)) if least > 0 else 4
+    value = math.ceil(least * 10**digits) / 10**digits
+    return f"{value:.{max(0, digits - 2)}%} or more, " if percent else f"{value:g} or more, "
+
+
+def _bisect(true: Callable[[float], bool], *, low: float, high: float) -> float | None:
+    """Gives the smallest value from which on it is true; None where it is not true of `high` either."""
+    if not true(high):
+        return None
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (low, middle) if true(middle) else (middle, high)

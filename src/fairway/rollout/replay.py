@@ -7,7 +7,7 @@ the requests went to the canary.
 import csv
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,8 @@ from fairway.rollout.seen import Seen
 from fairway.rollout.states import Phase, State
 
 COLUMNS = ("start_seconds", "end_seconds", "guard", "baseline_requests", "canary_requests", "baseline_events", "canary_events")
+LARGEST = 1e12      # counts and seconds: what is more is a mistake, and no float holds every whole number beyond 9e15
+APPROXIMATE = "where the table's counts are of requests that fell to the arms at random, both arms' at one instant"
 STABLE, CANDIDATE = "stable", "canary"
 
 
@@ -57,25 +59,49 @@ class Replay:
 
 def read(lines: Iterable[str], *, guards: Sequence[schema.Guard], name: str = "the table") -> tuple[Counted, ...]:
     """Gives the intervals of a CSV table in order of time; a row that stands there twice counts once. Raises DataError with the line of what is wrong."""
-    table = csv.DictReader(lines)
-    if tuple(table.fieldnames or ()) != COLUMNS:
-        raise errors.DataError(f"{name} has the columns {', '.join(table.fieldnames or ()) or 'none'}: wanted {','.join(COLUMNS)}")
-    known = {guard.name for guard in guards}
+    known = {guard.name: guard for guard in guards}
     intervals: dict[tuple[float, float], dict[str, Row]] = {}
-    for line, cells in enumerate(table, start=2):
-        row = _row(cells, where=f"{name}, line {line}")
+    latest: dict[str, Row] = {}
+    for line, cells in _lines(lines, name=name):
+        where = f"{name}, line {line}"
+        row = _row(cells, where=where)
         if row.guard not in known:
-            raise errors.DataError(f"{name}, line {line}: guard {row.guard!r} is none of the strategy's: wanted {', '.join(sorted(known))}")
+            raise errors.DataError(f"{where}: guard {row.guard!r} is none of the strategy's: wanted {', '.join(sorted(known))}")
+        _replayable(known[row.guard], latest, known, where=where)
         rows = intervals.setdefault((row.start, row.end), {})
         if rows.setdefault(row.guard, row) != row:
-            raise errors.DataError(f"{name}, line {line}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already with other counts: "
-                                   "wanted one row")
+            raise errors.DataError(f"{where}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already with other counts: wanted one row")
+        if rows[row.guard] is row and row.start < latest.get(row.guard, row).start:
+            raise errors.DataError(f"{where}: guard {row.guard} goes back from {latest[row.guard].start:g} to {row.start:g} s: "
+                                   "wanted a clock that goes forward")
+        latest[row.guard] = max(latest.get(row.guard, row), row, key=lambda one: one.start)
     ordered = sorted(intervals)
     for (_, end), (start, later) in itertools.pairwise(ordered):
         if start < end:
             raise errors.DataError(f"{name}: the interval from {start:g} to {later:g} s begins before the one before it ends, at {end:g} s: "
                                    "wanted intervals that do not overlap")
     return tuple(Counted(start, end, intervals[start, end]) for start, end in ordered)
+
+
+def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Gives the cells of each row under the header, with the number of its line."""
+    try:
+        table = csv.DictReader(lines)
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise errors.DataError(f"{name} has the columns {', '.join(table.fieldnames or ()) or 'none'}: wanted {','.join(COLUMNS)}")
+        yield from enumerate(table, start=2)
+    except csv.Error as error:
+        raise errors.DataError(f"{name} is no CSV table ({error}): wanted one row a guard and interval") from error
+
+
+def _replayable(guard: schema.Guard, others: Iterable[str], known: Mapping[str, schema.Guard], *, where: str) -> None:
+    """Refuses what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
+    what = {"drift": "answers", "business": "outcomes"}.get(guard.type) or ("units" if guard.count == "units" else guard.slice_by)
+    if what is not None:
+        raise errors.DataError(f"{where}: guard {guard.name} is about {what}, which counts of requests do not tell: leave its rows out")
+    twin = next((name for name in others if name != guard.name and known[name].type == guard.type), None)
+    if guard.type in ("disagreement", "quality") and twin is not None:
+        raise errors.DataError(f"{where}: guards {twin} and {guard.name} both read {guard.type}: wanted the rows of one of them")
 
 
 def _row(cells: Mapping[str, Any], *, where: str) -> Row:
@@ -96,8 +122,8 @@ def _number(text: str, *, where: str, whole: bool) -> float:
         value = int(text) if whole else float(text)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or (whole and value < 0):
-        raise errors.DataError(f"{where} is {text!r}: wanted {'a whole number, 0 or more' if whole else 'a number of seconds'}")
+    if not abs(value) <= LARGEST or (whole and value < 0):   # so that no number is none either
+        raise errors.DataError(f"{where} is {text[:40]!r}: wanted {'a whole number, 0 or more' if whole else 'a number of seconds'}, {LARGEST:.0e} at most")
     return value
 
 
@@ -184,7 +210,7 @@ def _record(replay: Replay) -> dict[str, Any]:
         "verdict": str(action), "reason": verdict.reason, "at_seconds": state.looked,
         "e_values": {name: _plain(row["logE"]) for name, row in facts.items()},
         "intervals": {name: row["intervals"] for name, row in facts.items() if "intervals" in row},
-        "guarantee": judge.guarantee(replay.policy),
+        "guarantee": judge.guarantee(replay.policy, compared=not replay.state.ledger or not replay.state.ledger.pairs, approximate=APPROXIMATE),
     }
 
 

@@ -83,7 +83,8 @@ def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
         return _moved(dropped, seen, "Superseded", dropped.reason, revision=candidate)
     waited = seen.now - state.since
     deadline = strategy.progress_deadline.total_seconds()
-    if candidate in seen.broken or (waited > deadline and candidate not in seen.ready):
+    asked = any(call.at in hooks.GATES for call in state.calls)   # it was ready, and is kept waiting by others
+    if candidate in seen.broken or (waited > deadline and candidate not in seen.ready and not asked):
         why = seen.broken.get(candidate) or f"it was not ready {deadline:.0f} s after its start (progressDeadline){_noted(seen, candidate)}"
         return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}"))
     if candidate not in seen.ready:
@@ -294,6 +295,10 @@ def _moved(state: State, seen: Seen, type: str, message: str, *, revision: str |
 
 def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) -> Advance:
     """Lets a transition happen once every hook before it lets it pass; until then everything stays, and the reason says for whom it waits."""
+    veto = hooks.veto(state.calls, strategy.hooks)
+    if veto is not None and after.state.phase is not Phase.ROLLING_BACK:
+        reason = f"hook {veto.hook} refused {hooks.GATES[veto.at]}: {veto.said}"
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=reason))
     points = _points(state, after.state)
     if not points or not strategy.hooks:
         return after
@@ -302,12 +307,10 @@ def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) 
     waiting = hooks.waiting(calls)
     if not waiting:
         return after
-    first = waiting[0]
+    names = " and ".join(call.hook for call in waiting)
+    said = "; ".join(call.said for call in waiting)
     state = replace(state, calls=calls, verdict=after.state.verdict or state.verdict,
-                    reason=f"waiting for hook {first.hook} before {hooks.GATES[first.at]}: {first.said}")
-    verdicts = {hook.name for hook in strategy.hooks if hook.on_refusal == "rollback"}
-    if first.refused and first.hook in verdicts:
-        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"hook {first.hook} refused {hooks.GATES[first.at]}: {first.said}"))
+                    reason=f"waiting for hook {names} before {hooks.GATES[waiting[0].at]}: {said}")
     budget = _budget(state, strategy)
     if state.phase is Phase.STARTING or seen.now - state.stage_since <= budget.total_seconds():
         return Advance(state)
@@ -330,7 +333,9 @@ def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: t
     calls = hooks.notifications(state.calls) if moved else state.calls
     for event in after.events:
         if (at := TOLD.get(event.type)) is not None:
-            calls = hooks.tell(calls, strategy.hooks, at=at, data={**announcement(state, strategy=strategy), "revision": event.revision or ""}, now=seen.now)
+            data = {**announcement(state, strategy=strategy), "revision": event.revision or ""}
+            calls, dropped = hooks.tell(calls, strategy.hooks, at=at, data=data, now=seen.now)
+            lost += dropped
     failed = tuple(Event(seen.now, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"]) for call in lost)
     return Advance(replace(state, calls=calls), (*after.events, *failed))
 

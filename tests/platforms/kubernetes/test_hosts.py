@@ -8,6 +8,7 @@ from fairway.platforms.kubernetes import hosts
 @pytest.mark.parametrize("url", ["http://gate.models.svc/ask", "https://gate.models.svc.cluster.local:8443/", "http://GATE.models.svc./", "http://gate.models.svc"])
 def test_services_of_the_own_namespace_are_open(url: str) -> None:
     assert hosts.refusal(url, namespace="models", allowed=()) is None
+    assert hosts.service(url, namespace="models") == "gate"
 
 
 @pytest.mark.parametrize("url", [
@@ -24,3 +25,16 @@ def test_who_runs_the_operator_may_name_others() -> None:
     assert hosts.refusal("https://hooks.example.org/x", namespace="models", allowed=allowed) is None
     assert hosts.refusal("https://a.internal.example.org/x", namespace="models", allowed=allowed) is None
     assert hosts.refusal("https://internal.example.org/x", namespace="models", allowed=allowed) is not None
+
+
+@pytest.mark.parametrize(("found", "says"), [
+    (None, "there is no Service gate in the namespace"),
+    ({"spec": {"type": "ExternalName", "externalName": "localhost", "selector": {"a": "b"}}}, "selects no pods"),
+    ({"spec": {"type": "ClusterIP"}}, "selects no pods"), ({"spec": {"selector": {}}}, "selects no pods"),
+])
+def test_a_service_that_leads_elsewhere_is_not_called(found: dict[str, object] | None, says: str) -> None:
+    assert says in (hosts.astray("gate", found) or "")
+
+
+def test_a_service_that_selects_pods_is() -> None:
+    assert hosts.astray("gate", {"spec": {"type": "ClusterIP", "selector": {"app": "gate"}}}) is None

@@ -1,0 +1,45 @@
+"""What `fairway rollout explain` shows of a rollout's evidence, wherever it runs."""
+
+from typing import TYPE_CHECKING, Any
+
+from fairway.cli import options
+
+if TYPE_CHECKING:
+    from fairway.config import schema
+    from fairway.rollout.states import State
+
+
+def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
+    """Gives the evidence and the promise as a record, and as text. `approximate` says how nearly the promise holds, where it is not to the letter."""
+    from fairway.rollout import judge
+
+    verdict = state.verdict
+    evidence = judge.describe(state.ledger, strategy=policy) if state.ledger else (verdict.evidence if verdict else {})
+    promise = (verdict.guarantee if verdict else "") or judge.guarantee(policy)
+    if approximate:
+        promise = f"{promise}; it holds {approximate}"
+    suspended = verdict.suspended if verdict else ()
+    combined = evidence.get("combined", {})
+    text = "\n".join(filter(None, [
+        options.table([_row(bet, row) for bet, row in evidence.items() if "candidate" in row]),
+        f"all guards together: ln e = {combined.get('logE')} of {combined.get('needed')} needed to roll back" if combined else None,
+        f"suspended, because stable is beyond its objective too: {', '.join(suspended)}" if suspended else None, promise]))
+    return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended)}, text
+
+
+def span(interval: list[float | None] | None) -> str:
+    """Gives an interval in words."""
+    if interval is None:
+        return "-"
+    low, high = interval
+    if high is None:
+        return "-" if low is None else f"{low:.4g} or more"
+    return f"{high:.4g} or less" if low is None else f"{low:.4g} to {high:.4g}"
+
+
+def _row(bet: str, row: dict[str, Any]) -> dict[str, Any]:
+    intervals = row.get("intervals", {})
+    counts = {arm: f"{row[arm]['bad']:.4g} of {row[arm]['n']}" for arm in ("candidate", "stable")}
+    what = "effect" if "effect" in intervals else "ratio"
+    return {"guard": bet, **counts, "candidate, 95 %": span(intervals.get("candidate")), "stable, 95 %": span(intervals.get("stable")),
+            "ratio or effect": span(intervals.get(what)), "harm (ln e)": row["logE"], "certificate (ln e)": row["logCertificate"]}

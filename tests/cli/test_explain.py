@@ -1,0 +1,62 @@
+"""What `fairway rollout explain` says of evidence, wherever the rollout runs."""
+
+from dataclasses import replace
+
+from fairway.cli import evidence
+from fairway.config import schema
+from fairway.operator import status
+from fairway.rollout import judge
+from fairway.rollout import ledger as ledgers
+from fairway.rollout.states import Phase, State
+
+FUSED = schema.Strategy.model_validate({"shadow": {"enabled": False}, "mode": "fused", "guards": [
+    {"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, {"name": "each", "type": "quality", "sliceBy": "sector"}]})
+
+
+def rollout() -> State:
+    """Gives a canary during an incident of both arms, worse for one slice of its users."""
+    ledger = ledgers.begin(FUSED, at=0.0)
+    for look in range(6):
+        slices = tuple(ledgers.Labelled(weight=0.5, slice=sector, candidate=judge.ArmCounts(50, wrong), stable=judge.ArmCounts(50, 1))
+                       for sector, wrong in (("private", 1), ("public", 5)))
+        batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (20, 20)}), labelled=slices,
+                              exposed=(ledgers.Exposed(weight=0.5, candidate=100, stable=100, new=(100, 100)),))
+        ledger = ledgers.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
+    state = State(phase=Phase.CANARY, stable="a" * 12, candidate="b" * 12, ledger=ledger)
+    return replace(state, verdict=judge.decide(ledger, strategy=FUSED, stage="canary"))
+
+
+def test_counts_intervals_slices_and_what_is_suspended_are_shown() -> None:
+    record, text = evidence.explained(rollout(), FUSED)
+    assert record["evidence"]["errors"]["candidate"] == {"n": 600, "bad": 120}
+    assert record["evidence"]["each/1"]["slice"] == {"sector": "public"}
+    assert record["evidence"]["split"]["units"] == {"candidate": 600, "stable": 600}
+    assert record["suspended"] == ["errors"]
+    for words in ("120 of 600", "0.1", "RATIO OR EFFECT", "suspended, because stable is beyond its objective too: errors", "<= 0.01"):
+        assert words in text
+    assert "approximately" not in text
+
+
+def test_a_promise_that_is_not_to_the_letter_says_so() -> None:
+    record, text = evidence.explained(rollout(), FUSED, approximate="approximately: the counts are queries of your own")
+    assert record["guarantee"].endswith("; it holds approximately: the counts are queries of your own")
+    assert record["guarantee"] in text
+
+
+def test_a_cluster_s_status_explains_as_much_as_one_machine_does() -> None:
+    state = rollout()
+    stored = {"checkpoint": status.checkpoint(state, policy=FUSED, first="a" * 12)}
+    again, policy, _ = status.resume(stored, policy=schema.Strategy())
+    assert evidence.explained(again, policy) == evidence.explained(state, FUSED)
+
+
+def test_before_the_first_rollout_there_is_no_evidence_and_the_promise_is_told_all_the_same() -> None:
+    record, text = evidence.explained(State(), schema.Strategy())
+    assert record["evidence"] == {}
+    assert text.strip().startswith("P(a healthy revision is rolled back) <= 0.01")
+
+
+def test_a_status_names_the_worst_slice_of_a_guard() -> None:
+    found = {row.name: row.harm for row in status._guards(rollout())}
+    assert found["each"] is not None
+    assert found["each"] > 1
