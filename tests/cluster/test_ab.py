@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -37,7 +38,7 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
             served = traffic.answered[done:]
             done += len(served)
             sold = [{"requestId": request, "deployment": NAME, "namespace": world.NAMESPACE, "outcome": "purchase",
-                     "value": 10.0 * float(rng.random() < (0.2 if revision == usual else 0.8))} for request, revision in served if request]
+                     "value": 10.0 * float(rng.random() < (0.2 if revision == usual else 0.8))} for request, revision, _ in served if request]
             cluster.kubectl("--namespace=fairway-system", "exec", "--stdin", "deployment/fairway-collector", "--", "python", "-c", POST, input=json.dumps(sold))
 
     books = threading.Thread(target=keep_books)
@@ -49,7 +50,17 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
         books.join()
 
 
-def test_what_sells_more_is_promoted(fairway, models):
+def arms_by_unit(answered: list[tuple[str, str, str]], *, candidate: str) -> dict[str, set[str]]:
+    """Gives which revisions each unit met from the candidate's first answer to stable's last."""
+    first = next(number for number, (_, revision, _) in enumerate(answered) if revision == candidate)
+    last = max(number for number, (_, revision, _) in enumerate(answered) if revision != candidate)
+    arms = defaultdict[str, set[str]](set)
+    for _, revision, unit in answered[first:last]:
+        arms[unit].add(revision)
+    return arms
+
+
+def test_what_sells_more_is_promoted_and_what_sells_less_is_taken_back(fairway, models):
     world.apply(fairway, world.resource(NAME, models["A"], strategy=TEST))
     usual = world.until(fairway, NAME, world.digest_in_service(models["A"]))["stable"]["revision"]
     try:
@@ -58,6 +69,14 @@ def test_what_sells_more_is_promoted(fairway, models):
             ended = world.until(fairway, NAME, world.digest_in_service(models["B"]), seconds=300)
         assert "purchase is" in ended["reason"]
         assert "better than stable's" in ended["reason"]
-        assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+        units = arms_by_unit(traffic.answered, candidate=ended["stable"]["revision"])
+        assert len(units) > 100
+        assert sum(len(met) == 1 for met in units.values()) / len(units) > 0.9   # the first look and the last may see both
+        with world.traffic(fairway, NAME) as later, shop(fairway, later, usual=usual):
+            world.apply(fairway, world.resource(NAME, models["A"], strategy=TEST))
+            back = world.until(fairway, NAME, world.rolled_back, seconds=300)
+        assert back["stable"] == ended["stable"]
+        assert "not better than stable's" in back["reason"]
+        assert traffic.failed + later.failed == 0, (traffic.counts, traffic.broken[:3], later.counts, later.broken[:3])
     finally:
         fairway.kubectl("--namespace", world.NAMESPACE, "delete", "md", NAME, "--ignore-not-found")

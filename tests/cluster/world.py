@@ -80,7 +80,7 @@ class Traffic:
     body: Callable[[int], dict[str, Any]] = person
     counts: Counter[tuple[int, str]] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
-    answered: list[tuple[str, str]] = field(default_factory=list)   # request id, revision
+    answered: list[tuple[str, str, str]] = field(default_factory=list)   # request id, revision, unit
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -97,7 +97,7 @@ class Traffic:
                 try:
                     answer = client.post(self.url, json=self.body(turn), headers={"x-fairway-unit": unit})
                     self.counts[answer.status_code, answer.headers.get("x-fairway-revision", "")] += 1
-                    self.answered.append((answer.headers.get("x-request-id", ""), answer.headers.get("x-fairway-revision", "")))
+                    self.answered.append((answer.headers.get("x-request-id", ""), answer.headers.get("x-fairway-revision", ""), unit))
                 except httpx.HTTPError as error:
                     self.broken.append(repr(error))
 

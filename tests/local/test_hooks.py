@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,15 +64,10 @@ def test_a_smoke_test_s_no_takes_the_revision_back_and_its_silence_does_not(plat
 
 def test_a_hook_that_hangs_keeps_no_look_waiting(platform: World) -> None:
     with receiver.receiver(slow=threading.Event()) as service:
-        wanted = platform.deploy(concurrency=212, strategy=asking(service, "preRollout", timeout="60s"))
+        platform.deploy(concurrency=212, strategy=asking(service, "preRollout", timeout="60s"))
         support.eventually(lambda: service.told, seconds=60)
         looks = []
         for _ in range(10):
             looks.append(platform.deployment().state.looked)
             support.eventually(lambda: platform.deployment().state.looked != looks[-1], seconds=5)
         assert looks[-1] - looks[0] < 15
-        began = time.monotonic()
-        client.down(platform.home)   # nor does the end of the platform
-        assert time.monotonic() - began < 30
-        client.up(platform.home)
-    assert wanted
