@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> int:
     null = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == NULL}
     text = "\n\n".join([*(_short_table(short, rate) for rate in RATES), *(_long_table(long, rate) for rate in RATES)])
     print(text)
-    figure = f"{sum(RUNS.values()) * len(SCENARIOS) * 3 // 2:,} rollouts for each judge, {time.monotonic() - began:.0f} s on {os.cpu_count()} cores"
-    took = f"{figure}, seed {options.seed}"
+    played = f"{sum(RUNS.values()) * len(SCENARIOS) * 3 // 2:,} rollouts for each judge (of Kayenta {KAYENTA_RUNS} and {KAYENTA_RUNS // 2} a cell)"
+    took = f"{played}, {time.monotonic() - began:.0f} s on {os.cpu_count()} cores, seed {options.seed}"
     held = [*targets.check(short, long, null), targets.update()]
     print(f"\n{took}\n\n{bench.table(held)}")
     if not options.quick and options.seed == parser.get_default("seed"):

@@ -1,8 +1,13 @@
 """What `fairway rollout explain` says of evidence, wherever the rollout runs."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
-from fairway.cli import evidence
+import pytest
+
+from fairway import errors
+from fairway.cli import cluster, evidence, options
 from fairway.config import schema
 from fairway.operator import status
 from fairway.rollout import judge
@@ -60,3 +65,36 @@ def test_a_status_names_the_worst_slice_of_a_guard() -> None:
     found = {row.name: row.harm for row in status._guards(rollout())}
     assert found["each"] is not None
     assert found["each"] > 1
+
+
+def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
+    """Lets the cluster have a ModelDeployment with this status."""
+    spec = {"model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, "gateway": {"parentRefs": [{"name": "models"}]},
+            "counts": {"requests": "sum(r)", "errors": "sum(e)"}, "strategy": {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}}
+    found = {"metadata": {"name": "income", "namespace": "models"}, "spec": spec, "status": status}
+    monkeypatch.setattr(cluster, "_read", lambda where, config: (None, found))
+
+
+def explain(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    config = schema.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
+    cluster.explain(options.Where(on="kubernetes", context=None, namespace=None), config, form="json")
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def test_a_cluster_with_queries_of_its_own_says_that_the_promise_is_approximate(monkeypatch, capsys):
+    deployed(monkeypatch, phase="Canary", reason="r", checkpoint=status.checkpoint(rollout(), policy=FUSED, first=None))
+    found = explain(capsys)
+    assert found["evidence"]["errors"]["intervals"]["candidate"][0] > 0.1
+    assert "it holds approximately: the counts come from queries of your own" in found["guarantee"]
+    deployed(monkeypatch)
+    assert explain(capsys)["evidence"] == {}   # nobody has looked at it yet
+
+
+@pytest.mark.parametrize("change", [{"phase": "Sideways"}, {"verdict": {"action": "SHRUG", "reason": ""}}, {"ledger": {"harms": 3}}])
+def test_a_status_of_another_version_is_a_sentence(monkeypatch, capsys, change):
+    kept = json.loads(status.checkpoint(rollout(), policy=FUSED, first=None))
+    kept["state"] |= change
+    for text in (json.dumps(kept), "{"):
+        deployed(monkeypatch, phase="Canary", checkpoint=text)
+        with pytest.raises(errors.PlatformError, match="written by another version of fairway"):
+            explain(capsys)

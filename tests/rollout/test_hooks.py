@@ -138,6 +138,30 @@ def test_a_candidate_that_a_gate_keeps_waiting_may_lose_a_node() -> None:
     play.until(Phase.SHADOW, looks=20)
 
 
+@pytest.mark.parametrize("answer", [GONE, YES])
+def test_a_candidate_that_does_not_come_back_is_not_waited_for_for_ever(answer: Answer) -> None:
+    play = world(hook("preRollout", name="one"), hook("preRollout", name="two"))
+    play.answer = {"one": answer}
+    play.until(Phase.STARTING)
+    play.look()
+    play.look()
+    play.ready = ("a",)
+    play.look()
+    asked = len(play.called)
+    play.now += STRATEGY.progress_deadline.total_seconds()
+    assert play.until(Phase.ROLLED_BACK, looks=5).rejected == ("b",)
+    assert len(play.called) == asked
+
+
+def test_what_is_told_after_the_end_goes_to_whom_the_rollout_began_with() -> None:
+    play = world(hook("postRollback"))
+    play.failing = 0.9
+    state = play.until(Phase.ROLLED_BACK)
+    assert states.in_force(state, play.look(), begun=play.policy, newest=STRATEGY) is play.policy
+    play.answer = {"postRollback": YES}
+    assert states.in_force(play.state, play.look(), begun=play.policy, newest=STRATEGY) is STRATEGY
+
+
 def test_harm_is_not_kept_waiting_by_a_hook() -> None:
     play = world(hook("preStep"))
     play.answer = {"preStep": YES}

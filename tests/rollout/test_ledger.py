@@ -1,5 +1,6 @@
 """What is learnt of guards that read the event log, and what becomes of it in JSON."""
 
+import dataclasses
 import json
 import math
 
@@ -196,6 +197,26 @@ def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() ->
     assert max(ledger.harm for ledger in ledgers_) < math.log(100)
     assert ledgers_[0].slices["each"] == tuple(f"s{number}" for number in range(8))
     assert len(ledgers_[0].harms) == 9
+
+
+@pytest.mark.parametrize("guard", [
+    {"name": "errors", "type": "errors", "maxRatio": 1.5}, {"name": "right", "type": "quality", "gates": "canary", "maxLossIncrease": 0},
+    {"name": "sales", "type": "business", "gates": "canary", "outcome": "sale", "upper": 1, "maxLossIncrease": 0},
+])
+def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_that_grows_has(guard: dict[str, object]) -> None:
+    strategy = policy(guard)
+    labels = ledgers.Labelled(weight=0.5, candidate=ArmCounts(100, 0), stable=ArmCounts(100, 0))
+    sold = ledgers.Valued(name="sale", weight=0.5, candidate=(1.0,) * 5, stable=(1.0,) * 5)
+    none_bad = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (0, 0)}), labelled=(labels,), valued=(sold,))
+    verdict = judge.decide(learn(strategy, [none_bad] * 5), strategy=strategy, stage="canary")
+    assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)
+    better = ledgers.Batch(
+        gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (0, 1)}), valued=(dataclasses.replace(sold, stable=(0.0, 1.0, 1.0, 1.0, 1.0)),),
+        labelled=(dataclasses.replace(labels, stable=ArmCounts(100, 1)),))
+    verdict = judge.decide(learn(strategy, [better] * 4), strategy=strategy, stage="canary")
+    assert verdict.action is Action.HOLD
+    assert verdict.eta_seconds is not None
+    assert 0 < verdict.eta_seconds < 600
 
 
 def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> None:

@@ -118,3 +118,13 @@ def test_where_nothing_is_possible_nothing_is_named_and_what_is_named_is_possibl
 def test_an_effect_beyond_the_range_is_refused() -> None:
     with pytest.raises(errors.ConfigError, match=r"has a mean of 90.00% of its range and cannot be better by 50.00%: wanted an effect of 10.00% at most"):
         plan.plan(AB, requests_per_second=1, usual={"sales": 0.9}, effects={"sales": 0.5})
+
+
+def test_what_should_be_small_is_planned_by_what_is_left_of_its_range() -> None:
+    waiting = AB.model_copy(update={"guards": (AB.guards[0].model_copy(update={"higher_is_better": False}),)})
+    [small] = plan.plan(waiting, requests_per_second=1, usual={"sales": 0.9}, effects={"sales": 0.1})
+    [large] = plan.plan(AB, requests_per_second=1, usual={"sales": 0.1}, effects={"sales": 0.1})
+    assert small.certified_seconds == pytest.approx(large.certified_seconds)
+    plan.plan(AB, requests_per_second=1, usual={"sales": 0.9}, effects={"sales": 0.1})   # all that is left
+    with pytest.raises(errors.ConfigError, match=r"cannot be better by 50.00%: wanted an effect of 10.00% at most"):
+        plan.plan(waiting, requests_per_second=1, usual={"sales": 0.1}, effects={"sales": 0.5})

@@ -187,3 +187,14 @@ def test_two_guards_that_read_the_same_labels_or_pairs_are_refused(type: str) ->
 def test_guards_may_come_one_after_the_other() -> None:
     two = schema.Strategy.model_validate({"guards": [{"name": name, "type": "errors", "maxRate": 0.1} for name in ("one", "other")]})
     read([HEADER, *(f"{at},{at + 5},{name},100,25,0,0" for name in ("one", "other") for at in range(0, 60, 5))], two)
+
+
+def test_a_limit_by_stable_s_rate_holds_while_nothing_fails() -> None:
+    policy = schema.Strategy.model_validate({"warmup": "0s", "shadow": {"enabled": False}, "guards": [{"name": "errors", "type": "errors", "maxRatio": 1.5}]})
+    found = replay.run(read([HEADER, *(f"{at},{at + 5},errors,100,100,0,0" for at in range(0, 60, 5))], policy), policy)
+    assert found["verdict"] == "HOLD"
+
+
+def test_the_line_of_what_is_wrong_counts_empty_ones_too() -> None:
+    with pytest.raises(errors.DataError, match="line 4: canary_events is 26"):
+        read([HEADER, "", "", "0,5,errors,100,25,0,26"])

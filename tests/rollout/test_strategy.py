@@ -234,6 +234,13 @@ def test_a_scrape_that_is_older_than_the_last_counts_nothing_again() -> None:
     assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(2, 200, 20), scraped(3, 300, 30)) == (20, 0, 200, 0)
 
 
+def test_of_several_proxies_one_that_lags_is_not_counted_twice_and_a_reset_without_a_sign_is_believed_after_a_minute() -> None:
+    both = [scraped(1, 1000, 100), scraped(2, 2200, 220), scraped(3, 1500, 150), scraped(4, 3100, 310)]   # one ahead, the other behind
+    assert counted(*both) == (210, 0, 2100, 0)
+    began_anew = [scraped(1, 1000, 100), scraped(2, 2000, 200), scraped(10, 100, 10), scraped(70, 200, 20), scraped(75, 300, 30)]
+    assert counted(*began_anew) == (110, 0, 1100, 0)
+
+
 def test_a_clock_that_was_set_back_loses_nothing_that_was_counted_on() -> None:
     assert counted(scraped(1000, 100, 10), scraped(1, 200, 20), scraped(2, 300, 30)) == (20, 0, 200, 0)
 

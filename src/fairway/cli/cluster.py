@@ -51,8 +51,6 @@ def watch(where: options.Where, config: "schema.Config", *, timeout: str | None,
 
 
 def explain(where: options.Where, config: "schema.Config", *, form: str) -> None:
-    from pydantic import ValidationError
-
     from fairway.config import resource
     from fairway.operator import status as statuses
 
@@ -61,7 +59,7 @@ def explain(where: options.Where, config: "schema.Config", *, form: str) -> None
     try:
         spec = resource.Spec.model_validate(found["spec"])
         state, policy, _ = statuses.resume(told, policy=spec.strategy)
-    except (ValidationError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:   # also what pydantic and JSON say
         raise errors.PlatformError("the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one") from error
     evidenced, text = evidence.explained(state, policy, approximate=APPROXIMATE if spec.counts is not None else "")
     shown = record(found)

@@ -23,6 +23,7 @@ def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "
     text = "\n".join(filter(None, [
         options.table([_row(bet, row) for bet, row in evidence.items() if "candidate" in row]),
         f"all guards together: ln e = {combined.get('logE')} of {combined.get('needed')} needed to roll back" if combined else None,
+        f"guilty by itself: {', '.join(combined['guilty'])}" if combined.get("guilty") else None,
         f"suspended, because stable is beyond its objective too: {', '.join(suspended)}" if suspended else None, promise]))
     return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended)}, text
 

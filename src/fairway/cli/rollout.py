@@ -83,6 +83,7 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
 
     COUNTS is a CSV table with one row a guard and interval: start_seconds,end_seconds,guard,baseline_requests,canary_requests,baseline_events,canary_events.
     Guards of type disagreement read pairs from the canary's columns; without them there is no shadow. Steps that ask for a person are passed.
+    Units, slices, answers and outcomes are not in such a table: a guard of those learns nothing, and holds where it gates.
     """
     from fairway.rollout import replay as replays
 

@@ -8,6 +8,7 @@ from fairway.rollout import traffic
 from fairway.rollout.seen import Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
+LAG_SECONDS = 60.0  # that one of several Prometheuses, or of several proxies' scrapes, may be behind
 SEGMENTS = 40       # stretches of constant weight kept, for labels that come late
 
 
@@ -51,8 +52,9 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
-    """Says whether a scrape is an older one than the last, of the same counters: taken for new, what lies between the two would be counted again."""
-    if before is None or after.at > before.at or (before.epoch, before.route_version) != (after.epoch, after.route_version):
+    """Says whether counts went back without a sign that they began anew, as those of a Prometheus that lags do: taken for new, what lies between
+    would be counted again. After a minute they are believed."""
+    if before is None or after.at > before.at + LAG_SECONDS or (before.epoch, before.route_version) != (after.epoch, after.route_version):
         return False
     arms = (before.stable, after.stable), (before.candidate, after.candidate)
     return any(old is not None and new is not None and new.minus(old) is None for old, new in arms)

@@ -16,6 +16,7 @@ from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.ledger import LIMIT, SHADOW, SPLIT_ALPHA, Ledger, allowed_disagreement
 
 INTERVAL_ALPHA = 0.05   # of the intervals that are reported
+FOREVER_SECONDS = 1e8   # a certificate that takes three years is not to be expected
 
 
 class Action(StrEnum):
@@ -68,8 +69,9 @@ def _judgement(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline
                                 f"{strategy.bad_requests}, whatever the evidence (e = {_power(harm)})", spent.name
     if ledger.crooked:
         share, units = ledger.met[0] / max(1, sum(ledger.met)), sum(ledger.met)
-        reason = (f"the split of units between the arms is not what was asked: {ledger.met[0]} of {units} fell to the candidate ({share:.1%}), not "
-                  f"{ledger.asked:.1%} (e = {_power(ledger.split.log_e)} against {1 / SPLIT_ALPHA:.0f}); the comparison would not be fair")
+        counted = f": {ledger.met[0]} of {units} fell to the candidate ({share:.1%}), not {ledger.asked:.1%}" if units else ""
+        reason = (f"the split of units between the arms is not what was asked{counted} (e = {_power(ledger.split.log_e)} against {1 / SPLIT_ALPHA:.0f}); "
+                  "the comparison would not be fair")
         return Action.INVALID, reason, None
     waiting = [_missing(guard, ledger, strategy) for guard in strategy.guards if guard.stage == stage and not _certified(guard, ledger, strategy)]
     if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
@@ -104,7 +106,7 @@ def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str, offline: float |
             growth = evidence.growth_below((bad + 0.5) / (n + 1), limit=limit) * n / elapsed
         else:   # a comparison of both arms: as it has grown so far
             growth = ledger.certificates[guard.name].log_e / elapsed
-        if growth <= 0:
+        if growth * FOREVER_SECONDS < 1:   # also where rounding alone is above 0
             return None
         longest = max(longest, (math.log(1 / strategy.false_promotion) - ledger.certificates[guard.name].log_e) / growth)
     return longest or None

@@ -92,11 +92,12 @@ def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, me
     weight = policy.canary.steps[-1].weight / 100
     units = rps * policy.canary.budget.total_seconds()
     alpha, margin = policy.false_promotion, guard.max_loss_increase
-    if effect is not None and effect > 1 - mean:
+    good = mean if guard.higher_is_better else 1 - mean
+    if effect is not None and good + effect > 1 + 1e-9:
         raise errors.ConfigError(f"strategy.guards: {guard.name} has a mean of {mean:.2%} of its range and cannot be better by {effect:.2%}: "
-                                 f"wanted an effect of {1 - mean:.2%} at most")
-    least = _bisect(lambda better: units_to_certify(mean, better, weight=weight, margin=margin, alpha=alpha) <= units, low=-margin, high=1 - mean)
-    need = units_to_certify(mean, effect, weight=weight, margin=margin, alpha=alpha) if effect is not None else None
+                                 f"wanted an effect of {1 - good:.2%} at most")
+    least = _bisect(lambda better: units_to_certify(good, better, weight=weight, margin=margin, alpha=alpha) <= units, low=-margin, high=1 - good)
+    need = units_to_certify(good, effect, weight=weight, margin=margin, alpha=alpha) if effect is not None else None
     if need is not None and need > units:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot tell an effect of {effect:.2%} of its range within {schema.format_duration(policy.canary.budget)} at "
@@ -106,10 +107,13 @@ def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, me
 
 
 def units_to_certify(mean: float, effect: float, *, weight: float, margin: float, alpha: float) -> float:
-    """Gives how many units of both arms are expected until the canary is certified not to be worse by `margin`, where it is better by `effect`."""
+    """Gives how many units of both arms are expected until the canary is certified not to be worse by `margin`, where it is better by `effect`.
+
+    `mean` is stable's share of what is best.
+    """
     growth = np.zeros(evidence.GRID)
     nobody = np.array([])
-    for arm, share, good in ((0, weight, mean + effect), (1, 1 - weight, mean)):
+    for arm, share, good in ((0, weight, min(1.0, mean + effect)), (1, 1 - weight, mean)):
         for loss, chance in ((0.0, good), (1.0, 1 - good)):
             unit = (np.array([loss]), nobody)[:: -1 if arm else 1]
             growth += share * chance * evidence.factors_values(unit[0], unit[1], weight=weight, margin=margin, centre=1 - mean, harm=False)

@@ -89,7 +89,8 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
         table = csv.DictReader(lines)
         if tuple(table.fieldnames or ()) != COLUMNS:
             raise errors.DataError(f"{name} has the columns {', '.join(table.fieldnames or ()) or 'none'}: wanted {','.join(COLUMNS)}")
-        yield from enumerate(table, start=2)
+        for cells in table:
+            yield table.line_num, cells
     except csv.Error as error:
         raise errors.DataError(f"{name} is no CSV table ({error}): wanted one row a guard and interval") from error
 

@@ -94,8 +94,8 @@ def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
 
 
 def bound(state: State) -> bool:
-    """Says whether the strategy that the rollout began with still counts: until it has ended, and while late labels may condemn it."""
-    return state.candidate is not None or state.ledger is not None
+    """Says whether the strategy that the rollout began with still counts: until it has ended and all are told, and while late labels may condemn it."""
+    return state.candidate is not None or state.ledger is not None or bool(state.calls)
 
 
 def in_force(before: State, after: State, *, begun: schema.Strategy, newest: schema.Strategy) -> schema.Strategy:

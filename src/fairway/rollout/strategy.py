@@ -81,10 +81,11 @@ def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     if seen.desired not in (None, candidate):
         dropped = replace(state, phase=_rest(state), candidate=None, since=seen.now, reason=f"revision {candidate} was superseded by {seen.desired}")
         return _moved(dropped, seen, "Superseded", dropped.reason, revision=candidate)
+    if candidate not in seen.ready and hooks.notifications(state.calls) != state.calls:   # it was ready, until hooks let it: its deadline begins anew
+        state = replace(state, since=seen.now, calls=hooks.notifications(state.calls))
     waited = seen.now - state.since
     deadline = strategy.progress_deadline.total_seconds()
-    asked = any(call.at in hooks.GATES for call in state.calls)   # it was ready, and is kept waiting by others
-    if candidate in seen.broken or (waited > deadline and candidate not in seen.ready and not asked):
+    if candidate in seen.broken or (waited > deadline and candidate not in seen.ready):
         why = seen.broken.get(candidate) or f"it was not ready {deadline:.0f} s after its start (progressDeadline){_noted(seen, candidate)}"
         return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}"))
     if candidate not in seen.ready:

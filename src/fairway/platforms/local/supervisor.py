@@ -155,6 +155,8 @@ def run(home: Home, *, port: int) -> None:
             log.warning("%s", error)
         except errors.PlatformError as error:
             log.error("%s", error)
+        except Exception:  # a fault of ours in one look must not end what watches all the others
+            log.exception("a look failed; it is taken again")
         stopping.wait(max(0.05, supervisor.interval - (time.monotonic() - began)))
     supervisor.stop()
 
