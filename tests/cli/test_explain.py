@@ -35,7 +35,7 @@ def test_counts_intervals_slices_and_what_is_suspended_are_shown() -> None:
     record, text = evidence.explained(rollout(), FUSED)
     assert record["evidence"]["errors"]["candidate"] == {"n": 600, "bad": 120}
     assert record["evidence"]["each/1"]["slice"] == {"sector": "public"}
-    assert record["evidence"]["split"]["units"] == {"candidate": 600, "stable": 600}
+    assert record["evidence"]["combined"]["split"]["candidate"] == record["evidence"]["combined"]["split"]["stable"] == 600
     assert record["suspended"] == ["errors"]
     for words in ("120 of 600", "0.1", "RATIO OR EFFECT", "suspended, because stable is beyond its objective too: errors", "<= 0.01"):
         assert words in text

@@ -200,7 +200,8 @@ def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> No
     assert world.state.verdict is not None
     assert world.state.verdict.action is judge.Action.INVALID
     assert "100 of 400 fell to the candidate (25.0%), not 5.0%" in world.state.reason
-    assert world.state.verdict.evidence["split"]["units"] == {"candidate": 100, "stable": 300}
+    split = world.state.verdict.evidence["combined"]["split"]
+    assert (split["candidate"], split["stable"], split["asked"]) == (100, 300, 0.05)
 
 
 def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began() -> None:

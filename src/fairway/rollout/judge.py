@@ -148,10 +148,10 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
             rows[bet]["answers"] = {answer: {"candidate": mine, "stable": theirs} for answer, (mine, theirs) in ledger.answers.get(bet, {}).items()}
         elif intervals_too:
             rows[bet]["intervals"] = _effect(guard, ledger) if guard.type == "business" else _intervals(ledger, bet)
-    if sum(ledger.met):
-        rows["split"] = {"units": {"candidate": ledger.met[0], "stable": ledger.met[1]}, "asked": ledger.asked, "logE": round(ledger.split.log_e, 4) + 0.0}
     rows["combined"] = {"logE": round(ledger.harm, 4), "needed": round(math.log(1 / strategy.false_rollback), 4),
                         "guilty": list(evidence.guilty(ledger.harms, alpha=strategy.false_rollback))}
+    if sum(ledger.met):
+        rows["combined"]["split"] = {"candidate": ledger.met[0], "stable": ledger.met[1], "asked": ledger.asked, "logE": round(ledger.split.log_e, 4) + 0.0}
     return rows
 
 
