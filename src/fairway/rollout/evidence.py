@@ -81,10 +81,10 @@ class Wealth:
 
     def bet(self, factors: Floats) -> "Wealth":
         """Gives the wealth after one batch of data; `factors` are logarithms, one an alternative."""
-        if not math.isfinite(factors.sum()):
-            raise ValueError(f"factors are {factors.tolist()}: wanted finite numbers")
         stakes = self.stakes + factors
         worth = self._worth(stakes)
+        if not math.isfinite(worth):
+            raise ValueError(f"factors are {factors.tolist()}: wanted finite numbers")
         return Wealth(stakes, self.starts, self.cash, self.restarts, max(self.peak, worth))
 
     def _worth(self, stakes: Floats) -> float:
