@@ -86,7 +86,8 @@ def test_a_strategy_that_changes_in_mid_rollout_waits_for_the_next(play):
     play.ask("b")
     play.look(until="Canary 25")
     play.ask("b", strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05}]})
-    play.look(until="Stable 0")
+    assert [guard["name"] for guard in play.look(until="Canary 50")["guards"]] == ["errors"]
+    assert [guard["name"] for guard in play.look(until="Stable 0")["guards"]] == ["errors"]
 
 
 def test_a_package_that_was_moved_is_the_same_revision_fetched_from_its_new_place(play):

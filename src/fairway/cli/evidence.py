@@ -15,9 +15,7 @@ def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "
 
     verdict = state.verdict
     evidence = judge.describe(state.ledger, strategy=policy) if state.ledger else (verdict.evidence if verdict else {})
-    promise = (verdict.guarantee if verdict else "") or judge.guarantee(policy)
-    if approximate:
-        promise = f"{promise}; it holds {approximate}"
+    promise = judge.qualified((verdict.guarantee if verdict else "") or judge.guarantee(policy), approximate)
     suspended = verdict.suspended if verdict else ()
     combined = evidence.get("combined", {})
     text = "\n".join(filter(None, [

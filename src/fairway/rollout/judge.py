@@ -116,17 +116,18 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
     return tuple(bet.partition("/")[0] for bet, alarm in ledger.alarms.items() if alarm.on(at=ledger.at))
 
 
-def guarantee(strategy: schema.Strategy, *, compared: bool = True, approximate: str = "") -> str:
-    """Gives the promise behind a verdict, in words.
-
-    `compared` says whether evaluation measured how much the two models disagree; `approximate` under which condition, or how nearly, it holds.
-    """
+def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
+    """Gives the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
     healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every objective"
     if not compared and strategy.shadow.enabled and any(guard.type == "disagreement" for guard in strategy.guards):
         healthy += f" (one whose answers differ from stable's in at most {allowed_disagreement(strategy, None):.1%}, for evaluation did not compare the two)"
-    holds = f"; it holds {approximate}" if approximate else ""
     return (f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
-            f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}{holds}")
+            f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}")
+
+
+def qualified(promise: str, how: str) -> str:
+    """Gives the promise with the condition under which, or how nearly, it holds."""
+    return f"{promise}; it holds {how}" if how else promise
 
 
 def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool = True) -> dict[str, Any]:

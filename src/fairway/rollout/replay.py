@@ -211,7 +211,7 @@ def _record(replay: Replay) -> dict[str, Any]:
         "verdict": str(action), "reason": verdict.reason, "at_seconds": state.looked,
         "e_values": {name: _plain(row["logE"]) for name, row in facts.items()},
         "intervals": {name: row["intervals"] for name, row in facts.items() if "intervals" in row},
-        "guarantee": judge.guarantee(replay.policy, compared=not replay.state.ledger or not replay.state.ledger.pairs, approximate=APPROXIMATE),
+        "guarantee": judge.qualified(judge.guarantee(replay.policy, compared=not state.ledger or not state.ledger.pairs), APPROXIMATE),
     }
 
 

@@ -81,7 +81,7 @@ def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffi
 
 def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
     """Gives the candidate's weight and the share of requests mirrored to it, both percent."""
-    phase = state.resume_to if state.phase is Phase.PAUSED else state.phase
+    phase = _held(state)
     if state.candidate is None:
         return 0, 0
     if phase is Phase.SHADOW:
@@ -112,5 +112,9 @@ def wanted(state: State) -> tuple[str, ...]:
 
 def stage(state: State) -> str:
     """Gives the judge's name of the stage: shadow, canary, bake, or nothing."""
-    phase = state.resume_to if state.phase is Phase.PAUSED else state.phase
-    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(phase or Phase.STABLE, "")
+    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(_held(state) or Phase.STABLE, "")
+
+
+def _held(state: State) -> Phase | None:
+    """Gives the phase that is in effect: of a paused rollout the one that it was paused in."""
+    return state.resume_to if state.phase is Phase.PAUSED else state.phase
