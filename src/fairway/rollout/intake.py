@@ -33,7 +33,7 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
 def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> ledgers.Gateway | None:
     """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back."""
-    if before is None or after is None or before.epoch != after.epoch or before.route_version != after.route_version:
+    if before is None or after is None or not _of_one_count(before, after):
         return None
     if not (before.stable and after.stable and before.candidate and after.candidate):
         return None
@@ -54,10 +54,15 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
     """Says whether counts went back without a sign that they began anew, as those of a Prometheus that lags do: taken for new, what lies between
     would be counted again. After a minute they are believed."""
-    if before is None or after.at > before.at + LAG_SECONDS or (before.epoch, before.route_version) != (after.epoch, after.route_version):
+    if before is None or after.at > before.at + LAG_SECONDS or not _of_one_count(before, after):
         return False
     arms = (before.stable, after.stable), (before.candidate, after.candidate)
     return any(old is not None and new is not None and new.minus(old) is None for old, new in arms)
+
+
+def _of_one_count(before: traffic.Sample, after: traffic.Sample) -> bool:
+    """Says whether the counters are those of the same processes, under the same route."""
+    return (before.epoch, before.route_version) == (after.epoch, after.route_version)
 
 
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
