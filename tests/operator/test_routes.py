@@ -7,8 +7,20 @@ from fairway.operator import routes
 from fairway.rollout import traffic
 
 
-def route(weight: int, mirror: int = 0) -> traffic.Route:
-    return traffic.route(deployment="income", stable="aaa", candidate="bbb", weight=weight, mirror=mirror)
+def route(weight: int, mirror: int = 0, *, stable: str = "aaa", candidate: str | None = "bbb") -> traffic.Route:
+    return traffic.route(deployment="income", stable=stable, candidate=candidate, weight=weight, mirror=mirror)
+
+
+def in_effect(*of: traffic.Route) -> routes.Routes:
+    """Gives what an operator knows that wrote the routes one after the other, and only the first was seen in effect."""
+    known = routes.Routes()
+    for number, one in enumerate(of):
+        known.written(one, arriving=False, now=float(number))
+        if not number:
+            told = known.confirm(sample(routes.confirm.PATIENCE_SECONDS, stable=0, candidate=0), route=one, accepted=True, now=routes.confirm.PATIENCE_SECONDS)
+            assert told is not None
+            assert told.route_version == one.version
+    return known
 
 
 def sample(at: float, *, stable: int, candidate: int | None) -> traffic.Sample:
@@ -32,19 +44,45 @@ def play(known: routes.Routes, to: traffic.Route, *, weights: list[int], rng: np
 @pytest.mark.parametrize(("old", "new"), [(0, 5), (5, 25), (25, 50), (50, 95), (95, 0), (25, 0)])
 def test_a_new_weight_is_confirmed_by_the_split_and_not_before(old, new):
     rng = np.random.default_rng(old * 100 + new)
-    known = routes.Routes(confirmed="before", _weight=old)
+    known = in_effect(route(old))
     said = play(known, route(new), weights=[old] * 5 + [new] * 12, rng=rng)
     assert set(said[:5]) == {""}
     assert said[-1] == route(new).version
 
 
 def test_the_old_split_confirms_nothing_however_long_it_lasts():
-    known = routes.Routes(confirmed="before", _weight=5)
+    known = in_effect(route(5))
     assert set(play(known, route(0), weights=[5] * 100, rng=np.random.default_rng(1))) == {""}
 
 
+@pytest.mark.parametrize("before", [
+    [route(50)], [route(50), route(100), route(0, stable="bbb", candidate=None)], [route(100), route(0, stable="bbb", candidate=None)],
+], ids=["of another rollout", "promoted and not seen", "promoted and seen"])
+@pytest.mark.parametrize("stable", ["aaa", "bbb"], ids=["after a rollback", "after a promotion"])
+def test_an_earlier_rollout_of_the_same_weight_confirms_nothing_of_the_next(before, stable):
+    rng = np.random.default_rng(3)
+    said = play(in_effect(*before), route(50, stable=stable, candidate="ccc"), weights=[0] * 30 + [50] * 12, rng=rng)
+    assert set(said[:30]) == {""}
+    assert said[-1] == route(50, stable=stable, candidate="ccc").version
+
+
+def test_a_route_that_was_in_effect_before_another_was_written_is_confirmed_anew():
+    known = in_effect(route(5), route(0, candidate=None))
+    said = play(known, route(5), weights=[0] * 30 + [5] * 60, rng=np.random.default_rng(5), requests=400)
+    assert set(said[:30]) == {""}
+    assert said[-1] == route(5).version
+
+
+def test_a_candidate_that_still_arrives_has_not_its_share_yet():
+    known = in_effect(route(0, candidate=None))
+    known.written(route(50), arriving=True, now=100)
+    told = [known.confirm(sample(100 + second, stable=50 * second, candidate=50 * second), route=route(50), accepted=True, now=100 + second)
+            for second in range(1, 100)]
+    assert {one.route_version for one in told if one} == {""}
+
+
 def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
-    known = routes.Routes(confirmed="before", _weight=0)
+    known = in_effect(route(0))
     known.written(route(5), arriving=False, now=0)
     known.confirm(sample(1, stable=10, candidate=10), route=route(5), accepted=False, now=1)
     told = known.confirm(sample(2, stable=20, candidate=20), route=route(5), accepted=False, now=2)
@@ -53,7 +91,7 @@ def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
 
 
 def test_a_mirror_changes_no_split_and_is_in_effect_when_it_is_accepted():
-    known = routes.Routes(confirmed="before", _weight=0)
+    known = in_effect(route(0))
     known.written(route(0, mirror=100), arriving=False, now=0)
     told = known.confirm(sample(1, stable=10, candidate=None), route=route(0, mirror=100), accepted=True, now=1)
     assert told is not None

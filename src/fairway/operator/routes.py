@@ -1,6 +1,7 @@
 """The routes of one resource as far as one operator has written them: which is in effect, by acceptance and by the realised split.
 
-A confirmation that comes too early is harmless to the comparison of the arms, which conditions on both arms' counts.
+A confirmation that comes too early is harmless to guards that condition on both arms' counts. The check of the split, and guards of units, reckon with the
+weight that was asked for: what the proxies may still follow is therefore each route since the last that was seen in effect, of whatever rollout.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ ARRIVING_SECONDS = 2.0      # after its acceptance a route reaches the proxies w
 LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
 TOTAL = 100                 # weights are percent
 SCRAPES = 60                # newest increments that are looked at
+POSSIBLE = 10               # routes kept, that the proxies may still follow
 
 
 @dataclass
@@ -21,10 +23,11 @@ class Routes:
     """The last scrape, and the route that is in effect; after a restart of the operator the newest is confirmed anew."""
 
     latest: traffic.Sample | None = None
-    confirmed: str | None = None
-    _weight: int = 0                        # of the last confirmed route
+    confirmed: str | None = None            # version of the route that was written last, once it is in effect
+    _possible: tuple[traffic.Route, ...] = ()   # what the proxies may still follow: what was in effect last, and all that was written since
     _version: str | None = None             # of the route that was written last
     _since: float = 0.0
+    _arriving: bool = False                 # the candidate has a millionth of what the route gives it
     _increments: list[tuple[int, int]] = field(default_factory=list)
     _serving: frozenset[str] | None = None  # revisions with a real share of what was written last; None: nobody knows yet
     _leaving: str | None = None
@@ -57,6 +60,8 @@ class Routes:
         if route.version != self._version:
             self._leaving = self.leaving(route, now=now)
             self._version, self._since, self._increments = route.version, now, []
+            self._possible, self.confirmed = (*self._possible, route)[-POSSIBLE:], None
+        self._arriving = arriving
         self._serving = _serving(route) - ({route.candidate} if arriving else set())
 
     def confirm(self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float) -> traffic.Sample | None:
@@ -65,8 +70,8 @@ class Routes:
             return None
         if self.confirmed != route.version:
             self._learn(raw, route)
-            if accepted and route.version == self._version and self._in_effect(route, now=now):
-                self.confirmed, self._weight = route.version, route.weight
+            if accepted and route.version == self._version and not self._arriving and self._in_effect(route, now=now):
+                self.confirmed, self._possible = route.version, (route,)
         self.latest = raw
         return replace(raw, route_version=route.version if self.confirmed == route.version else "")
 
@@ -81,7 +86,15 @@ class Routes:
             self._increments = [*self._increments, (candidate.requests if candidate else 0, stable.requests)][-SCRAPES:]
 
     def _in_effect(self, route: traffic.Route, *, now: float) -> bool:
-        return confirm.split(self._increments, before=self._weight, after=route.weight, waited_seconds=now - self._since).confirmed
+        """Says whether none of the routes before can be what the proxies follow; where none is known, the candidate had no share."""
+        befores = {_share(route, before) for before in self._possible if before.version != route.version} or {0}
+        return all(confirm.split(self._increments, before=before, after=route.weight, waited_seconds=now - self._since).confirmed for before in befores)
+
+
+def _share(route: traffic.Route, before: traffic.Route) -> int:
+    """Gives the share of units that `before` gives to the candidate of `route`, or, where it has none, to others than its stable."""
+    shares = {before.candidate: before.weight, before.stable: TOTAL - before.weight}
+    return shares.get(route.candidate, 0) if route.candidate is not None else TOTAL - shares.get(route.stable, 0)
 
 
 def _serving(route: traffic.Route) -> frozenset[str]:
