@@ -131,3 +131,6 @@ def test_deploying_a_package_twice_asks_once(records: dict[str, dict[str, Any]],
     assert [one["changed"] for one in asked] == [True, False]
     assert asked[0]["revision"] == asked[1]["revision"]
     assert [one["name"] for one in one_object(fairway("status", "--output", "json", where=again))["deployments"]] == ["few"]
+    listed = one_object(fairway("rollout", "list", "--output", "json", where=again))["deployments"]
+    assert [(one["deployment"], one["harm"], one["harmful"]) for one in listed] == [("few", None, None)]
+    assert_one_sentence(fairway("rollout", "list", "--all-namespaces", where=again), status=2, words="--all-namespaces is about a cluster")

@@ -10,12 +10,14 @@ from fairway import errors
 from fairway.cli import cluster, evidence, options
 from fairway.config import schema
 from fairway.operator import status
+from fairway.platforms.kubernetes import api, client
 from fairway.rollout import judge
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.states import Phase, State
 
 FUSED = schema.Strategy.model_validate({"shadow": {"enabled": False}, "mode": "fused", "guards": [
     {"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, {"name": "each", "type": "quality", "sliceBy": "sector"}]})
+CONFIG = schema.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
 
 
 def rollout() -> State:
@@ -67,6 +69,47 @@ def test_a_status_names_the_worst_slice_of_a_guard() -> None:
     assert found["each"] > 1
 
 
+def judged(bad: int) -> State:
+    """Gives a canary of 600 requests, so many of each 100 of which failed, beside a stable that fails once in a hundred."""
+    ledger = ledgers.begin(FUSED, at=0.0)
+    for look in range(6):
+        batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (bad, 1)}))
+        ledger = ledgers.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
+    return State(phase=Phase.CANARY, ledger=ledger, verdict=judge.decide(ledger, strategy=FUSED, stage="canary"))
+
+
+def test_the_list_marks_what_does_harm_at_the_rate_that_is_asked_for() -> None:
+    ended = replace(judged(20), ledger=None, phase=Phase.ROLLED_BACK)   # its evidence is its last verdict's
+    states = {"bad": judged(20), "ended": ended, "slightly": judged(3), "fine": judged(1), "new": State()}
+    rows = [{"deployment": name, "phase": str(state.phase), "weight": 5, "verdict": None, "reason": "r", "harm": evidence.harm(state)}
+            for name, state in states.items()]
+    assert rows[0]["harm"] == pytest.approx(rows[1]["harm"], abs=1e-4)
+    strict, loose = (evidence.listed(rows, rate=rate) for rate in (0.001, 0.5))
+    assert [row["harmful"] for row in strict[0]["deployments"]] == [True, True, False, False, None]
+    assert [row["harmful"] for row in loose[0]["deployments"]] == [True, True, True, False, None]
+    assert strict[1].splitlines()[0].split()[:6] == ["DEPLOYMENT", "PHASE", "WEIGHT", "VERDICT", "HARM", "(LN"]
+    assert "a share of at most 0.001 is expected to be no worse than stable" in strict[1].splitlines()[-1]
+
+
+def test_a_list_of_nothing_says_what_to_do_and_promises_nothing() -> None:
+    record, text = evidence.listed([], rate=0.1)
+    assert record["deployments"] == []
+    assert text == "nothing is deployed: `fairway deploy PACKAGE`"
+
+
+def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot_read(monkeypatch, capsys):
+    deployed(monkeypatch, phase="Canary", reason="r", checkpoint=status.checkpoint(judged(20), policy=FUSED, first=None))
+    _, one = cluster._read(None, None)
+    strange = {**one, "metadata": {"name": "b", "namespace": "models"}, "status": {"checkpoint": "{"}}
+    monkeypatch.setattr(client, "every", lambda server, namespace: [strange, one])
+    monkeypatch.setattr(api, "connect", lambda context: None)
+    cluster.list_(options.Where(on="kubernetes", context=None, namespace=None), CONFIG, everywhere=True, rate=0.1, form="json")
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["deployment"], row["harmful"]) for row in found["deployments"]] == [("b", None), ("income", True)]
+    assert "written by another version" in found["deployments"][0]["reason"]
+    assert "it holds approximately" in found["guarantee"]
+
+
 def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
     """Lets the cluster have a ModelDeployment with this status."""
     spec = {"model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, "gateway": {"parentRefs": [{"name": "models"}]},
@@ -76,8 +119,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
 
 
 def explain(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    config = schema.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
-    cluster.explain(options.Where(on="kubernetes", context=None, namespace=None), config, form="json")
+    cluster.explain(options.Where(on="kubernetes", context=None, namespace=None), CONFIG, form="json")
     return dict(json.loads(capsys.readouterr().out))
 
 

@@ -89,6 +89,11 @@ def test_a_rollout_is_deployed_followed_paused_resumed_and_aborted_by_people_who
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
 
     assert record(place, "rollout", "status")["phase"] == "RolledBack"
+    listed = {(row["namespace"], row["deployment"]): row for row in record(place, "rollout", "list", "--all-namespaces")["deployments"]}
+    assert listed[world.NAMESPACE, NAME]["phase"] == "RolledBack"
+    assert listed[world.NAMESPACE, NAME]["harmful"] is False   # a person took it back
+    assert NAME in said(place, "rollout", "list")
+    assert "nothing is deployed" in said(place, "rollout", "list", "--namespace", "cli-nowhere")
     explained = record(place, "rollout", "explain")
     people = [(row["action"], row["reason"]) for row in explained["history"] if "by ana" in row["reason"]]
     assert people == [("pause", "paused by ana: lunch"), ("resume", "resumed by ana"), ("ROLLBACK", "aborted by ana: the wrong model")]
@@ -121,3 +126,4 @@ def test_whoever_may_not_is_told_which_role_would_allow_it(fairway, place, monke
     (place / "other").write_text(yaml.safe_dump(known | {"users": [{"name": user["name"], "user": {"token": token}} for user in known["users"]]}))
     monkeypatch.setenv("KUBECONFIG", str(place / "other"))
     assert "allows get and patch on modeldeployments.fairway.dev" in said(place, "rollout", "status", status=1)
+    assert "a ClusterRole that allows list on modeldeployments.fairway.dev" in said(place, "rollout", "list", "--all-namespaces", status=1)

@@ -12,7 +12,8 @@ from fairway import errors
 from fairway.cli import evidence, options
 
 if TYPE_CHECKING:
-    from fairway.config import schema
+    from fairway.config import resource, schema
+    from fairway.rollout.states import State
 
 Object = dict[str, Any]
 APPROXIMATE = "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
@@ -50,17 +51,20 @@ def watch(where: options.Where, config: "schema.Config", *, timeout: str | None,
     _follow(server, found, seconds=seconds, form=form)
 
 
-def explain(where: options.Where, config: "schema.Config", *, form: str) -> None:
-    from fairway.config import resource
-    from fairway.operator import status as statuses
+def list_(where: options.Where, config: "schema.Config", *, everywhere: bool, rate: float, form: str) -> None:
+    from fairway.platforms.kubernetes import api, client
 
+    found = client.every(api.connect(where.context), None if everywhere else where.namespace or config.namespace)
+    found.sort(key=lambda one: (one["metadata"]["namespace"], one["metadata"]["name"]))
+    own = any("counts" in one["spec"] for one in found)
+    listed, text = evidence.listed([_harm(one) for one in found], rate=rate, approximate=APPROXIMATE if own else "")
+    options.show(listed, form=form, text=text)
+
+
+def explain(where: options.Where, config: "schema.Config", *, form: str) -> None:
     _, found = _read(where, config)
     told = found.get("status", {})
-    try:
-        spec = resource.Spec.model_validate(found["spec"])
-        state, policy, _ = statuses.resume(told, policy=spec.strategy)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:   # also what pydantic and JSON say
-        raise errors.PlatformError("the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one") from error
+    spec, state, policy = _resumed(found)
     evidenced, text = evidence.explained(state, policy, approximate=APPROXIMATE if spec.counts is not None else "")
     shown = record(found)
     known = {name: told.get(name, []) for name in ("guards", "conditions", "history")}
@@ -116,6 +120,27 @@ def teller(tell: Callable[[str], None]) -> Callable[[Object], None]:
             tell(f"{shown['phase'] or '-':<11} {shown['weight']:>3} %  {shown['verdict'] or '-':<12} {shown['reason']}")
 
     return look
+
+
+def _resumed(found: Object) -> tuple["resource.Spec", "State", "schema.Strategy"]:
+    """Gives what the ModelDeployment asks for, where its rollout stands, and the strategy in force."""
+    from fairway.config import resource
+    from fairway.operator import status
+
+    try:
+        spec = resource.Spec.model_validate(found["spec"])
+        state, policy, _ = status.resume(found.get("status", {}), policy=spec.strategy)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:   # also what pydantic and JSON say
+        raise errors.PlatformError("the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one") from error
+    return spec, state, policy
+
+
+def _harm(found: Object) -> Object:
+    """Gives the record with `harm`; of one that cannot be read, the sentence that says so instead of its reason."""
+    try:
+        return {**record(found), "harm": evidence.harm(_resumed(found)[1])}
+    except errors.PlatformError as error:
+        return {**record(found), "harm": None, "reason": str(error)}
 
 
 def _follow(server: Any, found: Object, *, seconds: float | None, form: str) -> None:

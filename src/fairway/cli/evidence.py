@@ -26,6 +26,33 @@ def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "
     return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended)}, text
 
 
+def harm(state: "State") -> float | None:
+    """Gives ln e of the evidence that the last rollout's revision does harm; None where it has none."""
+    if state.ledger is not None:
+        return state.ledger.harm
+    found = (state.verdict.evidence if state.verdict else {}).get("combined", {}).get("logE")
+    return float(found) if found is not None else None
+
+
+def listed(deployments: list[dict[str, Any]], *, rate: float, approximate: str = "") -> tuple[dict[str, Any], str]:
+    """Gives the deployments, of which each names its `harm`, as a record and as text, with a mark at those that can be said to do harm.
+
+    Of those that are marked, at most `rate` are expected to do none, whichever and however many they are and whenever one looks (e-BH).
+    """
+    from fairway.rollout import evidence, judge
+
+    harms = {number: deployment["harm"] for number, deployment in enumerate(deployments) if deployment["harm"] is not None}
+    marked = evidence.e_bh(harms, rate=rate)
+    rows = [{**deployment, "harmful": number in marked if number in harms else None} for number, deployment in enumerate(deployments)]
+    words = {True: "yes", False: "not shown", None: "-"}
+    columns = [name for name in ("namespace", "deployment", "phase", "weight", "verdict") if all(name in row for row in rows)]
+    text = options.table([{**{name: row[name] for name in columns}, "harm (ln e)": row["harm"], "harmful": words[row["harmful"]], "reason": row["reason"]}
+                          for row in rows])
+    promise = judge.qualified(f"of the revisions called harmful, a share of at most {rate:.3g} is expected to be no worse than stable", approximate)
+    return ({"deployments": rows, "falseDiscoveryRate": rate, "guarantee": promise},
+            "\n".join(filter(None, [text or "nothing is deployed: `fairway deploy PACKAGE`", promise if marked else None])))
+
+
 def span(interval: list[float | None] | None) -> str:
     """Gives an interval in words."""
     if interval is None:

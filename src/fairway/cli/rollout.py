@@ -36,6 +36,27 @@ def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: P
     options.show(_record(deployment), form=form)
 
 
+@rollout.command("list")
+@click.option("--false-discovery-rate", "rate", type=click.FloatRange(min=0, min_open=True, max=1, max_open=True), default=0.1, show_default=True,
+              help="Share of the revisions called harmful that may be expected to be no worse than stable. A rollback has its own rate, falseRollback.")
+@click.option("--all-namespaces", "-A", "everywhere", is_flag=True, help="On a cluster: of every namespace.")
+@options.cluster
+@options.config
+@options.home
+@options.output
+def list_(rate: float, everywhere: bool, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+    """Show every deployment's rollout, and which revisions do harm."""
+    config = options.load(path, overrides)
+    if where.kubernetes(config):
+        cluster.list_(where, config, everywhere=everywhere, rate=rate, form=form)
+        return
+    if everywhere:
+        raise errors.UsageError("--all-namespaces is about a cluster: add --on kubernetes, or set platform.kind to kubernetes")
+    rows = [{**_record(deployment), "harm": evidence.harm(deployment.state)} for deployment in _deployments(root)]
+    record, text = evidence.listed(rows, rate=rate)
+    options.show(record, form=form, text=text)
+
+
 @rollout.command()
 @click.option("--timeout", default=None, metavar="DURATION", help="Give up after this long, such as 10m.")
 @options.cluster
@@ -225,6 +246,15 @@ def _ask(verb: str, *, reason: str, force: bool, config: "schema.Config", root: 
     options.show({"deployment": deployment.name, "verb": verb, "answer": answer}, form=form, text=answer)
     if "changes nothing" in answer:
         raise errors.UsageError(f"{verb} had no effect: {answer}")
+
+
+def _deployments(root: Path) -> list[Any]:
+    from fairway.platforms.local import state
+
+    store = state.Store(options.open_home(root).state)
+    found = list(store.deployments())
+    store.close()
+    return found
 
 
 def _deployment(root: Path, config: "schema.Config") -> Any:

@@ -15,12 +15,13 @@ harm which starts late is not drowned by a healthy past; `factors_*` give the lo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Name = TypeVar("Name", str, int)
 
 GRID = 12
 RATIOS: Floats = np.geomspace(1.25, 64.0, GRID)   # relative risks of the canary, from a small harm to a total one
@@ -343,7 +344,7 @@ def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
     return tuple(named)
 
 
-def e_bh(log_e: Mapping[str, float], *, rate: float) -> tuple[str, ...]:
+def e_bh(log_e: Mapping[Name, float], *, rate: float) -> tuple[Name, ...]:
     """Gives the names to report so that at most `rate` of them are expected to be false, whatever the dependence (Wang & Ramdas 2022, section 4)."""
     order = sorted(log_e, key=log_e.__getitem__, reverse=True)
     enough = [place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))]

@@ -46,6 +46,18 @@ def read(server: api.Api, namespace: str, name: str) -> api.Object:
         raise _forbidden(error, namespace) from error
 
 
+def every(server: api.Api, namespace: str | None) -> list[api.Object]:
+    """Gives the ModelDeployments of the namespace, or of all."""
+    try:
+        return server.find(KIND, namespace)
+    except api.NotFound:
+        _need_kind(server)
+        raise
+    except api.Forbidden as error:
+        raise api.Forbidden(f"{error}; wanted: a {'ClusterRole' if namespace is None else f'Role in {namespace}'} that allows list on "
+                            f"{resource.PLURAL}.{resource.GROUP}") from error
+
+
 def command(server: api.Api, namespace: str, name: str, verb: str, *, who: str, why: str = "", force: bool = False) -> dict[str, Any]:
     """Asks the operator once, and gives the status after it has obeyed; raises UsageError where the command makes no sense now."""
     before = read(server, namespace, name)
