@@ -23,7 +23,7 @@ def in_effect(*of: traffic.Route) -> routes.Routes:
     return known
 
 
-def sample(at: float, *, stable: int, candidate: int | None) -> traffic.Sample:
+def sample(at: float, *, stable: int | None, candidate: int | None) -> traffic.Sample:
     arms = [traffic.ArmCounts(requests=count, errors=0) if count is not None else None for count in (stable, candidate)]
     return traffic.Sample(at=at, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
 
@@ -81,6 +81,36 @@ def test_a_candidate_that_still_arrives_has_not_its_share_yet():
     assert {one.route_version for one in told if one} == {""}
 
 
+def test_a_promotion_is_in_effect_also_where_stable_s_last_request_came_late_and_its_counts_have_gone():
+    known, to = in_effect(route(50)), route(100)
+    known.written(to, arriving=False, now=100)
+    said = [known.confirm(sample(101 + second, stable=stable, candidate=20 * second), route=to, accepted=True, now=101 + second)
+            for second, stable in enumerate([10, 12, None, None, None, None])]
+    assert said[1] is not None
+    assert said[1].route_version == ""
+    assert said[-1] is not None
+    assert said[-1].route_version == to.version
+
+
+@pytest.mark.parametrize("weight", [5, 25])
+def test_an_operator_that_was_restarted_takes_the_weight_before_from_the_state(weight):
+    known = routes.Routes()
+    known.recall(http_route(aaa=750_000, bbb=250_000), weight=weight)
+    said = play(known, route(50), weights=[weight] * 30 + [50] * 12, rng=np.random.default_rng(6))
+    assert set(said[:30]) == {""}
+    assert said[-1] == route(50).version
+
+
+def test_what_is_counted_before_the_gateway_has_accepted_a_route_says_nothing_about_it():
+    known, to = in_effect(route(0, candidate=None)), route(50, candidate="ccc")   # proxies may be two routes behind, with another revision there
+    known.written(to, arriving=False, now=100)
+    for second in range(1, 40):
+        known.confirm(sample(100 + second, stable=50 * second, candidate=50 * second), route=to, accepted=False, now=100 + second)
+    told = [known.confirm(sample(140 + second, stable=2000 + 100 * second, candidate=2000), route=to, accepted=True, now=140 + second)
+            for second in range(30)]
+    assert {one.route_version for one in told if one} == {""}
+
+
 def test_nothing_is_confirmed_that_the_gateway_has_not_accepted():
     known = in_effect(route(0))
     known.written(route(5), arriving=False, now=0)
@@ -114,7 +144,7 @@ def http_route(generation: int = 1, **weights: int) -> dict[str, object]:
 
 def test_a_candidate_begins_with_a_millionth_until_the_gateway_has_accepted_it():
     known = routes.Routes()
-    known.recall(None)
+    known.recall(None, weight=0)
     assert known.arriving(route(25), found=None, now=0)
     known.written(route(25), arriving=True, now=0)
     assert known.arriving(route(25), found=http_route(generation=2), now=60)
@@ -126,7 +156,7 @@ def test_a_candidate_begins_with_a_millionth_until_the_gateway_has_accepted_it()
 
 def test_a_new_operator_takes_no_share_away_from_who_serves():
     known = routes.Routes()
-    known.recall(http_route(aaa=750_000, bbb=250_000))
+    known.recall(http_route(aaa=750_000, bbb=250_000), weight=0)
     assert not known.arriving(route(25), found=http_route(aaa=750_000, bbb=250_000), now=0)
     assert known.leaving(route(0), now=0) == "bbb"
 

@@ -25,10 +25,10 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def take(evidence: units.Evidence, state: states.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY):
+def take(evidence: units.Evidence, state: states.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY, *, ready=("aaa", "bbb")):
     return look.look(
         state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or units.Units(), sample=None,
-        ready=("aaa", "bbb"), broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
+        ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
 
 
 def in_segment(**changes) -> states.State:
@@ -72,12 +72,28 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
     first = take(events.within("default"), in_segment(), counted)
     version = states.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
     ended, begun = replace(in_segment().segments[0], end=made.START + 5), Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2)
+    waiting = replace(STATE, step=1, segments=(ended,), cursors=first.cursors)
+    between = take(events.within("default"), waiting, counted)
     events.add([made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
                 made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7)])
-    state = replace(STATE, step=1, segments=(ended, begun), cursors=first.cursors)
+    state = replace(waiting, segments=(ended, begun), cursors=between.cursors)
     for memory in (counted, units.Units()):   # the second after a restart
         [second] = take(events.within("default"), state, memory).exposed
         assert (second.candidate, second.new) == (2, (1, 0))
+
+
+def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answered_without_an_event(events: store.EventStore) -> None:
+    counted, before = units.Units(), in_segment()
+    state = replace(before, cursors=take(events.within("default"), before, counted).cursors)
+    events.add([canary(f"r{number}", unit=f"u{number}") for number in range(40)])
+    out = take(events.within("default"), state, counted, ready=("bbb",))
+    events.add([canary("r40", unit="u1"), made.prediction("r41", unitId="w")])
+    assert (total(out), total(take(events.within("default"), replace(state, cursors=out.cursors), counted))) == ((0, 0), (1, 1))
+
+
+def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: store.EventStore) -> None:
+    events.add([made.prediction("slow", unitId="u", latencySeconds=3.0, at=made.START + 1), made.prediction("quick", unitId="v", at=made.START + 1)])
+    assert total(take(events.within("default"), in_segment())) == (0, 1)
 
 
 def test_units_served_in_the_warm_up_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:

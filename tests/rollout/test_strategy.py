@@ -188,13 +188,21 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
     assert state.verdict.guard == "quality"
 
 
-def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> None:
+def skewed() -> World:
+    """Gives a canary at 5 % that a quarter of the units met."""
     world = World().serving("a")
     world.until(Phase.CANARY)
-    skewed = ledgers.Batch(exposed=(ledgers.Exposed(weight=0.05, candidate=100, stable=300, new=(100, 300)),))
+    while not world.state.segments:
+        world.look()
+    seen = ledgers.Batch(exposed=(ledgers.Exposed(weight=0.05, candidate=100, stable=300, new=(100, 300)),))
     assert world.state.ledger is not None
-    ledger = ledgers.observe(world.state.ledger, skewed, strategy=STRATEGY, offline=0.03, at=world.now)
+    ledger = ledgers.observe(world.state.ledger, seen, strategy=STRATEGY, offline=0.03, at=world.now)
     world.state = dataclasses.replace(world.state, ledger=ledger)
+    return world
+
+
+def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> None:
+    world = skewed()
     phases = [(world.look().phase, world.state.step) for _ in range(5)]
     assert phases == [(Phase.CANARY, world.state.step)] * 5
     assert world.state.verdict is not None
@@ -202,6 +210,36 @@ def test_a_split_that_is_not_what_was_asked_is_invalid_and_moves_nothing() -> No
     assert "100 of 400 fell to the candidate (25.0%), not 5.0%" in world.state.reason
     split = world.state.verdict.evidence["combined"]["split"]
     assert (split["candidate"], split["stable"], split["asked"]) == (100, 300, 0.05)
+
+
+def test_who_has_mended_the_split_pauses_and_resumes_and_it_is_judged_anew() -> None:
+    world = skewed()
+    assert "split" in world.look().reason
+    world.command = Command("pause", "ana", "a second gateway")
+    world.until(Phase.PAUSED)
+    world.command = Command("resume", "ana")
+    assert world.until(Phase.STABLE).stable == "b"
+
+
+def test_units_are_divided_anew_where_the_route_was_not_known_to_be_in_effect_in_between() -> None:
+    world = skewed()
+    [before] = world.state.segments
+    world.route = "another"
+    assert world.look().segments == (dataclasses.replace(before, end=world.now - 1),)
+    world.route = None
+    assert [(segment.start, segment.end) for segment in world.look().segments[1:]] == [(world.now, None)]
+    assert world.state.ledger is not None
+    assert (world.state.ledger.met, world.state.ledger.crooked) == ((0, 0), False)
+
+
+def test_a_promotion_whose_route_never_takes_effect_asks_a_person() -> None:
+    world = World(policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=30)})).serving("a")
+    world.until(Phase.PROMOTING)
+    world.route = "another"
+    state = world.until(Phase.PAUSED, looks=40)
+    assert state.reason == "the progressDeadline of 30s is over, still waiting for the route to take effect"
+    world.route, world.command = None, Command("resume", "ana")
+    assert world.until(Phase.STABLE).stable == "b"
 
 
 def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began() -> None:

@@ -52,17 +52,19 @@ WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment 
       AND other.role = CASE half.role WHEN 'stable' THEN 'shadow' ELSE 'stable' END
       AND other.revision = CASE half.role WHEN 'stable' THEN :candidate ELSE :stable END)"""
 
+_BEGAN = "p.time - coalesce(p.latency, 0)"   # when the request came, by the weight of that time; an event's time is its answer's
+
 _ANSWERED = "p.type = 'prediction' AND p.role IN ('stable', 'canary') AND p.status < 400 AND p.labels IS NOT NULL"
 
 _INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"   # pictures are not read for nothing
 
 LABELLED = f"""
-SELECT l.seq, p.request_id, p.unit, p.revision, p.role, p.time, p.labels, l.labels, {_INPUTS}
+SELECT l.seq, p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, l.labels, {_INPUTS}
 FROM events AS l NOT INDEXED CROSS JOIN events AS p
 WHERE l.seq > :after AND l.seq <= :cursor AND l.namespace = :namespace AND l.deployment = :deployment AND l.type = 'label'
   AND p.namespace = l.namespace AND p.deployment = l.deployment AND p.request_id = l.request_id AND {_ANSWERED} AND p.seq < l.seq
 UNION ALL
-SELECT p.seq, p.request_id, p.unit, p.revision, p.role, p.time, p.labels, l.labels, {_INPUTS}
+SELECT p.seq, p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, l.labels, {_INPUTS}
 FROM events AS p NOT INDEXED CROSS JOIN events AS l
 WHERE p.seq > :after AND p.seq <= :cursor AND p.namespace = :namespace AND p.deployment = :deployment AND {_ANSWERED}
   AND l.namespace = p.namespace AND l.deployment = p.deployment AND l.request_id = p.request_id AND l.type = 'label' AND l.seq < p.seq
@@ -71,11 +73,11 @@ ORDER BY 1, 2, 4, 5"""  # noqa: S608 - constants of this module only
 _SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
 
 OUTCOMES = f"""
-SELECT l.seq, l.revision, p.unit, p.revision, p.time, l.labels FROM events AS l NOT INDEXED CROSS JOIN events AS p
+SELECT l.seq, l.revision, p.unit, p.revision, {_BEGAN}, l.labels FROM events AS l NOT INDEXED CROSS JOIN events AS p
 WHERE l.seq > :after AND l.seq <= :cursor AND l.namespace = :namespace AND l.deployment = :deployment AND l.type = 'outcome'
   AND p.namespace = l.namespace AND p.deployment = l.deployment AND p.request_id = l.request_id AND {_SERVED} AND p.seq < l.seq
 UNION ALL
-SELECT p.seq, l.revision, p.unit, p.revision, p.time, l.labels FROM events AS p NOT INDEXED CROSS JOIN events AS l
+SELECT p.seq, l.revision, p.unit, p.revision, {_BEGAN}, l.labels FROM events AS p NOT INDEXED CROSS JOIN events AS l
 WHERE p.seq > :after AND p.seq <= :cursor AND p.namespace = :namespace AND p.deployment = :deployment AND {_SERVED}
   AND l.namespace = p.namespace AND l.deployment = p.deployment AND l.request_id = p.request_id AND l.type = 'outcome' AND l.seq < p.seq
 ORDER BY 1, 2, 4"""  # noqa: S608
@@ -102,7 +104,7 @@ WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '
 ORDER BY l.seq DESC"""
 
 EXPOSURE = """
-SELECT time, role, unit, status, labels FROM events AS new NOT INDEXED
+SELECT time - coalesce(latency, 0), role, unit, status, labels FROM events AS new NOT INDEXED
 WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment = :deployment AND type = 'prediction' AND role IN ('stable', 'canary')
 ORDER BY seq"""
 

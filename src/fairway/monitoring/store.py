@@ -77,7 +77,7 @@ class Labelled(NamedTuple):
     unit: str | None
     revision: str
     role: str                      # stable | canary
-    predicted_at: float            # seconds since the epoch
+    predicted_at: float            # when the request came, in seconds since the epoch
     rows: int                      # rows whose label is known
     wrong: int                     # of those
     slice: str | None = None       # value of the feature that was asked for; None where its inputs were not logged
@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
     name: str
     unit: str | None
     revision: str
-    predicted_at: float            # seconds since the epoch
+    predicted_at: float            # when the request came, in seconds since the epoch
     value: float
 
 

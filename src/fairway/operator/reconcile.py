@@ -268,7 +268,7 @@ class Reconciler:
         except errors.FairwayError as error:  # whatever it is: a rollout that cannot be judged holds, and one that is broken goes back
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return None
-        accepted = memory.route.confirmed == route.version or self._accepted(owner, spec)
+        accepted = memory.route.follows(route) or self._accepted(owner, spec)
         return memory.route.confirm(raw, route=route, accepted=accepted, now=now)
 
     def _accepted(self, owner: workloads.Owner, spec: resource.Spec) -> bool:
@@ -354,12 +354,16 @@ class Reconciler:
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, memory: Memory, first: str | None, now: float,
     ) -> None:
         route = states.route(state, deployment=owner.name, strategy=policy)
-        if route is not None and spec.routing == "seldon":
+        if route is None:
+            return
+        before = next((round(segment.weight * 100) for segment in reversed(state.segments) if segment.version != route.version), 0)
+        if spec.routing == "seldon":
+            memory.route.recall(None, weight=before)
             memory.route.written(route, arriving=False, now=now)  # with the predictors
-        if route is None or spec.gateway is None or spec.routing == "seldon":
+        if spec.gateway is None or spec.routing == "seldon":
             return
         written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
-        memory.route.recall(written)
+        memory.route.recall(written, weight=before)
         leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now)
         self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
         memory.route.written(route, arriving=arriving, now=now)

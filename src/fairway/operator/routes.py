@@ -23,11 +23,12 @@ class Routes:
     """The last scrape, and the route that is in effect; after a restart of the operator the newest is confirmed anew."""
 
     latest: traffic.Sample | None = None
-    confirmed: str | None = None            # version of the route that was written last, once it is in effect
-    _possible: tuple[traffic.Route, ...] = ()   # what the proxies may still follow: what was in effect last, and all that was written since
-    _version: str | None = None             # of the route that was written last
-    _since: float = 0.0
-    _arriving: bool = False                 # the candidate has a millionth of what the route gives it
+    in_effect: bool = False                 # whether the proxies follow the route that was written last
+    _written: tuple[traffic.Route, ...] = ()    # what the proxies may still follow: what was in effect last, and all that was written since
+    _recalled: int = 0                      # the candidate's weight before all of those, by an earlier operator
+    _since: float = 0.0                     # when the newest was written
+    _learns: float = 0.0                    # from when on scrapes say something about it: it is accepted, and no candidate arrives
+    _arriving: bool = False                 # the candidate has a millionth of what the newest gives it
     _increments: list[tuple[int, int]] = field(default_factory=list)
     _serving: frozenset[str] | None = None  # revisions with a real share of what was written last; None: nobody knows yet
     _leaving: str | None = None
@@ -37,30 +38,35 @@ class Routes:
         """Says whether it is not known yet who serves."""
         return self._serving is None
 
-    def recall(self, found: Mapping[str, Any] | None) -> None:
-        """Takes up who serves from the HTTPRoute that an earlier operator has left."""
+    def follows(self, route: traffic.Route) -> bool:
+        """Says whether the route was seen to be in effect, and none was written after it."""
+        return self.in_effect and self._newest(route)
+
+    def recall(self, found: Mapping[str, Any] | None, *, weight: int) -> None:
+        """Takes up from an earlier operator who serves by its HTTPRoute, and the candidate's weight before it, 0 where there was none."""
         if self._serving is None:
-            self._serving = gateway.serving(found) if found is not None else frozenset()
+            self._serving, self._recalled = gateway.serving(found) if found is not None else frozenset(), weight
 
     def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float) -> bool:
         """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there."""
         if route.weight == 0 or route.candidate in (self._serving or ()):
             return False
-        return route.version != self._version or not accepted(found) or now - self._since < ARRIVING_SECONDS
+        return not self._newest(route) or not accepted(found) or now - self._since < ARRIVING_SECONDS
 
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
         """Gives the revision that served until the route was written, and must not vanish at once."""
         still = self._leaving if now - self._since < LEAVING_SECONDS and self._leaving not in _serving(route) else None
-        if route.version != self._version:
-            return next(iter(sorted((self._serving or frozenset()) - _serving(route))), still)
-        return still
+        return still if self._newest(route) else next(iter(sorted((self._serving or frozenset()) - _serving(route))), still)
 
     def written(self, route: traffic.Route, *, arriving: bool, now: float) -> None:
         """Takes notice of the route that the cluster has now."""
-        if route.version != self._version:
+        if not self._newest(route):
             self._leaving = self.leaving(route, now=now)
-            self._version, self._since, self._increments = route.version, now, []
-            self._possible, self.confirmed = (*self._possible, route)[-POSSIBLE:], None
+            self._since, self.in_effect = now, False
+            self._written = (*self._written[:1], *self._written[1:][-POSSIBLE:], route)
+            self._forget(now)
+        elif self._arriving and not arriving:
+            self._forget(now)
         self._arriving = arriving
         self._serving = _serving(route) - ({route.candidate} if arriving else set())
 
@@ -68,27 +74,43 @@ class Routes:
         """Gives the sample with the version of the route in effect: `route`'s, or none."""
         if raw is None:
             return None
-        if self.confirmed != route.version:
-            self._learn(raw, route)
-            if accepted and route.version == self._version and not self._arriving and self._in_effect(route, now=now):
-                self.confirmed, self._possible = route.version, (route,)
+        if not self.follows(route) and self._newest(route):
+            if accepted and not self._arriving:
+                self._learn(raw)
+                if self._realised(route, now=now):
+                    self.in_effect, self._written = True, (route,)
+            else:
+                self._forget(now)
         self.latest = raw
-        return replace(raw, route_version=route.version if self.confirmed == route.version else "")
+        return replace(raw, route_version=route.version if self.follows(route) else "")
 
-    def _learn(self, raw: traffic.Sample, route: traffic.Route) -> None:
-        """Keeps what came between two scrapes, both taken after the route was written."""
+    def _newest(self, route: traffic.Route) -> bool:
+        return bool(self._written) and self._written[-1].version == route.version
+
+    def _forget(self, now: float) -> None:
+        self._learns, self._increments = now, []
+
+    def _learn(self, raw: traffic.Sample) -> None:
+        """Keeps what came between two scrapes, both taken after the route was written; an arm that has gone got nothing."""
         before = self.latest
-        if before is None or before.at < self._since or raw.at <= before.at or before.epoch != raw.epoch:
+        if before is None or before.at <= self._learns or raw.at <= before.at or before.epoch != raw.epoch:
             return
-        stable = raw.stable.minus(before.stable) if raw.stable and before.stable else None
-        candidate = raw.candidate.minus(before.candidate) if raw.candidate and before.candidate else None
-        if stable is not None and (candidate is not None or raw.candidate is None):
-            self._increments = [*self._increments, (candidate.requests if candidate else 0, stable.requests)][-SCRAPES:]
+        candidate, stable = _came(raw.candidate, before.candidate), _came(raw.stable, before.stable)
+        if candidate is not None and stable is not None:
+            self._increments = [*self._increments, (candidate, stable)][-SCRAPES:]
 
-    def _in_effect(self, route: traffic.Route, *, now: float) -> bool:
-        """Says whether none of the routes before can be what the proxies follow; where none is known, the candidate had no share."""
-        befores = {_share(route, before) for before in self._possible if before.version != route.version} or {0}
-        return all(confirm.split(self._increments, before=before, after=route.weight, waited_seconds=now - self._since).confirmed for before in befores)
+    def _realised(self, route: traffic.Route, *, now: float) -> bool:
+        """Says whether none of the routes before can be what the proxies follow."""
+        befores = {_share(route, before) for before in self._written[:-1] if before.version != route.version} or {self._recalled}
+        return all(confirm.split(self._increments, before=before, after=route.weight, waited_seconds=now - self._learns).confirmed for before in befores)
+
+
+def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> int | None:
+    """Gives the requests that an arm completed between two scrapes, or None where nobody can say."""
+    if after is None:
+        return 0
+    came = after.minus(before) if before is not None else None
+    return came.requests if came is not None else None
 
 
 def _share(route: traffic.Route, before: traffic.Route) -> int:

@@ -91,7 +91,8 @@ def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, 
     by = next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
     labels_cursor, labels = counted.labels(store, deployment, state=state, by=by)
     last = state.segments[-1] if state.segments else None
-    segment = last if last is not None and seen.wanted_version == last.version else None
+    whole = last is not None and seen.wanted_version == last.version and {candidate, stable} <= seen.ready   # who gets a 503 leaves no event
+    segment = last if whole else None
     exposure_cursor, exposed = counted.exposed(store, deployment, state=state, segment=segment)
     outcomes_cursor, outcomes = state.cursors.outcomes, list[events.Outcome]()
     if any(guard.type == "business" for guard in policy.guards):   # nobody else needs that join

@@ -68,9 +68,11 @@ class Units:
     def exposed(self, store: Evidence, deployment: str, *, state: states.State, segment: Segment | None) -> tuple[int, tuple[ledgers.Exposed, ...]]:
         """Gives the new cursor, and the units that met an arm for the first time in this segment, by the time at which they were served."""
         after = state.cursors.exposure
+        self._begin(state)
+        for firsts in (self.met[what] for what in ("exposure", "step") if what in self.met):
+            firsts.settle(after=after)
         if segment is None or segment.end is not None:
             return store.cursor(), ()
-        self._begin(state)
         if segment != self.segment:
             self.segment = segment
             self.met.pop("step", None)

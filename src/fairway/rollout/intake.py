@@ -26,7 +26,9 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
         paired=seen.paired if counting and stage(state) == "shadow" else None,
         labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
     )
-    ledger = ledgers.observe(state.ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
+    begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
+    ledger = ledgers.divide(state.ledger) if begins else state.ledger   # units meet an arm anew
+    ledger = ledgers.observe(ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
     return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))
 
 
@@ -68,11 +70,13 @@ def _of_one_count(before: traffic.Sample, after: traffic.Sample) -> bool:
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
     """Gives the stretches of time with one weight in effect; what lies between them belongs to none.
 
-    A stretch ends with the look that asked for another route, not with the one that finds it in effect.
+    A stretch ends with the look that asked for another route, not with the one that finds it in effect; and where the route that is asked for is no
+    longer known to be in effect, as after a restart of who looks.
     """
     segments = state.segments
     last = segments[-1] if segments else None
-    if last is not None and last.end is None and last.version != seen.wanted_version:
+    lost = seen.sample is not None and not in_effect
+    if last is not None and last.end is None and (lost or last.version != seen.wanted_version):
         segments, last = (*segments[:-1], replace(last, end=state.looked)), None
     if in_effect and weight and (last is None or last.end is not None):
         segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",

@@ -202,8 +202,12 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
     """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
-    harms = {name: wealth.restart(at=at) if wealth.cash > 0 else wealth for name, wealth in ledger.harms.items()}
-    return replace(ledger, harms=harms, split=Wealth.start(at=at, restarts=False), met=(0, 0))
+    return divide(replace(ledger, harms={name: wealth.restart(at=at) if wealth.cash > 0 else wealth for name, wealth in ledger.harms.items()}))
+
+
+def divide(ledger: Ledger) -> Ledger:
+    """Gives the ledger with no judgement yet of how units are divided: each counts anew where a stretch of constant weight begins."""
+    return replace(ledger, split=Wealth.start(at=ledger.at, restarts=False), met=(0, 0))
 
 
 def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:

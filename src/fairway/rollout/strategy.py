@@ -156,7 +156,11 @@ def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
         return over
     if seen.sample is None or seen.sample.route_version != seen.wanted_version:
-        return Advance(replace(state, reason="waiting for the route to take effect"))
+        waiting, deadline = "waiting for the route to take effect", strategy.progress_deadline
+        if seen.now - state.stage_since <= deadline.total_seconds():
+            return Advance(replace(state, reason=waiting))
+        return _inconclusive(state, seen, strategy, replace(verdict, action=Action.INCONCLUSIVE, reason=(
+            f"the progressDeadline of {schema.format_duration(deadline)} is over, still {waiting}")))
     if strategy.bake.weight == 0 or strategy.bake.duration.total_seconds() == 0:
         return _finish(state, seen, verdict)
     baking = replace(state, phase=Phase.BAKING, since=seen.now, stage_since=seen.now)
@@ -212,7 +216,8 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     if seen.now < state.counting_from:
         return replace(verdict, action=Action.HOLD, reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet")
     if seen.sample is None:
-        return replace(verdict, action=Action.HOLD, reason="the gateway's counts cannot be read; nothing moves until they can")
+        unknown = "the gateway's counts cannot be read, or an arm has had no request yet"
+        return replace(verdict, action=Action.HOLD, reason=f"{unknown}; nothing moves until they can")
     if seen.unread is not None:
         return replace(verdict, action=Action.HOLD, reason=f"pairs and labels cannot be read; nothing moves until they can: {seen.unread}")
     if seen.sample.route_version != seen.wanted_version:
@@ -360,7 +365,8 @@ def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[St
     if command.verb == "pause" and state.phase in JUDGED:
         after = _pause(state, seen, f"paused {by}")
     elif command.verb == "resume" and state.phase is Phase.PAUSED and state.resume_to is not None:
-        resumed = replace(state, phase=state.resume_to, resume_to=None, passed=True, stage_since=seen.now, reason=f"resumed {by}")
+        ended = tuple(replace(segment, end=segment.end or state.looked) for segment in state.segments)   # the next judges anew how units are divided
+        resumed = replace(state, phase=state.resume_to, resume_to=None, passed=True, stage_since=seen.now, segments=ended, reason=f"resumed {by}")
         after = _moved(resumed, seen, "Resumed", resumed.reason)
     elif command.verb == "abort" and state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
         after = _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"aborted {by}"))

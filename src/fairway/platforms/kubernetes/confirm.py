@@ -7,7 +7,7 @@ is not known, so all places are mixed, the k-th with 1/(k(k+1)): of independent 
 Units stick to their arm, so a thousand requests of ten users are ten draws, not a thousand. A scrape therefore weighs as 50 requests at most: its likelihood
 ratio is taken to the power 50/n, which keeps the bound (Jensen). And the units of the hour may realise a share for ever that lies nearer to the old weight:
 once a minute has passed, the split counts as in effect unless the newest scrapes, as 50 requests together, say 99 to 1 that the old one is. A few busy units
-can still confirm too early (30 of them, two times in five at worst); that harms no comparison, which takes the arms' own counts as they come.
+can still confirm too early (30 of them, two times in five at worst); that harms no comparison of the arms' own counts, and units less than a wait without end.
 """
 
 import itertools
