@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.cluster import binaries as programs
 from tests.cluster import cluster as clusters
 from tests.cluster import places, stack
+
+settings.register_profile("busy", deadline=None)   # an example may wait for a core
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

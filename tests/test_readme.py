@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 FENCE = re.compile(r"^```(?:bash|sh|shell|console)\s*$")
 MARK = re.compile(r"^<!--\s*(run|skip):\s*(.+?)\s*-->$")
-LONGEST_SECONDS = 280
+LONGEST_SECONDS = 900
 
 
 @dataclass(frozen=True)

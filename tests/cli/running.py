@@ -11,7 +11,7 @@ FEW = "age,sector,income\n" + "".join(
 
 
 def fairway(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "fairway", *arguments], cwd=where, capture_output=True, text=True, timeout=200)
+    return subprocess.run([sys.executable, "-m", "fairway", *arguments], cwd=where, capture_output=True, text=True, timeout=320)
 
 
 def one_object(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

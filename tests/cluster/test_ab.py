@@ -12,7 +12,7 @@ import pytest
 from tests.cluster import world
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 NAME = "ab"
 TEST = {
     "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "30m"}, "bake": {"weight": 0, "duration": "0s"},

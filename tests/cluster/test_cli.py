@@ -18,7 +18,7 @@ from tests.cli import running
 from tests.cluster import world
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 NAME = "cli-income"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import images, world
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 NAME = "gated"
 GATE = {"name": "gate", "url": "http://gate.models.svc:8080/", "at": ["preStep", "prePromotion", "postPromotion"]}
 TEST = {
@@ -26,7 +26,7 @@ def gate(fairway):
     """Gives a function that runs a command in the gate's pod."""
     manifest = (Path(__file__).parent / "hook.yaml").read_text().replace("${TAG}", images.tag())
     fairway.kubectl("apply", "--server-side", "--filename=-", input=manifest)
-    fairway.kubectl("--namespace", world.NAMESPACE, "rollout", "status", "deployment/gate", "--timeout=60s")
+    fairway.kubectl("--namespace", world.NAMESPACE, "rollout", "status", "deployment/gate", "--timeout=180s")
 
     def run(command: str) -> str:
         return fairway.kubectl("--namespace", world.NAMESPACE, "exec", "deployment/gate", "--", "sh", "-c", command).stdout

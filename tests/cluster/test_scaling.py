@@ -65,7 +65,7 @@ def look(cluster: Cluster, *, times: int) -> None:
 def test_the_autoscaler_adds_pods_to_both_arms_under_load_and_the_operator_leaves_them(measured, models):
     world.apply(measured, world.resource(NAME, models["A"], strategy=HALF, scaling=SCALING, podTemplate=LITTLE))
     world.until(measured, NAME, world.digest_in_service(models["A"]))
-    with world.traffic(measured, NAME) as traffic:
+    with world.traffic(measured, NAME, pause=0) as traffic:
         world.apply(measured, world.resource(NAME, models["B"], strategy=HALF, scaling=SCALING, podTemplate=LITTLE))
         canary = world.until(measured, NAME, lambda now: now.get("phase") == "Canary" and now.get("weight") == 50)
         until(lambda: grown(measured), cluster=measured, seconds=120)

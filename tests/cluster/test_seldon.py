@@ -11,7 +11,7 @@ from fairway.platforms.kubernetes import workloads
 from fairway.rollout import traffic as routes
 from tests.cluster import seldon, world
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 RUNTIME = {"runtime": "seldon", "podTemplate": {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]}}}
 
 
@@ -50,7 +50,7 @@ def test_a_rollout_on_seldons_wrapper_promotes_without_a_failed_request_and_take
             world.apply(fairway, world.resource(name, models["B"], **RUNTIME))
             promoted = world.until(fairway, name, world.digest_in_service(models["B"]), seconds=240)
             world.apply(fairway, world.resource(name, models["C"], **RUNTIME))
-            back = world.until(fairway, name, world.rolled_back, seconds=180)
+            back = world.until(fairway, name, world.rolled_back, seconds=300)
         assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
         assert [row["phase"] for row in promoted["history"]] == ["Canary", "Canary", "Canary", "Promoting", "Stable"]
         assert "shadow answers differ" in back["reason"]

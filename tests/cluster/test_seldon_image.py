@@ -54,11 +54,11 @@ def _service() -> dict[str, Any]:
 
 
 def test_the_image_serves_both_protocols_through_a_service_and_ends_when_it_is_told_to(fairway: Cluster, served):
-    fairway.kubectl("--namespace=models", "wait", f"pod/{NAME}", "--for=condition=Ready", "--timeout=90s")
+    fairway.kubectl("--namespace=models", "wait", f"pod/{NAME}", "--for=condition=Ready", "--timeout=180s")
     script = ASK.format(name=NAME, one=json.dumps(world.support.ONE))
     (status, revision, theirs), (_, _, ours) = json.loads(
         fairway.kubectl("--namespace=models", "exec", "deployment/store", "--", "python", "-c", script).stdout)
     assert (status, revision) == (200, "0123456789ab")
     assert theirs["data"]["ndarray"][0] == next(one["data"] for one in ours["outputs"] if one["name"] == "probabilities")
     fairway.kubectl("--namespace=models", "delete", "pod", NAME, "--wait=false")
-    fairway.kubectl("--namespace=models", "wait", f"pod/{NAME}", "--for=delete", "--timeout=20s")   # of the 60 s that it may take: it obeys SIGTERM
+    fairway.kubectl("--namespace=models", "wait", f"pod/{NAME}", "--for=delete", "--timeout=45s")   # of the 60 s that it may take: it obeys SIGTERM

@@ -22,7 +22,7 @@ from tests.cluster.cluster import Cluster
 from tests.packaging import published
 from tests.serving import support
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 LOCK = Path(__file__).parent / "s3.lock"
 S3_PORT, REGISTRY_PORT = 9100, 9443
 KEYS = {"access": "AKIAFAIRWAY", "secret": "a-secret-of-the-tests"}

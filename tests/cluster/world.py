@@ -53,7 +53,7 @@ def store(cluster: Cluster) -> Store:
     """Gives the store, installed where it is missing."""
     manifest = (Path(__file__).parent / "store.yaml").read_text().replace("${TAG}", images.tag())
     cluster.kubectl("apply", "--server-side", "--filename=-", input=manifest)
-    cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/store", "--timeout=60s")
+    cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/store", "--timeout=180s")
     return Store(cluster)
 
 
@@ -78,6 +78,7 @@ class Traffic:
     url: str
     host: str
     body: Callable[[int], dict[str, Any]] = person
+    pause: float = 0.02   # seconds between a client's requests: the cluster has two cores, and a rollout more to do
     counts: Counter[tuple[int, str]] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
     answered: list[tuple[str, str, str]] = field(default_factory=list)   # request id, revision, unit
@@ -91,7 +92,7 @@ class Traffic:
     def run(self, number: int) -> None:
         with httpx.Client(headers={"host": self.host}, timeout=30) as client:
             turn = 0
-            while not self.stopping.is_set():
+            while not self.stopping.wait(self.pause):
                 turn += 1
                 unit = f"user-{number}-{turn % 25}"
                 try:
@@ -105,9 +106,10 @@ class Traffic:
 @contextmanager
 def traffic(
     cluster: Cluster, name: str, *, host: str | None = None, model: str = "income", body: Callable[[int], dict[str, Any]] = person,
+    pause: float = Traffic.pause,
 ) -> Iterator[Traffic]:
     """Gives traffic that flows until the block ends."""
-    flowing = Traffic(f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body)
+    flowing = Traffic(f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body, pause)
     threads = [threading.Thread(target=flowing.run, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()

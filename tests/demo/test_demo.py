@@ -9,13 +9,13 @@ from typing import Any
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(960)]
 
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     out = tmp_path_factory.mktemp("demo")
-    done = subprocess.run([sys.executable, "-m", "fairway", "demo", "--out", str(out), "--output", "json"], capture_output=True, text=True, timeout=400)
+    done = subprocess.run([sys.executable, "-m", "fairway", "demo", "--out", str(out), "--output", "json"], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1]), out
 

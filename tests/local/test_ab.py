@@ -17,7 +17,7 @@ from fairway.rollout.states import Phase
 from tests.local import world as worlds
 from tests.local.world import World
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
 TEST = {
     "warmup": "500ms", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "120s"}, "bake": {"weight": 0, "duration": "0s"},
     "guards": [{"name": "sales", "type": "business", "gates": "canary", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0}]}
@@ -56,12 +56,13 @@ def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[
 
 
 def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:
-    """Gives which revisions each unit met from the candidate's first answer to its last."""
+    """Gives which revisions each unit met from the candidate's first answer to stable's last."""
     with contextlib.closing(sqlite3.connect(platform.home.events)) as connection:
         rows: list[Any] = connection.execute("SELECT unit, revision, role FROM events WHERE type='prediction' ORDER BY seq").fetchall()
-    met = [number for number, (_, _, role) in enumerate(rows) if role == "canary"]
+    first = next(number for number, (_, _, role) in enumerate(rows) if role == "canary")
+    last = max(number for number, (_, revision, role) in enumerate(rows) if revision != candidate and role != "shadow")
     arms = defaultdict[str, set[str]](set)
-    for unit, revision, role in rows[met[0]:met[-1]]:
+    for unit, revision, role in rows[first:last]:
         arms[unit].add("canary" if revision == candidate else role)
     return arms
 

@@ -18,7 +18,7 @@ from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ class World:
             assert current.phase not in (Phase.ROLLED_BACK, Phase.ROLLING_BACK), current.reason
             return current.phase is Phase.CANARY and current.ledger is not None and current.ledger.totals["errors"][0] > 10
 
-        support.eventually(true, seconds=60)
+        support.eventually(true, seconds=180)
 
     def evidence(self) -> int:
         """Gives how many of the candidate's requests the judge has counted."""
@@ -126,7 +126,7 @@ class World:
         return ledger.totals["errors"][0] if ledger else 0
 
     def ended(self, revision: str) -> state.Deployment:
-        return client.follow(self.home, NAME, revision=revision, timeout_seconds=120)
+        return client.follow(self.home, NAME, revision=revision, timeout_seconds=180)
 
     def processes(self) -> processes.Processes:
         return processes.Processes(self.home.root)
@@ -171,7 +171,7 @@ def world(folder: Path) -> Iterator[World]:
     client.up(home)
     try:
         revision, _ = client.deploy(home, Path(made.path), config=configuration(), now=time.time())
-        client.follow(home, NAME, revision=revision.revision, timeout_seconds=60)
+        client.follow(home, NAME, revision=revision.revision, timeout_seconds=180)
         users = Users(client.need(home).gateway).start()
         try:
             yield World(home, Path(made.path), users)

@@ -186,8 +186,9 @@ def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage
             processes.eventually(lambda number=number: len(stage.events.drift("income")) == number, seconds=120)
         assert len(stage.tickets()) == 1
         arm = 'deployment="income",{}namespace="default",revision="aaa",role="stable"'
+        drifted = "fairway_monitoring_windows_total{" + arm.format('drifted="true",') + "} 2.0"
+        processes.eventually(lambda: drifted in httpx.get(running.url + "/metrics").text, seconds=30)   # counted after it is stored
         text = httpx.get(running.url + "/metrics").text
-        assert "fairway_monitoring_windows_total{" + arm.format('drifted="true",') + "} 2.0" in text
         assert "fairway_monitoring_windows_total{" + arm.format('drifted="false",') + "} 1.0" in text
         assert "fairway_monitoring_ticket_open{" + arm.format("") + "} 1.0" in text
         assert running.end() == 0

@@ -13,6 +13,7 @@ from fairway import artifacts, errors
 from fairway.config import loader
 from fairway.packaging import manifest
 from fairway.retraining import run
+from tests.serving import support
 
 MODULE = """
     import time
@@ -110,8 +111,10 @@ def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_p
         for line in starter.stdout:
             if line == "train running\n":
                 break
-        started = psutil.Process(starter.pid).children(recursive=True)
+        steps = psutil.Process(starter.pid)
+        support.eventually(lambda: len(steps.children(recursive=True)) >= 2)
+        started = steps.children(recursive=True)
         starter.kill()
-    _, alive = psutil.wait_procs(started, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=60)
     assert len(started) >= 2
     assert alive == []

@@ -80,8 +80,8 @@ def test_a_collector_that_comes_back_gets_everything(start, model, tmp_path):
 
 def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(start, model, tmp_path):
     receiver = support.Receiver().open()
-    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra={"FAIRWAY_DRAIN_SECONDS": "1"},
-                   serving=schema.Serving.model_validate({"maxConcurrency": 6})).wait_ready()
+    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra={"FAIRWAY_DRAIN_SECONDS": "5"},
+                   serving=schema.Serving.model_validate({"maxConcurrency": 6, "timeout": "60s"})).wait_ready()
     draining = threading.Event()
 
     def body() -> Iterator[bytes]:
@@ -102,7 +102,7 @@ def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(
             answers = [pool.submit(one, number) for number in range(6)]
             support.eventually(lambda: client.post(server.infer, json=support.ONE, headers={"x-request-id": "seventh"}).status_code == 503)
             server.process.send_signal(signal.SIGTERM)
-            support.eventually(lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=5)
+            support.eventually(lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=30)
             draining.set()
             assert [answer.result() for answer in answers] == [200] * 6
         assert server.process.wait(timeout=30) == 0
@@ -120,7 +120,7 @@ def test_a_package_that_fails_its_golden_rows_never_becomes_ready_and_says_why(s
     golden["probabilities"][0] = golden["probabilities"][0][::-1]
     tampered(folder, golden=golden, store=tmp_path / "tampered")
     server = start(model=tmp_path / "tampered")
-    assert server.process.wait(timeout=30) == 1
+    assert server.process.wait(timeout=90) == 1
     assert "golden rows differ by" in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
 
@@ -137,7 +137,7 @@ def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
 
 
 def test_more_requests_than_the_bound_are_answered_503_and_a_slow_body_504(start, model):
-    serving = schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})
+    serving = schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "5s"})
     server = start(model=model.path, serving=serving).wait_ready()
 
     def slow() -> Iterator[bytes]:
@@ -172,7 +172,7 @@ def test_the_workers_end_when_bentoml_s_supervisor_is_killed(start, model):
 
 def test_a_missing_package_ends_the_server_with_a_sentence(start, tmp_path):
     server = start(model=tmp_path / "nowhere")
-    assert server.process.wait(timeout=30) == 1
+    assert server.process.wait(timeout=90) == 1
     assert "has no manifest.json" in server.log.read_text()
 
 

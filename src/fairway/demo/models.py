@@ -31,14 +31,14 @@ CONFIG: dict[str, Any] = {
     "training": {"epochs": 30, "threads": 1},
     "strategy": {
         "warmup": "1s", "progressDeadline": "60s",
-        "shadow": {"minPairs": 500, "disagreementMargin": 0.05, "budget": "60s"},
+        "shadow": {"minPairs": 500, "disagreementMargin": 0.05, "budget": "120s"},
         "canary": {"steps": [{"weight": 5, "minDuration": "3s"}, {"weight": 25, "minDuration": "3s"}, {"weight": 50, "minDuration": "3s"}],
-                   "budget": "90s"},
+                   "budget": "240s"},
         "bake": {"weight": 5, "duration": "5s"},
         "guards": [
             {"name": "disagreement", "type": "disagreement"},
             {"name": "errors", "type": "errors", "maxRate": 0.02},
-            {"name": "slow", "type": "latency", "threshold": "250ms", "maxRate": 0.05},  # two cores also train: wider than usual
+            {"name": "slow", "type": "latency", "threshold": "1s", "maxRate": 0.05},  # two cores also train: wider than usual
             {"name": "quality", "type": "quality"},
         ],
     },

@@ -65,13 +65,13 @@ class Bench:
     ports: dict[str, int] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
 
-    def serve(self, *revisions: str) -> None:
+    def serve(self, *revisions: str, wait: bool = True) -> None:
         """Starts a server for each revision, on the port that it had before, and waits until it answers."""
         for revision in revisions:
             port = self.ports.setdefault(revision, ports.free_port())
             argv = [sys.executable, "-S", str(UPSTREAM), "--port", str(port), "--revision", revision]
             self.processes.start(revision, argv=argv, env={}, log=self.root / "logs" / f"{revision}.log")
-        for revision in revisions:
+        for revision in revisions if wait else ():
             until(lambda revision=revision: self.seen(revision) is not None)
 
     def seen(self, revision: str) -> dict[str, int] | None:

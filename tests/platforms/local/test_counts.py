@@ -66,13 +66,13 @@ def test_scrapes_themselves_bring_the_latency_histogram_up_to_the_counters(bench
 def test_an_answer_slower_than_the_threshold_counts_as_slow(bench: Bench) -> None:
     bench.serve("old", "new")
     route = traffic.route(deployment="income", stable="old", candidate="new", weight=50, mirror=0)
-    bench.apply(route, thresholds=("300ms", "2s"))
-    seen = ask(bench, 12, x_test_only="new", x_test_delay="0.32")
+    bench.apply(route, thresholds=("500ms", "10s"))
+    seen = ask(bench, 12, x_test_only="new", x_test_delay="0.55")
     sample = bench.settled(route, requests=12)
     assert sample.candidate is not None
     assert sample.stable is not None
-    assert sample.candidate.slow == {"300ms": seen[200, "canary", "new"], "2s": 0}
-    assert sample.stable.slow == {"300ms": 0, "2s": 0}
+    assert sample.candidate.slow == {"500ms": seen[200, "canary", "new"], "10s": 0}
+    assert sample.stable.slow == {"500ms": 0, "10s": 0}
 
 
 def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_its_error(bench: Bench) -> None:

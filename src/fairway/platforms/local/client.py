@@ -19,7 +19,7 @@ from fairway.platforms.local.home import Addresses, Home
 from fairway.rollout import states
 from fairway.rollout.states import Phase
 
-UP_SECONDS, DOWN_SECONDS, POLL_SECONDS = 30.0, 30.0, 0.1
+UP_SECONDS, DOWN_SECONDS, POLL_SECONDS = 60.0, 30.0, 0.1
 SETTLED = (Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
 
 
