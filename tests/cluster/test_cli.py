@@ -91,7 +91,7 @@ def test_a_rollout_is_deployed_followed_paused_resumed_and_aborted_by_people_who
     assert record(place, "rollout", "status")["phase"] == "RolledBack"
     listed = {(row["namespace"], row["deployment"]): row for row in record(place, "rollout", "list", "--all-namespaces")["deployments"]}
     assert listed[world.NAMESPACE, NAME]["phase"] == "RolledBack"
-    assert listed[world.NAMESPACE, NAME]["harmful"] is False   # a person took it back
+    assert listed[world.NAMESPACE, NAME]["harmful"] is None   # a person took it back, no evidence
     assert NAME in said(place, "rollout", "list")
     assert "nothing is deployed" in said(place, "rollout", "list", "--namespace", "cli-nowhere")
     explained = record(place, "rollout", "explain")

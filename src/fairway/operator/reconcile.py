@@ -356,7 +356,7 @@ class Reconciler:
         route = states.route(state, deployment=owner.name, strategy=policy)
         if route is None:
             return
-        before = next((round(segment.weight * 100) for segment in reversed(state.segments) if segment.version != route.version), 0)
+        before = next((round(segment.weight * gateway.TOTAL) for segment in reversed(state.segments) if segment.version != route.version), 0)
         if spec.routing == "seldon":
             memory.route.recall(None, weight=before)
             memory.route.written(route, arriving=False, now=now)  # with the predictors
