@@ -73,6 +73,7 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
     version = states.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
     ended, begun = replace(in_segment().segments[0], end=made.START + 5), Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2)
     waiting = replace(STATE, step=1, segments=(ended,), cursors=first.cursors)
+    events.add([made.prediction("r0", role="canary", revision="bbb", unitId="x", at=made.START + 5)])
     between = take(events.within("default"), waiting, counted)
     events.add([made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
                 made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7)])
