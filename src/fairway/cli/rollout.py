@@ -258,15 +258,9 @@ def _deployments(root: Path) -> list[Any]:
 
 
 def _deployment(root: Path, config: "schema.Config") -> Any:
-    from fairway.platforms.local import state
-
-    name = config.name
-    home = options.open_home(root)
-    store = state.Store(home.state)
-    deployment = store.deployment(name)
-    store.close()
+    deployment = next((one for one in _deployments(root) if one.name == config.name), None)
     if deployment is None:
-        raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: `fairway deploy PACKAGE` makes one")
+        raise errors.UsageError(f"there is no deployment {config.name!r} in {root.resolve()}: `fairway deploy PACKAGE` makes one")
     return deployment
 
 

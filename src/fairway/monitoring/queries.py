@@ -103,10 +103,10 @@ WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '
   AND p.status < 400 AND payload.seq = p.seq AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
 
-EXPOSURE = """
-SELECT time - coalesce(latency, 0), role, unit, status, labels FROM events AS new NOT INDEXED
+EXPOSURE = f"""
+SELECT {_BEGAN}, role, unit, status, labels FROM events AS p NOT INDEXED
 WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment = :deployment AND type = 'prediction' AND role IN ('stable', 'canary')
-ORDER BY seq"""
+ORDER BY seq"""  # noqa: S608
 
 FIRST_YOUNG = "SELECT min(seq) FROM events NOT INDEXED WHERE seq > :after AND received >= :before"
 

@@ -360,7 +360,8 @@ class Reconciler:
         if spec.routing == "seldon":
             memory.route.recall(None, weight=before)
             memory.route.written(route, arriving=False, now=now)  # with the predictors
-        if spec.gateway is None or spec.routing == "seldon":
+            return
+        if spec.gateway is None:
             return
         written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
         memory.route.recall(written, weight=before)

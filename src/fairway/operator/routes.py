@@ -28,7 +28,6 @@ class Routes:
     _recalled: int = 0                      # the candidate's weight before all of those, by an earlier operator
     _since: float = 0.0                     # when the newest was written
     _learns: float = 0.0                    # from when on scrapes say something about it: it is accepted, and no candidate arrives
-    _arriving: bool = False                 # the candidate has a millionth of what the newest gives it
     _increments: list[tuple[int, int]] = field(default_factory=list)
     _serving: frozenset[str] | None = None  # revisions with a real share of what was written last; None: nobody knows yet
     _leaving: str | None = None
@@ -65,9 +64,8 @@ class Routes:
             self._since, self.in_effect = now, False
             self._written = (*self._written[:1], *self._written[1:][-POSSIBLE:], route)
             self._forget(now)
-        elif self._arriving and not arriving:
+        elif not self._whole(route) and not arriving:
             self._forget(now)
-        self._arriving = arriving
         self._serving = _serving(route) - ({route.candidate} if arriving else set())
 
     def confirm(self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float) -> traffic.Sample | None:
@@ -75,7 +73,7 @@ class Routes:
         if raw is None:
             return None
         if not self.follows(route) and self._newest(route):
-            if accepted and not self._arriving:
+            if accepted and self._whole(route):
                 self._learn(raw)
                 if self._realised(route, now=now):
                     self.in_effect, self._written = True, (route,)
@@ -86,6 +84,10 @@ class Routes:
 
     def _newest(self, route: traffic.Route) -> bool:
         return bool(self._written) and self._written[-1].version == route.version
+
+    def _whole(self, route: traffic.Route) -> bool:
+        """Says whether the route was written with all its shares: a candidate that arrives has a millionth of its own."""
+        return self._serving == _serving(route)
 
     def _forget(self, now: float) -> None:
         self._learns, self._increments = now, []

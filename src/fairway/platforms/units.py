@@ -69,9 +69,9 @@ class Units:
         """Gives the new cursor, and the units that met an arm for the first time in this segment, by the time at which they were served."""
         after = state.cursors.exposure
         self._begin(state)
-        for firsts in (self.met[what] for what in ("exposure", "step") if what in self.met):
-            firsts.settle(after=after)
         if segment is None or segment.end is not None:
+            for what in {"exposure", "step"} & self.met.keys():
+                self.met[what].settle(after=after)   # what the last look of a step has found stays counted
             return store.cursor(), ()
         if segment != self.segment:
             self.segment = segment
