@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fairway.cli import licences
+
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 HEAVY = ("alibi_detect", "bentoml", "hydra", "kfp", "kubernetes", "matplotlib", "numpy", "omegaconf", "onnx", "onnxruntime", "pandas",
@@ -116,3 +118,22 @@ def test_the_licence_is_the_one_that_the_project_names():
     assert "Apache License" in text
     assert "Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_actions_of_the_workflows_are_pinned_by_commit():
+    uses = [match for path in (ROOT / ".github").rglob("*.y*ml") for match in re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))]
+    assert uses
+    assert not [one for one in uses if not re.search(r"@[0-9a-f]{40}$", one)]
+
+
+def test_the_readme_names_the_terms_that_check_names():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in licences.TERMS if name.removesuffix("-cudnn-cu13") not in readme]
+
+
+@pytest.mark.parametrize("name", ["werkzeug", "gunicorn", "flask", "cryptography", "protobuf"])
+def test_what_is_said_of_the_old_packages_beside_seldon_is_what_the_lock_holds(name):
+    lock = (ROOT / "requirements-seldon.lock").read_text(encoding="utf-8")
+    version = re.search(rf"^{name}==(\S+)", lock, re.MULTILINE)[1]
+    for said in (licences.SELDON.sentence, (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert f"{name} {version}".lower() in said.lower()

@@ -39,10 +39,11 @@ def lineage(name: str) -> list[str]:
     return [*(lineage(base) if base in stages() else []), *own]
 
 
-def test_the_base_is_one_argument_so_that_production_can_pin_it():
+def test_the_base_is_one_argument_and_pinned_by_digest():
     outside = {base for base, _ in stages().values() if base not in stages()}
     assert outside == {"${BASE}"}
-    assert sum(line.startswith("ARG BASE=") for line in instructions()) == 1
+    (base,) = [line for line in instructions() if line.startswith("ARG BASE=")]
+    assert re.search(r"@sha256:[0-9a-f]{64}$", base)
 
 
 def test_there_is_a_target_for_each_extra_that_an_image_needs():

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fairway import errors
-from fairway.cli import options
+from fairway.cli import licences, options
 
 # extra -> (distribution, module that shows it is there)
 EXTRAS = {"data": ("pandas", "pandas"), "train": ("torch", "torch"), "serve": ("bentoml", "bentoml"), "local": ("httpx", "httpx"),
@@ -34,7 +34,7 @@ class Finding:
 @options.output
 def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Check configuration, environment and licences; exit 1 where something would fail."""
-    findings = [*_configuration(path, overrides), *_environment(), *_licences(), *_home(root)]
+    findings = [*_configuration(path, overrides), *_environment(), *_licences(path, overrides), *_home(root)]
     sound = all(finding.level != "error" for finding in findings)
     options.show({"sound": sound, "findings": [asdict(finding) for finding in findings]}, form=form,
                  text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings))
@@ -70,12 +70,16 @@ def _environment() -> list[Finding]:
     return found
 
 
-def _licences() -> list[Finding]:
-    if importlib.util.find_spec("alibi_detect") is None:
-        return []
-    version = importlib.metadata.version("alibi-detect")
-    return [Finding("warning", "licence", f"alibi-detect {version} is under the Business Source License 1.1: production use needs a licence from Seldon, "
-                                          "except for non-profit education; development and tests do not")]
+def _licences(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
+    found = [Finding(level, "licence", sentence) for level, sentence in licences.installed()]
+    return found if _runtime(path, overrides) != "seldon" else [*found, Finding(licences.SELDON.level, "runtime seldon", licences.SELDON.sentence)]
+
+
+def _runtime(path: Path, overrides: tuple[str, ...]) -> str | None:
+    try:
+        return options.load(path, overrides).serving.runtime
+    except errors.ConfigError:   # told already
+        return None
 
 
 def _home(root: Path) -> list[Finding]:

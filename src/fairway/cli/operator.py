@@ -17,12 +17,16 @@ import click
 @click.option("--interval", default="2s", show_default=True, help="Between two looks at a rollout in progress; as often as Prometheus scrapes.")
 @click.option("--hook-host", "hook_hosts", multiple=True, metavar="PATTERN",
               help="A host that hooks may name, such as `*.example.com`; Services of their own namespace always may be named.")
+@click.option("--seldon-from", "seldon_from", multiple=True, metavar="NAMESPACE", default=workloads_seldon_from(), show_default=True,
+              help="A namespace whose pods reach servers of runtime seldon: those of gateways and of Prometheus.")
+@click.option("--seldon-from", multiple=True, metavar="NAMESPACE",
+              help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring where none is named.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8081, show_default=True)
 @click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
 def operator(
     server_image: str, seldon_image: str, collector: str, prometheus: str, operator_namespace: str, namespaces: tuple[str, ...], interval: str,
-    hook_hosts: tuple[str, ...], host: str, port: int, context: str | None,
+    hook_hosts: tuple[str, ...], seldon_from: tuple[str, ...], host: str, port: int, context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway import errors
@@ -41,7 +45,8 @@ def operator(
     server = api.connect(context)
     settings = reconcile.Settings(
         server_image=server_image, seldon_image=seldon_image, interval_seconds=seconds, hook_hosts=hook_hosts,
-        cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus, envoy_gateway=False))
+        cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus, envoy_gateway=False,
+                                   seldon_from=seldon_from or workloads.SELDON_FROM))
 
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(collector, namespace=namespace)

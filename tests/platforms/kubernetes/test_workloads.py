@@ -124,6 +124,15 @@ def test_only_the_servers_port_is_let_in() -> None:
     assert spec["ingress"] == [{"ports": [{"port": 3000, "protocol": "TCP"}]}]
 
 
+def test_seldons_wrapper_takes_requests_from_gateways_and_prometheus_only() -> None:
+    settings = dataclasses.replace(PLAIN, seldon_from=("gateways", "metrics"))
+    (policy, *_) = workloads.for_deployment(made.OWNER, made.spec(runtime="seldon"), settings=settings)
+    (ingress,) = policy["spec"]["ingress"]
+    assert ingress["ports"] == [{"port": 9000, "protocol": "TCP"}]
+    (named,) = ingress["from"][0]["namespaceSelector"]["matchExpressions"]
+    assert (named["key"], named["operator"], named["values"]) == ("kubernetes.io/metadata.name", "In", ["gateways", "metrics"])
+
+
 def test_a_service_monitor_comes_with_prometheus_operator() -> None:
     assert "ServiceMonitor" not in objects()
     monitor = objects(settings=EVERYTHING)["ServiceMonitor"]["spec"]

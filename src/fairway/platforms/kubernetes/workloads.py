@@ -8,7 +8,7 @@ import copy
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ DRAIN_SECONDS = 1
 END_SECONDS = 15              # besides the longest request: withdrawal, drain, delivery of the last events
 STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
 SCRAPE_SECONDS = 15
+SELDON_FROM = ("envoy-gateway-system", "istio-system", "monitoring")   # namespaces whose pods reach servers of runtime seldon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class Settings:
     envoy_gateway: bool = True   # its policies keep units on their arm; other gateways have none
     keda: bool = False
     prometheus: str = ""
+    seldon_from: tuple[str, ...] = SELDON_FROM
 
 
 def selector(owner: Owner, revision: str | None = None) -> str:
@@ -101,7 +103,7 @@ def handed_over(found: Mapping[str, Any], *, manager: str) -> Object | None:
 
 def for_deployment(owner: Owner, spec: resource.Spec, *, settings: Settings) -> list[Object]:
     """Gives what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster knows them."""
-    return [_network_policy(owner, spec.runtime), *([_service_monitor(owner)] if settings.service_monitors else [])]
+    return [_network_policy(owner, spec.runtime, seldon_from=settings.seldon_from), *([_service_monitor(owner)] if settings.service_monitors else [])]
 
 
 def unmet(scaling: resource.Scaling, *, settings: Settings) -> str | None:
@@ -300,15 +302,20 @@ def _budget(owner: Owner, revision: Revision) -> Object:
     }
 
 
-def _network_policy(owner: Owner, runtime: str) -> Object:
-    """Lets in what comes to the server's port: gateways may use the host's network, which no selector names.
+def _network_policy(owner: Owner, runtime: str, *, seldon_from: Sequence[str]) -> Object:
+    """Return what lets requests in to the server's port alone.
 
+    A BentoML server takes them from anywhere: gateways may use the host's network, which no selector names. Seldon's wrapper is old
+    software with known weaknesses: it takes them from the namespaces of gateways and of Prometheus only.
     What goes out is left alone: a package may lie anywhere, and a policy knows addresses, not names.
     """
-    port = {"port": runtimes.SERVERS[runtime].port, "protocol": "TCP"}
+    ingress: Object = {"ports": [{"port": runtimes.SERVERS[runtime].port, "protocol": "TCP"}]}
+    if runtime == "seldon":
+        named = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": list(seldon_from)}   # the API server sets that label
+        ingress["from"] = [{"namespaceSelector": {"matchExpressions": [named]}}]
     return {
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata(owner),
-        "spec": {"podSelector": {"matchLabels": _selected(owner)}, "policyTypes": ["Ingress"], "ingress": [{"ports": [port]}]},
+        "spec": {"podSelector": {"matchLabels": _selected(owner)}, "policyTypes": ["Ingress"], "ingress": [ingress]},
     }
 
 
