@@ -3,7 +3,8 @@
     FairwayError
      ├─ Temporary          try again: the cause may pass by itself
      │   ├─ Unavailable      a process or address does not answer (yet)
-     │   └─ StoreBusy        the event store is locked or its disk is full
+     │   ├─ StoreBusy        the event store is locked or its disk is full
+     │   └─ StoreReplaced    the event store is not the one that a cursor is of
      └─ Permanent          tell a human: trying again changes nothing
          ├─ UsageError       a flag, a file name or an option is wrong       (exit 2)
          │   └─ ConfigError    a key of the configuration is wrong           (exit 2)
@@ -35,6 +36,10 @@ class Unavailable(Temporary):
 
 class StoreBusy(Temporary):
     """The event store cannot take a write now: locked, or its disk is full."""
+
+
+class StoreReplaced(Temporary):
+    """The event store is not the one that a cursor is of, or was set back: begin anew from its newest event."""
 
 
 class Permanent(FairwayError):

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fairway import errors
 from fairway.monitoring import collector as module
 from fairway.monitoring import remote, store
 from tests.monitoring import made, processes
@@ -152,6 +153,28 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
     assert [(found.name, found.unit, found.revision, found.value) for found in there.outcomes("income", after=0)[1]] == [
         ("visit", "u\u00e9", "aaa", 3.0), ("purchase", None, "bbb", 2.5)]
     here.close()
+
+
+def test_a_cursor_of_another_store_is_answered_410(running: processes.Running, path: Path) -> None:
+    send(running, made.prediction("r1"))
+    there, here = remote.RemoteEvidence(running.url, "default"), store.EventStore(path)
+    assert there.position() == here.position() == store.Position(here.position().store, 1)
+    assert there.of(here.position().store).exposure("income", after=0) == here.exposure("income", after=0)
+    for evidence in (there, here.within("default")):
+        with pytest.raises(errors.StoreReplaced, match="is another one now"):
+            evidence.of("0" * 32).cursor()
+        with pytest.raises(errors.StoreReplaced, match="was set back: its newest event is 1, and 7 was read before"):
+            evidence.labelled("income", after=7)
+    here.close()
+
+
+def test_a_store_keeps_its_identity_and_a_new_one_has_another(tmp_path: Path) -> None:
+    names = []
+    for name in ("a.db", "a.db", "b.db"):
+        opened = store.EventStore(tmp_path / name)
+        names.append(opened.position().store)
+        opened.close()
+    assert (names[0] == names[1], names[0] == names[2], len(names[0])) == (True, False, 32)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,12 @@ class Cluster(api.Api):
 class Nothing:
     """An event store without events."""
 
+    def position(self) -> store.Position:
+        return store.Position("", 0)
+
+    def of(self, identity: str) -> "Nothing":
+        return self
+
     def cursor(self) -> int:
         return 0
 

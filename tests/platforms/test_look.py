@@ -8,7 +8,7 @@ from fairway.config import schema
 from fairway.monitoring import store
 from fairway.platforms import look, units
 from fairway.rollout import ledger as ledgers
-from fairway.rollout import states
+from fairway.rollout import states, strategy
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
 from tests.monitoring import made
@@ -43,7 +43,8 @@ def canary(request_id: str, *, unit: str | None = None, namespace: str = "defaul
 def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
     events.add([made.prediction("r"), made.label("r", "dog")])
     seen = take(events.within("default"), states.State(phase=Phase.STABLE, stable="aaa"))
-    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (None, (), (), Cursors(pairs=2, labels=2, outcomes=2, exposure=2))
+    assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (
+        None, (), (), Cursors(pairs=2, labels=2, outcomes=2, exposure=2, store=events.position().store))
 
 
 def total(seen: Seen) -> tuple[int, int]:
@@ -163,6 +164,58 @@ def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventSto
     counted = units.Units()
     seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
     assert (total(seen), seen.cursors.exposure, len(counted.met["exposure"].known)) == ((0, 0), 7, 4)
+
+
+@pytest.mark.parametrize(("identity", "cursor", "said"), [
+    ("0" * 32, 1, "is another one now"), ("0" * 32, 900, "is another one now"), (None, 900, "was set back: its newest event is 3, and 900 was read before"),
+    ("", 900, "was set back"),
+], ids=["another", "another that is behind", "set back", "an older state's"])
+def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_is_said(
+    events: store.EventStore, identity: str | None, cursor: int, said: str,
+) -> None:
+    events.add([canary("r1", unit="u"), canary("r2"), canary("r3")])
+    here = events.position().store
+    state = in_segment(cursors=Cursors(pairs=cursor, labels=cursor, exposure=cursor, store=here if identity is None else identity),
+                       ledger=ledgers.begin(POLICY, at=NOW))
+    seen = take(events.within("default"), state)
+    assert (seen.unread, seen.exposed, seen.cursors) == (None, (), Cursors(pairs=3, labels=3, outcomes=3, exposure=3, store=here))
+    after = strategy.advance(state, seen, strategy=POLICY)
+    [told] = [event for event in after.events if event.type == "StoreReplaced"]
+    assert said in told.message
+    assert "is lost to this rollout" in told.message
+    assert [row["reason"] for row in after.state.history] == [told.message]
+    assert {segment.cursor for segment in after.state.segments} == {3}
+
+
+def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(events: store.EventStore) -> None:
+    events.add([canary("r1", unit="u"), canary("r2", unit="v")])
+    counted, state = units.Units(), in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW))
+    state = strategy.advance(state, take(events.within("default"), state, counted), strategy=POLICY).state
+    events.add([canary("r3", unit="w"), canary("r4", unit="w")])
+    first = take(events.within("default"), state, counted)
+    events.add([canary("r5", unit="w")])
+    again = take(events.within("default"), replace(state, cursors=first.cursors), units.Units())
+    assert (total(first), total(again)) == ((1, 0), (0, 0))
+
+
+class Stuck:
+    """What answers with the cursor it was asked for, for ever."""
+
+    def of(self, identity: str):
+        return self
+
+    def pairs(self, deployment: str, *, after: int, **_: str):
+        return after, store.Pairs()
+
+    def labelled(self, deployment: str, *, after: int, **_: object):
+        return after, []
+
+    exposure = labelled
+
+
+def test_a_store_whose_answers_do_not_go_on_ends_the_look_and_not_the_operator() -> None:
+    seen = take(Stuck(), in_segment(cursors=Cursors(pairs=7, labels=7, exposure=7)))
+    assert "ends at 0, where it began: wanted what lies between 0 and 7" in seen.unread
 
 
 class Away:

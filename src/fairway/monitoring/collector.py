@@ -170,11 +170,13 @@ class Collector:
                 raise errors.StoreBusy(f"{MAX_WAITING} questions wait for the event store already; try again")
             self._asking += 1
             try:
-                answer = await self._reading(ask, self._read_store, request.query_params)
+                answer = await self._reading(partial(_answered, ask=ask), self._read_store, request.query_params)
             finally:
                 self._asking -= 1
         except errors.DataError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
+        except errors.StoreReplaced as error:
+            return JSONResponse({"error": str(error)}, status_code=410)   # as the API server's, of a resourceVersion that it does not know
         except errors.FairwayError as error:
             return JSONResponse({"error": str(error)}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
         return Response(orjson.dumps(answer), media_type="application/json")
@@ -260,6 +262,15 @@ def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
     except ImportError as error:
         raise errors.UsageError(f'a store in PostgreSQL needs psycopg ({error}): install it with `pip install "fairway[postgres]"`') from error
     return postgres.PostgresStore(place, timeout_seconds=timeout_seconds)
+
+
+def _answered(opened: store.EventStore, query: Mapping[str, str], *, ask: Question) -> Answer:
+    """Return the answer with the identity of the store that its cursor is of; raise StoreReplaced where the query's cursors are another's."""
+    with opened.reading():
+        position = opened.position()
+        cursors = [_number(query, key) for key in ("after", "until") if key in query]
+        store.known(position, identity=query.get("store", ""), cursors=cursors)
+        return {"store": position.store, **ask(opened, query)}
 
 
 def _cursor(opened: store.EventStore, _: Mapping[str, str]) -> Answer:

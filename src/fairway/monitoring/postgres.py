@@ -43,6 +43,10 @@ MIGRATIONS = (
         "CREATE INDEX drift_of_deployment ON drift (deployment, revision)",
         "CREATE TABLE marks (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
+    (
+        "CREATE TABLE identity (id TEXT NOT NULL)",
+        "INSERT INTO identity VALUES (replace(gen_random_uuid()::text, '-', ''))",
+    ),
 )
 COLUMNS = ("type", "deployment", "request_id", "revision", "role", "namespace", "unit", "time", "status", "rows", "input_digest", "latency", "labels")
 TYPES = ("text",) * 7 + ("double precision", "integer", "integer", "text", "double precision", "text")

@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -21,6 +21,18 @@ class RemoteEvidence:
     url: str
     namespace: str
     timeout_seconds: float = 5.0
+    identity: str = ""    # of the store that cursors are of; empty: of any
+
+    def of(self, identity: str) -> "RemoteEvidence":
+        """Return the same for cursors of that store: a method raises StoreReplaced where they are another's."""
+        return replace(self, identity=identity)
+
+    def position(self) -> store.Position:
+        """Return the identity of the store and its newest event's number."""
+        answer = self._ask("cursor")
+        if not isinstance(answer.get("store"), str):
+            raise _strange(self.url, "store")
+        return store.Position(answer["store"], _cursor(answer, at=self.url))
 
     def cursor(self) -> int:
         """Gives the newest event's number."""
@@ -51,7 +63,8 @@ class RemoteEvidence:
         return _cursor(answer, at=self.url), _rows(store.Exposure, answer, at=self.url)
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
-        path = f"/v1/{question}?{urlencode({'namespace': self.namespace, **{name: value for name, value in query.items() if value is not None}})}"
+        asked = {"namespace": self.namespace, "store": self.identity or None, **query}
+        path = f"/v1/{question}?{urlencode({name: value for name, value in asked.items() if value is not None})}"
         status, content = self._get(path)
         try:
             answer = json.loads(content)
@@ -61,6 +74,8 @@ class RemoteEvidence:
             raise _strange(self.url, question)
         if status == 503:
             raise errors.StoreBusy(f"the collector {self.url} cannot read its store now: {answer.get('error')}")
+        if status == 410:
+            raise errors.StoreReplaced(str(answer.get("error"))[:300])
         if status != 200:
             raise errors.Unavailable(f"the collector {self.url} answered {status} to /v1/{question}: {answer.get('error')}")
         return answer

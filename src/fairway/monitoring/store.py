@@ -6,11 +6,13 @@ reads each joined pair exactly once, because a pair belongs to its later half. O
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fairway import errors
 from fairway.monitoring import database, events, ledger, queries
 
 MIGRATIONS = (
@@ -40,6 +42,11 @@ MIGRATIONS = (
         "CREATE UNIQUE INDEX event_once ON events (namespace, deployment, request_id, type, revision, role)",
         "CREATE INDEX event_of_arm ON events (namespace, deployment, revision, role, logged)",
     ),
+    (
+        # Numbers of two stores say nothing of each other: a cursor is read with the name of the store that gave it.
+        "CREATE TABLE identity (id TEXT NOT NULL)",
+        "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
+    ),
 )
 NAMESPACE = "default"          # as in the configuration and in Kubernetes
 EVENTS_AT_ONCE = 50_000        # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
@@ -61,6 +68,13 @@ class Pairs:
 
     def __add__(self, other: "Pairs") -> "Pairs":
         return Pairs(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+
+
+class Position(NamedTuple):
+    """Where a reader may begin: what is in the store already is passed over."""
+
+    store: str                     # identity of the store: random, made with it
+    newest: int                    # number of its newest event
 
 
 class Unpaired(NamedTuple):
@@ -146,25 +160,54 @@ class ArmCount:
 
 @dataclass(frozen=True)
 class Within:
-    """The store as the rollouts of one namespace read it."""
+    """The store as the rollouts of one namespace read it, with cursors of the store `identity` (empty: of any)."""
 
     store: "EventStore"
     namespace: str
+    identity: str = ""
+
+    def of(self, identity: str) -> "Within":
+        """Return the same for cursors of that store: a method raises StoreReplaced where they are another's."""
+        return replace(self, identity=identity)
+
+    def position(self) -> Position:
+        return self.store.position()
 
     def cursor(self) -> int:
-        return self.store.cursor()
+        with self._own():
+            return self.store.cursor()
 
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
-        return self.store.pairs(deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after)
+        with self._own(after):
+            return self.store.pairs(deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after)
 
     def labelled(self, deployment: str, *, after: int, until: int | None = None, by: str | None = None) -> tuple[int, list[Labelled]]:
-        return self.store.labelled(deployment, namespace=self.namespace, after=after, until=until, by=by)
+        with self._own(after, until):
+            return self.store.labelled(deployment, namespace=self.namespace, after=after, until=until, by=by)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
-        return self.store.outcomes(deployment, namespace=self.namespace, after=after, until=until)
+        with self._own(after, until):
+            return self.store.outcomes(deployment, namespace=self.namespace, after=after, until=until)
 
     def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[Exposure]]:
-        return self.store.exposure(deployment, namespace=self.namespace, after=after, until=until)
+        with self._own(after, until):
+            return self.store.exposure(deployment, namespace=self.namespace, after=after, until=until)
+
+    @contextmanager
+    def _own(self, *cursors: int | None) -> Iterator[None]:
+        """Keep one instant of the store in which the cursors are its own."""
+        with self.store.reading():
+            known(self.store.position(), identity=self.identity, cursors=cursors)
+            yield
+
+
+def known(position: Position, *, identity: str, cursors: Iterable[int | None]) -> None:
+    """Raise StoreReplaced unless the cursors are numbers that the store has given."""
+    furthest = max((cursor for cursor in cursors if cursor is not None), default=0)
+    if identity not in ("", position.store):
+        raise errors.StoreReplaced(f"the event store is another one now ({position.store[:8]}; it was {identity[:8]})")
+    if furthest > position.newest:
+        raise errors.StoreReplaced(f"the event store was set back: its newest event is {position.newest}, and {furthest} was read before")
 
 
 class EventStore(ledger.Ledger):
@@ -196,6 +239,11 @@ class EventStore(ledger.Ledger):
         """Gives the newest event's number: what comes after it is new."""
         with self.reading() as connection:
             return self._newest(connection)
+
+    def position(self) -> Position:
+        """Return the identity of the store and its newest event's number."""
+        with self.reading() as connection:
+            return Position(str(connection.execute("SELECT id FROM identity").fetchone()[0]), self._newest(connection))
 
     def within(self, namespace: str) -> "Within":
         """Gives the store as a rollout in that namespace reads it."""

@@ -12,6 +12,9 @@ from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
+COST = ("what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
+        "and a unit that was counted may count once more after a restart")
+
 
 def look(
     state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
@@ -28,7 +31,10 @@ def look(
         cursors=state.cursors, offline_disagreement=offline_disagreement, command=command,
         answers=answers or {})
     try:
-        return _read(seen, state, deployment=deployment, store=store, counted=counted, policy=policy)
+        try:
+            return _read(seen, state, deployment=deployment, store=store.of(state.cursors.store), counted=counted, policy=policy)
+        except errors.StoreReplaced as error:
+            return replace(seen, cursors=_begin(store), replaced=f"{error}; {COST}")
     except errors.Temporary as error:
         return replace(seen, unread=str(error))
 
@@ -85,8 +91,7 @@ def valued(outcomes: Iterable[events.Outcome], *, candidate: str | None, stable:
 def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Units, policy: schema.Strategy) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
-        newest = store.cursor()
-        return replace(seen, cursors=Cursors(pairs=newest, labels=newest, outcomes=newest, exposure=newest))
+        return replace(seen, cursors=_begin(store.of("")))
     pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
     by = next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
     labels_cursor, labels = counted.labels(store, deployment, state=state, by=by)
@@ -100,7 +105,14 @@ def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, 
     return replace(
         seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=exposed,
         valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
-        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor, exposure=exposure_cursor))
+        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor, exposure=exposure_cursor,
+                        store=state.cursors.store or store.position().store))
+
+
+def _begin(store: Evidence) -> Cursors:
+    """Return cursors that pass over all that is in the store."""
+    identity, newest = store.position()
+    return Cursors(pairs=newest, labels=newest, outcomes=newest, exposure=newest, store=identity)
 
 
 def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, ledgers.Paired | None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from fairway import errors
 from fairway.monitoring import store as events
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import states
@@ -23,6 +24,11 @@ class Evidence(Protocol):
 
     Every method gives the new cursor with its answer, `until` at most; an answer may stop short of the newest event, and the next goes on from there.
     """
+
+    def position(self) -> events.Position: ...
+
+    def of(self, identity: str) -> "Evidence":
+        """Return the same for cursors of the store `identity` (empty: of any): a method raises StoreReplaced where they are another's."""
 
     def cursor(self) -> int: ...
 
@@ -129,12 +135,15 @@ class Units:
         """Gives the keys that were counted up to the state's cursor; after a restart they are read again, page by page, from where the rollout began."""
         firsts = self.met.get(what)
         if firsts is None:
-            firsts = self.met[what] = Firsts()
+            firsts = Firsts()
             at = start if start is not None else state.segments[0].cursor if state.segments else after
             while at < after:
-                at, some = read(at, after)
+                start, (at, some) = at, read(at, after)
+                if at <= start:
+                    raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {start} and {after}")
                 firsts.known.update(hash(key(one)) for one in some if one.unit is not None and (
                     one.predicted_at >= earliest if earliest is not None else in_effect(state.segments, at=one.predicted_at) is not None))
+            self.met[what] = firsts   # not before all was read: what is missing would count again
         firsts.settle(after=after)
         return firsts
 

@@ -15,6 +15,8 @@ SEGMENTS = 40       # stretches of constant weight kept, for labels that come la
 def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
+    if seen.replaced is not None:   # units that were counted are looked for from here, after a restart
+        state = replace(state, segments=tuple(replace(segment, cursor=seen.cursors.exposure) for segment in state.segments))
     segments = _segments(state, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
     sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
     later = replace(state, sample=sample, cursors=seen.cursors, segments=segments, looked=seen.now)

@@ -15,6 +15,7 @@ class Cursors:
     labels: int = 0
     outcomes: int = 0
     exposure: int = 0
+    store: str = ""     # identity of the store that gave them; empty: not known
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,5 @@ class Seen:
     offline_disagreement: float | None = None
     command: Command | None = None
     answers: Mapping[str, hooks.Answer] = field(default_factory=dict)   # of hooks, by the call's id
+    replaced: str | None = None                                # why the evidence is read anew from where `cursors` say
     unread: str | None = None                                  # why pairs, labels and exposures could not be read

@@ -40,6 +40,7 @@ def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
     else:
         state = intake.learn(state, seen, strategy=strategy)
         after = _gated(state, _next(state, seen, strategy), seen, strategy)
+        after = _replaced(after, seen)
     return _announced(after, seen, strategy, lost=lost)
 
 
@@ -294,6 +295,15 @@ def _write(
 
 def _moved(state: State, seen: Seen, type: str, message: str, *, revision: str | None = None) -> Advance:
     return Advance(state, (Event(seen.now, type, message, revision or state.candidate or state.stable),))
+
+
+def _replaced(after: Advance, seen: Seen) -> Advance:
+    """Add what it costs that the event store is another one."""
+    if seen.replaced is None:
+        return after
+    revision = after.state.candidate or after.state.stable
+    state = _write(after.state, seen, action=str(Action.HOLD), reason=seen.replaced, revision=revision)
+    return Advance(state, (*after.events, Event(seen.now, "StoreReplaced", seen.replaced, revision)))
 
 
 # -- hooks --------------------------------------------------------------------------------------------------------------
