@@ -17,8 +17,6 @@ import click
 @click.option("--interval", default="2s", show_default=True, help="Between two looks at a rollout in progress; as often as Prometheus scrapes.")
 @click.option("--hook-host", "hook_hosts", multiple=True, metavar="PATTERN",
               help="A host that hooks may name, such as `*.example.com`; Services of their own namespace always may be named.")
-@click.option("--seldon-from", "seldon_from", multiple=True, metavar="NAMESPACE", default=workloads_seldon_from(), show_default=True,
-              help="A namespace whose pods reach servers of runtime seldon: those of gateways and of Prometheus.")
 @click.option("--seldon-from", multiple=True, metavar="NAMESPACE",
               help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring where none is named.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics listen.")
