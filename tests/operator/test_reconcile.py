@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.platforms.kubernetes import api
+from fairway.platforms.kubernetes import api, workloads
 from tests.operator import world
 from tests.serving import support
 
@@ -174,8 +174,10 @@ def test_a_command_is_obeyed_once_and_a_wrong_one_changes_nothing(play):
     play.ask("b")
     play.look(until="Canary 25")
     found = play.cluster.objects["ModelDeployment", "income"]
-    found["metadata"]["annotations"] = {"fairway.dev/command": "abort!"}
-    assert play.look()["phase"] == "Canary"
+    for wrong in ("abort!", '{"id": ' * 3000 + "1" + "}" * 3000, '{"id": ' + "[" * 900 + "]" * 900 + ', "verb": "abort"}', "[]", '"id"'):
+        found["metadata"]["annotations"] = {"fairway.dev/command": wrong}
+        assert play.look()["phase"] == "Canary"
+        found = play.cluster.objects["ModelDeployment", "income"]
     found = play.cluster.objects["ModelDeployment", "income"]
     found["metadata"]["annotations"] = {"fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "x" * 100_000})}
     play.look(until="RolledBack 0")
@@ -309,9 +311,8 @@ def test_annotations_that_are_written_all_the_time_stop_no_rollout(busy):
 
 @pytest.mark.parametrize("change", [
     lambda now: now["metadata"].update(generation=now["metadata"]["generation"] + 1),
-    lambda now: now["metadata"].update(uid="another"),
     lambda now: now["status"].update(weight=99),
-], ids=["spec", "another of its name", "status"])
+], ids=["spec", "status"])
 def test_nothing_is_stored_over_what_was_not_decided_on(busy, change):
     busy.ask("b")
 
@@ -327,8 +328,89 @@ def test_nothing_is_stored_over_what_was_not_decided_on(busy, change):
     busy.look(until="Stable 0")
 
 
+def test_a_new_resource_of_the_name_waits_until_the_objects_of_the_old_one_have_gone(busy):
+    busy.ask("b")
+    new = {"uid": "another"}
+    busy.cluster.write = lambda now: now["metadata"].update(new) or setattr(busy.cluster, "write", None) or True
+    with pytest.raises(api.Conflict):
+        busy.look()
+    busy.cluster.objects["ModelDeployment", world.NAME]["status"] = {}
+    with pytest.raises(errors.Unavailable, match="belongs to an earlier ModelDeployment income, and goes with it"):
+        busy.look(30)
+    assert busy.cluster.objects["HTTPRoute", world.NAME]["metadata"]["ownerReferences"][0]["uid"] == "u"
+    busy.cluster.collect()
+    assert busy.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
 def test_who_writes_faster_than_a_look_can_is_told_as_a_conflict(busy):
     busy.cluster.write = lambda now: True
     busy.ask("b")
     with pytest.raises(api.Conflict):
         busy.look()
+
+
+OTHERS = {
+    "an administrator's": {},
+    "one that carries our labels": {"labels": {"fairway.dev/deployment": "income", "app.kubernetes.io/managed-by": "fairway"}},
+    "another controller's": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "income", "uid": "u2", "controller": True}]},
+    "one that we own and do not control": {"ownerReferences": [{"kind": "ModelDeployment", "name": "income", "uid": "u"}]},
+}
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "NetworkPolicy", "BackendTrafficPolicy", "ServiceMonitor"])
+@pytest.mark.parametrize("metadata", OTHERS.values(), ids=OTHERS)
+def test_an_object_that_is_another_s_is_never_taken_and_the_resource_says_so(kind, metadata):
+    play = world.World()
+    play.cluster.kinds.add("ServiceMonitor")
+    theirs = {"kind": kind, "metadata": {"name": "income", "namespace": "models", "uid": "x", "generation": 1, **metadata}, "spec": {"theirs": True}}
+    play.cluster._keep((kind, "income"), theirs)
+    play.ask("a")
+    for _ in range(10):
+        with contextlib.suppress(errors.PlatformError):
+            play.look()
+    assert play.cluster.objects[kind, "income"]["spec"] == {"theirs": True}
+    said = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
+    assert (said["status"], condition(play, "Ready")) == ("True", "False")
+    assert said["message"].startswith(f"{kind} income is not fairway's: ")
+    assert any(event.startswith(f"Stalled: {kind} income is not fairway's") for event in play.cluster.events)
+
+
+def test_what_was_refused_is_made_and_the_condition_goes_when_the_name_is_free(play):
+    del play.cluster.objects["NetworkPolicy", "income"]
+    play.cluster._keep(("NetworkPolicy", "income"), {"kind": "NetworkPolicy", "metadata": {"name": "income", "uid": "x", "generation": 1}})
+    play.restart()
+    with pytest.raises(errors.PlatformError, match="NetworkPolicy income is not fairway's: no ModelDeployment controls it"):
+        play.look()
+    del play.cluster.objects["NetworkPolicy", "income"]
+    assert play.operator.reconcile(world.NAMESPACE, world.NAME, now=play.now) == 2.0
+    play.look()
+    assert (condition(play, "Stalled"), condition(play, "Ready")) == ("False", "True")
+
+
+def test_nothing_that_is_another_s_is_deleted_though_it_carries_our_labels(play):
+    old = revision(play, "stable")
+    play.cluster.objects["Service", f"income-{old}"]["metadata"]["ownerReferences"] = []
+    stray = {"kind": "Deployment", "metadata": {"name": "shop", "uid": "x", "generation": 1, "labels": {
+        "fairway.dev/deployment": "income", "fairway.dev/revision": "0123456789ab"}}}
+    play.cluster._keep(("Deployment", "shop"), stray)
+    play.ask("b")
+    play.look(until="Stable 0")
+    play.look(30)
+    assert ("Deployment", f"income-{old}") not in play.cluster.objects
+    assert {("Deployment", "shop"), ("Service", f"income-{old}")} <= play.cluster.objects.keys()
+
+
+def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(workloads, "pod_template", fails)
+    for _ in range(3):
+        with pytest.raises(RecursionError):
+            play.look()
+    assert [event for event in play.cluster.events if event.startswith("Stalled: a look at it failed (RecursionError)")]
+    said = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
+    assert (said["status"], said["reason"], play.status["phase"]) == ("True", "Fault", "Stable")
+    monkeypatch.undo()
+    play.look(2)
+    assert condition(play, "Stalled") == "False"

@@ -26,6 +26,7 @@ class Cluster(api.Api):
         self.accepts = True                         # whether the gateway's controller is there
         self.routes: list[dict[str, tuple[int, int]]] = []   # each HTTPRoute that was written: revision -> its place and its weight
         self.kinds = {"BackendTrafficPolicy"}       # of others, that are installed
+        self.events: list[str] = []                 # reason and message of each that was posted
         self._version = 0
 
     def apply(self, obj: Any, **_: Any) -> api.Object:
@@ -33,6 +34,9 @@ class Cluster(api.Api):
         if obj["kind"] in self.refused:
             raise errors.PlatformError(f"a webhook refused the {obj['kind']}")
         old, new = self.objects.get(key), copy.deepcopy(dict(obj))
+        uid = old["metadata"]["uid"] if old is not None else f"uid-{self._version}"
+        if new["metadata"].setdefault("uid", uid) != uid:
+            raise api.Conflict("uid mismatch")
         if old is not None and old.get("data") != new.get("data"):
             raise errors.PlatformError("data is immutable")
         changed = old is None or old.get("spec") != new.get("spec")
@@ -52,12 +56,13 @@ class Cluster(api.Api):
 
     def _seldon(self, new: api.Object) -> None:
         """Makes a Deployment of each predictor, as Seldon's operator does, and ends those of the others."""
-        names = set()
+        names, owner = set(), {"kind": "SeldonDeployment", "name": new["metadata"]["name"], "controller": True}
         for predictor in new["spec"]["predictors"]:
             name = f"{NAME}-{predictor['name']}-0-server"
             names.add(name)
             labels = predictor["componentSpecs"][0]["metadata"]["labels"]
-            self._keep(("Deployment", name), {"kind": "Deployment", "metadata": {"name": name, "labels": labels, "generation": 1}})
+            self._keep(("Deployment", name), {"kind": "Deployment", "metadata": {"name": name, "labels": labels, "generation": 1,
+                                                                                  "ownerReferences": [owner]}})
         for key in [key for key in self.objects if key[0] == "Deployment" and key[1] not in names]:
             del self.objects[key]
 
@@ -72,8 +77,13 @@ class Cluster(api.Api):
             obj["status"] = {"availableReplicas": available, "updatedReplicas": available, "observedGeneration": obj["metadata"]["generation"]}
         return found
 
-    def create(self, obj: Any) -> api.Object:
-        return dict(obj)
+    def create(self, obj: Any, **_: Any) -> api.Object:
+        if obj["kind"] == "Event":
+            self.events.append(f"{obj['reason']}: {obj['message']}")
+            return dict(obj)
+        if (obj["kind"], obj["metadata"]["name"]) in self.objects:
+            raise api.Conflict("it is there")
+        return self.apply(obj)
 
     def replace_status(self, obj: Any) -> api.Object:
         key = obj["kind"], obj["metadata"]["name"]
@@ -81,8 +91,16 @@ class Cluster(api.Api):
             raise api.Conflict("somebody was faster")
         return self._keep(key, json.loads(json.dumps(dict(obj))))
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
+        if uid not in (None, self.objects[kind, name]["metadata"]["uid"]):
+            raise api.Conflict("uid mismatch")
         self.objects.pop((kind, name), None)
+
+    def collect(self) -> None:
+        """Deletes what belongs to a ModelDeployment that is gone, as the garbage collector does."""
+        alive = {obj["metadata"]["uid"] for (kind, _), obj in self.objects.items() if kind == "ModelDeployment"}
+        owners = {key: obj["metadata"].get("ownerReferences", [{}])[0].get("uid") for key, obj in self.objects.items()}
+        self.objects = {key: obj for key, obj in self.objects.items() if owners[key] is None or owners[key] in alive}
 
     def _keep(self, key: tuple[str, str], obj: api.Object) -> api.Object:
         self._version += 1

@@ -11,6 +11,7 @@ from fairway.platforms.kubernetes import api
 
 log = logging.getLogger("fairway.operator")
 
+ONCE = ("Invalid", "Stalled")  # told once, however often they are seen
 WARNINGS = ("Stuck", "RollingBack", "RolledBack", "Paused", "Refused", "HookFailed", "Invalid")
 MESSAGE = 1024  # characters that the API server takes
 
@@ -18,10 +19,10 @@ MESSAGE = 1024  # characters that the API server takes
 def post(server: api.Api, about: Mapping[str, Any], *, at: float, type: str, message: str, warning: bool = False) -> None:
     """Posts the event under a name made of its content: a look that is taken again posts nothing twice. Losing one is no failure.
 
-    An invalid spec is looked at again and again, and is told once.
+    What stays as it is, such as an invalid spec, is looked at again and again.
     """
     metadata = about["metadata"]
-    name = f"{metadata['name']}.{resource.fingerprint({'uid': metadata['uid'], 'at': 0 if type == 'Invalid' else at, 'type': type, 'message': message})}"
+    name = f"{metadata['name']}.{resource.fingerprint({'uid': metadata['uid'], 'at': 0 if type in ONCE else at, 'type': type, 'message': message})}"
     when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     event = {
         "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": metadata["namespace"]},

@@ -38,6 +38,7 @@ class Loop:
         self.queue = Queue(clock=time.monotonic)
         self._reconciler, self._health = reconciler, health
         self._seen: dict[Key, tuple[Any, ...]] = {}
+        self._failed: dict[Key, type[Exception]] = {}   # by what its last look failed
         self._began: dict[int, float] = {}   # worker -> when the look that it is in began
         self._leads: Any = lambda: False
         self._workers: list[threading.Thread] = []
@@ -70,6 +71,7 @@ class Loop:
             self.queue.add(key)
         if event["type"] == "DELETED":
             self._seen.pop(key, None)
+            self._failed.pop(key, None)
 
     def owned_event(self, event: kopf.RawEvent, resource: kopf.Resource, **_: Any) -> None:
         """Asks for a look at the deployment that the object belongs to."""
@@ -108,9 +110,10 @@ class Loop:
             self._health.count("refused")
             log.error("%s/%s: %s", namespace, name, error)
             return 10 * RETRY_SECONDS
-        except Exception:
+        except Exception as error:
             self._health.count("failed")
-            log.exception("%s/%s: a look failed; it is taken again", namespace, name)
+            news, self._failed[key] = self._failed.get(key) is not type(error), type(error)
+            log.error("%s/%s: a look failed (%s); it is taken again", namespace, name, type(error).__name__, exc_info=news)  # one traceback is enough
             return 10 * RETRY_SECONDS
         finally:
             self._health.observe(time.monotonic() - began)

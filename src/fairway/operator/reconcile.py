@@ -18,7 +18,7 @@ from fairway import errors
 from fairway.config import resource, schema
 from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import hooks, look, units
-from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, prometheus, seldon, workloads
+from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, owned, prometheus, seldon, workloads
 from fairway.rollout import states, strategy, traffic
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase, State
@@ -56,6 +56,7 @@ class Memory:
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
     deployments: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> its Deployment at the last look
     removed: set[tuple[str, str]] = field(default_factory=set)          # (kind, name) -> known not to be there
+    refusal: tuple[str, str] | None = None     # what ended the last look
 
 
 class Reconciler:
@@ -97,7 +98,24 @@ class Reconciler:
             self._store(found, status.refused(sentence, generation=generation, before=before, now=now))
             events.post(self._api, found, at=now, type="Invalid", message=sentence, warning=True)
             return RESTING_SECONDS
-        return self._look(found, spec, memory, now=now)
+        try:
+            delay = self._look(found, spec, memory, now=now)
+        except errors.Temporary:
+            raise
+        except Exception as error:   # whatever it is, it is this resource's
+            memory.refusal = _refusal_of(error)
+            self._stall(namespace, name, memory.refusal, now=now)
+            raise
+        recovered, memory.refusal = memory.refusal is not None, None
+        return min(delay, self._settings.interval_seconds) if recovered else delay
+
+    def _stall(self, namespace: str, name: str, refusal: tuple[str, str], *, now: float) -> None:
+        """Tells by a condition and an event why a look could not be finished."""
+        found = self._api.get("ModelDeployment", namespace, name)
+        if found is None:
+            return
+        events.post(self._api, found, at=now, type="Stalled", message=refusal[1], warning=True)
+        self._store(found, status.stalled(refusal, generation=int(found["metadata"]["generation"]), before=found.get("status", {}), now=now))
 
     def _discover(self, now: float) -> None:
         """Takes notice of what others have installed, or taken away, since it was last asked for."""
@@ -125,7 +143,8 @@ class Reconciler:
         healths = self._healths(owner, spec, (*states.wanted(state), desired.name), memory)
         told = status.Told(
             generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
-            last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem)
+            last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem,
+            refusal=memory.refusal)
         if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
             return LATE_SECONDS  # what is missing may be installed
@@ -219,7 +238,7 @@ class Reconciler:
     def _revisions(self, owner: workloads.Owner) -> dict[str, workloads.Revision]:
         found = self._api.find("ControllerRevision", owner.namespace, labels=workloads.selector(owner))
         known = {}
-        for obj in found:
+        for obj in (obj for obj in found if owned.controlled(obj, uid=owner.uid)):   # anybody may set a label
             try:
                 revision = workloads.read_revision(obj)
                 known[revision.name] = revision
@@ -229,7 +248,7 @@ class Reconciler:
 
     def _healths(self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory) -> dict[str, health.Health]:
         """Gives each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
-        memory.deployments = {_revision(d): d for d in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))}
+        memory.deployments = {_revision(d): d for d in self._deployments(owner)}
         healths = {}
         for name in dict.fromkeys(names):
             deployment = memory.deployments.get(name)
@@ -244,6 +263,11 @@ class Reconciler:
                     memory.facts[name] = found.facts
             healths[name] = found
         return healths
+
+    def _deployments(self, owner: workloads.Owner) -> list[api.Object]:
+        """Gives the Deployments of the revisions, ours and those that Seldon made for us."""
+        found = self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))
+        return [deployment for deployment in found if owned.controlled(deployment, uid=owner.uid) or seldon.made(deployment, owner=owner)]
 
     def _unmade(self, owner: workloads.Owner, spec: resource.Spec) -> health.Health | None:
         """Gives why Seldon has not made a revision's Deployment, where it says so."""
@@ -327,7 +351,7 @@ class Reconciler:
             names += seldon.revisions(self._api.get("SeldonDeployment", owner.namespace, owner.name))
         running = [known[name] for name in dict.fromkeys(names) if name in known]
         if not running:
-            self._api.delete("SeldonDeployment", owner.namespace, owner.name)
+            self._delete(owner, "SeldonDeployment", owner.name)
             return []
         route = states.route(state, deployment=owner.name, strategy=policy) if spec.routing == "seldon" else None
         return [seldon.deployment(owner, running, scaling=spec.scaling, settings=self._settings.cluster, stable=state.stable or running[0].name, route=route)]
@@ -346,7 +370,7 @@ class Reconciler:
                 self._api.apply(handed, manager=HANDED)
             for kind in {"HorizontalPodAutoscaler", *(("ScaledObject",) if self._settings.cluster.keda else ())} - {scaler}:
                 if (kind, name) not in memory.removed:
-                    self._api.delete(kind, owner.namespace, f"{owner.name}-{name}")
+                    self._delete(owner, kind, f"{owner.name}-{name}")
                     memory.applied.pop((kind, f"{owner.name}-{name}"), None)
                     memory.removed.add((kind, name))
 
@@ -380,29 +404,32 @@ class Reconciler:
             if memory.applied.get(key, ("", 0))[0] == fingerprint:
                 continue
             try:
-                made = self._api.apply(obj)
+                made = owned.apply(self._api, obj)
                 memory.applied[key] = fingerprint, int(made["metadata"].get("generation", 0))
             except errors.FairwayError as error:  # one that is refused must not keep the others away
                 failed = failed or error
         if failed is not None:
             raise failed
 
+    def _delete(self, owner: workloads.Owner, kind: str, name: str) -> None:
+        owned.delete(self._api, kind, namespace=owner.namespace, name=name, uid=owner.uid)
+
     def _retire(
         self, owner: workloads.Owner, *, keep: tuple[str, ...], state: State, limit: int, known: Mapping[str, workloads.Revision], memory: Memory,
     ) -> None:
         """Takes away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
-        for deployment in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner)):
+        for deployment in self._deployments(owner):
             name = f"{owner.name}-{_revision(deployment)}"
             if _revision(deployment) not in keep:
                 for kind in PER_REVISION:
                     if kind != "ScaledObject" or self._settings.cluster.keda:
-                        self._api.delete(kind, owner.namespace, name)
+                        self._delete(owner, kind, name)
                     memory.applied.pop((kind, name), None)
-                self._api.delete("Deployment", owner.namespace, deployment["metadata"]["name"])
+                self._delete(owner, "Deployment", deployment["metadata"]["name"])
                 memory.applied.pop(("Deployment", name), None)
         needed = {*keep, *((state.previous,) if state.previous else ())}
         for name in revisions.surplus(known, needed=needed, limit=limit):
-            self._api.delete("ControllerRevision", owner.namespace, f"{owner.name}-{name}")
+            self._delete(owner, "ControllerRevision", f"{owner.name}-{name}")
             memory.applied.pop(("ControllerRevision", f"{owner.name}-{name}"), None)
 
 
@@ -434,13 +461,22 @@ def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | No
         return None, None
     try:
         asked = json.loads(text)
-        nonce = str(asked["id"])[:64]
+        if not isinstance(asked["id"], str) or not isinstance(asked["verb"], str):
+            raise TypeError("wanted text")
+        nonce = asked["id"][:64]
         if nonce == before.get("lastCommand"):
             return None, None
         who, why = str(asked.get("by", "somebody"))[:253], str(asked.get("why", ""))[:512]
-        return Command(verb=str(asked["verb"]), who=who, why=why, force=bool(asked.get("force"))), nonce
-    except (ValueError, KeyError, TypeError) as error:
+        return Command(verb=asked["verb"], who=who, why=why, force=bool(asked.get("force"))), nonce
+    except (ValueError, KeyError, TypeError, RecursionError) as error:   # RecursionError: a thousand brackets
         raise errors.ConfigError(f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
+
+
+def _refusal_of(error: Exception) -> tuple[str, str]:
+    """Return a word and a sentence for what ended a look."""
+    if isinstance(error, errors.FairwayError):
+        return "Refused", str(error)
+    return "Fault", f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please report it"
 
 
 def _sentence(error: ValidationError) -> str:

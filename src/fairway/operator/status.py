@@ -39,6 +39,7 @@ class Told:
     first: str | None                         # the revision at index 0 of the HTTPRoute
     paused: bool                              # by spec.paused
     problem: str | None                       # why the spec cannot be followed
+    refusal: tuple[str, str] | None = None    # what ended the last look: a word for programs, and the sentence
 
 
 def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
@@ -59,10 +60,22 @@ def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: f
     """Gives the status of a spec that cannot be followed: what is in service stays, and the sentence says why."""
     conditions = [("Accepted", False, "Invalid", sentence), ("Ready", False, "Invalid", sentence), ("Reconciling", False, "Invalid", "nothing is changed"),
                   ("Stalled", True, "Invalid", sentence)]
+    return {**_with(conditions, generation=generation, before=before, now=now), "reason": _cut(sentence)}
+
+
+def stalled(refusal: tuple[str, str], *, generation: int, before: Mapping[str, Any], now: float) -> Json:
+    """Return the status after a look that could not be finished: where the rollout stands is as it was."""
+    word, sentence = refusal
+    conditions = [("Ready", False, word, sentence), ("Reconciling", False, word, sentence), ("Stalled", True, word, sentence)]
+    return {"reason": _cut(sentence), **_with(conditions, generation=generation, before=before, now=now)}
+
+
+def _with(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Mapping[str, Any], now: float) -> Json:
+    """Return the status before with other conditions; those of other types stay."""
     timed = [condition.model_dump(mode="json", by_alias=True, exclude_none=True)
              for condition in _timed(conditions, generation=generation, before=before.get("conditions", ()), now=now)]
     kept = [condition for condition in before.get("conditions", ()) if condition["type"] not in {new["type"] for new in timed}]
-    return {**before, "observedGeneration": generation, "reason": _cut(sentence), "conditions": [*timed, *kept]}
+    return {**before, "observedGeneration": generation, "conditions": [*timed, *kept]}
 
 
 def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> str:
@@ -88,20 +101,21 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     """Gives (type, holds, reason, message)."""
     stable, desired, paused, problem = told.healths.get(state.stable or "", health.Health()), told.desired, told.paused, told.problem
     moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
-    stalled = paused or problem is not None or state.phase is Phase.PAUSED or desired in state.rejected
+    word, refusal = told.refusal or (None, None)
+    stalled = paused or problem is not None or refusal is not None or state.phase is Phase.PAUSED or desired in state.rejected
     serves = state.stable is not None and stable.available > 0
     ready = serves and state.stable == desired and not moving and not stalled and stable.ready
     degraded = state.stable is not None and not stable.ready
-    where = "PausedBySpec" if paused else str(state.phase)
+    where = "PausedBySpec" if paused else word or str(state.phase)
     return [
         ("Accepted", problem is None, "Valid" if problem is None else "Invalid", problem or "the spec makes sense"),
         ("Available", serves, "Serving" if serves else "NotServing", f"revision {state.stable} answers" if serves else "no revision answers"),
-        ("Ready", ready, where, state.reason),
+        ("Ready", ready, where, refusal or state.reason),
         ("Progressing", moving, where, state.reason),
         ("Degraded", degraded, "StableUnready" if degraded else "AsExpected",
          f"stable revision {state.stable}: {stable.note}" if degraded else "every pod of the stable revision that must be there is"),
         ("Reconciling", moving and not stalled, where, state.reason),
-        ("Stalled", stalled, where, problem or ("spec.paused is set" if paused else state.reason)),
+        ("Stalled", stalled, where, problem or ("spec.paused is set" if paused else refusal or state.reason)),
     ]
 
 

@@ -67,9 +67,23 @@ class Api:
         """Gives the objects of a namespace (of all, for None) that carry the labels."""
         return list(self._call("GET", self._path(kind, namespace), query=[("labelSelector", labels)] if labels else [])["items"])
 
-    def create(self, obj: Mapping[str, Any]) -> Object:
+    def create(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
         """Creates the object; raises Conflict where one of its name is there."""
-        return self._call("POST", self._path(obj["kind"], obj["metadata"]["namespace"]), body=obj)
+        return self._call("POST", self._path(obj["kind"], obj["metadata"]["namespace"]), body=obj, query=[("fieldManager", manager)])
+
+    def unmanage(self, found: Object, *, manager: str = MANAGER) -> Object:
+        """Lets go of the fields that the manager has by creating the object, and gives it as it is then; those that it applies stay its own.
+
+        Otherwise a field that is applied no more would stay for ever.
+        """
+        entries = found["metadata"].get("managedFields") or []
+        kept = [entry for entry in entries if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) != (manager, "Update", None)]
+        if len(kept) == len(entries):
+            return found
+        metadata = found["metadata"]
+        patch = [{"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+                 {"op": "replace", "path": "/metadata/managedFields", "value": kept}]
+        return self._call("PATCH", self._path(found["kind"], metadata["namespace"], metadata["name"]), body=patch, content="application/json-patch+json")
 
     def replace(self, obj: Mapping[str, Any]) -> Object:
         """Writes the object over the version that it was read at; raises Conflict where that is not the newest."""
@@ -85,10 +99,11 @@ class Api:
         """Merges the patch into the object, as `kubectl annotate` does."""
         return self._call("PATCH", self._path(kind, namespace, name), body=patch, content="application/merge-patch+json")
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Deletes the object and, in the background, what it owns; one that is not there is none."""
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
+        """Deletes the object (that of the uid, else Conflict) and, in the background, what it owns; one that is not there is none."""
+        precondition = {"preconditions": {"uid": uid}} if uid is not None else {}
         try:
-            self._call("DELETE", self._path(kind, namespace, name), body={"propagationPolicy": "Background"})
+            self._call("DELETE", self._path(kind, namespace, name), body={"propagationPolicy": "Background", **precondition})
         except NotFound:
             return
 

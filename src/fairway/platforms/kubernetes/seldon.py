@@ -42,6 +42,12 @@ def revisions(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(predictor["name"] for predictor in (found or {}).get("spec", {}).get("predictors", ()))
 
 
+def made(deployment: Mapping[str, Any], *, owner: workloads.Owner) -> bool:
+    """Return whether Seldon made the Deployment for the owner's SeldonDeployment, which has the owner's name."""
+    references = deployment["metadata"].get("ownerReferences") or ()
+    return any(one.get("controller") and (one.get("kind"), one.get("name")) == ("SeldonDeployment", owner.name) for one in references)
+
+
 def trouble(found: Mapping[str, Any] | None) -> str:
     """Gives why Seldon cannot do what is asked, in its own words; nothing where it says nothing."""
     status = (found or {}).get("status", {})

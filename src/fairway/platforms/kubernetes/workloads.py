@@ -97,7 +97,7 @@ def handed_over(found: Mapping[str, Any], *, manager: str) -> Object | None:
                for entry in found["metadata"].get("managedFields", ()))
     if not ours:
         return None
-    metadata = {key: found["metadata"][key] for key in ("name", "namespace")}
+    metadata = {key: found["metadata"][key] for key in ("name", "namespace", "uid") if key in found["metadata"]}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": found["spec"]["replicas"]}}
 
 
