@@ -106,18 +106,31 @@ def test_naming_the_image_that_runs_already_starts_nothing(play):
 
 
 @pytest.mark.parametrize("steps", [[{"weight": 25}, {"weight": 50}], [{"weight": 25, "pause": True}, {"weight": 50}]], ids=["canary", "paused"])
-def test_a_candidate_without_a_pod_left_is_taken_out_at_once(play, steps):
+@pytest.mark.parametrize(("end", "phase"), [("crash", "RollingBack"), ("take_away", None)])
+def test_a_candidate_without_a_pod_left_is_taken_out_at_once_and_is_to_blame_only_for_its_own_end(play, steps, end, phase):
     play.ask("b", strategy={**world.SHORT, "canary": {"steps": steps}})
     play.look(until="Canary 25")
     while len(play.shares) < 2 or min(play.shares.values()) < 0.01:
         play.look()
     if steps[0].get("pause"):
         play.look(until="Paused 25")
-    bad = revision(play, "candidate")
-    play.cluster.pods[f"income-{bad}"] = 0
+    bad, before = revision(play, "candidate"), play.status["phase"]
+    getattr(play.cluster, end)(f"income-{bad}")
     status = play.look()
-    assert (status["phase"], status["weight"]) == ("RollingBack", 0)
+    assert (status["phase"], status["weight"]) == (phase or before, 0)
     assert play.shares[bad] == pytest.approx(1e-6)
+
+
+def test_a_candidate_whose_pod_was_taken_away_goes_on_when_it_is_back(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    name = f"income-{revision(play, 'candidate')}"
+    play.cluster.take_away(name)
+    play.look(until="Canary 0")
+    assert "waits for capacity" in play.look(10)["reason"]
+    play.cluster.pods[name] = 2
+    play.look(until="Canary 25")
+    assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
 def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(play):
@@ -127,7 +140,7 @@ def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(pl
     play.restart()
     play.cluster.refused = {"PodDisruptionBudget", "NetworkPolicy"}
     bad = revision(play, "candidate")
-    play.cluster.pods[f"income-{bad}"] = 0
+    play.cluster.crash(f"income-{bad}")
     with pytest.raises(errors.PlatformError, match="a webhook refused"):
         play.look()
     assert play.status["phase"] == "RollingBack"
@@ -141,7 +154,7 @@ def test_a_rollout_whose_counts_cannot_be_read_holds_and_still_takes_out_what_is
     play.look(3)
     play.counts.away = away
     assert play.look()["verdict"] == "HOLD"
-    play.cluster.pods[f"income-{revision(play, 'candidate')}"] = 0
+    play.cluster.crash(f"income-{revision(play, 'candidate')}")
     assert play.look()["weight"] == 0
 
 
@@ -152,7 +165,7 @@ def test_pods_stay_while_the_gateway_has_not_taken_the_route_without_them(play):
     bad = revision(play, "candidate")
     play.cluster.accepts = False
     play.cluster.objects["HTTPRoute", "income"]["status"] = {}
-    play.cluster.pods[f"income-{bad}"] = 0
+    play.cluster.crash(f"income-{bad}")
     play.counts.away = errors.Unavailable("away")
     play.look(30)
     assert play.status["phase"] == "RolledBack"

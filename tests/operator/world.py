@@ -77,6 +77,17 @@ class Cluster(api.Api):
             obj["status"] = {"availableReplicas": available, "updatedReplicas": available, "observedGeneration": obj["metadata"]["generation"]}
         return found
 
+    def take_away(self, deployment: str) -> None:
+        """Ends a Deployment's pods, as a drain does, and takes no new ones."""
+        self.pods[deployment] = 0
+
+    def crash(self, deployment: str) -> None:
+        """Ends the container of a Deployment's only pod."""
+        self.pods[deployment] = 0
+        labels = self.objects["Deployment", deployment]["metadata"]["labels"]
+        server = {"name": "server", "restartCount": 1, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+        self._keep(("Pod", deployment), {"kind": "Pod", "metadata": {"name": deployment, "labels": labels}, "status": {"containerStatuses": [server]}})
+
     def create(self, obj: Any, **_: Any) -> api.Object:
         if obj["kind"] == "Event":
             self.events.append(f"{obj['reason']}: {obj['message']}")

@@ -154,6 +154,7 @@ class Reconciler:
             sample=self._sample(owner, spec, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
+            absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=look.offline_disagreement(
                 memory.facts.get(state.candidate or ""), stable=known[state.stable].model.digest if state.stable in known else None),
@@ -446,11 +447,11 @@ def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
 
 
 def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:
-    """Gives the revisions that will not do, and why. A candidate that serves and has no pod left is one: its share would be answered 503."""
+    """Gives the revisions that will not do, and why. A candidate that serves is one as soon as it has no pod left because its own server ended."""
     broken = {name: found.broken for name, found in healths.items() if found.broken}
     candidate = healths.get(state.candidate or "")
-    if serves and candidate is not None and candidate.available == 0:
-        broken.setdefault(state.candidate or "", f"it has no pod left that answers: {candidate.note}")
+    if serves and candidate is not None and candidate.available == 0 and candidate.ended is not None:
+        broken.setdefault(state.candidate or "", f"it has no pod left that answers: {candidate.ended}")
     return broken
 
 
