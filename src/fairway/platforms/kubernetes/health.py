@@ -24,6 +24,7 @@ class Health:
     broken: str | None = None
     ended: str | None = None   # which of its own containers has ended and does not run again yet
     note: str = ""
+    refused: str = ""          # why the cluster does not let its pods be made
     facts: Mapping[str, Any] = field(default_factory=dict)   # what the init step found in the package
 
 
@@ -38,8 +39,9 @@ def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]
     if ready:
         return Health(ready=True, available=available, facts=_facts(pods))
     staying = [pod for pod in pods if not _goes(pod)]
-    note = _failure(status) or _first(_waits, staying) or f"{available} of {replicas} pods are available"
-    return Health(available=available, broken=_first(_broken, staying), ended=_first(_ended, staying), note=note, facts=_facts(pods))
+    refused = _failure(status)
+    note = refused or _first(_waits, staying) or f"{available} of {replicas} pods are available"
+    return Health(available=available, broken=_first(_broken, staying), ended=_first(_ended, staying), note=note, refused=refused, facts=_facts(pods))
 
 
 def _first(say: Callable[[Mapping[str, Any]], str | None], pods: Iterable[Mapping[str, Any]]) -> str | None:
