@@ -59,7 +59,7 @@ def test_a_rollback_is_counted_once_by_its_cause(play, cause, phase):
     match cause:
         case "fault":
             play.look(2)
-            play.cluster.pods[f"income-{play.status['candidate']['revision']}"] = 0
+            play.cluster.crash(f"income-{play.status['candidate']['revision']}")
         case "aborted":
             found = play.cluster.objects["ModelDeployment", world.NAME]
             found["metadata"]["annotations"] = {"fairway.dev/command": '{"verb": "abort", "id": "1", "by": "jo"}'}
@@ -75,7 +75,7 @@ def test_stalled_is_over_when_the_spec_names_what_serves(play):
     play.ask("b")
     play.look(until="Canary 25")
     play.look(2)
-    play.cluster.pods[f"income-{play.status['candidate']['revision']}"] = 0
+    play.cluster.crash(f"income-{play.status['candidate']['revision']}")
     play.look(until="RolledBack 0")
     assert series(play)["fairway_rollout_stalled"] == 1
     play.ask("a")

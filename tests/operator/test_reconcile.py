@@ -87,6 +87,7 @@ def test_a_strategy_that_changes_in_mid_rollout_waits_for_the_next(play):
     play.look(until="Canary 25")
     play.ask("b", strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05}]})
     assert [guard["name"] for guard in play.look(until="Canary 50")["guards"]] == ["errors"]
+    assert "the strategy was edited: it counts from the next rollout on" in play.status["reason"]
     assert [guard["name"] for guard in play.look(until="Stable 0")["guards"]] == ["errors"]
 
 
@@ -106,18 +107,31 @@ def test_naming_the_image_that_runs_already_starts_nothing(play):
 
 
 @pytest.mark.parametrize("steps", [[{"weight": 25}, {"weight": 50}], [{"weight": 25, "pause": True}, {"weight": 50}]], ids=["canary", "paused"])
-def test_a_candidate_without_a_pod_left_is_taken_out_at_once(play, steps):
+@pytest.mark.parametrize(("end", "phase"), [("crash", "RollingBack"), ("take_away", None)])
+def test_a_candidate_without_a_pod_left_is_taken_out_at_once_and_is_to_blame_only_for_its_own_end(play, steps, end, phase):
     play.ask("b", strategy={**world.SHORT, "canary": {"steps": steps}})
     play.look(until="Canary 25")
     while len(play.shares) < 2 or min(play.shares.values()) < 0.01:
         play.look()
     if steps[0].get("pause"):
         play.look(until="Paused 25")
-    bad = revision(play, "candidate")
-    play.cluster.pods[f"income-{bad}"] = 0
+    bad, before = revision(play, "candidate"), play.status["phase"]
+    getattr(play.cluster, end)(f"income-{bad}")
     status = play.look()
-    assert (status["phase"], status["weight"]) == ("RollingBack", 0)
+    assert (status["phase"], status["weight"]) == (phase or before, 0)
     assert play.shares[bad] == pytest.approx(1e-6)
+
+
+def test_a_candidate_whose_pod_was_taken_away_goes_on_when_it_is_back(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    name = f"income-{revision(play, 'candidate')}"
+    play.cluster.take_away(name)
+    play.look(until="Canary 0")
+    assert "waits for capacity" in play.look(10)["reason"]
+    play.cluster.pods[name] = 2
+    play.look(until="Canary 25")
+    assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
 def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(play):
@@ -127,11 +141,69 @@ def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(pl
     play.restart()
     play.cluster.refused = {"PodDisruptionBudget", "NetworkPolicy"}
     bad = revision(play, "candidate")
-    play.cluster.pods[f"income-{bad}"] = 0
-    with pytest.raises(errors.PlatformError, match="a webhook refused"):
-        play.look()
-    assert play.status["phase"] == "RollingBack"
+    play.cluster.crash(f"income-{bad}")
+    assert play.look()["phase"] == "RollingBack"
     assert play.shares[bad] == pytest.approx(1e-6)
+
+
+@pytest.mark.parametrize("refused", [{"Deployment"}, {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ControllerRevision"}],
+                         ids=["Deployments", "all but the route"])
+def test_a_promotion_reaches_the_route_although_every_server_object_is_refused(play, refused):
+    play.ask("b")
+    promoted = play.look(until="Baking 95")["candidate"]["revision"]
+    play.cluster.refused = refused
+    play.restart()   # the new operator writes all of them
+    while play.patient()["phase"] != "Stable":
+        assert play.shares[promoted] > 0.9
+    assert play.shares[promoted] == pytest.approx(1 - 1e-6)
+    for _ in range(10):
+        play.patient()
+    assert (condition(play, "Stalled"), play.shares) == ("True", {promoted: 1.0})
+
+
+def test_a_deleted_route_comes_back_although_deployments_are_refused(play):
+    play.cluster.refused = {"Deployment"}
+    play.cluster.delete("HTTPRoute", world.NAMESPACE, world.NAME)
+    play.restart()
+    play.patient()
+    assert play.shares == {revision(play, "stable"): 1.0}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ControllerRevision"])
+def test_a_refused_object_is_said_in_the_table_and_as_stalled_until_it_is_taken(play, kind):
+    play.cluster.refused = {kind}
+    play.ask("b")
+    for _ in range(2):
+        play.patient()
+    stalled = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
+    assert (stalled["status"], stalled["reason"], stalled["message"]) == ("True", "Refused", f"a webhook refused the {kind}")
+    assert play.status["reason"].endswith(f"; a webhook refused the {kind}")
+    assert condition(play, "Ready") == "False"
+    play.cluster.refused = set()
+    play.look(3)
+    assert condition(play, "Stalled") == "False"
+    assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
+def test_a_refusal_that_may_pass_by_itself_asks_for_a_person_only_where_it_stays(play):
+    play.cluster.refused, play.cluster.refusal = {"Deployment"}, errors.Unavailable("the webhook does not answer")
+    play.ask("b")
+    stalled = []
+    for _ in range(5):
+        play.patient()
+        stalled.append(condition(play, "Stalled"))
+    assert stalled == ["False", "False", "True", "True", "True"]
+
+
+def test_no_request_is_sent_to_a_revision_whose_service_is_refused(play):
+    play.cluster.refused = {"Service"}
+    play.ask("b")
+    for _ in range(10):
+        play.patient()
+    assert (play.status["phase"], play.shares) == ("Starting", {revision(play, "stable"): 1.0})
+    assert "its Service" in play.status["reason"]
+    play.cluster.refused = set()
+    assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
 @pytest.mark.parametrize("away", [errors.Unavailable("Prometheus does not answer"), errors.ConfigError("no such bucket")], ids=["away", "odd"])
@@ -141,7 +213,7 @@ def test_a_rollout_whose_counts_cannot_be_read_holds_and_still_takes_out_what_is
     play.look(3)
     play.counts.away = away
     assert play.look()["verdict"] == "HOLD"
-    play.cluster.pods[f"income-{revision(play, 'candidate')}"] = 0
+    play.cluster.crash(f"income-{revision(play, 'candidate')}")
     assert play.look()["weight"] == 0
 
 
@@ -152,7 +224,7 @@ def test_pods_stay_while_the_gateway_has_not_taken_the_route_without_them(play):
     bad = revision(play, "candidate")
     play.cluster.accepts = False
     play.cluster.objects["HTTPRoute", "income"]["status"] = {}
-    play.cluster.pods[f"income-{bad}"] = 0
+    play.cluster.crash(f"income-{bad}")
     play.counts.away = errors.Unavailable("away")
     play.look(30)
     assert play.status["phase"] == "RolledBack"
@@ -382,7 +454,6 @@ def test_what_was_refused_is_made_and_the_condition_goes_when_the_name_is_free(p
     with pytest.raises(errors.PlatformError, match="NetworkPolicy income is not fairway's: no ModelDeployment controls it"):
         play.look()
     del play.cluster.objects["NetworkPolicy", "income"]
-    assert play.operator.reconcile(world.NAMESPACE, world.NAME, now=play.now) == 2.0
     play.look()
     assert (condition(play, "Stalled"), condition(play, "Ready")) == ("False", "True")
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairway import errors
 from tests.operator import world
 
 COUNTS = {"requests": 'sum(requests{r="{revision}"})', "errors": 'sum(errors{r="{revision}"})'}
@@ -30,6 +31,20 @@ def test_a_rollout_runs_both_revisions_as_predictors_and_ends_with_one(play):
     play.look(15)
     assert predictors(play) == {second: 100}
     assert [name for kind, name in play.cluster.objects if kind == "Deployment"] == [f"{world.NAME}-{second}-0-server"]
+
+
+def test_traffic_does_not_wait_for_a_webhook_of_seldons_that_is_away(play):
+    play.ask("a", runtime="seldon")
+    play.look(until="Stable 0")
+    play.ask("b", runtime="seldon")
+    second = play.look(until="Baking 95")["candidate"]["revision"]
+    play.cluster.refused, play.cluster.refusal = {"SeldonDeployment"}, errors.Unavailable("failed calling webhook: no endpoints available")
+    play.restart()
+    for _ in range(20):
+        play.patient()
+    assert (play.status["phase"], play.shares) == ("Stable", {second: 1.0})
+    stalled = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
+    assert (stalled["status"], stalled["message"]) == ("True", "failed calling webhook: no endpoints available")
 
 
 def test_a_predictor_stays_until_no_request_can_come_to_it(play):

@@ -1,5 +1,6 @@
 """A cluster that lives in a dict, and a gateway that counts as asked: for looks that no real cluster gives on demand."""
 
+import contextlib
 import copy
 import json
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Cluster(api.Api):
         self.objects: dict[tuple[str, str], api.Object] = {}
         self.pods: dict[str, int] = {}              # Deployment -> available replicas, 2 where nothing is said
         self.refused: set[str] = set()              # kinds that cannot be written
+        self.refusal: errors.FairwayError | None = None   # and what is said of them
         self.accepts = True                         # whether the gateway's controller is there
         self.routes: list[dict[str, tuple[int, int]]] = []   # each HTTPRoute that was written: revision -> its place and its weight
         self.kinds = {"BackendTrafficPolicy"}       # of others, that are installed
@@ -32,7 +34,7 @@ class Cluster(api.Api):
     def apply(self, obj: Any, **_: Any) -> api.Object:
         key = obj["kind"], obj["metadata"]["name"]
         if obj["kind"] in self.refused:
-            raise errors.PlatformError(f"a webhook refused the {obj['kind']}")
+            raise self.refusal or errors.PlatformError(f"a webhook refused the {obj['kind']}")
         old, new = self.objects.get(key), copy.deepcopy(dict(obj))
         uid = old["metadata"]["uid"] if old is not None else f"uid-{self._version}"
         if new["metadata"].setdefault("uid", uid) != uid:
@@ -76,6 +78,17 @@ class Cluster(api.Api):
             available = self.pods.get(obj["metadata"]["name"], 2)
             obj["status"] = {"availableReplicas": available, "updatedReplicas": available, "observedGeneration": obj["metadata"]["generation"]}
         return found
+
+    def take_away(self, deployment: str) -> None:
+        """Ends a Deployment's pods, as a drain does, and takes no new ones."""
+        self.pods[deployment] = 0
+
+    def crash(self, deployment: str) -> None:
+        """Ends the container of a Deployment's only pod."""
+        self.pods[deployment] = 0
+        labels = self.objects["Deployment", deployment]["metadata"]["labels"]
+        server = {"name": "server", "restartCount": 1, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+        self._keep(("Pod", deployment), {"kind": "Pod", "metadata": {"name": deployment, "labels": labels}, "status": {"containerStatuses": [server]}})
 
     def create(self, obj: Any, **_: Any) -> api.Object:
         if obj["kind"] == "Event":
@@ -210,6 +223,13 @@ class World:
             if until is not None and f"{self.status['phase']} {self.status['weight']}" == until:
                 return self.status
         assert until is None, f"stands at {self.status['phase']} {self.status['weight']}, not at {until}: {self.status['reason']}"
+        return self.status
+
+    def patient(self) -> dict[str, Any]:
+        """Takes a look that may fail, as the loop does."""
+        with contextlib.suppress(errors.FairwayError):
+            self.look()
+        self.now += 2.0
         return self.status
 
     @property

@@ -166,6 +166,20 @@ def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventSto
     assert (total(seen), seen.cursors.exposure, len(counted.met["exposure"].known)) == ((0, 0), 7, 4)
 
 
+def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
+    events.add([canary(f"r{i}", unit=f"u{i}") for i in range(30)])
+    counted, state = units.Units(), in_segment(cursors=Cursors(exposure=30))
+    looks = []
+    while not looks or looks[-1].unread is not None:
+        looks.append(take(events.within("default"), state, counted))
+    assert [seen.unread for seen in looks[:2]] == ["what was counted before the restart is read again: event 8 of 30",
+                                                   "what was counted before the restart is read again: event 16 of 30"]
+    assert (total(looks[-1]), len(counted.met["exposure"].known), looks[-1].cursors.exposure) == ((0, 0), 30, 30)
+    events.add([canary("r30", unit="u0"), canary("r31", unit="new")])
+    assert total(take(events.within("default"), replace(state, cursors=looks[-1].cursors), counted)) == (1, 0)
+
+
 @pytest.mark.parametrize(("identity", "cursor", "said"), [
     ("0" * 32, 1, "is another one now"), ("0" * 32, 900, "is another one now"), (None, 900, "was set back: its newest event is 3, and 900 was read before"),
     ("", 900, "was set back"),

@@ -2,6 +2,9 @@
 
 import dataclasses
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from fairway.config import schema
 from fairway.rollout import evidence, intake, judge, states, traffic
@@ -104,6 +107,74 @@ def test_a_candidate_without_capacity_holds_and_goes_on_when_it_is_back() -> Non
     assert "no capacity" in world.state.reason
     world.ready = ("a", "b")
     assert world.until(Phase.STABLE).stable == "b"
+
+
+def in_canary(**changes: Any) -> World:
+    world = World(policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=20), **changes})).serving("a")
+    world.until(Phase.CANARY)
+    world.look()
+    return world
+
+
+def weight(world: World) -> int:
+    return states.split(world.state, strategy=world.policy)[0]
+
+
+def test_a_candidate_whose_only_pod_is_taken_away_gives_its_share_to_stable_and_goes_on_when_it_is_back() -> None:
+    world = in_canary()
+    before = world.state
+    world.absent = ("b",)
+    assert [(world.look().phase, weight(world)) for _ in range(15)] == [(Phase.CANARY, 0)] * 15
+    assert "waits for capacity" in world.state.reason
+    world.absent = ()
+    assert (world.look().phase, world.state.step, weight(world), world.state.since) == (Phase.CANARY, before.step, 5, before.since + 15)
+    assert world.until(Phase.STABLE).stable == "b"
+    assert [event.type for event in world.events if event.type.startswith("Capacity")] == ["CapacityLost", "CapacityBack"]
+
+
+def test_a_candidate_that_does_not_come_back_by_the_deadline_is_rolled_back() -> None:
+    world = in_canary()
+    world.absent = ("b",)
+    state = world.until(Phase.ROLLED_BACK)
+    assert "did not come back within 20 s (progressDeadline)" in state.reason
+    assert state.rejected == ("b",)
+
+
+@pytest.mark.parametrize("phase", [Phase.SHADOW, Phase.CANARY, Phase.BAKING, Phase.PAUSED])
+def test_in_every_stage_an_absent_candidate_has_neither_weight_nor_copies_and_the_stage_stays(phase: Phase) -> None:
+    world = in_canary() if phase is not Phase.SHADOW else World().serving("a")
+    if phase is Phase.PAUSED:
+        world.command = Command("pause", "sam", "lunch")
+    world.until(phase)
+    reason = world.state.reason
+    world.absent = ("b",)
+    assert (world.look().phase, states.split(world.state, strategy=world.policy)) == (phase, (0, 0))
+    assert phase is not Phase.PAUSED or world.state.reason == reason
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"broken": {"b": "out of memory"}}, "does not stay up: out of memory"), ({"desired": "c"}, "superseded"),
+    ({"command": Command("abort", "sam", "enough")}, "aborted by sam"),
+], ids=["its own end", "another revision", "a person"])
+def test_what_ends_a_rollout_ends_one_that_waits_for_capacity_too(change: dict[str, Any], said: str) -> None:
+    world = in_canary()
+    world.absent = ("b",)
+    world.look()
+    for name, value in change.items():
+        setattr(world, name, value)
+    world.unread = "the collector does not answer"   # nor is a store needed for it
+    assert world.look().phase is Phase.ROLLING_BACK
+    assert said in world.state.reason
+
+
+def test_requests_that_met_a_pod_as_it_was_taken_away_are_no_evidence() -> None:
+    world = in_canary()
+    before = world.state.ledger
+    world.absent, world.failing = ("b",), 1.0
+    assert world.look().phase is Phase.CANARY
+    assert before is not None
+    assert world.state.ledger is not None
+    assert world.state.ledger.to_json()["harms"] == before.to_json()["harms"]
 
 
 def test_a_candidate_that_never_becomes_ready_is_rolled_back_at_the_deadline() -> None:

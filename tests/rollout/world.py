@@ -28,6 +28,7 @@ class World:
     disagreeing: float = 0.03
     ready: tuple[str, ...] = ("a", "b", "c")
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    absent: tuple[str, ...] = ()      # revisions without a pod
     readable: bool = True
     unread: str | None = None
     epoch: str = "first"
@@ -50,7 +51,8 @@ class World:
         if mirror:
             paired = ledgers.Paired(compared=self.rate, disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
                                   candidate_failures=0, stable_failures=0)
-        seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready), broken=self.broken,
+        seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready) - set(self.absent), broken=self.broken,
+                    absent=frozenset(self.absent),
                     wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
                     labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread,
                     answers=self._answers())

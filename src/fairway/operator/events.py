@@ -12,7 +12,7 @@ from fairway.platforms.kubernetes import api
 log = logging.getLogger("fairway.operator")
 
 ONCE = ("Invalid", "Stalled")  # told once, however often they are seen
-WARNINGS = ("Stuck", "RollingBack", "RolledBack", "Paused", "Refused", "HookFailed", "Invalid")
+WARNINGS = ("Stuck", "CapacityLost", "RollingBack", "RolledBack", "Paused", "Refused", "HookFailed", "Invalid")
 MESSAGE = 1024  # characters that the API server takes
 
 

@@ -57,7 +57,7 @@ class Rollouts(registry.Collector):
             verdict=after.verdict.action if after.verdict is not None and after.phase is not Phase.STABLE else None,
             readable=after.phase not in states.JUDGED or (seen.sample is not None and seen.unread is None),
             paused=told.paused or after.phase is Phase.PAUSED,
-            stalled=told.problem is not None or told.paused or after.phase is Phase.PAUSED or told.desired in after.rejected, pods=_pods(after, told))
+            stalled=status.stuck(after, told), pods=_pods(after, told))
         with self._lock:
             old = self._known.get(key, Rollout())
             cause = _taken_back(before, after)

@@ -2,7 +2,8 @@
 
 Level-triggered: all it needs is in the cluster, in Prometheus and at the collector, so a look may be cut off at any point and the
 next one, of this operator or of another, takes it again. The decision is stored before anything is changed, and what is
-stored is made true at every look until it is.
+stored is made true at every look until it is. Traffic waits for nothing but the Services that it goes to: an object that the API server refuses keeps
+no other away, and becomes a condition.
 """
 
 import json
@@ -29,6 +30,7 @@ RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
 LATE_SECONDS = 60.0          # a look at what waits for something: labels that may condemn a promoted revision, a part of the cluster that is missing
 RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
 RETRY_SECONDS = 2.0          # after something was away
+PATIENCE = 3                 # looks after which what may pass by itself is a refusal
 CONFLICTS = 9                # more writes of a status, where others write the same object
 RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
 PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")  # and last the Deployment, which they are found by
@@ -56,7 +58,19 @@ class Memory:
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
     deployments: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> its Deployment at the last look
     removed: set[tuple[str, str]] = field(default_factory=set)          # (kind, name) -> known not to be there
-    refusal: tuple[str, str] | None = None     # what ended the last look
+    backed: set[str] = field(default_factory=set)   # revisions whose Service is there
+    refusal: tuple[str, str] | None = None     # what ended the last look, or was refused in it
+    failures: int = 0                          # looks in a row after which not all was as decided
+
+    def refuse(self, failed: errors.FairwayError | None) -> tuple[str, str] | None:
+        """Take notice of what kept the last decision from being made true, and return what the status says of it.
+
+        What may pass by itself is told where it has not: a webhook that is away for a moment asks for no person.
+        """
+        self.failures = self.failures + 1 if failed is not None else 0
+        if failed is None or isinstance(failed, errors.Permanent) or self.failures >= PATIENCE:
+            self.refusal = _refusal_of(failed) if failed is not None else None
+        return self.refusal
 
 
 class Reconciler:
@@ -89,8 +103,8 @@ class Reconciler:
             self.rollouts.forget((namespace, name))
             return None
         self._discover(now)
-        memory = self._memory.setdefault((namespace, name), Memory())
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
+        memory = self._memory.setdefault((namespace, name), Memory(refusal=status.refusal(before)))
         try:
             spec = resource.Spec.model_validate(found["spec"])
         except ValidationError as error:  # only where the definition is of another version
@@ -99,15 +113,16 @@ class Reconciler:
             events.post(self._api, found, at=now, type="Invalid", message=sentence, warning=True)
             return RESTING_SECONDS
         try:
-            delay = self._look(found, spec, memory, now=now)
+            delay, failed = self._look(found, spec, memory, now=now)
         except errors.Temporary:
             raise
         except Exception as error:   # whatever it is, it is this resource's
             memory.refusal = _refusal_of(error)
             self._stall(namespace, name, memory.refusal, now=now)
             raise
-        recovered, memory.refusal = memory.refusal is not None, None
-        return min(delay, self._settings.interval_seconds) if recovered else delay
+        if failed is not None:
+            raise failed
+        return delay
 
     def _stall(self, namespace: str, name: str, refusal: tuple[str, str], *, now: float) -> None:
         """Tells by a condition and an event why a look could not be finished."""
@@ -126,8 +141,8 @@ class Reconciler:
             self._settings.cluster, service_monitors=self._api.serves("ServiceMonitor"), keda=self._api.serves("ScaledObject"),
             envoy_gateway=self._api.serves("BackendTrafficPolicy")))
 
-    def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> float:
-        """Reads, decides, stores, makes true."""
+    def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> tuple[float, errors.FairwayError | None]:
+        """Read, decide, store, make true; return the seconds until the next look, and what is to be told as a look that failed."""
         owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
         before = found.get("status", {})
         state, policy, first = status.resume(before, policy=spec.strategy)
@@ -147,31 +162,43 @@ class Reconciler:
             refusal=memory.refusal)
         if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
-            return LATE_SECONDS  # what is missing may be installed
+            return LATE_SECONDS, None  # what is missing may be installed
         command, nonce = self._command(found, before, now=now)
         seen = look.look(
             state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), counted=memory.counted,
             sample=self._sample(owner, spec, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
+            absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=look.offline_disagreement(
                 memory.facts.get(state.candidate or ""), stable=known[state.stable].model.digest if state.stable in known else None),
             answers=self._hooks.answers(hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=now))
-        after = strategy.advance(state, seen, strategy=policy)
+        after, unkept = strategy.advance(state, seen, strategy=policy), None
+        if desired.name in states.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
+            try:
+                self._apply(owner, memory, workloads.controller_revision(
+                    owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))
+            except errors.PlatformError as error:
+                after = after if desired.name in states.wanted(state) else strategy.Advance(state)   # nothing begins that cannot be kept
+                unkept = error
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
         policy = states.in_force(state, after.state, begun=policy, newest=spec.strategy)
-        if desired.name in states.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
-            self._apply(owner, memory, workloads.controller_revision(
-                owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))
-        self._store(found, status.build(after.state, policy=policy, told=replace(told, first=first, last_command=nonce or told.last_command)))
+        told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != spec.strategy)
+        self._store(found, status.build(after.state, policy=policy, told=told))
         self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
-        try:
-            self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now)
-        finally:
-            self._tell(found, after.events)
-        return self._delay(after.state, policy=policy, memory=memory, now=now)
+        failed = self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now) or unkept
+        self._tell(found, after.events)
+        if memory.refuse(failed) != told.refusal:
+            self._store(found, status.build(after.state, policy=policy, told=replace(told, refusal=memory.refusal)))
+            if memory.refusal is not None:
+                events.post(self._api, found, at=now, type="Stalled", message=memory.refusal[1], warning=True)
+        delay = self._delay(after.state, policy=policy, memory=memory, now=now)
+        if failed is None or after.state.phase in RESTING or isinstance(failed, errors.Temporary):
+            return delay, failed
+        log.error("%s/%s: %s", owner.namespace, owner.name, failed)  # but looked at as often as ever: a refusal keeps no harm from being seen
+        return delay, None
 
     def _tell(self, found: api.Object, happened: Iterable[states.Event]) -> None:
         for event in happened:
@@ -195,6 +222,7 @@ class Reconciler:
         if state.previous is not None and any(guard.type == "quality" for guard in policy.guards):
             return LATE_SECONDS
         memory.removed.clear()
+        memory.backed.clear()
         memory.applied.clear()  # whatever was deleted or changed and no watch told: the next look puts it back
         return RESTING_SECONDS
 
@@ -261,6 +289,8 @@ class Reconciler:
                 found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
                 if found.facts:
                     memory.facts[name] = found.facts
+            if found.ready and not self._backed(owner, name, memory):   # requests for it would be answered 500
+                found = replace(found, ready=False, note=f"its Service {owner.name}-{name} is not there")
             healths[name] = found
         return healths
 
@@ -273,6 +303,12 @@ class Reconciler:
         """Gives why Seldon has not made a revision's Deployment, where it says so."""
         said = seldon.trouble(self._api.get("SeldonDeployment", owner.namespace, owner.name)) if spec.runtime == "seldon" else ""
         return health.Health(note=said) if said else None
+
+    def _backed(self, owner: workloads.Owner, revision: str, memory: Memory) -> bool:
+        """Say whether the revision has a Service, which requests can be sent to."""
+        if revision not in memory.backed and self._api.get("Service", owner.namespace, f"{owner.name}-{revision}") is not None:
+            memory.backed.add(revision)
+        return revision in memory.backed
 
     def _sample(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, policy: schema.Strategy, memory: Memory, *, first: str | None, now: float,
@@ -311,7 +347,8 @@ class Reconciler:
         metadata = found["metadata"]
         for left in range(CONFLICTS, -1, -1):
             try:
-                metadata["resourceVersion"] = self._api.replace_status({**found, "status": new})["metadata"]["resourceVersion"]
+                stored = self._api.replace_status({**found, "status": new})
+                metadata["resourceVersion"], found["status"] = stored["metadata"]["resourceVersion"], stored.get("status", new)
                 return
             except api.Conflict:
                 newest = self._api.get("ModelDeployment", metadata["namespace"], metadata["name"])
@@ -322,25 +359,37 @@ class Reconciler:
     def _make_true(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision],
         memory: Memory, first: str | None, now: float,
-    ) -> None:
-        """Servers first, then the route (in a rollback the other way round), then the servers that nothing needs any more."""
+    ) -> errors.FairwayError | None:
+        """Take each step whatever becomes of the others, and return why the first that did not succeed did not.
+
+        The route comes first where the Services that it sends requests to are there; else the servers do.
+        """
         wanted = states.wanted(state)
         rests = state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS
         over = rests and (state.stable is None or self._accepted(owner, spec))  # no request can come to who is not wanted
-        servers = [obj for name in wanted if name in known
-                   for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
-        if spec.runtime == "seldon":
-            servers += self._predictors(owner, spec, state, policy=policy, known=known, over=over)
-        self._unscale(owner, spec, wanted, memory=memory)
-        if state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):  # taking traffic away waits for nothing
-            self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
+        route = states.route(state, deployment=owner.name, strategy=policy)
+
+        def serve() -> None:
+            servers = [obj for name in wanted if name in known
+                       for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
+            if spec.runtime == "seldon":
+                servers += self._predictors(owner, spec, state, policy=policy, known=known, over=over)
+            self._unscale(owner, spec, wanted, memory=memory)
             self._apply(owner, memory, *servers)
-        else:
-            self._apply(owner, memory, *servers)
-            self._route(owner, spec, state, policy=policy, memory=memory, first=first, now=now)
-        self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))  # last: nothing that moves waits for it
-        if over:
-            self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)
+
+        def divide() -> None:
+            self._route(owner, spec, state, route=route, memory=memory, first=first, now=now)
+
+        def share() -> None:
+            self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))
+
+        memory.backed &= set(wanted)
+        there = spec.routing != "seldon" and route is not None and all(self._backed(owner, name, memory) for name in (route.stable, route.candidate) if name)
+        failures = [_failure(step) for step in ((divide, serve) if there else (serve, divide))]
+        if over and not any(failures):   # of what may still be sent requests nothing is taken away
+            failures.append(_failure(lambda: self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)))
+        failures.append(_failure(share))  # last: nothing that moves waits for it
+        return next((failed for failed in failures if failed is not None), None)
 
     def _predictors(
         self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision], over: bool,
@@ -375,11 +424,12 @@ class Reconciler:
                     memory.removed.add((kind, name))
 
     def _route(
-        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, memory: Memory, first: str | None, now: float,
+        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, route: traffic.Route | None, memory: Memory, first: str | None, now: float,
     ) -> None:
-        route = states.route(state, deployment=owner.name, strategy=policy)
         if route is None:
             return
+        if route.candidate is not None and not self._backed(owner, route.candidate, memory):   # what is sent there would be answered 500
+            route = traffic.route(deployment=owner.name, stable=route.stable, candidate=None, weight=0, mirror=0)
         before = next((round(segment.weight * gateway.TOTAL) for segment in reversed(state.segments) if segment.version != route.version), 0)
         if spec.routing == "seldon":
             memory.route.recall(None, weight=before)
@@ -433,6 +483,15 @@ class Reconciler:
             memory.applied.pop(("ControllerRevision", f"{owner.name}-{name}"), None)
 
 
+def _failure(step: Callable[[], None]) -> errors.FairwayError | None:
+    """Take the step, and return why it did not succeed, if it did not."""
+    try:
+        step()
+    except errors.FairwayError as error:
+        return error
+    return None
+
+
 def _decided_on(found: api.Object) -> tuple[Any, ...]:
     return found["metadata"]["uid"], found["metadata"]["generation"], found.get("status")
 
@@ -446,11 +505,11 @@ def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
 
 
 def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:
-    """Gives the revisions that will not do, and why. A candidate that serves and has no pod left is one: its share would be answered 503."""
+    """Gives the revisions that will not do, and why. A candidate that serves is one as soon as it has no pod left because its own server ended."""
     broken = {name: found.broken for name, found in healths.items() if found.broken}
     candidate = healths.get(state.candidate or "")
-    if serves and candidate is not None and candidate.available == 0:
-        broken.setdefault(state.candidate or "", f"it has no pod left that answers: {candidate.note}")
+    if serves and candidate is not None and candidate.available == 0 and candidate.ended is not None:
+        broken.setdefault(state.candidate or "", f"it has no pod left that answers: {candidate.ended}")
     return broken
 
 
@@ -475,8 +534,8 @@ def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | No
 def _refusal_of(error: Exception) -> tuple[str, str]:
     """Return a word and a sentence for what ended a look."""
     if isinstance(error, errors.FairwayError):
-        return "Refused", str(error)
-    return "Fault", f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please report it"
+        return status.REFUSED, str(error)
+    return status.FAULT, f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please report it"
 
 
 def _sentence(error: ValidationError) -> str:

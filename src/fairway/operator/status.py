@@ -20,6 +20,7 @@ from fairway.rollout import record, states
 from fairway.rollout.states import Phase, State
 
 TEXT = 1024          # characters of a reason that the definition allows
+REFUSED, FAULT = REFUSALS = ("Refused", "Fault")  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
 LARGEST = 262_144    # characters of a checkpoint that it allows
 MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
 Json = dict[str, Any]
@@ -39,7 +40,8 @@ class Told:
     first: str | None                         # the revision at index 0 of the HTTPRoute
     paused: bool                              # by spec.paused
     problem: str | None                       # why the spec cannot be followed
-    refusal: tuple[str, str] | None = None    # what ended the last look: a word for programs, and the sentence
+    refusal: tuple[str, str] | None = None    # what ended the last look, or was refused in it: a word for programs, and the sentence
+    edited: bool = False                      # the spec's strategy is not the one in force
 
 
 def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
@@ -48,12 +50,23 @@ def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
     arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
     status = crd.Status(
-        observed_generation=told.generation, phase=state.phase, weight=weight, mirror=mirror, verdict=verdict, reason=_cut(told.problem or state.reason),
+        observed_generation=told.generation, phase=state.phase, weight=weight, mirror=mirror, verdict=verdict, reason=_cut(_reason(state, told)),
         rejected=state.rejected,
         conditions=_timed(_conditions(state, told), generation=told.generation, before=told.before.get("conditions", ()), now=told.now),
         history=tuple(_row(row) for row in state.history), guards=_guards(state), last_command=told.last_command,
         checkpoint=checkpoint(state, policy=policy, first=told.first), **arms)
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def stuck(state: State, told: Told) -> bool:
+    """Say whether what the spec asks for cannot come without a person."""
+    return told.paused or told.problem is not None or _refusal(told) is not None or state.phase is Phase.PAUSED or told.desired in state.rejected
+
+
+def refusal(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return what had ended the last look, or was refused in it, when the status was written."""
+    found: Mapping[str, Any] = next((condition for condition in status.get("conditions", ()) if condition["type"] == "Stalled"), {})
+    return (found["reason"], found["message"]) if found.get("status") == "True" and found.get("reason") in REFUSALS else None
 
 
 def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: float) -> Json:
@@ -101,14 +114,13 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     """Gives (type, holds, reason, message)."""
     stable, desired, paused, problem = told.healths.get(state.stable or "", health.Health()), told.desired, told.paused, told.problem
     moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
-    word, refusal = told.refusal or (None, None)
-    stalled = paused or problem is not None or refusal is not None or state.phase is Phase.PAUSED or desired in state.rejected
+    (word, refusal), stalled = _refusal(told) or (None, None), stuck(state, told)
     serves = state.stable is not None and stable.available > 0
     ready = serves and state.stable == desired and not moving and not stalled and stable.ready
     degraded = state.stable is not None and not stable.ready
     where = "PausedBySpec" if paused else word or str(state.phase)
     return [
-        ("Accepted", problem is None, "Valid" if problem is None else "Invalid", problem or "the spec makes sense"),
+        ("Accepted", problem is None, "Valid" if problem is None else "Invalid", problem or f"the spec makes sense{_waits(told)}"),
         ("Available", serves, "Serving" if serves else "NotServing", f"revision {state.stable} answers" if serves else "no revision answers"),
         ("Ready", ready, where, refusal or state.reason),
         ("Progressing", moving, where, state.reason),
@@ -117,6 +129,20 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
         ("Reconciling", moving and not stalled, where, state.reason),
         ("Stalled", stalled, where, problem or ("spec.paused is set" if paused else refusal or state.reason)),
     ]
+
+
+def _reason(state: State, told: Told) -> str:
+    if told.problem is not None:
+        return told.problem
+    return f"{state.reason}{f'; {told.refusal[1]}' if told.refusal else ''}{_waits(told)}"
+
+
+def _waits(told: Told) -> str:
+    return "; the strategy was edited: it counts from the next rollout on, and this one ends by the strategy that it began with" if told.edited else ""
+
+
+def _refusal(told: Told) -> tuple[str, str] | None:
+    return told.refusal or next(((REFUSED, found.refused) for found in told.healths.values() if found.refused), None)
 
 
 def _timed(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Sequence[Mapping[str, Any]], now: float) -> tuple[crd.Condition, ...]:

@@ -16,6 +16,7 @@ from fairway.rollout import states
 from fairway.rollout.seen import Segment
 
 WINDOW_SECONDS = 5.0   # answers of both arms are compared that were given within so long of each other, whenever their events come
+PAGES = 4              # of what was counted before a restart, that one look reads again: hundreds of thousands of events
 Event = TypeVar("Event", events.Exposure, events.Outcome, events.Labelled)
 
 
@@ -45,6 +46,8 @@ class Evidence(Protocol):
 class Firsts:
     """Keys that were met. What a look finds is kept when its cursor comes back: a look that was never stored is taken again."""
 
+    reached: int                                   # how far those that were counted before a restart were read again
+    whole: bool = False                            # whether all of them were
     known: set[int] = field(default_factory=set)   # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
     fresh: set[int] = field(default_factory=set)
     cursor: int = -1                               # that the last look ended at
@@ -132,18 +135,25 @@ class Units:
         self, what: str, state: states.State, *, after: int, read: Callable[[int, int | None], tuple[int, list[Event]]],
         key: Callable[[Event], tuple[Hashable, ...]], start: int | None = None, earliest: float | None = None,
     ) -> Firsts:
-        """Gives the keys that were counted up to the state's cursor; after a restart they are read again, page by page, from where the rollout began."""
-        firsts = self.met.get(what)
-        if firsts is None:
-            firsts = Firsts()
-            at = start if start is not None else state.segments[0].cursor if state.segments else after
-            while at < after:
-                start, (at, some) = at, read(at, after)
-                if at <= start:
-                    raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {start} and {after}")
-                firsts.known.update(hash(key(one)) for one in some if one.unit is not None and (
-                    one.predicted_at >= earliest if earliest is not None else in_effect(state.segments, at=one.predicted_at) is not None))
-            self.met[what] = firsts   # not before all was read: what is missing would count again
+        """Gives the keys that were counted up to the state's cursor; after a restart they are read again, page by page, from where the rollout began.
+
+        Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next look goes on from there.
+        """
+        began = start if start is not None else state.segments[0].cursor if state.segments else after
+        firsts = self.met.setdefault(what, Firsts(reached=began))
+        firsts.reached = max(firsts.reached, began)   # a store that was replaced has nothing before
+        for _ in range(PAGES):
+            if firsts.whole or firsts.reached >= after:
+                break
+            at, some = read(firsts.reached, after)
+            if at <= firsts.reached:
+                raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {firsts.reached} and {after}")
+            firsts.known.update(hash(key(one)) for one in some if one.unit is not None and (
+                one.predicted_at >= earliest if earliest is not None else in_effect(state.segments, at=one.predicted_at) is not None))
+            firsts.reached = at
+        firsts.whole = firsts.whole or firsts.reached >= after
+        if not firsts.whole:
+            raise errors.StoreBusy(f"what was counted before the restart is read again: event {firsts.reached} of {after}")
         firsts.settle(after=after)
         return firsts
 

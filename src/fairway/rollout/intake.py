@@ -23,8 +23,9 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     if state.ledger is None:
         return later
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
+    answers = state.candidate not in seen.absent   # what met a pod as it was taken away says nothing of the revision
     batch = ledgers.Batch(
-        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect else None,
+        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect and answers else None,
         paired=seen.paired if counting and stage(state) == "shadow" else None,
         labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
     )

@@ -47,6 +47,7 @@ class State:
     counting_from: float = 0.0            # end of the warm-up: evidence counts from here
     stage_since: float = 0.0              # when the stage with a budget began
     arrived: int = 0                      # candidate requests seen in this step: no traffic, no step
+    absent_since: float | None = None     # since when the candidate has no pod that answers: stable has its share meanwhile
     resume_to: Phase | None = None        # phase to go back to from Paused
     passed: bool = False                  # a person let this pause pass (resume, or promote --force)
     ledger: ledgers.Ledger | None = None
@@ -82,7 +83,7 @@ def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffi
 def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
     """Gives the candidate's weight and the share of requests mirrored to it, both percent."""
     phase = _held(state)
-    if state.candidate is None:
+    if state.candidate is None or state.absent_since is not None:
         return 0, 0
     if phase is Phase.SHADOW:
         return 0, strategy.shadow.percent

@@ -46,6 +46,8 @@ def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
 
 def _next(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     """Gives the next state as the evidence has it, whatever hooks may say."""
+    if state.phase in (*JUDGED, Phase.PAUSED) and (state.absent_since is not None or state.candidate in seen.absent):
+        return _absent(state, seen, strategy)
     match state.phase:
         case Phase.PENDING | Phase.STABLE | Phase.ROLLED_BACK:
             return _resting(state, seen, strategy)
@@ -113,6 +115,44 @@ def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     if unclear or not {state.candidate, state.stable} <= seen.ready or verdict.action is Action.INVALID:
         return Advance(state)
     return _forward(state, seen, strategy, verdict)
+
+
+def _absent(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+    """The candidate has no pod that answers, by no fault of its own: stable has its share, the stage waits, and goes on when it is back."""
+    assert state.ledger is not None
+    verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
+    if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
+        return over
+    candidate, deadline = state.candidate or "", strategy.progress_deadline.total_seconds()
+    if state.absent_since is None:
+        return _left(state, seen, verdict)
+    waited = seen.now - state.absent_since
+    if candidate in seen.ready:
+        return _returned(state, seen, strategy, verdict, waited=waited)
+    if waited > deadline:
+        why = f"revision {candidate} did not come back within {deadline:.0f} s (progressDeadline){_noted(seen, candidate)}"
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why))
+    reason = f"revision {candidate} waits for capacity ({waited:.0f} s of {deadline:.0f} s); {state.stable} serves all{_noted(seen, candidate)}"
+    return Advance(_held_for(state, verdict, reason))
+
+
+def _left(state: State, seen: Seen, verdict: Verdict) -> Advance:
+    reason = f"revision {state.candidate} has no pod left that answers: it waits for capacity, and {state.stable} serves all"
+    left = replace(state, absent_since=seen.now, sample=None)
+    return _moved(_held_for(left, verdict, reason), seen, "CapacityLost", reason)
+
+
+def _returned(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict, *, waited: float) -> Advance:
+    """The stage goes on where it was: the time without capacity is not its own, and new pods warm up."""
+    back = replace(state, absent_since=None, sample=None, since=min(seen.now, state.since + waited), stage_since=min(seen.now, state.stage_since + waited),
+                   counting_from=max(state.counting_from, seen.now + strategy.warmup.total_seconds()))
+    reason = f"revision {state.candidate} is back after {waited:.0f} s: {_place(back, strategy)}"
+    return _moved(_held_for(back, verdict, reason), seen, "CapacityBack", reason)
+
+
+def _held_for(state: State, verdict: Verdict, reason: str) -> State:
+    """Return the state with a verdict that holds; what a paused one asks a person stays its reason."""
+    return replace(state, verdict=replace(verdict, action=Action.HOLD, reason=reason), reason=state.reason if state.phase is Phase.PAUSED else reason)
 
 
 def _inconclusive(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
@@ -250,7 +290,8 @@ def _roll_back(state: State, seen: Seen, verdict: Verdict, *, reject: bool = Tru
     """Takes the weight away at once; nothing is waited for."""
     bad = state.candidate or state.stable or ""
     rejected = tuple(dict.fromkeys((*state.rejected, bad)))[-HISTORY:] if reject else state.rejected
-    going = replace(state, phase=Phase.ROLLING_BACK, since=seen.now, rejected=rejected, verdict=verdict, reason=verdict.reason, resume_to=None, sample=None)
+    going = replace(state, phase=Phase.ROLLING_BACK, since=seen.now, rejected=rejected, verdict=verdict, reason=verdict.reason, resume_to=None, sample=None,
+                    absent_since=None)
     return _moved(_remember(going, seen, verdict, bad), seen, "RollingBack", verdict.reason, revision=bad)
 
 

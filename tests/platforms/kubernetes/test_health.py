@@ -48,6 +48,33 @@ def test_what_it_waits_for_is_said(found, note):
     assert (seen.ready, seen.broken, seen.note) == (False, None, note)
 
 
+def alone(container: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    return {**pod(*([container] if container else [])), **fields}
+
+
+def down(reason: str = "OOMKilled", *, started: bool = False) -> dict[str, Any]:
+    return {**container(restarts=1, code=137, reason=reason), "started": started}
+
+
+@pytest.mark.parametrize(("found", "ended"), [
+    (alone(down()), "container server has ended: out of memory"),
+    (alone({"name": "server", "restartCount": 0, "state": {"terminated": {"exitCode": 3}}}), "container server has ended: exit status 3"),
+    (alone(down(started=True)), None),
+    (alone(down("Unknown")), None),
+    (alone(down(), metadata={"deletionTimestamp": "2026-11-28T10:00:00Z"}), None),
+    (alone(status={"phase": "Failed", "reason": "Evicted", "containerStatuses": [down()]}), None),
+    (alone(status={"conditions": [{"type": "DisruptionTarget", "status": "True"}], "containerStatuses": [down()]}), None),
+    (alone(status={"phase": "Pending"}), None),
+], ids=["out of memory", "not restarted yet", "up again, not ready", "its node rebooted", "deleted", "evicted", "preempted", "a new pod"])
+def test_only_the_end_of_a_container_of_its_own_counts_against_a_revision(found, ended):
+    assert health.judge(deployment(0), [found], replicas=1).ended == ended
+
+
+def test_ends_in_a_pod_that_is_taken_away_condemn_nothing():
+    leaving = alone(container(restarts=9), metadata={"deletionTimestamp": "2026-11-28T10:00:00Z"})
+    assert health.judge(deployment(0), [leaving], replicas=1).broken is None
+
+
 def test_a_quota_is_said_although_there_is_no_pod():
     quota = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods=2"}
     assert health.judge(deployment(0, conditions=(quota,)), [], replicas=2).note == "its pods cannot be created: exceeded quota: pods=2"

@@ -1,13 +1,18 @@
-"""What a revision's Deployment and pods say: does it answer, will it ever, and what is it waiting for. Pure."""
+"""What a revision's Deployment and pods say: does it answer, will it ever, and what is it waiting for. Pure.
+
+Only what a revision's own containers do counts against it. A pod that is deleted, evicted, preempted or lost with its node says nothing of the revision.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 CRASHES = 3                # ends of one container after which it is given up
 HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError")
 WAITING = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")
+LOST = ("Unknown", "ContainerStatusUnknown")   # ends that nobody saw: the node or its runtime began anew
+OVER = ("Failed", "Succeeded")                 # servers are restarted in their pod: only a kubelet that evicts, or shuts down, ends it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +22,9 @@ class Health:
     ready: bool = False
     available: int = 0
     broken: str | None = None
+    ended: str | None = None   # which of its own containers has ended and does not run again yet
     note: str = ""
+    refused: str = ""          # why the cluster does not let its pods be made
     facts: Mapping[str, Any] = field(default_factory=dict)   # what the init step found in the package
 
 
@@ -29,9 +36,23 @@ def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]
     available = int(status.get("availableReplicas", 0))
     current = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 1)
     ready = current and available >= replicas and int(status.get("updatedReplicas", 0)) >= replicas
-    broken = next((reason for reason in map(_broken, pods) if reason), None)
-    note = "" if ready else _failure(status) or next((reason for reason in map(_waits, pods) if reason), "") or f"{available} of {replicas} pods are available"
-    return Health(ready=ready, available=available, broken=None if ready else broken, note=note, facts=_facts(pods))
+    if ready:
+        return Health(ready=True, available=available, facts=_facts(pods))
+    staying = [pod for pod in pods if not _goes(pod)]
+    refused = _failure(status)
+    note = refused or _first(_waits, staying) or f"{available} of {replicas} pods are available"
+    return Health(available=available, broken=_first(_broken, staying), ended=_first(_ended, staying), note=note, refused=refused, facts=_facts(pods))
+
+
+def _first(say: Callable[[Mapping[str, Any]], str | None], pods: Iterable[Mapping[str, Any]]) -> str | None:
+    return next((said for said in map(say, pods) if said), None)
+
+
+def _goes(pod: Mapping[str, Any]) -> bool:
+    """Say whether the pod is taken away, by whomever: how its containers end then is not theirs."""
+    status = pod.get("status", {})
+    disrupted = any(condition["type"] == "DisruptionTarget" and condition["status"] == "True" for condition in status.get("conditions", ()))
+    return disrupted or status.get("phase") in OVER or "deletionTimestamp" in pod.get("metadata", {})
 
 
 def _containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -44,8 +65,17 @@ def _broken(pod: Mapping[str, Any]) -> str | None:
         waiting = container.get("state", {}).get("waiting", {})
         if waiting.get("reason") in HOPELESS:
             return f"container {container['name']}: {waiting['reason']}: {waiting.get('message', '')[:300]}"
-        if container.get("restartCount", 0) >= CRASHES:
+        if container.get("restartCount", 0) >= CRASHES and _last_end(container).get("reason") not in LOST:
             return f"container {container['name']} ended {container['restartCount']} times{_last_words(container)}"
+    return None
+
+
+def _ended(pod: Mapping[str, Any]) -> str | None:
+    """Return how a container of the pod has ended that has not come up again; one that runs and is only not ready has not ended."""
+    for container in pod.get("status", {}).get("containerStatuses", ()):
+        end = _last_end(container)
+        if end and end.get("reason") not in LOST and not container.get("started", False):
+            return f"container {container['name']} has ended{_last_words(container)}"
     return None
 
 
@@ -63,9 +93,14 @@ def _waits(pod: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    ended: Mapping[str, Any] = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    return ended
+
+
 def _last_words(container: Mapping[str, Any]) -> str:
     """Gives how it ended, and its own sentence where it left one as its termination message."""
-    ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
+    ended = _last_end(container)
     said = str(ended.get("message", "")).strip().splitlines()
     reason = "out of memory" if ended.get("reason") == "OOMKilled" else f"exit status {ended.get('exitCode')}" if ended else ""
     return "".join(f": {part}" for part in (reason, said[-1][:400] if said else "") if part)
