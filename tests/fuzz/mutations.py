@@ -1,5 +1,6 @@
 """Documents that were good once: values replaced, left out, repeated and nested; then bytes cut, flipped and compressed."""
 
+import copy
 import gzip
 import json
 import re
@@ -13,9 +14,12 @@ NASTY = (
     None, True, False, 0, -1, 1.5, 2**31, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 1e308, 1.7976931348623157e308, -1.7976931348623157e308, 5e-324,
     "", "\0", "x", "x" * 3_000, "\u00e9" * 100, "\U0001f600", "NaN", "1e999", "39", "../../etc/passwd", [], {}, [[]], [None], [[[0]]], [0] * 500, [""] * 500,
     {"a": {"b": {}}}, "@deep 3@", "@deep 200@", "@deep 900@", "@deep 1100@", "@deep 20000@")
+CHANGES = ("replace", "replace", "wrap", "repeat", "drop", "add")
 LEAVES = st.one_of(
     st.sampled_from(NASTY), st.integers(-(2**65), 2**65), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=20),
-    st.lists(st.one_of(st.none(), st.integers(-9, 9), st.text(max_size=3)), max_size=5))
+    st.lists(st.one_of(st.none(), st.integers(-9, 9), st.text(max_size=3)), max_size=5)).map(copy.deepcopy)   # for a later change may go into it
+CELLS = st.one_of(st.sampled_from(("", "nan", "inf", "-1", "1e308", "1e12", "1e13", "9" * 5_000, "0x10", "1_000", '"', "\0", "\u0661", "canary")),
+                  st.integers(-5, 10**13).map(str), st.floats().map(str), st.text(max_size=8))
 
 
 @st.composite
@@ -61,10 +65,10 @@ def _changed(draw: st.DrawFn, document: Any) -> Any:
     """Change one place of the document, chosen by walking down from its top."""
     if isinstance(document, list | dict) and document and draw(st.integers(0, 3)):
         keys = sorted(document) if isinstance(document, dict) else range(len(document))
-        key = draw(st.sampled_from(list(keys)))
+        key = keys[draw(st.integers(0, len(keys) - 1))]
         document[key] = _changed(draw, document[key])
         return document
-    change = draw(st.sampled_from(("replace", "replace", "wrap", "repeat", "drop", "add")))
+    change = draw(st.sampled_from(CHANGES))
     if change == "wrap":
         return [document]
     if change == "repeat" and isinstance(document, list):
@@ -75,3 +79,17 @@ def _changed(draw: st.DrawFn, document: Any) -> Any:
     if change == "add" and isinstance(document, dict):
         return document | {draw(st.text(max_size=5)): draw(LEAVES)}
     return draw(LEAVES)
+
+
+@st.composite
+def tables(draw: st.DrawFn, good: list[str]) -> list[str]:
+    """Give a table's lines with up to four cells or lines changed."""
+    lines = list(good)
+    for _ in range(draw(st.integers(0, 4))):
+        number = draw(st.integers(0, len(lines) - 1))
+        cells = lines[number].split(",")
+        cells[draw(st.integers(0, len(cells) - 1))] = draw(CELLS)
+        lines[number] = ",".join(cells)
+        if draw(st.booleans()):
+            lines.insert(draw(st.integers(0, len(lines))), lines[number])
+    return lines

@@ -14,11 +14,11 @@ from fairway.config import schema
 from fairway.monitoring import collector
 from fairway.packaging import manifest
 from fairway.rollout import replay
-from fairway.serving import app, eventlog, predictor
-from tests.fuzz import mutations
+from fairway.serving import app, eventlog, predictor, protocol, seldon_message
 from tests.serving import support
 
 ORIGIN = eventlog.Origin(namespace="models", deployment="income", revision="0123456789ab")
+TABLE = [",".join(replay.COLUMNS), *(f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}" for step in range(6))]
 GUARDS = (schema.Guard(name="errors", type="errors", max_rate=0.02),)
 
 
@@ -63,8 +63,10 @@ class Collector:
     async def _made(self, path: Path) -> collector.Collector:
         return collector.Collector(str(path))
 
-    def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        return self._loop.run(self._client.post(path, content=body, headers={"content-type": "application/json", **(headers or {})}))
+    def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
+        """Return the status of a POST."""
+        answer = self._loop.run(self._client.post(path, content=body, headers={"content-type": "application/json", **(headers or {})}))
+        return answer.status_code
 
     def close(self) -> None:
         self._loop.run(self._client.aclose())
@@ -75,10 +77,10 @@ def load_changed(package: Path, *, name: str, content: bytes, into: Path) -> str
     """Load the package with one file's content replaced and its digest made right again: what the author of a package may write."""
     shutil.rmtree(into, ignore_errors=True)
     shutil.copytree(package, into)
-    (into / name).chmod(0o644)
+    (into / name).unlink(missing_ok=True)
     (into / name).write_bytes(content)
     if name != manifest.NAME:
-        document = artifacts.read_json(into / manifest.NAME)
+        document = artifacts.read_json(package / manifest.NAME)
         document["files"][name] = artifacts.digest_bytes(content)
         (into / manifest.NAME).chmod(0o644)
         (into / manifest.NAME).write_text(json.dumps(document))
@@ -114,4 +116,17 @@ def good_messages() -> tuple[Any, ...]:
             {"jsonData": support.ONE}, {"data": {"names": ["age"], "tensor": {"shape": [2, 1], "values": [1, 2]}}})
 
 
-__all__ = ["Application", "Collector", "good_messages", "good_requests", "load_changed", "mutations", "replayed"]
+def good_file(package: Path, name: str) -> Any:
+    """Return a file of the package; an evaluation where it has none."""
+    if (package / name).exists():
+        return artifacts.read_json(package / name)
+    return {"champion_disagreement": 0.02, "champion_disagreement_bound": 0.05, "accuracy": 0.9}
+
+
+def read_message(body: bytes, *, features: Mapping[str, protocol.Feature]) -> str:
+    """Read a message of Seldon's as its server does."""
+    try:
+        protocol.read(seldon_message.read(body, features=features).request, features=features)
+    except protocol.Invalid:
+        return "refused"
+    return "read"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors
+from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
@@ -17,6 +18,7 @@ Answer = Callable[[Columns], Array]
 
 ROWS = 8
 REFERENCE_ROWS = 1000     # a window of 200 against 1,000 loses little power to the reference's own noise
+LARGEST_TOLERANCE = 0.01  # beyond it golden rows would prove nothing
 TOLERANCE = 1e-4          # another processor's kernels differ by 1e-6; a wrong scale or category by far more
 
 
@@ -31,18 +33,30 @@ class Golden:
 
 def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
     """Gives the golden rows of a package; raises PackageError where they do not fit its schema."""
-    data = artifacts.read_json(path)
+    data = manifest.document(path)
     try:
-        columns = columns_of(data["inputs"], declared=declared)
+        columns = columns_of(_plain_rows(data["inputs"], declared=declared), declared=declared)
         probabilities = np.asarray(data["probabilities"], dtype=np.float32)
         tolerance = float(data["tolerance"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise errors.PackageError(
             f"{path} does not hold golden rows of this schema ({error!r}): package the model again") from error
     if probabilities.ndim != 2 or not len(probabilities) or any(len(column) != len(probabilities) for column in columns.values()):
         raise errors.PackageError(
             f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again")
+    if not 0 <= tolerance <= LARGEST_TOLERANCE or not np.isfinite(probabilities).all():
+        wanted = f"wanted finite answers and a tolerance of at most {LARGEST_TOLERANCE:g}"
+        raise errors.PackageError(f"{path} allows a difference of {tolerance:g}: {wanted}; package the model again")
     return Golden(columns=columns, probabilities=probabilities, tolerance=tolerance)
+
+
+def _plain_rows(inputs: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the rows where each holds what its feature's kind may; ValueError otherwise."""
+    for one in declared:
+        kinds: set[type] = {str, type(None)} if one["kind"] == "category" else {int, float, type(None)}
+        if not artifacts.is_plain(inputs[one["name"]], kinds=kinds, levels=1 if one["kind"] != "image" else 1 + max(len(one["shape"]), 1)):
+            raise ValueError(f"values of {one['name']} are of another kind")
+    return inputs
 
 
 def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts.Json:

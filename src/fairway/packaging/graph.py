@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from fairway import artifacts, errors
+from fairway import errors
 from fairway.data import features
+from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
 Prepare = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -27,7 +28,7 @@ class Graph:
     """The preprocessing and the ONNX graph of a package (or of one in the making)."""
 
     def __init__(self, *, model: Path, preprocessing: Path, layout: str, classes: int, threads: int = 1) -> None:
-        self._preprocessor = features.Preprocessor.load(artifacts.read_json(preprocessing))
+        self._preprocessor = features.Preprocessor.load(manifest.document(preprocessing))
         self._session = session(model, threads=threads)
         self._inputs = {node.name: _dtype(node, model) for node in self._session.get_inputs()}
         self._classes = classes
