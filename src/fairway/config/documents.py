@@ -45,6 +45,6 @@ def _measure(text: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in within):
                 raise Unreadable(f"the alias *{event.anchor} stands within what it stands for")
-            values += sizes.get(event.anchor, 1)
+            values += sizes.get(event.anchor or "", 1)
         if len(within) > DEEPEST or values > MOST_VALUES:
             raise Unreadable(f"it is nested more than {DEEPEST} deep, or stands for more than {MOST_VALUES} values, aliases counted")
