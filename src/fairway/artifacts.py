@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 Json = dict[str, Any]
 R = TypeVar("R")
+LARGEST_JSON = 256 << 20   # bytes: golden rows of large pictures, written out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +153,25 @@ def write_json(path: Path, data: Any) -> None:
     write_bytes(path, json.dumps(payload, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def read_json(path: Path) -> Json:
-    data: Json = json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, *, strict: bool = False) -> Json:
+    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few rows can be. Strictly, NaN is no JSON."""
+    size = path.stat().st_size
+    if size > LARGEST_JSON:
+        raise ValueError(f"it has {size} bytes: wanted at most {LARGEST_JSON}")
+    try:
+        data: Json = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant if strict else None)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep to be read") from error
     return data
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def is_plain(values: list[Any], *, kinds: set[type], levels: int = 1) -> bool:
+    """Say whether a list that came from JSON holds only values of these kinds, in at most so many levels of lists."""
+    seen = set(map(type, values))
+    if seen == {list}:
+        return levels > 1 and all(is_plain(value, kinds=kinds, levels=levels - 1) for value in values)
+    return seen <= kinds

@@ -19,6 +19,8 @@ A message is one sentence: what, where, the value seen, the value wanted, the ne
 the command line ends with: 0 done, 1 failed, 2 used wrongly, 3 refused by a gate or rolled back.
 """
 
+import itertools
+
 
 class FairwayError(Exception):
     """The root: catch this at the edge, print its one sentence, exit with `exit_status`."""
@@ -80,3 +82,25 @@ class Refused(Permanent):
     """A gate said no, or a rollout was rolled back."""
 
     exit_status = 3
+
+
+SHOWN_CHARACTERS = 60
+SHOWN_ENTRIES = 8     # of a list or a map
+SHOWN_LEVELS = 4      # of lists within lists
+
+
+def excerpt(value: object, *, levels: int = SHOWN_LEVELS) -> object:
+    """Return what a message may show of a value: the beginning of it, whatever its size and however deep it is nested."""
+    if isinstance(value, str | bytes):
+        return value[:SHOWN_CHARACTERS]
+    if isinstance(value, dict):
+        first = itertools.islice(value.items(), SHOWN_ENTRIES) if levels else ()
+        return {excerpt(key, levels=levels - 1): excerpt(item, levels=levels - 1) for key, item in first}
+    if isinstance(value, list | tuple):
+        return [excerpt(item, levels=levels - 1) for item in value[:SHOWN_ENTRIES]] if levels else []
+    return value
+
+
+def shortened(text: str) -> str:
+    """Return the text with at most SHOWN_CHARACTERS characters."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fairway import artifacts, errors
+from fairway import artifacts
 from fairway.monitoring import exporter, monitor, store
 from fairway.packaging import package
 from tests.monitoring import made, processes
@@ -164,19 +164,6 @@ def test_old_events_are_removed_after_the_retention(stage: Stage) -> None:
     stage.serve()
     looking.look(now=9e9)
     assert stage.events.counts() == []
-
-
-@pytest.mark.parametrize("content", [b"", b"not an archive"])
-def test_a_reference_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "reference.npz").write_bytes(content)
-    with pytest.raises(errors.PackageError, match="is no reference window"):
-        monitor.read_reference(tmp_path / "reference.npz")
-
-
-def test_a_reference_with_a_pickle_in_it_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "reference.npz", age=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(errors.PackageError, match="is no reference window"):
-        monitor.read_reference(tmp_path / "reference.npz")
 
 
 def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage) -> None:

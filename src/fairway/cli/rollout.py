@@ -186,10 +186,10 @@ def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "schem
     import yaml
     from pydantic import ValidationError
 
-    from fairway.config import schema
+    from fairway.config import documents, schema
 
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = documents.parse(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise errors.UsageError(f"{file} cannot be read as YAML ({' '.join(str(error).split())}): wanted a strategy") from error
     for key in ("spec", "strategy"):

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import documents, schema
 
 CONF = Path(__file__).parent / "conf"
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
@@ -80,7 +80,7 @@ def dump(config: schema.Config) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = documents.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise errors.ConfigError(f"{path} does not exist: write one with `fairway init DATA --target COLUMN`") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -106,7 +106,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not KEY.fullmatch(key.strip()):
         raise errors.ConfigError(f"--set {text!r}: wanted key.path=value, such as training.epochs=5")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), documents.parse(value)
     except yaml.YAMLError as error:
         raise errors.ConfigError(f"--set {key}: {value!r} is not a YAML value") from error
 

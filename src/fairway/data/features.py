@@ -76,12 +76,15 @@ class Preprocessor:
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "Preprocessor":
         """Gives the preprocessor of `preprocessing.json`'s content; raises DataError naming what in it is wrong."""
-        if data.get("version") != VERSION:
-            seen = data.get("version")
+        seen = data.get("version") if isinstance(data, Mapping) else None
+        if seen != VERSION:
             raise errors.DataError(f"the preprocessing has version {seen!r}: wanted {VERSION}; prepare the data again")
         try:
-            return cls(data["features"])
-        except (KeyError, TypeError, ValueError) as error:
+            entries = data["features"]
+            if not all(isinstance(entry["name"], str) for entry in entries):
+                raise TypeError("a feature's name")
+            return cls(entries)
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise errors.DataError(f"the preprocessing lacks or misshapes {error}: prepare the data again") from error
 
     def dump(self) -> artifacts.Json:

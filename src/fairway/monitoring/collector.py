@@ -40,6 +40,7 @@ from starlette.routing import Route
 from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import events, store
+from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
@@ -158,6 +159,8 @@ class Collector:
             return Response(status_code=400)
         except TooLarge as error:
             return self._refuse(error, status=413, reason="too_large")
+        except decoding.Undecodable as error:
+            return self._refuse(error, status=error.status, reason="undecodable")
         except errors.DataError as error:
             return self._refuse(error, status=400, reason="invalid")
         except errors.FairwayError as error:
@@ -183,7 +186,8 @@ class Collector:
 
     def _write(self, body: bytes, request: Request, decode: Decoder) -> tuple[int, int]:
         with self.metrics.seconds.time():
-            rows = decode(_parse(body), request)
+            encoding = ", ".join(request.headers.getlist("content-encoding"))
+            rows = decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
             try:
                 new = self._store.add_new(rows)
             except errors.StoreBusy:

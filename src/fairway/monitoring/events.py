@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
-from fairway import errors
+from fairway import artifacts, errors
 
 PREDICTION = "dev.fairway.prediction.v1"
 LABEL = "dev.fairway.label.v1"
 OUTCOME = "dev.fairway.outcome.v1"
 ROLES = ("stable", "canary", "shadow")
 LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may put into the index
+LONGEST_WORD = 4096 # characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
+MOST_LEVELS = 4     # of lists in each other: a row of pictures
+NUMBERS: set[type] = {int, float, type(None)}
+PLAIN = NUMBERS | {str, bool}
 
 
 class Row(NamedTuple):
@@ -43,7 +47,7 @@ def parse(event: Any, *, position: int = 0) -> Row:
         reader.refuse("specversion", reader.mapping.get("specversion"), '"1.0"')
     data = _Reader(reader.mapping.get("data"), where=f"event {position}: data")
     kinds = {PREDICTION: _prediction, LABEL: _label, OUTCOME: _outcome}
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         reader.refuse("type", kind, f"{PREDICTION}, {LABEL} or {OUTCOME}")
     return kinds[kind](data, time=reader.time("time"))
 
@@ -160,7 +164,8 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, list) or len(value) != rows or not all(isinstance(v, list) for v in value):
+        numbers = isinstance(value, list) and all(isinstance(row, list) and artifacts.is_plain(row, kinds=NUMBERS) for row in value)
+        if not numbers or len(value) != rows:
             self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
         return compact(value)
 
@@ -168,9 +173,16 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, list) for k, v in value.items()):
-            self.refuse(key, value, "an object with a list for each feature, or null")
-        return compact(value)
+        if not isinstance(value, Mapping) or not all(isinstance(v, list) and artifacts.is_plain(v, kinds=PLAIN, levels=MOST_LEVELS) for v in value.values()):
+            self.refuse(key, value, f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or null")
+        return compact({name: _cut(values) for name, values in value.items()})
+
+
+def _cut(values: list[Any]) -> list[Any]:
+    """Return the feature's values with words of at most LONGEST_WORD characters."""
+    if str not in set(map(type, values)):
+        return values
+    return [value[:LONGEST_WORD] if isinstance(value, str) else value for value in values]
 
 
 def compact(value: Any) -> str:
@@ -200,5 +212,4 @@ def shown(value: Any) -> str:
     """Gives a short form of a wrong value for a message."""
     if value is None:
         return "missing"
-    text = json.dumps(value, default=repr)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return errors.shortened(json.dumps(errors.excerpt(value), default=repr))

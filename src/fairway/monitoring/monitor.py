@@ -14,21 +14,19 @@ import signal
 import sys
 import threading
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydantic
 
 from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.monitoring import detectors, exporter, store, windows
 from fairway.monitoring.detectors import base
-from fairway.packaging import manifest
+from fairway.packaging import golden, manifest
 
 log = logging.getLogger("fairway.monitoring.monitor")
 IDLE_SECONDS = 5.0            # between looks while nothing is to be watched
@@ -173,7 +171,7 @@ class Monitor:
             return None
         kinds = {feature["name"]: feature["kind"] for feature in package.features}
         detector = detectors.load(watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes)
-        return Subject(reference=_shaped(read_reference(watched.package / "reference.npz"), features=package.features), detector=detector)
+        return Subject(reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features), detector=detector)
 
     def _reread(self) -> None:
         """Reads monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
@@ -226,15 +224,6 @@ def _shaped(arrays: dict[str, Any], *, features: Sequence[Mapping[str, Any]]) ->
     """Gives the arrays with images in their shape, so that a finding names the place in the picture."""
     shapes = {feature["name"]: tuple(feature["shape"]) for feature in features if feature["kind"] == "image"}
     return {name: values.reshape(len(values), *shapes[name]) if name in shapes else values for name, values in arrays.items()}
-
-
-def read_reference(path: Path) -> dict[str, Any]:
-    """Gives the reference window's arrays; nothing in the file is executed."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise errors.PackageError(f"{path} is no reference window ({error}): package the model again") from error
 
 
 def run(home: Path, *, port: int) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import math
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,20 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors
+from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
+NPY: Any = np.lib.format   # which has no types
 Columns = dict[str, Array]
 Answer = Callable[[Columns], Array]
 
 ROWS = 8
 REFERENCE_ROWS = 1000     # a window of 200 against 1,000 loses little power to the reference's own noise
+LARGEST_REFERENCE = 256 << 20  # bytes unpacked; of large pictures fewer rows are kept
+LONGEST_WORD = 256        # characters of a category that drift is told by: numpy's words are all as wide as the longest
+MOST_ARRAYS = 10_000      # of a reference window, one a feature
+MOST_AXES = 5
+LARGEST_TOLERANCE = 0.01  # beyond it golden rows would prove nothing
 TOLERANCE = 1e-4          # another processor's kernels differ by 1e-6; a wrong scale or category by far more
 
 
@@ -31,18 +40,30 @@ class Golden:
 
 def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
     """Gives the golden rows of a package; raises PackageError where they do not fit its schema."""
-    data = artifacts.read_json(path)
+    data = manifest.document(path)
     try:
-        columns = columns_of(data["inputs"], declared=declared)
+        columns = columns_of(_plain_rows(data["inputs"], declared=declared), declared=declared)
         probabilities = np.asarray(data["probabilities"], dtype=np.float32)
         tolerance = float(data["tolerance"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise errors.PackageError(
             f"{path} does not hold golden rows of this schema ({error!r}): package the model again") from error
     if probabilities.ndim != 2 or not len(probabilities) or any(len(column) != len(probabilities) for column in columns.values()):
         raise errors.PackageError(
             f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again")
+    if not 0 <= tolerance <= LARGEST_TOLERANCE or not np.isfinite(probabilities).all():
+        wanted = f"wanted finite answers and a tolerance of at most {LARGEST_TOLERANCE:g}"
+        raise errors.PackageError(f"{path} allows a difference of {tolerance:g}: {wanted}; package the model again")
     return Golden(columns=columns, probabilities=probabilities, tolerance=tolerance)
+
+
+def _plain_rows(inputs: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the rows where each holds what its feature's kind may; ValueError otherwise."""
+    for one in declared:
+        kinds: set[type] = {str, type(None)} if one["kind"] == "category" else {int, float, type(None)}
+        if not artifacts.is_plain(inputs[one["name"]], kinds=kinds, levels=1 if one["kind"] != "image" else 1 + max(len(one["shape"]), 1)):
+            raise ValueError(f"values of {one['name']} are of another kind")
+    return inputs
 
 
 def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts.Json:
@@ -72,11 +93,43 @@ def spread(total: int, *, wanted: int) -> Array:
     return np.unique(np.linspace(0, total - 1, num=min(wanted, total)).round().astype(np.int64))
 
 
+def read_reference(path: Path) -> Columns:
+    """Return the reference window's arrays. Nothing in the file is executed, and nothing is unpacked before what it claims was added up."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            if total > LARGEST_REFERENCE or len(members) > MOST_ARRAYS:
+                raise ValueError(f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and {LARGEST_REFERENCE}")
+            return {member.filename.removesuffix(".npy"): _array(_unpacked(archive, member), name=member.filename) for member in members}
+    except (OSError, EOFError, NotImplementedError, RuntimeError, SyntaxError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise errors.PackageError(f"{path} is no reference window ({error}): package the model again") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return as many bytes as the member says that it has: read without a number, one that lies would be unpacked as a whole."""
+    with archive.open(member) as file:
+        return file.read(member.file_size)
+
+
+def _array(content: bytes, *, name: str) -> Array:
+    """Return the array that the bytes hold; its header is believed only where it says what is there."""
+    file = io.BytesIO(content)
+    version = NPY.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"{name} has format {version}: wanted 1.0")
+    shape, fortran, dtype = NPY.read_array_header_1_0(file)   # a header of at most 10,000 bytes
+    if dtype.kind not in "iufU" or len(shape) > MOST_AXES or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its {len(content)} bytes")
+    return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
+
+
 def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows: Array) -> bytes:
     """Gives `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
     arrays: Columns = {}
     for name, values in columns.items():
-        plain = np.asarray([value or "" for value in values.tolist()], dtype=np.str_) if values.dtype.kind in "OU" else values
+        words = values.dtype.kind in "OU"
+        plain = np.asarray([(value or "")[:LONGEST_WORD] for value in values.tolist()], dtype=np.str_) if words else values
         arrays[name] = plain
     arrays["__probabilities__"] = np.asarray(probabilities, dtype=np.float32)
     arrays["__row__"] = np.asarray(rows, dtype=np.int64)
@@ -104,7 +157,8 @@ def write(folder: Path, columns: Columns, *, answer: Answer) -> None:
 
 def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:
     """Writes `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the source."""
-    chosen = spread(_rows(columns), wanted=REFERENCE_ROWS)
+    row_bytes = sum(4 * LONGEST_WORD if values.dtype.kind in "OU" else values[:1].nbytes for values in columns.values())
+    chosen = spread(_rows(columns), wanted=max(min(REFERENCE_ROWS, LARGEST_REFERENCE // 2 // max(row_bytes, 1)), 1))
     many = {name: values[chosen] for name, values in columns.items()}
     data = reference_bytes(many, probabilities=answer(many), rows=np.asarray(numbers)[chosen])
     artifacts.write_bytes(folder / "reference.npz", data)

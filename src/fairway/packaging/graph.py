@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from fairway import artifacts, errors
+from fairway import errors
 from fairway.data import features
+from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
 Prepare = Callable[[Mapping[str, Array]], dict[str, Array]]
@@ -19,11 +20,15 @@ FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type)
 OUTPUT = "probabilities"
 
 
+class NotFinite(errors.ServingError):
+    """The model answered with NaN or infinity."""
+
+
 class Graph:
     """The preprocessing and the ONNX graph of a package (or of one in the making)."""
 
     def __init__(self, *, model: Path, preprocessing: Path, layout: str, classes: int, threads: int = 1) -> None:
-        self._preprocessor = features.Preprocessor.load(artifacts.read_json(preprocessing))
+        self._preprocessor = features.Preprocessor.load(manifest.document(preprocessing))
         self._session = session(model, threads=threads)
         self._inputs = {node.name: _dtype(node, model) for node in self._session.get_inputs()}
         self._classes = classes
@@ -34,7 +39,8 @@ class Graph:
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
         """Gives the probabilities, float32 [n, classes]; raises ServingError where the graph refuses or answers nonsense."""
-        fed = self._prepare(columns)
+        with np.errstate(over="ignore", invalid="ignore"):   # what is too large for float32 shows in the answer
+            fed = self._prepare(columns)
         try:
             (answer,) = self._session.run([self._output], fed)
         except FAILURES as error:
@@ -45,7 +51,7 @@ class Graph:
             raise errors.ServingError(
                 f"the model answered with shape {list(probabilities.shape)}: wanted {[rows, self._classes]}")
         if not np.isfinite(probabilities).all():
-            raise errors.ServingError("the model answered with NaN or infinity: check its inputs and its training")
+            raise NotFinite("the model answered with NaN or infinity: check its inputs and its training")
         return probabilities
 
     def _prepare_named(self, columns: Mapping[str, Array]) -> dict[str, Array]:

@@ -32,6 +32,7 @@ import numpy as np
 import yaml
 
 from fairway import __version__, artifacts, errors
+from fairway.config import documents
 from fairway.config import schema as configuration
 from fairway.packaging import golden, graph, manifest, store
 
@@ -104,7 +105,10 @@ def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Co
         if name not in rows[0]:
             raise errors.PackageError(f"{path} has no column {name!r}: wanted a column for every feature")
         columns[name] = [_value(row.get(name), feature=feature, path=path) for row in rows]
-    return golden.columns_of(columns, declared=declared)
+    try:
+        return golden.columns_of(columns, declared=declared)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise errors.PackageError(f"{path} has rows that do not fit the schema ({error}): wanted its features' kinds and shapes") from error
 
 
 def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Path) -> None:
@@ -146,7 +150,7 @@ def made_up(declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
 
 def _mapping(path: Path) -> artifacts.Json:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))  # JSON is YAML
+        data = documents.parse(path.read_text(encoding="utf-8"))  # JSON is YAML
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise errors.PackageError(f"{path} cannot be read as YAML or JSON: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
@@ -216,7 +220,7 @@ def _csv_rows(path: Path) -> list[dict[str, Any]]:
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows: Any = artifacts.read_json(path)
     except (OSError, ValueError) as error:
         raise errors.PackageError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -230,13 +234,20 @@ def _value(value: Any, *, feature: Mapping[str, Any], path: Path) -> Any:
             return json.loads(value) if isinstance(value, str) else value
         if feature["kind"] == "number":
             return None if value in (None, "") else float(value)
-    except (TypeError, ValueError) as error:
-        raise errors.PackageError(f"{path}: {feature['name']} has the value {value!r}: wanted a {feature['kind']}") from error
+        if isinstance(value, list | dict):
+            raise TypeError("no word")
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
+        shown = errors.shortened(repr(errors.excerpt(value)))
+        raise errors.PackageError(f"{path}: {feature['name']} has the value {shown}: wanted a {feature['kind']}") from error
     return value
 
 
 def _measured(evaluation: Path) -> artifacts.Evaluation:
-    return artifacts.from_json(artifacts.Evaluation, artifacts.read_json(_evaluation_file(evaluation)))
+    file = _evaluation_file(evaluation)
+    try:
+        return artifacts.from_json(artifacts.Evaluation, manifest.document(file))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise errors.PackageError(f"{file} is no evaluation ({error!r}): wanted what `fairway evaluate` writes") from error
 
 
 def _evaluation_file(evaluation: Path) -> Path:

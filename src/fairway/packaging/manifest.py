@@ -1,12 +1,12 @@
 """The manifest of a model package: what is in it, and the check that all of it is there, unchanged, and nothing else."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fairway import artifacts, errors
+from fairway.packaging import claims
 
 NAME = "manifest.json"
 FORMAT_VERSION = 1
@@ -51,8 +51,9 @@ class Manifest:
         """Gives how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
         that was measured on some hundred rows."""
         file = self.path / "evaluation.json"
-        measured = artifacts.read_json(file).get("champion_disagreement_bound") if file.exists() else None
-        return float(measured) if measured is not None else self.champion_disagreement
+        measured = document(file).get("champion_disagreement_bound") if file.exists() else None
+        bound = claims.fraction(measured, where=f"{file}: champion_disagreement_bound")
+        return bound if bound is not None else self.champion_disagreement
 
 
 def load(path: Path) -> Manifest:
@@ -69,7 +70,11 @@ def load(path: Path) -> Manifest:
 def read(path: Path) -> Manifest:
     """Gives what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
     data = _read(path)
-    manifest = _parse(data, path=path, digest=artifacts.digest_bytes(artifacts.canonical(data)))
+    try:
+        digest = artifacts.digest_bytes(artifacts.canonical(data))
+    except (RecursionError, ValueError) as error:   # 1e999, or half of a character: JSON that has no one form in bytes
+        raise errors.PackageError(f"{path / NAME} has no digest ({error}): package the model again") from error
+    manifest = _parse(data, path=path, digest=digest)
     for name in manifest.files:
         _check_name(name, path)
     return manifest
@@ -90,30 +95,33 @@ def describe(
     }
 
 
+def document(file: Path) -> artifacts.Json:
+    """Return the JSON object that a file of a package holds."""
+    try:
+        data = artifacts.read_json(file, strict=True)
+    except (OSError, ValueError) as error:
+        raise errors.PackageError(f"{file} is not JSON ({error}): package the model again") from error
+    if not isinstance(data, dict):
+        raise errors.PackageError(f"{file} holds a {type(data).__name__}: wanted an object; package the model again")
+    return data
+
+
 def _read(path: Path) -> artifacts.Json:
     file = path / NAME
     if file.is_symlink() or not file.is_file():
         raise errors.PackageError(f"{path} has no {NAME}: wanted the folder of a model package, as `fairway package` writes it")
     if file.stat().st_size > LARGEST_MANIFEST:
         raise errors.PackageError(f"{file} has {file.stat().st_size} bytes: wanted a manifest of at most {LARGEST_MANIFEST}")
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except ValueError as error:
-        raise errors.PackageError(f"{file} is not JSON ({error}): package the model again") from error
-    if not isinstance(data, dict):
-        raise errors.PackageError(f"{file} holds a {type(data).__name__}: wanted an object; package the model again")
+    data = document(file)
     if data.get("formatVersion") != FORMAT_VERSION:
         raise errors.PackageError(
             f"{file} has formatVersion {data.get('formatVersion')!r}: wanted {FORMAT_VERSION}; package the model again")
     return data
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
     try:
+        claims.check(data, where=str(path / NAME))
         manifest = Manifest(
             path=path, digest=digest, name=data["name"], task=data["task"], classes=tuple(data["classes"]), layout=data["layout"],
             target=data["target"], features=tuple(data["features"]), lineage=dict(data["lineage"]), licence=data["licence"],

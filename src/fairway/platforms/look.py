@@ -50,7 +50,9 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
     """Gives how much evaluation found the candidate to differ from the package in service (its digest); what it found of another says nothing here."""
     known = facts or {}
     measured, champion = known.get("championDisagreement"), known.get("championDigest")
-    return float(measured) if measured is not None and champion in (None, stable) else None
+    if not isinstance(measured, int | float) or not 0 <= measured <= 1:   # a server says it: what is no share moves no bound
+        return None
+    return float(measured) if champion in (None, stable) else None
 
 
 def by_weight(

@@ -17,7 +17,7 @@ import prometheus_client
 
 from fairway import __version__, errors
 from fairway.config import schema
-from fairway.serving import eventlog, headers, predictor, protocol
+from fairway.serving import decoding, eventlog, headers, predictor, protocol
 
 log = logging.getLogger("fairway.serving")
 
@@ -76,6 +76,7 @@ class Application:
         self._threads = ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="fairway-predict")
         self._revision = origin.revision.encode()
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
+        self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
         self._children: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,10 +126,10 @@ class Application:
                     f"{self._limit} requests are in work already: try again, or raise serving.maxConcurrency", status=503)
             async with asyncio.timeout(self._timeout):
                 body = await self._body(call, receive)
-                if len(body) <= self.inline_bytes:
+                if len(body) <= self.inline_bytes and not call.encoding:
                     return self._answer(body, call)
                 return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, body, call)
-        except protocol.Invalid as error:
+        except (protocol.Invalid, decoding.Undecodable) as error:
             return Reply(error.status, _error(str(error)))
         except TimeoutError:
             return Reply(504, _error(
@@ -164,8 +165,18 @@ class Application:
             "serving.maxBodyMebibytes", status=413)
 
     def _answer(self, body: bytes, call: headers.Call) -> Reply:
+        body = self._plain(body, call)
+        return self._predicted(protocol.parse(body, features=self._model.features, header_length=call.header_length), call)
+
+    def _plain(self, body: bytes, call: headers.Call) -> bytes:
+        """Return the body as it was before it was compressed, and note its digest."""
+        body = decoding.decoded(body, encoding=call.encoding, largest=self._largest) if call.encoding else body
         call.digest = hashlib.blake2b(body, digest_size=8).hexdigest()
-        request = protocol.parse(body, features=self._model.features, header_length=call.header_length)
+        return body
+
+    def _predicted(self, request: protocol.Request, call: headers.Call) -> Reply:
+        if request.rows > self._most_rows:
+            raise protocol.Invalid(f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in bounds", status=413)
         probabilities = self._model.predict(request.columns)
         labels = self._model.labels(probabilities)
         text, length = protocol.answer(

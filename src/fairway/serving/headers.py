@@ -15,7 +15,7 @@ LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to r
 class Call:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
-    __slots__ = ("content_length", "digest", "header_length", "request_id", "role", "unit")
+    __slots__ = ("content_length", "digest", "encoding", "header_length", "request_id", "role", "unit")
 
     def __init__(self) -> None:
         self.request_id = ""
@@ -23,6 +23,7 @@ class Call:
         self.role = "shadow"  # the gateway names the arm; a mirrored copy carries none
         self.header_length: int | None = None
         self.content_length = 0
+        self.encoding = ""    # how the body was compressed; empty where it was not
         self.digest: str | None = None
 
 
@@ -40,6 +41,8 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
                 into.request_id = value.decode("ascii")
         elif name == b"content-length":
             into.content_length = _number(value) or 0
+        elif name == b"content-encoding":
+            into.encoding = ", ".join(filter(None, (into.encoding, value.decode("latin-1"))))
         elif name == b"x-fairway-arm":
             role = ROLES.get(value)
             if role is None:

@@ -11,6 +11,7 @@ from fairway.packaging import golden, graph, manifest
 from fairway.serving import protocol
 
 Array = np.ndarray[Any, Any]
+ENORMOUS = 1e9   # no feature is trained on values beyond it without scaling them
 
 
 class Predictor:
@@ -37,8 +38,18 @@ class Predictor:
         return cls(manifest.load(path), threads=threads)
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
-        """Gives float32 probabilities [n, classes]; raises ServingError where the model fails or answers nonsense."""
-        return self._graph(columns)
+        """Return float32 probabilities [n, classes]; raises ServingError where the model fails or answers nonsense.
+
+        Nonsense on values that it was never trained for is the request's mistake, not the model's: Invalid.
+        """
+        try:
+            return self._graph(columns)
+        except graph.NotFinite as error:
+            far = self._far(columns)
+            if not far:
+                raise
+            raise protocol.Invalid(
+                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained on; send values of its range") from error
 
     def labels(self, probabilities: Array) -> list[str]:
         """Gives the most probable class of each row."""
@@ -76,6 +87,13 @@ class Predictor:
             if count:
                 found[name] = count
         return found
+
+    def _far(self, columns: Mapping[str, Array]) -> list[str]:
+        """Return the features with a value that the model was not trained for; where its range is not known, with an enormous one."""
+        enormous = [
+            name for name, feature in self.features.items()
+            if feature.kind != "category" and name not in self._ranges and (np.abs(columns[name]) > ENORMOUS).any()]
+        return [*self.unusual(columns), *enormous]
 
     def metadata(self, *, revision: str) -> artifacts.Json:
         """Gives the model's description in the Open Inference Protocol."""

@@ -5,6 +5,7 @@ Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c,
 Outputs: `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
 """
 
+import itertools
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,11 @@ DATATYPES = {
 }
 OUTPUTS = ("label", "probabilities", "confidence")
 ONE_ROW = [1]
+NUMBERS = {int, float, type(None)}
+LONGEST_ID = 256            # characters of what is sent back
+NUMBER_BYTES = 16           # of a float32 in JSON, with its comma
+LARGEST_ANSWER = 64 << 20   # bytes; what a request may be answered with, whatever its rows and the model's classes
+NOTHING = memoryview(b"")
 HEADER_LENGTH = b"inference-header-content-length"
 
 
@@ -74,7 +80,11 @@ def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
 def parse(body: bytes, *, features: Mapping[str, Feature], header_length: int | None = None) -> Request:
     """Gives the rows of a request body; raises Invalid with the sentence for the client."""
     head, tail = _split(body, header_length)
-    document = _document(head)
+    return read(_document(head), features=features, tail=tail)
+
+
+def read(document: Json, *, features: Mapping[str, Feature], tail: memoryview = NOTHING) -> Request:
+    """Return the rows of a request; `tail` is the binary data that follows its JSON."""
     columns: Columns = {}
     rows = -1
     for entry in _entries(document):
@@ -95,12 +105,12 @@ def parse(body: bytes, *, features: Mapping[str, Feature], header_length: int | 
             f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in its tensor")
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
-    return Request(columns, rows, _text(document.get("id")), _outputs(document))
+    return Request(columns, rows, _id(document.get("id")), _outputs(document))
 
 
 def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
     if header_length is None:
-        return body, memoryview(b"")
+        return body, NOTHING
     if not 0 < header_length <= len(body):
         raise Invalid(
             f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON")
@@ -174,9 +184,9 @@ def _from_json(data: Any, rows: int, feature: Feature) -> Array:
             return column
     if not isinstance(data, list):
         raise Invalid(f"input tensor {feature.name!r} has no list \"data\": wanted its values, row by row")
-    if feature.kind == "category":
-        return _strings(_unnest(data), rows, feature)
-    return _numbers(data, rows, feature)
+    values = _flat(data, feature)
+    _check_count(len(values), rows, feature)
+    return _strings(values, rows, feature) if feature.kind == "category" else _numbers(values, rows, feature)
 
 
 def _single(value: Any, feature: Feature) -> Array | None:
@@ -191,43 +201,41 @@ def _single(value: Any, feature: Feature) -> Array | None:
     return None
 
 
-def _numbers(data: list[Any], rows: int, feature: Feature) -> Array:
-    try:
-        values = np.array(data)  # without a dtype: numpy would turn "1" and true into numbers without a word
-    except ValueError as error:
-        raise Invalid(
-            f"input tensor {feature.name!r} has rows of different lengths: wanted {rows * feature.size} numbers") from error
-    if values.dtype.kind == "O":
-        flat = values.ravel()
-        wrong = next((v for v in flat if v is not None and type(v) not in (int, float)), None)
-        if wrong is not None:
-            raise Invalid(f"input tensor {feature.name!r} holds {_short(wrong)}: wanted a number or null")
-        values = flat.astype(np.float64)
-    elif values.dtype.kind not in "iuf":
-        wrong = values.ravel()[0].item()
-        raise Invalid(f"input tensor {feature.name!r} holds {_short(wrong)}: wanted numbers")
-    _check_count(values.size, rows, feature)
-    return _finished(values, rows, feature)
+def _flat(data: list[Any], feature: Feature) -> list[Any]:
+    """Return the values of nested lists in their order; no array is made of what was not looked at, and no list is nested deeper than its tensor."""
+    deepest = max(len(feature.shape), 1) + 1   # [n, 1], or [n, c, h, w]
+    for _ in range(deepest - 1):
+        kinds = set(map(type, data))
+        if list not in kinds:
+            return data
+        if kinds != {list}:
+            raise Invalid(f"input tensor {feature.name!r} holds lists beside values: wanted one list, or lists of the same depth")
+        if len(set(map(len, data))) > 1:
+            raise Invalid(f"input tensor {feature.name!r} has rows of different lengths: wanted rows of one length")
+        data = list(itertools.chain.from_iterable(data))
+    if list in set(map(type, data)):
+        raise Invalid(f"input tensor {feature.name!r} is nested deeper than its shape: wanted {deepest} levels of lists at most")
+    return data
 
 
-def _strings(data: list[Any], rows: int, feature: Feature) -> Array:
-    _check_count(len(data), rows, feature)
-    for value in data:
+def _numbers(values: list[Any], rows: int, feature: Feature) -> Array:
+    if not set(map(type, values)) <= NUMBERS:  # asked of Python's types: numpy would turn "1" and true into numbers without a word
+        wrong = next(value for value in values if type(value) not in NUMBERS)
+        raise Invalid(f"input tensor {feature.name!r} holds {_short(wrong)}: wanted numbers, or null where one is missing")
+    return _finished(np.array(values, dtype=np.float64), rows, feature)
+
+
+def _strings(values: list[Any], rows: int, feature: Feature) -> Array:
+    _check_count(len(values), rows, feature)
+    for value in values:
         if value is None or value == "":
             if not feature.nullable:
                 raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a string in every row, as in training")
         elif type(value) is not str:
             raise Invalid(f"input tensor {feature.name!r} holds {_short(value)}: wanted strings")
-    column = np.empty(rows, dtype=object)
-    column[:] = data
+    column = np.empty(rows, dtype=object)  # numpy's own strings would each be as wide as the longest
+    column[:] = values
     return column
-
-
-def _unnest(data: list[Any]) -> list[Any]:
-    """Gives the strings of `[n, 1]` written as nested lists."""
-    if data and isinstance(data[0], list):
-        return [value for row in data for value in (row if isinstance(row, list) else [row])]
-    return data
 
 
 def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
@@ -267,10 +275,10 @@ def _finished(values: Array, rows: int, feature: Feature) -> Array:
     """Gives numbers as float64 `[n]`, images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
     column: Array
     if feature.kind == "image":
-        with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which is refused below
+        with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes infinite, which is refused below
             column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
     else:
-        column = values.astype(np.float64).reshape(rows)
+        column = values.astype(np.float64, copy=False).reshape(rows)
     if not np.isfinite(column).all():
         if np.isinf(column).any():
             raise Invalid(f"input tensor {feature.name!r} holds an infinite value: wanted finite numbers")
@@ -287,7 +295,10 @@ def _outputs(document: Json) -> tuple[tuple[str, bool], ...]:
         return ALL_BINARY if binary else ALL_JSON
     if not isinstance(wanted, list) or not all(isinstance(entry, dict) for entry in wanted):
         raise Invalid('"outputs" is no list of objects: wanted [{"name": "label"}, ...]')
-    return tuple(_output(entry, binary) for entry in wanted)
+    outputs = tuple(_output(entry, binary) for entry in wanted)
+    if len({name for name, _ in outputs}) < len(outputs):
+        raise Invalid(f'"outputs" has {len(outputs)} entries, some of one name: wanted each of {_names(OUTPUTS)} once at most')
+    return outputs
 
 
 def _output(entry: Json, binary: bool) -> tuple[str, bool]:
@@ -297,13 +308,16 @@ def _output(entry: Json, binary: bool) -> tuple[str, bool]:
     return str(name), bool(parameters.get("binary_data", binary)) if isinstance(parameters, dict) else binary
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def _id(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    if len(value) > LONGEST_ID:
+        raise Invalid(f'"id" has {len(value)} characters: wanted at most {LONGEST_ID}')
+    return value
 
 
 def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return errors.shortened(repr(errors.excerpt(value)))
 
 
 def _names(names: Sequence[str]) -> str:
@@ -337,6 +351,12 @@ def answer(
     document["outputs"] = outputs
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)
+
+
+def row_bytes(classes: Sequence[str]) -> int:
+    """Return how many bytes of an answer a row takes at most, in JSON or binary."""
+    label = max(len(orjson.dumps(name)) for name in classes) + 4   # 4 bytes of length before a binary one
+    return label + (len(classes) + 1) * NUMBER_BYTES
 
 
 def _blob(value: Any) -> bytes:

@@ -16,10 +16,13 @@ from typing import Any
 
 import orjson
 
+from fairway import errors
 from fairway.serving import protocol
 
 Json = dict[str, Any]
 
+MOST_AXES = 4           # of a tensor: rows of pictures
+MOST_CELLS = 1 << 22    # rows times features; a row may leave features out, which costs the sender nothing
 FORMS = ("data", "jsonData", "strData", "binData")
 REASONS = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "NOT_ALLOWED", 413: "TOO_LARGE", 503: "BUSY", 504: "TIMEOUT"}
 
@@ -101,8 +104,8 @@ def _from_rows(rows: list[Any], names: Sequence[str], features: Mapping[str, pro
 
 def _from_tensor(tensor: Json, names: Sequence[str], features: Mapping[str, protocol.Feature]) -> Json:
     shape, values = tensor.get("shape"), tensor.get("values")
-    if not isinstance(shape, list) or len(shape) < 2 or not all(type(size) is int and size >= 0 for size in shape):
-        raise protocol.Invalid(f"tensor.shape is {shape!r:.60}: wanted [rows, columns]")
+    if not isinstance(shape, list) or not 2 <= len(shape) <= MOST_AXES or not all(type(size) is int and size >= 0 for size in shape):
+        raise protocol.Invalid(f"tensor.shape is {errors.excerpt(shape)!r}: wanted [rows, columns], or [rows, channels, height, width]")
     if not isinstance(values, list) or len(values) != math.prod(shape):
         has = f"{len(values)} values" if isinstance(values, list) else "no list of values"
         raise protocol.Invalid(f"tensor has {has}: wanted {math.prod(shape)} for its shape {shape}")
@@ -120,6 +123,12 @@ def _from_json(data: Any, features: Mapping[str, protocol.Feature]) -> Json:
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise protocol.Invalid('jsonData is no row: wanted {"feature": value, ...}, a list of such, or {"inputs": [...]}')
     names = list(dict.fromkeys(name for row in rows for name in row))
+    unknown = next((name for name in names if name not in features), None)
+    if unknown is not None:
+        raise protocol.Invalid(f"jsonData names {errors.shortened(unknown)!r}, which is none of the model's features: wanted {', '.join(list(features)[:8])}")
+    if len(rows) * len(names) > MOST_CELLS:
+        raise protocol.Invalid(f"jsonData has {len(rows)} rows of {len(names)} features: wanted at most {MOST_CELLS} values, those left out included",
+                               status=413)
     return _inputs({name: [row.get(name) for row in rows] for name in names}, len(rows), features)
 
 

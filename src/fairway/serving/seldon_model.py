@@ -9,7 +9,6 @@ set of limits, one set of series. The wrapper's gRPC is not served: with it the 
 
 import asyncio
 import atexit
-import hashlib
 import logging
 import os
 import signal
@@ -70,7 +69,11 @@ class Model:
         """Answers what came as a form; JSON is answered before the wrapper reads it."""
         if not isinstance(message, dict):
             raise SeldonMicroserviceException("gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED")
-        return orjson.loads(self.worker.predict(flask.request, orjson.dumps(message)).body)
+        try:
+            body = orjson.dumps(message)
+        except orjson.JSONEncodeError as error:   # the wrapper reads numbers and depths that JSON's other readers refuse
+            raise SeldonMicroserviceException(f"the form's JSON cannot be read ({error})", status_code=400, reason="BAD_REQUEST") from error
+        return orjson.loads(self.worker.predict(flask.request, body).body)
 
     def send_feedback_raw(self, feedback: Any) -> Any:
         """Refuses: a reward that is taken and kept nowhere would be a label lost."""
@@ -168,10 +171,8 @@ class Seldon(app.Application):
     """The hot path for Seldon's messages: limits, deadline, events and series are the same."""
 
     def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
-        message = seldon_message.read(body, features=self._model.features)
-        call.header_length = None  # a header of the other protocol
-        reply = super()._answer(orjson.dumps(message.request), call)
-        call.digest = hashlib.blake2b(body, digest_size=8).hexdigest()  # of what was sent: revisions may translate it differently
+        message = seldon_message.read(self._plain(body, call), features=self._model.features)
+        reply = self._predicted(protocol.read(message.request, features=self._model.features), call)
         if reply.header_length is not None:
             raise protocol.Invalid("binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2")
         assert reply.labels is not None
