@@ -5,6 +5,7 @@ Real Envoy, real BentoML servers, real clients. Requests in flight on a killed p
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,21 @@ def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platfor
     assert platform.evidence() >= counted
     assert platform.ended(revision).state.stable == revision
     platform.every_answer_is_stored(but=60)
+
+
+def test_a_clock_that_is_set_by_an_hour_in_every_phase_moves_nothing(platform: World, tmp_path: Path) -> None:
+    hour, baked = 3600.0, {**worlds.QUICK, "bake": {"weight": 10, "duration": "6s"}}
+    with worlds.wrong_clock(platform, tmp_path / "clock") as set_by:
+        revision = platform.deploy(concurrency=108, strategy=baked)
+        support.eventually(lambda: platform.deployment().state.phase is Phase.STARTING)
+        set_by(hour)
+        platform.until_mid_canary()
+        set_by(-hour)
+        support.eventually(lambda: platform.deployment().state.phase is Phase.BAKING, seconds=60)
+        began = time.monotonic()
+        set_by(hour)
+        assert platform.ended(revision).state.stable == revision
+        assert time.monotonic() - began > 5.0
 
 
 def test_a_killed_collector_loses_no_event_that_was_answered(platform: World) -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import aiohttp
 import numpy as np
 import psutil
 
+from fairway import artifacts
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.local import client, processes, state
@@ -150,6 +152,35 @@ class World:
         """Waits until the store holds an event of every answered request, `but` for at most so many."""
         answered = self.users.answered()
         support.eventually(lambda: len(answered - self.stored()) <= but, seconds=30)
+
+
+@contextlib.contextmanager
+def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]]:
+    """Gives the platform a supervisor whose clock is wrong, and a function that sets it: by so many seconds."""
+    def set_by(seconds: float) -> None:
+        artifacts.write_bytes(file, str(seconds).encode())
+
+    set_by(0.0)
+    _replace_supervisor(platform, [sys.executable, str(Path(__file__).with_name("wrong_clock.py")), "fairway.platforms.local.supervisor",
+                                   str(platform.home.root), str(file)])
+    try:
+        yield set_by
+    finally:
+        _replace_supervisor(platform, None)
+
+
+def _replace_supervisor(platform: World, argv: list[str] | None) -> None:
+    """Kills the supervisor and starts another, by default an ordinary one; servers and gateway run on."""
+    old = platform.supervisor()
+    os.kill(old, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(old, 0)
+    support.eventually(lambda: client.running(platform.home) is None)
+    if argv is None:
+        client.up(platform.home)
+    else:
+        processes.Child(argv, env=os.environ, log=platform.home.logs / "supervisor.log")
+    support.eventually(lambda: client.running(platform.home) is not None, seconds=30)
 
 
 def kill_tree(pid: int) -> None:

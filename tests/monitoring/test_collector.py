@@ -1,15 +1,18 @@
+import asyncio
 import contextlib
 import json
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from fairway import errors
+from fairway import clocks, errors
 from fairway.monitoring import collector as module
 from fairway.monitoring import remote, store
 from tests.monitoring import made, processes
@@ -203,3 +206,24 @@ def test_events_that_are_older_than_the_retention_are_let_go(path: Path) -> None
     opened.close()
     with processes.collector(path, "--retention", "1d"):
         processes.eventually(lambda: len(stored(path)) == 1)
+
+
+@pytest.mark.parametrize("hours", [2, -2], ids=["ahead", "behind"])
+def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time(path: Path, hours: int) -> None:
+    opened = store.EventStore(path)
+    opened.add([made.prediction(f"r{i}") for i in range(3000)])
+    opened.close()
+    wrong = clocks.Source(wall=lambda: time.time() + 3600 * hours)
+    application = module.Collector(str(path), keep=timedelta(hours=1), source=wrong).app
+
+    async def take_one() -> None:
+        transport = httpx.ASGITransport(app=application)
+        async with application.router.lifespan_context(application), httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
+            await client.post("/v1/events", json=[made.prediction("later")])
+            assert (await client.get("/v1/cursor")).json()["cursor"] == 3001   # asked after the pruning, in the same thread
+
+    asyncio.run(take_one())
+    assert len(stored(path)) == 3001
+    opened = store.EventStore(path)
+    assert opened.newest_at() == pytest.approx(time.time(), abs=60)   # stamped so, too: the next collector begins from there
+    opened.close()

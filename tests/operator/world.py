@@ -2,11 +2,12 @@
 
 import contextlib
 import copy
+import datetime
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairway import errors
+from fairway import clocks, errors
 from fairway.monitoring import store
 from fairway.operator.reconcile import Reconciler, Settings
 from fairway.platforms.kubernetes import api
@@ -177,6 +178,11 @@ class Counts:
             self.counts[name] = self.counts.get(name, 0) + round(200 * share)
 
 
+def stamp(at: float) -> str:
+    """Gives the time as a status writes it, without what is below a second."""
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def shares(cluster: Cluster) -> dict[str, float]:
     """Gives the share of each revision by the HTTPRoute, or by the predictors' weights where there is none."""
     found = cluster.objects.get(("HTTPRoute", NAME))
@@ -193,7 +199,8 @@ class World:
     """The cluster, its gateway, and one operator that may be replaced by a new one."""
 
     cluster: Cluster = field(default_factory=Cluster)
-    now: float = 1_700_000_000.0
+    now: float = 1_700_000_000.0      # what the clock on the wall says
+    elapsed: float = 0.0              # since the machine began
 
     def __post_init__(self) -> None:
         self.counts = Counts(self.cluster)
@@ -202,7 +209,8 @@ class World:
     def restart(self) -> None:
         """A new operator, which remembers nothing."""
         counts: Any = self.counts
-        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), prometheus=counts)
+        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), prometheus=counts,
+                                   source=clocks.Source(wall=lambda: self.now, monotonic=lambda: self.elapsed))
 
     def ask(self, package: str, **spec: Any) -> None:
         """Writes the spec, as `kubectl apply` does."""
@@ -219,7 +227,7 @@ class World:
         for _ in range(times if until is None else 200):
             self.counts.now = self.now
             self.operator.reconcile(NAMESPACE, NAME, now=self.now)
-            self.now += 2.0
+            self.pass_time(2.0)
             if until is not None and f"{self.status['phase']} {self.status['weight']}" == until:
                 return self.status
         assert until is None, f"stands at {self.status['phase']} {self.status['weight']}, not at {until}: {self.status['reason']}"
@@ -229,8 +237,12 @@ class World:
         """Takes a look that may fail, as the loop does."""
         with contextlib.suppress(errors.FairwayError):
             self.look()
-        self.now += 2.0
+        self.pass_time(2.0)
         return self.status
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        self.elapsed += seconds
 
     @property
     def status(self) -> dict[str, Any]:

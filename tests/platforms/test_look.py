@@ -31,9 +31,9 @@ def take(evidence: units.Evidence, state: states.State, exposures: units.Units |
         ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
 
 
-def in_segment(**changes) -> states.State:
+def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
     version = states.route(STATE, deployment="income", strategy=POLICY).version
-    return replace(STATE, segments=(Segment(start=made.START - 1, end=None, weight=0.05, version=version),), **changes)
+    return replace(STATE, segments=(Segment(start=start, end=None, weight=0.05, version=version),), **changes)
 
 
 def canary(request_id: str, *, unit: str | None = None, namespace: str = "default") -> dict:
@@ -98,9 +98,9 @@ def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: sto
     assert total(take(events.within("default"), in_segment())) == (0, 1)
 
 
-def test_units_served_in_the_warm_up_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:
+def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u")])
-    counted, state = units.Units(), in_segment(counting_from=made.START + 5)
+    counted, state = units.Units(), in_segment(start=made.START + 5)
     early = take(events.within("default"), state, counted)
     events.add([made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)])
     assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == ((0, 0), (1, 0))

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from fairway.config import schema
+from fairway.platforms import units
 from fairway.rollout import evidence, intake, judge, states, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.seen import Command, Seen
+from fairway.rollout.seen import Command, Seen, Segment
 from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
@@ -378,3 +379,26 @@ def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before
     assert play.state.reason == "waiting for the route to take effect"
     play.route = None
     play.until(Phase.ROLLED_BACK, looks=20)
+
+
+def stretches(*looks: tuple[float, float], warmup_until: float = 0.0) -> list[tuple[float, float | None]]:
+    """Gives the stretches of one weight after looks at (the rollout's own time, the clock on the wall)."""
+    state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=ledgers.begin(STRATEGY, at=0.0), counting_from=warmup_until)
+    for now, wall in looks:
+        seen = Seen(now=now, wall=wall, desired="b", sample=scraped(now, 100, 10), wanted_version="r")
+        state = intake.learn(state, seen, strategy=STRATEGY)
+    return [(segment.start, segment.end) for segment in state.segments]
+
+
+def test_a_stretch_is_told_by_the_clock_on_the_wall_and_begins_after_the_warm_up() -> None:
+    assert stretches((1.0, 1001.0), (2.0, 1002.0), (3.0, 1003.0), warmup_until=2.0) == [(1002.0, None)]
+
+
+def test_a_clock_that_is_set_back_ends_the_stretch_and_one_that_is_set_ahead_does_not() -> None:
+    assert stretches((1.0, 9001.0), (2.0, 9002.0), (3.0, 5403.0), (4.0, 5404.0)) == [(9001.0, 9002.0), (5403.0, None)]
+    assert stretches((1.0, 9001.0), (2.0, 9002.0), (3.0, 12603.0)) == [(9001.0, None)]
+
+
+def test_what_was_served_in_two_stretches_of_different_weights_by_a_clock_that_was_set_back_counts_for_none() -> None:
+    first, second = Segment(start=100.0, end=200.0, weight=0.05, version="r"), Segment(start=150.0, end=None, weight=0.25, version="s")
+    assert [units.in_effect((first, second), at=at) for at in (120.0, 170.0, 210.0)] == [first, None, second]

@@ -22,7 +22,7 @@ from typing import Any
 
 import pydantic
 
-from fairway import artifacts, errors
+from fairway import artifacts, clocks, errors
 from fairway.config import schema
 from fairway.monitoring import detectors, exporter, store, windows
 from fairway.monitoring.detectors import base
@@ -61,7 +61,8 @@ class Monitor:
         self._read: tuple[int, int] | None = None
         self._watched: tuple[Watched, ...] = ()
         self._subjects: dict[Watched, Subject | None] = {}
-        self._pruned = 0.0
+        self._pruned = -PRUNE_SECONDS
+        self._clock: clocks.Steady | None = None   # once it has read when the newest event came
 
     @property
     def interval_seconds(self) -> float:
@@ -78,7 +79,7 @@ class Monitor:
             except errors.FairwayError as error:
                 self._series.failed(error, namespace=watched.namespace, deployment=watched.deployment)
                 log.warning("%s: %s", watched.deployment, error)
-        self._prune(now=now)
+        self._prune()
         self._series.looked.set(now)
         return tested
 
@@ -189,13 +190,16 @@ class Monitor:
             return
         self._subjects = {watched: subject for watched, subject in self._subjects.items() if watched in self._watched}
 
-    def _prune(self, *, now: float) -> None:
-        if now - self._pruned < PRUNE_SECONDS or not self._watched:
+    def _prune(self) -> None:
+        """Lets events go that are older than any deployment wants to keep them."""
+        at = time.monotonic()
+        if at - self._pruned < PRUNE_SECONDS or not self._watched:
             return
-        self._pruned = now
+        self._pruned = at
         longest = max(watched.section.retention.total_seconds() for watched in self._watched)
         try:
-            removed = self._events.prune(now - longest)
+            self._clock = self._clock or clocks.Steady(clocks.MACHINE, start=self._events.newest_at())
+            removed = self._events.prune(self._clock.now() - longest)
         except errors.StoreBusy as error:
             log.warning("old events stay for now: %s", error)
         else:

@@ -245,6 +245,12 @@ class EventStore(ledger.Ledger):
         with self.reading() as connection:
             return Position(str(connection.execute("SELECT id FROM identity").fetchone()[0]), self._newest(connection))
 
+    def newest_at(self) -> float | None:
+        """Gives when the newest event came, None where there is none."""
+        with self.reading() as connection:
+            row = connection.execute("SELECT received FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return float(row[0]) if row else None
+
     def within(self, namespace: str) -> "Within":
         """Gives the store as a rollout in that namespace reads it."""
         return Within(self, namespace)

@@ -53,7 +53,7 @@ class Rollouts(registry.Collector):
     def told(self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: schema.Strategy) -> None:
         """Takes a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(
-            phase=after.phase, since=after.since, looked=seen.now, weight=states.split(after, strategy=policy)[0],
+            phase=after.phase, since=after.moved or after.since, looked=seen.at, weight=states.split(after, strategy=policy)[0],
             verdict=after.verdict.action if after.verdict is not None and after.phase is not Phase.STABLE else None,
             readable=after.phase not in states.JUDGED or (seen.sample is not None and seen.unread is None),
             paused=told.paused or after.phase is Phase.PAUSED,

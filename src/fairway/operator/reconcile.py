@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fairway import errors
+from fairway import clocks, errors
 from fairway.config import resource, schema
 from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import hooks, look, units
@@ -52,6 +52,7 @@ class Settings:
 class Memory:
     """What is worth remembering of one resource between looks; all of it can be found again."""
 
+    elapsed: clocks.Elapsed
     counted: units.Units = field(default_factory=units.Units)
     route: routes.Routes = field(default_factory=routes.Routes)
     applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
@@ -76,8 +77,12 @@ class Memory:
 class Reconciler:
     """Looks at ModelDeployments; one object at a time, from any thread."""
 
-    def __init__(self, server: api.Api, settings: Settings, *, evidence: Callable[[str], units.Evidence], prometheus: prometheus.Prometheus) -> None:
+    def __init__(
+        self, server: api.Api, settings: Settings, *, evidence: Callable[[str], units.Evidence], prometheus: prometheus.Prometheus,
+        source: clocks.Source = clocks.MACHINE,
+    ) -> None:
         self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
+        self._source = source
         self._memory: dict[tuple[str, str], Memory] = {}
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
         self._asked = -math.inf          # when the cluster was last asked for optional kinds
@@ -96,15 +101,18 @@ class Reconciler:
             memory.applied.pop((kind, object_name), None)
 
     def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
-        """Takes one look, and gives the seconds until the next, or None where the resource is gone. Raises Temporary where something is away."""
+        """Takes one look, and gives the seconds until the next, or None where the resource is gone. Raises Temporary where something is away.
+
+        `now` is what the clock on the wall says, for people; what ends after a while is decided by what elapsed.
+        """
         found = self._api.get("ModelDeployment", namespace, name)
         if found is None or found["metadata"].get("deletionTimestamp"):
             self.forget(namespace, name)
             self.rollouts.forget((namespace, name))
             return None
-        self._discover(now)
+        self._discover(self._source.monotonic())
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
-        memory = self._memory.setdefault((namespace, name), Memory(refusal=status.refusal(before)))
+        memory = self._memory.setdefault((namespace, name), Memory(clocks.Elapsed(self._source), refusal=status.refusal(before)))
         try:
             spec = resource.Spec.model_validate(found["spec"])
         except ValidationError as error:  # only where the definition is of another version
@@ -142,10 +150,14 @@ class Reconciler:
             envoy_gateway=self._api.serves("BackendTrafficPolicy")))
 
     def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> tuple[float, errors.FairwayError | None]:
-        """Read, decide, store, make true; return the seconds until the next look, and what is to be told as a look that failed."""
+        """Read, decide, store, make true; return the seconds until the next look, and what is to be told as a look that failed.
+
+        `now` is the clock on the wall, `time` the rollout's own.
+        """
         owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
         before = found.get("status", {})
         state, policy, first = status.resume(before, policy=spec.strategy)
+        time = memory.elapsed.now(clock=state.clock, looked=state.looked)
         known = self._revisions(owner)
         desired = revisions.desired(spec, known=known, default_image=self._settings.seldon_image if spec.runtime == "seldon" else self._settings.server_image)
         kept = set(known)
@@ -166,14 +178,14 @@ class Reconciler:
         command, nonce = self._command(found, before, now=now)
         seen = look.look(
             state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), counted=memory.counted,
-            sample=self._sample(owner, spec, state, policy, memory, first=first, now=now), policy=policy, now=now, command=command,
+            sample=self._sample(owner, spec, state, policy, memory, first=first, now=time), policy=policy, now=time, wall=now, command=command,
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
             absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=look.offline_disagreement(
                 memory.facts.get(state.candidate or ""), stable=known[state.stable].model.digest if state.stable in known else None),
-            answers=self._hooks.answers(hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=now))
+            answers=self._hooks.answers(hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=time))
         after, unkept = strategy.advance(state, seen, strategy=policy), None
         if desired.name in states.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
             try:
@@ -188,13 +200,13 @@ class Reconciler:
         told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != spec.strategy)
         self._store(found, status.build(after.state, policy=policy, told=told))
         self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
-        failed = self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=now) or unkept
+        failed = self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=time) or unkept
         self._tell(found, after.events)
         if memory.refuse(failed) != told.refusal:
             self._store(found, status.build(after.state, policy=policy, told=replace(told, refusal=memory.refusal)))
             if memory.refusal is not None:
                 events.post(self._api, found, at=now, type="Stalled", message=memory.refusal[1], warning=True)
-        delay = self._delay(after.state, policy=policy, memory=memory, now=now)
+        delay = self._delay(after.state, policy=policy, memory=memory, now=time)
         if failed is None or after.state.phase in RESTING or isinstance(failed, errors.Temporary):
             return delay, failed
         log.error("%s/%s: %s", owner.namespace, owner.name, failed)  # but looked at as often as ever: a refusal keeps no harm from being seen
@@ -321,7 +333,7 @@ class Reconciler:
         try:
             if spec.counts is not None:
                 raw: traffic.Sample | None = counts.sample(
-                    self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds, now=now)
+                    self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds)
             else:
                 raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
                                               before=state.sample or memory.route.latest, route_version="", first=first)

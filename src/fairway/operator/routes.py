@@ -27,7 +27,8 @@ class Routes:
     _written: tuple[traffic.Route, ...] = ()    # what the proxies may still follow: what was in effect last, and all that was written since
     _recalled: int = 0                      # the candidate's weight before all of those, by an earlier operator
     _since: float = 0.0                     # when the newest was written
-    _learns: float = 0.0                    # from when on scrapes say something about it: it is accepted, and no candidate arrives
+    _waits: float = 0.0                     # from when on scrapes say something about it: it is accepted, and no candidate arrives
+    _learns: float | None = None            # the first scrape that was read since, by Prometheus's clock: what was scraped after it is of the route
     _increments: list[tuple[int, int]] = field(default_factory=list)
     _serving: frozenset[str] | None = None  # revisions with a real share of what was written last; None: nobody knows yet
     _leaving: str | None = None
@@ -90,10 +91,12 @@ class Routes:
         return self._serving == _serving(route)
 
     def _forget(self, now: float) -> None:
-        self._learns, self._increments = now, []
+        self._waits, self._learns, self._increments = now, None, []
 
     def _learn(self, raw: traffic.Sample) -> None:
         """Keeps what came between two scrapes, both taken after the route was written; an arm that has gone got nothing."""
+        if self._learns is None:
+            self._learns = raw.at
         before = self.latest
         if before is None or before.at <= self._learns or raw.at <= before.at or before.epoch != raw.epoch:
             return
@@ -104,7 +107,7 @@ class Routes:
     def _realised(self, route: traffic.Route, *, now: float) -> bool:
         """Says whether none of the routes before can be what the proxies follow."""
         befores = {_share(route, before) for before in self._written[:-1] if before.version != route.version} or {self._recalled}
-        return all(confirm.split(self._increments, before=before, after=route.weight, waited_seconds=now - self._learns).confirmed for before in befores)
+        return all(confirm.split(self._increments, before=before, after=route.weight, waited_seconds=now - self._waits).confirmed for before in befores)
 
 
 def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> int | None:

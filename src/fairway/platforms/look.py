@@ -19,17 +19,18 @@ COST = ("what was counted stays counted, what comes from now on counts; what onl
 def look(
     state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
     ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
-    absent: frozenset[str] = frozenset(), notes: Mapping[str, str] | None = None, answers: Mapping[str, hooks.Answer] | None = None,
+    wall: float | None = None, absent: frozenset[str] = frozenset(), notes: Mapping[str, str] | None = None,
+    answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
-    """Gives what was seen; reads the evidence from the state's cursors on.
+    """Gives what was seen; reads the evidence from the state's cursors on. `now` is the rollout's own time, `wall` what the clock says.
 
     Where it cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
     """
     wanted = states.route(state, deployment=deployment, strategy=policy)
     seen = Seen(
-        now=now, desired=desired, ready=frozenset(ready), broken=broken, absent=absent, notes=notes or {},
-        wanted_version=wanted.version if wanted else None, sample=sample, cursors=state.cursors, offline_disagreement=offline_disagreement, command=command,
-        answers=answers or {})
+        now=now, wall=wall, desired=desired, ready=frozenset(ready), broken=broken, absent=absent, notes=notes or {},
+        wanted_version=wanted.version if wanted else None, sample=sample, cursors=state.cursors, offline_disagreement=offline_disagreement,
+        command=command, answers=answers or {})
     try:
         try:
             return _read(seen, state, deployment=deployment, store=store.of(state.cursors.store), counted=counted, policy=policy)

@@ -85,7 +85,7 @@ class Units:
         if segment != self.segment:
             self.segment = segment
             self.met.pop("step", None)
-        earliest = max(segment.start, state.counting_from)   # what was served in the warm-up counts for nothing
+        earliest = segment.start
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Exposure]]:
             return store.exposure(deployment, after=start, until=until)
@@ -159,8 +159,9 @@ class Units:
 
 
 def in_effect(segments: Sequence[Segment], *, at: float) -> Segment | None:
-    """Gives the stretch of constant weight that a time lies in."""
-    return next((segment for segment in segments if segment.start <= at and (segment.end is None or at < segment.end)), None)
+    """Gives the stretch of constant weight that a time lies in; None also where a clock that was set back put it into two of different weights."""
+    found = [segment for segment in segments if segment.start <= at and (segment.end is None or at < segment.end)]
+    return found[-1] if len({segment.weight for segment in found}) == 1 else None
 
 
 def _exposed(met: Iterable[tuple[events.Exposure, bool]], *, weight: float) -> ledgers.Exposed:

@@ -9,6 +9,7 @@ from fairway.rollout.seen import Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
 LAG_SECONDS = 60.0  # that one of several Prometheuses, or of several proxies' scrapes, may be behind
+SET_BACK_SECONDS = 1.0   # less is a clock that is corrected as it runs
 SEGMENTS = 40       # stretches of constant weight kept, for labels that come late
 
 
@@ -17,12 +18,12 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
     if seen.replaced is not None:   # units that were counted are looked for from here, after a restart
         state = replace(state, segments=tuple(replace(segment, cursor=seen.cursors.exposure) for segment in state.segments))
-    segments = _segments(state, seen, weight=split(state, strategy=strategy)[0], in_effect=in_effect)
+    counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
+    segments = _segments(state, seen, weight=split(state, strategy=strategy)[0] if counting else 0, in_effect=in_effect)
     sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
-    later = replace(state, sample=sample, cursors=seen.cursors, segments=segments, looked=seen.now)
+    later = replace(state, sample=sample, cursors=seen.cursors, segments=segments, looked=seen.at, clock=seen.now)
     if state.ledger is None:
         return later
-    counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
     answers = state.candidate not in seen.absent   # what met a pod as it was taken away says nothing of the revision
     batch = ledgers.Batch(
         gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect and answers else None,
@@ -74,14 +75,14 @@ def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tupl
     """Gives the stretches of time with one weight in effect; what lies between them belongs to none.
 
     A stretch ends with the look that asked for another route, not with the one that finds it in effect; and where the route that is asked for is no
-    longer known to be in effect, as after a restart of who looks.
+    longer known to be in effect, as after a restart of who looks. A clock that was set back ends it too: the next begins by the clock as it is now.
     """
     segments = state.segments
     last = segments[-1] if segments else None
-    lost = seen.sample is not None and not in_effect
+    lost = (seen.sample is not None and not in_effect) or seen.at < state.looked - SET_BACK_SECONDS
     if last is not None and last.end is None and (lost or last.version != seen.wanted_version):
         segments, last = (*segments[:-1], replace(last, end=state.looked)), None
     if in_effect and weight and (last is None or last.end is not None):
-        segments = (*segments, Segment(start=seen.now, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
+        segments = (*segments, Segment(start=seen.at, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
                                         cursor=seen.cursors.exposure))
     return segments[-SEGMENTS:]

@@ -20,7 +20,7 @@ class Cursors:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of time in which one weight of the canary was in effect."""
+    """A stretch of time in which one weight of the canary was in effect, by the clock on the wall: it is compared with servers' events."""
 
     start: float
     end: float | None
@@ -43,7 +43,8 @@ class Command:
 class Seen:
     """One look. Increments are those since the state's cursors and sample; the strategy stores the new ones."""
 
-    now: float
+    now: float                                                 # the rollout's own time: what elapsed between looks, whatever clocks are set to
+    wall: float | None = None                                  # what the clock on the wall says, for people and for servers' events; `now` if None
     desired: str | None                                        # revision that the deployment's spec names
     ready: frozenset[str] = frozenset()                        # revisions that answer
     broken: Mapping[str, str] = field(default_factory=dict)    # revisions that cannot, and why
@@ -62,3 +63,8 @@ class Seen:
     answers: Mapping[str, hooks.Answer] = field(default_factory=dict)   # of hooks, by the call's id
     replaced: str | None = None                                # why the evidence is read anew from where `cursors` say
     unread: str | None = None                                  # why pairs, labels and exposures could not be read
+
+    @property
+    def at(self) -> float:
+        """When it was, as people and servers' events tell the time."""
+        return self.now if self.wall is None else self.wall

@@ -42,8 +42,10 @@ class State:
     candidate: str | None = None          # revision that wants its place
     previous: str | None = None           # what was stable before the last promotion: kept for a late rollback
     step: int = 0                         # index into canary.steps
-    looked: float = 0.0                   # when the last look was taken
-    since: float = 0.0                    # when the phase (or step) began, seconds since the epoch
+    looked: float = 0.0                   # when the last look was taken, by the clock on the wall
+    moved: float = 0.0                    # when the phase (or step) began, by the clock on the wall: for people
+    clock: float = 0.0                    # the rollout's own time at the last look: what elapsed between looks. All that ends after a while is by it
+    since: float = 0.0                    # when the phase (or step) began, in the rollout's own time, as all below
     counting_from: float = 0.0            # end of the warm-up: evidence counts from here
     stage_since: float = 0.0              # when the stage with a budget began
     arrived: int = 0                      # candidate requests seen in this step: no traffic, no step

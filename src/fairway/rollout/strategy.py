@@ -329,13 +329,13 @@ def _write(
     state: State, seen: Seen, *, action: str, reason: str, revision: str | None, guard: str | None = None, evidence: Mapping[str, Any] | None = None,
     guarantee: str = "",
 ) -> State:
-    row = {"at": seen.now, "revision": revision, "phase": str(state.phase), "action": action, "reason": reason, "guard": guard, "evidence": evidence or {},
+    row = {"at": seen.at, "revision": revision, "phase": str(state.phase), "action": action, "reason": reason, "guard": guard, "evidence": evidence or {},
            "guarantee": guarantee}
     return replace(state, history=(*state.history, row)[-HISTORY:])
 
 
 def _moved(state: State, seen: Seen, type: str, message: str, *, revision: str | None = None) -> Advance:
-    return Advance(state, (Event(seen.now, type, message, revision or state.candidate or state.stable),))
+    return Advance(replace(state, moved=seen.at), (Event(seen.at, type, message, revision or state.candidate or state.stable),))
 
 
 def _replaced(after: Advance, seen: Seen) -> Advance:
@@ -393,7 +393,7 @@ def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: t
             data = {**announcement(state, strategy=strategy), "revision": event.revision or ""}
             calls, dropped = hooks.tell(calls, strategy.hooks, at=at, data=data, now=seen.now)
             lost += dropped
-    failed = tuple(Event(seen.now, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"]) for call in lost)
+    failed = tuple(Event(seen.at, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"]) for call in lost)
     return Advance(replace(state, calls=calls), (*after.events, *failed))
 
 
@@ -428,7 +428,7 @@ def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[St
         cleared = replace(state, rejected=tuple(r for r in state.rejected if r != seen.desired), reason=f"revision {seen.desired} may be tried again {by}")
         after = _moved(cleared, seen, "Retry", cleared.reason, revision=seen.desired)
     if after is None:
-        return state, (Event(seen.now, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),)
+        return state, (Event(seen.at, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),)
     obeyed = after.state
     if obeyed.history == state.history:  # abort and promote stand there already, as verdicts
         obeyed = _write(obeyed, seen, action=command.verb, reason=obeyed.reason, revision=obeyed.candidate or seen.desired)

@@ -13,6 +13,7 @@ from fairway.rollout import traffic
 QUERIES = resource.Counts(requests='sum(requests{to="{service}"})', errors='sum(requests{to="{service}",code=~"5.."})',
                           within='sum(took_bucket{to="{service}",le="{milliseconds}"})')
 ROUTE = traffic.route(deployment="income", stable="a", candidate="b", weight=25, mirror=0)
+NOW = 7.0   # by Prometheus's own clock
 
 
 class Recorded:
@@ -24,22 +25,24 @@ class Recorded:
                          "bucket{to=\"income-a\"": 90, "bucket{to=\"income-b\"": 30} | answers
 
     def ask(self, query: str, *, read: counts.Read, at: float | None = None) -> tuple[float | None, float]:
+        if query == "time()":
+            return None, NOW
         self.asked.append(query)
         value = next(value for part, value in self._answers.items() if part in query)
         found = value if isinstance(value, list) else [] if value is None else [{"metric": {}, "value": [at, str(value)]}]
         try:
-            return read(json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()), at or 0.0
+            return read(json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()), NOW
         except ValueError as error:
             raise errors.Unavailable(str(error)) from error
 
 
 def sample(source: counts.Asks, *thresholds: str) -> traffic.Sample:
-    return counts.sample(source, QUERIES, namespace="models", deployment="income", route=ROUTE, thresholds=thresholds, now=7.0)
+    return counts.sample(source, QUERIES, namespace="models", deployment="income", route=ROUTE, thresholds=thresholds)
 
 
 def test_both_arms_are_counted_as_of_one_instant() -> None:
     found = sample(Recorded(), "100ms")
-    assert found.at == 7.0
+    assert found.at == NOW
     assert found.stable == traffic.ArmCounts(requests=100, errors=0, timed=100, slow={"100ms": 10})
     assert found.candidate == traffic.ArmCounts(requests=30, errors=4, timed=30, slow={"100ms": 0})
 

@@ -26,12 +26,13 @@ class Asks(Protocol):
 
 
 def sample(
-    source: Asks, queries: resource.Counts, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str], now: float,
+    source: Asks, queries: resource.Counts, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str],
 ) -> traffic.Sample:
-    """Gives both arms' counts as of `now`; an arm that has counted nothing yet is None.
+    """Gives both arms' counts as of one instant, by Prometheus's own clock; an arm that has counted nothing yet is None.
 
     Raises Unavailable where Prometheus gives no number, ConfigError where a threshold has no query.
     """
+    _, now = source.ask("time()", read=lambda _: None)
     arms = [_arm(source, queries, names={"namespace": namespace, "deployment": deployment, "revision": revision, "service": f"{deployment}-{revision}"},
                  thresholds=thresholds, now=now) if revision is not None else None for revision in (route.stable, route.candidate)]
     return traffic.Sample(at=now, epoch=EPOCH, route_version="", stable=arms[0], candidate=arms[1])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fairway import artifacts, errors
 
+FOLDER_MODE, FILE_MODE, OTHERS = 0o700, 0o600, 0o077   # the owner alone
+
 
 @dataclass(frozen=True)
 class Home:
@@ -55,15 +57,29 @@ class Home:
         return self.packages / digest.removeprefix("sha256:")
 
     def make(self) -> None:
-        """Makes the directory; raises UsageError where it cannot be written."""
+        """Makes the directory, for its owner alone; raises UsageError where it cannot be written."""
         try:
-            for folder in (self.root, self.packages, self.runs, self.logs):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            self._close_to_others()
+            for folder in (self.packages, self.runs, self.logs):
+                folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
             probe = self.root / f".probe-{os.getpid()}"
             probe.write_bytes(b"fairway")
             probe.unlink()
         except OSError as error:
             raise errors.UsageError(f"the home directory {self.root} cannot be written ({error.strerror}): choose another with --home") from error
+
+    def _close_to_others(self) -> None:
+        """Takes the rights of group and others away, also from what an earlier version made; a directory that holds something else is left as it is.
+
+        The stores hold what the model's users sent.
+        """
+        ours = self.packages.is_dir() or not any(self.root.iterdir())
+        if ours and self.root.stat().st_mode & OTHERS:
+            self.root.chmod(FOLDER_MODE)
+        for store in (self.state, self.events):   # SQLite's further files take their mode from these
+            if store.exists() and store.stat().st_mode & OTHERS:
+                store.chmod(FILE_MODE)
 
 
 @dataclass(frozen=True, kw_only=True)

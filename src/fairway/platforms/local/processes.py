@@ -8,10 +8,12 @@ process left behind, in whatever session that is; and it tells both from a stran
 import contextlib
 import dataclasses
 import os
+import select
 import signal
+import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,6 +141,11 @@ class Processes:
         self._clean(name, known=family)
         self.forget(name)
 
+    def wait(self, name: str, *, seconds: float, wake: int) -> None:
+        """Returns when a process that runs has ended, when the descriptor `wake` can be read, or after so long."""
+        with _descriptor(self.record(name) if self.alive(name) else None) as ended:
+            select.select([wake, *ended], [], [], seconds)
+
     def forget(self, name: str) -> None:
         child = self._children.pop(name, None)
         if child is not None:
@@ -178,6 +185,20 @@ class Processes:
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
+
+
+@contextlib.contextmanager
+def _descriptor(process: Process | None) -> Iterator[list[int]]:
+    """Gives a descriptor that can be read once the process has ended; none where it has, or where the system (macOS) has no such thing."""
+    descriptors: list[int] = []
+    if process is not None and sys.platform == "linux":
+        with contextlib.suppress(ProcessLookupError):
+            descriptors.append(os.pidfd_open(process.pid))
+    try:
+        yield descriptors
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _created(pid: int) -> float:

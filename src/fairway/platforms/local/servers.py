@@ -27,7 +27,8 @@ class Server:
 
     port: int
     ready_once: bool = False
-    exits: list[float] = field(default_factory=list)
+    exits: list[float] = field(default_factory=list)   # when it was found to have ended, by the machine's clock, as all times here
+    told: bool = False                                 # whether the end of the process of now is among them
     retire_at: float | None = None
     fault: str | None = None
 
@@ -72,7 +73,7 @@ class Servers:
         """Gives where each server listens, or will."""
         return {name: [("127.0.0.1", server.port)] for name, server in self._servers.items()}
 
-    def health(self, wanted: Iterable[str], *, now: float) -> tuple[frozenset[str], dict[str, str]]:
+    def health(self, wanted: Iterable[str]) -> tuple[frozenset[str], dict[str, str]]:
         """Gives the revisions that answer, and those that will not, with the reason."""
         ready, broken = set(), {}
         for name in wanted:
@@ -99,14 +100,16 @@ class Servers:
             package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
             spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=folder / "bentoml")
         folder.mkdir(parents=True, exist_ok=True)
+        server.told = False
         self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")
 
     def _may_start(self, name: str, server: Server, *, now: float) -> bool:
         """Says whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
         if self._processes.record(PREFIX + name) is None:
             return True
-        if not server.exits or server.exits[-1] < self._started(name):
+        if not server.told:
             server.exits.append(now)
+            server.told = True
         if not server.ready_once and len(server.exits) >= NEVER_READY_EXITS:
             server.fault = f"its server ended before it was ever ready: {self._last_words(name)}"
         elif len([at for at in server.exits if at > now - CRASH_SECONDS]) > CRASHES:
@@ -115,10 +118,6 @@ class Servers:
             return False
         pause = BACKOFF_SECONDS[min(len(server.exits), len(BACKOFF_SECONDS)) - 1]
         return now >= server.exits[-1] + pause
-
-    def _started(self, name: str) -> float:
-        process = self._processes.record(PREFIX + name)
-        return process.started_at if process else 0.0
 
     def _last_words(self, name: str) -> str:
         """Gives the last line that the server wrote, preferring a sentence of ours."""

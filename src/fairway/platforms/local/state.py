@@ -14,6 +14,7 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import schema
+from fairway.platforms.local.home import FILE_MODE
 from fairway.rollout import record, states
 from fairway.rollout.seen import Command
 
@@ -66,14 +67,15 @@ class Revision:
 
 
 class Store:
-    """The state store of one home directory. Safe for several processes; raises StoreBusy when it is locked or full."""
+    """The state store of one home directory. Safe for several processes; raises StoreBusy when it is locked or full, PlatformError when it is damaged."""
 
     def __init__(self, path: Path, *, timeout_seconds: float = 10.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=FILE_MODE)
         self.path = path
         self._db = sqlite3.connect(path, timeout=timeout_seconds, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
-        with self._busy():
+        with self._translated():
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
@@ -100,22 +102,22 @@ class Store:
             return bool(before["desired"] != revision.revision)
 
     def deployments(self) -> list[Deployment]:
-        with self._busy():
+        with self._translated():
             rows = self._db.execute("SELECT * FROM deployments ORDER BY name").fetchall()
-        return [_deployment(row) for row in rows]
+        return [self._deployment(row) for row in rows]
 
     def deployment(self, name: str) -> Deployment | None:
-        with self._busy():
+        with self._translated():
             row = self._db.execute("SELECT * FROM deployments WHERE name=?", (name,)).fetchone()
-        return _deployment(row) if row else None
+        return self._deployment(row) if row else None
 
     def revision(self, name: str) -> Revision | None:
-        with self._busy():
+        with self._translated():
             row = self._db.execute("SELECT * FROM revisions WHERE revision=?", (name,)).fetchone()
         return _revision(row) if row else None
 
     def revisions(self, deployment: str) -> list[Revision]:
-        with self._busy():
+        with self._translated():
             rows = self._db.execute("SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)).fetchall()
         return [_revision(row) for row in rows]
 
@@ -141,7 +143,7 @@ class Store:
 
     def story(self, name: str, *, after: int = 0) -> list[tuple[int, states.Event]]:
         """Gives what happened to a deployment, oldest first, as (id, event)."""
-        with self._busy():
+        with self._translated():
             rows = self._db.execute("SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)).fetchall()
         return [(row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
 
@@ -153,12 +155,12 @@ class Store:
             return int(cursor.lastrowid or 0)
 
     def next_command(self, deployment: str) -> tuple[int, Command] | None:
-        with self._busy():
+        with self._translated():
             row = self._db.execute("SELECT * FROM commands WHERE deployment=? AND answer IS NULL ORDER BY id LIMIT 1", (deployment,)).fetchone()
         return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
 
     def answer(self, command: int) -> str | None:
-        with self._busy():
+        with self._translated():
             row = self._db.execute("SELECT answer FROM commands WHERE id=?", (command,)).fetchone()
         return row["answer"] if row else None
 
@@ -169,7 +171,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._busy():
+        with self._translated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -180,13 +182,22 @@ class Store:
                 raise
 
     @contextmanager
-    def _busy(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if any(word in str(error) for word in ("locked", "full", "disk I/O")):
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("locked", "full", "disk I/O")):
                 raise errors.StoreBusy(f"the state store {self.path} cannot be used now ({error}): free the disk or end what holds it") from error
-            raise
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, said: str) -> errors.PlatformError:
+        return errors.PlatformError(f"the state store {self.path} is damaged ({said}): `fairway down`, move the file away, `fairway up`, and deploy again")
+
+    def _deployment(self, row: sqlite3.Row) -> Deployment:
+        try:
+            return _deployment(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(f"deployment {row['name']}: {str(error)[:200]}") from error
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:

@@ -12,29 +12,28 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from fairway import artifacts, errors
+from fairway import artifacts, clocks, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms import hooks, look, units
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer
-from fairway.platforms.local.home import Addresses, Home, write_addresses
+from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
 from fairway.rollout import states, strategy, traffic
 
 log = logging.getLogger("fairway.supervisor")
-PRUNE_SECONDS = 3600.0
 
 
 class Supervisor:
     """Everything of one home directory; `tick` is one look at every deployment."""
 
-    def __init__(self, home: Home, *, port: int = 0) -> None:
+    def __init__(self, home: Home, *, port: int = 0, source: clocks.Source = clocks.MACHINE) -> None:
         home.make()
+        self.source = source
         self.home = home
         self.state = state.Store(home.state)
         self.events = events.EventStore(home.events)
@@ -45,9 +44,9 @@ class Supervisor:
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
         self.counted: dict[str, units.Units] = {}
+        self.elapsed: dict[str, clocks.Elapsed] = {}
         self.hooks = hooks.Caller()
         self.interval = 1.0
-        self.pruned_at = 0.0
 
     def start(self) -> None:
         """Starts or adopts the gateway, the collector and the monitor, and writes down where they listen."""
@@ -57,18 +56,24 @@ class Supervisor:
         write_addresses(self.home, Addresses(pid=os.getpid(), gateway=self.gateway.url, collector=self.services.collector_url,
                                              monitor=self.services.monitor_url))
 
-    def tick(self, *, now: float) -> None:
+    def tick(self) -> None:
         """Takes one look at every deployment, and makes true what was decided."""
+        self.keep_gateway()
         self.services.keep()
+        for deployment in self.state.deployments():
+            self._advance(deployment)
+        self._apply(self.state.deployments(), now=self.source.monotonic())
+        self.trainer.tick(self.state.deployments(), now=self.source.wall())
+
+    def rest(self, *, seconds: float, wake: int) -> None:
+        """Waits until the next look is due; not while the gateway is gone, nor once the descriptor `wake` can be read."""
+        self.processes.wait(envoy.NAME, seconds=seconds, wake=wake)
+
+    def keep_gateway(self) -> None:
+        """Starts the gateway again where it is gone."""
         if not self.gateway.alive():
             log.warning("the gateway is gone; starting it again on its port")
             self.gateway.start(port=self.port)
-        deployments = self.state.deployments()
-        for deployment in deployments:
-            self._advance(deployment, now=now)
-        self._apply(self.state.deployments(), now=now)
-        self.trainer.tick(self.state.deployments(), now=now)
-        self._prune(deployments, now=now)
 
     def stop(self) -> None:
         """Stops everything: the gateway first, so that nobody is sent to a server that leaves."""
@@ -78,15 +83,16 @@ class Supervisor:
         self.services.stop()
         self.home.addresses.unlink(missing_ok=True)
 
-    def _advance(self, deployment: state.Deployment, *, now: float) -> None:
+    def _advance(self, deployment: state.Deployment) -> None:
         current, policy = deployment.state, deployment.policy
+        now = self.elapsed.setdefault(deployment.name, clocks.Elapsed(self.source)).now(clock=current.clock, looked=current.looked)
         route = states.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
         answers = self.hooks.answers(hooks.Deployment(deployment.config["namespace"], deployment.name), current.calls, known=policy.hooks, now=now)
-        ready, broken = self.servers.health(states.wanted(current), now=now)
+        ready, broken = self.servers.health(states.wanted(current))
         candidate, stable = (self.state.revision(name) if name else None for name in (current.candidate, current.stable))
         seen = look.look(
-            current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, ready=ready, broken=broken,
+            current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, wall=self.source.wall(), ready=ready, broken=broken,
             store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, units.Units()),
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
             offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None) if candidate else None)
@@ -95,13 +101,6 @@ class Supervisor:
         self.state.save(deployment.name, state=after.state, policy=policy, events=after.events, answered=command[0] if command else None)
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
-
-    def _prune(self, deployments: list[state.Deployment], *, now: float) -> None:
-        """Lets events go that are older than any deployment wants to keep them."""
-        if deployments and now - self.pruned_at > PRUNE_SECONDS:
-            self.pruned_at = now
-            kept = max(schema.parse_duration(deployment.config["monitoring"]["retention"]).total_seconds() for deployment in deployments)
-            self.events.prune(now - kept)
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
         """Makes the stored states true: servers first, then routes, then the servers that nothing needs any more."""
@@ -136,28 +135,30 @@ def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision])
             "monitoring": deployment.config["monitoring"]}
 
 
-def run(home: Home, *, port: int) -> None:
+def run(home: Home, *, port: int, source: clocks.Source = clocks.MACHINE) -> None:
     """Runs until SIGTERM or SIGINT, then stops everything it started."""
-    stopping = threading.Event()
+    stopping, wake = False, os.pipe()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
+        nonlocal stopping
+        stopping = True
+        os.write(wake[1], b"s")
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    supervisor = Supervisor(home, port=port)
+    supervisor = Supervisor(home, port=port, source=source)
     supervisor.start()
-    while not stopping.is_set():
+    while not stopping:
         began = time.monotonic()
         try:
-            supervisor.tick(now=time.time())
+            supervisor.tick()
         except errors.Temporary as error:  # a locked store, a full disk: nothing was stored, so the look is taken again
             log.warning("%s", error)
         except errors.PlatformError as error:
             log.error("%s", error)
         except Exception:  # a fault of ours in one look must not end what watches all the others
             log.exception("a look failed; it is taken again")
-        stopping.wait(max(0.05, supervisor.interval - (time.monotonic() - began)))
+        supervisor.rest(seconds=max(0.05, supervisor.interval - (time.monotonic() - began)), wake=wake[0])
     supervisor.stop()
 
 
@@ -166,6 +167,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
+    os.umask(OTHERS)   # of all that it starts, too
     home = Home(arguments.home)
     home.make()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")

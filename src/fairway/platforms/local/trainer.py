@@ -25,13 +25,14 @@ class Trainer:
 
     def __init__(self, home: Home, processes: Processes, *, state: state.Store, events: events.EventStore) -> None:
         self._home, self._processes, self._state, self._events = home, processes, state, events
-        self._looked = 0.0
+        self._looked = -LOOK_SECONDS
 
     def tick(self, deployments: Sequence[state.Deployment], *, now: float) -> None:
         """Looks at every deployment, every few seconds."""
-        if now - self._looked < LOOK_SECONDS:
+        at = time.monotonic()
+        if at - self._looked < LOOK_SECONDS:
             return
-        self._looked = now
+        self._looked = at
         for deployment in deployments:
             self._finish(deployment, now=now)
         for deployment in self._state.deployments() if deployments else ():
