@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.units import Evidence, Units, in_effect
 from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
+
+READ_SECONDS = 20.0   # that reading the evidence may take in one look: what was decided must still be done
 
 
 def look(
@@ -28,7 +30,8 @@ def look(
         cursors=state.cursors, offline_disagreement=offline_disagreement, command=command,
         answers=answers or {})
     try:
-        return _read(seen, state, deployment=deployment, store=store, counted=counted, policy=policy)
+        with budget.within(READ_SECONDS):
+            return _read(seen, state, deployment=deployment, store=store, counted=counted, policy=policy)
     except errors.Temporary as error:
         return replace(seen, unread=str(error))
 
