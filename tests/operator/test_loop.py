@@ -46,28 +46,48 @@ def test_a_look_that_came_while_leadership_was_late_is_taken_later(monkeypatch):
     running.finish()
 
 
-def test_only_a_look_that_hangs_is_an_illness(monkeypatch):
-    class Hanging(Looks):
-        def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
-            super().reconcile(namespace, name, now=now)
-            released.wait(20)
-            return None
+class Hanging(Looks):
+    """Hangs in every look at a resource of the namespace `greedy`."""
 
-    looks, released = Hanging(), threading.Event()
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
+        super().reconcile(namespace, name, now=now)
+        if namespace == "greedy":
+            self.released.wait(20)
+        return None
+
+
+def test_looks_that_hang_are_their_own_namespace_s_affair():
+    looks = Hanging()
+    running = made(looks)
+    for number in range(2 * loop.WORKERS):
+        running.queue.add(("greedy", f"hangs-{number}"))
+    running.start(leads=lambda: True)
+    eventually(lambda: len(looks.taken) == loop.SHARE)
+    running.queue.add(("models", "income"))
+    eventually(lambda: "income" in looks.taken)
+    looks.released.set()
+    running.finish()
+
+
+def test_only_silence_of_the_watch_and_looks_that_all_hang_are_an_illness(monkeypatch):
+    looks = Hanging()
     running = made(looks)
     running.start(leads=lambda: True)
+    running.queue.add(("greedy", "income"))
+    eventually(lambda: looks.taken)
     clock = time.monotonic
     monkeypatch.setattr(loop.time, "monotonic", lambda: clock() + 2 * loop.BEAT_SECONDS)
-    assert running.alive()  # its workers have waited for long, and may
-    monkeypatch.setattr(loop.time, "monotonic", clock)
-    running.queue.add(("models", "income"))
-    eventually(lambda: looks.taken)
-    assert running.alive()
-    monkeypatch.setattr(loop.time, "monotonic", lambda: clock() + 2 * loop.BEAT_SECONDS)
+    assert not running.alive()   # nothing was heard of the watch
+    running.beat()
+    assert running.alive()       # though one look hangs
+    running._began |= dict.fromkeys(range(loop.WORKERS), 0.0)
     assert not running.alive()
     monkeypatch.undo()
-    released.set()
-    running.finish()
+    looks.released.set()
 
 
 def test_our_own_status_writes_are_no_news_and_a_new_spec_is():

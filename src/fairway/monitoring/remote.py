@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.monitoring import store
 
 LARGEST_ANSWER = 64 * 2**20   # some five times what a full answer takes
@@ -83,7 +83,7 @@ class RemoteEvidence:
     def _get(self, path: str) -> tuple[int, bytes]:
         place = urlsplit(self.url)
         kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-        connection = kind(place.hostname or "", place.port, timeout=self.timeout_seconds)
+        connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self.timeout_seconds))
         try:
             connection.request("GET", place.path.rstrip("/") + path, headers={"accept": "application/json"})
             response = connection.getresponse()

@@ -51,7 +51,7 @@ class Endpoint:
                 return 200, exposition.CONTENT_TYPE_LATEST, exposition.generate_latest(self.registry)
             case "/healthz":
                 alive = self._alive()
-                return (200 if alive else 500), "text/plain", b"ok\n" if alive else b"a look has hung for minutes\n"
+                return (200 if alive else 500), "text/plain", b"ok\n" if alive else b"nothing is heard of the cluster, or every look hangs, for minutes\n"
             case "/readyz":
                 return (200 if self._is_ready else 503), "text/plain", b"ok\n" if self._is_ready else b"starting\n"
         return 404, "text/plain", b"there is /healthz, /readyz and /metrics\n"

@@ -15,9 +15,9 @@ from typing import Any
 
 import kopf
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.config import resource
-from fairway.operator import endpoint
+from fairway.operator import endpoint, session
 from fairway.operator.queue import Key, Queue
 from fairway.operator.reconcile import RETRY_SECONDS, Reconciler
 from fairway.platforms.kubernetes import api, lease
@@ -25,9 +25,12 @@ from fairway.platforms.kubernetes import api, lease
 log = logging.getLogger("fairway.operator")
 
 LEASE = "fairway-operator"
-WORKERS = 4                  # looks at once: a look waits for the network most of its time
+WORKERS = 8                  # looks at once: a look waits for the network most of its time
+SHARE = WORKERS // 2         # of them for one namespace at most
+LOOK_SECONDS = 60.0          # that all answers of a look may take together
 DEPLOYMENT_LABEL = f"{resource.GROUP}/deployment"
-BEAT_SECONDS = 120.0         # a look that takes so long hangs
+BEAT_SECONDS = 120.0         # without a beat, or for a look, after which it hangs
+PULSE_SECONDS = 5.0          # between two beats
 KINDS = {"deployments": "Deployment", "httproutes": "HTTPRoute"}
 
 
@@ -35,11 +38,12 @@ class Loop:
     """Queue and workers of one operator process."""
 
     def __init__(self, reconciler: Reconciler, *, health: endpoint.Endpoint) -> None:
-        self.queue = Queue(clock=time.monotonic)
+        self.queue = Queue(clock=time.monotonic, share=SHARE)
         self._reconciler, self._health = reconciler, health
         self._seen: dict[Key, tuple[Any, ...]] = {}
         self._failed: dict[Key, type[Exception]] = {}   # by what its last look failed
         self._began: dict[int, float] = {}   # worker -> when the look that it is in began
+        self._beaten = time.monotonic()
         self._leads: Any = lambda: False
         self._workers: list[threading.Thread] = []
 
@@ -56,9 +60,14 @@ class Loop:
         for worker in self._workers:
             worker.join(timeout=lease.RENEW_DEADLINE)
 
+    def beat(self) -> None:
+        """Takes notice that the watching goes on."""
+        self._beaten = time.monotonic()
+
     def alive(self) -> bool:
-        """Says whether no look has hung."""
-        return time.monotonic() - min(self._began.values(), default=time.monotonic()) < BEAT_SECONDS
+        """Says whether changes are heard of and some worker is free to look: one look that hangs is one resource's."""
+        oldest = time.monotonic() - BEAT_SECONDS
+        return self._beaten > oldest and sum(began <= oldest for began in list(self._began.values())) < WORKERS
 
     def resource_event(self, event: kopf.RawEvent, **_: Any) -> None:
         """Asks for a look where something that a person writes has changed; our own status writes are no news."""
@@ -98,7 +107,8 @@ class Loop:
         namespace, name = key
         began = time.monotonic()
         try:
-            return self._reconciler.reconcile(namespace, name, now=time.time())
+            with budget.within(LOOK_SECONDS):
+                return self._reconciler.reconcile(namespace, name, now=time.time())
         except api.Conflict:
             self._health.count("conflict")
             return 0.1
@@ -147,20 +157,28 @@ async def _watch(loop: Loop, held: lease.Lease, *, stop: threading.Event, namesp
 
     thread = threading.Thread(target=lead, name="lease", daemon=True)
     thread.start()
+    pulse = asyncio.create_task(_pulse(loop))
     ready()
     scope: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     identity: Any = held.me  # kopf would ask for the user's name, which the container's has none
     await kopf.operator(registry=_registry(loop), settings=_settings(), identity=identity, standalone=True, stop_flag=over, **scope)
+    pulse.cancel()
     await asyncio.to_thread(loop.finish)  # before the Lease is given back: nobody else may act while we do
     stop.set()
     await asyncio.to_thread(thread.join, lease.RENEW_DEADLINE)
     return not lost.is_set()
 
 
+async def _pulse(loop: Loop) -> None:
+    while True:
+        loop.beat()
+        await asyncio.sleep(PULSE_SECONDS)
+
+
 def _registry(loop: Loop) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     owned = {DEPLOYMENT_LABEL: kopf.PRESENT}
-    kopf.on.login(registry=registry)(_login)
+    kopf.on.login(registry=registry)(session.login)
     kopf.on.event(resource.GROUP, resource.VERSION, resource.PLURAL, registry=registry)(loop.resource_event)
     for group, version, plural in (("apps", "v1", "deployments"), ("gateway.networking.k8s.io", "v1", "httproutes")):
         kopf.on.event(group, version, plural, labels=owned, registry=registry)(loop.owned_event)
@@ -171,8 +189,3 @@ def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False       # our own events carry names that make them unique
     return settings
-
-
-def _login(**known: Any) -> kopf.ConnectionInfo | None:
-    """Gives the pod's service account, else the kubeconfig; read anew whenever the token has expired."""
-    return kopf.login_with_service_account(**known) or kopf.login_via_client(**known)

@@ -1,4 +1,4 @@
-"""What is to be looked at, and when: each resource at most once at a time, the earliest first."""
+"""What is to be looked at, and when: each resource at most once at a time, and every namespace in its turn."""
 
 import threading
 from collections.abc import Callable
@@ -9,13 +9,16 @@ Key = tuple[str, str]   # namespace, name
 class Queue:
     """Keys with the time at which they are due; what is in work is not given out again until it is done.
 
-    A plain dict: even a thousand keys are searched in less time than one request takes.
+    Of the keys that are due, the namespace that has waited longest since its last has the next, and no namespace has more than `share` in work: whatever
+    a tenant's looks take, the others' are taken. Plain dicts: even a thousand keys are searched in less time than one request takes.
     """
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, *, clock: Callable[[], float], share: int) -> None:
+        self._clock, self._share = clock, share
         self._due: dict[Key, float] = {}
         self._working: set[Key] = set()
+        self._served: dict[str, int] = {}   # namespace -> which look of all was its last
+        self._looks = 0
         self._changed = threading.Condition()
         self._closed = False
 
@@ -29,13 +32,11 @@ class Queue:
         """Waits for a key that is due and gives it out; None when the queue is closed."""
         with self._changed:
             while not self._closed:
-                key = min((key for key in self._due if key not in self._working), key=self._due.__getitem__, default=None)
-                wait = self._due[key] - self._clock() if key is not None else None
-                if key is not None and wait is not None and wait <= 0:
-                    del self._due[key]
-                    self._working.add(key)
-                    return key
-                self._changed.wait(wait)
+                free, now = self._free(), self._clock()
+                due = [key for key in free if self._due[key] <= now]
+                if due:
+                    return self._give(min(due, key=lambda key: (self._served.get(key[0], 0), self._due[key])))
+                self._changed.wait(min((self._due[key] - now for key in free), default=None))
             return None
 
     def done(self, key: Key) -> None:
@@ -53,3 +54,17 @@ class Queue:
     def __len__(self) -> int:
         with self._changed:
             return len(self._due)
+
+    def _free(self) -> list[Key]:
+        """Return the keys that may be given out once they are due."""
+        busy: dict[str, int] = {}
+        for namespace, _ in self._working:
+            busy[namespace] = busy.get(namespace, 0) + 1
+        return [key for key in self._due if key not in self._working and busy.get(key[0], 0) < self._share]
+
+    def _give(self, key: Key) -> Key:
+        del self._due[key]
+        self._working.add(key)
+        self._looks += 1
+        self._served[key[0]] = self._looks
+        return key

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.config import resource, schema
 from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import hooks, look, units
@@ -29,6 +29,7 @@ log = logging.getLogger("fairway.operator")
 RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
 LATE_SECONDS = 60.0          # a look at what waits for something: labels that may condemn a promoted revision, a part of the cluster that is missing
 RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
+COUNTS_SECONDS = 15.0        # of a look for the counts: what follows may not wait for them
 RETRY_SECONDS = 2.0          # after something was away
 PATIENCE = 3                 # looks after which what may pass by itself is a refusal
 CONFLICTS = 9                # more writes of a status, where others write the same object
@@ -319,12 +320,13 @@ class Reconciler:
             return None
         thresholds = _thresholds(policy)
         try:
-            if spec.counts is not None:
-                raw: traffic.Sample | None = counts.sample(
-                    self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds, now=now)
-            else:
-                raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
-                                              before=state.sample or memory.route.latest, route_version="", first=first)
+            with budget.within(COUNTS_SECONDS):
+                if spec.counts is not None:
+                    raw: traffic.Sample | None = counts.sample(
+                        self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds, now=now)
+                else:
+                    raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
+                                                  before=state.sample or memory.route.latest, route_version="", first=first)
         except errors.FairwayError as error:  # whatever it is: a rollout that cannot be judged holds, and one that is broken goes back
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.units import Evidence, Units, in_effect
@@ -12,6 +12,7 @@ from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
+READ_SECONDS = 20.0   # that reading the evidence may take in one look: what was decided must still be done
 COST = ("what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
         "and a unit that was counted may count once more after a restart")
 
@@ -32,7 +33,8 @@ def look(
         answers=answers or {})
     try:
         try:
-            return _read(seen, state, deployment=deployment, store=store.of(state.cursors.store), counted=counted, policy=policy)
+            with budget.within(READ_SECONDS):
+                return _read(seen, state, deployment=deployment, store=store.of(state.cursors.store), counted=counted, policy=policy)
         except errors.StoreReplaced as error:
             return replace(seen, cursors=_begin(store), replaced=f"{error}; {COST}")
     except errors.Temporary as error:

@@ -12,8 +12,9 @@ import kubernetes.client
 import kubernetes.config
 import urllib3
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.config import resource
+from fairway.platforms.kubernetes import shallow
 
 MANAGER = "fairway-operator"
 TIMEOUT_SECONDS = 10.0
@@ -123,8 +124,8 @@ class Api:
         try:
             answer = self._client.call_api(
                 path, method, query_params=query or [], header_params={"Accept": "application/json", "Content-Type": content}, body=body,
-                auth_settings=["BearerToken"], _preload_content=False, _return_http_data_only=True, _request_timeout=TIMEOUT_SECONDS)
-            found: Object = json.loads(answer.data)
+                auth_settings=["BearerToken"], _preload_content=False, _return_http_data_only=True, _request_timeout=budget.timeout(TIMEOUT_SECONDS))
+            found: Object = json.loads(shallow.cut(answer.data))
             return found
         except kubernetes.client.ApiException as error:
             raise _translated(error, f"{method} {path}") from error

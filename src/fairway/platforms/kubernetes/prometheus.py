@@ -26,7 +26,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from fairway import errors
+from fairway import budget, errors
 from fairway.config import schema
 from fairway.platforms.kubernetes import gateway
 from fairway.rollout import traffic
@@ -77,7 +77,7 @@ class Prometheus:
         """
         place = urlsplit(self._url)
         kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-        connection = kind(place.hostname or "", place.port, timeout=self._timeout)
+        connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self._timeout))
         try:
             connection.request("POST", place.path.rstrip("/") + "/api/v1/query", body=urlencode({"query": query} | ({"time": at} if at is not None else {})),
                                headers={"Content-Type": "application/x-www-form-urlencoded"})
