@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fairway.config import resource, schema
 from fairway.operator import crd
+from fairway.platforms.kubernetes import shallow
 from fairway.rollout import judge, states
 from tests.operator import examples
 
@@ -50,8 +51,22 @@ def test_every_part_is_bounded_and_explained(path, node):
     assert not set(node) - set(crd.ORDER)
 
 
-def test_only_the_pod_template_takes_what_is_not_described():
-    assert [path for path, node in NODES.items() if "x-kubernetes-preserve-unknown-fields" in node] == ["spec.podTemplate"]
+def test_nothing_that_is_not_described_is_taken_and_a_pod_template_is_a_pod_s():
+    assert "preserve-unknown" not in crd.text()
+    assert all("properties" in node or path in ("spec.podTemplate", "metadata") for path, node in NODES.items() if node.get("type") == "object")
+    pod = crd.whole()["properties"]["spec"]["properties"]["podTemplate"]["properties"]["spec"]["properties"]
+    assert {"containers", "volumes", "tolerations", "serviceAccountName"} <= pod.keys()
+    assert "ephemeralContainers" not in pod
+    limits = pod["containers"]["items"]["properties"]["resources"]["properties"]["limits"]
+    assert limits["additionalProperties"] == {"x-kubernetes-int-or-string": True, "nullable": True}
+
+
+def test_what_the_definition_takes_is_not_nested_deeper_than_is_read():
+    def deep(node: dict) -> int:
+        inner = [*node.get("properties", {}).values(), *(node[word] for word in ("items", "additionalProperties") if word in node)]
+        return 1 + max(map(deep, inner), default=0)
+
+    assert 2 * deep(crd.whole()) < shallow.DEEPEST   # managedFields tell each field with one level more
 
 
 def test_every_rule_is_in_its_place_and_says_a_sentence():

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import GenerateJsonSchema
 
 from fairway.config import resource, schema
+from fairway.platforms.kubernetes import podschema
 from fairway.rollout import judge, states
 
 NOTE = "# Written by `make docs` from src/fairway/operator/crd.py and the models that it reads: change those, not this file.\n"
@@ -210,6 +211,7 @@ OBJECT = {  # what every object has; the API server itself checks it
     "kind": {"description": f"{resource.KIND}.", "type": "string", "maxLength": 64},
     "metadata": {"type": "object"},
 }
+TEMPLATE = "spec.podTemplate"   # Kubernetes' own
 ELSEWHERE = ("spec.serving.runtime",)  # spec.runtime says it
 UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
 # Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too, but a merge would add
@@ -217,7 +219,7 @@ UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
 KEYS = {"status.conditions": "type", "status.guards": "name"}
 ORDER = ("description", "type", "format", "pattern", "enum", "default", "minLength", "maxLength", "minimum", "exclusiveMinimum", "maximum",
          "exclusiveMaximum", "minItems", "maxItems", "required", "properties", "items", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
-         "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations")
+         "x-kubernetes-validations")
 
 
 def main(arguments: list[str]) -> int:
@@ -248,7 +250,7 @@ def definition() -> Node:
     version = {
         "name": resource.VERSION, "served": True, "storage": True, "subresources": {"status": {}},
         "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in COLUMNS],
-        "schema": {"openAPIV3Schema": root()},
+        "schema": {"openAPIV3Schema": whole()},
     }
     names = {"kind": resource.KIND, "listKind": f"{resource.KIND}List", "plural": plural, "singular": singular, "shortNames": ["md"],
              "categories": ["fairway"]}
@@ -256,8 +258,15 @@ def definition() -> Node:
             "spec": {"group": resource.GROUP, "names": names, "scope": "Namespaced", "versions": [version]}}
 
 
+def whole() -> Node:
+    """Return the structural schema with the fields of a pod template."""
+    node = json.loads(json.dumps(root()))
+    node["properties"]["spec"]["properties"]["podTemplate"] |= {"properties": podschema.template()["properties"]}
+    return dict(node)
+
+
 def root() -> Node:
-    """Gives the structural schema of the whole object."""
+    """Gives the structural schema of the object, as far as it is ours: the pod template's fields are Kubernetes' own."""
     described = Root.model_json_schema(by_alias=True, schema_generator=Written)
     node = structural(described, definitions=described["$defs"], path="")
     return node | {"properties": OBJECT | node["properties"]}
@@ -300,8 +309,8 @@ def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Nod
     if "properties" in node:
         node["properties"] = {name: structural(inner, definitions=definitions, path=at) for name, inner in node["properties"].items()
                               if (at := f"{path}.{name}".lstrip(".")) not in ELSEWHERE}
-    elif node["type"] == "object":
-        node["x-kubernetes-preserve-unknown-fields"] = True
+    elif node["type"] == "object" and path != TEMPLATE:
+        raise ValueError(f"{path} has no schema: the API server would take anything there, nested as deep as it comes")
     if node["type"] == "array":
         key = KEYS.get(path)
         node |= {"items": structural(node["items"], definitions=definitions, path=f"{path}[]"), "x-kubernetes-list-type": "map" if key else "atomic"}
