@@ -32,7 +32,8 @@ def receiver(**answers: Any) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            made.told.append({**json.loads(self.rfile.read(int(self.headers["content-length"]))), "contentType": self.headers["content-type"]})
+            made.told.append({**json.loads(self.rfile.read(int(self.headers["content-length"]))), "contentType": self.headers["content-type"],
+                              "host": self.headers["host"]})
             if made.slow is not None:
                 made.slow.wait(30)
             self.send_response(made.status)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,6 +23,10 @@ CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": 
 
 def hook(url: str, **more: object) -> schema.Hook:
     return schema.Hook.model_validate({"name": "gate", "url": url, "at": ["preStep"], **more})
+
+
+def post(known: schema.Hook) -> Answer:
+    return hooks.post(known, {}, place=hooks.named(WHO, known.url))
 
 
 def come(caller: hooks.Caller, *calls: Call, known: schema.Hook, now: float = 2.0) -> dict[str, Answer]:
@@ -116,7 +121,7 @@ def test_an_answer_that_never_ends_keeps_nobody_and_is_none(begin: bytes, drop: 
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
         began = time.monotonic()
-        answer = hooks.post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout="500ms"), {})
+        answer = post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout="500ms"))
         assert time.monotonic() - began < 5
         over.set()
         thread.join(10)
@@ -133,7 +138,7 @@ def test_what_is_no_http_is_told_in_a_line() -> None:
 
         thread = threading.Thread(target=babble, daemon=True)
         thread.start()
-        answer = hooks.post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/"), {})
+        answer = post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/"))
         thread.join(10)
     assert answer.kind == "away"
     assert len(answer.said) < 2 * hooks.SAID
@@ -141,10 +146,10 @@ def test_what_is_no_http_is_told_in_a_line() -> None:
 
 
 def test_what_goes_wrong_in_a_call_is_an_answer_and_frees_its_place() -> None:
-    def broken(deployment: hooks.Deployment, url: str) -> str | None:
+    def broken(deployment: hooks.Deployment, url: str) -> hooks.Place:
         raise errors.Unavailable("the API server does not answer")
 
-    assert come(hooks.Caller(refuses=broken), CALL, known=hook("http://host/")) == {CALL.id: Answer("away", "the API server does not answer")}
+    assert come(hooks.Caller(finds=broken), CALL, known=hook("http://host/")) == {CALL.id: Answer("away", "the API server does not answer")}
 
 
 def test_a_deployment_that_is_gone_leaves_nothing() -> None:
@@ -161,7 +166,7 @@ def test_a_deployment_that_is_gone_leaves_nothing() -> None:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"])
 def test_nobody_there_is_no_answer(url: str) -> None:
-    answer = hooks.post(hook(url, timeout="2s"), {})
+    answer = come(hooks.Caller(), CALL, known=hook(url, timeout="2s"))[CALL.id]
     assert answer.kind == "away"
     assert answer.said.startswith("it does not answer: ")
 
@@ -172,10 +177,37 @@ def test_a_hook_that_the_strategy_has_no_more_is_called_no_more() -> None:
 
 
 def test_what_must_not_be_called_is_not() -> None:
+    def nowhere(deployment: hooks.Deployment, url: str) -> hooks.Place:
+        raise errors.Unavailable(f"not from {deployment.namespace}")
+
     with receiver.receiver() as service:
-        caller = hooks.Caller(refuses=lambda deployment, url: f"not from {deployment.namespace}")
-        assert come(caller, CALL, known=hook(service.url)) == {CALL.id: Answer("away", "not from models")}
+        assert come(hooks.Caller(finds=nowhere), CALL, known=hook(service.url)) == {CALL.id: Answer("away", "not from models")}
         assert service.told == []
+
+
+def test_the_address_that_was_checked_is_called_under_the_name_of_the_url() -> None:
+    with receiver.receiver(status=409, body=b'{"message": "secret"}') as service:
+        place = hooks.Place("127.0.0.1", urlsplit(service.url).port or 0, repeats=False)
+        known = hook("http://name.that.nobody.resolves.invalid/x")
+        answer = come(hooks.Caller(finds=lambda deployment, url: place), CALL, known=known)[CALL.id]
+        assert service.told[0]["host"] == "name.that.nobody.resolves.invalid"
+    assert answer == Answer("refused", "it answered 409")   # and nothing of what it said
+
+
+def test_nothing_is_repeated_of_what_answers_in_another_language() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        def babble() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(b"SSH-2.0-secret\r\n\r\n")
+
+        thread = threading.Thread(target=babble, daemon=True)
+        thread.start()
+        place = hooks.Place("127.0.0.1", listening.getsockname()[1], repeats=False)
+        answer = hooks.post(hook("http://gate.example.com/"), {}, place=place)
+        thread.join(10)
+    assert answer == Answer("away", "it does not answer: BadStatusLine")
 
 
 def test_what_is_not_due_is_not_called() -> None:

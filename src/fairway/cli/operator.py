@@ -17,6 +17,8 @@ import click
 @click.option("--interval", default="2s", show_default=True, help="Between two looks at a rollout in progress; as often as Prometheus scrapes.")
 @click.option("--hook-host", "hook_hosts", multiple=True, metavar="PATTERN",
               help="A host that hooks may name, such as `*.example.com`; Services of their own namespace always may be named.")
+@click.option("--hook-network", "hook_networks", multiple=True, metavar="CIDR",
+              help="A private network that such hosts may lie in, such as `10.20.0.0/16`; public addresses always may be called.")
 @click.option("--seldon-from", multiple=True, metavar="NAMESPACE",
               help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring where none is named.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics listen.")
@@ -24,14 +26,14 @@ import click
 @click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
 def operator(
     server_image: str, seldon_image: str, collector: str, prometheus: str, operator_namespace: str, namespaces: tuple[str, ...], interval: str,
-    hook_hosts: tuple[str, ...], seldon_from: tuple[str, ...], host: str, port: int, context: str | None,
+    hook_hosts: tuple[str, ...], hook_networks: tuple[str, ...], seldon_from: tuple[str, ...], host: str, port: int, context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway import errors
     from fairway.config import schema
     from fairway.monitoring import remote
     from fairway.operator import endpoint, loop, reconcile
-    from fairway.platforms.kubernetes import api, workloads
+    from fairway.platforms.kubernetes import api, hosts, workloads
     from fairway.platforms.kubernetes import prometheus as counts
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
@@ -40,9 +42,11 @@ def operator(
         seconds = schema.parse_duration(interval).total_seconds()
     except ValueError as error:
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
+    for network in hook_networks:
+        hosts.network(network)
     server = api.connect(context)
     settings = reconcile.Settings(
-        server_image=server_image, seldon_image=seldon_image, interval_seconds=seconds, hook_hosts=hook_hosts,
+        server_image=server_image, seldon_image=seldon_image, interval_seconds=seconds, hook_hosts=hook_hosts, hook_networks=hook_networks,
         cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus, envoy_gateway=False,
                                    seldon_from=seldon_from or workloads.SELDON_FROM))
 

@@ -46,6 +46,7 @@ class Settings:
     seldon_image: str = ""               # for those of runtime seldon
     interval_seconds: float = 2.0        # between two looks at a rollout in progress
     hook_hosts: tuple[str, ...] = ()     # that hooks may name besides Services of their own namespace; patterns
+    hook_networks: tuple[str, ...] = ()  # that those may lie in besides what is public
     cluster: workloads.Settings = field(default_factory=workloads.Settings)
 
 
@@ -88,7 +89,7 @@ class Reconciler:
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
         self._asked = -math.inf          # when the cluster was last asked for optional kinds
         self.rollouts = metrics.Rollouts()
-        self._hooks = hooks.Caller(refuses=self._forbidden)
+        self._hooks = hooks.Caller(finds=self._place)
 
     def forget(self, namespace: str, name: str) -> None:
         """Drops what was remembered: the next look applies everything anew."""
@@ -258,12 +259,21 @@ class Reconciler:
     def _refusal(self, namespace: str, url: str) -> str | None:
         return hosts.refusal(url, namespace=namespace, allowed=self._settings.hook_hosts)
 
-    def _forbidden(self, deployment: hooks.Deployment, url: str) -> str | None:
-        """Gives why a hook must not be called now, if it must not: a Service may have become another since it was accepted."""
+    def _place(self, deployment: hooks.Deployment, url: str) -> hooks.Place:
+        """Return where a hook is called now; raises with why it must not be: a Service may have become another since it was accepted."""
         refusal, service = self._refusal(deployment.namespace, url), hosts.service(url, namespace=deployment.namespace)
-        if refusal is not None or service is None:
-            return refusal
-        return hosts.astray(service, self._api.get("Service", deployment.namespace, service))
+        if refusal is not None:
+            raise errors.Unavailable(refusal)
+        if service is None:
+            host = hosts.name(url)
+            address = hosts.outside(host, hosts.resolve(host), networks=self._settings.hook_networks)
+            return hooks.Place(address, hosts.port(url), repeats=False)   # what lies outside is not the tenant's to read
+        found = self._api.get("Service", deployment.namespace, service)
+        astray = hosts.astray(service, found)
+        if found is None or astray is not None:
+            raise errors.Unavailable(astray or "")
+        selector = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"].items())
+        return hooks.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
 
     def _without_seldon(self, spec: resource.Spec) -> str | None:
         """Gives what of Seldon is missing; asked anew until it is there, for it may be installed after us."""

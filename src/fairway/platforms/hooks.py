@@ -5,6 +5,7 @@ import http.client
 import json
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -33,11 +34,26 @@ class Deployment:
     name: str
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a hook is called: what was checked is what is connected to, whatever its name stands for a moment later."""
+
+    address: str            # an IP address, or a name where any will do
+    port: int
+    repeats: bool = True    # whether those who read the rollout may read what the answer says
+
+
+def named(deployment: Deployment, url: str) -> Place:
+    """Return the place that the URL names, wherever it is: for a platform whose owner writes the hooks. Raises ValueError for a port that is none."""
+    place = urlsplit(url)
+    return Place(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
+
+
 @dataclass
 class Caller:
-    """The calls that are under way. `refuses` says of a deployment and a URL why it must not be called, if it must not."""
+    """The calls that are under way. `finds` gives the place of a deployment's URL, or raises with why it must not be called."""
 
-    refuses: Callable[[Deployment, str], str | None] = lambda deployment, url: None
+    finds: Callable[[Deployment, str], Place] = named
     _running: set[tuple[Deployment, str]] = field(default_factory=set)                       # whose, the call's id
     _answers: dict[tuple[Deployment, str], hooks.Answer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -71,10 +87,11 @@ class Caller:
     def _run(self, deployment: Deployment, hook: schema.Hook, call: hooks.Call) -> None:
         answer = hooks.Answer("away", "it could not be called: the log says why")
         try:
-            forbidden = self.refuses(deployment, hook.url)
-            answer = hooks.Answer("away", _line(forbidden)) if forbidden is not None else post(hook, event(deployment, call, now=time.time()))
+            answer = post(hook, event(deployment, call, now=time.time()), place=self.finds(deployment, hook.url))
         except errors.FairwayError as error:
             answer = hooks.Answer("away", _line(str(error)))
+        except ValueError as error:   # a port that is none
+            answer = hooks.Answer("away", f"it does not answer: {_line(str(error))}")
         finally:
             log.info("%s/%s: hook %s (%s): %s", deployment.namespace, deployment.name, call.hook, call.at, answer.said)
             with self._lock:
@@ -92,27 +109,47 @@ def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, 
         "data": {"hook": call.hook, "at": call.at, "namespace": deployment.namespace, "deployment": deployment.name, **call.data}}
 
 
-def post(hook: schema.Hook, body: object) -> hooks.Answer:
+def post(hook: schema.Hook, body: object, *, place: Place) -> hooks.Answer:
     """Sends the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer. Redirects are not followed."""
-    place, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
-    kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
+    url, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
     late = threading.Event()
     try:
-        connection = kind(place.hostname or "", place.port, timeout=seconds)
+        connection = (Encrypted if url.scheme == "https" else Plain)(url.hostname or "", url.port, timeout=seconds)
+        connection.place = place
         with contextlib.closing(connection), _cut(connection, late, seconds=seconds):
-            path = (place.path or "/") + (f"?{place.query}" if place.query else "")
+            path = (url.path or "/") + (f"?{url.query}" if url.query else "")
             connection.request("POST", path, body=json.dumps(body), headers={
                 "content-type": "application/cloudevents+json", "accept": "application/json", "user-agent": f"fairway/{fairway.__version__}"})
             response = connection.getresponse()
             content = response.read(LARGEST)
     except (OSError, http.client.HTTPException, ValueError) as error:   # ValueError: a port that is no number, a name that is none
-        return _late(hook) if late.is_set() else hooks.Answer("away", f"it does not answer: {_line(str(error) or type(error).__name__)}")
+        said = _line(str(error)) if place.repeats else ""
+        return _late(hook) if late.is_set() else hooks.Answer("away", f"it does not answer: {said or type(error).__name__}")
     if late.is_set():
         return _late(hook)
-    said = f"it answered {response.status}{_message(content)}"
+    said = f"it answered {response.status}{_message(content) if place.repeats else ''}"
     if 200 <= response.status < 300:
         return hooks.Answer("passed", said)
     return hooks.Answer("refused" if response.status in NO else "away", said)
+
+
+class Plain(http.client.HTTPConnection):
+    """A connection to a place under the name of the URL."""
+
+    place: Place
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self.place.address, self.place.port), self.timeout)
+
+
+class Encrypted(http.client.HTTPSConnection):
+    """The same over TLS: the certificate must be the name's."""
+
+    place: Place
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.place.address, self.place.port), self.timeout)
+        self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
 
 
 def _late(hook: schema.Hook) -> hooks.Answer:

@@ -93,8 +93,8 @@ class Api:
 
     def replace_status(self, obj: Mapping[str, Any]) -> Object:
         """Writes the status over the version that the object was read at."""
-        metadata = obj["metadata"]
-        return self._call("PUT", self._path(obj["kind"], metadata["namespace"], metadata["name"]) + "/status", body=obj)
+        metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}   # they may have been too deep to be read whole
+        return self._call("PUT", self._path(obj["kind"], metadata["namespace"], metadata["name"]) + "/status", body={**obj, "metadata": metadata})
 
     def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merges the patch into the object, as `kubectl annotate` does."""
@@ -173,6 +173,8 @@ def _translated(error: kubernetes.client.ApiException, request: str) -> errors.F
         case 404:
             return NotFound(sentence)
         case 409:
+            return Conflict(sentence)
+        case 422 if "metadata.uid" in said:   # an apply to what is another of the name by now
             return Conflict(sentence)
         case 401 | 403:
             return Forbidden(sentence)

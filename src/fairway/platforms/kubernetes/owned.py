@@ -12,6 +12,9 @@ from fairway.config import resource
 from fairway.platforms.kubernetes import api
 
 
+UNCHANGEABLE = ("ControllerRevision",)   # a patch of the very same data is refused where it is written in another order
+
+
 class Foreign(errors.PlatformError):
     """An object of the name is there, and is somebody else's."""
 
@@ -39,6 +42,8 @@ def apply(server: api.Api, obj: Mapping[str, Any]) -> api.Object:
         found = server.create(obj, manager=api.MANAGER)   # an apply would take over what was made in between
     else:
         _require(found, obj)
+    if obj["kind"] in UNCHANGEABLE:
+        return found
     made = server.apply({**obj, "metadata": {**metadata, "uid": found["metadata"]["uid"]}})
     return server.unmanage(made)
 
