@@ -362,6 +362,20 @@ def test_a_prometheus_that_cannot_tell_is_said_and_one_that_is_away_is_asked_aga
     assert "Prometheus keeps no envoy_cluster_membership_healthy" in said["message"]
 
 
+@pytest.mark.parametrize("reached", [True, False], ids=["that say so", "of which nothing is heard"])
+def test_a_candidate_s_share_comes_when_the_proxies_have_its_pods(play, reached):
+    play.counts.reached = False
+    play.ask("b")
+    play.look(until="Canary 25")
+    candidate = revision(play, "candidate")
+    play.look(8)
+    assert play.shares[candidate] == pytest.approx(1e-6)
+    play.counts.reached = reached
+    play.look(1 if reached else 10)
+    assert play.shares[candidate] >= 0.25
+    assert 1 in play.counts.asked
+
+
 GATE = {"name": "gate", "url": "http://gate.models.svc/", "at": ["preStep"]}
 
 

@@ -492,7 +492,12 @@ class Reconciler:
             return
         written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
         memory.route.recall(written, weight=before)
-        leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now)
+        index = int(first != route.candidate)
+
+        def reached() -> bool:
+            return self._answers(owner, spec, index=index)[0] is not False
+
+        leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now, reached=reached)
         self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
         memory.route.written(route, arriving=arriving, now=now)
         if self._settings.cluster.envoy_gateway:

@@ -4,7 +4,7 @@ A confirmation that comes too early is harmless to guards that condition on both
 weight that was asked for: what the proxies may still follow is therefore each route since the last that was seen in effect, of whatever rollout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from fairway.platforms.kubernetes import confirm, gateway
 from fairway.rollout import traffic
 
 ARRIVING_SECONDS = 2.0      # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
+ARRIVED_SECONDS = 30.0      # twice what Envoy waits for the pods of a cluster: nobody is asked longer whether it has them
 LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
 TOTAL = 100                 # weights are percent
 SCRAPES = 60                # newest increments that are looked at
@@ -48,11 +49,17 @@ class Routes:
         if self._serving is None:
             self._serving, self._recalled = gateway.serving(found) if found is not None else frozenset(), weight
 
-    def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float) -> bool:
-        """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there."""
+    def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float, reached: Callable[[], bool] = lambda: True) -> bool:
+        """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there.
+
+        `reached` asks whether they know its pods: of clusters that come within seconds of each other Envoy may wait 15 s for those of the first.
+        """
         if route.weight == 0 or route.candidate in (self._serving or ()):
             return False
-        return not self._newest(route) or not accepted(found) or now - self._since < ARRIVING_SECONDS
+        waited = now - self._since
+        if not self._newest(route) or not accepted(found) or waited < ARRIVING_SECONDS:
+            return True
+        return waited < ARRIVED_SECONDS and not reached()
 
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
         """Gives the revision that served until the route was written, and must not vanish at once."""
