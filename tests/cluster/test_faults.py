@@ -5,11 +5,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.cluster import world
+from tests.cluster import stack, world
 from tests.cluster.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
@@ -146,6 +148,132 @@ def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(fa
             degraded = next(condition for condition in held["conditions"] if condition["type"] == "Degraded")
             assert degraded["reason"] == "StableUnready"
         world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=300)
+
+
+def test_the_only_pod_of_a_candidate_taken_away_is_no_fault_of_its_own_and_the_stage_goes_on(fairway, models, deployed):
+    patient = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "10s"}, {"weight": 50}]}}
+    with world.traffic(fairway, deployed) as traffic:
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=patient))
+        candidate = world.until(fairway, deployed, at("Canary", 25))["candidate"]["revision"]
+        _eventually(lambda: any(revision == candidate for _, revision in traffic.counts))
+        with no_new_pods(fairway):
+            selector = f"--selector=fairway.dev/revision={candidate},fairway.dev/deployment={deployed}"
+            fairway.kubectl("--namespace=models", "delete", "pods", selector, "--wait=false")
+            waiting = world.until(fairway, deployed, lambda now: "waits for capacity" in now.get("reason", ""), seconds=60)
+            assert (waiting["phase"], waiting["weight"], waiting["verdict"]) == ("Canary", 0, "HOLD")
+        done = world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
+    assert done.get("rejected", []) == []
+    assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])
+
+
+def test_a_store_replaced_in_mid_canary_stops_neither_the_rollout_nor_any_other(fairway, models, deployed):
+    patient = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "15s"}, {"weight": 50}]}}
+    another = f"{deployed}-2"
+    with world.traffic(fairway, deployed):
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=patient))
+        world.until(fairway, deployed, at("Canary", 25))
+        _replace_store(fairway)
+        world.apply(fairway, world.resource(another, models["A"], strategy=SHORT))
+        world.until(fairway, another, world.digest_in_service(models["A"]), seconds=60)
+        world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=60)
+    story = fairway.kubectl("--namespace=models", "get", "events", f"--field-selector=involvedObject.name={deployed},reason=StoreReplaced", "--output=name")
+    assert len(story.stdout.split()) == 1
+    fairway.kubectl("--namespace=models", "delete", "md", another)
+
+
+def test_an_abort_needs_no_store(fairway, models, deployed):
+    world.apply(fairway, world.resource(deployed, models["B"], strategy=SLOW))
+    world.until(fairway, deployed, at("Canary", 25))
+    asked = json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "no store"})
+    with away(fairway, "fairway-system", "fairway-collector"):
+        fairway.kubectl("--namespace=models", "annotate", "md", deployed, f"fairway.dev/command={asked}")
+        back = world.until(fairway, deployed, lambda now: now.get("phase") in ("RollingBack", "RolledBack"), seconds=30)
+    assert (back["weight"], back["reason"]) == (0, "aborted by jo: no store")
+
+
+DENY = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-servers}
+spec:
+  matchConstraints: {resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}]}
+  validations: [{expression: "!has(object.metadata.labels) || object.metadata.labels[?'fairway.dev/deployment'].orValue('') != 'NAME'",
+                 message: servers are frozen until Monday}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-servers}
+spec: {policyName: no-servers, validationActions: [Deny]}
+"""
+
+
+def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_said(fairway, models, deployed):
+    baking = {**SHORT, "bake": {"weight": 5, "duration": "10s"}}
+
+    def refused() -> bool:
+        probe = ("--namespace=models", "label", "deployments", f"--selector=fairway.dev/deployment={deployed}", "probe=1", "--overwrite", "--dry-run=server")
+        return "frozen until Monday" in fairway.kubectl(*probe, check=False).stderr
+
+    with world.traffic(fairway, deployed) as traffic:
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=baking))
+        promoted = world.until(fairway, deployed, at("Baking"))["candidate"]["revision"]
+        fairway.kubectl("apply", "--filename=-", input=DENY.replace("NAME", deployed))
+        try:
+            _eventually(refused)
+            kill_operators(fairway)   # the next writes everything
+            world.until(fairway, deployed, world.digest_in_service(models["B"]))
+            _eventually(lambda: _stalled(world.status(fairway, deployed)) == "servers are frozen until Monday")
+            assert "servers are frozen until Monday" in world.status(fairway, deployed)["reason"]
+            _eventually(lambda: _served(fairway, deployed) == {f"{deployed}-{promoted}"})
+            fairway.kubectl("--namespace=models", "delete", "httproute", deployed)
+            _eventually(lambda: _served(fairway, deployed) == {f"{deployed}-{promoted}"}, seconds=30)
+        finally:
+            fairway.kubectl("delete", "--filename=-", input=DENY)
+        _eventually(lambda: _stalled(world.status(fairway, deployed)) is None)
+    assert not [status for status, _ in traffic.counts if status == 503]
+
+
+def test_a_resource_is_ready_only_once_the_gateway_answers_for_it(fairway, models):
+    names = [f"at-once-{number}" for number in range(4)]
+    for name in names:
+        world.apply(fairway, world.resource(name, models["A"], strategy=SHORT))
+    try:
+        with ThreadPoolExecutor(len(names)) as pool:
+            answers = list(pool.map(lambda name: _once_ready(fairway, name), names))
+        assert answers == [[200] * 20] * len(names)
+        odd = world.resource("at-once-0", models["A"], strategy=SHORT, gateway={"parentRefs": [{"name": "models", "sectionName": "nowhere"}]})
+        world.apply(fairway, odd)
+        refused = world.until(fairway, "at-once-0", lambda now: "does not take the HTTPRoute" in now.get("reason", ""), seconds=60)
+        assert {"type": "Ready", "status": "False"}.items() <= next(c for c in refused["conditions"] if c["type"] == "Ready").items()
+    finally:
+        fairway.kubectl("--namespace=models", "delete", "md", *names)
+
+
+def _once_ready(cluster: Cluster, name: str) -> list[int]:
+    """Gives what twenty requests are answered as soon as the resource says that it is ready."""
+    cluster.kubectl("--namespace=models", "wait", f"md/{name}", "--for=condition=Ready", "--timeout=120s")
+    url = f"{stack.gateway_url(cluster)}/v2/models/income/infer"
+    return [httpx.post(url, json=world.person(number), headers={"host": f"{name}.test"}).status_code for number in range(20)]
+
+
+def _replace_store(cluster: Cluster) -> None:
+    """Ends the collector's pod, and its volume with it."""
+    selector = "--selector=app.kubernetes.io/component=collector"
+    cluster.kubectl("--namespace=fairway-system", "delete", "pods", selector, "--grace-period=0", "--force")
+    cluster.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-collector", "--timeout=90s")
+
+
+def _stalled(now: dict[str, Any]) -> str | None:
+    """Gives the policy's words, where the resource is stalled by it."""
+    found = next(condition for condition in now["conditions"] if condition["type"] == "Stalled")
+    return str(found["message"]).rpartition(": ")[2] if found["status"] == "True" else None
+
+
+def _served(cluster: Cluster, name: str) -> set[str]:
+    """Gives the Services that have all the requests but a millionth."""
+    found = cluster.kubectl("--namespace=models", "get", "httproute", name, "--output=json", check=False)
+    backends = json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"] if found.returncode == 0 else []
+    return {backend["name"] for backend in backends if backend["weight"] > 1}
 
 
 def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed):

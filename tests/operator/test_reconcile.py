@@ -316,6 +316,66 @@ def test_a_monitor_that_is_refused_keeps_no_rollout_from_moving(play):
     assert play.status["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
+def until_stable(play: world.World) -> None:
+    play.ask("a")
+    while play.patient().get("phase") != "Stable":
+        pass
+
+
+def test_a_first_revision_is_ready_once_the_gateway_has_taken_its_route_and_its_proxies_answer():
+    play = world.World()
+    play.cluster.accepts, play.counts.reached = False, False
+    until_stable(play)
+    assert (condition(play, "Ready"), condition(play, "Available"), condition(play, "RouteReady")) == ("False", "True", "False")
+    play.look()
+    assert "no gateway has accepted the HTTPRoute yet" in play.status["reason"]
+    play.cluster.accept()
+    assert "its proxies have no pod to send requests to yet" in play.look()["reason"]
+    assert condition(play, "Ready") == "False"
+    play.counts.reached = True
+    play.look()
+    assert (condition(play, "Ready"), condition(play, "RouteReady"), play.counts.asked) == ("True", "True", [0, 0])
+    play.restart()
+    play.look(5)
+    assert (condition(play, "Ready"), len(play.counts.asked)) == ("True", 2)   # and is not asked for again at rest
+
+
+def test_a_route_that_the_gateway_refuses_makes_nothing_ready_and_its_sentence_is_in_the_table(play):
+    play.cluster.accept(status="False", message="No listeners match this parent ref")
+    assert "gateway models does not take the HTTPRoute (No): No listeners match this parent ref" in play.look()["reason"]
+    assert (condition(play, "Ready"), condition(play, "Available")) == ("False", "True")
+    play.cluster.accept()
+    play.look()
+    assert condition(play, "Ready") == "True"
+
+
+def test_a_prometheus_that_cannot_tell_is_said_and_one_that_is_away_is_asked_again():
+    play = world.World()
+    until_stable(play)
+    play.counts.away = errors.Unavailable("Prometheus does not answer")
+    play.look()
+    assert condition(play, "Ready") == "False"
+    play.counts.away, play.counts.reached = None, None
+    play.look()
+    said = next(found for found in play.status["conditions"] if found["type"] == "RouteReady")
+    assert (condition(play, "Ready"), said["reason"]) == ("True", "Accepted")
+    assert "Prometheus keeps no envoy_cluster_membership_healthy" in said["message"]
+
+
+@pytest.mark.parametrize("reached", [True, False], ids=["that say so", "of which nothing is heard"])
+def test_a_candidate_s_share_comes_when_the_proxies_have_its_pods(play, reached):
+    play.counts.reached = False
+    play.ask("b")
+    play.look(until="Canary 25")
+    candidate = revision(play, "candidate")
+    play.look(8)
+    assert play.shares[candidate] == pytest.approx(1e-6)
+    play.counts.reached = reached
+    play.look(1 if reached else 10)
+    assert play.shares[candidate] >= 0.25
+    assert 1 in play.counts.asked
+
+
 GATE = {"name": "gate", "url": "http://gate.models.svc/", "at": ["preStep"]}
 
 

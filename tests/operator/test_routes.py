@@ -173,12 +173,29 @@ def condition(generation: int, status: str = "True") -> dict[str, object]:
     return {"conditions": [{"type": "Accepted", "status": status, "observedGeneration": generation}]}
 
 
+def resolved(generation: int, status: str = "True") -> dict[str, object]:
+    return {"conditions": [*condition(generation)["conditions"],   # type: ignore[misc]
+                           {"type": "ResolvedRefs", "status": status, "observedGeneration": generation, "message": "Service models/income-aaa not found"}]}
+
+
 @pytest.mark.parametrize(("parents", "expected"), [
+    ([resolved(3)], True), ([resolved(3, "False")], False), ([condition(3), resolved(2, "False")], False),
     ([], False), ([condition(3)], True), ([condition(2)], False), ([condition(3, "False")], False), ([condition(3), condition(2)], False),
-], ids=["nobody", "accepted", "an earlier one", "refused", "one of two"])
+], ids=["all is there", "no Service", "an earlier one had no Service", "nobody", "accepted", "an earlier one", "refused", "one of two"])
 def test_acceptance_is_of_every_gateway_and_of_this_generation(parents, expected):
     assert routes.accepted({"metadata": {"generation": 3}, "status": {"parents": parents}}) is expected
 
 
 def test_a_route_that_is_not_there_is_not_accepted():
     assert routes.accepted(None) is False
+
+
+@pytest.mark.parametrize(("parents", "answers", "word"), [
+    ([condition(3)], True, "Answering"), ([condition(3)], False, "NotAnswering"), ([condition(3)], None, "Accepted"), ([condition(2)], True, "NotAccepted"),
+    ([resolved(3, "False")], True, "Refused"), (None, True, "NotWritten"),
+])
+def test_a_route_stands_as_the_gateway_and_its_proxies_say(parents, answers, word):
+    found = {"metadata": {"generation": 3}, "status": {"parents": parents}} if parents is not None else None
+    standing = routes.standing(found, answers=answers, unknown="nobody counts")
+    assert (standing.word, standing.holds) == (word, word in ("Answering", "Accepted"))
+    assert word != "Refused" or "Service models/income-aaa not found" in standing.sentence

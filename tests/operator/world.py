@@ -80,6 +80,13 @@ class Cluster(api.Api):
             obj["status"] = {"availableReplicas": available, "updatedReplicas": available, "observedGeneration": obj["metadata"]["generation"]}
         return found
 
+    def accept(self, *, status: str = "True", message: str = "") -> None:
+        """Says what the gateway's controller has to say of the HTTPRoute."""
+        route = self.objects["HTTPRoute", NAME]
+        condition = {"type": "Accepted", "status": status, "reason": "Yes" if status == "True" else "No", "message": message,
+                     "observedGeneration": route["metadata"]["generation"]}
+        self._keep(("HTTPRoute", NAME), {**route, "status": {"parents": [{"parentRef": {"name": "models"}, "conditions": [condition]}]}})
+
     def take_away(self, deployment: str) -> None:
         """Ends a Deployment's pods, as a drain does, and takes no new ones."""
         self.pods[deployment] = 0
@@ -155,6 +162,8 @@ class Counts:
     cluster: Cluster
     now: float = 0.0
     away: errors.FairwayError | None = None
+    reached: bool | None = True
+    asked: list[int] = field(default_factory=list)   # indices of backends
     counts: dict[str, int] = field(default_factory=dict)
     _served: float = 0.0
 
@@ -164,6 +173,13 @@ class Counts:
         self._serve()
         arms = [traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0) for name in (route.stable, route.candidate)]
         return traffic.Sample(at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
+
+    def answers(self, **asked: Any) -> bool | None:
+        """Says whether the proxies have pods behind a backend; `reached` is what the test has them say."""
+        if self.away is not None:
+            raise self.away
+        self.asked.append(asked["index"])
+        return self.reached
 
     def ask(self, query: str, *, read: Any, at: float | None = None) -> tuple[Any, float]:
         """Answers `sum(requests{r="REVISION"})`; whatever else is asked for has no series."""

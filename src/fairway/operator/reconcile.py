@@ -63,6 +63,8 @@ class Memory:
     removed: set[tuple[str, str]] = field(default_factory=set)          # (kind, name) -> known not to be there
     backed: set[str] = field(default_factory=set)   # revisions whose Service is there
     refusal: tuple[str, str] | None = None     # what ended the last look, or was refused in it
+    answers: str | None = None                 # fingerprint of the gateways and host names for which the gateway has answered
+    standing: routes.Standing = routes.NOT_ASKED
     failures: int = 0                          # looks in a row after which not all was as decided
 
     def refuse(self, failed: errors.FairwayError | None) -> tuple[str, str] | None:
@@ -199,7 +201,8 @@ class Reconciler:
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
         policy = states.in_force(state, after.state, begun=policy, newest=spec.strategy)
-        told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != spec.strategy)
+        told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != spec.strategy,
+                       standing=self._standing(owner, spec, after.state, told, memory, first=first))
         self._store(found, status.build(after.state, policy=policy, told=told))
         self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
         failed = self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=time) or unkept
@@ -209,6 +212,8 @@ class Reconciler:
             if memory.refusal is not None:
                 events.post(self._api, found, at=now, type="Stalled", message=memory.refusal[1], warning=True)
         delay = self._delay(after.state, policy=policy, memory=memory, now=time)
+        if not told.standing.holds and after.state.phase in RESTING:   # or the watch tells first
+            delay = min(delay, RETRY_SECONDS if time - after.state.since < LATE_SECONDS else 10 * RETRY_SECONDS)
         if failed is None or after.state.phase in RESTING or isinstance(failed, errors.Temporary):
             return delay, failed
         log.error("%s/%s: %s", owner.namespace, owner.name, failed)  # but looked at as often as ever: a refusal keeps no harm from being seen
@@ -355,6 +360,40 @@ class Reconciler:
         accepted = memory.route.follows(route) or self._accepted(owner, spec)
         return memory.route.confirm(raw, route=route, accepted=accepted, now=now)
 
+    def _standing(
+        self, owner: workloads.Owner, spec: resource.Spec, state: State, told: status.Told, memory: Memory, *, first: str | None,
+    ) -> routes.Standing:
+        """Return how the HTTPRoute of what serves stands; the proxies are asked until they answer, and then once for other gateways or host names.
+
+        While weights move, what is not accepted yet says nothing: each of them is accepted a moment after it was written.
+        """
+        if spec.gateway is None or spec.routing == "seldon" or state.stable is None:
+            return routes.NOT_ASKED
+        asked = resource.fingerprint(spec.gateway.model_dump(mode="json"))
+        if memory.answers is None and status.answered(told.before, generation=told.generation):
+            memory.answers = asked
+        found = self._api.get("HTTPRoute", owner.namespace, owner.name)
+        answers: bool | None = True if memory.answers == asked else None
+        unknown = ""
+        if answers is None and routes.accepted(found):
+            answers, unknown = self._answers(owner, spec, index=int(first not in (None, state.stable)))
+            memory.answers = asked if answers else None
+        standing = routes.standing(found, answers=answers, unknown=unknown)
+        if state.phase in RESTING or standing.holds or standing.word == routes.REFUSED:
+            memory.standing = standing
+        return memory.standing
+
+    def _answers(self, owner: workloads.Owner, spec: resource.Spec, *, index: int) -> tuple[bool | None, str]:
+        """Return whether the gateway's proxies have pods to send requests to, and why nobody can tell."""
+        if spec.counts is not None:
+            return None, "spec.counts is of another gateway than Envoy Gateway"
+        try:
+            answers = self._prometheus.answers(namespace=owner.namespace, deployment=owner.name, index=index)
+        except errors.FairwayError as error:   # Ready is no guess: it is asked again
+            log.warning("%s/%s: %s", owner.namespace, owner.name, error)
+            return False, ""
+        return answers, f"Prometheus keeps no {prometheus.MEMBERS} of the gateway's proxies" if answers is None else ""
+
     def _accepted(self, owner: workloads.Owner, spec: resource.Spec) -> bool:
         """Says whether the requests are divided as was written last, as far as anybody says so."""
         return spec.routing == "seldon" or routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name))
@@ -463,7 +502,12 @@ class Reconciler:
             return
         written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
         memory.route.recall(written, weight=before)
-        leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now)
+        index = int(first != route.candidate)
+
+        def reached() -> bool:
+            return self._answers(owner, spec, index=index)[0] is not False
+
+        leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now, reached=reached)
         self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
         memory.route.written(route, arriving=arriving, now=now)
         if self._settings.cluster.envoy_gateway:

@@ -4,7 +4,7 @@ A confirmation that comes too early is harmless to guards that condition on both
 weight that was asked for: what the proxies may still follow is therefore each route since the last that was seen in effect, of whatever rollout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,9 +12,11 @@ from fairway.platforms.kubernetes import confirm, gateway
 from fairway.rollout import traffic
 
 ARRIVING_SECONDS = 2.0      # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
+ARRIVED_SECONDS = 30.0      # twice what Envoy waits for the pods of a cluster: nobody is asked longer whether it has them
 LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
 TOTAL = 100                 # weights are percent
 SCRAPES = 60                # newest increments that are looked at
+VITAL = ("Accepted", "ResolvedRefs")   # conditions of an HTTPRoute without which no request is answered
 POSSIBLE = 10               # routes kept, that the proxies may still follow
 
 
@@ -47,11 +49,17 @@ class Routes:
         if self._serving is None:
             self._serving, self._recalled = gateway.serving(found) if found is not None else frozenset(), weight
 
-    def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float) -> bool:
-        """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there."""
+    def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float, reached: Callable[[], bool] = lambda: True) -> bool:
+        """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there.
+
+        `reached` asks whether they know its pods: of clusters that come within seconds of each other Envoy may wait 15 s for those of the first.
+        """
         if route.weight == 0 or route.candidate in (self._serving or ()):
             return False
-        return not self._newest(route) or not accepted(found) or now - self._since < ARRIVING_SECONDS
+        waited = now - self._since
+        if not self._newest(route) or not accepted(found) or waited < ARRIVING_SECONDS:
+            return True
+        return waited < ARRIVED_SECONDS and not reached()
 
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
         """Gives the revision that served until the route was written, and must not vanish at once."""
@@ -129,11 +137,54 @@ def _serving(route: traffic.Route) -> frozenset[str]:
 
 
 def accepted(found: Mapping[str, Any] | None) -> bool:
-    """Says whether every Gateway that the HTTPRoute names has accepted it as it is now."""
-    if found is None:
+    """Says whether every Gateway that the HTTPRoute names has accepted it as it is now, with all that it refers to."""
+    if found is None or refused(found) is not None:
         return False
-    parents = found.get("status", {}).get("parents", ())
+    parents = _parents(found)
+    return bool(parents) and all(any(c["type"] == "Accepted" for c in conditions) for _, conditions in parents)
+
+
+def refused(found: Mapping[str, Any]) -> str | None:
+    """Return why a Gateway does not follow the HTTPRoute as it is now, in its controller's words."""
+    for name, conditions in _parents(found):
+        for condition in conditions:
+            if condition["status"] == "False" and condition["type"] in VITAL:
+                return f"{name} does not take the HTTPRoute ({condition.get('reason')}): {str(condition.get('message', ''))[:500]}"
+    return None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether the gateway answers for the revision in service, in a word for programs and a sentence."""
+
+    holds: bool
+    word: str
+    sentence: str
+
+
+REFUSED = "Refused"
+NOT_ASKED = Standing(True, "NotAsked", "no HTTPRoute of ours divides the requests yet")
+
+
+def standing(found: Mapping[str, Any] | None, *, answers: bool | None, unknown: str = "") -> Standing:
+    """Return how an HTTPRoute stands; `answers` says whether proxies know who answers, and is None, with the reason, where nobody can tell."""
+    if found is None:
+        return Standing(False, "NotWritten", "the HTTPRoute is not written yet")
+    if (why := refused(found)) is not None:
+        return Standing(False, REFUSED, why)
+    if not accepted(found):
+        return Standing(False, "NotAccepted", "no gateway has accepted the HTTPRoute yet: wanted a Gateway that spec.gateway.parentRefs names, "
+                                              "and its controller")
+    if answers is None:
+        return Standing(True, "Accepted", f"the gateway has accepted the HTTPRoute; whether its proxies follow cannot be told: {unknown}")
+    if not answers:
+        return Standing(False, "NotAnswering", "the gateway has accepted the HTTPRoute, and its proxies have no pod to send requests to yet")
+    return Standing(True, "Answering", "the gateway sends requests to the revision in service")
+
+
+def _parents(found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return each Gateway that has said something of the HTTPRoute, with what it says of it as it is now."""
     generation = found["metadata"].get("generation", 1)
-    return bool(parents) and all(
-        any(c["type"] == "Accepted" and c["status"] == "True" and c.get("observedGeneration", 0) >= generation for c in parent.get("conditions", ()))
-        for parent in parents)
+    return [(f"gateway {parent.get('parentRef', {}).get('name', '')}".rstrip(),
+             [c for c in parent.get("conditions", ()) if c.get("observedGeneration", 0) >= generation])
+            for parent in found.get("status", {}).get("parents", ())]

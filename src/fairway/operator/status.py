@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fairway.config import schema
-from fairway.operator import crd
+from fairway.operator import crd, routes
 from fairway.platforms.kubernetes import health
 from fairway.platforms.kubernetes.workloads import Revision
 from fairway.rollout import record, states
@@ -21,6 +21,7 @@ from fairway.rollout.states import Phase, State
 
 TEXT = 1024          # characters of a reason that the definition allows
 REFUSED, FAULT = REFUSALS = ("Refused", "Fault")  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
+ROUTE_READY = "RouteReady"
 LARGEST = 262_144    # characters of a checkpoint that it allows
 MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
 Json = dict[str, Any]
@@ -41,6 +42,7 @@ class Told:
     paused: bool                              # by spec.paused
     problem: str | None                       # why the spec cannot be followed
     refusal: tuple[str, str] | None = None    # what ended the last look, or was refused in it: a word for programs, and the sentence
+    standing: routes.Standing = routes.NOT_ASKED   # of the HTTPRoute
     edited: bool = False                      # the spec's strategy is not the one in force
 
 
@@ -67,6 +69,12 @@ def refusal(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return what had ended the last look, or was refused in it, when the status was written."""
     found: Mapping[str, Any] = next((condition for condition in status.get("conditions", ()) if condition["type"] == "Stalled"), {})
     return (found["reason"], found["message"]) if found.get("status") == "True" and found.get("reason") in REFUSALS else None
+
+
+def answered(status: Mapping[str, Any], *, generation: int) -> bool:
+    """Say whether the gateway had answered for the spec of that generation when the status was written."""
+    return any((condition["type"], condition["status"], condition.get("observedGeneration")) == (ROUTE_READY, "True", generation)
+               and condition["reason"] == "Answering" for condition in status.get("conditions", ()))
 
 
 def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: float) -> Json:
@@ -116,13 +124,14 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
     (word, refusal), stalled = _refusal(told) or (None, None), stuck(state, told)
     serves = state.stable is not None and stable.available > 0
-    ready = serves and state.stable == desired and not moving and not stalled and stable.ready
+    ready = serves and state.stable == desired and not moving and not stalled and stable.ready and told.standing.holds
     degraded = state.stable is not None and not stable.ready
     where = "PausedBySpec" if paused else word or str(state.phase)
     return [
         ("Accepted", problem is None, "Valid" if problem is None else "Invalid", problem or f"the spec makes sense{_waits(told)}"),
         ("Available", serves, "Serving" if serves else "NotServing", f"revision {state.stable} answers" if serves else "no revision answers"),
-        ("Ready", ready, where, refusal or state.reason),
+        ("Ready", ready, where, refusal or (state.reason if told.standing.holds else told.standing.sentence)),
+        (ROUTE_READY, told.standing.holds, told.standing.word, told.standing.sentence),
         ("Progressing", moving, where, state.reason),
         ("Degraded", degraded, "StableUnready" if degraded else "AsExpected",
          f"stable revision {state.stable}: {stable.note}" if degraded else "every pod of the stable revision that must be there is"),
@@ -134,7 +143,9 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
 def _reason(state: State, told: Told) -> str:
     if told.problem is not None:
         return told.problem
-    return f"{state.reason}{f'; {told.refusal[1]}' if told.refusal else ''}{_waits(told)}"
+    notes = [told.refusal[1]] if told.refusal else []
+    notes += [told.standing.sentence] if not told.standing.holds else []
+    return "; ".join([state.reason, *notes]) + _waits(told)
 
 
 def _waits(told: Told) -> str:

@@ -38,7 +38,7 @@ RESTART_SECONDS = 10.0        # starts this close are one
 LARGEST_ANSWER = 8 * 2**20
 BUCKETS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000)  # Envoy's own, ms
 COMPLETED, ERRORS, LATE, TIMES = (f"envoy_cluster_upstream_{name}" for name in ("rq_completed", "rq_xx", "rq_timeout", "rq_time_bucket"))
-UPTIME = "envoy_server_uptime"
+UPTIME, MEMBERS = "envoy_server_uptime", "envoy_cluster_membership_healthy"
 
 Series = Mapping[str, Any]
 Answer = TypeVar("Answer")
@@ -69,6 +69,20 @@ class Prometheus:
         bounds = {threshold: bucket(threshold) for threshold in thresholds}
         series, now = self.ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values()), read=parse)
         return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first)
+
+    def answers(self, *, namespace: str, deployment: str, index: int) -> bool | None:
+        """Say whether the proxies have pods behind the HTTPRoute's backend of that index; None where Prometheus keeps no series that would tell.
+
+        A backend that has answered already has them, too. Raises Unavailable where Prometheus does not answer as it should.
+        """
+        cluster = _literal(f"httproute/{namespace}/{deployment}/rule/0/backend/{index}")
+        if self._largest(f'max({{__name__=~"{MEMBERS}|{COMPLETED}",envoy_cluster_name=~"{cluster}"}})'):
+            return True
+        return False if self._largest(f"max({MEMBERS})") is not None else None
+
+    def _largest(self, query: str) -> float | None:
+        found, _ = self.ask(query, read=_number)
+        return found
 
     def ask(self, query: str, *, read: Callable[[bytes], Answer], at: float | None = None) -> tuple[Answer, float]:
         """Gives what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no two clocks are compared.
@@ -238,6 +252,15 @@ def _count(value: str, metric: Mapping[str, str]) -> float:
     if not math.isfinite(count) or count < 0:
         raise ValueError(f"{metric.get('__name__')} is {value}, wanted a count")
     return count
+
+
+def _number(content: bytes) -> float | None:
+    """Return the one number of an answer, None where there is none; raises ValueError with what is wrong with it."""
+    try:
+        found = results(content)
+        return float(found[0]["value"][1]) if found else None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(f"{content[:100]!r}, wanted one number") from error
 
 
 def _literal(text: str) -> str:
