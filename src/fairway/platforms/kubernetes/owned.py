@@ -11,7 +11,6 @@ from fairway import errors
 from fairway.config import resource
 from fairway.platforms.kubernetes import api
 
-
 UNCHANGEABLE = ("ControllerRevision",)   # a patch of the very same data is refused where it is written in another order
 
 
