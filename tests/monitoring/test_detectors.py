@@ -138,3 +138,13 @@ def test_clean_windows_raise_false_alarms_no_more_often_than_stated(detector: ba
     alarms = sum(detector.check(numbers(2 * seed), numbers(2 * seed + 1, rows=200)).drifted for seed in range(200))
     # P(more than 8 of 200 at a rate of 1 %) is 0.0003.
     assert alarms <= 8
+
+
+@pytest.mark.parametrize("value", [1.7976931348623157e308, -1.7976931348623157e308, np.inf, -np.inf, np.nan, 5e-324], ids=str)
+def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(detector: base.Detector, value: float) -> None:
+    reference, window = numbers(1), numbers(2, rows=200)
+    window["x3"][:2] = value
+    picture = {"image": np.full((300, 1, 64, 64), 0.5)}, {"image": np.full((200, 1, 64, 64), 0.5)}
+    picture[1]["image"][:2] = value
+    result = detector.check({**reference, **picture[0]}, {**window, **picture[1]})
+    assert all(np.isfinite([feature.p_value, feature.effect, feature.statistic]).all() for feature in result.features)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from fairway import artifacts
 from fairway.monitoring import exporter, monitor, store
+from fairway.monitoring.detectors import base
 from fairway.packaging import package
 from tests.monitoring import made, processes
 from tests.serving import support
@@ -45,10 +47,10 @@ class Stage:
         self.events = store.EventStore(home / "events.db")
         self.watch()
 
-    def watch(self, *, revision: str = "aaa", path: Path | None = None) -> None:
-        artifacts.write_json(self.home / "monitor.json", {"deployments": {"income": {
+    def watch(self, *, revision: str = "aaa", path: Path | None = None, also: tuple[str, ...] = ()) -> None:
+        artifacts.write_json(self.home / "monitor.json", {"deployments": {name: {
             "namespace": "default", "revision": revision, "package": str(path or self.packaged),
-            "monitoring": {"window": WINDOW, "interval": "200ms", "consecutive": 2}}}})
+            "monitoring": {"window": WINDOW, "interval": "200ms", "consecutive": 2}} for name in ("income", *also)}})
 
     def serve(self, *, shift: float = 0.0, count: int = WINDOW, revision: str = "aaa", **data: Any) -> None:
         """Logs so many requests, as the package's model would have answered them."""
@@ -135,6 +137,53 @@ def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_
     assert "do not fit the reference" in caplog.text
     stage.serve()
     assert looking.look(now=0) == 1
+
+
+HOSTILE = [
+    pytest.param({"inputs": {"age": [1.7976931348623157e308], "hours": [-1.7976931348623157e308], "sector": ["state"]}}, id="ends-of-the-floats"),
+    pytest.param({"inputs": {"age": [40.0], "hours": [40.0], "sector": ["x" * 2_000_000]}}, id="word-of-2-MB"),
+    pytest.param({"inputs": {"age": [None], "hours": [None], "sector": [None]}}, id="missing"),
+    pytest.param({"inputs": {"age": [40.0] * 3, "hours": [[[[40.0]]]], "sector": [[["a"]]]}}, id="other-shapes"),
+]
+
+
+@pytest.mark.parametrize("data", HOSTILE)
+def test_no_request_keeps_a_window_from_its_verdict(stage: Stage, data: dict[str, Any]) -> None:
+    looking = fresh(stage)
+    stage.serve(count=WINDOW - 2)
+    stage.serve(count=2, **data)
+    assert looking.look(now=0) == 1
+    assert stage.events.drift("income")[0]["drifted"] is False
+
+
+class Failing:
+    """A detector that a window ends."""
+
+    def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
+        raise RecursionError("too deep")
+
+
+def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments_are_watched(stage: Stage) -> None:
+    looking, working = fresh(stage), {}
+    stage.watch(also=("other",))
+    looking.look(now=0)
+    for watched, subject in looking._subjects.items():
+        if watched.deployment == "income":
+            working = {watched: subject}
+            looking._subjects = {**looking._subjects, watched: dataclasses.replace(subject, detector=Failing())}
+    stage.serve()
+    stage.serve(deployment="other")
+    assert looking.look(now=1) == 1       # the other's
+    (ticket,) = stage.tickets()
+    assert (ticket.name, ticket.severity) == ("DriftWindowFailed", "ticket")
+    assert "RecursionError: too deep" in ticket.summary
+    failed = 'fairway_monitoring_windows_failed_total{deployment="income",error="RecursionError",namespace="default",revision="aaa",role="stable"} 1.0'
+    assert failed in looking.series.text()
+    looking._subjects.update(working)
+    assert looking.look(now=2) == 0       # it is not tried again
+    stage.serve()
+    assert looking.look(now=3) == 1
+    assert stage.tickets() == []
 
 
 def test_a_package_that_is_not_there_is_named_and_watched_when_it_is(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

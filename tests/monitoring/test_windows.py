@@ -1,11 +1,12 @@
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from fairway import errors
 from fairway.monitoring import store, windows
-from fairway.monitoring.detectors import base
+from fairway.monitoring.detectors import base, columns
 
 
 def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
@@ -52,7 +53,8 @@ def logged(rows: int = 1, **inputs: object) -> store.Prediction:
 
 
 def test_logged_inputs_become_arrays_that_fit_the_reference() -> None:
-    window = windows.assemble([logged(), logged(rows=2, age=[3, 4.5], job=["a", "b"])], reference=REFERENCE, rows=10)
+    window = windows.assemble([logged(rows=2, age=[3, 4.5], job=["a", "b"]), logged()], reference=REFERENCE, rows=3)
+    assert window is not None
     assert math.isnan(window.arrays["age"][0])
     assert window.arrays["age"][1:].tolist() == [3.0, 4.5]
     assert window.arrays["job"].tolist() == ["", "a", "b"]
@@ -62,19 +64,37 @@ def test_logged_inputs_become_arrays_that_fit_the_reference() -> None:
 
 def test_the_newest_rows_are_kept() -> None:
     window = windows.assemble([logged(rows=5, age=[1, 2, 3, 4, 5])], reference=REFERENCE, rows=2)
+    assert window is not None
     assert window.arrays["age"].tolist() == [4.0, 5.0]
     assert window.rows == 2
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"image": [[0.0] * 3]}, {"age": ["old"]}, {"age": [1, 2]}, {"age": [[1, 2]]}, {"job": 7}], ids=str)
+    "wrong", [{"image": [[0.0] * 3]}, {"age": ["old"]}, {"age": ["7"]}, {"age": [1, 2]}, {"age": [[1, 2]]}, {"age": [10**400]}, {"job": 7}], ids=str)
 def test_inputs_that_do_not_fit_are_left_out_and_counted(wrong: dict[str, object]) -> None:
-    window = windows.assemble([logged(**wrong), logged(age=[7])], reference=REFERENCE, rows=10)
+    window = windows.assemble([logged(age=[7]), logged(**wrong)], reference=REFERENCE, rows=2)
+    assert window is not None
     assert (window.arrays["age"].tolist(), window.rows, window.unreadable) == ([7.0], 1, 1)
 
 
+def test_fewer_rows_than_wanted_are_no_window_yet() -> None:
+    assert windows.assemble([logged(), logged()], reference=REFERENCE, rows=3) is None
+
+
+def test_a_long_word_widens_no_other() -> None:
+    """Of numpy's own words, 2,000 would be as wide as this one each: 8 MB a row."""
+    long, reference = logged(job=["x" * 2_000_000]), {**REFERENCE, "job": np.array(["a", "b"] * 100)}
+    tracemalloc.start()
+    window = windows.assemble([long, *(logged(job=["a"]) for _ in range(1_999))], reference=reference, rows=2_000)
+    tested = columns.columns(reference, window.arrays, kinds={"job": "category"}, classes=("a", "b")) if window else []
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+    assert "job" in [column.name for column in tested]
+
+
 def test_a_window_that_fits_nowhere_has_no_rows() -> None:
-    window = windows.assemble([logged(age=["old"])], reference=REFERENCE, rows=10)
+    window = windows.assemble([logged(age=["old"])], reference=REFERENCE, rows=1)
+    assert window is not None
     assert (window.rows, window.unreadable) == (0, 1)
 
 

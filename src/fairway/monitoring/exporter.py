@@ -23,6 +23,9 @@ class Exporter:
             "fairway_monitoring_window_rows", "Rows tested.", ARM, registry=registry)
         self._unreadable = prometheus_client.Counter(
             "fairway_monitoring_unreadable", "Requests left out: their inputs do not fit the reference.", ARM, registry=registry)
+        self._failed = prometheus_client.Counter(
+            "fairway_monitoring_windows_failed", "Windows that could not be tested and were passed over, by kind of error.",
+            (*ARM, "error"), registry=registry)
         self._p_value = prometheus_client.Gauge(
             "fairway_monitoring_window_p_value", "Corrected p-value of the newest window; alert on the counters, not on this.",
             ARM, registry=registry)
@@ -63,6 +66,10 @@ class Exporter:
         self._unreadable.labels(*arm).inc(unreadable)
         self._p_value.labels(*arm).set(result.p_value)
         self._last.labels(*arm).set(at)
+
+    def passed_over(self, error: Exception, *, namespace: str, deployment: str, revision: str) -> None:
+        """Counts one window that no verdict was reached on."""
+        self._failed.labels(namespace, deployment, revision, "stable", type(error).__name__).inc()
 
     def failed(self, error: Exception, *, namespace: str, deployment: str) -> None:
         self._errors.labels(namespace, deployment, type(error).__name__).inc()

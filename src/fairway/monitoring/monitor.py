@@ -8,6 +8,7 @@ follows from it and the place to go on from are one transaction of the event sto
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -57,7 +58,7 @@ class Monitor:
     """Looks at every deployment; all that must survive it is in the store."""
 
     def __init__(self, home: Path, *, events: store.EventStore, series: exporter.Exporter) -> None:
-        self._file, self._events, self._series = home / "monitor.json", events, series
+        self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
         self._watched: tuple[Watched, ...] = ()
         self._subjects: dict[Watched, Subject | None] = {}
@@ -76,11 +77,11 @@ class Monitor:
         for watched in self._watched:
             try:
                 tested += self._check(watched, now=now)
-            except errors.FairwayError as error:
-                self._series.failed(error, namespace=watched.namespace, deployment=watched.deployment)
-                log.warning("%s: %s", watched.deployment, error)
+            except Exception as error:  # one deployment's: whatever it is, the others are looked at
+                self.series.failed(error, namespace=watched.namespace, deployment=watched.deployment)
+                log.warning("%s: %s", watched.deployment, error, exc_info=not isinstance(error, errors.FairwayError))
         self._prune()
-        self._series.looked.set(now)
+        self.series.looked.set(now)
         return tested
 
     def _check(self, watched: Watched, *, now: float) -> bool:
@@ -89,39 +90,57 @@ class Monitor:
             return False
         after, streak = self._resume(watched, now=now)
         self._show_ticket(watched, streak)
-        found = self._events.window(
-            watched.deployment, namespace=watched.namespace, revision=watched.revision, limit=watched.section.window, after=after)
-        if sum(prediction.rows for prediction in found) < watched.section.window:
+        try:
+            return self._test(watched, subject, after=after, streak=streak, now=now)
+        except errors.Temporary:
+            raise       # the store is busy: the same window is tested at the next look
+        except Exception as error:  # one window's: clients choose what is in it, and the next one is tested
+            self._pass(watched, error, after=after, streak=streak, now=now)
+            raise
+
+    def _test(self, watched: Watched, subject: Subject, *, after: int, streak: windows.Streak, now: float) -> bool:
+        newest = self._events.newest(watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after)
+        with contextlib.closing(newest):
+            window = windows.assemble(newest, reference=subject.reference, rows=watched.section.window)
+        if window is None:
             return False
-        window = windows.assemble(found, reference=subject.reference, rows=watched.section.window)
         if window.rows < windows.MIN_ROWS:
-            self._keep(watched, after=found[-1].seq, streak=streak)
             raise errors.DataError(
-                f"the inputs of {window.unreadable} of {len(found)} requests do not fit the reference of {watched.package}:"
+                f"the inputs of {window.unreadable} of {window.requests} requests do not fit the reference of {watched.package}:"
                 " wanted the features of its schema; the window was skipped")
         result = subject.detector.check(subject.reference, window.arrays)
-        self._conclude(watched, window, result, streak=streak, last_seq=found[-1].seq, now=now)
+        self._conclude(watched, window, result, streak=streak, now=now)
         return True
 
+    def _pass(self, watched: Watched, error: Exception, *, after: int, streak: windows.Streak, now: float) -> None:
+        """Goes on after the window, which has no verdict, and tells a person."""
+        with self._events.writing():
+            last = self._events.last(watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after)
+            self._keep(watched, after=last, streak=streak)
+            self._events.open_alert(
+                name=windows.FAILED, severity="ticket", deployment=watched.deployment, at=now, summary=windows.failure(error, watched.deployment),
+                description=windows.FAILED_DESCRIPTION)
+        self.series.passed_over(error, namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
+
     def _conclude(
-        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, last_seq: int,
-        now: float,
+        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float,
     ) -> None:
         decision = windows.decide(
             streak, drifted=result.drifted, began=window.first_at, consecutive=watched.section.consecutive)
         verdict = {
-            "deployment": watched.deployment, "revision": watched.revision, "at": now, "lastSeq": last_seq,
+            "deployment": watched.deployment, "revision": watched.revision, "at": now, "lastSeq": window.last_seq,
             "inARow": decision.streak.drifted, **windows.record(window, result),
         }
         with self._events.writing():
             self._events.add_drift(verdict)
-            self._keep(watched, after=last_seq, streak=decision.streak)
+            self._keep(watched, after=window.last_seq, streak=decision.streak)
+            self._events.resolve_alert(name=windows.FAILED, deployment=watched.deployment, at=now, resolution="a window was tested again")
             if decision.action in ("open", "refresh"):
                 self._ticket(watched, window, result, streak=decision.streak, now=now)
             elif decision.action == "resolve":
                 self._events.resolve_alert(
                     name=windows.ALERT, deployment=watched.deployment, at=now, resolution=windows.resolution(decision.streak))
-        self._series.window(
+        self.series.window(
             result, namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, rows=window.rows,
             unreadable=window.unreadable, at=now)
         self._show_ticket(watched, decision.streak)
@@ -129,7 +148,7 @@ class Monitor:
                  f"drifted, {decision.streak.drifted} in a row" if result.drifted else "like the reference")
 
     def _show_ticket(self, watched: Watched, streak: windows.Streak) -> None:
-        self._series.ticket(
+        self.series.ticket(
             namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, is_open=streak.open)
 
     def _ticket(
@@ -162,7 +181,7 @@ class Monitor:
         """Gives the reference and its detector, read once for each revision; None where the package has no reference."""
         if watched not in self._subjects:
             self._subjects[watched] = self._load(watched)
-            self._series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
+            self.series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
         return self._subjects[watched]
 
     def _load(self, watched: Watched) -> Subject | None:
@@ -185,7 +204,7 @@ class Monitor:
         self._read = (status.st_mtime_ns, status.st_ino)
         try:
             self._watched = parse(artifacts.read_json(self._file), where=str(self._file))
-        except (errors.FairwayError, ValueError) as error:
+        except (errors.FairwayError, OSError, ValueError) as error:
             log.error("%s cannot be read, what was watched before is watched on: %s", self._file, error)
             return
         self._subjects = {watched: subject for watched, subject in self._subjects.items() if watched in self._watched}
@@ -200,7 +219,7 @@ class Monitor:
         try:
             self._clock = self._clock or clocks.Steady(clocks.MACHINE, start=self._events.newest_at())
             removed = self._events.prune(self._clock.now() - longest)
-        except errors.StoreBusy as error:
+        except errors.FairwayError as error:
             log.warning("old events stay for now: %s", error)
         else:
             log.info("%d events older than %.0f s were removed", removed, longest)

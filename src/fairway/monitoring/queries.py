@@ -89,6 +89,10 @@ WHERE e.namespace = :namespace AND e.deployment = :deployment AND e.revision = :
   AND e.seq > :after AND e.seq < :before AND e.status < 400 AND e.rows > 0
 ORDER BY e.seq DESC"""
 
+LAST = """
+SELECT max(seq) FROM events
+WHERE namespace = :namespace AND deployment = :deployment AND revision = :revision AND role = 'stable' AND logged = 1 AND seq > :after"""
+
 ACCURACY = f"""
 SELECT p.time, p.labels, l.labels FROM events AS l CROSS JOIN events AS p
 WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.logged = 0 AND l.seq > :after

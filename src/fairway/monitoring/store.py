@@ -6,7 +6,7 @@ reads each joined pair exactly once, because a pair belongs to its later half. O
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +50,7 @@ MIGRATIONS = (
 )
 NAMESPACE = "default"          # as in the configuration and in Kubernetes
 EVENTS_AT_ONCE = 50_000        # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
+LARGEST_PAYLOAD = 16 << 20     # characters of a request's logged inputs, or of its answers, that are read again
 _END = 2**63 - 1
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
@@ -319,15 +320,31 @@ class EventStore(ledger.Ledger):
         """
         found: list[Prediction] = []
         rows = 0
+        for prediction in self.newest(deployment, namespace=namespace, revision=revision, role=role, after=after, before=before):
+            found.append(prediction)
+            rows += prediction.rows
+            if rows >= limit:
+                break
+        return found[::-1]
+
+    def newest(
+        self, deployment: str, *, namespace: str = NAMESPACE, revision: str, role: str = "stable", after: int = 0, before: int | None = None,
+    ) -> Generator[Prediction, None, None]:
+        """Give the predictions with logged inputs, the newest first, read one by one: a payload may be megabytes, and thousands of them make a window.
+
+        A payload that cannot be read, or is larger than LARGEST_PAYLOAD, is empty.
+        """
         values = {"namespace": namespace, "deployment": deployment, "revision": revision, "role": role, "after": after,
                   "before": _END if before is None else before}
         with self.reading() as connection:
-            for record in connection.stream(queries.WINDOW, values):
-                found.append(_prediction(record))
-                rows += found[-1].rows
-                if rows >= limit:
-                    break
-        return found[::-1]
+            yield from map(_prediction, connection.stream(queries.WINDOW, values))
+
+    def last(self, deployment: str, *, namespace: str = NAMESPACE, revision: str, after: int) -> int:
+        """Return the number of the revision's newest event, `after` where it has none since."""
+        values = {"namespace": namespace, "deployment": deployment, "revision": revision, "after": after}
+        with self.reading() as connection:
+            found = connection.execute(queries.LAST, values).fetchone()[0]
+        return after if found is None else int(found)
 
     def accuracy(
         self, deployment: str, revision: str, *, namespace: str = NAMESPACE, limit: int | None = None, after: int = 0
@@ -449,7 +466,14 @@ def _first_label(labels: str | None) -> str | None:
 
 def _prediction(record: tuple[Any, ...]) -> Prediction:
     seq, request_id, at, rows, inputs, labels, probabilities = record
-    return Prediction(
-        seq, request_id, at, rows, json.loads(inputs), json.loads(labels) if labels else None,
-        json.loads(probabilities) if probabilities else None,
-    )
+    return Prediction(seq, request_id, at, rows, _loaded(inputs) or {}, _loaded(labels), _loaded(probabilities))
+
+
+def _loaded(text: str | None) -> Any:
+    """Return what a payload holds; None where it was not logged, or is no JSON that can be read within bounds."""
+    if not text or len(text) > LARGEST_PAYLOAD:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

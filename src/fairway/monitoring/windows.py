@@ -1,20 +1,23 @@
 """Windows of predictions: made into arrays for a detector, and judged in a row. Pure."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fairway import errors
+from fairway import artifacts, errors
 from fairway.monitoring import store
-from fairway.monitoring.detectors import base
+from fairway.monitoring.detectors import base, columns
 
 ALERT = "InputDrift"
 MIN_ROWS = 20          # as few as monitoring.window allows
 KEPT_FEATURES = 50     # in one record, the most surprising first: a picture has hundreds
 NAMED_FEATURES = 5     # in a ticket
+FAILED = "DriftWindowFailed"   # ticket of the monitor's own
+NUMBERS: set[type] = {int, float, type(None)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,8 @@ class Window:
     rows: int
     first_at: float
     last_at: float
+    last_seq: int      # number of its newest event: the next window begins after it
+    requests: int
     unreadable: int    # requests whose logged inputs do not fit the reference, left out
 
 
@@ -60,23 +65,32 @@ def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> 
     return Decision(streak=after, action=None)
 
 
-def assemble(predictions: Sequence[store.Prediction], *, reference: base.Arrays, rows: int) -> Window:
-    """Gives the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words empty."""
+def assemble(newest_first: Iterable[store.Prediction], *, reference: base.Arrays, rows: int) -> Window | None:
+    """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words empty. None where they are fewer.
+
+    Each prediction becomes arrays before the next is read: what clients sent is held once, and as numbers.
+    """
     parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _tested(reference)}
-    unreadable = 0
-    for prediction in predictions:
+    first_at, last_at = math.inf, -math.inf
+    last_seq = seen = requests = unreadable = 0
+    for prediction in newest_first:
+        last_seq, requests = max(last_seq, prediction.seq), requests + 1
+        first_at, last_at = min(first_at, prediction.time), max(last_at, prediction.time)
         try:
-            arrays = {name: _array(name, prediction, like=reference[name]) for name in parts}
-        except (KeyError, TypeError, ValueError):
+            arrays = {name: _array(name, prediction, like=reference[name], rows=rows - seen) for name in parts}
+        except (KeyError, OverflowError, TypeError, ValueError):
             unreadable += 1
-            continue
-        for name, values in arrays.items():
-            parts[name].append(values)
-    joined = {name: np.concatenate(values)[-rows:] for name, values in parts.items() if values}
-    return Window(
-        arrays=joined, rows=len(next(iter(joined.values()), ())), first_at=min(p.time for p in predictions),
-        last_at=max(p.time for p in predictions), unreadable=unreadable,
-    )
+        else:
+            for name, values in arrays.items():
+                parts[name].append(values)
+        seen += prediction.rows
+        if seen >= rows:
+            break
+    if seen < rows:
+        return None
+    joined = {name: np.concatenate(values[::-1]) for name, values in parts.items() if values}
+    return Window(arrays=joined, rows=len(next(iter(joined.values()), ())), first_at=first_at, last_at=last_at, last_seq=last_seq, requests=requests,
+                  unreadable=unreadable)
 
 
 def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
@@ -106,6 +120,18 @@ def description(result: base.DriftResult, *, revision: str, rows: int, since: st
         "on them.")
 
 
+FAILED_DESCRIPTION = (
+    "Already done: the window was passed over and the next one is tested; other deployments are watched as ever. Drift within the window that failed "
+    "was not looked for. Next: see what these requests held (`fairway monitor`, the monitor's log); where every window fails, the package's schema or its "
+    "reference does not fit what is served: package the model again.")
+
+
+def failure(error: Exception, deployment: str) -> str:
+    """Return a ticket's first line of a window that could not be tested."""
+    said = " ".join(str(error).split())[:300] or "no reason was given"
+    return f"{deployment}: a window could not be tested for drift: {type(error).__name__}: {said}"
+
+
 def _furthest(result: base.DriftResult) -> list[base.FeatureDrift]:
     return sorted(result.moved, key=lambda feature: -abs(feature.effect))[:NAMED_FEATURES]
 
@@ -127,11 +153,14 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
     return [*names, *([base.PROBABILITIES] if base.PROBABILITIES in reference else [])]
 
 
-def _array(name: str, prediction: store.Prediction, *, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Gives one feature of one request; ValueError, TypeError or KeyError where it does not fit the reference."""
+def _array(name: str, prediction: store.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it does not fit the reference."""
     values = prediction.probabilities if name == base.PROBABILITIES else prediction.inputs[name]
-    if values is None or len(values) != prediction.rows:
+    if not isinstance(values, list) or len(values) != prediction.rows:
         raise ValueError(f"{name} has not one value a row")
-    if like.dtype.kind in "US":
-        return np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
-    return np.asarray(values, dtype=np.float64).reshape(prediction.rows, *like.shape[1:])
+    values = values[-rows:]
+    if like.dtype.kind in "OUS":
+        return columns.words(values)
+    if not artifacts.is_plain(values, kinds=NUMBERS, levels=like.ndim):
+        raise ValueError(f"{name} holds no numbers")   # text would be made into numbers, and a nested list is read as deep as it goes
+    return np.asarray(values, dtype=np.float64).reshape(len(values), *like.shape[1:])

@@ -48,6 +48,8 @@ def _features(tested: Sequence[columns.Column], *, limit: float) -> Iterator[bas
         *((column, *_fisher(column)) for column in tested if column.kind == "missing"),
     ]
     for column, p_value, statistic in results:
+        if not (np.isfinite(p_value) and np.isfinite(statistic)):
+            raise errors.DataError(f"the test of {column.name} gave p {p_value} and the statistic {statistic}: wanted numbers")
         yield base.FeatureDrift(
             name=column.name, kind=column.kind, p_value=p_value, effect=_effect(column), statistic=statistic,
             drifted=p_value < limit,

@@ -1,6 +1,6 @@
 """Turns features as they are logged into columns that a univariate test can take: no missing value is passed on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from fairway import errors
 from fairway.monitoring.detectors import base
+from fairway.packaging import golden
 
 MAX_PIXELS = 1024  # tests for one image feature: a larger image is averaged over blocks first
+FURTHEST = 1e100    # a client may send 1.8e308, whose square is infinite: no detector tells the two apart, but infinity ends it
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 Array = npt.NDArray[Any]
 
@@ -46,7 +48,7 @@ def _feature(name: str, reference: Array, window: Array, *, kind: str | None) ->
 
 
 def _number(name: str, reference: Array, window: Array, *, kind: base.Kind = "number") -> Iterator[Column]:
-    before, after = reference.astype(np.float64), window.astype(np.float64)
+    before, after = _tame(reference), _tame(window)
     lost, losing = ~np.isfinite(before), ~np.isfinite(after)
     if lost.any() or losing.any():
         if not (lost.all() and losing.all()):
@@ -58,7 +60,7 @@ def _number(name: str, reference: Array, window: Array, *, kind: base.Kind = "nu
 
 def _category(name: str, reference: Array, window: Array) -> Iterator[Column]:
     """Categories as numbers, missing being one of them; those too rare for the chi-squared distribution are taken together."""
-    before, after = _words(reference), _words(window)
+    before, after = words(reference.tolist()), words(window.tolist())
     values, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
     smaller_share = min(len(before), len(after)) / max(len(codes), 1)
     rare = np.bincount(codes, minlength=len(values)) * smaller_share < MIN_EXPECTED
@@ -72,7 +74,7 @@ def _image(name: str, reference: Array, window: Array) -> Iterator[Column]:
     if window.shape[1:] != reference.shape[1:]:
         wanted, seen = list(reference.shape[1:]), list(window.shape[1:])
         raise errors.DataError(f"feature {name} of the window has shape {seen}: wanted {wanted} as in the reference")
-    before, after = _shrunk(reference.astype(np.float64)), _shrunk(window.astype(np.float64))
+    before, after = _shrunk(_tame(reference)), _shrunk(_tame(window))
     for i, place in enumerate(np.ndindex(before.shape[1:])):
         label = ",".join(str(index) for index in place)
         yield from _number(f"{name}[{label}]", before.reshape(len(before), -1)[:, i], after.reshape(len(after), -1)[:, i])
@@ -104,15 +106,26 @@ def _present(name: str, window: base.Arrays) -> Array:
     return window[name]
 
 
-def _words(values: Array) -> Array:
-    return np.array([_word(v) for v in values.tolist()], dtype=np.str_)
+def words(values: Iterable[Any]) -> Array:
+    """Return the words as an array of Python's own: in numpy's, one long word would widen all of them."""
+    found = [_word(value) for value in values]
+    array = np.empty(len(found), dtype=object)
+    array[:] = found
+    return array
 
 
 def _word(value: Any) -> str:
     if _missing(value):
         return ""
     # A code that a file holds as 3 comes back from JSON as 3.0: the same category.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return text[:golden.LONGEST_WORD]
+
+
+def _tame(values: Array) -> Array:
+    """Return float64 numbers of which squares and sums are finite; what is not finite itself is missing, NaN."""
+    numbers = values.astype(np.float64)
+    return np.where(np.isfinite(numbers), np.clip(numbers, -FURTHEST, FURTHEST), np.nan)
 
 
 def _missing(value: Any) -> bool:
