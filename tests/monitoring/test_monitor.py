@@ -177,7 +177,7 @@ def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments
     (ticket,) = stage.tickets()
     assert (ticket.name, ticket.severity) == ("DriftWindowFailed", "ticket")
     assert "RecursionError: too deep" in ticket.summary
-    failed = 'fairway_monitoring_windows_failed_total{deployment="income",error="RecursionError",namespace="default",revision="aaa",role="stable"} 1.0'
+    failed = 'fairway_monitoring_windows_failed_total{deployment="income",namespace="default",revision="aaa",role="stable"} 1.0'
     assert failed in looking.series.text()
     looking._subjects.update(working)
     assert looking.look(now=2) == 0       # it is not tried again

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from fairway import errors
-from fairway.cli import licences, options
+from fairway.cli import alerts, licences, options
 
 # extra -> (distribution, module that shows it is there)
 EXTRAS = {"data": ("pandas", "pandas"), "train": ("torch", "torch"), "serve": ("bentoml", "bentoml"), "local": ("httpx", "httpx"),
@@ -34,7 +34,7 @@ class Finding:
 @options.output
 def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Check configuration, environment and licences; exit 1 where something would fail."""
-    findings = [*_configuration(path, overrides), *_environment(), *_licences(path, overrides), *_home(root)]
+    findings = [*_configuration(path, overrides), *_environment(), *_licences(path, overrides), *_home(root), *_alerts(root)]
     sound = all(finding.level != "error" for finding in findings)
     options.show({"sound": sound, "findings": [asdict(finding) for finding in findings]}, form=form,
                  text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings))
@@ -91,3 +91,9 @@ def _home(root: Path) -> list[Finding]:
     free = shutil.disk_usage(place).free
     level = "ok" if free > ROOM_BYTES else "warning"
     return [Finding(level, "home", f"{free / 1024**3:.1f} GiB free at {place}" + ("" if level == "ok" else ": free some, packages and events need room"))]
+
+
+def _alerts(root: Path) -> list[Finding]:
+    """Return what the monitor of this home has told and nobody has settled yet."""
+    told = alerts.open_in(root / "events.db")
+    return [Finding("warning", "alert", f"{alert.name} of {alert.summary}: `fairway monitor` has the evidence and what to do") for alert in told]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fairway import artifacts, errors
-from fairway.cli import options
+from fairway.cli import alerts, options
 
 
 @click.command()
@@ -58,7 +58,10 @@ def status(root: Path, form: str) -> None:
                      "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason})
     record = {"running": addresses is not None, "addresses": artifacts.as_json(addresses) if addresses else None, "deployments": rows}
     head = f"gateway {addresses.gateway}   collector {addresses.collector}" if addresses else f"no platform runs in {home.root}: `fairway up`"
-    options.show(record, form=form, text="\n".join([head, options.table(rows)] if rows else [head, "nothing is deployed: `fairway deploy PACKAGE`"]))
+    told = alerts.open_in(home.events)
+    record["alerts"] = [artifacts.as_json(alert) for alert in told]
+    lines = [options.table(rows) if rows else "nothing is deployed: `fairway deploy PACKAGE`", *map(alerts.line, told)]
+    options.show(record, form=form, text="\n".join([head, *lines]))
 
 
 @click.command()
@@ -219,11 +222,11 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
     revision = deployment.state.stable if deployment else None
     accuracy = store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels) if revision else None
     windows = store.drift(config.name, revision=revision, limit=limit) if revision else []
-    alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
+    known_alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
     store.close()
     record = {"deployment": config.name, "revision": revision, "labelled": accuracy.rows if accuracy else 0,
               "accuracy": 1 - accuracy.wrong / accuracy.rows if accuracy and accuracy.rows else None,
-              "retraining": deployment.retraining if deployment else None, "windows": windows, "alerts": alerts}
+              "retraining": deployment.retraining if deployment else None, "windows": windows, "alerts": known_alerts}
     options.show(record, form=form, text=_monitored(record))
 
 

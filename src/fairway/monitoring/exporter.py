@@ -24,8 +24,7 @@ class Exporter:
         self._unreadable = prometheus_client.Counter(
             "fairway_monitoring_unreadable", "Requests left out: their inputs do not fit the reference.", ARM, registry=registry)
         self._failed = prometheus_client.Counter(
-            "fairway_monitoring_windows_failed", "Windows that could not be tested and were passed over, by kind of error.",
-            (*ARM, "error"), registry=registry)
+            "fairway_monitoring_windows_failed", "Windows that could not be tested and were passed over.", ARM, registry=registry)
         self._p_value = prometheus_client.Gauge(
             "fairway_monitoring_window_p_value", "Corrected p-value of the newest window; alert on the counters, not on this.",
             ARM, registry=registry)
@@ -47,9 +46,10 @@ class Exporter:
         return int(server.server_port)
 
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
-        """Makes the series start at 0, so that the first drifted window is an increase."""
+        """Makes the series start at 0, so that the first drifted window, and the first that fails, is an increase."""
         for drifted in ("true", "false"):
             self._windows.labels(namespace, deployment, revision, "stable", drifted)
+        self._failed.labels(namespace, deployment, revision, "stable")
 
     def ticket(self, *, namespace: str, deployment: str, revision: str, is_open: bool) -> None:
         self._ticket.labels(namespace, deployment, revision, "stable").set(is_open)
@@ -67,9 +67,9 @@ class Exporter:
         self._p_value.labels(*arm).set(result.p_value)
         self._last.labels(*arm).set(at)
 
-    def passed_over(self, error: Exception, *, namespace: str, deployment: str, revision: str) -> None:
+    def passed_over(self, *, namespace: str, deployment: str, revision: str) -> None:
         """Counts one window that no verdict was reached on."""
-        self._failed.labels(namespace, deployment, revision, "stable", type(error).__name__).inc()
+        self._failed.labels(namespace, deployment, revision, "stable").inc()
 
     def failed(self, error: Exception, *, namespace: str, deployment: str) -> None:
         self._errors.labels(namespace, deployment, type(error).__name__).inc()

@@ -120,7 +120,7 @@ class Monitor:
             self._events.open_alert(
                 name=windows.FAILED, severity="ticket", deployment=watched.deployment, at=now, summary=windows.failure(error, watched.deployment),
                 description=windows.FAILED_DESCRIPTION)
-        self.series.passed_over(error, namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
+        self.series.passed_over(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
 
     def _conclude(
         self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float,
