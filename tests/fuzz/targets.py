@@ -15,6 +15,7 @@ from fairway.monitoring import collector
 from fairway.packaging import manifest
 from fairway.rollout import replay
 from fairway.serving import app, eventlog, predictor, protocol, seldon_message
+from tests.monitoring import made
 from tests.serving import support
 
 ORIGIN = eventlog.Origin(namespace="models", deployment="income", revision="0123456789ab")
@@ -114,6 +115,10 @@ def good_messages() -> tuple[Any, ...]:
     names = list(support.FEATURES)
     return ({"data": {"names": names, "ndarray": [[39, 40, "state"], [20, None, "private"]]}}, {"jsonData": {"age": 39, "hours": 40, "sector": "state"}},
             {"jsonData": support.ONE}, {"data": {"names": ["age"], "tensor": {"shape": [2, 1], "values": [1, 2]}}})
+
+
+def good_events() -> list[Any]:
+    return [made.prediction("r1"), made.label("r1", "cat"), made.outcome("r1", 1.0)]
 
 
 def good_file(package: Path, name: str) -> Any:

@@ -10,13 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz import mutations, targets
-from tests.monitoring import made
 from tests.serving import support
 
 SECONDS = 2.0         # of one answer, on a busy machine
 GROWTH = 64 << 20     # bytes, while thousands of bodies are answered
 fixed = settings(derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-EVENTS = [made.prediction("r1"), made.label("r1", "cat"), made.outcome("r1", 1.0)]
 SHORT = ("/v1/labels?deployment=income", [{"requestId": "r1", "label": ["cat", None]}]), ("/v1/outcomes?deployment=income", [
     {"requestId": "r1", "outcome": "purchase", "value": 2}])
 
@@ -67,7 +65,7 @@ def test_no_message_of_seldon_s_is_the_server_s_error(server: targets.Applicatio
     assert time.perf_counter() - began < SECONDS
 
 
-@given(sent=mutations.bodies(EVENTS))
+@given(sent=mutations.bodies(targets.good_events()))
 @settings(fixed, max_examples=600)
 def test_no_event_is_the_collector_s_error(collector: targets.Collector, sent: Any) -> None:
     began = time.perf_counter()
