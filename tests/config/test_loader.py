@@ -138,7 +138,8 @@ def test_no_section_takes_an_unknown_key(write, section):
     ("strategy: {canary: {steps: [{weight: 50}, {weight: 5}]}}", ["weights are [50, 5]", "wanted rising weights"]),
     ("data: {split: {test: 0.9}}", ["data.split.test is 0.9", "less than 0.5"]),
     ("name: Über", ["name is 'Über'"]),
-], ids=["text for a number", "below the bound", "duration without unit", "falling weights", "split too large", "name"])
+    ("platform: {store: 'https://user:hush@models.example.com'}", ["platform.store is 'https://...@models.example.com'", "wanted no credentials"]),
+], ids=["text for a number", "below the bound", "duration without unit", "falling weights", "split too large", "name", "password in an address"])
 def test_a_wrong_value_is_named_with_its_key_and_what_is_wanted(write, text, parts):
     sentence = refusal(write(DIGITS + text))
     assert "fairway.yaml" in sentence

@@ -227,6 +227,27 @@ def test_of_a_long_history_the_newest_rows_are_brought(events: store.EventStore)
     assert events.accuracy("income", "aaa", limit=5).rows == 0
 
 
+@pytest.mark.parametrize("url", [
+    "postgresql://fairway:hu%sh@/events", "postgresql://fairway:hu/sh@host/events", "postgresql://fairway:hu@sh@host/events", "postgresql://fairway:hush@host:x/e",
+], ids=["percent", "slash", "at", "port"])
+def test_a_url_that_cannot_be_read_shows_nothing_of_its_password(url: str) -> None:
+    from fairway.monitoring import postgres
+
+    with pytest.raises(errors.UsageError, match="%25 for %") as said:
+        postgres.PostgresStore(url)
+    assert not any(part in str(said.value) for part in ("hu", "sh@", "hush"))
+    assert said.value.__cause__ is None
+
+
+def test_a_server_that_is_away_is_named_without_the_password(server: Server) -> None:
+    from fairway.monitoring import postgres
+
+    with pytest.raises(errors.StoreBusy) as said:
+        postgres.PostgresStore("postgresql://fairway:hu%2Fsh@127.0.0.1:1/events", timeout_seconds=1)
+    assert "127.0.0.1/events" in str(said.value)
+    assert "hu/sh" not in str(said.value)
+
+
 def test_the_collector_stores_to_it_and_says_where_without_the_password(server: Server, events: store.EventStore) -> None:
     url = server.url.replace("postgresql:///", "postgresql://fairway:hush@/")
     with processes.collector(url, "--retention", "1d") as running:

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -246,6 +247,30 @@ def test_a_private_registry_is_shown_what_docker_login_left(web: Published, made
         assert ("/token", "service=registry&scope=repository%3Aincome%3Apull", f"Basic {published.LOGIN}") in web.asked
     with pytest.raises(errors.PackageError, match="answered 401: wanted credentials"):
         take(f"oci://{web.host}/income:v1", made, tmp_path / "nobody")
+
+
+@pytest.mark.parametrize(("realm", "sentence"), [
+    ("https://127.0.0.2/token", "wants its login sent to 'https://127.0.0.2/token', which is another host"),
+    ("http://registry.example.com/token", "asks for a token from 'http://registry.example.com/token': wanted an https address"),
+    ("http://169.254.169.254/latest", "wanted an https address"),
+    ("https://127.0.0.1@evil.example.com/token", "which is another host"),
+    ("file:///etc/passwd", "wanted an https address"),
+])
+def test_a_login_follows_no_realm_to_another_host_or_unencrypted(web: Published, made, folder: Path, tmp_path: Path, realm: str, sentence: str) -> None:
+    published.push(web, folder, repository="income", tag="v1")
+    web.wanted, web.challenge = f"Bearer {published.TOKEN}", f'Bearer realm="{realm}",service="registry"'
+    with pytest.raises(errors.PackageError, match=re.escape(sentence)):
+        take(f"oci://{web.host}/income:v1", made, tmp_path, **docker_login(tmp_path, web.host))
+
+
+def test_a_realm_that_is_named_may_have_the_login(web: Published, made, folder: Path, tmp_path: Path) -> None:
+    published.push(web, folder, repository="income", tag="v1")
+    web.wanted = f"Bearer {published.TOKEN}"
+    web.challenge = f'Bearer realm="{web.url.replace("127.0.0.1", "localhost")}/token",service="registry"'
+    login = docker_login(tmp_path, web.host)
+    with pytest.raises(errors.PackageError, match="FAIRWAY_FETCH_REALMS"):
+        take(f"oci://{web.host}/income:v1", made, tmp_path, **login)
+    assert take(f"oci://{web.host}/income:v1", made, tmp_path, FAIRWAY_FETCH_REALMS="other.example.com,localhost", **login).digest == made.digest
 
 
 @pytest.mark.parametrize("document", [b"{}", b'{"layers": [7]}', b'{"layers": null}', b"[]", b"no"], ids=repr)

@@ -6,7 +6,9 @@ from fairway import errors
 
 
 @click.command()
-@click.option("--store", required=True, metavar="PATH|URL", help="The event store: a file, or postgresql://user:password@host/database.")
+@click.option("--store", required=True, envvar="FAIRWAY_STORE", show_envvar=True, metavar="PATH|URL",
+              help="The event store: a file, or postgresql://user:password@host/database; a password is seen by everybody on the machine unless the "
+                   "variable holds it.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port to listen on, 0 for a free one.")
 @click.option("--retention", default=None, metavar="DURATION", help="Let events go that are older, such as 90d; by default none.")

@@ -17,6 +17,7 @@ from fairway.config import documents, schema
 
 CONF = Path(__file__).parent / "conf"
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
+SECRET = re.compile(r"://[^/?#\s]*@")
 ENVIRONMENTS = ("local", "kind", "production")
 
 
@@ -66,10 +67,15 @@ def explain(error: ValidationError, *, where: str) -> str:
             sentences.append(f"{key} is missing")
         else:
             message = mistake["msg"].removeprefix("Value error, ")
-            shown = f" is {seen!r}" if isinstance(seen, str | int | float | bool | None) else ""
+            shown = f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
             sentences.append(f"{key}{shown}: {message[:1].lower()}{message[1:]}")
     more = error.error_count() - len(sentences)
     return f"{where}: {'; '.join(sentences)}" + (f"; and {more} more" if more > 0 else "")
+
+
+def _shown(value: object) -> str:
+    """Return what was written, without a password that stands in an address."""
+    return errors.shortened(SECRET.sub("://...@", repr(value)))
 
 
 def dump(config: schema.Config) -> str:

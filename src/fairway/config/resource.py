@@ -21,7 +21,7 @@ REVISION_LENGTH = 12  # a label holds 63 characters: a digest does not fit
 class Model(schema.Section):
     """The package to serve."""
 
-    uri: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024)]
+    uri: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024), schema.NO_CREDENTIALS]
     """Where the package lies: `s3://bucket/prefix`, `http(s)://host/folder`, `oci://registry/repository`, `pvc://claim/folder`."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
     """The package's digest, which `fairway package` prints; the init step refuses any other content."""

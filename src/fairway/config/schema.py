@@ -10,11 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 DURATION = re.compile(r"^([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$")
 UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+CREDENTIALS = re.compile(r"^[a-z0-9]+://[^/?#]*@")
 NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"  # a DNS label with room for the revision's 12 characters
 
 
@@ -48,6 +49,15 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION.pattern, "maxLength": 16}),
 ]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def _without_credentials(uri: str) -> str:
+    if CREDENTIALS.match(uri):
+        raise ValueError("wanted no credentials in an address: a Secret holds them, and the environment gives them")
+    return uri
+
+
+NO_CREDENTIALS = AfterValidator(_without_credentials)
 
 
 class Section(BaseModel):
@@ -491,7 +501,7 @@ class Platform(Section):
     """The gateway's port; 0 takes a free one."""
     scrape_interval: Duration = timedelta(seconds=1)
     """How often the controller reads the gateway's counts and decides."""
-    store: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900)] | None = None
+    store: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS] | None = None
     """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`, without the digest."""
     gateways: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=317)], ...], Field(min_length=1, max_length=8)] = ("models",)
     """On a cluster: the Gateways that requests come in by, each `name` or `namespace/name`."""

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import psycopg
+from psycopg import conninfo
 
 from fairway import errors
 from fairway.monitoring import database, events, store
@@ -59,7 +59,23 @@ INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::t
 NEWEST = "SELECT seq FROM progress"
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"  # any number that nobody else takes: two processes that open a new store at once
 PASSING = ("53", "55", "57", "40", "08")        # no room, a lock, an operator's intervention, a serialisation failure, the connection
+PORTS = re.compile(r"[0-9,]*")
+MALFORMED = ("the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 for %, %2F for /, %40 for @ "
+             "(PGPASSWORD holds one as it is)")
 STREAMED = 500                                  # rows that one round trip brings
+
+
+def _read(url: str) -> dict[str, Any]:
+    """Return what the URL says, as the library reads it; raises UsageError that shows nothing of it, for a password may be anywhere in what is malformed."""
+    try:
+        settings: dict[str, Any] = conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise errors.UsageError(MALFORMED) from None
+    # With a / or an @ that is not encoded, the rest of the password is taken for the port, the host or the database.
+    misplaced = any("@" in str(settings.get(key, "")) for key in ("host", "dbname")) or not PORTS.fullmatch(str(settings.get("port", "")))
+    if misplaced:
+        raise errors.UsageError(MALFORMED)
+    return settings
 
 
 class Session:
@@ -82,6 +98,7 @@ class PostgresStore(store.EventStore):
     """The events, alerts and drift records of one database; raises StoreBusy while it is away, and finds it again."""
 
     def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+        self._settings = _read(url)
         self._url = url
         self.timeout_seconds = timeout_seconds
         self._lock = threading.RLock()
@@ -97,8 +114,7 @@ class PostgresStore(store.EventStore):
     @property
     def name(self) -> str:
         """Where it is, without the password."""
-        place = urlsplit(self._url)
-        return f"{place.hostname or ''}{place.path}"
+        return f"{self._settings.get('host') or ''}/{self._settings.get('dbname') or ''}"
 
     def close(self) -> None:
         with self._lock:
@@ -177,6 +193,8 @@ class PostgresStore(store.EventStore):
             yield
         except psycopg.Error as error:
             said = str(error).strip().partition("\n")[0]
+            for secret in filter(None, (self._settings.get("password"), self._settings.get("sslpassword"))):
+                said = said.replace(str(secret), "...")
             if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "").startswith(PASSING):
                 raise errors.StoreBusy(f"the event store {self.name} cannot be used now ({said}); nothing was stored, try again") from error
             raise errors.PlatformError(f"the event store {self.name} refused ({said}): see its log and this user's rights") from error

@@ -154,6 +154,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
          "a guard of type latency needs counts.within: the query that counts the answers within its threshold"),
     ),
     "spec.runtime": (("self == oldSelf", "runtime cannot be changed: create a new ModelDeployment, and move traffic to it"),),
+    "spec.model.uri": (
+        ("!self.matches('^[a-z0-9]+://[^/?#]*@')",
+         "model.uri has credentials in it, for everybody to read: wanted them in a Secret, which podTemplate gives to the init container"),
+    ),
     "spec.routing": (("self == oldSelf", "routing cannot be changed: create a new ModelDeployment, and move traffic to it"),),
     # Where a section may be absent its default, {}, is judged before its fields have theirs.
     "spec.scaling": (("!has(self.maxReplicas) || self.maxReplicas >= self.minReplicas", "scaling.maxReplicas is below scaling.minReplicas"),),

@@ -1,7 +1,9 @@
 """Files in a container registry, by its distribution API and the standard library.
 
 The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a package's folder: a layer for each file, with its name as
-`org.opencontainers.image.title`. Credentials are those of `docker login`: the file config.json below DOCKER_CONFIG or ~/.docker.
+`org.opencontainers.image.title`. Credentials are those of `docker login`: the file config.json
+below DOCKER_CONFIG or ~/.docker. The registry is shown them, and over https its own host where it gives tokens; FAIRWAY_FETCH_REALMS names other
+hosts that may have them.
 """
 
 import base64
@@ -20,6 +22,7 @@ TITLE = "org.opencontainers.image.title"
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 LARGEST_DOCUMENT = 16 << 20
 PLAIN = ("localhost", "127.0.0.1", "::1")       # registries of this machine are asked without TLS, as docker does
+REALMS = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}   # whose tokens come from another host of theirs
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
@@ -39,6 +42,7 @@ class Repository:
         self._base = f"{'http' if place.hostname in PLAIN else 'https'}://{self._registry}/v2/{self._repository}"
         self._manifest = f"{self._base}/manifests/{self._reference}"
         self._login = _login(self._registry, environment)
+        self._realms = environment.get("FAIRWAY_FETCH_REALMS", "").replace(",", " ").split()
         self._layers: dict[str, str] | None = None
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -74,11 +78,22 @@ class Repository:
         query = {key: fields[key] for key in ("service", "scope") if key in fields}
         query.setdefault("scope", f"repository:{self._repository}:pull")
         realm = fields.get("realm", "")
-        if urllib.parse.urlsplit(realm).scheme not in ("http", "https"):
-            raise errors.PackageError(f"{self._shown} asks for a token from {realm!r}: wanted an http(s) address")
+        self._check_realm(realm)
         answer = _document(f"{realm}?{urllib.parse.urlencode(query)}", headers=basic)
         token = answer.get("token") or answer.get("access_token")
         return {"authorization": f"Bearer {token}"} if token else {}
+
+
+    def _check_realm(self, realm: str) -> None:
+        """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only where the login belongs."""
+        place, ours = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(self._base)
+        shown = errors.shortened(repr(web.shown(realm)))
+        plain = place.scheme == "http" and place.hostname in PLAIN and ours.hostname in PLAIN
+        if not place.hostname or not (place.scheme == "https" or plain):
+            raise errors.PackageError(f"{self._shown} asks for a token from {shown}: wanted an https address")
+        if self._login and place.hostname not in (ours.hostname, REALMS.get(str(ours.hostname)), *self._realms):
+            raise errors.PackageError(
+                f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it in FAIRWAY_FETCH_REALMS")
 
 
 def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
@@ -89,7 +104,7 @@ def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
             raise errors.PackageError(f"{web.shown(url)} is larger than {LARGEST_DOCUMENT} bytes: is it a registry?")
     try:
         document = json.loads(content)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise errors.PackageError(f"{web.shown(url)} is no JSON ({error}): is it a registry?") from error
     if not isinstance(document, dict):
         raise errors.PackageError(f"{web.shown(url)} is no JSON object: is it a registry?")
