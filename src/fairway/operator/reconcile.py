@@ -46,6 +46,7 @@ class Settings:
     seldon_image: str = ""               # for those of runtime seldon
     interval_seconds: float = 2.0        # between two looks at a rollout in progress
     hook_hosts: tuple[str, ...] = ()     # that hooks may name besides Services of their own namespace; patterns
+    templates: counts.Templates = field(default_factory=dict)   # queries that resources may name
     hook_networks: tuple[str, ...] = ()  # that those may lie in besides what is public
     cluster: workloads.Settings = field(default_factory=workloads.Settings)
 
@@ -249,7 +250,7 @@ class Reconciler:
         """Gives why the spec cannot be followed, where the definition's own rules could not know."""
         try:
             if spec.counts is not None:
-                counts.check(spec.counts)
+                counts.chosen(spec.counts.template, self._settings.templates, thresholds=_thresholds(spec.strategy))
             else:
                 for threshold in _thresholds(spec.strategy):
                     prometheus.bucket(threshold)
@@ -349,8 +350,9 @@ class Reconciler:
         try:
             with budget.within(COUNTS_SECONDS):
                 if spec.counts is not None:
+                    queries = counts.chosen(spec.counts.template, self._settings.templates, thresholds=thresholds)
                     raw: traffic.Sample | None = counts.sample(
-                        self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds)
+                        self._prometheus, queries, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds)
                 else:
                     raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
                                                   before=state.sample or memory.route.latest, route_version="", first=first)
