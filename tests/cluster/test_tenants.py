@@ -94,3 +94,102 @@ def test_objects_nested_without_end_keep_nobody_from_being_looked_at(fairway, mo
         assert "Traceback" not in log, log[-3000:]
     finally:
         fairway.kubectl("--namespace=models", "delete", "md", *names, "--ignore-not-found")
+
+
+# -- what the API server itself refuses -------------------------------------------------------------------------------------
+
+PLAIN: dict[str, Any] = {"containers": [{"name": "server", "resources": {"limits": {"memory": "1Gi"}}}], "nodeSelector": {"disk": "fast"},
+                         "volumes": [{"name": "scratch", "emptyDir": {}}], "imagePullSecrets": [{"name": "registry"}]}
+HOST: dict[str, tuple[dict[str, Any], str]] = {
+    "the host's network": ({"hostNetwork": True}, "hostNetwork is set"),
+    "the host's processes": ({"hostPID": True}, "hostPID or hostIPC is set"),
+    "the host's files": ({"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}, "a volume is a hostPath"),
+    "the host's ports": ({"containers": [{"name": "side", "ports": [{"containerPort": 1, "hostPort": 80}]}]}, "a container has a hostPort"),
+    "privileges": ({"containers": [{"name": "server", "securityContext": {"privileged": True}}]}, "a container is privileged"),
+    "privileges later": ({"initContainers": [{"name": "fetch", "securityContext": {"allowPrivilegeEscalation": True}}]}, "a container is privileged"),
+    "a capability": ({"containers": [{"name": "server", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}, "a container is privileged"),
+}
+RUNS: dict[str, tuple[dict[str, Any], str]] = {   # what only who may create pods can have
+    "a service account": ({"serviceAccountName": "admin"}, "names a service account"),
+    "its token": ({"automountServiceAccountToken": True}, "mounts its token"),
+    "a Secret's files": ({"volumes": [{"name": "key", "secret": {"secretName": "key"}}]}, "a Secret that you may not read"),
+    "a Secret's value": ({"containers": [{"name": "server", "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}]}]},
+                         "a Secret that you may not read"),
+    "a Secret's values": ({"containers": [{"name": "server", "envFrom": [{"secretRef": {"name": "key"}}]}]}, "a Secret that you may not read"),
+    "a projected token": ({"volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]}, "has a volume of a kind"),
+}
+EDITOR, OPERATOR_ACCOUNT = "--as=jo", "--as=system:serviceaccount:fairway-system:fairway-operator"
+
+
+@pytest.fixture(scope="module")
+def editors(fairway) -> Iterator[None]:
+    """Lets jo write ModelDeployments, and ann create pods besides."""
+    def binding(name: str, role: str, user: str) -> dict[str, Any]:
+        return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name, "namespace": world.NAMESPACE},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}]}
+
+    bindings = [binding("jo", "fairway-editor", "jo"), binding("ann", "fairway-editor", "ann"), binding("ann-edits", "edit", "ann")]
+    for obj in bindings:
+        world.apply(fairway, obj)
+    yield
+    fairway.kubectl("--namespace=models", "delete", "rolebinding", *(obj["metadata"]["name"] for obj in bindings))
+
+
+def asked(cluster: Cluster, user: str, spec: dict[str, Any]) -> str:
+    """Returns what the API server says to a ModelDeployment with the pod's spec; nothing where it takes it."""
+    document = world.resource("asked", {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, podTemplate={"spec": spec})
+    done = cluster.kubectl("create", "--dry-run=server", user, "--filename=-", input=json.dumps(document), check=False)
+    return "" if done.returncode == 0 else done.stderr
+
+
+def test_an_editor_asks_for_no_pod_that_his_own_role_could_not_make(fairway, editors):
+    assert asked(fairway, EDITOR, PLAIN) == ""
+    assert asked(fairway, EDITOR, {}) == ""
+    for case, (spec, words) in (HOST | RUNS).items():
+        assert words in asked(fairway, EDITOR, spec), case
+    for case, (spec, words) in HOST.items():
+        assert words in asked(fairway, "--as=ann", spec), case
+    for case, (spec, _) in RUNS.items():
+        assert asked(fairway, "--as=ann", spec) == "", case
+
+
+def test_a_command_and_a_new_package_ask_for_no_new_pod_and_are_not_refused(fairway, editors):
+    try:
+        document = world.resource("asked", {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, podTemplate={"spec": {"serviceAccountName": "reader"}},
+                                  paused=True)
+        world.apply(fairway, document)   # the administrator's
+        common = ("--namespace=models", "--dry-run=server", EDITOR)
+        fairway.kubectl("annotate", "md", "asked", "fairway.dev/command={}", *common)
+        fairway.kubectl("patch", "md", "asked", "--type=merge", f'--patch={{"spec":{{"model":{{"digest":"sha256:{"b" * 64}"}}}}}}', *common)
+        done = fairway.kubectl("patch", "md", "asked", "--type=merge", '--patch={"spec":{"image":"mine:1"}}', *common, check=False)
+        assert "names a service account" in done.stderr   # an image of one's own would run as that account
+    finally:
+        fairway.kubectl("--namespace=models", "delete", "md", "asked", "--ignore-not-found")
+
+
+def test_the_operator_s_account_writes_nothing_but_what_a_modeldeployment_controls(fairway, editors):
+    owner = {"apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "name": "asked", "uid": "0" * 8, "controller": True}
+    ours = {"labels": {"app.kubernetes.io/managed-by": "fairway"}, "ownerReferences": [owner]}
+
+    def said(metadata: dict[str, Any], *, namespace: str = world.NAMESPACE, **pod: Any) -> str:
+        template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "a", "image": "a"}], **pod}}
+        document = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "asked", "namespace": namespace, **metadata},
+                    "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template}}
+        return fairway.kubectl("create", "--dry-run=server", OPERATOR_ACCOUNT, "--filename=-", input=json.dumps(document), check=False).stderr
+
+    assert said(ours) == ""
+    assert "only what a ModelDeployment controls" in said({"labels": ours["labels"]})
+    assert "only what carries its label" in said({"ownerReferences": [owner]})
+    assert "nothing in the cluster's own namespaces" in said(ours, namespace="kube-system")
+    assert "hostNetwork is set" in said(ours, hostNetwork=True)
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "theirs", "namespace": world.NAMESPACE},
+              "spec": {"podSelector": {"matchLabels": {"app": "theirs"}}}}
+    world.apply(fairway, policy)
+    try:
+        taken = {**policy, "metadata": {**policy["metadata"], **ours}}
+        done = fairway.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", OPERATOR_ACCOUNT, "--filename=-", input=json.dumps(taken),
+                               check=False)
+        assert "only what a ModelDeployment controls" in done.stderr
+    finally:
+        fairway.kubectl("--namespace=models", "delete", "networkpolicy", "theirs")

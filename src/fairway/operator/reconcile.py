@@ -176,7 +176,7 @@ class Reconciler:
         told = status.Told(
             generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
             last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem,
-            refusal=memory.refusal)
+            refusal=memory.refusal, clash=self._clash(found, owner, now=now) if spec.routing == "gateway" else None)
         if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
             return LATE_SECONDS, None  # what is missing may be installed
@@ -245,6 +245,21 @@ class Reconciler:
         memory.backed.clear()
         memory.applied.clear()  # whatever was deleted or changed and no watch told: the next look puts it back
         return RESTING_SECONDS
+
+    def _clash(self, found: api.Object, owner: workloads.Owner, *, now: float) -> tuple[str, str] | None:
+        """Return a word and a sentence where an older route takes the requests that ours is meant for: the gateway accepts both, and follows one."""
+        route = self._api.get("HTTPRoute", owner.namespace, owner.name)
+        for namespace, name in routes.overlapping(route):
+            try:
+                other = self._api.get("HTTPRoute", namespace, name)
+            except errors.PlatformError:   # of a namespace that this operator may not read
+                other = {"metadata": {"name": name, "namespace": namespace}}
+            if route is not None and other is not None and routes.older(other, route):
+                sentence = (f"HTTPRoute {namespace}/{name} takes the same requests as this resource's, and is older: the gateway follows that one; "
+                            "name other spec.gateway.hostnames, or delete one of the two")
+                events.post(self._api, found, at=now, type="Stalled", message=sentence, warning=True)
+                return "Overlaps", sentence
+        return None
 
     def _problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
         """Gives why the spec cannot be followed, where the definition's own rules could not know."""
