@@ -113,7 +113,7 @@ def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot
 def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
     """Lets the cluster have a ModelDeployment with this status."""
     spec = {"model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, "gateway": {"parentRefs": [{"name": "models"}]},
-            "counts": {"requests": "sum(r)", "errors": "sum(e)"}, "strategy": {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}}
+            "counts": {"template": "istio"}, "strategy": {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}}
     found = {"metadata": {"name": "income", "namespace": "models"}, "spec": spec, "status": status}
     monkeypatch.setattr(cluster, "_read", lambda where, config: (None, found))
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fairway.cli import collector, operator, trial
+from fairway.platforms.kubernetes import counts
 from tests.cluster import stack, world
 from tests.helm import rendering
 from tests.helm.rendering import CHART, PROMETHEUS, ROOT, VARIANTS
@@ -105,6 +106,44 @@ def test_users_roles_add_to_edit_and_view(binaries):
         assert [label for label in labels if "aggregate" in label] == [f"rbac.authorization.k8s.io/aggregate-to-{aggregate}"]
         written = [(resource, verb) for _, resource, verb in rendering.rules(found, name) if verb not in ("get", "list", "watch")]
         assert set(written) == {("modeldeployments", verb) for verb in verbs}
+
+
+def test_admission_is_on_unless_nothing_cluster_wide_may_be_made(binaries):
+    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    on = rendering.of_kind(rendering.render(binaries), *kinds)
+    assert sorted(obj["metadata"]["name"] for obj in on) == [name for name in ("fairway-modeldeployments", "fairway-operator", "fairway-operator-namespaces")
+                                                             for _ in kinds]
+    assert all(obj["spec"]["failurePolicy"] == "Fail" for obj in on if obj["kind"] == kinds[0])
+    assert all(obj["spec"]["validationActions"] == ["Deny"] for obj in on if obj["kind"] == kinds[1])
+    for values in ({"admission": {"enabled": False}}, {"rbac": {"namespaced": True}, "namespaces": ["models"]}):
+        assert not rendering.of_kind(rendering.render(binaries, {**PROMETHEUS, **values}), *kinds)
+
+
+def test_what_admission_lets_pass_is_the_chart_s_to_say(binaries):
+    values = {"admission": {"hostAccess": True, "serviceAccounts": ["reader"], "hostnameDomain": "example.com"}, "namespaces": ["models"]}
+    found = rendering.render(binaries, {**PROMETHEUS, **values})
+    asked, written = (json.dumps(rendering.one(found, "ValidatingAdmissionPolicy", f"fairway-{of}")["spec"]) for of in ("modeldeployments", "operator"))
+    assert "hostPath" not in asked + written
+    assert "['','default','reader']" in asked
+    assert "'.' + request.namespace + '.example.com'" in asked
+    assert "request.namespace in ['models']" in written
+
+
+def test_the_operator_may_write_every_kind_that_admission_binds_it_to(binaries):
+    found = rendering.render(binaries)
+    [rule] = rendering.one(found, "ValidatingAdmissionPolicy", "fairway-operator")["spec"]["matchConstraints"]["resourceRules"]
+    written = {resource for _, resource, verb in rendering.rules(found, "fairway-operator") if verb in ("create", "patch", "delete")}
+    assert written - {"events", "leases"} <= set(rule["resources"])
+
+
+def test_queries_and_networks_reach_the_operator(binaries):
+    query = 'sum(a{ns="{namespace}",service="{service}"})'
+    values = {"operator": {"counts": {"istio": {"requests": query, "errors": query}}, "hookNetworks": ["10.20.0.0/16"]}}
+    deployment = rendering.one(rendering.render(binaries, {**PROMETHEUS, **values}), "Deployment", "fairway-operator")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    assert "--hook-network=10.20.0.0/16" in container["args"]
+    [given] = [argument.removeprefix("--counts=") for argument in container["args"] if argument.startswith("--counts=")]
+    assert counts.templates(given)["istio"].requests == query
 
 
 def test_every_container_is_bounded_and_owns_nothing(rendered):

@@ -48,7 +48,7 @@ def weights(*steps: int) -> Change:
     return {"spec.strategy.canary.steps": [{"weight": weight} for weight in steps]}
 
 
-COUNTS = {"requests": 'sum(requests_total{service="{service}"})', "errors": 'sum(errors_total{service="{service}"})'}
+COUNTS = {"template": "istio"}
 OWN_ROUTING: Change = {
     "spec.runtime": "seldon", "spec.routing": "seldon", "spec.gateway": GONE, "spec.counts": COUNTS, "spec.strategy.shadow": {"enabled": False},
     "spec.strategy.guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
@@ -63,7 +63,7 @@ ACCEPTED: dict[str, Change] = {
     "scaled by concurrency": {"spec.scaling": {"concurrency": 8, "cpuUtilization": 50}},
     "seldon behind a gateway": {"spec.runtime": "seldon"},
     "seldon's own routing": OWN_ROUTING,
-    "queries for another gateway": {"spec.counts": COUNTS | {"within": "sum(b{le='{seconds}'})"}},
+    "queries for another gateway": {"spec.counts": COUNTS},
     "no guards": {"spec.strategy.guards": []},
     "latency that only watches": guard("latency", threshold="50ms", gates="watch"),
     "quality that gates the bake": guard("quality", gates="bake", maxLossIncrease=0.01),
@@ -151,7 +151,9 @@ REFUSED: dict[str, Refused] = {
     "seldon's routing without counts": Refused(OWN_ROUTING | {"spec.counts": GONE}, "routing seldon needs counts", "routing seldon needs counts"),
     "seldon's routing with a shadow": Refused(OWN_ROUTING | {"spec.strategy.shadow": {}}, "routing seldon has no shadow stage",
                                               "routing seldon has no shadow stage"),
-    "latency that nobody counts": Refused({"spec.counts": COUNTS}, "a guard of type latency needs counts.within", "needs counts.within"),
+    "a query of one's own": Refused({"spec.counts.requests": "sum(up)", "spec.counts.template": "istio"},
+                                    'unknown field "spec.counts.requests"', "Extra inputs are not permitted"),
+    "no name of queries": Refused({"spec.counts": {}}, "spec.counts.template: Required value", "Field required"),
     "an unknown runtime": Refused({"spec.runtime": "triton"}, 'Unsupported value: "triton"', "Input should be 'bentoml' or 'seldon'"),
     "no digest": Refused({"spec.model.digest": GONE}, "spec.model.digest: Required value", "Field required"),
     "a short digest": Refused({"spec.model.digest": "sha256:0123"}, "should match '^sha256:[0-9a-f]{64}$'", PATTERN),

@@ -544,3 +544,16 @@ def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
     monkeypatch.undo()
     play.look(2)
     assert condition(play, "Stalled") == "False"
+
+
+@pytest.mark.parametrize(("created", "stalled"), [("2026-01-01T00:00:00Z", "True"), ("2026-03-01T00:00:00Z", "False")], ids=["older", "younger"])
+def test_a_route_that_takes_the_same_requests_is_the_reason_where_it_is_older(play, created, stalled):
+    ours = play.cluster.objects["HTTPRoute", "income"]
+    ours["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    ours["status"]["parents"][0]["conditions"].append({
+        "type": "RouteRulesOverlap", "status": "True", "message": "Overlapping match conditions with route(s): HTTPRoute research/shop"})
+    play.cluster._keep(("HTTPRoute", "shop"), {"kind": "HTTPRoute", "metadata": {
+        "name": "shop", "namespace": "research", "uid": "x", "creationTimestamp": created, "labels": {}}})
+    play.look(3)
+    assert (condition(play, "Stalled"), condition(play, "Ready")) == (stalled, "False" if stalled == "True" else "True")
+    assert any("HTTPRoute research/shop takes the same requests" in event for event in play.cluster.events) == (stalled == "True")

@@ -5,7 +5,7 @@ import pytest
 from fairway import errors
 from tests.operator import world
 
-COUNTS = {"requests": 'sum(requests{r="{revision}"})', "errors": 'sum(errors{r="{revision}"})'}
+COUNTS = {"template": "requests"}
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ from typing import Any
 from fairway import clocks, errors
 from fairway.monitoring import store
 from fairway.operator.reconcile import Reconciler, Settings
-from fairway.platforms.kubernetes import api
+from fairway.platforms.kubernetes import api, counts
 from fairway.rollout import traffic
 
 NAME, NAMESPACE = "income", "models"
 SHORT = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "2s"},
          "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+
+TEMPLATES = {"requests": counts.Queries(requests='sum(requests{r="{revision}"})', errors='sum(errors{r="{revision}"})')}
 
 
 class Cluster(api.Api):
@@ -224,8 +226,9 @@ class World:
 
     def restart(self) -> None:
         """A new operator, which remembers nothing."""
-        counts: Any = self.counts
-        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), prometheus=counts,
+        gateway: Any = self.counts
+        settings = Settings(server_image="server:1", templates=TEMPLATES)
+        self.operator = Reconciler(self.cluster, settings, evidence=lambda namespace: Nothing(), prometheus=gateway,
                                    source=clocks.Source(wall=lambda: self.now, monotonic=lambda: self.elapsed))
 
     def ask(self, package: str, **spec: Any) -> None:

@@ -48,22 +48,15 @@ class Gateway(schema.Section):
     """A request that takes longer is answered 504 by the gateway."""
 
 
-Query = Annotated[str, Field(min_length=1, max_length=2048)]
-
-
 class Counts(schema.Section):
-    """Queries that count one revision's requests, where Envoy Gateway's own statistics do not: for other gateways, and for routing seldon.
+    """Who counts a revision's requests where Envoy Gateway's own statistics do not: for other gateways, and for routing seldon.
 
-    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`, `{revision}` and `{service}` stand for what
-    their names say, the last for the revision's Service. The arms are not scraped at one instant then, so the stated error rates hold approximately.
+    The queries are those of whoever runs the operator: its Prometheus holds every team's series. The arms are not scraped at one instant then, so the
+    stated error rates hold approximately.
     """
 
-    requests: Query
-    """Completed requests, such as `sum(istio_requests_total{destination_service_name="{service}"})`."""
-    errors: Query
-    """Those of them that failed: answered 5xx, or not at all. No series means none."""
-    within: Query | None = None
-    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}` stands; guards of type latency need it."""
+    template: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    """A name of `operator.counts` of the chart, which gives the queries."""
 
 
 class Scaling(schema.Section):
@@ -116,12 +109,10 @@ class Spec(schema.Section):
         if self.routing == "seldon" and self.runtime != "seldon":
             raise ValueError("routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself")
         if self.routing == "seldon" and self.counts is None:
-            raise ValueError("routing seldon needs counts: queries of a revision's requests and errors, for no gateway gives them")
+            raise ValueError("routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them")
         if self.routing == "seldon" and self.strategy.shadow.enabled:
             raise ValueError("routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, "
                              "or use routing gateway")
-        if self.counts is not None and self.counts.within is None and any(guard.type == "latency" for guard in self.strategy.guards):
-            raise ValueError("a guard of type latency needs counts.within: the query that counts the answers within its threshold")
         return self
 
 

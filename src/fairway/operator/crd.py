@@ -147,11 +147,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
     "spec": (
         ("self.routing != 'gateway' || has(self.gateway)", "routing gateway needs gateway.parentRefs: the Gateway that requests come in by"),
         ("self.routing != 'seldon' || self.runtime == 'seldon'", "routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself"),
-        ("self.routing != 'seldon' || has(self.counts)", "routing seldon needs counts: queries of a revision's requests and errors, for no gateway gives them"),
+        ("self.routing != 'seldon' || has(self.counts)",
+         "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them"),
         ("self.routing != 'seldon' || !self.strategy.shadow.enabled",
          "routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, or use routing gateway"),
-        ("!has(self.counts) || has(self.counts.within) || !self.strategy.guards.exists(guard, guard.type == 'latency')",
-         "a guard of type latency needs counts.within: the query that counts the answers within its threshold"),
     ),
     "spec.runtime": (("self == oldSelf", "runtime cannot be changed: create a new ModelDeployment, and move traffic to it"),),
     "spec.model.uri": (

@@ -46,6 +46,7 @@ class Settings:
     seldon_image: str = ""               # for those of runtime seldon
     interval_seconds: float = 2.0        # between two looks at a rollout in progress
     hook_hosts: tuple[str, ...] = ()     # that hooks may name besides Services of their own namespace; patterns
+    templates: counts.Templates = field(default_factory=dict)   # queries that resources may name
     hook_networks: tuple[str, ...] = ()  # that those may lie in besides what is public
     cluster: workloads.Settings = field(default_factory=workloads.Settings)
 
@@ -175,7 +176,7 @@ class Reconciler:
         told = status.Told(
             generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
             last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem,
-            refusal=memory.refusal)
+            refusal=memory.refusal, clash=self._clash(found, owner, now=now) if spec.routing == "gateway" else None)
         if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
             return LATE_SECONDS, None  # what is missing may be installed
@@ -245,11 +246,26 @@ class Reconciler:
         memory.applied.clear()  # whatever was deleted or changed and no watch told: the next look puts it back
         return RESTING_SECONDS
 
+    def _clash(self, found: api.Object, owner: workloads.Owner, *, now: float) -> tuple[str, str] | None:
+        """Return a word and a sentence where an older route takes the requests that ours is meant for: the gateway accepts both, and follows one."""
+        route = self._api.get("HTTPRoute", owner.namespace, owner.name)
+        for namespace, name in routes.overlapping(route):
+            try:
+                other = self._api.get("HTTPRoute", namespace, name)
+            except errors.PlatformError:   # of a namespace that this operator may not read
+                other = {"metadata": {"name": name, "namespace": namespace}}
+            if route is not None and other is not None and routes.older(other, route):
+                sentence = (f"HTTPRoute {namespace}/{name} takes the same requests as this resource's, and is older: the gateway follows that one; "
+                            "name other spec.gateway.hostnames, or delete one of the two")
+                events.post(self._api, found, at=now, type="Stalled", message=sentence, warning=True)
+                return "Overlaps", sentence
+        return None
+
     def _problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
         """Gives why the spec cannot be followed, where the definition's own rules could not know."""
         try:
             if spec.counts is not None:
-                counts.check(spec.counts)
+                counts.chosen(spec.counts.template, self._settings.templates, thresholds=_thresholds(spec.strategy))
             else:
                 for threshold in _thresholds(spec.strategy):
                     prometheus.bucket(threshold)
@@ -349,8 +365,9 @@ class Reconciler:
         try:
             with budget.within(COUNTS_SECONDS):
                 if spec.counts is not None:
+                    queries = counts.chosen(spec.counts.template, self._settings.templates, thresholds=thresholds)
                     raw: traffic.Sample | None = counts.sample(
-                        self._prometheus, spec.counts, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds)
+                        self._prometheus, queries, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds)
                 else:
                     raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
                                                   before=state.sample or memory.route.latest, route_version="", first=first)

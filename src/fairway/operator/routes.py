@@ -4,6 +4,7 @@ A confirmation that comes too early is harmless to guards that condition on both
 weight that was asked for: what the proxies may still follow is therefore each route since the last that was seen in effect, of whatever rollout.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +18,7 @@ LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth o
 TOTAL = 100                 # weights are percent
 SCRAPES = 60                # newest increments that are looked at
 VITAL = ("Accepted", "ResolvedRefs")   # conditions of an HTTPRoute without which no request is answered
+ROUTE = re.compile(r"HTTPRoute ([-.a-z0-9]+)/([-.a-z0-9]+)")
 POSSIBLE = 10               # routes kept, that the proxies may still follow
 
 
@@ -188,3 +190,19 @@ def _parents(found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]
     return [(f"gateway {parent.get('parentRef', {}).get('name', '')}".rstrip(),
              [c for c in parent.get("conditions", ()) if c.get("observedGeneration", 0) >= generation])
             for parent in found.get("status", {}).get("parents", ())]
+
+
+def overlapping(found: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Return namespace and name of the HTTPRoutes that take the same requests, as Envoy Gateway says of ours."""
+    said = [condition.get("message", "") for parent in (found or {}).get("status", {}).get("parents", ()) for condition in parent.get("conditions", ())
+            if (condition.get("type"), condition.get("status")) == ("RouteRulesOverlap", "True")]
+    return tuple(dict.fromkeys((namespace, name) for message in said for namespace, name in ROUTE.findall(message)))
+
+
+def older(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether the first of two HTTPRoutes gets the requests that both take, by the rule of the Gateway API."""
+    def age(route: Mapping[str, Any]) -> tuple[str, str]:
+        metadata = route["metadata"]
+        return str(metadata.get("creationTimestamp", "")), f"{metadata.get('namespace')}/{metadata['name']}"
+
+    return age(one) < age(other)

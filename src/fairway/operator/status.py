@@ -43,6 +43,7 @@ class Told:
     problem: str | None                       # why the spec cannot be followed
     refusal: tuple[str, str] | None = None    # what ended the last look, or was refused in it: a word for programs, and the sentence
     standing: routes.Standing = routes.NOT_ASKED   # of the HTTPRoute
+    clash: tuple[str, str] | None = None      # an older route takes the same requests: the same two
     edited: bool = False                      # the spec's strategy is not the one in force
 
 
@@ -153,7 +154,7 @@ def _waits(told: Told) -> str:
 
 
 def _refusal(told: Told) -> tuple[str, str] | None:
-    return told.refusal or next(((REFUSED, found.refused) for found in told.healths.values() if found.refused), None)
+    return told.refusal or told.clash or next(((REFUSED, found.refused) for found in told.healths.values() if found.refused), None)
 
 
 def _timed(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Sequence[Mapping[str, Any]], now: float) -> tuple[crd.Condition, ...]:

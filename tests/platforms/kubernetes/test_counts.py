@@ -1,4 +1,4 @@
-"""A user's own queries: what is asked, what the answers amount to, and what is said of answers that are none."""
+"""An administrator's queries: what is asked, what the answers amount to, and what is said of answers that are none."""
 
 import json
 from typing import Any
@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.config import resource
 from fairway.platforms.kubernetes import counts, prometheus
 from fairway.rollout import traffic
 
-QUERIES = resource.Counts(requests='sum(requests{to="{service}"})', errors='sum(requests{to="{service}",code=~"5.."})',
+QUERIES = counts.Queries(requests='sum(requests{to="{service}"})', errors='sum(requests{to="{service}",code=~"5.."})',
                           within='sum(took_bucket{to="{service}",le="{milliseconds}"})')
 ROUTE = traffic.route(deployment="income", stable="a", candidate="b", weight=25, mirror=0)
 NOW = 7.0   # by Prometheus's own clock
@@ -65,10 +64,52 @@ def test_an_answer_that_is_no_number_is_said(value: Any, words: str) -> None:
         sample(Recorded(**{"requests{to=\"income-a\"}": value}))
 
 
-def test_a_rate_is_refused_before_anything_depends_on_it() -> None:
-    with pytest.raises(errors.ConfigError, match=r"counts\.requests takes a rate"):
-        counts.check(QUERIES.model_copy(update={"requests": "sum(rate(requests[1m]))"}))
-    counts.check(QUERIES.model_copy(update={"requests": "sum(generated_total)"}))
+BOUND = {
+    "a sum": 'sum(requests{namespace="{namespace}",service="{service}"})',
+    "by labels": 'sum by (code) (requests{service=~"x", ns=\'{namespace}\'})',
+    "a sum of two": 'sum(a{ns="{namespace}"}) + on (job) group_left (x) max(b{ns="{namespace}",le="{seconds}"}) or vector(0)',
+    "no metric's name": '{__name__=~"a|b",ns="{namespace}"}',
+    "offset and range": 'sum(last_over_time(a:b.c{ns="{namespace}"}[5m:1m] offset 1m)) unless 3.5e2',
+}
+LOOSE = {
+    "no selector": "sum(up)", "no namespace": 'sum(up{service="{service}"})', "a pattern": 'sum(up{ns=~"{namespace}|.*"})', "all but": 'up{ns!="{namespace}"}',
+    "more than it": 'up{ns="{namespace}x"}', "in another's": 'sum(up{ns="{namespace}"}) + secret', "one of two": 'a{ns="{namespace}"} + b{x="1"}',
+    "in a text": 'up{x="ns=\\"{namespace}\\""}', "of every name": '{job="x"}', "by": 'sum by (ns) (up)', "a name like a word": "offset_bytes",
+}
+
+
+def given(query: str) -> str:
+    return json.dumps({"istio": {"requests": query, "errors": BOUND["a sum"]}})
+
+
+@pytest.mark.parametrize("query", BOUND.values(), ids=BOUND)
+def test_queries_that_are_bound_to_the_namespace_are_taken(query: str) -> None:
+    assert counts.templates(given(query))["istio"].requests == query
+
+
+@pytest.mark.parametrize("query", LOOSE.values(), ids=LOOSE)
+def test_a_query_that_could_give_another_team_s_series_is_refused_at_the_start(query: str) -> None:
+    with pytest.raises(errors.UsageError, match=r"--counts: istio\.requests asks for .* of every namespace"):
+        counts.templates(given(query))
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("{", "--counts"), ('{"istio": {"requests": "a"}}', "errors"), (given('sum(rate(a{ns="{namespace}"}[1m]))'), "istio.requests takes a rate"),
+], ids=["no JSON", "no errors", "a rate"])
+def test_what_is_no_set_of_queries_is_refused_at_the_start(text: str, says: str) -> None:
+    with pytest.raises(errors.UsageError, match=says):
+        counts.templates(text)
+
+
+def test_a_name_that_is_none_and_a_threshold_that_nobody_counts_are_said() -> None:
+    known = counts.templates(given(BOUND["a sum"]))
+    assert counts.chosen("istio", known, thresholds=()).requests == BOUND["a sum"]
+    with pytest.raises(errors.ConfigError, match="'nginx' is no name that this operator knows: it has istio"):
+        counts.chosen("nginx", known, thresholds=())
+    with pytest.raises(errors.ConfigError, match="it has none"):
+        counts.chosen("nginx", {}, thresholds=())
+    with pytest.raises(errors.ConfigError, match="does not count the answers within a threshold"):
+        counts.chosen("istio", known, thresholds=["100ms"])
 
 
 def test_a_prometheus_is_what_is_asked() -> None:

@@ -1,22 +1,49 @@
-"""A user's own queries instead of Envoy Gateway's statistics: other gateways, and Seldon's ingress.
+"""An administrator's queries instead of Envoy Gateway's statistics: other gateways, and Seldon's ingress.
 
 Every query is asked as of one instant, but its series come from scrapes of many pods at different times: the comparison of the arms is approximate.
+Those who write ModelDeployments name queries, and never write any: Prometheus answers the operator about every namespace.
 """
 
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Protocol
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from fairway import errors
-from fairway.config import resource, schema
+from fairway.config import loader, schema
 from fairway.platforms.kubernetes import prometheus
 from fairway.rollout import traffic
 
 EPOCH = "queries"
 RATE = re.compile(r"\b(i?rate|increase|i?delta)\s*\(")
 Read = Callable[[bytes], float | None]
+Query = Annotated[str, Field(min_length=1, max_length=2048)]
+SPACE = "namespace"     # the placeholder that every series must be selected by
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`|\d[\w.]*|[a-zA-Z_:][\w:.]*|=~|!~|!=|[^\s]')
+NAME = re.compile(r"[a-zA-Z_:][\w:.]*")
+GROUPING = ("by", "without", "on", "ignoring", "group_left", "group_right")
+WORDS = (*GROUPING, "and", "or", "unless", "offset", "bool", "atan2", "inf", "nan", "start", "end")
+
+
+class Queries(schema.Section):
+    """Queries of one revision's requests.
+
+    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`, `{revision}` and `{service}` stand for what
+    their names say, the last for the revision's Service; every series must be selected by a label that equals `{namespace}`.
+    """
+
+    requests: Query
+    """Completed requests."""
+    errors: Query
+    """Those of them that failed: answered 5xx, or not at all. No series means none."""
+    within: Query | None = None
+    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}` stands; guards of type latency need it."""
+
+
+Templates = Mapping[str, Queries]
 
 
 class Asks(Protocol):
@@ -26,11 +53,11 @@ class Asks(Protocol):
 
 
 def sample(
-    source: Asks, queries: resource.Counts, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str],
+    source: Asks, queries: Queries, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str],
 ) -> traffic.Sample:
     """Gives both arms' counts as of one instant, by Prometheus's own clock; an arm that has counted nothing yet is None.
 
-    Raises Unavailable where Prometheus gives no number, ConfigError where a threshold has no query.
+    Raises Unavailable where Prometheus gives no number.
     """
     _, now = source.ask("time()", read=lambda _: None)
     arms = [_arm(source, queries, names={"namespace": namespace, "deployment": deployment, "revision": revision, "service": f"{deployment}-{revision}"},
@@ -38,14 +65,61 @@ def sample(
     return traffic.Sample(at=now, epoch=EPOCH, route_version="", stable=arms[0], candidate=arms[1])
 
 
-def check(queries: resource.Counts) -> None:
-    """Raises ConfigError with what is wrong with the queries, before any rollout depends on them."""
-    for name, query in queries.model_dump(exclude_none=True).items():
-        if RATE.search(query):
-            raise errors.ConfigError(f"counts.{name} takes a rate: wanted a counter's sum since ever; fairway takes the differences itself")
+def templates(text: str) -> Templates:
+    """Return the queries by their names, from JSON; raises UsageError with what is wrong with them."""
+    try:
+        found = TypeAdapter(dict[str, Queries]).validate_json(text)
+    except ValidationError as error:
+        raise errors.UsageError(loader.explain(error, where="--counts")) from error
+    for name, queries in found.items():
+        for key, query in queries.model_dump(exclude_none=True).items():
+            for wrong in _wrong(query):
+                raise errors.UsageError(f"--counts: {name}.{key} {wrong}")
+    return found
 
 
-def _arm(source: Asks, queries: resource.Counts, *, names: Mapping[str, str], thresholds: Sequence[str], now: float) -> traffic.ArmCounts | None:
+def chosen(name: str, known: Templates, *, thresholds: Sequence[str]) -> Queries:
+    """Return the queries of the name; raises ConfigError where there are none, or none for the thresholds."""
+    if name not in known:
+        there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise errors.ConfigError(f"counts.template {name!r} is no name that this operator knows: {there} (operator.counts of the chart)")
+    if thresholds and known[name].within is None:
+        raise errors.ConfigError(f"counts.template {name!r} does not count the answers within a threshold: a guard of type latency needs that "
+                                 "(`within` in operator.counts of the chart)")
+    return known[name]
+
+
+def _wrong(query: str) -> Iterator[str]:
+    """Yield what keeps a query from being asked for any namespace."""
+    if RATE.search(query):
+        yield "takes a rate: wanted a counter's sum since ever; fairway takes the differences itself"
+    for selector in _selectors(query):
+        if not re.search(rf"""[\w.]+ = (["'`]){{{SPACE}}}\1( ,|$)""", selector):
+            yield f"asks for {selector[:80] or 'a metric'!r} of every namespace: wanted a label that equals \"{{{SPACE}}}\" in each selector"
+
+
+def _selectors(query: str) -> Iterator[str]:
+    """Yield what is between the braces of each selector, its tokens with a space between them; the name of a metric that has none."""
+    tokens = TOKEN.findall(query)
+    at = 0
+    while at < len(tokens):
+        mark, after = tokens[at], tokens[at + 1] if at + 1 < len(tokens) else ""
+        end = at
+        if mark == "{":
+            end = _end(tokens, at, "}")
+            yield " ".join(tokens[at + 1:end])
+        elif mark == "[" or (mark.lower() in GROUPING and after == "("):
+            end = _end(tokens, at, "]" if mark == "[" else ")")
+        elif NAME.fullmatch(mark) and mark.lower() not in WORDS and after.lower() not in ("(", "{", "by", "without"):
+            yield mark
+        at = end + 1
+
+
+def _end(tokens: Sequence[str], at: int, closing: str) -> int:
+    return next((place for place in range(at, len(tokens)) if tokens[place] == closing), len(tokens))
+
+
+def _arm(source: Asks, queries: Queries, *, names: Mapping[str, str], thresholds: Sequence[str], now: float) -> traffic.ArmCounts | None:
     def read(name: str, query: str) -> int | None:
         value, _ = source.ask(query, read=lambda content: _number(content, name), at=now)
         return None if value is None else int(value)
@@ -58,11 +132,9 @@ def _arm(source: Asks, queries: resource.Counts, *, names: Mapping[str, str], th
     return traffic.ArmCounts(requests=requests, errors=min(failed, requests), timed=requests if thresholds else 0, slow=slow)
 
 
-def _within(queries: resource.Counts, threshold: str, names: Mapping[str, str]) -> str:
-    if queries.within is None:
-        raise errors.ConfigError(f"counts.within is missing: a guard's threshold of {threshold} needs the query that counts the answers within it")
+def _within(queries: Queries, threshold: str, names: Mapping[str, str]) -> str:
     seconds = schema.parse_duration(threshold).total_seconds()
-    return _filled(queries.within, {**names, "seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:g}"})
+    return _filled(queries.within or "", {**names, "seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:g}"})
 
 
 def _filled(query: str, names: Mapping[str, str]) -> str:
