@@ -4,12 +4,14 @@ import contextlib
 import copy
 import datetime
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairway import clocks, errors
 from fairway.monitoring import store
 from fairway.operator.reconcile import Reconciler, Settings
+from fairway.platforms import units
 from fairway.platforms.kubernetes import api
 from fairway.rollout import traffic
 
@@ -222,10 +224,10 @@ class World:
         self.counts = Counts(self.cluster)
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, *, evidence: Callable[[str], units.Evidence] = lambda namespace: Nothing()) -> None:
         """A new operator, which remembers nothing."""
         counts: Any = self.counts
-        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=lambda namespace: Nothing(), prometheus=counts,
+        self.operator = Reconciler(self.cluster, Settings(server_image="server:1"), evidence=evidence, prometheus=counts,
                                    source=clocks.Source(wall=lambda: self.now, monotonic=lambda: self.elapsed))
 
     def ask(self, package: str, **spec: Any) -> None:
