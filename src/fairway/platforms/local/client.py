@@ -40,7 +40,8 @@ def need(home: Home) -> Addresses:
     """Gives the addresses of the running platform; raises UsageError where none runs."""
     addresses = running(home)
     if addresses is None:
-        raise errors.UsageError(f"no platform runs in {home.root}: start it with `fairway up`")
+        died = "the supervisor does not run" if home.addresses.exists() else "no platform runs"
+        raise errors.UsageError(f"{died} in {home.root}: start it with `fairway up`")
     return addresses
 
 
