@@ -85,6 +85,7 @@ def down(home: Home) -> list[str]:
             supervisor.wait(timeout=5)
     for name in table.names():  # of a supervisor that was killed
         table.stop(name)
+    home.unmap()
     home.addresses.unlink(missing_ok=True)
     return sorted(names)
 

@@ -70,11 +70,13 @@ class Servers:
             server.retire_at = server.retire_at or now + RETIRE_SECONDS
             if now >= server.retire_at:
                 self._processes.stop(PREFIX + name)
+                self._home.unmap(name)
                 del self._servers[name]
 
     def stop_all(self) -> None:
         for name in list(self._servers):
             self._processes.stop(PREFIX + name)
+        self._home.unmap()
         self._servers.clear()
 
     def endpoints(self) -> dict[str, list[tuple[str, int]]]:
@@ -107,7 +109,7 @@ class Servers:
         fault_file(self._home, name).unlink(missing_ok=True)
         environment = command.environment(
             package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
-            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=folder / "bentoml")
+            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=self._home.mapped(name))
         folder.mkdir(parents=True, exist_ok=True)
         server.told = False
         self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")
