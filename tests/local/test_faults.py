@@ -15,6 +15,7 @@ import pytest
 from fairway import artifacts
 from fairway.platforms.local import client
 from fairway.rollout.states import Phase
+from tests.cli.running import assert_one_sentence, fairway
 from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support
@@ -36,6 +37,7 @@ def test_a_killed_supervisor_leaves_the_service_and_its_successor_promotes_with_
     support.eventually(lambda: client.running(platform.home) is None)
     answered = len(platform.users.answered())
     support.eventually(lambda: len(platform.users.answered()) > answered + 100)
+    assert_one_sentence(fairway("status", "--home", ".", where=platform.home.root), status=1, words="nothing moves and what dies stays dead: `fairway up`")
     client.up(platform.home)
     support.eventually(lambda: platform.evidence() > counted)
     assert platform.ended(revision).state.stable == revision
@@ -43,8 +45,8 @@ def test_a_killed_supervisor_leaves_the_service_and_its_successor_promotes_with_
     platform.every_answer_is_stored()
 
 
-def test_a_killed_candidate_is_held_started_again_and_promoted(platform: World) -> None:
-    revision = platform.deploy(concurrency=102)
+def test_a_killed_candidate_that_writes_ahead_is_held_started_again_and_promoted_without_the_loss_of_an_event(platform: World) -> None:
+    revision = platform.deploy(concurrency=102, write_ahead=True)
     platform.until_mid_canary()
     failed, counted = len(platform.users.failed()), platform.evidence()
     platform.kill(f"server-{revision}")
@@ -52,7 +54,7 @@ def test_a_killed_candidate_is_held_started_again_and_promoted(platform: World) 
     assert platform.ended(revision).state.stable == revision
     assert platform.evidence() >= counted
     assert len(platform.users.failed()) - failed <= worlds.CLIENTS
-    platform.every_answer_is_stored(but=60)  # what the killed server had answered in its last flush interval and not yet sent
+    platform.every_answer_is_stored()
 
 
 def test_a_killed_stable_server_loses_no_request_but_those_in_flight(platform: World) -> None:
@@ -62,6 +64,7 @@ def test_a_killed_stable_server_loses_no_request_but_those_in_flight(platform: W
     platform.kill(f"server-{platform.deployment().state.stable}")
     assert platform.ended(revision).state.stable == revision
     assert len(platform.users.failed()) - failed <= worlds.CLIENTS
+    platform.every_answer_is_stored()   # it writes ahead, too: it was the candidate of the test before
 
 
 def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platform: World) -> None:
@@ -127,8 +130,18 @@ def test_counts_that_cannot_be_read_hold_the_rollout_until_they_can(platform: Wo
     assert platform.ended(revision).state.stable == revision
 
 
-def test_down_leaves_nothing_running_also_after_the_supervisor_was_killed(tmp_path: Path) -> None:
+def test_down_leaves_nothing_running_and_a_package_that_was_changed_meanwhile_is_said_by_up_status_and_check(tmp_path: Path) -> None:
     with worlds.world(tmp_path) as made:
         os.kill(made.supervisor(), signal.SIGKILL)
         support.eventually(lambda: client.running(made.home) is None)
     assert not [p.pid for p in psutil.process_iter(["cmdline"]) if str(made.home.root) in " ".join(p.info["cmdline"] or [])]
+    assert "nothing runs; before that: " in fairway("status", "--home", ".", where=made.home.root).stdout
+    model = next(made.home.packages.glob("*/model.onnx"))
+    model.chmod(0o644)
+    model.write_bytes(model.read_bytes() + b"x")
+    try:
+        for verb in ("up", "status"):
+            assert_one_sentence(fairway(verb, "--home", ".", where=made.home.root), status=1, words="is not started any more: ")
+        assert "is not started any more: " in fairway("check", "--home", ".", where=made.home.root).stdout
+    finally:
+        client.down(made.home)

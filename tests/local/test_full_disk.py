@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import support
+
 ADULT = Path(__file__).parents[2].parent / "shared" / "data" / "adult.data"
 OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
 
@@ -64,3 +66,36 @@ store.close()
     done = on_small_disk(f"{sys.executable} {tmp_path / 'program.py'}", where=tmp_path / "disk", kibibytes=600)
     assert done.returncode == 0, done.stderr
     assert "free the disk" in done.stdout
+
+
+def test_a_server_starts_and_answers_while_the_disk_of_its_home_is_full(tmp_path: Path) -> None:
+    """Its metrics are mapped files: on a full disk the first touch of one would end it (SIGBUS), again at each start."""
+    program = """
+import os, sys
+from pathlib import Path
+from fairway.platforms.local.home import Home
+from tests.serving import support
+outside, model = map(Path, sys.argv[1:])
+home = Home(Path("home"))
+home.make()
+try:
+    with open("filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(b"x" * 4096)
+except OSError:
+    pass
+server = support.serve(outside, model=model, collector="http://127.0.0.1:9", spool=home.spool("r"), extra={"BENTOML_HOME": str(home.mapped("r"))})
+try:
+    server.wait_ready()
+    print("fairway_serving" in server.metrics())
+finally:
+    server.stop()
+    home.unmap()
+"""
+    (tmp_path / "program.py").write_text(program)
+    model = support.packaged(tmp_path, name="income").path
+    command = f"PYTHONPATH={Path(__file__).parents[2]} {sys.executable} {tmp_path / 'program.py'} {tmp_path / 'server'} {model}"
+    done = on_small_disk(command, where=tmp_path / "disk", kibibytes=2000)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("True\n")
+    assert not list(Path("/dev/shm").glob("fairway-*/r/bentoml"))

@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -61,6 +62,44 @@ def test_what_is_queued_at_the_end_is_delivered(receiver, tmp_path):
         log.append(record(number))
     log.close()
     assert len(set(receiver.ids)) == 500
+
+
+AHEAD = schema.Events.model_validate({"interval": "10ms", "writeAhead": True})
+
+
+def test_what_is_written_ahead_is_on_disk_at_once_and_goes_when_it_is_delivered(receiver, tmp_path):
+    log = log_to(receiver.url, tmp_path, revision="ahead", settings=AHEAD)
+    for number in range(5):
+        log.append(record(number))
+        assert sum(len(file.read_bytes().splitlines()) for file in tmp_path.iterdir()) == number + 1
+    receiver.open()
+    log.start()
+    support.eventually(lambda: not list(tmp_path.iterdir()))
+    log.close()
+    assert receiver.ids == [f"r{number}/ahead/stable" for number in range(5)]
+
+
+def test_what_was_written_ahead_by_a_server_that_was_killed_is_delivered_by_the_next(receiver, tmp_path):
+    receiver.open()
+    killed = os.fork()
+    if not killed:
+        log_to(receiver.url, tmp_path, revision="next", settings=AHEAD).append(record(1))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(killed, 0)
+    log = log_to(receiver.url, tmp_path, revision="next", settings=AHEAD)
+    log.start()
+    support.eventually(lambda: receiver.ids == ["r1/next/stable"])
+    log.close()
+
+
+def test_a_spool_that_takes_no_more_leaves_the_event_to_memory(receiver, tmp_path):
+    receiver.open()
+    log = log_to(receiver.url, tmp_path / "file" / "folder", revision="memory", settings=AHEAD)
+    (tmp_path / "file").touch()
+    log.append(record(1))
+    log.start()
+    log.close()
+    assert receiver.ids == ["r1/memory/stable"]
 
 
 def test_what_cannot_be_delivered_at_the_end_is_on_disk(receiver, tmp_path):

@@ -34,7 +34,7 @@ class Finding:
 @options.output
 def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Check configuration, environment and licences; exit 1 where something would fail."""
-    findings = [*_configuration(path, overrides), *_environment(), *_licences(path, overrides), *_home(root), *_alerts(root)]
+    findings = [*_configuration(path, overrides), *_environment(), *_licences(path, overrides), *_home(root), *_platform(root), *_alerts(root)]
     sound = all(finding.level != "error" for finding in findings)
     options.show({"sound": sound, "findings": [asdict(finding) for finding in findings]}, form=form,
                  text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings))
@@ -97,3 +97,20 @@ def _alerts(root: Path) -> list[Finding]:
     """Return what the monitor of this home has told and nobody has settled yet."""
     told = alerts.open_in(root / "events.db")
     return [Finding("warning", "alert", f"{alert.name} of {alert.summary}: `fairway monitor` has the evidence and what to do") for alert in told]
+
+
+def _platform(root: Path) -> list[Finding]:
+    """Gives how the platform of this home stands, where it has one."""
+    from fairway.cli import platform
+    from fairway.platforms.local.home import Home
+
+    home = Home(root.resolve())
+    if not home.state.exists():
+        return []
+    try:
+        _, stands = platform.standing_of(home)
+    except errors.FairwayError as error:
+        return [Finding("error", "platform", str(error))]
+    if stands.first is not None:
+        return [Finding("error", "platform", stands.first)]
+    return [Finding("ok", "platform", f"runs; the gateway answers on {stands.gateway}" if stands.gateway else "stopped: `fairway up` starts it")]

@@ -110,12 +110,12 @@ class Application:
         finally:
             self.in_flight -= 1
         seconds = time.perf_counter() - started
-        if reply.status != GONE:
-            await self._send(send, reply.status, reply.body, self._headers(call, reply))
-        self._count(call, reply, seconds)
         self._events.append(eventlog.Record(
             call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
             reply.columns, reply.labels, reply.probabilities))
+        if reply.status != GONE:
+            await self._send(send, reply.status, reply.body, self._headers(call, reply))
+        self._count(call, reply, seconds)
 
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
         """Gives the answer, whatever happens: every failure has its status and its sentence."""

@@ -4,7 +4,8 @@ Sending never slows a prediction: the hot path appends a record to a deque; maki
 Delivery is at least once, and idempotent for the collector by (request id, revision, role). What is lost, and how it is counted
 (`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is full; `full` the spool has
 reached its bound; `disk` the disk is full; `refused` the collector will never take the event. A server killed with -9 loses what
-it had not delivered or spooled: the last `interval` (200 ms by default), and it cannot count that.
+it had not delivered or spooled: the last `interval` (200 ms by default), and it cannot count that. With `writeAhead` it loses none: the
+event is in the spool before the answer is sent, and the spool is what the thread delivers.
 """
 
 import logging
@@ -101,13 +102,18 @@ class EventLog:
             self._thread.start()
 
     def append(self, record: Record) -> None:
-        """Takes the record; this is all that the hot path does."""
-        if not self._enabled:
+        """Takes the record, before its answer is sent; this is all that the hot path does."""
+        if not self._enabled or (self._settings.write_ahead and self._written(record)):
             return
         if len(self._queue) >= self._settings.queue:
             self._overflow[record.role] += 1
         else:
             self._queue.append(record)
+
+    def _written(self, record: Record) -> bool:
+        """Writes the event to the spool; where that is full, or the disk, says False: the event goes by memory, and is counted there if it is lost."""
+        line = encode(record, origin=self._origin, sample=self._settings.sample)
+        return self._spool is not None and self._spool.append([line]).reason is None
 
     def close(self, *, timeout_seconds: float = 5.0) -> None:
         """Delivers what is left within the time; what is not delivered goes to the spool."""
@@ -152,7 +158,7 @@ class EventLog:
             if not all(self._deliver(lines[start:start + size]) for start in range(0, len(lines), size)):
                 return
             segment.acknowledge()
-            if time.monotonic() > (self._deadline or give_up):
+            if time.monotonic() > (self._deadline or give_up) and not self._settings.write_ahead:   # else these are the fresh ones
                 return
 
     def _deliver(self, lines: Sequence[tuple[str, bytes]]) -> bool:

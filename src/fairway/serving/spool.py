@@ -7,6 +7,7 @@ the holder dies: several workers share one folder, and a server that was killed 
 import errno
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,14 @@ class Spool:
         self._descriptor: int | None = None
         self._size = 0  # of the open segment
         self._number = 0
+        self._lock = threading.RLock()  # the hot path writes while the thread replays
 
     def append(self, lines: Sequence[bytes]) -> Outcome:
         """Writes the lines that fit; a full disk or a full spool leaves the newest out, and never raises."""
+        with self._lock:
+            return self._append(lines)
+
+    def _append(self, lines: Sequence[bytes]) -> Outcome:
         room = self._limit - self.bytes_used()
         written = 0
         try:
@@ -68,9 +74,10 @@ class Spool:
 
     def seal(self) -> None:
         """Closes the open segment, so that it can be replayed; the next line opens another."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def _write(self, data: bytes) -> None:
         if self._descriptor is None or self._size + len(data) > self._segment_bytes:

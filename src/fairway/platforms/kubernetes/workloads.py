@@ -22,6 +22,7 @@ Object = dict[str, Any]
 
 PORT = 3000                   # of a revision's Service, whatever its server's own is
 USER = 65532                  # nobody's, as in distroless images
+MAPPED = "/run/fairway"       # a volume in memory, for the files that a server maps
 SERVER = "server"             # name of the container that answers
 CLAIM = re.compile(r"^pvc://([a-z0-9][-a-z0-9.]*)(?:/(.*))?$")
 DRAIN_SECONDS = 1
@@ -181,10 +182,11 @@ def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
         "readinessProbe": _probe("ready", runtime.port, periodSeconds=2, failureThreshold=2),
         "livenessProbe": _probe("live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
         "lifecycle": {"preStop": dict(runtime.withdraw)},
-        "volumeMounts": [{**model, "readOnly": True}, tmp, {"name": "spool", "mountPath": "/spool"}],
+        "volumeMounts": [{**model, "readOnly": True}, tmp, {"name": "spool", "mountPath": "/spool"}, {"name": "mapped", "mountPath": MAPPED}],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
     }
     spool = revision.serving.events.spool_mebibytes + 64
+    mapped = {"name": "mapped", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}   # metrics: mapped files on a full disk end a server (SIGBUS)
     return {
         "metadata": {"labels": labels(owner, revision.name)},
         "spec": {
@@ -195,7 +197,7 @@ def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
             "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
                                            "labelSelector": {"matchLabels": _selected(owner, revision.name)}}],
             "initContainers": [fetch], "containers": [server],
-            "volumes": [_scratch("model", "8Gi"), _scratch("tmp", "512Mi"), _scratch("spool", f"{spool}Mi"), *source],
+            "volumes": [_scratch("model", "8Gi"), _scratch("tmp", "512Mi"), _scratch("spool", f"{spool}Mi"), mapped, *source],
         },
     }
 
@@ -213,7 +215,7 @@ def _environment(owner: Owner, revision: Revision, settings: Settings) -> list[O
     return _env({
         "FAIRWAY_DEPLOYMENT": owner.name, "FAIRWAY_NAMESPACE": owner.namespace, "FAIRWAY_REVISION": revision.name, "FAIRWAY_COLLECTOR": settings.collector,
         "FAIRWAY_SPOOL": "/spool", "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True), "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
-        "HOME": "/tmp", "BENTOML_HOME": "$(HOME)/bentoml",  # noqa: S108 - a volume of the pod; the kubelet fills $(HOME) in
+        "HOME": "/tmp", "BENTOML_HOME": f"{MAPPED}/bentoml",  # noqa: S108 - volumes of the pod
     })
 
 

@@ -40,7 +40,8 @@ def need(home: Home) -> Addresses:
     """Gives the addresses of the running platform; raises UsageError where none runs."""
     addresses = running(home)
     if addresses is None:
-        raise errors.UsageError(f"no platform runs in {home.root}: start it with `fairway up`")
+        died = "the supervisor does not run" if home.addresses.exists() else "no platform runs"
+        raise errors.UsageError(f"{died} in {home.root}: start it with `fairway up`")
     return addresses
 
 
@@ -84,6 +85,7 @@ def down(home: Home) -> list[str]:
             supervisor.wait(timeout=5)
     for name in table.names():  # of a supervisor that was killed
         table.stop(name)
+    home.unmap()
     home.addresses.unlink(missing_ok=True)
     return sorted(names)
 

@@ -52,6 +52,10 @@ class Gateway:
     def alive(self) -> bool:
         return self._processes.alive(NAME)
 
+    def answers(self) -> bool:
+        """Says whether it takes requests."""
+        return self.alive() and self._ready()
+
     def start(self, *, port: int = 0) -> None:
         """Starts Envoy where it does not run, on the port and with the configuration that it had before, if any.
 

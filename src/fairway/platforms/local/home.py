@@ -1,12 +1,16 @@
 """Where the local platform keeps its things, and the addresses it serves on."""
 
+import hashlib
 import os
+import shutil
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fairway import artifacts, errors
 
 FOLDER_MODE, FILE_MODE, OTHERS = 0o700, 0o600, 0o077   # the owner alone
+MEMORY = Path("/dev/shm")   # noqa: S108 - the folder that is made there is looked at before it is used
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,16 @@ class Home:
     def spool(self, revision: str) -> Path:
         return self.root / "spool" / revision
 
+    def mapped(self, revision: str) -> Path:
+        """Return where a server keeps the files that it maps: on a full disk they would end it (SIGBUS), so in memory where the machine has a folder there."""
+        return (_in_memory(self.root) or self.root / "servers") / revision / "bentoml"
+
+    def unmap(self, revision: str = "") -> None:
+        """Removes what a server has left there, by default all of them."""
+        place = _in_memory(self.root)
+        if place is not None:
+            shutil.rmtree(place / revision, ignore_errors=True)
+
     def package(self, digest: str) -> Path:
         return self.packages / digest.removeprefix("sha256:")
 
@@ -80,6 +94,18 @@ class Home:
         for store in (self.state, self.events):   # SQLite's further files take their mode from these
             if store.exists() and store.stat().st_mode & OTHERS:
                 store.chmod(FILE_MODE)
+
+
+def _in_memory(root: Path) -> Path | None:
+    """Return the home's folder in memory, that nobody else may enter; None where there is no such place, or somebody else has taken it."""
+    place = MEMORY / f"fairway-{os.geteuid()}-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]}"
+    try:
+        place.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        found = place.lstat()
+    except OSError:
+        return None
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & OTHERS
+    return place if ours else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,7 @@ class Processes:
     def start(self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
         """Starts the process, its output appended to `log`; what an earlier one of the name left running is killed first.
 
-        Raises PlatformError where it cannot be started, or one of the name still runs.
+        Raises PlatformError where it cannot be started, or one of the name still runs; Unavailable while the disk is full.
         """
         if self.alive(name):
             raise errors.PlatformError(f"{name} runs already: stop it before it is started again")
@@ -82,7 +82,10 @@ class Processes:
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
         process = Process(name=name, pid=0, created=0.0, argv=tuple(argv), started_at=time.time(), log=str(log), mark=uuid.uuid4().hex)
-        artifacts.write_json(self._file(name), process)  # before it is there: a supervisor killed between the two loses nothing
+        try:
+            artifacts.write_json(self._file(name), process)  # before it is there: a supervisor killed between the two loses nothing
+        except OSError as error:
+            raise errors.Unavailable(f"{name} cannot be started now, its record cannot be written ({error.strerror}): free the disk") from error
         try:
             child = Child(argv, env={**os.environ, **env, MARK: process.mark}, log=log)
         except OSError as error:

@@ -33,6 +33,14 @@ class Server:
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class Silence:
+    """Why there is no answer; `lasting` where that does not pass by itself."""
+
+    why: str
+    lasting: bool = False
+
+
 class Servers:
     """The servers of one home directory."""
 
@@ -42,7 +50,7 @@ class Servers:
         for name in processes.names():  # those of a supervisor before this one
             if name.startswith(PREFIX):
                 revision = name.removeprefix(PREFIX)
-                self._servers[revision] = Server(port=artifacts.read_json(self._port_file(revision))["port"])
+                self._servers[revision] = Server(port=artifacts.read_json(port_file(home, revision))["port"])
 
     def keep(self, wanted: Mapping[str, state.Revision], *, now: float) -> None:
         """Makes the wanted servers run."""
@@ -62,11 +70,13 @@ class Servers:
             server.retire_at = server.retire_at or now + RETIRE_SECONDS
             if now >= server.retire_at:
                 self._processes.stop(PREFIX + name)
+                self._home.unmap(name)
                 del self._servers[name]
 
     def stop_all(self) -> None:
         for name in list(self._servers):
             self._processes.stop(PREFIX + name)
+        self._home.unmap()
         self._servers.clear()
 
     def endpoints(self) -> dict[str, list[tuple[str, int]]]:
@@ -94,11 +104,12 @@ class Servers:
         try:
             manifest.load(Path(revision.package))
         except errors.PackageError as error:  # somebody changed it since it was deployed
-            server.fault = str(error)
+            self._give_up(name, server, str(error))
             return
+        fault_file(self._home, name).unlink(missing_ok=True)
         environment = command.environment(
             package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
-            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=folder / "bentoml")
+            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=self._home.mapped(name))
         folder.mkdir(parents=True, exist_ok=True)
         server.told = False
         self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")
@@ -111,13 +122,18 @@ class Servers:
             server.exits.append(now)
             server.told = True
         if not server.ready_once and len(server.exits) >= NEVER_READY_EXITS:
-            server.fault = f"its server ended before it was ever ready: {self._last_words(name)}"
+            self._give_up(name, server, f"its server ended before it was ever ready: {self._last_words(name)}")
         elif len([at for at in server.exits if at > now - CRASH_SECONDS]) > CRASHES:
-            server.fault = f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}"
+            self._give_up(name, server, f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}")
         if server.fault is not None:
             return False
         pause = BACKOFF_SECONDS[min(len(server.exits), len(BACKOFF_SECONDS)) - 1]
         return now >= server.exits[-1] + pause
+
+    def _give_up(self, name: str, server: Server, fault: str) -> None:
+        """Starts it no more, and leaves the reason for who asks the platform how it stands."""
+        server.fault = fault
+        artifacts.write_json(fault_file(self._home, name), {"fault": fault})
 
     def _last_words(self, name: str) -> str:
         """Gives the last line that the server wrote, preferring a sentence of ours."""
@@ -130,11 +146,30 @@ class Servers:
 
     def _new_port(self, revision: str) -> int:
         port = ports.free_port()
-        artifacts.write_json(self._port_file(revision), {"port": port})
+        artifacts.write_json(port_file(self._home, revision), {"port": port})
         return port
 
-    def _port_file(self, revision: str) -> Path:
-        return self._home.server(revision) / "port.json"
+
+def silence(home: Home, processes: Processes, revision: str) -> Silence | None:
+    """Return why the revision's server does not answer, asked of itself; None where it does."""
+    known, fault, log = port_file(home, revision), fault_file(home, revision), home.logs / f"server-{revision}.log"
+    if processes.alive(PREFIX + revision):
+        ready = known.exists() and _ready(artifacts.read_json(known)["port"])
+        return None if ready else Silence(f"the server of revision {revision} is starting, or hangs: see {log}")
+    if not fault.exists():
+        return Silence(f"the server of revision {revision} does not run: see {log}")
+    said = artifacts.read_json(fault)["fault"]
+    return Silence(f"revision {revision} is not started any more: {said}; mend that, then `fairway down` and `fairway up`, or deploy another package",
+                   lasting=True)
+
+
+def port_file(home: Home, revision: str) -> Path:
+    return home.server(revision) / "port.json"
+
+
+def fault_file(home: Home, revision: str) -> Path:
+    """Return the file with the reason why the revision's server is not started any more."""
+    return home.server(revision) / "fault.json"
 
 
 def _ready(port: int) -> bool:
