@@ -5,11 +5,14 @@ A look asks many servers many things. With a timeout for each alone they could t
 
 import contextlib
 import contextvars
+import http.client
 import math
 import time
 from collections.abc import Iterator
 
 from fairway import errors
+
+PIECE = 2**16   # bytes between two looks at the clock
 
 _end: contextvars.ContextVar[float] = contextvars.ContextVar("end", default=math.inf)   # of this thread, by the monotonic clock
 
@@ -22,6 +25,18 @@ def within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _end.reset(token)
+
+
+def read(answer: http.client.HTTPResponse, *, most: int, longest: float) -> bytes:
+    """Return the answer, at most `most` bytes; raises Unavailable where it is not there after `longest` seconds, however steadily it comes."""
+    content, end = bytearray(), time.monotonic() + timeout(longest)
+    while len(content) < most and (some := answer.read1(min(PIECE, most - len(content)))):
+        content += some
+        if time.monotonic() > end:
+            raise errors.Unavailable(f"an answer was not complete after {longest:g} s: {len(content)} bytes came")
+    if answer.length and len(content) < most:
+        raise http.client.IncompleteRead(bytes(content), answer.length)
+    return bytes(content)
 
 
 def timeout(longest: float) -> float:

@@ -1,11 +1,16 @@
 """The loop: no look is lost, and idleness is no illness."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
 
 from fairway import errors
+from fairway.monitoring import remote
 from fairway.operator import endpoint, loop
+from fairway.platforms import look
+from tests.operator import world
+from tests.test_budget import trickling
 
 
 class Looks:
@@ -88,6 +93,28 @@ def test_only_silence_of_the_watch_and_looks_that_all_hang_are_an_illness(monkey
     assert not running.alive()
     monkeypatch.undo()
     looks.released.set()
+
+
+def test_an_abort_is_obeyed_and_others_are_looked_at_though_the_store_never_ends_its_answers(monkeypatch):
+    monkeypatch.setattr(look, "READ_SECONDS", 0.5)
+    play = world.World()
+    play.ask("a")
+    play.look(until="Stable 0")
+    play.ask("b")
+    play.look(until="Canary 25")
+    with trickling() as url:
+        play.restart(evidence=lambda namespace: remote.RemoteEvidence(url, namespace))
+        running = made(play.operator)
+        running.start(leads=lambda: True)
+        running.queue.add((world.NAMESPACE, world.NAME))
+        eventually(lambda: "cannot be read" in play.status["reason"])
+        found = play.cluster.get("ModelDeployment", world.NAMESPACE, world.NAME)
+        found["metadata"]["annotations"] = {"fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo"})}
+        play.cluster._keep(("ModelDeployment", world.NAME), found)
+        running.queue.add((world.NAMESPACE, world.NAME))
+        eventually(lambda: play.status["phase"] in ("RollingBack", "RolledBack"))
+        assert play.status["weight"] == 0
+        running.finish()
 
 
 def test_our_own_status_writes_are_no_news_and_a_new_spec_is():

@@ -4,12 +4,14 @@ import contextlib
 import copy
 import datetime
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairway import clocks, errors
 from fairway.monitoring import store
 from fairway.operator.reconcile import Reconciler, Settings
+from fairway.platforms import units
 from fairway.platforms.kubernetes import api, counts
 from fairway.rollout import traffic
 
@@ -224,11 +226,11 @@ class World:
         self.counts = Counts(self.cluster)
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, *, evidence: Callable[[str], units.Evidence] = lambda namespace: Nothing()) -> None:
         """A new operator, which remembers nothing."""
         gateway: Any = self.counts
         settings = Settings(server_image="server:1", templates=TEMPLATES)
-        self.operator = Reconciler(self.cluster, settings, evidence=lambda namespace: Nothing(), prometheus=gateway,
+        self.operator = Reconciler(self.cluster, settings, evidence=evidence, prometheus=gateway,
                                    source=clocks.Source(wall=lambda: self.now, monotonic=lambda: self.elapsed))
 
     def ask(self, package: str, **spec: Any) -> None:

@@ -87,7 +87,7 @@ class RemoteEvidence:
         try:
             connection.request("GET", place.path.rstrip("/") + path, headers={"accept": "application/json"})
             response = connection.getresponse()
-            content = response.read(LARGEST_ANSWER + 1)
+            content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self.timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
             raise errors.Unavailable(f"the collector {self.url} does not answer: {error or type(error).__name__}") from error
         finally:

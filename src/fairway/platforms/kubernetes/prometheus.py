@@ -96,7 +96,7 @@ class Prometheus:
             connection.request("POST", place.path.rstrip("/") + "/api/v1/query", body=urlencode({"query": query} | ({"time": at} if at is not None else {})),
                                headers={"Content-Type": "application/x-www-form-urlencoded"})
             response = connection.getresponse()
-            content = response.read(LARGEST_ANSWER + 1)
+            content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self._timeout)
         except (OSError, http.client.HTTPException) as error:
             raise errors.Unavailable(f"Prometheus {self._url} does not answer: {error or type(error).__name__}") from error
         finally:
