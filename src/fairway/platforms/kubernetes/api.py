@@ -82,7 +82,7 @@ class Api:
         if len(kept) == len(entries):
             return found
         metadata = found["metadata"]
-        patch = [{"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+        patch = [{"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},   # of another version: a conflict
                  {"op": "replace", "path": "/metadata/managedFields", "value": kept}]
         return self._call("PATCH", self._path(found["kind"], metadata["namespace"], metadata["name"]), body=patch, content="application/json-patch+json")
 
