@@ -49,7 +49,7 @@ class Condition(schema.Section):
     """What holds at present, as kstatus and `kubectl wait` read it."""
 
     type: Annotated[str, Field(max_length=316)]
-    """Ready, Progressing, Degraded or Accepted."""
+    """Accepted, Available, Ready, RouteReady, Progressing, Degraded, Reconciling or Stalled."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
@@ -113,8 +113,8 @@ class Status(schema.Section):
     """What was in service before the last promotion; a late rollback returns to it."""
     rejected: Annotated[tuple[Name, ...], Field(max_length=states.HISTORY)] | None = None
     """Revisions that were rolled back; none is tried again until the spec changes or `retry` is asked."""
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=8)] | None = None
-    """Ready, Progressing, Degraded and Accepted."""
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] | None = None
+    """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a person is needed. The others say where it stands."""
     history: Annotated[tuple[Row, ...], Field(max_length=states.HISTORY)] | None = None
     """The last verdicts and commands, oldest first."""
     guards: Annotated[tuple[Evidence, ...], Field(max_length=16)] | None = None

@@ -214,7 +214,7 @@ class Reconciler:
                 events.post(self._api, found, at=now, type="Stalled", message=memory.refusal[1], warning=True)
         delay = self._delay(after.state, policy=policy, memory=memory, now=time)
         if not told.standing.holds and after.state.phase in RESTING:   # or the watch tells first
-            delay = min(delay, RETRY_SECONDS if time - after.state.since < LATE_SECONDS else 10 * RETRY_SECONDS)
+            delay = min(delay, RETRY_SECONDS if time - after.state.since < LATE_SECONDS else LATE_SECONDS)
         if failed is None or after.state.phase in RESTING or isinstance(failed, errors.Temporary):
             return delay, failed
         log.error("%s/%s: %s", owner.namespace, owner.name, failed)  # but looked at as often as ever: a refusal keeps no harm from being seen
