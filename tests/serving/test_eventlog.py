@@ -182,3 +182,15 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path):
     (tmp_path / "00000000000000000001-1-1.jsonl").write_bytes(b'{"a":1}\n{"b"')
     (segment,) = [segment.lines() for segment in spool.Spool(tmp_path, limit_bytes=1).replay()]
     assert segment == [b'{"a":1}']
+
+
+def test_the_queue_holds_so_many_bytes_of_requests_whatever_their_number(receiver, tmp_path):
+    """Clients choose how large a request is: 20,000 of 8 MiB would be the memory of ten machines."""
+    receiver.open()
+    log = log_to(receiver.url, tmp_path, revision="large", settings=schema.Events.model_validate({"interval": "1h"}))
+    log.start()
+    for number in range(10):
+        log.append(record(number, size=8 << 20))
+    log.close()
+    assert receiver.ids == [f"r{number}/large/stable" for number in range(4)]
+    assert dropped("large", "queue") == 6

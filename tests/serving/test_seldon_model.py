@@ -116,6 +116,20 @@ def test_a_form_is_answered_too(client):
     assert (answer.status_code, len(answer.json()["data"]["ndarray"])) == (200, 1)
 
 
+@pytest.mark.parametrize(("send", "status"), [
+    ({"files": {"data": (None, "[" * 5_000 + "]" * 5_000)}}, 400), ({"files": {"data": (None, "{")}}, 400), ({"files": {"data": ("a.bin", b"\xff\xfe")}}, 400),
+    ({"data": {"json": "[" * 50_000}}, 400), ({"files": {"data": (None, " " * (9 << 20))}}, 413),
+    ({"content": b"--x", "headers": {"content-type": "multipart/form-data"}}, 400),
+], ids=["deep", "no-json", "file", "deeper", "large", "no-boundary"])
+def test_no_form_is_the_server_s_error(client, send, status):
+    assert client.post("/predict", **send).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/transform-input", "/transform-output", "/aggregate", "/route", "/explain", "/predict"])
+def test_what_the_wrapper_would_read_by_itself_is_not_served(client, path):
+    assert client.request("GET" if path == "/predict" else "POST", path, content=b"[" * 50_000).status_code in (404, 405)
+
+
 @pytest.mark.parametrize(("method", "path", "status", "word"), [
     ("GET", "/v2/health/ready", 200, "ready"), ("GET", "/v2/health/live", 200, "live"), ("GET", "/v2/models/income", 200, "FP64"),
     ("GET", "/health/status", 200, "ready"), ("GET", "/metadata", 200, "0123456789ab"), ("GET", "/nowhere", 404, "is not served here"),

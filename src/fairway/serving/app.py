@@ -112,7 +112,7 @@ class Application:
         seconds = time.perf_counter() - started
         self._events.append(eventlog.Record(
             call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
-            reply.columns, reply.labels, reply.probabilities))
+            reply.columns, reply.labels, reply.probabilities, call.size))
         if reply.status != GONE:
             await self._send(send, reply.status, reply.body, self._headers(call, reply))
         self._count(call, reply, seconds)
@@ -171,7 +171,7 @@ class Application:
     def _plain(self, body: bytes, call: headers.Call) -> bytes:
         """Return the body as it was before it was compressed, and note its digest."""
         body = decoding.decoded(body, encoding=call.encoding, largest=self._largest) if call.encoding else body
-        call.digest = hashlib.blake2b(body, digest_size=8).hexdigest()
+        call.digest, call.size = hashlib.blake2b(body, digest_size=8).hexdigest(), len(body)
         return body
 
     def _predicted(self, request: protocol.Request, call: headers.Call) -> Reply:

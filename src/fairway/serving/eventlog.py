@@ -32,6 +32,8 @@ log = logging.getLogger("fairway.serving.eventlog")
 
 TYPE = "dev.fairway.prediction.v1"
 HTTP_TIMEOUT_SECONDS = 2.0      # a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
+QUEUE_BYTES = 32 << 20          # of requests' bodies behind the records in memory: clients choose how large they are
+BATCH_BYTES = 4 << 20           # of them behind one delivery
 LONGEST_BACKOFF_SECONDS = 5.0   # a collector that is back gets the spool within seconds
 
 LABELS = ("namespace", "deployment", "revision", "role")
@@ -58,6 +60,7 @@ class Record(NamedTuple):
     inputs: dict[str, "np.ndarray[Any, Any]"] | None = None
     labels: list[str] | None = None
     probabilities: "np.ndarray[Any, Any] | None" = None
+    size: int = 0                                # bytes of the request's body: what the record holds is a few times as much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,7 @@ class EventLog:
         self._spool = spool.Spool(folder, limit_bytes=limit) if folder and limit else None
         self._queue: deque[Record] = deque()
         self._overflow: Counter[str] = Counter()
+        self._taken = self._flushed = 0    # bytes, each counted by one thread alone; the difference is in the queue
         self._closing = threading.Event()
         self._down_until = 0.0    # monotonic; nothing is sent before
         self._backoff = 0.0
@@ -105,9 +109,10 @@ class EventLog:
         """Takes the record, before its answer is sent; this is all that the hot path does."""
         if not self._enabled or (self._settings.write_ahead and self._written(record)):
             return
-        if len(self._queue) >= self._settings.queue:
+        if len(self._queue) >= self._settings.queue or self._taken - self._flushed + record.size > QUEUE_BYTES:
             self._overflow[record.role] += 1
         else:
+            self._taken += record.size
             self._queue.append(record)
 
     def _written(self, record: Record) -> bool:
@@ -143,10 +148,20 @@ class EventLog:
 
     def _flush(self) -> None:
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._settings.batch_size))]
+            batch = self._batch()
             encoded = [(record.role, encode(record, origin=self._origin, sample=self._settings.sample)) for record in batch]
             if not self._deliver(encoded):
                 self._store(encoded)
+
+    def _batch(self) -> list[Record]:
+        """Takes as many records as one delivery may have: large ones are few, for as JSON they are larger still."""
+        batch: list[Record] = []
+        size = 0
+        while self._queue and len(batch) < self._settings.batch_size and size < BATCH_BYTES:
+            batch.append(self._queue.popleft())
+            size += batch[-1].size
+        self._flushed += size
+        return batch
 
     def _replay(self) -> None:
         if self._spool is None or self._down():

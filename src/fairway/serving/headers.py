@@ -15,7 +15,7 @@ LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to r
 class Call:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
-    __slots__ = ("content_length", "digest", "encoding", "header_length", "request_id", "role", "unit")
+    __slots__ = ("content_length", "digest", "encoding", "header_length", "request_id", "role", "size", "unit")
 
     def __init__(self) -> None:
         self.request_id = ""
@@ -25,6 +25,7 @@ class Call:
         self.content_length = 0
         self.encoding = ""    # how the body was compressed; empty where it was not
         self.digest: str | None = None
+        self.size = 0         # bytes of the body, unpacked
 
 
 def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes = b"") -> None:

@@ -32,6 +32,9 @@ log = logging.getLogger("fairway.serving")
 
 PACKAGE = "/models/package"
 PREDICTIONS = ("/predict", "/api/v1.0/predictions", "/api/v0.1/predictions")
+FEEDBACK = ("/send-feedback", "/api/v1.0/feedback", "/api/v0.1/feedback")
+# Of the wrapper's own paths, those that read nothing of the request.
+WRAPPERS = ("/health/ping", "/health/status", "/api/v1.0/health/status", "/metadata", "/api/v1.0/metadata")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 FLUSH_SECONDS = 5.0
 BOOT_ERROR = 3   # the status of a worker that gunicorn does not start again
@@ -59,6 +62,11 @@ class Model:
         self._worker.start()
 
     @property
+    def largest(self) -> int:
+        """Return how many bytes a body may have."""
+        return int(self._settings.serving.max_body_mebibytes) << 20
+
+    @property
     def worker(self) -> "Worker":
         """Gives what answers requests; it is there before the first of them."""
         if self._worker is None:
@@ -66,19 +74,8 @@ class Model:
         return self._worker
 
     def predict_raw(self, message: Any) -> Any:
-        """Answers what came as a form; JSON is answered before the wrapper reads it."""
-        if not isinstance(message, dict):
-            raise SeldonMicroserviceException("gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED")
-        try:
-            body = orjson.dumps(message)
-        except orjson.JSONEncodeError as error:   # the wrapper reads numbers and depths that JSON's other readers refuse
-            raise SeldonMicroserviceException(f"the form's JSON cannot be read ({error})", status_code=400, reason="BAD_REQUEST") from error
-        return orjson.loads(self.worker.predict(flask.request, body).body)
-
-    def send_feedback_raw(self, feedback: Any) -> Any:
-        """Refuses: a reward that is taken and kept nowhere would be a label lost."""
-        raise SeldonMicroserviceException(
-            "feedback is not kept here: send labels to the collector's /v1/labels, or with `fairway label`", status_code=501, reason="NOT_IMPLEMENTED")
+        """Refuses: whatever comes over HTTP is answered before the wrapper reads it."""
+        raise SeldonMicroserviceException("gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED")
 
     def health_status(self) -> list[str]:
         """Gives the one word that /health/status shows; the probe that means ready is /v2/health/ready."""
@@ -213,15 +210,25 @@ def _blueprint(model: Model) -> flask.Blueprint:
     """Gives what the wrapper puts into its application: our paths before its own, and 404 where it would answer 500."""
     blueprint = flask.Blueprint("fairway", __name__)
 
+    @blueprint.record_once  # type: ignore[untyped-decorator]
+    def bound(state: Any) -> None:
+        state.app.config["MAX_CONTENT_LENGTH"] = model.largest   # of forms, which flask would read whole; ours are bounded where they are read
+
     @blueprint.before_app_request  # type: ignore[untyped-decorator]
     def answer() -> flask.Response | None:
         path = flask.request.path
         if path == "/v2" or path.startswith("/v2/"):
             return _response(model.worker.infer(flask.request))
-        if path in PREDICTIONS and flask.request.method == "POST" and flask.request.mimetype not in FORMS:
-            return _response(model.worker.predict(flask.request))
+        if path in PREDICTIONS and flask.request.method == "POST":
+            form = flask.request.mimetype in FORMS
+            return _response(model.worker.predict(flask.request, _message(flask.request.form) if form else None))
+        if path in FEEDBACK:   # a reward that is taken and kept nowhere would be a label lost
+            sentence = "feedback is not kept here: send labels to the collector's /v1/labels, or with `fairway label`"
+            return flask.Response(seldon_message.failure(501, sentence), status=501, mimetype="application/json")
         if path == "/metrics":
             return flask.Response(prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
+        if path not in WRAPPERS:
+            flask.abort(404)   # the wrapper's readers answer 500 to what they do not expect
         return None
 
     @blueprint.app_errorhandler(HTTPException)  # type: ignore[untyped-decorator]
@@ -231,6 +238,13 @@ def _blueprint(model: Model) -> flask.Blueprint:
         return flask.Response(seldon_message.failure(status, sentence), status=status, mimetype="application/json")
 
     return blueprint
+
+
+def _message(form: Mapping[str, str]) -> bytes:
+    """Return the message that a form holds: in its field `json`, or in a field for each of its parts."""
+    if "json" in form:
+        return form["json"].encode()
+    return b"{%s}" % b",".join(orjson.dumps(name) + b":" + value.encode() for name, value in form.items())
 
 
 def _response(answer: Answer) -> flask.Response:
