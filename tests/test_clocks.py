@@ -44,12 +44,13 @@ def test_from_one_process_to_the_next_passes_what_the_clock_says_forward_and_for
     assert clocks.Elapsed(machine.source).now(clock=begun, looked=looked) == begun + passes
 
 
-def test_a_process_that_stood_still_for_an_hour_counts_a_minute() -> None:
+@pytest.mark.parametrize(("interval", "counts"), [(1.0, clocks.LONGEST_SECONDS), (300.0, 600.0)], ids=["a look a second", "a look every five minutes"])
+def test_of_an_hour_in_which_a_process_stood_still_counts_a_minute_or_two_looks(interval: float, counts: float) -> None:
     machine = Machine()
     elapsed = clocks.Elapsed(machine.source)
-    begun = elapsed.now(clock=0.0, looked=0.0)
+    begun = elapsed.now(clock=0.0, looked=0.0, interval=interval)
     machine.wait(HOUR)
-    assert elapsed.now(clock=begun, looked=machine.wall - HOUR) == begun + clocks.LONGEST_SECONDS
+    assert elapsed.now(clock=begun, looked=machine.wall - HOUR, interval=interval) == begun + counts
 
 
 def test_a_look_that_was_not_stored_has_taken_its_time_all_the_same() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONGEST_SECONDS = 60.0   # that count between two looks: nobody knows what happened in a longer time, and a clock may have been set in it
+LONGEST_SECONDS = 60.0   # that count between two looks, where they come more often: nobody knows what happened in a longer time
 CORRECTED = 0.1          # of the time that passes: by so much at most is a steady clock set to the wall's
 
 
@@ -36,14 +36,17 @@ class Elapsed:
         self._time: float | None = None   # of the rollout, when this process last looked
         self._at = 0.0                    # what the machine's clock was then
 
-    def now(self, *, clock: float, looked: float) -> float:
-        """Return the rollout's time; `clock` is what it was when the last look was stored, `looked` what the wall's clock said then."""
+    def now(self, *, clock: float, looked: float, interval: float = 1.0) -> float:
+        """Return the rollout's time; `clock` is what it was when the last look was stored, `looked` what the wall's clock said then.
+
+        `interval` is between looks, in seconds: of a longer time twice that counts, and a minute in any case.
+        """
         at = self._source.monotonic()
         if self._time is not None and self._time >= clock:   # looks that were not stored count too
             begun, passed = self._time, at - self._at
         else:
             begun, passed = self._taken_up(clock=clock, looked=looked)
-        self._time, self._at = begun + min(max(passed, 0.0), LONGEST_SECONDS), at
+        self._time, self._at = begun + min(max(passed, 0.0), max(LONGEST_SECONDS, 2 * interval)), at
         return self._time
 
     def _taken_up(self, *, clock: float, looked: float) -> tuple[float, float]:

@@ -162,7 +162,7 @@ class Reconciler:
         owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
         before = found.get("status", {})
         state, policy, first = status.resume(before, policy=spec.strategy)
-        time = memory.elapsed.now(clock=state.clock, looked=state.looked)
+        time = memory.elapsed.now(clock=state.clock, looked=state.looked, interval=self._settings.interval_seconds)
         known = self._revisions(owner)
         desired = revisions.desired(spec, known=known, default_image=self._settings.seldon_image if spec.runtime == "seldon" else self._settings.server_image)
         kept = set(known)

@@ -85,7 +85,8 @@ class Supervisor:
 
     def _advance(self, deployment: state.Deployment) -> None:
         current, policy = deployment.state, deployment.policy
-        now = self.elapsed.setdefault(deployment.name, clocks.Elapsed(self.source)).now(clock=current.clock, looked=current.looked)
+        elapsed = self.elapsed.setdefault(deployment.name, clocks.Elapsed(self.source))
+        now = elapsed.now(clock=current.clock, looked=current.looked, interval=self.interval)
         route = states.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
         answers = self.hooks.answers(hooks.Deployment(deployment.config["namespace"], deployment.name), current.calls, known=policy.hooks, now=now)
