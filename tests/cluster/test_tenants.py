@@ -63,6 +63,20 @@ def test_objects_of_the_administrator_stay_his_though_modeldeployments_have_thei
         assert "ownerReferences" not in now["metadata"]
 
 
+def test_of_two_resources_for_one_host_the_younger_says_which_route_the_gateway_follows(fairway, models):
+    host = {"gateway": {"parentRefs": [{"name": "models"}], "hostnames": ["one.test"]}}
+    try:
+        for name in ("older", "younger"):
+            world.apply(fairway, world.resource(name, models["A"], strategy=SHORT, **host))
+            world.until(fairway, name, lambda now: now.get("phase") == "Stable")
+        told = world.until(fairway, "younger", lambda now: any(
+            c["type"] == "Stalled" and c["reason"] == "Overlaps" for c in now.get("conditions", ())))
+        assert "HTTPRoute models/older takes the same requests as this resource's, and is older" in json.dumps(told["conditions"])
+        world.until(fairway, "older", lambda now: any(c["type"] == "Stalled" and c["status"] == "False" for c in now.get("conditions", ())))
+    finally:
+        fairway.kubectl("--namespace=models", "delete", "md", "older", "younger", "--ignore-not-found")
+
+
 def posted(cluster: Cluster, document: dict[str, Any], *, deep: str) -> None:
     """Creates the object with what stands for `@deep` in it, as no well-behaved client would."""
     cluster.kubectl("create", "--raw", RAW, "--filename=-", input=json.dumps(document).replace('"@deep"', deep))
