@@ -30,8 +30,8 @@ that scrapes it. KEDA, Seldon Core and prometheus-operator are used where they a
 * **Test**: `helm test` asks operator and collector whether they are well; with `tests.canary` it runs a whole canary under traffic and deletes it again.
 * **Uninstall** keeps the CRD, every ModelDeployment, what serves, and the collector's volume.
 * **What the operator's account could do.** It makes Deployments, Services and routes wherever models are, and whoever can make a Deployment in a namespace
-  has its service accounts and Secrets. `admission` (on by default) binds its writes to objects that a ModelDeployment controls, in namespaces that hold one,
-  never in a `kube-` namespace, and without host access; `namespaces` narrows that, and `rbac.namespaced` gives it no right elsewhere at all.
+  has its service accounts and Secrets. `admission` (on by default) binds its writes to objects that say that a ModelDeployment controls them, outside `kube-`
+  namespaces and without host access; `namespaces` narrows that, and `rbac.namespaced` gives it no right elsewhere at all.
 * **What an editor's podTemplate can do.** `admission` refuses host access to everybody, and service accounts, tokens and Secrets to whoever could not create
   such a pod himself. An image and a package of one's own run in the namespace all the same: give `fairway-editor` to those who may run code there.
 * **Namespaced** (`rbac.namespaced`): whoever installs needs rights in `namespaces` and the release's namespace only, if an administrator

@@ -111,8 +111,7 @@ def test_users_roles_add_to_edit_and_view(binaries):
 def test_admission_is_on_unless_nothing_cluster_wide_may_be_made(binaries):
     kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
     on = rendering.of_kind(rendering.render(binaries), *kinds)
-    assert sorted(obj["metadata"]["name"] for obj in on) == [name for name in ("fairway-modeldeployments", "fairway-operator", "fairway-operator-namespaces")
-                                                             for _ in kinds]
+    assert sorted(obj["metadata"]["name"] for obj in on) == ["fairway-modeldeployments"] * 2 + ["fairway-operator"] * 2
     assert all(obj["spec"]["failurePolicy"] == "Fail" for obj in on if obj["kind"] == kinds[0])
     assert all(obj["spec"]["validationActions"] == ["Deny"] for obj in on if obj["kind"] == kinds[1])
     for values in ({"admission": {"enabled": False}}, {"rbac": {"namespaced": True}, "namespaces": ["models"]}):

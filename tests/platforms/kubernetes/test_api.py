@@ -33,12 +33,6 @@ def test_an_apply_to_another_object_of_the_name_is_a_conflict() -> None:
     assert type(api._translated(error, "PATCH /api")) is api.Conflict
 
 
-def test_a_policy_that_has_not_heard_of_a_new_resource_yet_is_asked_again() -> None:
-    error = ApiException(status=422, reason="Unprocessable Entity")
-    error.body = json.dumps({"message": "denied request: failed to configure binding: no params found for policy binding with `Deny`"})
-    assert type(api._translated(error, "POST /apis")) is errors.Unavailable
-
-
 def test_the_servers_own_sentence_is_kept() -> None:
     error = ApiException(status=422, reason="Unprocessable Entity")
     error.body = json.dumps({"message": "spec.runtime: runtime cannot be changed"})

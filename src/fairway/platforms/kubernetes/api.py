@@ -174,8 +174,6 @@ def _translated(error: kubernetes.client.ApiException, request: str) -> errors.F
             return NotFound(sentence)
         case 409:
             return Conflict(sentence)
-        case 403 | 422 if "no params found" in said:   # an admission policy that has not heard of a new ModelDeployment yet
-            return errors.Unavailable(sentence)
         case 422 if "metadata.uid" in said:   # an apply to what is another of the name by now
             return Conflict(sentence)
         case 401 | 403:
