@@ -43,7 +43,7 @@ class Wealths:
         return np.logaddexp(total, math.log(self.cash)) if self.cash > 0 else total
 
 
-def harms(stream: Stream, *, objective: float | None = None) -> Floats:
+def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 1.0) -> Floats:
     """Gives the logarithm of the evidence against the canary after each tick, [runs, ticks]; with an objective that of mode fused."""
     runs, ticks = stream.canary.shape
     arms = Wealths(runs, restarts=True)
@@ -58,7 +58,8 @@ def harms(stream: Stream, *, objective: float | None = None) -> Floats:
                 limit.restart()
         canary, stable = (counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable))
         canary_bad, stable_bad = (counts[:, tick, None].astype(float) for counts in (stream.canary_bad, stream.stable_bad))
-        share = np.divide(canary, canary + stable, out=np.zeros_like(canary), where=canary + stable > 0)
+        odds = canary * tolerance
+        share = np.divide(odds, odds + stable, out=np.zeros_like(canary), where=canary + stable > 0)
         factors = evidence.two_arm(canary_bad, canary_bad + stable_bad, share, evidence.WORSE)
         arms.bet(np.where((canary > 0) & (stable > 0), factors, 0.0))
         found[:, tick] = arms.log_e()
@@ -76,5 +77,29 @@ def certificates(stream: Stream, *, limit: float) -> Floats:
     found = np.zeros(stream.canary.shape)
     for tick in range(stream.canary.shape[1]):
         wealth.bet(evidence.below(stream.canary_bad[:, tick, None].astype(float), stream.canary[:, tick, None].astype(float), limit=limit))
+        found[:, tick] = wealth.log_e()
+    return found
+
+
+def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool = False) -> Floats:
+    """Gives the logarithm of the evidence of labels after each tick: against the canary, or that it is worse by less than `margin`.
+
+    Labels wait until there are `least` of one weight, and some of both arms; `nominal` bets at the weight that was asked for, on each as it comes.
+    """
+    runs = len(stream.canary)
+    wealth, found, waiting = Wealths(runs, restarts=harm), np.zeros(stream.canary.shape), np.zeros((4, runs))
+    for tick, weight in enumerate(stream.weight):
+        if harm and (tick + 1) * TICK % evidence.RESTART_SECONDS == 0:
+            wealth.restart()
+        if tick and weight != stream.weight[tick - 1]:
+            waiting[:] = 0   # the ledger lets them wait for more of their own weight
+        waiting += [counts[:, tick] for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)]
+        n, bad, m, stable_bad = waiting[:, :, None].copy()
+        ready = (n + m >= least) & ((n > 0) & (m > 0) | nominal)
+        share = np.full_like(n, weight) if nominal else np.where(ready, n, 1) / np.where(ready, n + m, 2)
+        factors = evidence.difference(bad, stable_bad, n + m - bad - stable_bad, weight=share, margin=margin,
+                                      stake=evidence.stakes(share, margin=margin, harm=harm))
+        wealth.bet(np.where(ready, factors, 0.0))
+        waiting[:, ready[:, 0]] = 0
         found[:, tick] = wealth.log_e()
     return found

@@ -124,7 +124,7 @@ def objects() -> list[dict[str, Any]]:
 
 def deployment(model: Sample) -> dict[str, Any]:
     """Gives the sample's ModelDeployment, in a hurry so that its rollouts can be watched."""
-    strategy = {"warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 5}, {"weight": 25}, {"weight": 50}]},
+    strategy = {"warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 5}, {"weight": 25}, {"weight": 50}], "harm": 0.5},
                 "bake": {"weight": 5, "duration": "5s"},
                 "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}]}
     return {"apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "income", "namespace": "models"},

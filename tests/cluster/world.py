@@ -65,7 +65,7 @@ def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
             "model": model, "gateway": {"parentRefs": [{"name": "models"}], "hostnames": [f"{name}.test"]}, "scaling": {"minReplicas": 1, "maxReplicas": 1},
             "podTemplate": {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]}},
             "strategy": {
-                "warmup": "1s", "shadow": {"minPairs": 200}, "bake": {"weight": 5, "duration": "5s"},
+                "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"harm": 0.5}, "bake": {"weight": 5, "duration": "5s"},
                 "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05},
                            {"name": "slow", "type": "latency", "threshold": "1s", "maxRate": 0.05}]},
             **spec}}

@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,16 +29,46 @@ def test_the_two_arm_factor_is_at_most_one_in_expectation_for_every_split_and_co
     assert np.all(chance @ factors <= 1 + 1e-9)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.floats(0.02, 0.98), st.floats(0, 0.3), st.floats(0, 1), st.booleans())
-def test_the_difference_factor_is_fair_at_the_margin(weight: float, margin: float, base: float, harm: bool) -> None:
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(1, 6), st.integers(1, 6), st.floats(0, 0.3), st.floats(0.01, 0.99), st.booleans())
+def test_the_difference_factor_is_at_most_one_in_expectation_however_many_of_each_arm_are_here(n: int, m: int, margin: float, base: float, harm: bool) -> None:
     stable = base * (1 - margin)
     canary = stable + margin  # exactly at the edge of the null hypothesis
-    outcomes = [
-        (weight * canary, ArmCounts(1, 1), ArmCounts(0, 0)), (weight * (1 - canary), ArmCounts(1, 0), ArmCounts(0, 0)),
-        ((1 - weight) * stable, ArmCounts(0, 0), ArmCounts(1, 1)), ((1 - weight) * (1 - stable), ArmCounts(0, 0), ArmCounts(1, 0)),
-    ]
-    mean = sum(p * np.exp(evidence.factors_difference(c, s, weight=weight, margin=margin, harm=harm)) for p, c, s in outcomes)
+    mean = np.zeros(evidence.GRID)
+    for x, y in itertools.product(range(n + 1), range(m + 1)):
+        chance = stats.binom(n, canary).pmf(x) * stats.binom(m, stable).pmf(y)
+        mean += chance * np.exp(evidence.factors_difference(ArmCounts(n, x), ArmCounts(m, y), margin=margin, harm=harm))
+    assert np.all(mean <= 1 + 1e-9)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(2, 7), st.data(), st.booleans())
+def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_units_fell_to_the_canary(total: int, data: st.DataObject, harm: bool) -> None:
+    """Each unit has its loss under either revision, as different from the others' as may be: only the draw is random."""
+    canary, unit = data.draw(st.integers(1, total - 1)), st.lists(st.floats(0, 1), min_size=total, max_size=total)
+    mine, theirs = np.array(data.draw(unit)), np.array(data.draw(unit))
+    margin = float((mine - theirs).mean())
+    if not 0 <= margin <= 0.9:
+        return
+    mean, draws = np.zeros(evidence.GRID), 0
+    for chosen in itertools.combinations(range(total), canary):
+        rest = [unit for unit in range(total) if unit not in chosen]
+        counts = ArmCounts(canary, float(mine[list(chosen)].sum())), ArmCounts(total - canary, float(theirs[rest].sum()))
+        mean += np.exp(evidence.factors_difference(*counts, margin=margin, harm=harm))
+        draws += 1
+    assert np.all(mean / draws <= 1 + 1e-9)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(1, 5))
+def test_the_paired_factor_is_fair_where_the_canary_fails_as_often_as_is_tolerated(mine: float, theirs: float, both: float, ratio: float) -> None:
+    scale = max(1.0, mine + theirs + both, ratio * (theirs + both), mine + both)
+    theirs, both = theirs / scale, both / scale
+    alone = ratio * (theirs + both) - both      # at the edge: it fails `ratio` times as many of the same requests
+    if alone < 0 or alone + theirs + both > 1:
+        return
+    chances = ((alone, (1, 0, 0)), (theirs, (0, 1, 0)), (both, (0, 0, 1)), (1 - alone - theirs - both, (0, 0, 0)))
+    mean = sum(chance * np.exp(evidence.factors_paired(*counts, max_ratio=ratio)) for chance, counts in chances)
     assert np.allclose(mean, 1, atol=1e-9)
 
 
@@ -135,23 +164,27 @@ def test_the_two_arm_factor_with_a_margin_is_at_most_one_in_expectation(canary: 
     assert np.all(mean <= 1 + 1e-9)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.floats(0.05, 0.95), st.floats(0, 0.3), st.lists(st.floats(0, 1), min_size=2, max_size=4), st.floats(0, 1), st.booleans())
-def test_the_factor_of_values_is_fair_at_the_margin(weight: float, margin: float, values: list[float], centre: float, harm: bool) -> None:
-    stable = np.array(values) * (1 - margin)     # each of them equally likely; the canary's are higher by the margin
-    canary = stable + margin
-    one = lambda value: (np.array([value]), np.array([]))  # noqa: E731
-    how: Any = {"weight": weight, "margin": margin, "centre": centre, "harm": harm}
-    mean = sum(weight / len(values) * np.exp(evidence.factors_values(*one(value), **how)) for value in canary)
-    mean += sum((1 - weight) / len(values) * np.exp(evidence.factors_values(*one(value)[::-1], **how)) for value in stable)
-    assert np.allclose(mean, 1, atol=1e-9)
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(2, 4), st.data(), st.floats(0, 0.3), st.floats(0, 1), st.booleans())
+def test_the_factor_of_values_is_fair_over_who_of_these_units_fell_to_the_canary(
+    total: int, data: st.DataObject, margin: float, centre: float, harm: bool,
+) -> None:
+    """Only the draw is random, and the order in which it is met: of the arms, however many of each, and not of the values."""
+    canary = data.draw(st.integers(1, total - 1))
+    stable = np.array(data.draw(st.lists(st.floats(0, 1), min_size=total, max_size=total))) * (1 - margin)
+    mean, draws = np.zeros(evidence.GRID), 0
+    for chosen, order in itertools.product(itertools.combinations(range(total), canary), itertools.permutations(range(total))):
+        rest = [unit for unit in range(total) if unit not in chosen]
+        mean += np.exp(evidence.factors_values(stable[list(chosen)] + margin, stable[rest], order=order, margin=margin, centre=centre, harm=harm))
+        draws += 1
+    assert np.allclose(mean / draws, 1, atol=1e-9)
 
 
 def test_values_outside_their_bounds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
-        evidence.factors_values(np.array([1.5]), np.array([0.5]), weight=0.5, margin=0.0, centre=0.5)
+        evidence.factors_values(np.array([1.5]), np.array([0.5]), order=[0, 1], margin=0.0, centre=0.5)
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
-        evidence.factors_values(np.array([np.nan]), np.array([0.5]), weight=0.5, margin=0.0, centre=0.5)
+        evidence.factors_values(np.array([np.nan]), np.array([0.5]), order=[0, 1], margin=0.0, centre=0.5)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -264,23 +297,22 @@ def test_the_evidence_of_bounded_values_is_within_some_nats_of_a_betting_test_s(
     ours = Wealth.start(at=0.0, restarts=False)
     for start in range(0, 4000, 40):
         here = slice(start, start + 40)
-        ours = ours.bet(evidence.factors_values(value[here][arm[here]], value[here][~arm[here]], weight=0.5, margin=0.0, centre=0.0))
+        ours = ours.bet(evidence.factors_values(value[here][arm[here]], value[here][~arm[here]], order=rng.permutation(40), margin=0.0, centre=0.5))
     assert theirs.log_e_values_[-1] > 3
     assert ours.log_e >= theirs.log_e_values_[-1] - math.log(evidence.GRID) - 2   # what an even spread over the alternatives may cost, and a little
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.floats(0.05, 0.95), st.floats(0.0, 0.3), st.floats(0.05, 0.95), st.booleans())
-def test_the_factor_of_answers_is_fair_where_a_share_differs_by_the_margin(weight: float, margin: float, base: float, less: bool) -> None:
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(1, 6), st.integers(1, 6), st.floats(0.0, 0.3), st.floats(0.05, 0.95), st.booleans())
+def test_the_factor_of_answers_is_at_most_one_in_expectation_where_a_share_differs_by_the_margin(
+    n: int, m: int, margin: float, base: float, less: bool,
+) -> None:
     stable = base * (1 - margin) + (margin if less else 0.0)
     canary = stable - margin if less else stable + margin
     mean = np.zeros(evidence.GRID)
-    for arm, chance, share in ((0, weight, canary), (1, 1 - weight, stable)):
-        for given_, probability in ((1, share), (0, 1 - share)):
-            counts = ((given_, 0), (0, given_))[arm]
-            factors = evidence.factors_answers([counts[0]], [counts[1]], of=(1 - arm, arm), weight=weight, margin=margin)
-            mean += chance * probability * np.exp(factors)
-    assert mean[int(less)] == pytest.approx(1, abs=1e-9)
+    for x, y in itertools.product(range(n + 1), range(m + 1)):
+        chance = stats.binom(n, canary).pmf(x) * stats.binom(m, stable).pmf(y)
+        mean += chance * np.exp(evidence.factors_answers([x], [y], of=(n, m), margin=margin))
     assert np.all(mean <= 1 + 1e-9)
 
 
@@ -289,7 +321,7 @@ def test_the_factor_of_answers_is_fair_where_a_share_differs_by_the_margin(weigh
     lambda: evidence.factors_shift(np.array([5.0, -1.0]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
     lambda: evidence.factors_shift(np.array([5.0, math.nan]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
     lambda: evidence.factors_two_arm(ArmCounts(10, math.nan), ArmCounts(10, 0)), lambda: evidence.factors_below(ArmCounts(10, 11), limit=0.1),
-    lambda: evidence.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), weight=0.5, margin=0.0),
+    lambda: evidence.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), margin=0.0), lambda: evidence.factors_paired(1, -1, 0),
 ])
 def test_counts_that_cannot_be_are_refused_with_a_sentence(refused: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="wanted 0"):

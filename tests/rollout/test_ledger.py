@@ -94,6 +94,33 @@ def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so(
     assert alone.harms["errors/limit"].log_e > math.log(100)
 
 
+@pytest.mark.parametrize(("bad", "more", "action"), [
+    (13, {}, Action.ROLLBACK), (13, {"tolerance": 1.3}, Action.HOLD), (18, {"tolerance": 1.3}, Action.ROLLBACK),
+    (13, {"maxRate": None, "maxRatio": 1.5}, Action.PROMOTE), (13, {"requestsPerUnit": 50}, Action.HOLD),
+], ids=["any harm", "within the tolerance", "beyond it", "within maxRatio", "of users who fail fifty times"])
+def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(bad: int, more: dict[str, object], action: Action) -> None:
+    strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.01, **more})
+    busy = ledgers.Batch(gateway=ledgers.Gateway(candidate=1000, stable=1000, bad={"errors": (bad, 10)}))
+    assert judge.decide(learn(strategy, [busy] * 600), strategy=strategy, stage="canary").action is action
+
+
+def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_both_fail() -> None:
+    strategy = schema.Strategy.model_validate({"guards": [{"name": "errors", "type": "errors", "maxRate": 0.2, "tolerance": 1.5}]})
+    pairs = ledgers.Batch(paired=ledgers.Paired(compared=880, disagreements=0, candidate_failures=50, stable_failures=20, both_failures=50))
+    assert learn(strategy, [pairs] * 20).harms["errors/shadow"].peak < math.log(100)   # 100 against 70 of 1000
+    worse = ledgers.Batch(paired=ledgers.Paired(compared=880, disagreements=0, candidate_failures=100, stable_failures=20, both_failures=50))
+    assert learn(strategy, [worse] * 20).harms["errors/shadow"].peak > math.log(100)
+
+
+def test_a_certificate_does_not_outlive_the_rate_that_earned_it() -> None:
+    strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
+    well, ill = (ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (bad, bad)})) for bad in (0, 8))
+    earned = judge.decide(learn(strategy, [well] * 3), strategy=strategy, stage="canary")
+    assert earned.action is Action.PROMOTE
+    assert "errors below 2.00% on average so far (0 of 300)" in earned.reason
+    assert judge.decide(learn(strategy, [well, well, well, ill]), strategy=strategy, stage="canary").action is Action.HOLD
+
+
 def test_who_else_is_guilty_is_said_beside_the_verdict() -> None:
     both = policy({"name": "errors", "type": "errors", "maxRate": 0.1}, {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.1})
     ledger = learn(both, [ledgers.Batch(gateway=ledgers.Gateway(candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)}))])

@@ -14,7 +14,7 @@ from fairway.rollout import plan
 
 SCHEDULE = [{"weight": weight, "minDuration": "60s"} for weight in (10, 20, 30, 40)] + [{"weight": 50}]
 POLICY = schema.Strategy.model_validate({
-    "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": SCHEDULE, "budget": "1h"}, "falseRollback": 0.05,
+    "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": SCHEDULE, "budget": "1h", "harm": 1}, "falseRollback": 0.05,
     "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})
 
 
@@ -85,7 +85,8 @@ def test_the_units_of_an_a_b_test_are_about_the_median_of_simulated_ones() -> No
     for run in range(40):
         rng, ledger, units = np.random.default_rng(run), ledgers.begin(AB, at=0.0), 0
         while ledger.certificates["sales"].peak < math.log(20):
-            values = [tuple((rng.random(100) < share).astype(float).tolist()) for share in (0.13, 0.1)]
+            mine = int(rng.binomial(200, 0.5))
+            values = [tuple((rng.random(n) < share).astype(float).tolist()) for n, share in ((mine, 0.13), (200 - mine, 0.1))]
             batch = ledgers.Batch(valued=(ledgers.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),))
             units += 200
             ledger = ledgers.observe(ledger, batch, strategy=AB, offline=None, at=float(units))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.judge import ours, peers, streams
+from benchmarks.judge import ours, peers, promises, streams
 from benchmarks.judge.streams import TICK, Scenario
 from fairway.config import schema
 from fairway.rollout import evidence
@@ -47,6 +47,28 @@ def test_healthy_revisions_are_rolled_back_no_more_often_than_stated(name: str, 
     for alpha in (0.01, 0.05):
         share = float((harms.max(axis=1) >= math.log(1 / alpha)).mean())
         assert share <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
+
+
+@pytest.mark.parametrize("part", ["labels", "arrival", "tolerance", "certificates"])
+def test_what_is_stated_holds_where_labels_are_no_lottery_answers_are_late_traffic_is_much_and_rates_change(part: str) -> None:
+    trials = promises.play(part, seed=5, runs=200)
+    assert [trial.what for trial in trials if trial.held is False] == []
+    assert any(trial.bound is None and trial.share > 0.4 for trial in trials)   # the ways it was done before do not hold
+
+
+@pytest.mark.parametrize("harm", [True, False])
+def test_the_simulation_bets_on_labels_as_the_product_does(harm: bool) -> None:
+    rng, weight = np.random.default_rng(6), np.full(60, 0.25)
+    mine, theirs = rng.poisson(1.5, (1, 60)), rng.poisson(4.5, (1, 60))
+    stream = streams.Stream(mine, rng.binomial(mine, 0.2), theirs, rng.binomial(theirs, 0.1), weight, mine)
+    policy = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality", "gates": "canary"}]})
+    ledger, found = ledgers.begin(policy, at=0.0), []
+    for tick in range(60):
+        n, bad, m, stable_bad = (int(counts[0, tick]) for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad))
+        labels = ledgers.Labelled(weight=0.25, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
+        ledger = ledgers.observe(ledger, ledgers.Batch(labelled=(labels,)), strategy=policy, offline=None, at=(tick + 1) * TICK)
+        found.append((ledger.harms if harm else ledger.certificates)["quality"].log_e)
+    assert np.allclose(ours.late(stream, margin=0.02, harm=harm, least=ledgers.ENOUGH)[0], found, rtol=1e-9, atol=1e-9)
 
 
 def test_bursts_counted_by_request_break_the_promise_as_the_page_says() -> None:

@@ -16,14 +16,16 @@ def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "
     verdict = state.verdict
     evidence = judge.describe(state.ledger, strategy=policy) if state.ledger else (verdict.evidence if verdict else {})
     promise = judge.qualified((verdict.guarantee if verdict else "") or judge.guarantee(policy), approximate)
-    suspended = verdict.suspended if verdict else ()
+    suspended, unfair = (verdict.suspended, verdict.unfair) if verdict else ((), ())
     combined = evidence.get("combined", {})
     text = "\n".join(filter(None, [
         options.table([_row(bet, row) for bet, row in evidence.items() if "candidate" in row]),
+        *(f"{bet}: in are {_came_in(row['cameIn'])}" for bet, row in evidence.items() if "cameIn" in row),
         f"all guards together: ln e = {combined.get('logE')} of {combined.get('needed')} needed to roll back" if combined else None,
         f"guilty by itself: {', '.join(combined['guilty'])}" if combined.get("guilty") else None,
-        f"suspended, because stable is beyond its objective too: {', '.join(suspended)}" if suspended else None, promise]))
-    return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended)}, text
+        f"suspended, because stable is beyond its objective too: {', '.join(suspended)}" if suspended else None,
+        f"not judged, because their labels or outcomes are no lottery: {', '.join(unfair)}" if unfair else None, promise]))
+    return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended), "unfair": list(unfair)}, text
 
 
 def harm(state: "State") -> float | None:
@@ -61,6 +63,17 @@ def span(interval: list[float | None] | None) -> str:
     if high is None:
         return "-" if low is None else f"{low:.4g} or more"
     return f"{high:.4g} or less" if low is None else f"{low:.4g} to {high:.4g}"
+
+
+def _came_in(found: dict[str, Any]) -> str:
+    """Gives in words how many labels or outcomes are in, by arm and by answer."""
+    parts = [f"{_of(found[arm])} of the {arm}'s units" for arm in ("candidate", "stable")]
+    parts += [f"{_of(arms['candidate'])} and {_of(arms['stable'])} of those answered {answer!r}" for answer, arms in found.get("answers", {}).items()]
+    return ", ".join(parts)
+
+
+def _of(counts: dict[str, int | None]) -> str:
+    return f"{counts['units']} of {counts['of']}" if counts["of"] else str(counts["units"])
 
 
 def _row(bet: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fairway.cli import cluster, evidence, options
 
 if TYPE_CHECKING:
     from fairway.config import schema
+    from fairway.rollout import plan as plans
 
 ANSWER_SECONDS = 15.0
 
@@ -146,10 +147,20 @@ def plan(rps: float, usual: tuple[str, ...], effects: tuple[str, ...], strategy_
              "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
              "smallest limit": "-" if one["smallest_limit"] is None else _limit(one["smallest_limit"]),
              **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()}} for one in expected]
+    steps = plans.schedule(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy))
     untold = [guard.name for guard in policy.guards if guard.stage == "bake" or (guard.stage == "canary" and guard.type == "quality")]
-    options.show({"requests_per_second": rps, "guards": expected, "not_foretold": untold}, form=form, text="\n".join(filter(None, [
-        options.table(rows), "Expected values: about half of all rollouts take longer.",
+    foretold = [{**asdict(step), "seconds": step.seconds if math.isfinite(step.seconds) else None} for step in steps]
+    record = {"requests_per_second": rps, "guards": expected, "steps": foretold, "not_foretold": untold}
+    options.show(record, form=form, text="\n".join(filter(None, [
+        options.table(rows), f"A step ends when {policy.canary.harm:.0%} more failing would have been found: {', '.join(map(_step, steps))}.",
+        "Expected values: about half of all rollouts take longer.",
         f"Not foretold: {', '.join(untold)}. Who knows when labels come, or when the bake ends?" if untold else None])))
+
+
+def _step(step: "plans.Step") -> str:
+    if not math.isfinite(step.seconds):
+        return f"{step.weight} % never, for no number of requests shows it"
+    return f"{step.weight} % after {step.seconds:.0f} s" + (f" ({step.requests:.0f} requests of the candidate)" if step.requests else "")
 
 
 def _found(one: dict[str, Any]) -> dict[str, float | None]:

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.5
 MARK = "fairway.dev/trial"    # label of the ModelDeployment
 TURN = "trial.fairway.dev/revision"   # annotation of its pods, which makes the second revision another
 STRATEGY: Mapping[str, Any] = {  # everything real but in a hurry; no latency guard, for nobody has said what is slow here
-    "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "5s"},
+    "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 25}, {"weight": 50}], "harm": 0.5}, "bake": {"weight": 5, "duration": "5s"},
     "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}]}
 Object = dict[str, Any]
 

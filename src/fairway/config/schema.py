@@ -292,6 +292,8 @@ class Canary(Section):
     """Few users first, half of them last, where evidence comes fastest."""
     budget: Duration = timedelta(hours=6)
     """Longest the canary may take before the verdict is inconclusive."""
+    harm: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """A step ends once so much more failing would have been found, four times in five. A tenth is gross, and shows in some 60 requests; 1 is in a hurry."""
 
     @model_validator(mode="after")
     def _rising(self) -> "Canary":
@@ -325,10 +327,14 @@ class Guard(Section):
     """The absolute limit that promotion needs certified: share of failed, slow or wrong answers."""
     max_ratio: Annotated[float, Field(gt=1, le=64)] | None = None
     """Errors, latency: instead of maxRate, how many times as often as stable's the candidate's requests may be bad. Needs far more traffic than a limit."""
+    tolerance: Annotated[float, Field(ge=1, le=64)] | None = None
+    """Errors, latency: rolled back is what is worse than so many times stable's rate. maxRatio where that is said, else 1: any harm beyond chance is one."""
     objective: Annotated[float, Field(gt=0, le=0.99)] | None = None
     """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
     count: Literal["requests", "units"] = "requests"
     """Errors: what counts once. Requests come from the gateway, atomically; units (users, sessions) from the event log, where retries tip nothing."""
+    requests_per_unit: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Errors, latency by request: the most that share one fate (a client and its retries). Evidence is divided by it; by default each stands for itself."""
     threshold: Duration | None = None
     """Latency: an answer slower than this counts."""
     max_loss_increase: Annotated[float, Field(ge=0, le=0.99)] = 0.02
@@ -356,6 +362,10 @@ class Guard(Section):
             raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify (or maxRatio)")
         if self.max_ratio is not None and (self.max_rate is not None or self.type not in ("errors", "latency")):
             raise ValueError(f"guard {self.name} has maxRatio: wanted it instead of maxRate, for errors or latency")
+        if self.tolerance is not None and self.type not in ("errors", "latency"):
+            raise ValueError(f"guard {self.name} has tolerance: wanted it for errors or latency (quality and business have maxLossIncrease, drift maxShift)")
+        if self.requests_per_unit > 1 and (self.type not in ("errors", "latency") or self.count == "units"):
+            raise ValueError(f"guard {self.name} has requestsPerUnit: wanted it for errors or latency that are counted by request")
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
         if self.slice_by is not None and (self.type != "quality" or self.stage != "watch"):
@@ -367,6 +377,11 @@ class Guard(Section):
         if self.type != "disagreement" and self.stage == "shadow":
             raise ValueError(f"guard {self.name} of type {self.type} cannot gate shadow")
         return self
+
+    @property
+    def tolerated(self) -> float:
+        """How many times stable's rate is no harm yet."""
+        return self.tolerance or self.max_ratio or 1.0
 
     @property
     def objective_rate(self) -> float | None:

@@ -96,6 +96,7 @@ class Labelled(NamedTuple):
     rows: int                      # rows whose label is known
     wrong: int                     # of those
     slice: str | None = None       # value of the feature that was asked for; None where its inputs were not logged
+    answer: str | None = None      # label of the first row
 
 
 class Outcome(NamedTuple):
@@ -291,7 +292,7 @@ class EventStore(ledger.Ledger):
         for _, request_id, unit, revision, role, predicted_at, predicted, truth, inputs in rows:
             for of, (known, wrong) in _sliced(predicted, truth, inputs, by=by).items():
                 if known:
-                    joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong, of))
+                    joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong, of, _first_label(predicted)))
         return cursor, joined
 
     def outcomes(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:

@@ -66,6 +66,7 @@ def by_weight(
     Those served between weights are left out.
     """
     counts: dict[tuple[str | None, float], dict[str, list[float]]] = {}
+    answers: dict[tuple[str | None, float], dict[str, list[int]]] = {}
     for label in labels:
         segment = in_effect(segments, at=label.predicted_at)
         if segment is None or label.revision not in (candidate, stable):
@@ -73,8 +74,11 @@ def by_weight(
         arm = counts.setdefault((label.slice, segment.weight), {}).setdefault(label.revision, [0.0, 0.0])
         arm[0] += 1
         arm[1] += label.wrong / label.rows
+        if label.answer is not None:
+            answers.setdefault((label.slice, segment.weight), {}).setdefault(label.answer, [0, 0])[label.revision != candidate] += 1
     return tuple(
-        ledgers.Labelled(weight=weight, slice=of, candidate=_counts(arm.get(candidate or "")), stable=_counts(arm.get(stable or "")))
+        ledgers.Labelled(weight=weight, slice=of, candidate=_counts(arm.get(candidate or "")), stable=_counts(arm.get(stable or "")),
+                         answers={answer: (mine, theirs) for answer, (mine, theirs) in answers.get((of, weight), {}).items()})
         for (of, weight), arm in counts.items()
     )
 
@@ -125,4 +129,4 @@ def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: s
         return store.cursor(), None
     cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
     return cursor, ledgers.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
-                                stable_failures=pairs.stable_failures)
+                                stable_failures=pairs.stable_failures, both_failures=pairs.both_failed)

@@ -188,72 +188,103 @@ def two_arm(bad_candidate: "float | Floats", bad: "float | Floats", share: "floa
     return result
 
 
-def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, weight: float, margin: float, harm: bool = True) -> Floats:
-    """Gives the factors against H0: rate(canary) - rate(stable) <= margin (or >= margin where `harm` is False).
+def factors_paired(candidate: int, stable: int, both: int, *, max_ratio: float = 1.0) -> Floats:
+    """Return the factors against H0: of the same requests the canary fails at most `max_ratio` times as many as stable.
 
-    Bets on the inverse-propensity difference D = A Y / w - (1 - A) Y / (1 - w) of each unit, whose mean is the difference
-    of the rates when `weight` w is the probability of the canary (Waudby-Smith & Ramdas 2024, section 4: a wealth of
-    products 1 + lambda (D - margin), for bounded D). The stakes lambda are those of `RATIOS` in `factors_two_arm`.
+    `candidate` and `stable` are pairs in which that arm alone failed, `both` those in which both did. Each pair is bet on with D = [canary failed] -
+    max_ratio [stable failed], whose mean is at most 0: a wealth of products 1 + lambda D. With max_ratio 1 it is McNemar's test by betting.
+    """
+    if min(candidate, stable, both) < 0:
+        raise ValueError(f"counts are {candidate}, {stable} and {both}: wanted 0 or more")
+    stake = ABOVE / max_ratio
+    result: Floats = candidate * np.log1p(stake) + stable * np.log1p(-stake * max_ratio) + both * np.log1p(-stake * (max_ratio - 1))
+    return result
+
+
+def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, margin: float, harm: bool = True) -> Floats:
+    """Return the factors against H0: rate(canary) - rate(stable) <= margin (or >= margin where `harm` is False).
+
+    Bets on the inverse-propensity difference D = A Y / w - (1 - A) Y / (1 - w) of each unit (Waudby-Smith & Ramdas 2024, section 4: a wealth of
+    products 1 + lambda (D - margin)), where w is the split of these very units and not the weight that was asked for: how many of each arm are here,
+    as those whose labels are in, may hang on anything but on their answers. Given both numbers, the product's mean is at most
+    (1 + lambda (rate - rate - margin))^n, because the geometric mean is at most the arithmetic one; and so it is where the units are a fixed set of which the
+    canary's were drawn by lot, because draws without replacement are negatively associated (Joag-Dev & Proschan 1983) and every factor is larger, or every
+    one smaller, for a unit of the canary. The stakes lambda are those of `RATIOS` in `factors_two_arm`.
     """
     _check(candidate, stable)
-    if not 0 < weight < 1:
+    if candidate.n == 0 or stable.n == 0:
         return np.zeros(GRID)
-    w, rest = weight, candidate.n + stable.n - candidate.bad - stable.bad
-    if harm:
-        stake = _stake(RATIOS, w, margin)
-        sign = 1.0
-    else:
-        # the worst outcome for this bet is a bad unit of the canary: D = 1/w
-        stake = 0.999 / (1 / w - margin) * (1 - 1 / RATIOS)
-        sign = -1.0
-    won = np.log1p(sign * stake * (1 / w - margin))
-    lost = np.log1p(-sign * stake * (1 / (1 - w) + margin))
-    idle = np.log1p(-sign * stake * margin)
-    result: Floats = candidate.bad * won + stable.bad * lost + rest * idle
+    w, rest = candidate.n / (candidate.n + stable.n), candidate.n + stable.n - candidate.bad - stable.bad
+    return difference(candidate.bad, stable.bad, rest, weight=w, margin=margin, stake=stakes(w, margin=margin, harm=harm))
+
+
+def stakes(weight: "float | Floats", *, margin: float, harm: bool) -> Floats:
+    """Return what to bet on each unit's difference; broadcasts over runs."""
+    # against harm the worst outcome is a bad unit of the canary: D = 1/w
+    result: Floats = _stake(RATIOS, weight, margin) if harm else -0.999 / (1 / weight - margin) * (1 - 1 / RATIOS)
     return result
 
 
-def factors_answers(candidate: Sequence[int], stable: Sequence[int], *, of: tuple[int, int], weight: float, margin: float) -> Floats:
-    """Gives the factors against H0: no answer's share differs between the arms by more than `margin`.
+def difference(bad_candidate: "float | Floats", bad_stable: "float | Floats", rest: "float | Floats", *, weight: "float | Floats", margin: float,
+               stake: Floats) -> Floats:
+    """Return the factors of so many bad units of both arms and of the `rest`, at these stakes (negative: against harm); broadcasts over runs."""
+    won, lost, idle = np.log1p(stake * (1 / weight - margin)), np.log1p(-stake * (1 / (1 - weight) + margin)), np.log1p(-stake * margin)
+    result: Floats = bad_candidate * won + bad_stable * lost + rest * idle
+    return result
+
+
+def factors_answers(candidate: Sequence[int], stable: Sequence[int], *, of: tuple[int, int], margin: float) -> Floats:
+    """Return the factors against H0: no answer's share differs between the arms by more than `margin`.
 
     The counts are of at most `BINS` answers, `of` so many units (canary, stable). Each is bet on twice, as given more often by the canary and as
-    given more often by stable, with the inverse-propensity difference of `factors_difference`: the twelve bets are the alternatives.
+    given more often by stable, as in `factors_difference`: the twelve bets are the alternatives.
     """
     result = np.zeros(GRID)
-    if not 0 < weight < 1:
+    if min(of) == 0:
         return result
+    share = of[0] / sum(of)
     for place, (mine, theirs) in enumerate(zip(candidate, stable, strict=True)):
         _check(ArmCounts(of[0], mine), ArmCounts(of[1], theirs))
-        for other, (more, less, share) in enumerate(((mine, theirs, weight), (theirs, mine, 1 - weight))):
-            stake = _stake(np.array(1.5), share, margin)
-            result[2 * place + other] = (more * np.log1p(stake * (1 / share - margin)) + less * np.log1p(-stake * (1 / (1 - share) + margin))
-                                         + (sum(of) - more - less) * np.log1p(-stake * margin))
+        for other, (more, less, weight) in enumerate(((mine, theirs, share), (theirs, mine, 1 - share))):
+            stake = _stake(np.array(1.5), weight, margin)
+            result[2 * place + other] = difference(more, less, sum(of) - more - less, weight=weight, margin=margin, stake=stake)
     return result
 
 
-def _stake(ratios: Floats, weight: float, margin: float) -> Floats:
-    """Gives what to bet on each unit's difference: as `factors_two_arm` does for these relative risks."""
+def _stake(ratios: Floats, weight: "float | Floats", margin: float) -> Floats:
+    """Return what to bet on each unit's difference: as `factors_two_arm` does for these relative risks."""
     result: Floats = weight * (1 - weight) * (ratios - 1) / (ratios * weight + 1 - weight) / (1 + margin * (1 - weight))
     return result
 
 
-def factors_values(candidate: Floats, stable: Floats, *, weight: float, margin: float, centre: float, harm: bool = True) -> Floats:
-    """Gives the factors against H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
+def factors_values(candidate: Floats, stable: Floats, *, order: Sequence[int] | NDArray[np.int64], margin: float, centre: float, harm: bool = True) -> Floats:
+    """Return the factors against H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
 
-    As `factors_difference`, for values between 0 and 1 (a loss, a share of a basket): each unit's inverse-propensity difference is bet on with
-    the stakes that survive its worst outcome. `centre`, the mean of what was seen before, is taken from every value: the expectation stays, and
-    the variance becomes that of the values around it. Raises ValueError where a value lies outside.
+    The units, the canary's first, are bet on in an `order` that is drawn by lot, each with the split of those still to come: its arm is a lottery then,
+    given how many of each are left, and its inverse-propensity difference has a mean of at most `margin`, whatever the weight was that was asked for.
+    `centre`, the mean of what was seen before, is taken from every value: the expectation stays, and the variance becomes that of the values around it.
+    Raises ValueError where a value lies outside.
     """
     for values in (candidate, stable):
         if not np.all((values >= 0) & (values <= 1)):
             raise ValueError("values lie outside [0, 1]: scale and clip them first")
-    if not 0 < weight < 1:
-        return np.zeros(GRID)
-    low, high = max(centre / weight, (1 - centre) / (1 - weight)), max((1 - centre) / weight, centre / (1 - weight))   # of the difference, either way
+    place = np.asarray(order)
+    mine, values = (place < len(candidate)).astype(float), np.concatenate([candidate, stable])[place]
+    left = np.cumsum(mine[::-1])[::-1] / np.arange(len(values), 0, -1)
+    open_ = (left > 0) & (left < 1)   # at the end units of one arm are left alone, and are compared with nothing
+    result: Floats = bet_on_values(values[open_], mine[open_], weight=left[open_], margin=margin, centre=centre, harm=harm).sum(axis=1)
+    return result
+
+
+def bet_on_values(values: Floats, mine: Floats, *, weight: "float | Floats", margin: float, centre: float, harm: bool = True) -> Floats:
+    """Return the factors of each unit, [alternatives, units]: `mine` is 1 for one of the canary, which has the probability `weight`.
+
+    The stakes survive every unit's worst outcome.
+    """
+    low, high = (np.maximum(centre / weight, (1 - centre) / (1 - weight)), np.maximum((1 - centre) / weight, centre / (1 - weight)))   # of the difference
     sign, worst = (1.0, low + margin) if harm else (-1.0, high - margin)
     stakes = sign * 0.999 / worst * np.geomspace(0.005, 1.0, GRID)[:, None]
-    result: Floats = (np.log1p(stakes * ((candidate - centre) / weight - margin)).sum(axis=1)
-                      + np.log1p(stakes * ((centre - stable) / (1 - weight) - margin)).sum(axis=1))
+    result: Floats = np.log1p(stakes * ((values - centre) * (mine / weight - (1 - mine) / (1 - weight)) - margin))
     return result
 
 

@@ -33,7 +33,8 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
     ledger = ledgers.divide(state.ledger) if begins else state.ledger   # units meet an arm anew
     ledger = ledgers.observe(ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
-    return replace(later, ledger=ledger, arrived=state.arrived + (batch.gateway.candidate if batch.gateway else 0))
+    mine, theirs = (batch.gateway.candidate, batch.gateway.stable) if batch.gateway else (0, 0)
+    return replace(later, ledger=ledger, arrived=(state.arrived[0] + mine, state.arrived[1] + theirs))
 
 
 def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> ledgers.Gateway | None:

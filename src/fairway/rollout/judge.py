@@ -40,6 +40,7 @@ class Verdict:
     guarantee: str = ""
     eta_seconds: float | None = None     # expected time to a promotion, where the counts so far allow one
     suspended: tuple[str, ...] = ()      # guards whose absolute limit does not count now, because stable breaks it too
+    unfair: tuple[str, ...] = ()         # guards that are not judged, because their labels or outcomes are no lottery
 
 
 def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None = None) -> Verdict:
@@ -52,14 +53,15 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
     if eta is not None:
         reason = f"{reason}; about {schema.format_duration(datetime.timedelta(seconds=math.ceil(eta)))} more at this rate"
     return Verdict(action=action, reason=reason, guard=guard, evidence=describe(ledger, strategy=strategy, intervals_too=action is not Action.HOLD),
-                   guarantee=guarantee(strategy, compared=offline is not None), eta_seconds=eta, suspended=_suspended(ledger))
+                   guarantee=guarantee(strategy, compared=offline is not None), eta_seconds=eta, suspended=_suspended(ledger),
+                   unfair=ledger.unfair)
 
 
 def _judgement(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None) -> tuple[Action, str, str | None]:
     """Gives the action, its sentence, and the guard that it is about."""
     harm = ledger.harm
     if harm >= math.log(1 / strategy.false_rollback):
-        bet = max(ledger.harms, key=lambda name: ledger.harms[name].log_e)
+        bet = max(ledger.heard, key=lambda name: ledger.heard[name].log_e)
         accused = _guard_of(bet, strategy)
         reason = f"{_accuse(accused, bet, ledger, strategy, offline)}; e = {_power(harm)} against {1 / strategy.false_rollback:.0f} needed"
         return Action.ROLLBACK, reason, accused.name
@@ -73,13 +75,25 @@ def _judgement(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline
         reason = (f"the split of units between the arms is not what was asked{counted} (e = {_power(ledger.split.log_e)} against {1 / SPLIT_ALPHA:.0f}); "
                   "the comparison would not be fair")
         return Action.INVALID, reason, None
+    drawn = "; ".join(_unfair(name, ledger) for name in ledger.unfair)
+    if any(guard.name in ledger.unfair and guard.stage == stage for guard in strategy.guards):
+        return Action.INVALID, f"{drawn}; without them it cannot be certified", None
+    beside = f"; {drawn}" if drawn else ""
     waiting = [_missing(guard, ledger, strategy) for guard in strategy.guards if guard.stage == stage and not _certified(guard, ledger, strategy)]
     if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
         waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared")
     if waiting:
-        return Action.HOLD, f"no guard is violated; not yet certified: {'; '.join(waiting)}", None
+        return Action.HOLD, f"no guard is violated; not yet certified: {'; '.join(waiting)}{beside}", None
     held = [_praise(guard, ledger, strategy, offline) for guard in strategy.guards if guard.stage == stage]
-    return Action.PROMOTE, f"every guard of the {stage} holds: {'; '.join(held)}" if held else f"no guard gates the {stage}, and none is violated", None
+    reason = f"every guard of the {stage} holds: {'; '.join(held)}" if held else f"no guard gates the {stage}, and none is violated"
+    return Action.PROMOTE, f"{reason}{beside}", None
+
+
+def _unfair(name: str, ledger: Ledger) -> str:
+    """Says of which guard's labels or outcomes more or fewer of one arm came in than were served."""
+    mine, theirs = ledger.came[name]
+    return (f"{name} is not judged in this rollout: its labels or outcomes are no lottery, {mine} of {mine + theirs} are of the candidate, which is not the "
+            f"share that it served (e = {_power(ledger.lotteries[name].peak)} against {1 / SPLIT_ALPHA:.0f}); take them by lot over all requests")
 
 
 def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
@@ -119,10 +133,15 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
 def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
     """Gives the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
     healthy = "healthy revision" if strategy.mode == "concurrentOnly" else "revision no worse than stable and within every objective"
+    tolerated = [f"at most {guard.tolerated:g} times stable's {guard.name}" for guard in strategy.guards if guard.tolerated > 1]
+    if tolerated:
+        healthy += f" ({' and '.join(tolerated)})"
     if not compared and strategy.shadow.enabled and any(guard.type == "disagreement" for guard in strategy.guards):
         healthy += f" (one whose answers differ from stable's in at most {allowed_disagreement(strategy, None):.1%}, for evaluation did not compare the two)"
+    late = [guard.name for guard in strategy.guards if guard.type in ("quality", "business")]
+    lottery = f"; of {' and '.join(late)} while whether a label or an outcome comes in does not hang on the answer" if late else ""
     return (f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
-            f"P(a revision beyond a guard's limit gets its certificate) <= {strategy.false_promotion:.3g}")
+            f"P(a revision whose rate is beyond a guard's limit, on average so far, has its certificate) <= {strategy.false_promotion:.3g}{lottery}")
 
 
 def qualified(promise: str, how: str) -> str:
@@ -143,6 +162,8 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
             "logE": round(ledger.harms[bet].log_e, 4) + 0.0, "pValue": ledger.harms[bet].p_value,
             "logCertificate": round(certificate.log_e, 4) + 0.0 if certificate else None,
         }
+        if bet in ledger.came:
+            rows[bet]["cameIn"] = _came_in(guard, ledger)
         if guard.slice_by is not None:
             rows[bet]["slice"] = {guard.slice_by: _slice(ledger, bet)}
         if guard.type == "drift":
@@ -150,10 +171,21 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
         elif intervals_too:
             rows[bet]["intervals"] = _effect(guard, ledger) if guard.type == "business" else _intervals(ledger, bet)
     rows["combined"] = {"logE": round(ledger.harm, 4), "needed": round(math.log(1 / strategy.false_rollback), 4),
-                        "guilty": list(evidence.guilty(ledger.harms, alpha=strategy.false_rollback))}
+                        "guilty": list(evidence.guilty(ledger.heard, alpha=strategy.false_rollback))}
     if sum(ledger.met):
         rows["combined"]["split"] = {"candidate": ledger.met[0], "stable": ledger.met[1], "asked": ledger.asked, "logE": round(ledger.split.log_e, 4) + 0.0}
     return rows
+
+
+def _came_in(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
+    """Gives of both arms how many labels or outcomes are in, of so many units that were served; of labels also by answer."""
+    arms = ("candidate", "stable")
+    found: dict[str, Any] = {arm: {"units": came, "of": served or None}
+                             for arm, came, served in zip(arms, ledger.came[guard.name], ledger.exposed, strict=True)}
+    if guard.type == "quality":
+        found["answers"] = {answer: {arm: {"units": row[place + 2], "of": row[place]} for place, arm in enumerate(arms)}
+                            for answer, row in ledger.answered.items()}
+    return {**found, "logE": round(ledger.lotteries[guard.name].log_e, 4) + 0.0}
 
 
 def _effect(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
@@ -188,7 +220,7 @@ def _guard_of(bet: str, strategy: schema.Strategy) -> schema.Guard:
 def _certified(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> bool:
     if guard.type == "disagreement" and not strategy.shadow.enabled:
         return True
-    return ledger.certificates[guard.name].peak >= math.log(1 / strategy.false_promotion)
+    return ledger.certificates[guard.name].log_e >= math.log(1 / strategy.false_promotion)   # now: what was earned before a worse time is not kept
 
 
 def _missing(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> str:
@@ -209,7 +241,7 @@ def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offl
         n, bad, m, stable_bad = ledger.totals[guard.name]
         return f"{guard.name} at most {guard.max_loss_increase:.1%} worse than stable's ({bad:g} of {n} wrong, {stable_bad:g} of {m} of stable)"
     limit = allowed_disagreement(strategy, offline) if guard.type == "disagreement" else guard.max_rate or 0.0
-    return f"{guard.name} below {limit:.2%} ({_share(ledger.totals[guard.name])})"
+    return f"{guard.name} below {limit:.2%} on average so far ({_share(ledger.totals[guard.name])})"
 
 
 def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:

@@ -20,7 +20,9 @@ from fairway.rollout.intervals import Ratio
 SHADOW = "/shadow"
 LIMIT = "/limit"
 SLICES = 8
-SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand steps
+SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts
+ENOUGH = 10             # labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
+WAITING = 100           # outcomes of one arm that wait for the other's: bounds what travels in a status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,9 @@ class Paired:
 
     compared: int
     disagreements: int
-    candidate_failures: int
-    stable_failures: int
+    candidate_failures: int              # of the candidate alone
+    stable_failures: int                 # of stable alone
+    both_failures: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,7 @@ class Labelled:
     candidate: ArmCounts                 # units, the sum of their shares of wrong rows
     stable: ArmCounts
     slice: str | None = None
+    answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> units (candidate, stable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,11 @@ class Ledger:
     alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
     met: tuple[int, int] = (0, 0)                                  # units of the candidate and of stable that the split is judged by
     asked: float = 0.0                                             # the candidate's share of them that was asked for
+    lotteries: Mapping[str, Wealth] = field(default_factory=dict)  # guard of labels or outcomes -> evidence that they come in by anything but lot
+    came: Mapping[str, tuple[int, int]] = field(default_factory=dict)   # guard of labels or outcomes -> units (candidate, stable) whose own are in
+    exposed: tuple[int, int] = (0, 0)                              # units that met the candidate and stable in the rollout
+    answered: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)   # answer -> units that got it, and those whose labels are in
+    waiting: Batch = Batch()                                       # labels and outcomes that wait for the other arm's
     firsts: Mapping[str, float] = field(default_factory=dict)      # bet -> when it began to learn: the look before its first news
     since: float = 0.0                               # when it was opened
     at: float = 0.0                                  # when it last learnt something
@@ -116,9 +125,21 @@ class Ledger:
         return self.split.log_e >= math.log(1 / SPLIT_ALPHA)
 
     @property
+    def unfair(self) -> tuple[str, ...]:
+        """The guards whose labels or outcomes are no lottery: for the rest of the rollout they neither roll back nor certify."""
+        return tuple(name for name, wealth in self.lotteries.items() if wealth.peak >= math.log(1 / SPLIT_ALPHA))
+
+    @property
+    def heard(self) -> Mapping[str, Wealth]:
+        """The bets against the candidate; those of unfair guards count as money that was never bet, where they have won."""
+        unfair = self.unfair
+        return {bet: Wealth.start(at=self.since, restarts=False) if bet.partition("/")[0] in unfair and wealth.log_e > 0 else wealth
+                for bet, wealth in self.harms.items()}
+
+    @property
     def harm(self) -> float:
         """The logarithm of the evidence against the candidate, all bets together."""
-        return evidence.combine(self.harms)
+        return evidence.combine(self.heard)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -130,7 +151,9 @@ class Ledger:
             "weights": dict(self.weights), "spreads": {name: list(pair) for name, pair in self.spreads.items()},
             "slices": {name: list(values) for name, values in self.slices.items()},
             "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "firsts": dict(self.firsts), "since": self.since, "at": self.at,
-            "met": list(self.met), "asked": self.asked,
+            "met": list(self.met), "asked": self.asked, "exposed": list(self.exposed),
+            "lotteries": {name: wealth.to_json() for name, wealth in self.lotteries.items()}, "came": {name: list(pair) for name, pair in self.came.items()},
+            "answered": {answer: list(counts) for answer, counts in self.answered.items()}, "waiting": _waiting_to_json(self.waiting),
         }
 
     @classmethod
@@ -145,7 +168,10 @@ class Ledger:
             slices={name: tuple(values) for name, values in data.get("slices", {}).items()},
             alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
             firsts=dict(data.get("firsts", {})), since=data.get("since", 0.0), at=data.get("at", 0.0),
-            met=tuple(data.get("met", (0, 0))), asked=data.get("asked", 0.0),
+            met=tuple(data.get("met", (0, 0))), asked=data.get("asked", 0.0), exposed=tuple(data.get("exposed", (0, 0))),
+            lotteries={name: Wealth.from_json(wealth) for name, wealth in data.get("lotteries", {}).items()},
+            came={name: tuple(pair) for name, pair in data.get("came", {}).items()},
+            answered={answer: tuple(counts) for answer, counts in data.get("answered", {}).items()}, waiting=_waiting_from_json(data.get("waiting", {})),
         )
 
 
@@ -167,9 +193,15 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     harms = {name: wealth.restart(at=at) if wealth.cash > 0 and wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
     spreads, firsts, weights = dict(ledger.spreads), dict(ledger.firsts), dict(ledger.weights)
-    if ledger.crooked:   # those guards reckon with the weight that was asked for
+    if ledger.crooked:   # the arms have different users, or nobody knows
         batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), failed=(0, 0), answers={}) for exposed in batch.exposed))
+    lotteries, came = _drawn(ledger, batch, strategy)
+    exposed_units, answered = _answered(ledger, batch, strategy)
+    unfair, arriving = ledger.unfair, batch
+    waiting, batch = _gathered(ledger, batch)
     for guard in strategy.guards:
+        if guard.name in unfair:
+            continue
         for news in _news(guard, batch, ledger, strategy=strategy, offline=offline):
             if news.baseline is not None:
                 alarms[news.bet] = alarms.get(news.bet, Alarm()).learn(news.baseline, at=at)
@@ -188,7 +220,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
                 firsts[news.bet] = ledger.at
             a, b, c, d = totals[news.bet]
             totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
-    slices = {guard.name: _known_slices(batch, ledger.slices.get(guard.name, ())) for guard in strategy.guards if guard.slice_by is not None}
+    slices = {guard.name: _known_slices(arriving, ledger.slices.get(guard.name, ())) for guard in strategy.guards if guard.slice_by is not None}
     split, answers, met, asked = ledger.split, dict(ledger.answers), ledger.met, ledger.asked
     for exposed in batch.exposed:
         split = split.bet(evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight))
@@ -197,7 +229,8 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
     return Ledger(
         harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads, weights=weights,
-        slices=slices, alarms=alarms, met=met, asked=asked, firsts=firsts, since=ledger.since, at=at)
+        slices=slices, alarms=alarms, met=met, asked=asked, lotteries=lotteries, came=came, exposed=exposed_units, answered=answered, waiting=waiting,
+        firsts=firsts, since=ledger.since, at=at)
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
@@ -213,6 +246,100 @@ def divide(ledger: Ledger) -> Ledger:
 def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:
     """Gives the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
     return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
+
+
+def against(guard: schema.Guard, candidate: ArmCounts, stable: ArmCounts) -> Floats:
+    """Return the factors of an errors or latency guard against H0: the candidate's requests are at most `tolerated` times as likely bad as stable's.
+
+    Where up to `requestsPerUnit` requests share one fate, every factor is taken to the power of 1 / that many: the mean of a product of so many, however
+    they hang together, is at most the product of the means then (Hoelder).
+    """
+    return evidence.factors_two_arm(candidate, stable, max_ratio=guard.tolerated) / guard.requests_per_unit
+
+
+# -- labels and outcomes, which come late ----------------------------------------------------------------------------------
+
+
+def _late(guard: schema.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]:
+    """Gives how many units' own labels or outcomes came for the guard: of the candidate, of stable, and at which weight they had been served."""
+    if guard.type == "quality":
+        yield from ((one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None)
+    if guard.type == "business":
+        yield from ((len(one.candidate), len(one.stable), one.weight) for one in batch.valued if one.name == guard.outcome)
+
+
+def _drawn(ledger: Ledger, batch: Batch, strategy: schema.Strategy) -> tuple[dict[str, Wealth], dict[str, tuple[int, int]]]:
+    """Gives the lotteries and what came in, after the batch: by lot, as many of each arm come in as were served."""
+    lotteries, came = dict(ledger.lotteries), dict(ledger.came)
+    for guard in strategy.guards:
+        for mine, theirs, weight in _late(guard, batch):
+            before, (n, m) = lotteries.get(guard.name) or Wealth.start(at=ledger.since, restarts=False), came.get(guard.name, (0, 0))
+            lotteries[guard.name] = before.bet(evidence.factors_split(candidate=mine, stable=theirs, weight=weight))
+            came[guard.name] = n + mine, m + theirs
+    return lotteries, came
+
+
+def _answered(ledger: Ledger, batch: Batch, strategy: schema.Strategy) -> tuple[tuple[int, int], dict[str, tuple[int, int, int, int]]]:
+    """Gives the units that were served, and by answer (the first few that were met) also those whose labels are in."""
+    exposed, answered = ledger.exposed, {answer: list(counts) for answer, counts in ledger.answered.items()}
+    if not any(guard.type == "quality" for guard in strategy.guards):
+        return exposed, {}
+    for place, some in ((0, [one.answers for one in batch.exposed]), (2, [one.answers for one in batch.labelled if one.slice is None])):
+        for answers in some:
+            for answer, (mine, theirs) in sorted(answers.items(), key=lambda item: -sum(item[1])):
+                if answer in answered or len(answered) < evidence.BINS:
+                    row = answered.setdefault(answer, [0, 0, 0, 0])
+                    row[place], row[place + 1] = row[place] + mine, row[place + 1] + theirs
+    for one in batch.exposed:
+        exposed = exposed[0] + one.new[0], exposed[1] + one.new[1]
+    return exposed, {answer: (row[0], row[1], row[2], row[3]) for answer, row in answered.items()}
+
+
+def _gathered(ledger: Ledger, batch: Batch) -> tuple[Batch, Batch]:
+    """Gives what goes on waiting, and the batch with the labels and outcomes whose weight and slice (or name) now have enough of both arms.
+
+    When they are bet on hangs on how many there are and on nothing else, so that the bets stay fair.
+    """
+    labelled: dict[tuple[float, str | None], Labelled] = {}
+    known = {None, *(value for values in ledger.slices.values() for value in values)}
+    for one in (*ledger.waiting.labelled, *batch.labelled):
+        before = labelled.get((one.weight, one.slice))
+        if one.slice in known:   # what a slice is about must not hang on what it brings
+            labelled[one.weight, one.slice] = replace(one, answers={}) if before is None else Labelled(
+                weight=one.weight, slice=one.slice, candidate=_sum(before.candidate, one.candidate), stable=_sum(before.stable, one.stable))
+    valued: dict[tuple[float, str], Valued] = {}
+    for each in (*ledger.waiting.valued, *batch.valued):
+        earlier = valued.get((each.weight, each.name))
+        valued[each.weight, each.name] = each if earlier is None else replace(
+            each, candidate=earlier.candidate + each.candidate, stable=earlier.stable + each.stable)
+    enough = [one for one in labelled.values() if _enough(one.candidate.n, one.stable.n)]
+    whole = [one for one in valued.values() if _enough(len(one.candidate), len(one.stable))]
+    waiting = Batch(labelled=tuple(one for one in labelled.values() if one not in enough), valued=tuple(
+        replace(one, candidate=one.candidate[-WAITING:], stable=one.stable[-WAITING:]) for one in valued.values() if one not in whole))
+    return waiting, replace(batch, labelled=tuple(enough), valued=tuple(whole))
+
+
+def _enough(mine: int, theirs: int) -> bool:
+    return min(mine, theirs) > 0 and mine + theirs >= ENOUGH
+
+
+def _sum(one: ArmCounts, other: ArmCounts) -> ArmCounts:
+    return ArmCounts(one.n + other.n, one.bad + other.bad)
+
+
+def _waiting_to_json(waiting: Batch) -> dict[str, Any]:
+    return {"labelled": [[one.weight, one.slice, *one.candidate, *one.stable] for one in waiting.labelled],
+            "valued": [[one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued]}
+
+
+def _waiting_from_json(data: Mapping[str, Any]) -> Batch:
+    return Batch(labelled=tuple(Labelled(weight=weight, slice=of, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
+                                for weight, of, n, bad, m, stable_bad in data.get("labelled", ())),
+                 valued=tuple(Valued(weight=weight, name=name, candidate=tuple(mine), stable=tuple(theirs))
+                              for weight, name, mine, theirs in data.get("valued", ())))
+
+
+# -- what a batch says, bet by bet -----------------------------------------------------------------------------------------
 
 
 def _is_slice(bet: str) -> bool:
@@ -271,8 +398,8 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
             places: dict[str | None, str] = {None: guard.name} if guard.slice_by is None else _places(guard, ledger)
             for labels in batch.labelled:
                 if labels.slice in places:
-                    harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, weight=labels.weight,
-                                                              margin=guard.max_loss_increase, harm=side) for side in (True, False))
+                    harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, margin=guard.max_loss_increase, harm=side)
+                                  for side in (True, False))
                     yield _News(places[labels.slice], labels.candidate, labels.stable, harm, safe, compared=True)
         case "business":
             for valued in batch.valued:
@@ -295,8 +422,8 @@ def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, fl
     span, best = guard.upper - guard.lower, guard.upper if guard.higher_is_better else guard.lower
     mine, theirs = (np.abs(np.clip(np.array(values, dtype=np.float64), guard.lower, guard.upper) - best) / span for values in (valued.candidate, valued.stable))
     centre = (before[1] + before[3]) / (before[0] + before[2]) if before[0] + before[2] else 0.5
-    harm, safe = (evidence.factors_values(mine, theirs, weight=valued.weight, margin=guard.max_loss_increase, centre=centre, harm=side)
-                  for side in (True, False))
+    order = np.random.default_rng([before[0], before[2]]).permutation(len(mine) + len(theirs))   # the same again for a look that is taken again
+    harm, safe = (evidence.factors_values(mine, theirs, order=order, margin=guard.max_loss_increase, centre=centre, harm=side) for side in (True, False))
     spread = float(((mine - centre) ** 2).sum()), float(((theirs - centre) ** 2).sum())
     return _News(guard.name, ArmCounts(len(mine), float(mine.sum())), ArmCounts(len(theirs), float(theirs.sum())), harm, safe,
                  spread=spread, weight=valued.weight)
@@ -311,9 +438,11 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
     if guard.max_ratio is not None:
         certificate = evidence.factors_two_arm(candidate, stable, max_ratio=guard.max_ratio, harm=False)
-    yield _News(guard.name, candidate, stable, evidence.factors_two_arm(candidate, stable), certificate, compared=True)
+    if certificate is not None:
+        certificate = certificate / guard.requests_per_unit   # as in `against`
+    yield _News(guard.name, candidate, stable, against(guard, candidate, stable), certificate, compared=True)
     if strategy.mode == "fused" and guard.objective_rate is not None:
-        above = (evidence.factors_above(arm, limit=guard.objective_rate) for arm in (candidate, stable))
+        above = (evidence.factors_above(arm, limit=guard.objective_rate) / guard.requests_per_unit for arm in (candidate, stable))
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
 
 
@@ -325,7 +454,7 @@ def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
     known = ledger.answers.get(guard.name, {})
     batch, of = [exposed.answers.get(answer, (0, 0)) for answer in known], exposed.new
     if guard.max_shift > 0:
-        return evidence.factors_answers([pair[0] for pair in batch], [pair[1] for pair in batch], of=of, weight=exposed.weight, margin=guard.max_shift)
+        return evidence.factors_answers([pair[0] for pair in batch], [pair[1] for pair in batch], of=of, margin=guard.max_shift)
     n, _, m, _ = ledger.totals[guard.name]
     mine, theirs = (_bins([pair[arm] for pair in batch], of=of[arm]) for arm in (0, 1))
     return evidence.factors_shift(mine, theirs, before=(_bins([pair[0] for pair in known.values()], of=n), _bins([pair[1] for pair in known.values()], of=m)))
@@ -346,7 +475,7 @@ def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> 
 def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:
     if paired is None:
         return
-    failed = ArmCounts(paired.candidate_failures + paired.stable_failures, paired.candidate_failures)
-    both = paired.compared + failed.n
-    yield _News(guard.name + SHADOW, ArmCounts(both, paired.candidate_failures), ArmCounts(both, paired.stable_failures),
-                evidence.factors_above(failed, limit=0.5))
+    both = paired.compared + paired.candidate_failures + paired.stable_failures + paired.both_failures
+    mine, theirs = paired.candidate_failures + paired.both_failures, paired.stable_failures + paired.both_failures
+    factors = evidence.factors_paired(paired.candidate_failures, paired.stable_failures, paired.both_failures, max_ratio=guard.tolerated)
+    yield _News(guard.name + SHADOW, ArmCounts(both, mine), ArmCounts(both, theirs), factors)

@@ -4,14 +4,14 @@ Half of all rollouts take longer than their expectation, roughly: plan with a bu
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fairway import errors
 from fairway.config import schema
-from fairway.rollout import evidence
+from fairway.rollout import evidence, power
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import Floats, Wealth
 
@@ -33,6 +33,15 @@ class Expectation:
     found_seconds: dict[str, float | None]      # rate of a bad revision -> seconds until it is rolled back; None: not within the budget
 
 
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What is expected of one step of the canary."""
+
+    weight: int
+    seconds: float              # that it lasts at the least
+    requests: float | None      # of the candidate, until `canary.harm` would have been found; None where no number is enough
+
+
 def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str, float], effects: dict[str, float] | None = None) -> list[Expectation]:
     """Gives what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
 
@@ -40,43 +49,44 @@ def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str
     range, with `usual` stable's mean, and every request a unit with an outcome. Raises ConfigError where a certificate is not to be expected within the
     budget, with the smallest limit (or effect) that is.
     """
-    found = []
+    found, steps = [], schedule(policy, requests_per_second=requests_per_second, usual=usual)
     for guard in policy.guards:
         if guard.stage not in ("shadow", "canary") or guard.type == "quality" or (guard.stage == "shadow" and not policy.shadow.enabled):
             continue
         rate = usual.get(guard.name, 0.0)
         if guard.max_ratio is not None:
-            found.append(_of_ratio(guard, policy, rps=requests_per_second, rate=rate))
+            found.append(_of_ratio(guard, policy, rps=requests_per_second, rate=rate, steps=steps))
         elif guard.type == "business":
             found.append(_of_outcomes(guard, policy, rps=requests_per_second, mean=rate, effect=(effects or {}).get(guard.name)))
         else:
-            found.append(_of_rate(guard, policy, rps=requests_per_second, rate=rate))
+            found.append(_of_rate(guard, policy, rps=requests_per_second, rate=rate, steps=steps))
     return found
 
 
-def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float) -> Expectation:
+def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]) -> Expectation:
     limit = (guard.max_rate or 0.0) if guard.type != "disagreement" else ledgers.allowed_disagreement(policy, rate)
     budget = policy.shadow.budget if guard.stage == "shadow" else policy.canary.budget
-    served = list(_served(policy, stage=guard.stage, rps=rps, seconds=budget.total_seconds()))
-    least = smallest(rate, requests=served[-1], alpha=policy.false_promotion)
+    served = list(_served(policy, stage=guard.stage, rps=rps, seconds=budget.total_seconds(), steps=steps))
+    least = smallest(rate, requests=served[-1] / guard.requests_per_unit, alpha=policy.false_promotion)
     if least is None or limit < least:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {schema.format_duration(budget)} at {rps:g} requests/s and a usual rate of "
             f"{rate:.2%}: wanted {_or_more(least, percent=True)}more traffic, or a longer budget")
-    need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion)
+    need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion) * guard.requests_per_unit
     look = int(np.searchsorted(served, max(need, float(policy.shadow.min_pairs) if guard.stage == "shadow" else 0.0)))
-    harms = {} if guard.type == "disagreement" else _harms(policy, rate=rate, rps=rps, seconds=budget.total_seconds())
+    harms = {} if guard.type == "disagreement" else _harms(guard, policy, rate=rate, rps=rps, seconds=budget.total_seconds(), steps=steps)
     return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=(look + 1) * LOOK_SECONDS, smallest_limit=least,
                        found_seconds=harms)
 
 
-def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float) -> Expectation:
+def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]) -> Expectation:
     """Both arms at the usual rate, and the last step's weight from the beginning."""
     weight, seconds, limit = policy.canary.steps[-1].weight / 100, policy.canary.budget.total_seconds(), guard.max_ratio or 1.0
 
     def needed(ratio: float) -> float:
         odds = weight * ratio
-        return _until(evidence.two_arm(rps * rate * weight, rps * rate, odds / (odds + 1 - weight), evidence.BETTER), alpha=policy.false_promotion)
+        growth = evidence.two_arm(rps * rate * weight, rps * rate, odds / (odds + 1 - weight), evidence.BETTER)
+        return _until(growth / guard.requests_per_unit, alpha=policy.false_promotion)
 
     least = _bisect(lambda ratio: needed(ratio) <= seconds, low=1.0, high=MOST_TIMES)
     if needed(limit) > seconds:
@@ -84,7 +94,7 @@ def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate:
             f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {schema.format_duration(policy.canary.budget)} at {rps:g} "
             f"requests/s and a usual rate of {rate:.2%}: wanted {_or_more(least, percent=False)}more traffic, a longer budget, or maxRate")
     return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=needed(limit), smallest_limit=least,
-                       found_seconds=_harms(policy, rate=rate, rps=rps, seconds=seconds))
+                       found_seconds=_harms(guard, policy, rate=rate, rps=rps, seconds=seconds, steps=steps))
 
 
 def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None) -> Expectation:
@@ -111,13 +121,10 @@ def units_to_certify(mean: float, effect: float, *, weight: float, margin: float
 
     `mean` is stable's share of what is best.
     """
-    growth = np.zeros(evidence.GRID)
-    nobody = np.array([])
-    for arm, share, good in ((0, weight, min(1.0, mean + effect)), (1, 1 - weight, mean)):
-        for loss, chance in ((0.0, good), (1.0, 1 - good)):
-            unit = (np.array([loss]), nobody)[:: -1 if arm else 1]
-            growth += share * chance * evidence.factors_values(unit[0], unit[1], weight=weight, margin=margin, centre=1 - mean, harm=False)
-    return _until(growth, alpha=alpha)
+    good = min(1.0, mean + effect)
+    loss, mine = np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])
+    chance = np.array([weight * good, weight * (1 - good), (1 - weight) * mean, (1 - weight) * (1 - mean)])
+    return _until(evidence.bet_on_values(loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False) @ chance, alpha=alpha)
 
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
@@ -163,43 +170,57 @@ def _bisect(true: Callable[[float], bool], *, low: float, high: float) -> float 
     return high
 
 
-def weights(policy: schema.Strategy, *, seconds: float) -> Iterator[float]:
-    """Gives the canary's share at each look: every step as long as it must be, at least a look, and the last one to the end."""
-    steps, step, since = policy.canary.steps, 0, 0.0
+def schedule(policy: schema.Strategy, *, requests_per_second: float, usual: Mapping[str, float]) -> list[Step]:
+    """Return how long each step is expected to last, at each guard's `usual` rate: until `canary.harm` more would have been found in it."""
+    ledger, found = ledgers.begin(policy, at=0.0), []
+    for step in policy.canary.steps:
+        share = step.weight / 100
+        wanted = max(power.needed(ledger, strategy=policy, share=share, since=0.0, rates=usual).values(), default=0) if share < 1 else 0
+        seconds = max(LOOK_SECONDS, step.min_duration.total_seconds(), wanted / (requests_per_second * share))
+        found.append(Step(weight=step.weight, seconds=seconds, requests=wanted if math.isfinite(wanted) else None))
+    return found
+
+
+def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
+    """Gives the canary's share at each look: every step as long as it must be, and the last one to the end."""
+    step, since = 0, 0.0
     for look in range(max(1, round(seconds / LOOK_SECONDS))):
         now = look * LOOK_SECONDS
-        if step + 1 < len(steps) and now - since >= max(LOOK_SECONDS, steps[step].min_duration.total_seconds()):
+        if step + 1 < len(steps) and now - since >= steps[step].seconds:
             step, since = step + 1, now
         yield steps[step].weight / 100
 
 
-def _served(policy: schema.Strategy, *, stage: str, rps: float, seconds: float) -> Iterator[float]:
+def _served(policy: schema.Strategy, *, stage: str, rps: float, seconds: float, steps: Sequence[Step]) -> Iterator[float]:
     """Gives the requests (or pairs) that the canary is expected to have had after each look."""
     total, warmup = 0.0, policy.warmup.total_seconds() if stage == "shadow" or not policy.shadow.enabled else 0.0
-    shares = weights(policy, seconds=seconds) if stage == "canary" else iter([policy.shadow.percent / 100] * max(1, round(seconds / LOOK_SECONDS)))
+    shares = weights(steps, seconds=seconds) if stage == "canary" else iter([policy.shadow.percent / 100] * max(1, round(seconds / LOOK_SECONDS)))
     for look, share in enumerate(shares):
         total += rps * LOOK_SECONDS * share * (look * LOOK_SECONDS >= warmup)
         yield total
 
 
-def _harms(policy: schema.Strategy, *, rate: float, rps: float, seconds: float) -> dict[str, float | None]:
-    return {f"{bad:.0%}": _found(policy, rate=rate, bad=bad, rps=rps, seconds=seconds) for bad in HARMS if bad > rate}
+def _harms(guard: schema.Guard, policy: schema.Strategy, *, rate: float, rps: float, seconds: float, steps: Sequence[Step]) -> dict[str, float | None]:
+    return {f"{bad:.0%}": _found(guard, policy, rate=rate, bad=bad, rps=rps, seconds=seconds, steps=steps) for bad in HARMS if bad > rate}
 
 
-def _found(policy: schema.Strategy, *, rate: float, bad: float, rps: float, seconds: float) -> float | None:
+def _found(
+    guard: schema.Guard, policy: schema.Strategy, *, rate: float, bad: float, rps: float, seconds: float, steps: Sequence[Step],
+) -> float | None:
     """Gives the seconds until a canary with rate `bad` against stable's `rate` is rolled back, as expected."""
     bets = len(ledgers.begin(policy, at=0.0).harms)   # the others are worth nothing then: the average is that much less
     need = math.log(bets / policy.false_rollback)
     wealth = Wealth.start(at=0.0)
-    for look, share in enumerate(weights(policy, seconds=min(seconds, 86_400.0))):
+    for look, share in enumerate(weights(steps, seconds=min(seconds, 86_400.0))):
         now, n = (look + 1) * LOOK_SECONDS, rps * LOOK_SECONDS
         wealth = wealth.restart(at=now) if wealth.due(at=now) else wealth
-        wealth = wealth.bet(_factors(n * share, n * (1 - share), bad, rate))
+        wealth = wealth.bet(_factors(guard, n * share, n * (1 - share), bad, rate))
         if wealth.log_e >= need:
             return now
     return None
 
 
-def _factors(canary: float, stable: float, bad: float, rate: float) -> Floats:
-    events = canary * bad + stable * rate
-    return evidence.two_arm(canary * bad, events, canary / (canary + stable) if stable else 1.0, evidence.WORSE)
+def _factors(guard: schema.Guard, canary: float, stable: float, bad: float, rate: float) -> Floats:
+    """Gives the factors of `ledger.against`, of counts that are no whole numbers."""
+    events, odds = canary * bad + stable * rate, canary * guard.tolerated
+    return evidence.two_arm(canary * bad, events, odds / (odds + stable), evidence.WORSE) / guard.requests_per_unit

@@ -18,6 +18,7 @@ def to_json(state: states.State) -> dict[str, Any]:
         plain[name] = dataclasses.asdict(plain[name]) if plain[name] is not None else None
     for name in ("segments", "calls"):
         plain[name] = [dataclasses.asdict(one) for one in plain[name]]
+    plain["arrived"] = list(state.arrived)
     plain["ledger"] = state.ledger.to_json() if state.ledger else None
     return plain | {"rejected": list(state.rejected), "history": [dict(row) for row in state.history]}
 
@@ -37,6 +38,7 @@ def from_json(data: Mapping[str, Any]) -> states.State:
             "segments": tuple(Segment(**segment) for segment in data["segments"]),
             "calls": tuple(hooks.Call(**call) for call in data["calls"]),
             "rejected": tuple(data["rejected"]),
+            "arrived": _arrived(data["arrived"]),
             "verdict": _verdict(verdict) if verdict else None,
             "history": tuple(data["history"]),
         }
@@ -44,7 +46,12 @@ def from_json(data: Mapping[str, Any]) -> states.State:
 
 
 def _verdict(data: Mapping[str, Any]) -> judge.Verdict:
-    return judge.Verdict(**{**data, "action": judge.Action(data["action"]), "suspended": tuple(data.get("suspended", ()))})
+    return judge.Verdict(**{**data, "action": judge.Action(data["action"]), **{name: tuple(data.get(name, ())) for name in ("suspended", "unfair")}})
+
+
+def _arrived(data: Any) -> tuple[int, int]:
+    """Gives the requests of both arms; an earlier version kept those of the candidate alone."""
+    return (data, 0) if isinstance(data, int) else (data[0], data[1])
 
 
 def _sample(data: Mapping[str, Any]) -> traffic.Sample:

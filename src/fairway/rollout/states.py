@@ -48,7 +48,7 @@ class State:
     since: float = 0.0                    # when the phase (or step) began, in the rollout's own time, as all below
     counting_from: float = 0.0            # end of the warm-up: evidence counts from here
     stage_since: float = 0.0              # when the stage with a budget began
-    arrived: int = 0                      # candidate requests seen in this step: no traffic, no step
+    arrived: tuple[int, int] = (0, 0)     # requests of the candidate and of stable seen in this step: what it has seen enough is told by
     absent_since: float | None = None     # since when the candidate has no pod that answers: stable has its share meanwhile
     resume_to: Phase | None = None        # phase to go back to from Paused
     passed: bool = False                  # a person let this pause pass (resume, or promote --force)

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from fairway.config import schema
-from fairway.rollout import hooks, intake, judge
+from fairway.rollout import hooks, intake, judge, power
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Action, Verdict
 from fairway.rollout.seen import Seen
@@ -74,7 +74,7 @@ def _resting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
             return _roll_back(state, seen, verdict)
     if seen.desired is None or seen.desired in (state.stable, *state.rejected):
         return Advance(state)
-    started = replace(state, phase=Phase.STARTING, candidate=seen.desired, previous=None, step=0, since=seen.now, ledger=None, arrived=0,
+    started = replace(state, phase=Phase.STARTING, candidate=seen.desired, previous=None, step=0, since=seen.now, ledger=None, arrived=(0, 0),
                       passed=False, segments=(), verdict=None, reason=f"revision {seen.desired} is starting")
     return _moved(started, seen, "Started", started.reason)
 
@@ -98,7 +98,7 @@ def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
         return _moved(first, seen, "First", first.reason)
     phase = Phase.SHADOW if strategy.shadow.enabled else Phase.CANARY
     begun = replace(state, phase=phase, since=seen.now, stage_since=seen.now, counting_from=seen.now + strategy.warmup.total_seconds(),
-                    ledger=ledgers.begin(strategy, at=seen.now), arrived=0)
+                    ledger=ledgers.begin(strategy, at=seen.now), arrived=(0, 0))
     begun = replace(begun, reason=f"revision {candidate} is ready: {_place(begun, strategy)}")
     return _moved(begun, seen, "Ready", begun.reason)
 
@@ -182,10 +182,10 @@ def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdi
             return Advance(state)
         return _finish(state, seen, verdict)
     step = strategy.canary.steps[state.step]
-    if waited < step.min_duration.total_seconds() or state.arrived == 0:
+    if waited < step.min_duration.total_seconds() or state.arrived[0] == 0 or _lacking(state, strategy) is not None:
         return Advance(state)
     if step.pause and not state.passed:
-        return _pause(state, seen, f"step {state.step + 1} ({step.weight} %) asks for a person: `fairway rollout resume`")
+        return _pause(state, seen, f"{_step(state, strategy)} asks for a person: `fairway rollout resume`")
     if state.step + 1 < len(strategy.canary.steps):
         return _enter(state, seen, strategy, phase=Phase.CANARY, step=state.step + 1, verdict=verdict)
     return _enter(state, seen, strategy, phase=Phase.PROMOTING, verdict=verdict) if verdict.action is Action.PROMOTE else Advance(state)
@@ -251,9 +251,10 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
     if verdict.action is Action.ROLLBACK:
         return verdict
-    budget = _budget(state, strategy)
-    if verdict.action is not Action.PROMOTE and seen.now - state.stage_since > budget.total_seconds():
-        return replace(verdict, action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent: {verdict.reason}")
+    budget, lacking = _budget(state, strategy), _lacking(state, strategy)
+    if (verdict.action is not Action.PROMOTE or lacking is not None) and seen.now - state.stage_since > budget.total_seconds():
+        waited_for = f"{_step(state, strategy)} has {lacking}; " if lacking is not None else ""
+        return replace(verdict, action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent: {waited_for}{verdict.reason}")
     if seen.now < state.counting_from:
         return replace(verdict, action=Action.HOLD, reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet")
     if seen.sample is None:
@@ -269,7 +270,21 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     if state.stable not in seen.ready:  # what fails on both arms is no evidence for a promotion
         return replace(verdict, action=Action.HOLD, reason=f"stable revision {state.stable} has no capacity at the moment; nothing moves until it has"
                                                            f"{_noted(seen, state.stable)}")
+    if lacking is not None and verdict.action in (Action.HOLD, Action.PROMOTE):
+        return replace(verdict, action=Action.HOLD, eta_seconds=None, reason=f"{_step(state, strategy)} has {lacking}; {verdict.reason}")
     return verdict
+
+
+def _lacking(state: State, strategy: schema.Strategy) -> str | None:
+    """Gives what the canary's step waits for, in words; None in other phases, and where it has seen enough."""
+    if state.phase is not Phase.CANARY or state.ledger is None:
+        return None
+    weight = strategy.canary.steps[state.step].weight / TOTAL
+    return power.lacking(state.ledger, strategy=strategy, arrived=state.arrived, weight=weight, since=state.since)
+
+
+def _step(state: State, strategy: schema.Strategy) -> str:
+    return f"step {state.step + 1} ({strategy.canary.steps[state.step].weight} %)"
 
 
 def _budget(state: State, strategy: schema.Strategy) -> timedelta:
@@ -281,7 +296,7 @@ def _enter(state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase,
     assert state.ledger is not None
     same_stage = phase is state.phase
     moved = replace(state, phase=phase, step=step, since=seen.now, stage_since=state.stage_since if same_stage else seen.now,
-                    ledger=ledgers.restart(state.ledger, at=seen.now), arrived=0, passed=False, sample=None)
+                    ledger=ledgers.restart(state.ledger, at=seen.now), arrived=(0, 0), passed=False, sample=None)
     moved = replace(moved, reason=f"{_place(moved, strategy)}: {verdict.reason}")
     return _moved(_remember(moved, seen, verdict, state.candidate), seen, "Promoting" if phase is Phase.PROMOTING else "Step", moved.reason)
 
