@@ -134,7 +134,7 @@ def test_every_acknowledged_event_survives_the_collector(path: Path, how: signal
 
 def test_a_port_that_is_taken_is_named(running: processes.Running, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = running.url.rsplit(":", 1)[1]
-    assert module.main(["--store", str(path), "--port", port]) == 2
+    assert module.main(["--store", str(path), "--port", port, "--auth", "none"]) == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 

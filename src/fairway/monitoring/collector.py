@@ -1,6 +1,6 @@
 """The collector: takes events and labels over HTTP and answers 202 only when they are in the store.
 
-    python -m fairway.monitoring.collector --store events.db --port 0
+    python -m fairway.monitoring.collector --store events.db --port 0 --token-file token
 
 One thread decodes and writes, so that a slow disk never stops the loop that answers. Delivery to it is at least once, and an
 event that comes twice is stored once. Where the store is locked or its disk full it answers 503 and stores nothing of the batch.
@@ -9,7 +9,8 @@ event that comes twice is stored once. Where the store is locked or its disk ful
     GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/outcomes, /v1/exposure
                                                 what a rollout is judged by; `monitoring.remote` asks for it
 
-Who reads has a thread and a connection of their own: a long answer keeps no event waiting.
+Readers have a thread and a connection of their own: a long answer keeps no event waiting. `access` says who a caller is and what it may; /livez,
+/healthz and /metrics are open, and hold no event.
 """
 
 import argparse
@@ -39,15 +40,21 @@ from starlette.routing import Route
 
 from fairway import clocks, errors
 from fairway.config import schema
-from fairway.monitoring import events, store
+from fairway.monitoring import access, events, store
 from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
 MAX_WAITING = 64                    # batches that wait for the writer: beyond it the sender is told to come back
+MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES   # of all bodies together: the memory limit is for as much, parsed
+TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
+BODY_SECONDS = 30.0                 # for a body to come: a sender that stalls keeps its place no longer
 STORE_TIMEOUT_SECONDS = 1.0         # below the sender's patience, so that it hears "busy" rather than nothing
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
+REVIEWERS = 4                       # callers that the API server is asked about at once; those it knows already wait for none of them
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 PRUNE_SECONDS = 3600.0
 
 Decoder = Callable[[object, Request], list[events.Row]]
@@ -57,6 +64,14 @@ Question = Callable[[store.EventStore, Mapping[str, str]], Answer]
 
 class TooLarge(errors.DataError):
     """The body or the batch is beyond its bound."""
+
+
+class NotJson(errors.DataError):
+    """The body says that it is something else."""
+
+
+class Slow(errors.DataError):
+    """The body does not come."""
 
 
 class Metrics:
@@ -85,26 +100,28 @@ class Metrics:
 
 
 class Collector:
-    """The application around one store; `keep` is how long events are kept, by default for ever.
+    """The application around one store; `keep` is how long events are kept, by default for ever; `loopback`: only this machine's callers are served.
 
     When they came, and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept for nine tenths of it at least.
     """
 
-    def __init__(self, place: str, *, keep: timedelta | None = None, source: clocks.Source = clocks.MACHINE) -> None:
+    def __init__(
+        self, place: str, *, gate: access.Access, keep: timedelta | None = None, loopback: bool = True, source: clocks.Source = clocks.MACHINE,
+    ) -> None:
+        self._gate, self._loopback = gate, loopback
         self._store = _open(place, timeout_seconds=STORE_TIMEOUT_SECONDS)
         self._read_store = _open(place, timeout_seconds=READ_TIMEOUT_SECONDS)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
+        self._reviewer = ThreadPoolExecutor(max_workers=REVIEWERS, thread_name_prefix="collector-reviewer")
         self._keep = keep
         self._clock = clocks.Steady(source, start=self._read_store.newest_at())
         self.name = self._store.name
-        self._waiting = self._asking = 0
+        self._waiting = self._asking = self._reviewing = self._bytes = 0
         self.metrics = Metrics()
         self.app = Starlette(
             routes=[
-                Route("/v1/events", self._events, methods=["POST"]),
-                Route("/v1/labels", self._labels, methods=["POST"]),
-                Route("/v1/outcomes", self._outcomes, methods=["POST"]),
+                *(Route(f"/v1/{name}", partial(self._take, decode=decode), methods=["POST"]) for name, decode in DECODERS.items()),
                 *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
                 Route("/healthz", _health),
                 Route("/metrics", self._metrics),
@@ -120,6 +137,7 @@ class Collector:
             pruning.cancel()
             with suppress(asyncio.CancelledError):
                 await pruning
+        self._reviewer.shutdown(wait=False, cancel_futures=True)
         self._reader.shutdown(wait=True, cancel_futures=True)
         self._writer.shutdown(wait=True)
         self._read_store.close()
@@ -136,43 +154,60 @@ class Collector:
     async def _reading(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
 
-    async def _events(self, request: Request) -> Response:
-        return await self._take(request, decode=_decode_events)
-
-    async def _labels(self, request: Request) -> Response:
-        return await self._take(request, decode=_decode_labels)
-
-    async def _outcomes(self, request: Request) -> Response:
-        return await self._take(request, decode=_decode_outcomes)
-
     async def _metrics(self, _: Request) -> Response:
         return Response(exposition.generate_latest(self.metrics.registry), media_type=exposition.CONTENT_TYPE_LATEST)
 
     async def _take(self, request: Request, *, decode: Decoder) -> Response:
         try:
+            caller = await self._caller(request)
+            _need_json(request)
             if self._waiting >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again")
-            body = await _body(request)
             self._waiting += 1
             try:
-                write = asyncio.get_running_loop().run_in_executor(self._writer, self._write, body, request, decode)
-                accepted, new = await asyncio.shield(write)  # a client that hangs up must not cancel a write half-way
+                accepted, new = await self._kept(request, caller=caller, decode=decode)
             finally:
                 self._waiting -= 1
         except ClientDisconnect:
             return Response(status_code=400)
-        except TooLarge as error:
-            return self._refuse(error, status=413, reason="too_large")
-        except decoding.Undecodable as error:
-            return self._refuse(error, status=error.status, reason="undecodable")
-        except errors.DataError as error:
-            return self._refuse(error, status=400, reason="invalid")
         except errors.FairwayError as error:
-            return self._refuse(error, status=503, reason="busy" if isinstance(error, errors.StoreBusy) else "damaged")
+            status, reason = meaning(error)
+            self.metrics.rejected.labels(reason).inc()
+            return _refusal(error, status=status)
         return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
+
+    async def _kept(self, request: Request, *, caller: access.Caller, decode: Decoder) -> tuple[int, int]:
+        """Return how many events came and how many of them were new, once they are in the store."""
+        body = bytearray()
+        try:
+            await self._receive(request, body)
+            rows = await self._writing(_decoded, bytes(body), request, decode)
+        finally:
+            self._bytes -= len(body)
+        await self._reviewed(self._gate.permit, caller, _acts(rows))
+        return await asyncio.shield(self._writing(self._write, rows))   # a client that hangs up must not cancel a write half-way
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        """Fill the body, and count its bytes among those in work."""
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+            raise TooLarge(TOO_LARGE)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > MAX_BODY_BYTES:
+                        raise TooLarge(TOO_LARGE)
+                    if self._bytes + len(chunk) > MAX_BYTES_IN_WORK:
+                        raise errors.StoreBusy(f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again")
+                    body += chunk
+                    self._bytes += len(chunk)
+        except TimeoutError as error:
+            raise Slow(f"the body did not come within {BODY_SECONDS:.0f} s; nothing was stored") from error
 
     async def _evidence(self, ask: Question, request: Request) -> Response:
         try:
+            caller = await self._caller(request)
+            await self._reviewed(self._gate.permit, caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
             if self._asking >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} questions wait for the event store already; try again")
             self._asking += 1
@@ -180,18 +215,30 @@ class Collector:
                 answer = await self._reading(partial(_answered, ask=ask), self._read_store, request.query_params)
             finally:
                 self._asking -= 1
-        except errors.DataError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except errors.StoreReplaced as error:
-            return JSONResponse({"error": str(error)}, status_code=410)   # as the API server's, of a resourceVersion that it does not know
         except errors.FairwayError as error:
-            return JSONResponse({"error": str(error)}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+            return _refusal(error, status=meaning(error)[0])
         return Response(orjson.dumps(answer), media_type="application/json")
 
-    def _write(self, body: bytes, request: Request, decode: Decoder) -> tuple[int, int]:
+    async def _caller(self, request: Request) -> access.Caller:
+        _need_no_page(request, loopback=self._loopback)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else None
+        return self._gate.remembered(given) or await self._reviewed(self._gate.caller, given)
+
+    async def _reviewed(self, function: Callable[..., Any], *arguments: object) -> Any:
+        if self._reviewing >= MAX_WAITING:
+            raise errors.Unavailable(f"{MAX_WAITING} callers wait for the API server already; try again")
+        self._reviewing += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reviewer, function, *arguments)
+        finally:
+            self._reviewing -= 1
+
+    def _writing(self, function: Callable[..., Any], *arguments: object) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+
+    def _write(self, rows: list[events.Row]) -> tuple[int, int]:
         with self.metrics.seconds.time():
-            encoding = ", ".join(request.headers.getlist("content-encoding"))
-            rows = decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
             try:
                 new = self._store.add_new(rows, at=self._clock.now())
             except errors.StoreBusy:
@@ -201,27 +248,52 @@ class Collector:
         self.metrics.count(rows, new=new)
         return len(rows), len(new)
 
-    def _refuse(self, error: errors.FairwayError, *, status: int, reason: str) -> Response:
-        self.metrics.rejected.labels(reason).inc()
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-        return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+def meaning(error: errors.FairwayError) -> tuple[int, str]:
+    """Return the HTTP status of what was refused, and the reason in a word."""
+    if isinstance(error, decoding.Undecodable):
+        return error.status, "undecodable"
+    kinds: tuple[tuple[type[errors.FairwayError], int, str], ...] = (
+        (access.Unauthenticated, 401, "unauthenticated"), (access.Denied, 403, "denied"), (TooLarge, 413, "too_large"), (NotJson, 415, "invalid"),
+        (Slow, 408, "slow"), (errors.DataError, 400, "invalid"), (errors.StoreReplaced, 410, "replaced"), (errors.StoreBusy, 503, "busy"),
+        (errors.Unavailable, 503, "unavailable"))
+    return next(((status, reason) for kind, status, reason in kinds if isinstance(error, kind)), (503, "damaged"))
+
+
+def _refusal(error: errors.FairwayError, *, status: int) -> Response:
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}.get(status)
+    return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+
+def _need_no_page(request: Request, *, loopback: bool) -> None:
+    """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name that was bent to this machine by Host."""
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if origin is not None:
+        raise access.Denied(f"the request is a web page's (Origin {events.shown(origin)}): wanted a program's, without Origin")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if loopback and name not in LOOPBACK:
+        raise access.Denied(f"the request is for host {events.shown(host)}: wanted {' or '.join(LOOPBACK)}, where this collector listens")
+
+
+def _need_json(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() not in JSON_TYPES:
+        raise NotJson(f"the Content-Type is {events.shown(given or None)}: wanted {JSON_TYPES[0]} or {JSON_TYPES[2]}; nothing was stored")
+
+
+def _acts(rows: list[events.Row]) -> set[access.Act]:
+    """Return what the rows are about; only a prediction has a revision."""
+    kinds: dict[str, access.Kind] = {"prediction": "prediction", "label": "label", "outcome": "outcome"}
+    return {access.Act(kinds[row.type], row.namespace, row.deployment, row.revision if row.type == "prediction" else "") for row in rows}
+
+
+def _decoded(body: bytes, request: Request, decode: Decoder) -> list[events.Row]:
+    encoding = ", ".join(request.headers.getlist("content-encoding"))
+    return decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
 
 
 async def _health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _body(request: Request) -> bytes:
-    sentence = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise TooLarge(sentence)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(sentence)
-    return bytes(body)
 
 
 def _parse(body: bytes) -> object:
@@ -259,6 +331,9 @@ def _decode_short(data: object, request: Request, *, read: Callable[..., events.
         else read(item, deployment=deployment, namespace=namespace, time=now, position=i)
         for i, item in enumerate(_batch(data))
     ]
+
+
+DECODERS: dict[str, Decoder] = {"events": _decode_events, "labels": _decode_labels, "outcomes": _decode_outcomes}
 
 
 def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
@@ -332,9 +407,9 @@ def _number(query: Mapping[str, str], key: str) -> int:
     return int(text)
 
 
-def serve(*, place: str, host: str, port: int, keep: timedelta | None = None) -> None:
+def serve(*, place: str, gate: access.Access, host: str, port: int, keep: timedelta | None = None) -> None:
     """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
-    collector = Collector(place, keep=keep)
+    collector = Collector(place, gate=gate, keep=keep, loopback=host in LOOPBACK)
     try:
         listener = socket.create_server((host, port), backlog=512)
     except OSError as error:
@@ -350,6 +425,19 @@ def serve(*, place: str, host: str, port: int, keep: timedelta | None = None) ->
     uvicorn.Server(settings).run(sockets=[listener])
 
 
+def local_gate(auth: str, *, token_file: Path | None) -> access.Access:
+    """Return the access that needs no API server; the token file is made where it is missing."""
+    if auth == "none":
+        return access.Open()
+    if token_file is None:
+        raise errors.UsageError("--auth token-file needs --token-file FILE (it is made where it is missing, readable by its owner alone): "
+                                "whoever reaches the collector would be believed otherwise; --auth none says that you want that")
+    try:
+        return access.OwnersToken(access.make_token_file(token_file))
+    except OSError as error:
+        raise errors.UsageError(f"--token-file {token_file} cannot be made ({error.strerror}): name one that this process may write") from error
+
+
 def _ignore(_: int, __: FrameType | None) -> None:
     pass
 
@@ -359,10 +447,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--store", required=True, help="the event store: a file, or postgresql://user:password@host/database")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="the port to listen on, 0 for a free one")
+    parser.add_argument("--token-file", type=Path, help="the token that callers must have; made where it is missing")
+    parser.add_argument("--auth", choices=("token-file", "none"), default="token-file", help="how callers are told apart (default: %(default)s)")
     parser.add_argument("--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)")
     arguments = parser.parse_args(argv)
     try:
-        serve(place=arguments.store, host=arguments.host, port=arguments.port, keep=arguments.retention)
+        gate = local_gate(arguments.auth, token_file=arguments.token_file)
+        serve(place=arguments.store, gate=gate, host=arguments.host, port=arguments.port, keep=arguments.retention)
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

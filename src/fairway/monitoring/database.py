@@ -5,11 +5,12 @@ enough for `kill -9`: a committed transaction is in the operating system's page 
 that with it. Only a power cut can lose the last commits, and then whole ones: the file stays consistent.
 """
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -113,6 +114,7 @@ class Database:
 
     def _open(self, migrations: Sequence[Sequence[str]]) -> Lite:
         with self._translated():
+            _make(self.path)
             connection = sqlite3.connect(
                 self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False, factory=Lite)
             try:
@@ -157,6 +159,14 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _make(path: Path) -> None:
+    """Make the file where it is missing, the owner's alone: SQLite gives the log and the shared memory beside it the same mode."""
+    if str(path) == ":memory:":
+        return
+    with suppress(OSError):   # SQLite then says what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -98,7 +98,7 @@ class Servers:
             return
         environment = command.environment(
             package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
-            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=folder / "bentoml")
+            token=self._home.token, spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=folder / "bentoml")
         folder.mkdir(parents=True, exist_ok=True)
         server.told = False
         self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")
