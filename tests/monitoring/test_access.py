@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +87,16 @@ def test_the_store_is_readable_by_its_owner_alone(running, tmp_path, token):
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("events.db*")}
     assert modes == dict.fromkeys(modes, 0o600)
     assert {"events.db", "events.db-wal"} <= modes.keys()
+
+
+def test_a_second_connection_of_a_process_keeps_the_locks_of_the_first(tmp_path):
+    first, second = (store.EventStore(tmp_path / "events.db") for _ in range(2))
+    first.add([made.prediction("r1")])
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM events').fetchone(); c.close()"
+    subprocess.run([sys.executable, "-c", program, tmp_path / "events.db"], check=True)   # it would take the log away, were it the last
+    assert (tmp_path / "events.db-wal").exists()
+    first.close()
+    second.close()
 
 
 def test_a_server_whose_token_is_refused_keeps_its_events_and_delivers_them_with_the_next(running, token, tmp_path):

@@ -23,17 +23,28 @@ if TYPE_CHECKING:
 @click.option("--token-file", type=click.Path(path_type=Path), default=None,
               help="With --auth token-file: the token that callers must have; made where it is missing, readable by its owner alone.")
 @click.option("--retention", default=None, metavar="DURATION", help="Let events go that are older, such as 90d; by default none.")
-def collector(store: str, host: str, port: int, auth: str, token_file: Path | None, retention: str | None) -> None:
+@click.option("--max-bytes", default="8Gi", show_default=True, metavar="SIZE",
+              help="Let the oldest events go beyond this size; what a PostgreSQL holds is its administrator's to say.")
+@click.option("--reserve/--no-reserve", default=True, show_default=True,
+              help="Hold room on the store's volume, up to 128 MiB, to remove events with when it is full.")
+def collector(
+    store: str, host: str, port: int, auth: str, token_file: Path | None, retention: str | None, max_bytes: str, reserve: bool,
+) -> None:
     """Collect predictions and labels from servers, and answer what a rollout is judged by."""
     from fairway.config import schema
     from fairway.monitoring import collector as collectors
+    from fairway.monitoring import upkeep
 
     try:
         keep = schema.parse_duration(retention) if retention else None
     except ValueError as error:
         raise errors.UsageError(f"--retention is {retention!r}: {error}") from error
+    try:
+        largest = upkeep.parse_bytes(max_bytes)
+    except ValueError as error:
+        raise errors.UsageError(f"--max-bytes is {error}") from error
     gate = _reviewed() if auth == "kubernetes" else collectors.local_gate(auth, token_file=token_file)
-    collectors.serve(place=store, gate=gate, host=host, port=port, keep=keep)
+    collectors.serve(place=store, gate=gate, host=host, port=port, keep=keep, max_bytes=largest, reserve=reserve)
 
 
 def _reviewed() -> "access.Access":

@@ -18,6 +18,7 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ from starlette.routing import Route
 
 from fairway import clocks, errors
 from fairway.config import schema
-from fairway.monitoring import access, events, store
+from fairway.monitoring import access, events, store, upkeep
 from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
@@ -55,7 +56,8 @@ RETRY_AFTER_SECONDS = 1
 REVIEWERS = 4                       # callers that the API server is asked about at once; those it knows already wait for none of them
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
-PRUNE_SECONDS = 3600.0
+UPKEEP_SECONDS = 10.0               # between two looks at whether the store takes a write, and what must go of it
+CHECK_SECONDS = 6 * 3600.0          # between two readings of the whole file: a damaged one must not take what it may lose
 
 Decoder = Callable[[object, Request], list[events.Row]]
 Answer = dict[str, Any]
@@ -91,6 +93,11 @@ class Metrics:
             "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry)
         self.busy = prometheus_client.Gauge(
             "fairway_monitoring_store_busy", "1 while the last batch found the store locked or its disk full.", registry=registry)
+        self.pruned = prometheus_client.Counter(
+            "fairway_monitoring_events_pruned", "Events let go, by reason: age, size (--max-bytes), or full (the disk took no more).", ("reason",),
+            registry=registry)
+        self.bytes = prometheus_client.Gauge(
+            "fairway_monitoring_store_bytes", "What the events take, without room that is free again; 0 for PostgreSQL.", registry=registry)
 
     def count(self, rows: list[events.Row], *, new: list[events.Row]) -> None:
         fresh = {id(row) for row in new}
@@ -100,13 +107,15 @@ class Metrics:
 
 
 class Collector:
-    """The application around one store; `keep` is how long events are kept, by default for ever; `loopback`: only this machine's callers are served.
+    """The application around one store; `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some
+    room is held in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served.
 
     When they came, and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept for nine tenths of it at least.
     """
 
     def __init__(
-        self, place: str, *, gate: access.Access, keep: timedelta | None = None, loopback: bool = True, source: clocks.Source = clocks.MACHINE,
+        self, place: str, *, gate: access.Access, keep: timedelta | None = None, max_bytes: int = upkeep.MAX_BYTES, reserve: bool = False,
+        loopback: bool = True, source: clocks.Source = clocks.MACHINE,
     ) -> None:
         self._gate, self._loopback = gate, loopback
         self._store = _open(place, timeout_seconds=STORE_TIMEOUT_SECONDS)
@@ -114,8 +123,13 @@ class Collector:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
         self._reviewer = ThreadPoolExecutor(max_workers=REVIEWERS, thread_name_prefix="collector-reviewer")
-        self._keep = keep
+        self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-checker")
         self._clock = clocks.Steady(source, start=self._read_store.newest_at())
+        held = upkeep.Reserve(self._store.path.with_suffix(".reserve")) if reserve and _is_file(place) else None
+        self._upkeep = upkeep.Upkeep(self._read_store, keep=keep, max_bytes=max_bytes, now=self._clock.now, reserve=held)
+        self._full = asyncio.Event()
+        self._ending = threading.Event()
+        self._unwell: dict[str, str] = {}   # damage, room -> the sentence
         self.name = self._store.name
         self._waiting = self._asking = self._reviewing = self._bytes = 0
         self.metrics = Metrics()
@@ -123,7 +137,8 @@ class Collector:
             routes=[
                 *(Route(f"/v1/{name}", partial(self._take, decode=decode), methods=["POST"]) for name, decode in DECODERS.items()),
                 *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
-                Route("/healthz", _health),
+                Route("/livez", _alive),
+                Route("/healthz", self._health),
                 Route("/metrics", self._metrics),
             ],
             lifespan=self._lifespan,
@@ -131,25 +146,67 @@ class Collector:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        pruning = asyncio.create_task(self._prune()) if self._keep is not None else None
+        tasks = [asyncio.create_task(self._keep_up()), asyncio.create_task(self._keep_checking())]
         yield
-        if pruning is not None:
-            pruning.cancel()
+        self._ending.set()
+        for task in tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await pruning
+                await task
+        self._checker.shutdown(wait=False, cancel_futures=True)
         self._reviewer.shutdown(wait=False, cancel_futures=True)
         self._reader.shutdown(wait=True, cancel_futures=True)
         self._writer.shutdown(wait=True)
         self._read_store.close()
         self._store.close()
 
-    async def _prune(self) -> None:
-        """Lets old events go, a few at a time between the questions."""
-        while self._keep is not None:
-            with suppress(errors.FairwayError):  # busy, or damaged: the writer says so, and the next hour tries again
-                while await self._reading(self._read_store.prune_some, self._clock.now() - self._keep.total_seconds()):
-                    pass
-            await asyncio.sleep(PRUNE_SECONDS)
+    async def _keep_up(self) -> None:
+        """Let events go that must, a few at a time between the questions, and see whether the store takes a write."""
+        while True:
+            try:
+                if self._full.is_set():
+                    self._full.clear()
+                    await self._reading(self._upkeep.full)
+                while (gone := await self._reading(self._upkeep.step)) is not None:
+                    self.metrics.pruned.labels(gone.reason).inc(gone.events)
+                self.metrics.bytes.set(await self._reading(self._read_store.used_bytes))
+                await self._writing(self._probe)
+            except errors.FairwayError as error:
+                self._learn(error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), UPKEEP_SECONDS)
+
+    async def _keep_checking(self) -> None:
+        """Read the whole file now and then; what is damaged takes no more events, for it may lose them."""
+        found = None
+        while found is None:
+            found = await asyncio.get_running_loop().run_in_executor(self._checker, self._checked)
+        self._unwell["damage"] = found
+
+    def _checked(self) -> str | None:
+        """Return what is wrong with the file; where it is sound, after a while."""
+        found = self._read_store.damage()
+        if found is None:
+            self._ending.wait(CHECK_SECONDS)
+        return found
+
+    def _probe(self) -> None:
+        """Write something: whether that works is what a sender wants to know."""
+        self._store.set_mark("collector/probe", self._clock.now())
+        self._unwell.pop("room", None)
+
+    def _learn(self, error: errors.FairwayError) -> None:
+        """Remember what a failure says of the store: being locked passes by itself, and says nothing."""
+        if isinstance(error, errors.StoreFull):
+            self._unwell["room"] = str(error)
+            self._full.set()
+        elif isinstance(error, errors.PlatformError):
+            self._unwell["damage"] = str(error)
+
+    async def _health(self, _: Request) -> Response:
+        if self._unwell:
+            return JSONResponse({"status": "unwell", "error": "; ".join(self._unwell.values())}, status_code=503)
+        return JSONResponse({"status": "ok"})
 
     async def _reading(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
@@ -161,6 +218,7 @@ class Collector:
         try:
             caller = await self._caller(request)
             _need_json(request)
+            self._need_sound()
             if self._waiting >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again")
             self._waiting += 1
@@ -171,6 +229,7 @@ class Collector:
         except ClientDisconnect:
             return Response(status_code=400)
         except errors.FairwayError as error:
+            self._learn(error)
             status, reason = meaning(error)
             self.metrics.rejected.labels(reason).inc()
             return _refusal(error, status=status)
@@ -208,6 +267,7 @@ class Collector:
         try:
             caller = await self._caller(request)
             await self._reviewed(self._gate.permit, caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
+            self._need_sound()
             if self._asking >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} questions wait for the event store already; try again")
             self._asking += 1
@@ -216,8 +276,13 @@ class Collector:
             finally:
                 self._asking -= 1
         except errors.FairwayError as error:
+            self._learn(error)
             return _refusal(error, status=meaning(error)[0])
         return Response(orjson.dumps(answer), media_type="application/json")
+
+    def _need_sound(self) -> None:
+        if "damage" in self._unwell:
+            raise errors.PlatformError(self._unwell["damage"])
 
     async def _caller(self, request: Request) -> access.Caller:
         _need_no_page(request, loopback=self._loopback)
@@ -292,7 +357,7 @@ def _decoded(body: bytes, request: Request, decode: Decoder) -> list[events.Row]
     return decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
 
 
-async def _health(_: Request) -> Response:
+async def _alive(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
@@ -336,9 +401,13 @@ def _decode_short(data: object, request: Request, *, read: Callable[..., events.
 DECODERS: dict[str, Decoder] = {"events": _decode_events, "labels": _decode_labels, "outcomes": _decode_outcomes}
 
 
+def _is_file(place: str) -> bool:
+    return not place.startswith(("postgresql://", "postgres://"))
+
+
 def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
     """Gives the store at a path, or at the URL of a PostgreSQL."""
-    if not place.startswith(("postgresql://", "postgres://")):
+    if _is_file(place):
         return store.EventStore(Path(place), timeout_seconds=timeout_seconds)
     try:
         from fairway.monitoring import postgres
@@ -407,9 +476,11 @@ def _number(query: Mapping[str, str], key: str) -> int:
     return int(text)
 
 
-def serve(*, place: str, gate: access.Access, host: str, port: int, keep: timedelta | None = None) -> None:
+def serve(
+    *, place: str, gate: access.Access, host: str, port: int, keep: timedelta | None = None, max_bytes: int = upkeep.MAX_BYTES, reserve: bool = False,
+) -> None:
     """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
-    collector = Collector(place, gate=gate, keep=keep, loopback=host in LOOPBACK)
+    collector = Collector(place, gate=gate, keep=keep, max_bytes=max_bytes, reserve=reserve, loopback=host in LOOPBACK)
     try:
         listener = socket.create_server((host, port), backlog=512)
     except OSError as error:
@@ -450,10 +521,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--token-file", type=Path, help="the token that callers must have; made where it is missing")
     parser.add_argument("--auth", choices=("token-file", "none"), default="token-file", help="how callers are told apart (default: %(default)s)")
     parser.add_argument("--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)")
+    parser.add_argument("--max-bytes", type=upkeep.parse_bytes, default=upkeep.MAX_BYTES, help="let the oldest events go beyond it, such as 8Gi (the default)")
+    parser.add_argument("--reserve", action="store_true", help="hold room on the volume, up to 128 MiB, to remove events with when it is full")
     arguments = parser.parse_args(argv)
     try:
         gate = local_gate(arguments.auth, token_file=arguments.token_file)
-        serve(place=arguments.store, gate=gate, host=arguments.host, port=arguments.port, keep=arguments.retention)
+        serve(place=arguments.store, gate=gate, host=arguments.host, port=arguments.port, keep=arguments.retention, max_bytes=arguments.max_bytes,
+              reserve=arguments.reserve)
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
