@@ -25,6 +25,7 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, valu
     "operator/rbac-operator.yaml": ("rbac-operator.yaml", {}),
     "operator/rbac-users.yaml": ("rbac-users.yaml", {}),
     "operator/admission.yaml": ("admission.yaml", {}),
+    "operator/rbac-evidence.yaml": ("rbac-evidence.yaml", {}),
     "operator/networkpolicies.yaml": ("networkpolicies.yaml", {}),
     "monitoring/monitors.yaml": ("monitors.yaml", {"monitoring.serviceMonitors": "true", "monitoring.gatewayProxies": "true"}),
     "monitoring/prometheusrules.yaml": ("rules.yaml", {"monitoring.rules": "true"}),

@@ -3,7 +3,7 @@
     FairwayError
      ├─ Temporary          try again: the cause may pass by itself
      │   ├─ Unavailable      a process or address does not answer (yet)
-     │   ├─ StoreBusy        the event store is locked or its disk is full
+     │   ├─ StoreBusy        the event store is locked or its disk is full (StoreFull)
      │   └─ StoreReplaced    the event store is not the one that a cursor is of
      └─ Permanent          tell a human: trying again changes nothing
          ├─ UsageError       a flag, a file name or an option is wrong       (exit 2)
@@ -38,6 +38,10 @@ class Unavailable(Temporary):
 
 class StoreBusy(Temporary):
     """The event store cannot take a write now: locked, or its disk is full."""
+
+
+class StoreFull(StoreBusy):
+    """The event store's disk is full: older events must go first."""
 
 
 class StoreReplaced(Temporary):

@@ -11,7 +11,7 @@ import httpx
 
 from fairway import artifacts, errors
 from fairway.config import schema
-from fairway.monitoring import collector
+from fairway.monitoring import access, collector
 from fairway.packaging import manifest
 from fairway.rollout import replay
 from fairway.serving import app, eventlog, predictor, protocol, seldon_message
@@ -62,7 +62,7 @@ class Collector:
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self._collector.app), base_url="http://collector")
 
     async def _made(self, path: Path) -> collector.Collector:
-        return collector.Collector(str(path))
+        return collector.Collector(str(path), gate=access.Open(), loopback=False)
 
     def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Return the status of a POST."""

@@ -39,6 +39,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "in memory": {"collector": {"persistence": {"enabled": False}}},
     "any user": {"runAsUser": None},
     "bare": {"networkPolicy": {"enabled": False}, "rbac": {"userRoles": False}},
+    "no tokens": {"collector": {"auth": "none"}},
 }
 
 

@@ -20,6 +20,10 @@ pytestmark = pytest.mark.cluster
 REFUSED = {
     "no Prometheus": ({"prometheus": {"url": ""}}, "prometheus.url is empty: wanted where the gateway's counters are read"),
     "Prometheus without a scheme": ({"prometheus": {"url": "prometheus:9090"}}, "at '/prometheus/url': 'prometheus:9090' does not match"),
+    "a gateway by name alone": ({"prometheus": {"url": "http://prometheus:9090", "gatewayLabels": {"namespace": None}}},
+                                "at '/prometheus/gatewayLabels': value must be 'at least one label that only the scrape of the gateway has"),
+    "a gateway elsewhere than its scrape": ({"monitoring": {"gatewayProxies": True, "gatewayNamespace": "gateways"}},
+                                            "prometheus.gatewayLabels.namespace is envoy-gateway-system, but the proxies are scraped in"),
     "namespaced without namespaces": ({"rbac": {"namespaced": True}}, "at '/namespaces': value must be 'at least one name where rbac.namespaced is true"),
     "a namespace that is none": ({"namespaces": ["Models"]}, "at '/namespaces/0': 'Models' does not match"),
     "two stores": ({"collector": {"postgresql": {"secretName": "events"}}},
@@ -89,12 +93,15 @@ def test_the_operator_writes_only_what_it_owns(binaries):
     assert ("", "pods", "delete") not in allowed
 
 
-def test_a_namespaced_release_has_no_cluster_wide_object(binaries):
+def test_a_namespaced_release_has_nothing_cluster_wide_but_the_right_to_ask_whose_a_token_is(binaries):
     found = rendering.render(binaries, VARIANTS["namespaced"])
-    assert not [obj for obj in found if obj["kind"].startswith("Cluster")]
+    [binding] = [obj for obj in found if obj["kind"].startswith("Cluster")]
+    assert (binding["kind"], binding["roleRef"]["name"]) == ("ClusterRoleBinding", "system:auth-delegator")
+    assert [subject["name"] for subject in binding["subjects"]] == ["fairway-collector"]
     roles = {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in rendering.of_kind(found, "Role")}
     assert roles == {("fairway-system", "fairway-operator-lease"),
-                     *((namespace, f"fairway-{who}") for namespace in ("models", "research") for who in ("operator", "editor", "viewer"))}
+                     *((namespace, f"fairway-{who}") for namespace in ("models", "research")
+                       for who in ("operator", "editor", "viewer", "collector", "evidence-reader", "labeller"))}
     [container] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
     assert [argument for argument in container["args"] if argument.startswith("--namespace=")] == ["--namespace=models", "--namespace=research"]
 
@@ -145,6 +152,24 @@ def test_queries_and_networks_reach_the_operator(binaries):
     assert counts.templates(given)["istio"].requests == query
 
 
+def test_evidence_is_read_by_the_operator_alone_and_labels_are_a_role_of_their_own(binaries):
+    found = rendering.render(binaries)
+    rights = {name: {(resource, verb) for _, resource, verb in rendering.rules(found, f"fairway-{name}")}
+              for name in ("collector", "evidence-reader", "labeller")}
+    assert rights == {"collector": {("pods", "get")}, "evidence-reader": {("modeldeployments/evidence", "get")},
+                      "labeller": {("modeldeployments/labels", "create"), ("modeldeployments/outcomes", "create")}}
+    bound = {obj["roleRef"]["name"]: [subject["name"] for subject in obj["subjects"]] for obj in rendering.of_kind(found, "ClusterRoleBinding")}
+    assert (bound["fairway-evidence-reader"], bound["fairway-collector"], "fairway-labeller" in bound) == (["fairway-operator"], ["fairway-collector"], False)
+
+
+@pytest.mark.parametrize(("auth", "asks"), [("kubernetes", True), ("none", False)])
+def test_the_collector_asks_the_api_server_only_where_it_tells_callers_apart(binaries, auth, asks):
+    found = rendering.render(binaries, {"collector": {"auth": auth}})
+    pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
+    assert (f"--auth={auth}" in pod["containers"][0]["args"], pod["automountServiceAccountToken"]) == (True, asks)
+    assert ("fairway-collector-reviews" in {obj["metadata"]["name"] for obj in found}) is asks
+
+
 def test_every_container_is_bounded_and_owns_nothing(rendered):
     for pod in rendering.pods(rendered):
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -168,7 +193,8 @@ def test_every_deployment_is_probed(rendered):
 
 def test_only_who_speaks_to_the_api_server_has_a_token(rendered):
     named = {pod["containers"][0]["name"] for pod in rendering.pods(rendered) if pod["automountServiceAccountToken"]}
-    assert named - {"canary"} == {"operator"}  # the canary's test asks the API server for a ModelDeployment
+    asked = "--auth=kubernetes" in rendering.one(rendered, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert named - {"canary"} == {"operator", *(["collector"] if asked else [])}  # the canary's test asks the API server for a ModelDeployment
 
 
 def test_selectors_of_one_part_do_not_match_the_other(rendered):

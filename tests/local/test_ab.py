@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from fairway.monitoring import access
 from fairway.platforms.local import client
 from fairway.rollout.states import Phase
 from tests.local import world as worlds
@@ -44,7 +45,8 @@ def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[
                 last = rows[-1][0]
                 sold = [{"requestId": request, "outcome": "purchase", "value": 10.0 * float(rng.random() < mean.get(revision, others) / 10)}
                         for _, request, revision in rows]
-                httpx.post(f"{client.need(platform.home).collector}/v1/outcomes?deployment={worlds.NAME}", json=sold).raise_for_status()
+                httpx.post(f"{client.need(platform.home).collector}/v1/outcomes?deployment={worlds.NAME}", json=sold,
+                           headers=access.authorization(platform.home.token)).raise_for_status()
 
     books = threading.Thread(target=keep_books, daemon=True)
     books.start()

@@ -52,7 +52,9 @@ def started(module: str, *arguments: str) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def collector(path: Path | str, *arguments: str) -> Iterator[Running]:
-    with started("fairway.monitoring.collector", "--store", str(path), *arguments) as running:
+    """Starts a collector; without a `--token-file` everybody may do everything."""
+    access = () if "--token-file" in arguments else ("--auth", "none")
+    with started("fairway.monitoring.collector", "--store", str(path), *access, *arguments) as running:
         eventually(lambda: _healthy(running.url))
         yield running
 

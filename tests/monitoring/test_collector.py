@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from fairway import clocks, errors
+from fairway.monitoring import access, remote, store
 from fairway.monitoring import collector as module
-from fairway.monitoring import remote, store
 from tests.monitoring import made, processes
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -134,7 +134,7 @@ def test_every_acknowledged_event_survives_the_collector(path: Path, how: signal
 
 def test_a_port_that_is_taken_is_named(running: processes.Running, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = running.url.rsplit(":", 1)[1]
-    assert module.main(["--store", str(path), "--port", port]) == 2
+    assert module.main(["--store", str(path), "--port", port, "--auth", "none"]) == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
@@ -214,7 +214,7 @@ def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time
     opened.add([made.prediction(f"r{i}") for i in range(3000)])
     opened.close()
     wrong = clocks.Source(wall=lambda: time.time() + 3600 * hours)
-    application = module.Collector(str(path), keep=timedelta(hours=1), source=wrong).app
+    application = module.Collector(str(path), gate=access.Open(), keep=timedelta(hours=1), loopback=False, source=wrong).app
 
     async def take_one() -> None:
         transport = httpx.ASGITransport(app=application)

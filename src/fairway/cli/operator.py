@@ -1,17 +1,27 @@
 """The verb of the operator's container."""
 
 import logging
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
+
+from fairway import errors
+
+LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
 
 
 @click.command()
 @click.option("--server-image", required=True, help="Image of a model server, for resources that name none.")
 @click.option("--seldon-image", default="", help="The same for resources of runtime seldon.")
 @click.option("--collector", required=True, metavar="URL", help="Where servers send events, and where pairs and labels are read.")
+@click.option("--collector-token", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="The token that the collector knows the operator by; read at each question, for it is replaced while it is used.")
 @click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
+@click.option("--gateway-label", "gateway_labels", required=True, multiple=True, metavar="NAME=VALUE",
+              help="A label that only Prometheus' scrape of the gateway sets, such as namespace=envoy-gateway-system: its counters are asked by it.")
 @click.option("--operator-namespace", default="fairway-system", show_default=True, help="Where the operator runs; the Lease lies there.")
 @click.option("--namespace", "namespaces", multiple=True, help="A namespace to look after; all of them where none is named.")
 @click.option("--interval", default="2s", show_default=True, help="Between two looks at a rollout in progress; as often as Prometheus scrapes.")
@@ -27,12 +37,11 @@ import click
 @click.option("--port", type=click.IntRange(0, 65535), default=8081, show_default=True)
 @click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
 def operator(
-    server_image: str, seldon_image: str, collector: str, prometheus: str, operator_namespace: str, namespaces: tuple[str, ...], interval: str,
-    hook_hosts: tuple[str, ...], hook_networks: tuple[str, ...], seldon_from: tuple[str, ...], templates: str,
-    host: str, port: int, context: str | None,
+    server_image: str, seldon_image: str, collector: str, collector_token: Path | None, prometheus: str, gateway_labels: tuple[str, ...],
+    operator_namespace: str, namespaces: tuple[str, ...], interval: str, hook_hosts: tuple[str, ...], hook_networks: tuple[str, ...],
+    seldon_from: tuple[str, ...], templates: str, host: str, port: int, context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
-    from fairway import errors
     from fairway.config import schema
     from fairway.monitoring import remote
     from fairway.operator import endpoint, loop, reconcile
@@ -55,9 +64,18 @@ def operator(
                                    seldon_from=seldon_from or workloads.SELDON_FROM))
 
     def evidence(namespace: str) -> Any:
-        return remote.RemoteEvidence(collector, namespace=namespace)
+        return remote.RemoteEvidence(collector, namespace=namespace, token=collector_token)
 
-    reconciler = reconcile.Reconciler(server, settings, evidence=evidence, prometheus=prometheuses.Prometheus(prometheus))
+    asked = prometheuses.Prometheus(prometheus, gateway=_labels(gateway_labels))
+    reconciler = reconcile.Reconciler(server, settings, evidence=evidence, prometheus=asked)
     health = endpoint.Endpoint(host=host, port=port, rollouts=reconciler.rollouts)
     if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=health):
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    """Return the labels by name; raise UsageError for what is none."""
+    for text in given:
+        if not LABEL.fullmatch(text):
+            raise errors.UsageError(f"--gateway-label {text!r}: wanted NAME=VALUE, such as namespace=envoy-gateway-system")
+    return dict(text.split("=", 1) for text in given)

@@ -1,6 +1,6 @@
 """The collector: takes events and labels over HTTP and answers 202 only when they are in the store.
 
-    python -m fairway.monitoring.collector --store events.db --port 0
+    python -m fairway.monitoring.collector --store events.db --port 0 --token-file token
 
 One thread decodes and writes, so that a slow disk never stops the loop that answers. Delivery to it is at least once, and an
 event that comes twice is stored once. Where the store is locked or its disk full it answers 503 and stores nothing of the batch.
@@ -9,7 +9,8 @@ event that comes twice is stored once. Where the store is locked or its disk ful
     GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/outcomes, /v1/exposure
                                                 what a rollout is judged by; `monitoring.remote` asks for it
 
-Who reads has a thread and a connection of their own: a long answer keeps no event waiting.
+Readers have a thread and a connection of their own: a long answer keeps no event waiting. `access` says who a caller is and what it may; /livez,
+/healthz and /metrics are open, and hold no event.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import asyncio
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,16 +41,23 @@ from starlette.routing import Route
 
 from fairway import clocks, errors
 from fairway.config import schema
-from fairway.monitoring import events, store
+from fairway.monitoring import access, events, store, upkeep
 from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
 MAX_WAITING = 64                    # batches that wait for the writer: beyond it the sender is told to come back
+MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES   # of all bodies together: the memory limit is for as much, parsed
+TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
+BODY_SECONDS = 30.0                 # for a body to come: a sender that stalls keeps its place no longer
 STORE_TIMEOUT_SECONDS = 1.0         # below the sender's patience, so that it hears "busy" rather than nothing
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
-PRUNE_SECONDS = 3600.0
+REVIEWERS = 4                       # callers that the API server is asked about at once; those it knows already wait for none of them
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
+UPKEEP_SECONDS = 10.0               # between two looks at whether the store takes a write, and what must go of it
+CHECK_SECONDS = 6 * 3600.0          # between two readings of the whole file: a damaged one must not take what it may lose
 
 Decoder = Callable[[object, Request], list[events.Row]]
 Answer = dict[str, Any]
@@ -57,6 +66,14 @@ Question = Callable[[store.EventStore, Mapping[str, str]], Answer]
 
 class TooLarge(errors.DataError):
     """The body or the batch is beyond its bound."""
+
+
+class NotJson(errors.DataError):
+    """The body says that it is something else."""
+
+
+class Slow(errors.DataError):
+    """The body does not come."""
 
 
 class Metrics:
@@ -76,6 +93,11 @@ class Metrics:
             "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry)
         self.busy = prometheus_client.Gauge(
             "fairway_monitoring_store_busy", "1 while the last batch found the store locked or its disk full.", registry=registry)
+        self.pruned = prometheus_client.Counter(
+            "fairway_monitoring_events_pruned", "Events let go, by reason: age, size (--max-bytes), or full (the disk took no more).", ("reason",),
+            registry=registry)
+        self.bytes = prometheus_client.Gauge(
+            "fairway_monitoring_store_bytes", "What the events take, without room that is free again; 0 for PostgreSQL.", registry=registry)
 
     def count(self, rows: list[events.Row], *, new: list[events.Row]) -> None:
         fresh = {id(row) for row in new}
@@ -85,28 +107,38 @@ class Metrics:
 
 
 class Collector:
-    """The application around one store; `keep` is how long events are kept, by default for ever.
+    """The application around one store; `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some
+    room is held in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served.
 
     When they came, and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept for nine tenths of it at least.
     """
 
-    def __init__(self, place: str, *, keep: timedelta | None = None, source: clocks.Source = clocks.MACHINE) -> None:
+    def __init__(
+        self, place: str, *, gate: access.Access, keep: timedelta | None = None, max_bytes: int = upkeep.MAX_BYTES, reserve: bool = False,
+        loopback: bool = True, source: clocks.Source = clocks.MACHINE,
+    ) -> None:
+        self._gate, self._loopback = gate, loopback
         self._store = _open(place, timeout_seconds=STORE_TIMEOUT_SECONDS)
         self._read_store = _open(place, timeout_seconds=READ_TIMEOUT_SECONDS)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
-        self._keep = keep
+        self._reviewer = ThreadPoolExecutor(max_workers=REVIEWERS, thread_name_prefix="collector-reviewer")
+        self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-checker")
         self._clock = clocks.Steady(source, start=self._read_store.newest_at())
+        held = upkeep.Reserve(self._store.path.with_suffix(".reserve")) if reserve and _is_file(place) else None
+        self._upkeep = upkeep.Upkeep(self._read_store, keep=keep, max_bytes=max_bytes, now=self._clock.now, reserve=held)
+        self._full = asyncio.Event()
+        self._ending = threading.Event()
+        self._unwell: dict[str, str] = {}   # damage, room -> the sentence
         self.name = self._store.name
-        self._waiting = self._asking = 0
+        self._waiting = self._asking = self._reviewing = self._bytes = 0
         self.metrics = Metrics()
         self.app = Starlette(
             routes=[
-                Route("/v1/events", self._events, methods=["POST"]),
-                Route("/v1/labels", self._labels, methods=["POST"]),
-                Route("/v1/outcomes", self._outcomes, methods=["POST"]),
+                *(Route(f"/v1/{name}", partial(self._take, decode=decode), methods=["POST"]) for name, decode in DECODERS.items()),
                 *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
-                Route("/healthz", _health),
+                Route("/livez", _alive),
+                Route("/healthz", self._health),
                 Route("/metrics", self._metrics),
             ],
             lifespan=self._lifespan,
@@ -114,65 +146,128 @@ class Collector:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        pruning = asyncio.create_task(self._prune()) if self._keep is not None else None
+        tasks = [asyncio.create_task(self._keep_up()), asyncio.create_task(self._keep_checking())]
         yield
-        if pruning is not None:
-            pruning.cancel()
+        self._ending.set()
+        for task in tasks:
+            task.cancel()
             with suppress(asyncio.CancelledError):
-                await pruning
+                await task
+        self._checker.shutdown(wait=False, cancel_futures=True)
+        self._reviewer.shutdown(wait=False, cancel_futures=True)
         self._reader.shutdown(wait=True, cancel_futures=True)
         self._writer.shutdown(wait=True)
         self._read_store.close()
         self._store.close()
 
-    async def _prune(self) -> None:
-        """Lets old events go, a few at a time between the questions."""
-        while self._keep is not None:
-            with suppress(errors.FairwayError):  # busy, or damaged: the writer says so, and the next hour tries again
-                while await self._reading(self._read_store.prune_some, self._clock.now() - self._keep.total_seconds()):
-                    pass
-            await asyncio.sleep(PRUNE_SECONDS)
+    async def _keep_up(self) -> None:
+        """Let events go that must, a few at a time between the questions, and see whether the store takes a write."""
+        while True:
+            try:
+                if self._full.is_set():
+                    self._full.clear()
+                    await self._reading(self._upkeep.full)
+                while (gone := await self._reading(self._upkeep.step)) is not None:
+                    self.metrics.pruned.labels(gone.reason).inc(gone.events)
+                self.metrics.bytes.set(await self._reading(self._read_store.used_bytes))
+                await self._writing(self._probe)
+            except errors.FairwayError as error:
+                self._learn(error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), UPKEEP_SECONDS)
+
+    async def _keep_checking(self) -> None:
+        """Read the whole file now and then; what is damaged takes no more events, for it may lose them."""
+        found = None
+        while found is None:
+            found = await asyncio.get_running_loop().run_in_executor(self._checker, self._checked)
+        self._unwell["damage"] = found
+
+    def _checked(self) -> str | None:
+        """Return what is wrong with the file; where it is sound, after a while."""
+        found = self._read_store.damage()
+        if found is None:
+            self._ending.wait(CHECK_SECONDS)
+        return found
+
+    def _probe(self) -> None:
+        """Write something: whether that works is what a sender wants to know."""
+        self._store.set_mark("collector/probe", self._clock.now())
+        self._unwell.pop("room", None)
+
+    def _learn(self, error: errors.FairwayError) -> None:
+        """Remember what a failure says of the store: being locked passes by itself, and says nothing."""
+        if isinstance(error, errors.StoreFull):
+            self._unwell["room"] = str(error)
+            self._full.set()
+        elif isinstance(error, errors.PlatformError):
+            self._unwell["damage"] = str(error)
+
+    async def _health(self, _: Request) -> Response:
+        if self._unwell:
+            return JSONResponse({"status": "unwell", "error": "; ".join(self._unwell.values())}, status_code=503)
+        return JSONResponse({"status": "ok"})
 
     async def _reading(self, function: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
-
-    async def _events(self, request: Request) -> Response:
-        return await self._take(request, decode=_decode_events)
-
-    async def _labels(self, request: Request) -> Response:
-        return await self._take(request, decode=_decode_labels)
-
-    async def _outcomes(self, request: Request) -> Response:
-        return await self._take(request, decode=_decode_outcomes)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(exposition.generate_latest(self.metrics.registry), media_type=exposition.CONTENT_TYPE_LATEST)
 
     async def _take(self, request: Request, *, decode: Decoder) -> Response:
         try:
+            caller = await self._caller(request)
+            _need_json(request)
+            self._need_sound()
             if self._waiting >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again")
-            body = await _body(request)
             self._waiting += 1
             try:
-                write = asyncio.get_running_loop().run_in_executor(self._writer, self._write, body, request, decode)
-                accepted, new = await asyncio.shield(write)  # a client that hangs up must not cancel a write half-way
+                accepted, new = await self._kept(request, caller=caller, decode=decode)
             finally:
                 self._waiting -= 1
         except ClientDisconnect:
             return Response(status_code=400)
-        except TooLarge as error:
-            return self._refuse(error, status=413, reason="too_large")
-        except decoding.Undecodable as error:
-            return self._refuse(error, status=error.status, reason="undecodable")
-        except errors.DataError as error:
-            return self._refuse(error, status=400, reason="invalid")
         except errors.FairwayError as error:
-            return self._refuse(error, status=503, reason="busy" if isinstance(error, errors.StoreBusy) else "damaged")
+            self._learn(error)
+            status, reason = meaning(error)
+            self.metrics.rejected.labels(reason).inc()
+            return _refusal(error, status=status)
         return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
+
+    async def _kept(self, request: Request, *, caller: access.Caller, decode: Decoder) -> tuple[int, int]:
+        """Return how many events came and how many of them were new, once they are in the store."""
+        body = bytearray()
+        try:
+            await self._receive(request, body)
+            rows = await self._writing(_decoded, bytes(body), request, decode)
+        finally:
+            self._bytes -= len(body)
+        await self._reviewed(self._gate.permit, caller, _acts(rows))
+        return await asyncio.shield(self._writing(self._write, rows))   # a client that hangs up must not cancel a write half-way
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        """Fill the body, and count its bytes among those in work."""
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+            raise TooLarge(TOO_LARGE)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > MAX_BODY_BYTES:
+                        raise TooLarge(TOO_LARGE)
+                    if self._bytes + len(chunk) > MAX_BYTES_IN_WORK:
+                        raise errors.StoreBusy(f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again")
+                    body += chunk
+                    self._bytes += len(chunk)
+        except TimeoutError as error:
+            raise Slow(f"the body did not come within {BODY_SECONDS:.0f} s; nothing was stored") from error
 
     async def _evidence(self, ask: Question, request: Request) -> Response:
         try:
+            caller = await self._caller(request)
+            await self._reviewed(self._gate.permit, caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
+            self._need_sound()
             if self._asking >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} questions wait for the event store already; try again")
             self._asking += 1
@@ -180,18 +275,35 @@ class Collector:
                 answer = await self._reading(partial(_answered, ask=ask), self._read_store, request.query_params)
             finally:
                 self._asking -= 1
-        except errors.DataError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except errors.StoreReplaced as error:
-            return JSONResponse({"error": str(error)}, status_code=410)   # as the API server's, of a resourceVersion that it does not know
         except errors.FairwayError as error:
-            return JSONResponse({"error": str(error)}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+            self._learn(error)
+            return _refusal(error, status=meaning(error)[0])
         return Response(orjson.dumps(answer), media_type="application/json")
 
-    def _write(self, body: bytes, request: Request, decode: Decoder) -> tuple[int, int]:
+    def _need_sound(self) -> None:
+        if "damage" in self._unwell:
+            raise errors.PlatformError(self._unwell["damage"])
+
+    async def _caller(self, request: Request) -> access.Caller:
+        _need_no_page(request, loopback=self._loopback)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else None
+        return self._gate.remembered(given) or await self._reviewed(self._gate.caller, given)
+
+    async def _reviewed(self, function: Callable[..., Any], *arguments: object) -> Any:
+        if self._reviewing >= MAX_WAITING:
+            raise errors.Unavailable(f"{MAX_WAITING} callers wait for the API server already; try again")
+        self._reviewing += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reviewer, function, *arguments)
+        finally:
+            self._reviewing -= 1
+
+    def _writing(self, function: Callable[..., Any], *arguments: object) -> "asyncio.Future[Any]":
+        return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+
+    def _write(self, rows: list[events.Row]) -> tuple[int, int]:
         with self.metrics.seconds.time():
-            encoding = ", ".join(request.headers.getlist("content-encoding"))
-            rows = decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
             try:
                 new = self._store.add_new(rows, at=self._clock.now())
             except errors.StoreBusy:
@@ -201,27 +313,52 @@ class Collector:
         self.metrics.count(rows, new=new)
         return len(rows), len(new)
 
-    def _refuse(self, error: errors.FairwayError, *, status: int, reason: str) -> Response:
-        self.metrics.rejected.labels(reason).inc()
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-        return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+def meaning(error: errors.FairwayError) -> tuple[int, str]:
+    """Return the HTTP status of what was refused, and the reason in a word."""
+    if isinstance(error, decoding.Undecodable):
+        return error.status, "undecodable"
+    kinds: tuple[tuple[type[errors.FairwayError], int, str], ...] = (
+        (access.Unauthenticated, 401, "unauthenticated"), (access.Denied, 403, "denied"), (TooLarge, 413, "too_large"), (NotJson, 415, "invalid"),
+        (Slow, 408, "slow"), (errors.DataError, 400, "invalid"), (errors.StoreReplaced, 410, "replaced"), (errors.StoreBusy, 503, "busy"),
+        (errors.Unavailable, 503, "unavailable"))
+    return next(((status, reason) for kind, status, reason in kinds if isinstance(error, kind)), (503, "damaged"))
 
 
-async def _health(_: Request) -> Response:
+def _refusal(error: errors.FairwayError, *, status: int) -> Response:
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_AFTER_SECONDS)}}.get(status)
+    return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
+
+
+def _need_no_page(request: Request, *, loopback: bool) -> None:
+    """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name that was bent to this machine by Host."""
+    origin, host = request.headers.get("origin"), request.headers.get("host", "")
+    if origin is not None:
+        raise access.Denied(f"the request is a web page's (Origin {events.shown(origin)}): wanted a program's, without Origin")
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if loopback and name not in LOOPBACK:
+        raise access.Denied(f"the request is for host {events.shown(host)}: wanted {' or '.join(LOOPBACK)}, where this collector listens")
+
+
+def _need_json(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() not in JSON_TYPES:
+        raise NotJson(f"the Content-Type is {events.shown(given or None)}: wanted {JSON_TYPES[0]} or {JSON_TYPES[2]}; nothing was stored")
+
+
+def _acts(rows: list[events.Row]) -> set[access.Act]:
+    """Return what the rows are about; only a prediction has a revision."""
+    kinds: dict[str, access.Kind] = {"prediction": "prediction", "label": "label", "outcome": "outcome"}
+    return {access.Act(kinds[row.type], row.namespace, row.deployment, row.revision if row.type == "prediction" else "") for row in rows}
+
+
+def _decoded(body: bytes, request: Request, decode: Decoder) -> list[events.Row]:
+    encoding = ", ".join(request.headers.getlist("content-encoding"))
+    return decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
+
+
+async def _alive(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-async def _body(request: Request) -> bytes:
-    sentence = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise TooLarge(sentence)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise TooLarge(sentence)
-    return bytes(body)
 
 
 def _parse(body: bytes) -> object:
@@ -261,9 +398,16 @@ def _decode_short(data: object, request: Request, *, read: Callable[..., events.
     ]
 
 
+DECODERS: dict[str, Decoder] = {"events": _decode_events, "labels": _decode_labels, "outcomes": _decode_outcomes}
+
+
+def _is_file(place: str) -> bool:
+    return not place.startswith(("postgresql://", "postgres://"))
+
+
 def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
     """Gives the store at a path, or at the URL of a PostgreSQL."""
-    if not place.startswith(("postgresql://", "postgres://")):
+    if _is_file(place):
         return store.EventStore(Path(place), timeout_seconds=timeout_seconds)
     try:
         from fairway.monitoring import postgres
@@ -332,9 +476,11 @@ def _number(query: Mapping[str, str], key: str) -> int:
     return int(text)
 
 
-def serve(*, place: str, host: str, port: int, keep: timedelta | None = None) -> None:
+def serve(
+    *, place: str, gate: access.Access, host: str, port: int, keep: timedelta | None = None, max_bytes: int = upkeep.MAX_BYTES, reserve: bool = False,
+) -> None:
     """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
-    collector = Collector(place, keep=keep)
+    collector = Collector(place, gate=gate, keep=keep, max_bytes=max_bytes, reserve=reserve, loopback=host in LOOPBACK)
     try:
         listener = socket.create_server((host, port), backlog=512)
     except OSError as error:
@@ -350,6 +496,19 @@ def serve(*, place: str, host: str, port: int, keep: timedelta | None = None) ->
     uvicorn.Server(settings).run(sockets=[listener])
 
 
+def local_gate(auth: str, *, token_file: Path | None) -> access.Access:
+    """Return the access that needs no API server; the token file is made where it is missing."""
+    if auth == "none":
+        return access.Open()
+    if token_file is None:
+        raise errors.UsageError("--auth token-file needs --token-file FILE (it is made where it is missing, readable by its owner alone): "
+                                "whoever reaches the collector would be believed otherwise; --auth none says that you want that")
+    try:
+        return access.OwnersToken(access.make_token_file(token_file))
+    except OSError as error:
+        raise errors.UsageError(f"--token-file {token_file} cannot be made ({error.strerror}): name one that this process may write") from error
+
+
 def _ignore(_: int, __: FrameType | None) -> None:
     pass
 
@@ -359,10 +518,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--store", required=True, help="the event store: a file, or postgresql://user:password@host/database")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="the port to listen on, 0 for a free one")
+    parser.add_argument("--token-file", type=Path, help="the token that callers must have; made where it is missing")
+    parser.add_argument("--auth", choices=("token-file", "none"), default="token-file", help="how callers are told apart (default: %(default)s)")
     parser.add_argument("--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)")
+    parser.add_argument("--max-bytes", type=upkeep.parse_bytes, default=upkeep.MAX_BYTES, help="let the oldest events go beyond it, such as 8Gi (the default)")
+    parser.add_argument("--reserve", action="store_true", help="hold room on the volume, up to 128 MiB, to remove events with when it is full")
     arguments = parser.parse_args(argv)
     try:
-        serve(place=arguments.store, host=arguments.host, port=arguments.port, keep=arguments.retention)
+        gate = local_gate(arguments.auth, token_file=arguments.token_file)
+        serve(place=arguments.store, gate=gate, host=arguments.host, port=arguments.port, keep=arguments.retention, max_bytes=arguments.max_bytes,
+              reserve=arguments.reserve)
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

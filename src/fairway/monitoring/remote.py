@@ -3,11 +3,12 @@
 import http.client
 import json
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from fairway import budget, errors
-from fairway.monitoring import store
+from fairway.monitoring import access, store
 
 LARGEST_ANSWER = 64 * 2**20   # some five times what a full answer takes
 Row = TypeVar("Row", bound=NamedTuple)
@@ -21,6 +22,7 @@ class RemoteEvidence:
     url: str
     namespace: str
     timeout_seconds: float = 5.0
+    token: Path | None = None   # file with the token that the collector knows the caller by
     identity: str = ""    # of the store that cursors are of; empty: of any
 
     def of(self, identity: str) -> "RemoteEvidence":
@@ -85,7 +87,7 @@ class RemoteEvidence:
         kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
         connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self.timeout_seconds))
         try:
-            connection.request("GET", place.path.rstrip("/") + path, headers={"accept": "application/json"})
+            connection.request("GET", place.path.rstrip("/") + path, headers={"accept": "application/json", **access.authorization(self.token)})
             response = connection.getresponse()
             content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self.timeout_seconds)
         except (OSError, http.client.HTTPException) as error:

@@ -5,6 +5,7 @@ reads each joined pair exactly once, because a pair belongs to its later half. O
 """
 
 import json
+import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -413,16 +414,29 @@ class EventStore(ledger.Ledger):
             removed += number
         return removed
 
-    def prune_some(self, before: float) -> int:
+    def prune_some(self, before: float, *, rows: int = _PRUNE_ROWS) -> int:
         """Takes one step of `prune`, and gives the number of events removed: 0 where none is left that is old enough."""
         with self.writing() as connection:
-            oldest = connection.execute("SELECT seq, received FROM events ORDER BY seq LIMIT ?", (_PRUNE_ROWS,)).fetchall()
-            # Up to the first that is young enough: sequence numbers follow the time of arrival.
-            old = [seq for seq, received in oldest if received < before]
-            last = max(old, default=0)
-            connection.execute("DELETE FROM events WHERE seq <= ? AND received < ?", (last, before))
-            connection.execute(queries.ORPHANED_PAYLOADS, (last, last))
+            removed = self._remove_oldest(connection, rows=rows, before=before)
             self._prune_ledger(connection, before=before)
+        return removed
+
+    def prune_oldest(self, *, rows: int) -> int:
+        """Remove the oldest events whatever their age, `rows` at most and a fiftieth of all, and return their number."""
+        with self.writing() as connection:
+            oldest = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
+            if oldest is None:
+                return 0
+            share = (self._newest(connection) - int(oldest)) // 50 + 1   # some may be pictures of megabytes
+            return self._remove_oldest(connection, rows=min(rows, share), before=math.inf)
+
+    def _remove_oldest(self, connection: database.Connection, *, rows: int, before: float) -> int:
+        oldest = connection.execute("SELECT seq, received FROM events ORDER BY seq LIMIT ?", (rows,)).fetchall()
+        # Up to the first that is young enough: sequence numbers follow the time of arrival.
+        old = [seq for seq, received in oldest if received < before]
+        last = max(old, default=0)
+        connection.execute("DELETE FROM events WHERE seq <= ? AND received < ?", (last, before))
+        connection.execute(queries.ORPHANED_PAYLOADS, (last, last))
         return len(old)
 
 

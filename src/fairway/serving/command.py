@@ -25,6 +25,7 @@ class Settings:
     namespace: str
     revision: str
     collector: str
+    token: Path | None           # file with the token that the collector knows this server by
     spool: Path | None
     serving: schema.Serving
     drain_seconds: float
@@ -40,7 +41,7 @@ def argv(port: int, *, host: str = "127.0.0.1", target: str = SERVICE) -> list[s
 
 def environment(
     *, package: Path, deployment: str, namespace: str, revision: str, collector: str, spool: Path | None,
-    serving: schema.Serving, home: Path,
+    serving: schema.Serving, home: Path, token: Path | None = None,
 ) -> dict[str, str]:
     """Gives what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in it."""
     return {
@@ -49,6 +50,7 @@ def environment(
         "FAIRWAY_NAMESPACE": namespace,
         "FAIRWAY_REVISION": revision,
         "FAIRWAY_COLLECTOR": collector,
+        "FAIRWAY_COLLECTOR_TOKEN": str(token.absolute()) if token else "",
         "FAIRWAY_SPOOL": str(spool.absolute()) if spool else "",
         "FAIRWAY_SERVING": json.dumps(serving.model_dump(mode="json", by_alias=True), sort_keys=True),
         "BENTOML_HOME": str(home.absolute()),
@@ -67,13 +69,14 @@ def read(environment: Mapping[str, str]) -> Settings:
     if not package:
         raise errors.ServingError(
             "FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it")
-    spool = environment.get("FAIRWAY_SPOOL", "")
+    spool, token = environment.get("FAIRWAY_SPOOL", ""), environment.get("FAIRWAY_COLLECTOR_TOKEN", "")
     return Settings(
         package=Path(package),
         deployment=environment.get("FAIRWAY_DEPLOYMENT", "model"),
         namespace=environment.get("FAIRWAY_NAMESPACE", "default"),
         revision=environment.get("FAIRWAY_REVISION", "unknown"),
         collector=environment.get("FAIRWAY_COLLECTOR", ""),
+        token=Path(token) if token else None,
         spool=Path(spool) if spool else None,
         serving=serving(environment),
         drain_seconds=_seconds(environment.get("FAIRWAY_DRAIN_SECONDS", str(DRAIN_SECONDS))),

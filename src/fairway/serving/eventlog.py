@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import client
@@ -84,11 +84,11 @@ class Undelivered(Exception):
 class EventLog:
     """Takes records without waiting; delivers, spools or counts every one of them."""
 
-    def __init__(self, settings: schema.Events, *, origin: Origin, collector: str, folder: Path | None) -> None:
+    def __init__(self, settings: schema.Events, *, origin: Origin, collector: str, folder: Path | None, token: Path | None = None) -> None:
         self._settings = settings
         self._origin = origin
         self._enabled = bool(collector)
-        self._sender = Sender(collector) if collector else None
+        self._sender = Sender(collector, token=token) if collector else None
         limit = settings.spool_mebibytes << 20 if folder else 0
         self._spool = spool.Spool(folder, limit_bytes=limit) if folder and limit else None
         self._queue: deque[Record] = deque()
@@ -245,41 +245,51 @@ class EventLog:
 
 
 class Sender:
-    """Posts batches over one kept connection."""
+    """Posts batches over one kept connection; the token is read from its file at each batch, for it is replaced while it is used."""
 
-    def __init__(self, collector: str) -> None:
+    def __init__(self, collector: str, *, token: Path | None = None) -> None:
         parts = urlsplit(collector)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
         self._path = parts.path.rstrip("/") + "/v1/events"
         self._connection: client.HTTPConnection | None = None
+        self._token = token
 
     def post(self, lines: Sequence[bytes]) -> None:
         """Returns when the collector has acknowledged the batch; raises Undelivered otherwise."""
         body = b"[" + b",".join(lines) + b"]"
         try:
-            status, text, after = self._exchange(body)
+            status, text, after = self._exchange(body, headers=self._headers())
         except (OSError, client.HTTPException) as error:
             self.close()
             raise Undelivered(f"{self._host}:{self._port}: {type(error).__name__} {error}") from error
+        except ValueError as error:
+            self.close()
+            raise Undelivered(f"the token in {self._token} cannot be sent ({type(error).__name__}): wanted one line of ASCII") from error
         if status // 100 == 2:
             return
         permanent = status in (400, 413, 415, 422)
         raise Undelivered(f"{status} {text}", permanent=permanent, wait_seconds=float(after) if after.isdigit() else 0.0)
 
-    def _exchange(self, body: bytes) -> tuple[int, str, str]:
+    def _headers(self) -> dict[str, str]:
+        content = {"content-type": "application/cloudevents-batch+json"}
+        if self._token is None:
+            return content
+        return {**content, "authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}"}
+
+    def _exchange(self, body: bytes, *, headers: Mapping[str, str]) -> tuple[int, str, str]:
         kept = self._connection is not None
         try:
-            return self._attempt(body)
+            return self._attempt(body, headers)
         except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             self.close()
             if not kept:
                 raise
-            return self._attempt(body)  # the collector had closed an idle connection: that is no failure
+            return self._attempt(body, headers)  # the collector had closed an idle connection: that is no failure
 
-    def _attempt(self, body: bytes) -> tuple[int, str, str]:
+    def _attempt(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, str]:
         if self._connection is None:
             self._connection = client.HTTPConnection(self._host, self._port, timeout=HTTP_TIMEOUT_SECONDS)
-        self._connection.request("POST", self._path, body, {"content-type": "application/cloudevents-batch+json"})
+        self._connection.request("POST", self._path, body, dict(headers))
         response = self._connection.getresponse()
         text = response.read().decode("utf-8", "replace")[:200]
         return response.status, text, response.headers.get("retry-after", "")

@@ -108,7 +108,8 @@ class Worker:
         model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
         model.check_golden()
         origin = eventlog.Origin(namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision)
-        self._events = eventlog.EventLog(settings.serving.events, origin=origin, collector=settings.collector, folder=settings.spool)
+        self._events = eventlog.EventLog(
+            settings.serving.events, origin=origin, collector=settings.collector, token=settings.token, folder=settings.spool)
         self._open_inference = app.Application(model, settings=settings.serving, origin=origin, events=self._events)
         self._seldon = Seldon(model, settings=settings.serving, origin=origin, events=self._events)
         self._infer = f"/v2/models/{model.name}/infer"

@@ -74,7 +74,7 @@ class Service:
         _or_exit(model.check_golden)
         origin = eventlog.Origin(namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision)
         self.events: eventlog.EventLog = eventlog.EventLog(
-            settings.serving.events, origin=origin, collector=settings.collector, folder=settings.spool)
+            settings.serving.events, origin=origin, collector=settings.collector, token=settings.token, folder=settings.spool)
         self.application = app.Application(model, settings=settings.serving, origin=origin, events=self.events)
         self.application.calibrate()
         self.drain_seconds = settings.drain_seconds

@@ -113,5 +113,5 @@ def test_a_name_that_is_none_and_a_threshold_that_nobody_counts_are_said() -> No
 
 
 def test_a_prometheus_is_what_is_asked() -> None:
-    source: counts.Asks = prometheus.Prometheus("http://prometheus:9090")
+    source: counts.Asks = prometheus.Prometheus("http://prometheus:9090", gateway={"job": "envoy"})
     assert source is not None

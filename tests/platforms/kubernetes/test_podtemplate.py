@@ -60,7 +60,7 @@ def test_a_sidecar_a_volume_and_a_toleration_are_added() -> None:
     merged = podtemplate.merge(OURS, {"spec": {
         "containers": [{"name": "agent", "image": "agent:1"}], "volumes": [{"name": "cache", "emptyDir": {}}], "tolerations": [{"key": "gpu"}]}})
     assert [c["name"] for c in merged["spec"]["containers"]] == ["server", "agent"]
-    assert [v["name"] for v in merged["spec"]["volumes"]] == ["model", "tmp", "spool", "mapped", "cache"]
+    assert [v["name"] for v in merged["spec"]["volumes"]] == ["model", "tmp", "spool", "mapped", "collector-token", "cache"]
     assert merged["spec"]["tolerations"] == [{"key": "gpu"}]
 
 

@@ -18,6 +18,7 @@ RECORDED = (Path(__file__).parent / "answer.json").read_bytes()
 RECORDED_AT = 1795254111.0
 CLUSTER = "httproute/models/income/rule/0/backend/"
 NOW = 1000.0
+GATEWAY = {"namespace": "envoy-gateway-system"}
 Counts = Mapping[str, Sequence[int]]
 
 
@@ -162,7 +163,8 @@ def test_an_epoch_of_another_writing_is_another() -> None:
 def test_bounds_are_read_however_prometheus_writes_them() -> None:
     new = proxy("a", arm(0, completed=[10], timed=[8], fast=[6], le="100.0"), arm(1, completed=[3]), uptime=[100])
     assert must_counts(must(read(answer(new))).stable).slow == {"100ms": 2}
-    assert "|1[.]8e[+]06|1800000|1800000[.]0|100|100[.]0" in prometheus.query(namespace="models", deployment="income", bounds=[1800000, 100])
+    assert "|1[.]8e[+]06|1800000|1800000[.]0|100|100[.]0" in prometheus.query(
+        namespace="models", deployment="income", bounds=[1800000, 100], gateway=GATEWAY)
 
 
 def test_a_bound_that_is_not_kept_is_said() -> None:
@@ -212,11 +214,16 @@ def test_a_prometheus_that_is_away_is_unavailable() -> None:
 
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(errors.UsageError, match="wanted the address"):
-        prometheus.Prometheus("prometheus:9090")
+        prometheus.Prometheus("prometheus:9090", gateway=GATEWAY)
+
+
+def test_without_a_label_of_the_gateways_own_scrape_nothing_is_asked() -> None:
+    with pytest.raises(errors.UsageError, match="any pod that is scraped could speak as the gateway otherwise"):
+        prometheus.Prometheus("http://prometheus:9090", gateway={})
 
 
 def ask(url: str) -> traffic.Sample | None:
-    return prometheus.Prometheus(url, timeout_seconds=5).sample(
+    return prometheus.Prometheus(url, gateway=GATEWAY, timeout_seconds=5).sample(
         namespace="models", deployment="income", route=route(), thresholds=("100ms",), before=None, route_version="r1")
 
 

@@ -137,7 +137,21 @@ def test_a_service_monitor_comes_with_prometheus_operator() -> None:
     assert "ServiceMonitor" not in objects()
     monitor = objects(settings=EVERYTHING)["ServiceMonitor"]["spec"]
     assert monitor["selector"]["matchLabels"].items() <= objects()["Service"]["metadata"]["labels"].items()
-    assert monitor["endpoints"][0]["port"] == objects()["Service"]["spec"]["ports"][0]["name"]
+    [endpoint] = monitor["endpoints"]
+    assert endpoint["port"] == objects()["Service"]["spec"]["ports"][0]["name"]
+    assert endpoint["honorLabels"] is False
+    assert {"action": "drop", "sourceLabels": ["__name__"], "regex": "envoy_.*"} in endpoint["metricRelabelings"]
+
+
+def test_a_pod_has_a_token_for_the_collector_alone_and_none_for_the_api_server() -> None:
+    spec = objects()["Deployment"]["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    [volume] = [volume for volume in spec["volumes"] if "projected" in volume]
+    assert volume["projected"]["sources"] == [{"serviceAccountToken": {"audience": "fairway-collector", "expirationSeconds": 3600, "path": "token"}}]
+    [server], [fetch] = spec["containers"], spec["initContainers"]
+    [mount] = [mount for mount in server["volumeMounts"] if mount["name"] == volume["name"]]
+    assert {"name": "FAIRWAY_COLLECTOR_TOKEN", "value": f"{mount['mountPath']}/token"} in server["env"]
+    assert volume["name"] not in [mount["name"] for mount in fetch["volumeMounts"]]
 
 
 def test_a_revision_survives_its_controller_revision() -> None:

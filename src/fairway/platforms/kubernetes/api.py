@@ -38,6 +38,8 @@ KINDS = {
     "ScaledObject": ("/apis/keda.sh/v1alpha1", "scaledobjects"),
     "SeldonDeployment": ("/apis/machinelearning.seldon.io/v1", "seldondeployments"),
     "VirtualService": ("/apis/networking.istio.io/v1alpha3", "virtualservices"),
+    "TokenReview": ("/apis/authentication.k8s.io/v1", "tokenreviews"),
+    "SubjectAccessReview": ("/apis/authorization.k8s.io/v1", "subjectaccessreviews"),
     "Mapping": ("/apis/getambassador.io/v2", "mappings"),
 }
 
@@ -107,6 +109,12 @@ class Api:
             self._call("DELETE", self._path(kind, namespace, name), body={"propagationPolicy": "Background", **precondition})
         except NotFound:
             return
+
+    def review(self, kind: str, spec: Mapping[str, Any]) -> Object:
+        """Return the status of a review, which the API server answers and does not keep."""
+        prefix = KINDS[kind][0].removeprefix("/apis/")
+        status: Object = self._call("POST", self._path(kind, None), body={"apiVersion": prefix, "kind": kind, "spec": dict(spec)}).get("status", {})
+        return status
 
     def serves(self, kind: str) -> bool:
         """Says whether the cluster knows the kind: a custom resource may not be installed."""

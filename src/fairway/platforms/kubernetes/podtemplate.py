@@ -13,8 +13,9 @@ from fairway.config import resource
 
 PREFIX = f"{resource.GROUP}/"
 SEALED = ("image", "command", "args")
-SEALED_ENV = ("FAIRWAY_DEPLOYMENT", "FAIRWAY_NAMESPACE", "FAIRWAY_REVISION", "FAIRWAY_COLLECTOR", "FAIRWAY_SPOOL", "FAIRWAY_SERVING")
-SEALED_VOLUMES = ("model", "source")
+SEALED_ENV = ("FAIRWAY_DEPLOYMENT", "FAIRWAY_NAMESPACE", "FAIRWAY_REVISION", "FAIRWAY_COLLECTOR", "FAIRWAY_COLLECTOR_TOKEN", "FAIRWAY_SPOOL",
+              "FAIRWAY_SERVING")
+SEALED_VOLUMES = ("model", "source", "collector-token")
 BY = {
     "containers": "name", "initContainers": "name", "volumes": "name", "env": "name", "imagePullSecrets": "name", "resourceClaims": "name",
     "volumeMounts": "mountPath", "volumeDevices": "devicePath", "ports": "containerPort", "topologySpreadConstraints": "topologyKey", "hostAliases": "ip",

@@ -47,13 +47,19 @@ Readings = dict[tuple[str, str], Values]   # series, arm ("" for the proxy's own
 
 
 class Prometheus:
-    """One Prometheus; it keeps no connection, so any number of threads may ask."""
+    """One Prometheus; it keeps no connection, so any number of threads may ask.
 
-    def __init__(self, url: str, *, timeout_seconds: float = 5.0) -> None:
+    `gateway` are labels that only the scrape configuration of the gateway sets: a pod that is scraped too may export a counter of any name, for any route.
+    """
+
+    def __init__(self, url: str, *, gateway: Mapping[str, str], timeout_seconds: float = 5.0) -> None:
         place = urlsplit(url)
         if place.scheme not in ("http", "https") or not place.hostname:
             raise errors.UsageError(f"--prometheus {url!r}: wanted the address of a Prometheus, such as http://prometheus.monitoring:9090")
-        self._url, self._timeout = url, timeout_seconds
+        if not gateway:
+            raise errors.UsageError("no --gateway-label is named: wanted a label that only the scrape of the gateway has, such as "
+                                    "namespace=envoy-gateway-system; any pod that is scraped could speak as the gateway otherwise")
+        self._url, self._timeout, self._gateway = url, timeout_seconds, dict(gateway)
 
     def sample(
         self, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str], before: traffic.Sample | None, route_version: str,
@@ -67,7 +73,7 @@ class Prometheus:
         Raises Unavailable where Prometheus does not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
         """
         bounds = {threshold: bucket(threshold) for threshold in thresholds}
-        series, now = self.ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values()), read=parse)
+        series, now = self.ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values(), gateway=self._gateway), read=parse)
         return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first)
 
     def answers(self, *, namespace: str, deployment: str, index: int) -> bool | None:
@@ -112,12 +118,13 @@ class Prometheus:
 # -- what is asked, and what the answer says; pure ----------------------------------------------------------------------
 
 
-def query(*, namespace: str, deployment: str, bounds: Iterable[float]) -> str:
-    """Gives one query for all series: answers to two could come from two scrapes."""
+def query(*, namespace: str, deployment: str, bounds: Iterable[float], gateway: Mapping[str, str]) -> str:
+    """Return one query for all series of the gateway's own scrape: answers to two could come from two scrapes."""
+    scraped = "".join(f",{name}={json.dumps(value)}" for name, value in sorted(gateway.items()))
     cluster = _literal(f"httproute/{namespace}/{deployment}/rule/0/backend/")
     le = "|".join(["", "[+]Inf", *(_literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"}))])
     return (f'{{__name__=~"{COMPLETED}|{ERRORS}|{LATE}|{TIMES}|{UPTIME}",envoy_cluster_name=~"|{cluster}[01]",'
-            f'envoy_response_code_class=~"|5",le=~"{le}"}}[{WINDOW_SECONDS}s]')
+            f'envoy_response_code_class=~"|5",le=~"{le}"{scraped}}}[{WINDOW_SECONDS}s]')
 
 
 def parse(content: bytes) -> list[Series]:
@@ -147,7 +154,8 @@ def combine(
     """Gives the sum over the proxies that were scraped lately."""
     found = _readings(series, arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable"))
     if not any((UPTIME, "") in readings for readings in found.values()):
-        raise errors.Unavailable(f"Prometheus has no {UPTIME}: wanted one that scrapes the gateway's proxies at /stats/prometheus and keeps that series")
+        raise errors.Unavailable(f"Prometheus has no {UPTIME} of the gateway: wanted one that scrapes its proxies at /stats/prometheus, keeps that series, "
+                                 "and gives it the labels that the operator asks by (--gateway-label, chart value prometheus.gatewayLabels)")
     needed = [arm for arm, weight in (("stable", gateway.TOTAL - route.weight), ("candidate", route.weight)) if weight]
     proxies = [proxy for name, readings in sorted(found.items()) if (proxy := _proxy(name, readings, needed=needed, bounds=bounds, now=now))]
     if not proxies:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import resource, schema
+from fairway.monitoring import access
 from fairway.platforms.kubernetes import podtemplate, runtimes
 
 Object = dict[str, Any]
@@ -29,6 +30,8 @@ DRAIN_SECONDS = 1
 END_SECONDS = 15              # besides the longest request: withdrawal, drain, delivery of the last events
 STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
 SCRAPE_SECONDS = 15
+IDENTITY = "/var/run/secrets/fairway.dev/collector"   # with the token that the collector knows a server by
+TOKEN_SECONDS = 3600          # it is good for; the kubelet replaces it after four fifths of that
 SELDON_FROM = ("envoy-gateway-system", "istio-system", "monitoring")   # namespaces whose pods reach servers of runtime seldon
 
 
@@ -168,6 +171,7 @@ def pod_template(owner: Owner, revision: Revision, settings: Settings) -> Object
 def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
     runtime = runtimes.SERVERS[revision.runtime]
     uri, source = _source(revision.model.uri)
+    token = {"name": "collector-token", "mountPath": IDENTITY, "readOnly": True}
     model, tmp = {"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod
     fetch = {
         **_container("fetch", revision), "command": ["fairway", "fetch", uri, "--digest", revision.model.digest, "--out", runtimes.PACKAGE],
@@ -182,7 +186,7 @@ def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
         "readinessProbe": _probe("ready", runtime.port, periodSeconds=2, failureThreshold=2),
         "livenessProbe": _probe("live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
         "lifecycle": {"preStop": dict(runtime.withdraw)},
-        "volumeMounts": [{**model, "readOnly": True}, tmp, {"name": "spool", "mountPath": "/spool"}, {"name": "mapped", "mountPath": MAPPED}],
+        "volumeMounts": [{**model, "readOnly": True}, tmp, {"name": "spool", "mountPath": "/spool"}, {"name": "mapped", "mountPath": MAPPED}, token],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
     }
     spool = revision.serving.events.spool_mebibytes + 64
@@ -197,7 +201,8 @@ def _template(owner: Owner, revision: Revision, settings: Settings) -> Object:
             "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
                                            "labelSelector": {"matchLabels": _selected(owner, revision.name)}}],
             "initContainers": [fetch], "containers": [server],
-            "volumes": [_scratch("model", "8Gi"), _scratch("tmp", "512Mi"), _scratch("spool", f"{spool}Mi"), mapped, *source],
+            "volumes": [
+                _scratch("model", "8Gi"), _scratch("tmp", "512Mi"), _scratch("spool", f"{spool}Mi"), mapped, _token_volume(), *source],
         },
     }
 
@@ -214,6 +219,7 @@ def _environment(owner: Owner, revision: Revision, settings: Settings) -> list[O
     serving = revision.serving.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return _env({
         "FAIRWAY_DEPLOYMENT": owner.name, "FAIRWAY_NAMESPACE": owner.namespace, "FAIRWAY_REVISION": revision.name, "FAIRWAY_COLLECTOR": settings.collector,
+        "FAIRWAY_COLLECTOR_TOKEN": f"{IDENTITY}/token",
         "FAIRWAY_SPOOL": "/spool", "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True), "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "HOME": "/tmp", "BENTOML_HOME": f"{MAPPED}/bentoml",  # noqa: S108 - volumes of the pod
     })
@@ -229,6 +235,12 @@ def _probe(what: str, port: int, **times: int) -> Object:
 
 def _scratch(name: str, size: str) -> Object:
     return {"name": name, "emptyDir": {"sizeLimit": size}}
+
+
+def _token_volume() -> Object:
+    """Return the token that the collector knows the pod by: it is bound to the pod, good for the collector alone, and the kubelet replaces it in time."""
+    projected = {"serviceAccountToken": {"audience": access.AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}}
+    return {"name": "collector-token", "projected": {"sources": [projected]}}
 
 
 def _source(uri: str) -> tuple[str, list[Object]]:
@@ -322,12 +334,15 @@ def _network_policy(owner: Owner, runtime: str, *, seldon_from: Sequence[str]) -
 
 
 def _service_monitor(owner: Owner) -> Object:
-    """Has the servers scraped; their own labels win, and BentoML's series get ours from the Service."""
+    """Return what has the servers scraped. What a pod says of itself is not believed: the labels are those of its Service and of its namespace, and
+    series of a gateway's proxy are left out."""
     relabelings = [{"sourceLabels": [f"__meta_kubernetes_service_label_fairway_dev_{key}"], "targetLabel": key} for key in ("deployment", "revision")]
     return {
         "apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": metadata(owner),
         "spec": {"selector": {"matchLabels": _selected(owner)},
-                 "endpoints": [{"port": "http", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s", "honorLabels": True, "relabelings": relabelings}]},
+                 "endpoints": [{"port": "http", "path": "/metrics", "interval": f"{SCRAPE_SECONDS}s", "honorLabels": False, "relabelings": relabelings,
+                                "metricRelabelings": [{"action": "labeldrop", "regex": "exported_(namespace|deployment|revision)"},
+                                                      {"action": "drop", "sourceLabels": ["__name__"], "regex": "envoy_.*"}]}]},
     }
 
 

@@ -48,6 +48,11 @@ class Home:
         return self.root / "addresses.json"
 
     @property
+    def token(self) -> Path:
+        """The file with the token that the collector wants: whoever can read it may write and read evidence."""
+        return self.root / "token"
+
+    @property
     def lock(self) -> Path:
         return self.root / "supervisor.lock"
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
+from fairway.monitoring import access
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
@@ -88,7 +89,8 @@ def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float)
             {"specversion": "1.0", "type": f"dev.fairway.{kind}.v1", "id": data["requestId"], "time": at, "datacontenttype": "application/json",
              "source": f"/fairway/{data['namespace']}/{data['deployment']}/{kind}s", "data": data} for data in items[start:start + BATCH]
         ]
-        answer = _post(addresses.collector, f"/v1/{kind}s", events, headers={"content-type": "application/cloudevents-batch+json"})
+        answer = _post(addresses.collector, f"/v1/{kind}s", events,
+                       headers={"content-type": "application/cloudevents-batch+json", **access.authorization(home.token)})
         accepted += int(answer["accepted"])
     return accepted
 

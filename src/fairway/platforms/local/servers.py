@@ -109,7 +109,7 @@ class Servers:
         fault_file(self._home, name).unlink(missing_ok=True)
         environment = command.environment(
             package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
-            spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=self._home.mapped(name))
+            token=self._home.token, spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=self._home.mapped(name))
         folder.mkdir(parents=True, exist_ok=True)
         server.told = False
         self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")

@@ -57,6 +57,7 @@ class Services:
     def _commands(self) -> list[tuple[str, str, list[str]]]:
         return [
             ("collector", "fairway.monitoring.collector",
-             ["--store", str(self._home.events), "--host", "127.0.0.1", "--port", str(self._ports["collector"])]),
+             ["--store", str(self._home.events), "--host", "127.0.0.1", "--port", str(self._ports["collector"]),
+              "--token-file", str(self._home.token)]),
             ("monitor", "fairway.monitoring.monitor", ["--home", str(self._home.root), "--port", str(self._ports["monitor"])]),
         ]

@@ -1,0 +1,237 @@
+"""Access to the collector: who a caller is by its token, and what it may write and read.
+
+Three ways, chosen by `--auth`:
+
+* token-file   one token in a file of the owner's (0600), as on one machine: whoever can read the file may do everything.
+* kubernetes   a service account's token for the audience `fairway-collector`, which `Authority` asks the API server about. A server's pod writes predictions
+               of its own revision; labels and outcomes are a role's (`create modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
+* none         everybody may do everything: for a network that is itself closed.
+
+Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to `KEEP_SECONDS`.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from fairway import errors
+
+AUDIENCE = "fairway-collector"
+KEEP_SECONDS = 60.0          # a verdict of the API server; every server asks once a minute at most
+REFUSED_SECONDS = 5.0        # a refusal is forgotten sooner: a role that was just given should count
+KEPT = 4096                  # verdicts; the oldest is forgotten first
+LONGEST_TOKEN = 16_384       # characters: a service account's has about a thousand
+ACTS_AT_ONCE = 20            # deployments that one batch may be about: each may be a question to the API server
+
+Kind = Literal["prediction", "label", "outcome", "evidence"]
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+class Unauthenticated(errors.Permanent):
+    """The token is missing or is nobody's."""
+
+
+class Denied(errors.Permanent):
+    """The caller is known and may not."""
+
+
+class Act(NamedTuple):
+    """What is to be done with the evidence of a deployment."""
+
+    kind: Kind
+    namespace: str
+    deployment: str
+    revision: str = ""           # of a prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whose token it is."""
+
+    name: str
+    serves: Act | None = None    # the predictions that it may write, where it is a model server's
+    subject: Mapping[str, Any] = field(default_factory=dict, compare=False)   # as `Authority` knows it
+
+
+class Authority(Protocol):
+    """The API server, as far as access needs it. Raises Temporary where it cannot be asked."""
+
+    def identify(self, token: str) -> Caller | None:
+        """Return the caller, None where the token is nobody's or not for us."""
+
+    def allows(self, caller: Caller, act: Act) -> bool:
+        """Say whether the caller's roles allow the act."""
+
+
+class Access(Protocol):
+    """One way to tell callers apart."""
+
+    def remembered(self, token: str | None) -> Caller | None:
+        """Return the caller where nobody has to be asked."""
+
+    def caller(self, token: str | None) -> Caller:
+        """Return the caller; raise Unauthenticated for a token that is nobody's."""
+
+    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+        """Raise Denied unless the caller may do all of it."""
+
+
+class Open:
+    """Everybody may do everything."""
+
+    def remembered(self, token: str | None) -> Caller:
+        return self.caller(token)
+
+    def caller(self, token: str | None) -> Caller:
+        return Caller(name="anybody")
+
+    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+        return
+
+
+class OwnersToken:
+    """Whoever has the file's token may do everything; the file is read at each request, so a new token counts at once."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def remembered(self, token: str | None) -> None:
+        return None
+
+    def caller(self, token: str | None) -> Caller:
+        try:
+            wanted = self._file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.Unavailable(f"the token file {self._file} cannot be read ({error}): wanted one that this process may read") from error
+        if not wanted:
+            raise errors.Unavailable(f"the token file {self._file} is empty: delete it, and start the collector again")
+        if token is None or not hmac.compare_digest(token.encode(), wanted.encode()):
+            raise Unauthenticated(f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its owner may read it")
+        return Caller(name="the owner")
+
+    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+        return
+
+
+class Reviewed:
+    """Callers and their rights as an authority has them, each asked once and kept for a while."""
+
+    def __init__(self, authority: Authority, *, clock: Callable[[], float]) -> None:
+        self._authority = authority
+        self._callers: Kept[bytes, Caller | None] = Kept(clock)
+        self._rights: Kept[tuple[str, Act], bool] = Kept(clock)
+
+    def remembered(self, token: str | None) -> Caller | None:
+        return self._callers.get(_fingerprint(token)) if token else None
+
+    def caller(self, token: str | None) -> Caller:
+        if not token or len(token) > LONGEST_TOKEN:
+            raise Unauthenticated(f"{_seen(token)}: {_wanted()}")
+        found = self._callers.get_or(_fingerprint(token), lambda: self._authority.identify(token), holds=lambda caller: caller is not None)
+        if found is None:
+            raise Unauthenticated(f"{_seen(token)}: {_wanted()}")
+        return found
+
+    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+        acts = list(acts)
+        if sum(act.kind != "prediction" for act in acts) > ACTS_AT_ONCE:
+            raise errors.DataError(f"the batch is about more than {ACTS_AT_ONCE} deployments: send those of fewer at once; nothing was stored")
+        for act in acts:
+            if act.kind == "prediction":
+                _own(caller, act)
+            elif not self._rights.get_or((caller.name, act), lambda act=act: self._authority.allows(caller, act), holds=bool):  # type: ignore[misc]
+                verb, resource = RIGHTS[act.kind]
+                raise Denied(f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in namespace "
+                             f"{act.namespace} that allows {verb} on {resource}.fairway.dev")
+
+
+# kind of act -> verb and resource that a role names
+RIGHTS: Mapping[Kind, tuple[str, str]] = {
+    "label": ("create", "modeldeployments/labels"),
+    "outcome": ("create", "modeldeployments/outcomes"),
+    "evidence": ("get", "modeldeployments/evidence"),
+}
+
+
+class Kept(Generic[Key, Value]):
+    """Answers kept for a bounded time, and a bounded number of them; any number of threads may ask."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        with self._lock:
+            until, value = self._kept.get(key, (0.0, None))
+            return value if self._clock() < until else None
+
+    def get_or(self, key: Key, ask: Callable[[], Value], *, holds: Callable[[Value], bool]) -> Value:
+        """Return what is kept, else what `ask` gives; what does not hold is kept for a shorter time."""
+        with self._lock:
+            until, value = self._kept.get(key, (0.0, None))
+            if self._clock() < until:
+                return value  # type: ignore[return-value]
+        found = ask()
+        with self._lock:
+            self._kept[key] = self._clock() + (KEEP_SECONDS if holds(found) else REFUSED_SECONDS), found
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+def make_token_file(file: Path) -> Path:
+    """Make the file with a new token where it is missing, readable by its owner alone."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write(secrets.token_urlsafe(32) + "\n")
+    try:
+        os.link(fresh, file)      # whole or not at all, and never over one that another process has made
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return file
+
+
+def authorization(file: Path | None) -> dict[str, str]:
+    """Return the header that the token in a file makes; the file is read each time, for tokens are replaced while they are used."""
+    if file is None:
+        return {}
+    try:
+        return {"authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.Unavailable(f"the token for the collector cannot be read from {file} ({error}): wanted a file with a token") from error
+
+
+def _own(caller: Caller, act: Act) -> None:
+    if caller.serves == act:
+        return
+    if caller.serves is None:
+        raise Denied(f"{caller.name} is no model server of fairway's: predictions are written by the pods of a ModelDeployment alone")
+    its = caller.serves
+    raise Denied(f"{caller.name} serves revision {its.revision} of {its.namespace}/{its.deployment}, and may not write predictions of "
+                 f"revision {act.revision} of {act.namespace}/{act.deployment}")
+
+
+def _fingerprint(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _seen(token: str | None) -> str:
+    return "the token is unknown" if token else "the token is missing"
+
+
+def _wanted() -> str:
+    return f"wanted `Authorization: Bearer TOKEN` with a service account's token for audience {AUDIENCE}"
