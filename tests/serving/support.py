@@ -199,7 +199,7 @@ def serve(
     folder.mkdir(parents=True, exist_ok=True)
     environment = command.environment(
         package=Path(model), deployment="income", namespace="models", revision="0123456789ab", collector=collector, spool=spool,
-        serving=serving or schema.Serving(), home=folder / "bentoml")
+        serving=serving or schema.Serving(reveal_revision=True), home=folder / "bentoml")
     environment |= {"PYTHONPATH": str(SRC), **(extra or {})}
     log = folder / "log"
     with log.open("wb") as output:

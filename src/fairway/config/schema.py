@@ -253,6 +253,8 @@ class Serving(Section):
     """Larger requests are refused with 413."""
     max_concurrency: Annotated[int, Field(ge=1)] = 256
     """Requests in work at once; one more is answered 503."""
+    reveal_revision: bool = False
+    """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the event log always knows."""
     events: Events = Events()
 
 

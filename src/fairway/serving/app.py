@@ -74,7 +74,7 @@ class Application:
         self._largest = settings.max_body_mebibytes << 20
         self._limit = -(-settings.max_concurrency // settings.workers)
         self._threads = ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="fairway-predict")
-        self._revision = origin.revision.encode()
+        self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
         self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
         self._children: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
@@ -180,8 +180,7 @@ class Application:
         probabilities = self._model.predict(request.columns)
         labels = self._model.labels(probabilities)
         text, length = protocol.answer(
-            request, labels=labels, probabilities=probabilities, model=self._model.name, revision=self._origin.revision,
-            request_id=call.request_id)
+            request, labels=labels, probabilities=probabilities, model=self._model.name, revision=self._shown, request_id=call.request_id)
         reply = Reply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
         reply.labels, reply.probabilities = labels, probabilities
@@ -194,7 +193,9 @@ class Application:
         return time.perf_counter() - started
 
     def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
-        common = ((b"x-request-id", call.request_id.encode()), (b"x-fairway-revision", self._revision))
+        common: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
+        if self._shown is not None:
+            common = (*common, (b"x-fairway-revision", self._revision))
         if reply.header_length is not None:
             return (*common, (protocol.HEADER_LENGTH, b"%d" % reply.header_length))
         return (*common, (b"retry-after", b"1")) if reply.status == 503 else common
@@ -238,7 +239,7 @@ class Application:
             return (200 if ready else 503), {"name": self._model.name, "ready": ready}
         if kind == "server":
             return 200, {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}
-        return 200, self._model.metadata(revision=self._origin.revision)
+        return 200, self._model.metadata(revision=self._shown)
 
 
 def _routes(names: set[str], *, revision: str) -> dict[str, str]:
