@@ -25,10 +25,13 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def take(evidence: units.Evidence, state: states.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY, *, ready=("aaa", "bbb")):
+def take(
+    evidence: units.Evidence, state: states.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY, *, ready=("aaa", "bbb"), now=NOW,
+):
+    """Takes a look ten seconds after the events, when all that had come has ended."""
     return look.look(
         state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or units.Units(), sample=None,
-        ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
+        ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=now, timeout_seconds=1.0)
 
 
 def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
@@ -108,15 +111,18 @@ def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(e
 
 def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_events_come(events: store.EventStore) -> None:
     events.add([made.prediction("r1", role="canary", revision="bbb", unitId="u", at=made.START), made.prediction("r2", unitId="v", at=made.START + 60)])
-    assert [(one.candidate, one.stable) for one in take(events.within("default"), in_segment()).exposed] == [(1, 0), (0, 1)]
+    seen = take(events.within("default"), in_segment(), now=NOW + 60)
+    assert [(one.candidate, one.stable) for one in seen.exposed] == [(one.candidate, one.stable) for one in seen.counted] == [(1, 0), (0, 1)]
 
 
 def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore) -> None:
-    bad = {**canary("r1", unit="u")}
-    bad["data"] = {**bad["data"], "status": 503, "outputs": None}
+    bad = canary("r1", unit="u")
+    bad["data"] |= {"status": 500, "labels": None, "probabilities": None}
     events.add([bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")])
-    [exposed] = take(events.within("default"), in_segment()).exposed
-    assert (exposed.candidate, exposed.stable, exposed.new, exposed.failed) == (2, 1, (2, 1), (1, 0))
+    seen = take(events.within("default"), in_segment())
+    [exposed], [counted] = seen.exposed, seen.counted
+    assert (exposed.candidate, exposed.stable, exposed.new) == (2, 1, (2, 1))
+    assert (counted.bad["errors"], counted.held["errors"]) == ((1, 0), ((2, 1), (1, 0)))
     assert sum(pair[0] for pair in exposed.answers.values()) == 1
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
 

@@ -196,7 +196,9 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
          "a guard of type drift can only watch: it has no certificate, and can roll back all the same"),
         ("self.type != 'business' || (has(self.outcome) && has(self.upper) && self.upper > self.lower)",
          "a guard of type business needs outcome, and upper above lower"),
-        ("self.type == 'errors' || !has(self.count) || self.count == 'requests'", "only a guard of type errors can count units (quality does by itself)"),
+        ("!has(self.count) || self.count != 'requests' || self.type in ['errors', 'latency']", "only a guard of type errors or latency can count requests"),
+        ("self.type != 'rejections' || ((!has(self.gates) || self.gates == 'watch') && !has(self.maxRate))",
+         "a guard of type rejections can only watch, without maxRate: how often clients are refused is their doing too"),
     ),
 }
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fairway.config import schema
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import traffic
+from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.seen import Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
@@ -28,7 +29,7 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     batch = ledgers.Batch(
         gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect and answers else None,
         paired=seen.paired if counting and stage(state) == "shadow" else None,
-        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
+        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (), counted=seen.counted if counting else (),
     )
     begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
     ledger = ledgers.divide(state.ledger) if begins else state.ledger   # units meet an arm anew
@@ -46,15 +47,25 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
     candidate, stable = after.candidate.minus(before.candidate), after.stable.minus(before.stable)
     if candidate is None or stable is None:
         return None
-    bad, observed = {}, {}
+    bad, observed, held = {}, {}, {}
     for guard in strategy.guards:
-        if guard.type == "errors":
+        if guard.by_arrival and guard.type in ("errors", "latency"):   # of the rest no server has an event; the requests of both are those at risk
+            lost = candidate.unanswered, stable.unanswered
+            bad[guard.name] = lost
+            observed[guard.name] = max(lost[0], _at_risk(candidate)), max(lost[1], _at_risk(stable))
+            held[guard.name] = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
+        elif guard.type == "errors":
             bad[guard.name] = candidate.errors, stable.errors
         elif guard.type == "latency" and guard.threshold is not None:
             key = schema.format_duration(guard.threshold)
             bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
             observed[guard.name] = candidate.timed, stable.timed
-    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
+    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held)
+
+
+def _at_risk(arm: traffic.ArmCounts) -> int:
+    """Return the requests that were under way at some time between two scrapes."""
+    return arm.requests + (arm.active or 0)
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:

@@ -25,12 +25,14 @@ SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand ste
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Increments of the gateway's counters between two scrapes under one route: requests, and the bad ones by guard."""
+    """Requests of one stretch of time under one route, and the bad ones by guard: increments of the gateway's counters, or events by arrival."""
 
     candidate: int
     stable: int
     bad: Mapping[str, tuple[int, int]]   # guard name -> (candidate, stable)
     observed: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # requests that the guard could see, where they differ
+    shares: Mapping[str, float] = field(default_factory=dict)  # where bad ones are units' first: the probability with which their arm was drawn the candidate
+    held: Mapping[str, tuple[ArmCounts, ArmCounts]] = field(default_factory=dict)  # what a limit is held against, where it is not `observed` and `bad`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +65,7 @@ class Exposed:
     weight: float
     candidate: int
     stable: int
-    new: tuple[int, int]                                                          # of those, first seen in the whole rollout
-    failed: tuple[int, int] = (0, 0)                                              # of the new, answered 5xx
+    new: tuple[int, int]                                                          # first seen in the whole rollout
     answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> new units that got it
 
 
@@ -83,6 +84,7 @@ class Batch:
     """All that was learnt since the last look."""
 
     gateway: Gateway | None = None
+    counted: tuple[Gateway, ...] = ()    # requests by the time at which they came
     paired: Paired | None = None
     labelled: tuple[Labelled, ...] = ()
     valued: tuple[Valued, ...] = ()
@@ -168,7 +170,8 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
     spreads, firsts, weights = dict(ledger.spreads), dict(ledger.firsts), dict(ledger.weights)
     if ledger.crooked:   # those guards reckon with the weight that was asked for
-        batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), failed=(0, 0), answers={}) for exposed in batch.exposed))
+        batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), answers={}) for exposed in batch.exposed),
+                        counted=tuple(_as_split(counted) for counted in batch.counted))
     for guard in strategy.guards:
         for news in _news(guard, batch, ledger, strategy=strategy, offline=offline):
             if news.baseline is not None:
@@ -192,7 +195,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     split, answers, met, asked = ledger.split, dict(ledger.answers), ledger.met, ledger.asked
     for exposed in batch.exposed:
         split = split.bet(evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight))
-        met, asked = (met[0] + exposed.candidate, met[1] + exposed.stable), exposed.weight
+        met, asked = (met[0] + exposed.candidate, met[1] + exposed.stable), exposed.weight if exposed.candidate + exposed.stable else asked
         answers |= {guard.name: _counted_answers(exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
     return Ledger(
@@ -255,11 +258,9 @@ class _News:
 def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
     """Gives what the batch says of a guard, bet by bet."""
     match guard.type:
-        case "errors" if guard.count == "units":
-            for exposed in batch.exposed:
-                yield from _counted(guard, Gateway(candidate=exposed.new[0], stable=exposed.new[1], bad={guard.name: exposed.failed}), strategy)
-        case "errors" | "latency":
-            yield from _counted(guard, batch.gateway, strategy)
+        case "errors" | "latency" | "rejections":
+            for requests in (batch.gateway, *batch.counted):
+                yield from _counted(guard, requests, strategy)
             if guard.type == "errors" and strategy.shadow.enabled:
                 yield from _discordant(guard, batch.paired)
         case "disagreement" if batch.paired is not None and strategy.shadow.enabled:
@@ -308,13 +309,25 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     bad_candidate, bad_stable = gateway.bad[guard.name]
     n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
     candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
+    if guard.name in gateway.shares:
+        harm = evidence.factors_drawn(bad_candidate, bad_stable, weight=gateway.shares[guard.name])
+    else:
+        harm = evidence.factors_two_arm(candidate, stable)
+    candidate, stable = gateway.held.get(guard.name, (candidate, stable))
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
     if guard.max_ratio is not None:
         certificate = evidence.factors_two_arm(candidate, stable, max_ratio=guard.max_ratio, harm=False)
-    yield _News(guard.name, candidate, stable, evidence.factors_two_arm(candidate, stable), certificate, compared=True)
+    yield _News(guard.name, candidate, stable, harm, certificate, compared=True)
     if strategy.mode == "fused" and guard.objective_rate is not None:
         above = (evidence.factors_above(arm, limit=guard.objective_rate) for arm in (candidate, stable))
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
+
+
+def _as_split(counted: Gateway) -> Gateway:
+    """Return the counts without the weight that was asked for: with the split that was realised, of which no more can be bad than there are."""
+    n = counted.candidate, counted.stable
+    bad = {name: (min(pair[0], n[0]), min(pair[1], n[1])) if name in counted.shares else pair for name, pair in counted.bad.items()}
+    return replace(counted, bad=bad, shares={})
 
 
 def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:

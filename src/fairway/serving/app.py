@@ -5,6 +5,7 @@ saves two thread switches, and in a thread where it is not; `calibrate` measures
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -86,6 +87,8 @@ class Application:
             return
         status, document = self._describe(kind, path=scope["path"], method=scope["method"])
         await self._send(send, status, orjson.dumps(document), ())
+        if status == 404 and scope["method"] == "POST":
+            self._log_unknown(scope)
 
     def calibrate(self) -> None:
         """Measures which sizes of a body are answered within the event loop's budget; the first calls also warm the model."""
@@ -112,10 +115,18 @@ class Application:
         seconds = time.perf_counter() - started
         self._events.append(eventlog.Record(
             call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
-            reply.columns, reply.labels, reply.probabilities))
+            reply.columns, reply.labels, reply.probabilities, call.client))
         if reply.status != GONE:
             await self._send(send, reply.status, reply.body, self._headers(call, reply))
         self._count(call, reply, seconds)
+
+    def _log_unknown(self, scope: Scope) -> None:
+        """Leave an event of a request to a path that this revision does not know and another may."""
+        call = headers.Call()
+        with contextlib.suppress(protocol.Invalid):
+            headers.read(scope["headers"], into=call, revision=self._revision)
+        self._count(call, Reply(404, b""), 0.0)
+        self._events.append(eventlog.Record(call.request_id, call.unit, call.role, 404, time.time(), 0.0, call.digest, client=call.client))
 
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
         """Gives the answer, whatever happens: every failure has its status and its sentence."""

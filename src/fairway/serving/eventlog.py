@@ -58,6 +58,7 @@ class Record(NamedTuple):
     inputs: dict[str, "np.ndarray[Any, Any]"] | None = None
     labels: list[str] | None = None
     probabilities: "np.ndarray[Any, Any] | None" = None
+    client: str | None = None                    # bucket of the address that the gateway was asked from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +289,7 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
         "data": {
             "requestId": record.request_id,
             "unitId": record.unit,
+            "client": record.client,
             "deployment": origin.deployment,
             "namespace": origin.namespace,
             "revision": origin.revision,

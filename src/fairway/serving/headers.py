@@ -1,4 +1,4 @@
-"""What a request's headers say: its id, its unit, its arm, the length of its parts."""
+"""What a request's headers say: its id, its unit, its client, its arm, the length of its parts."""
 
 import hashlib
 import os
@@ -16,11 +16,12 @@ LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to r
 class Call:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
-    __slots__ = ("content_length", "digest", "encoding", "header_length", "request_id", "role", "unit")
+    __slots__ = ("client", "content_length", "digest", "encoding", "header_length", "request_id", "role", "unit")
 
     def __init__(self) -> None:
         self.request_id = ""
         self.unit: str | None = None
+        self.client: str | None = None  # bucket of the address that the gateway was asked from
         self.role = "shadow"  # the gateway names the arm; a mirrored copy carries none
         self.header_length: int | None = None
         self.content_length = 0
@@ -40,6 +41,8 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
         if name == b"x-request-id":
             if SANE_ID.fullmatch(value):
                 into.request_id = value.decode("ascii")
+        elif name == b"x-forwarded-for":
+            into.client = bucket(value)
         elif name == b"content-length":
             into.content_length = _number(value) or 0
         elif name == b"content-encoding":
@@ -66,6 +69,19 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
         into.request_id = os.urandom(16).hex()
     if wrong:
         raise protocol.Invalid(wrong)
+
+
+def bucket(forwarded: bytes) -> str | None:
+    """Return one of 65,536 buckets for the client's address: it tells clients apart well enough to bound what one weighs, and no address from another.
+
+    The last address is the gateway's own word; those before it are the client's. Of an IPv6 address only the network counts: its rest is the client's choice.
+    """
+    address = forwarded.rpartition(b",")[2].strip()
+    if not address:
+        return None
+    if address.count(b":") > 1 and b"." not in address:
+        address = b":".join(address.split(b":")[:4])
+    return hashlib.blake2b(address, digest_size=2).hexdigest()
 
 
 def _unit(values: list[bytes]) -> tuple[str, str | None]:

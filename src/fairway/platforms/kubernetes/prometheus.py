@@ -227,17 +227,20 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
             raise errors.ConfigError(f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of the gateway: "
                                      "wanted Envoy's own bounds, and all of them kept")
     slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
-    return traffic.ArmCounts(requests=read(COMPLETED), errors=read(ERRORS), timed=timed + late, slow=slow, unanswered=late + read(BROKEN), active=read(ACTIVE))
+    active = readings.get((ACTIVE, arm), {}).get(at)
+    return traffic.ArmCounts(requests=read(COMPLETED), errors=read(ERRORS), timed=timed + late, slow=slow, unanswered=late + read(BROKEN),
+                             active=None if active is None else int(active))
 
 
 def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
     arms = [proxy.arms[arm] for proxy in proxies if arm in proxy.arms]
     if not arms:
         return None
+    active = [counts.active for counts in arms]
     slow = {threshold: sum(counts.slow[threshold] for counts in arms) for threshold in arms[0].slow}
     return traffic.ArmCounts(
         requests=sum(a.requests for a in arms), errors=sum(a.errors for a in arms), timed=sum(a.timed for a in arms), slow=slow,
-        unanswered=sum(a.unanswered for a in arms), active=sum(a.active or 0 for a in arms))
+        unanswered=sum(a.unanswered for a in arms), active=None if None in active else sum(count or 0 for count in active))
 
 
 def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:

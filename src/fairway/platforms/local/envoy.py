@@ -122,7 +122,8 @@ class Gateway:
         process, counts = self._processes.record(NAME), self._counts()
         if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
-        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_(rq_completed|rq_active|rq_5xx|rq_timeout|rq_time|{BROKEN}))$")
+        wanted = f"rq_completed|rq_active|rq_5xx|rq_timeout|rq_time|{BROKEN}"
+        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$")
         if answer is None or process is None:
             return None
         values, histograms = _parse(answer)

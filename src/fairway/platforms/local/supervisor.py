@@ -95,6 +95,7 @@ class Supervisor:
             current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, wall=self.source.wall(), ready=ready, broken=broken,
             store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, units.Units()),
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
+            timeout_seconds=schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
             offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None) if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
         policy = states.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
@@ -119,7 +120,8 @@ class Supervisor:
             route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
                 routes[deployment.name] = route
-            thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards if guard.threshold is not None}
+            thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards
+                           if guard.threshold is not None and not guard.by_arrival}
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
         startable = {name: route for name, route in routes.items() if {route.stable, route.candidate or route.stable} <= endpoints.keys()}
