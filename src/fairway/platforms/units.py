@@ -30,8 +30,8 @@ PAGES = 4                # of what was counted before a restart, that one look r
 LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
 UNDECIDED = (408, 429, 499)   # a body that did not come, load that was shed, a client that went away: nobody's refusal
 CLIENT_WEIGHT = 3.5      # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
-CLIENT_SHARE = 0.25      # of all units: a client with so many is not one of many, but the traffic (a proxy, a single caller)
-CLIENT_UNITS = 200       # units met before any client can be that
+CLIENT_SHARE = 0.25      # of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
+CLIENT_REQUESTS = 200    # requests met before any client can be that
 Event = TypeVar("Event", events.Outcome, events.Labelled)
 OWN = ("exposure", "step", "error", "rejection")   # what is counted of exposures
 Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
@@ -68,13 +68,13 @@ class Firsts:
     cursor: Hashable = -1                          # that the last look ended at
     reached: int = 0                               # how far those that were counted before a restart were read again
     whole: bool = False                            # whether all of them were
-    clients: Counter[str] = field(default_factory=Counter)         # bucket of an address -> its keys, where they are told apart
+    clients: Counter[str] = field(default_factory=Counter)         # bucket of an address -> its requests
     fresh_clients: Counter[str] = field(default_factory=Counter)
 
     def settle(self, *, after: Hashable) -> None:
         if after == self.cursor:
             self.known |= self.fresh
-            self.clients += self.fresh_clients
+            self.clients.update(self.fresh_clients)
         self.fresh, self.fresh_clients = set(), Counter()
 
     def first(self, *key: Hashable) -> bool:
@@ -89,9 +89,9 @@ class Firsts:
         return hash(key) in self.known or hash(key) in self.fresh
 
     def share(self, client: str) -> float:
-        """Return the client's share of all keys; 0 where they are too few to say."""
+        """Return the client's share of all requests; 0 where they are too few to say."""
         everybody = self.clients.total() + self.fresh_clients.total()
-        return (self.clients[client] + self.fresh_clients[client]) / everybody if everybody >= CLIENT_UNITS else 0.0
+        return (self.clients[client] + self.fresh_clients[client]) / everybody if everybody >= CLIENT_REQUESTS else 0.0
 
 
 @dataclass
@@ -218,6 +218,7 @@ class Units:
         exposed, counted = list[ledgers.Exposed](), list[ledgers.Gateway]()
         for (start, _), some in sorted(windows.items()):
             segment = by_start[start]
+            self.met["exposure"].fresh_clients.update(row.client for row in some if row.client is not None)
             exposed.append(self._exposed(some, weight=segment.weight, divided=current is not None and start == current.start))
             counted.append(self._requests(some, weight=segment.weight, policy=policy))
         return tuple(exposed), tuple(counted)
@@ -231,8 +232,6 @@ class Units:
             if row.unit is not None and not self.met["exposure"].first(row.unit):
                 continue
             new[arm] += 1
-            if row.client is not None:
-                self.met["exposure"].fresh_clients[row.client] += 1
             if row.answer is not None and row.status < 400:
                 answers[row.answer][arm] += 1
         return ledgers.Exposed(weight=weight, candidate=here[0], stable=here[1], new=(new[0], new[1]),
@@ -265,7 +264,7 @@ class Units:
         return counted["canary"], counted["stable"]
 
     def _admitted(self, what: str, row: events.Exposure, *, weight: float) -> bool:
-        """Say whether the failure counts: a client has so many as do not decide by themselves, in either arm; one with a share of all units has any number."""
+        """Say whether the failure counts: a client has as many as do not decide by themselves, in either arm; one that is the traffic has any number."""
         if row.client is None or (row.unit,) in self.met[what] or self.met["exposure"].share(row.client) >= CLIENT_SHARE:
             return True
         allowed = max(1, int(CLIENT_WEIGHT / -math.log(min(weight, 0.99))))
