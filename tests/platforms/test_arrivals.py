@@ -95,6 +95,12 @@ def test_what_came_while_an_arm_had_no_capacity_counts_for_nothing() -> None:
     assert visits(take(rows, counted, replace(in_canary(), cursors=out.cursors), now=20.0)) == (0, 0)
 
 
+def test_what_the_gateway_counted_alone_while_events_could_not_be_read_is_passed_over() -> None:
+    state = replace(in_canary(), cursors=Cursors(alone_from=START + 3.0, alone_until=START + 6.0))
+    found = take(Answered([row(1, 1.0), row(2, 2.0, seconds=2.0), row(3, 5.0), row(4, 6.5)]), units.Units(), state, now=20.0)
+    assert visits(found) == (2, 0)
+
+
 def test_requests_of_the_step_before_count_by_its_weight() -> None:
     state = in_canary()
     ended = replace(state.segments[0], end=START + 3)

@@ -6,6 +6,9 @@ when they are answered, failures of the arm that answers sooner would come first
 The same user comes again and again, meets the same arm each time and fails each time if at all: counted each time, one of them would be evidence
 without end. So each is drawn once: its first failure counts in a rollout, by the weight at which its arm was drawn. A request that names no unit is one
 of its own, for the gateway draws its arm anew. A client can make up units: what its failures weigh together is bounded by its address.
+
+A server that dies writes no event. The gateway counts what none has answered (`rollout.intake`), and while events cannot be read, all that has failed: what
+was answered meanwhile is passed over here.
 """
 
 import math
@@ -354,7 +357,8 @@ def _token(cursors: Cursors) -> Hashable:
 
 def _dealt(row: events.Exposure, cursors: Cursors) -> bool:
     """Say whether an earlier look has counted the row, or passed over it."""
-    return row.seq <= cursors.ahead and row.predicted_at <= cursors.settled
+    by_gateway = cursors.alone_from < row.predicted_at + row.seconds <= cursors.alone_until
+    return by_gateway or (row.seq <= cursors.ahead and row.predicted_at <= cursors.settled)
 
 
 def _closed(state: states.State, wanted_version: str | None) -> tuple[Segment, ...]:

@@ -17,6 +17,8 @@ class Cursors:
     exposure: int = 0   # all up to it was dealt with
     ahead: int = 0      # of those up to it, what had come by `settled` was dealt with
     settled: float = 0.0
+    alone_from: float = 0.0    # what was answered since then and until then was counted by the gateway, while events could not be read
+    alone_until: float = 0.0
     store: str = ""     # identity of the store that gave them; empty: not known
 
 
