@@ -9,7 +9,7 @@ import pytest
 
 from fairway.config import schema
 from fairway.monitoring import store
-from fairway.platforms import units
+from fairway.platforms import arrivals
 from fairway.rollout import evidence, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
@@ -46,24 +46,24 @@ def in_canary(weight: float = 0.25) -> states.State:
     return states.State(phase=Phase.CANARY, stable="aaa", candidate="bbb", segments=(Segment(start=START - 1, end=None, weight=weight, version="v"),))
 
 
-def take(rows: Answered, counted: units.Units, state: states.State, *, now: float, active: int | None = 1, whole: bool = True) -> units.Exposures:
+def take(rows: Answered, counted: arrivals.Arrivals, state: states.State, *, now: float, active: int | None = 1, whole: bool = True) -> arrivals.Exposures:
     rows.now = START + now
     arm = traffic.ArmCounts(requests=1, errors=0, active=active)
     sample = traffic.Sample(at=START + now, epoch="e", route_version="v", stable=arm, candidate=arm)
-    return counted.exposures(rows, "income", state=state, policy=POLICY, wanted_version="v", whole=whole, sample=sample,  # type: ignore[arg-type]
+    return counted.take(rows, "income", state=state, policy=POLICY, wanted_version="v", whole=whole, sample=sample,  # type: ignore[arg-type]
                              timeout_seconds=TIMEOUT, now=START + now)
 
 
-def visits(found: units.Exposures) -> tuple[int, int]:
+def visits(found: arrivals.Exposures) -> tuple[int, int]:
     return sum(one.candidate for one in found.counted), sum(one.stable for one in found.counted)
 
 
-def bad(found: units.Exposures, guard: str = "errors") -> tuple[int, int]:
+def bad(found: arrivals.Exposures, guard: str = "errors") -> tuple[int, int]:
     return sum(one.bad[guard][0] for one in found.counted), sum(one.bad[guard][1] for one in found.counted)
 
 
 def test_a_request_counts_once_the_timeout_of_all_that_came_with_it_has_passed() -> None:
-    rows, counted, state = Answered([row(1, 1.0), row(2, 2.0, seconds=8.0), row(3, 5.0)]), units.Units(), in_canary()
+    rows, counted, state = Answered([row(1, 1.0), row(2, 2.0, seconds=8.0), row(3, 5.0)]), arrivals.Arrivals(), in_canary()
     found = []
     for now in (9.0, 12.5, 15.0, 17.0):
         found.append(take(rows, counted, state, now=now))
@@ -72,7 +72,7 @@ def test_a_request_counts_once_the_timeout_of_all_that_came_with_it_has_passed()
 
 
 def test_where_nothing_is_under_way_nothing_is_waited_for() -> None:
-    rows, counted = Answered([row(1, 1.0), row(2, 2.0)]), units.Units()
+    rows, counted = Answered([row(1, 1.0), row(2, 2.0)]), arrivals.Arrivals()
     first = take(rows, counted, in_canary(), now=3.0, active=0)
     then = take(rows, counted, replace(in_canary(), cursors=first.cursors), now=4.5, active=3)
     assert (visits(first), visits(then)) == ((0, 0), (2, 0))   # the second look knows that their events were delivered
@@ -80,24 +80,24 @@ def test_where_nothing_is_under_way_nothing_is_waited_for() -> None:
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_what_was_counted_before_what_waits_is_not_counted_again(restarted: bool) -> None:
-    rows, counted = Answered([row(1, 5.0, unit="late"), row(2, 1.0, seconds=8.0, unit="slow"), row(3, 2.0, unit="u")]), units.Units()
+    rows, counted = Answered([row(1, 5.0, unit="late"), row(2, 1.0, seconds=8.0, unit="slow"), row(3, 2.0, unit="u")]), arrivals.Arrivals()
     first = take(rows, counted, in_canary(), now=13.5)
     state = replace(in_canary(), cursors=first.cursors)
     assert visits(take(rows, counted, state, now=16.5)) == (1, 0)   # a look that is never stored
-    then = take(rows, units.Units() if restarted else counted, state, now=17.0)
+    then = take(rows, arrivals.Arrivals() if restarted else counted, state, now=17.0)
     assert (visits(first), visits(then)) == ((2, 0), (1, 0))
     assert then.cursors == Cursors(exposure=3, ahead=3, settled=START + 6.0)
 
 
 def test_what_came_while_an_arm_had_no_capacity_counts_for_nothing() -> None:
-    rows, counted = Answered([row(number, 1.0, status=503) for number in range(5)]), units.Units()
+    rows, counted = Answered([row(number, 1.0, status=503) for number in range(5)]), arrivals.Arrivals()
     out = take(rows, counted, in_canary(), now=2.0, whole=False)
     assert visits(take(rows, counted, replace(in_canary(), cursors=out.cursors), now=20.0)) == (0, 0)
 
 
 def test_what_the_gateway_counted_alone_while_events_could_not_be_read_is_passed_over() -> None:
     state = replace(in_canary(), cursors=Cursors(alone_from=START + 3.0, alone_until=START + 6.0))
-    found = take(Answered([row(1, 1.0), row(2, 2.0, seconds=2.0), row(3, 5.0), row(4, 6.5)]), units.Units(), state, now=20.0)
+    found = take(Answered([row(1, 1.0), row(2, 2.0, seconds=2.0), row(3, 5.0), row(4, 6.5)]), arrivals.Arrivals(), state, now=20.0)
     assert visits(found) == (2, 0)
 
 
@@ -105,21 +105,21 @@ def test_requests_of_the_step_before_count_by_its_weight() -> None:
     state = in_canary()
     ended = replace(state.segments[0], end=START + 3)
     state = replace(state, segments=(ended, Segment(start=START + 4, end=None, weight=0.5, version="v")))
-    found = take(Answered([row(1, 2.0), row(2, 3.5), row(3, 4.5)]), units.Units(), state, now=20.0)
+    found = take(Answered([row(1, 2.0), row(2, 3.5), row(3, 4.5)]), arrivals.Arrivals(), state, now=20.0)
     assert [(one.candidate, one.shares["errors"]) for one in found.counted] == [(1, 0.25), (1, 0.5)]
     assert [(one.candidate, one.new) for one in found.exposed] == [(0, (1, 0)), (1, (1, 0))]
 
 
 def test_a_unit_that_fails_all_day_has_failed_once_and_its_visits_are_what_the_limit_is_held_against() -> None:
     rows = [row(number, number * 2.5, unit="u", status=500) for number in range(40)] + [row(99, 1.0, unit="v")]
-    found = take(Answered(rows), units.Units(), in_canary(), now=200.0)
+    found = take(Answered(rows), arrivals.Arrivals(), in_canary(), now=200.0)
     assert (bad(found), visits(found)) == ((1, 0), (21, 0))
     assert sum(one.held["errors"][0].bad for one in found.counted) == 20
 
 
 @pytest.mark.parametrize(("status", "counts"), [(400, 1), (404, 1), (413, 1), (408, 0), (429, 0), (499, 0), (500, 0), (200, 0)])
 def test_what_nobody_can_help_is_no_rejection(status: int, counts: int) -> None:
-    found = take(Answered([row(1, 1.0, unit="u", status=status)]), units.Units(), in_canary(), now=20.0)
+    found = take(Answered([row(1, 1.0, unit="u", status=status)]), arrivals.Arrivals(), in_canary(), now=20.0)
     assert bad(found, "rejections") == (counts, 0)
 
 
@@ -128,7 +128,7 @@ def attack(*, client: str | None, aimed: int, crowd: int) -> float:
     roles = np.where(np.random.default_rng(0).random(crowd) < 0.05, "canary", "stable").tolist()
     rows = [row(0, number * 20 / crowd, role=role, unit=f"u{number}", client=f"{number % 500:04x}") for number, role in enumerate(roles)]
     rows += [row(0, 15.0 + number / 100, unit=f"made-up-{number}", client=client, status=400) for number in range(aimed)]
-    found = take(Answered(rows), units.Units(), in_canary(0.05), now=60.0)
+    found = take(Answered(rows), arrivals.Arrivals(), in_canary(0.05), now=60.0)
     batch = ledgers.Batch(counted=found.counted, exposed=found.exposed)
     return ledgers.observe(ledgers.begin(POLICY, at=START), batch, strategy=POLICY, offline=None, at=START + 60).harm
 
@@ -141,7 +141,7 @@ def test_a_client_that_makes_up_units_and_aims_at_the_candidate_does_not_roll_it
 def test_a_single_caller_is_the_traffic_and_is_heard() -> None:
     roles = np.where(np.random.default_rng(1).random(1000) < 0.05, "canary", "stable").tolist()
     rows = [row(0, number / 50, role=role, client="aaaa", status=500 if role == "canary" else 200) for number, role in enumerate(roles)]
-    found = take(Answered(rows), units.Units(), in_canary(0.05), now=60.0)
+    found = take(Answered(rows), arrivals.Arrivals(), in_canary(0.05), now=60.0)
     assert bad(found)[0] > 20
 
 
@@ -169,7 +169,7 @@ def warming(seed: int) -> Answered:
 def evidence_by_arrival(rows: Answered) -> float:
     """Gives the most evidence against the candidate at any look."""
     errors = POLICY.model_copy(update={"guards": POLICY.guards[:1]})
-    counted, state, ledger, most = units.Units(), in_canary(), ledgers.begin(errors, at=START), 0.0
+    counted, state, ledger, most = arrivals.Arrivals(), in_canary(), ledgers.begin(errors, at=START), 0.0
     for now in range(1, 132):
         found = take(rows, counted, state, now=now)
         state = replace(state, cursors=found.cursors)

@@ -56,7 +56,7 @@ class Memory:
     """What is worth remembering of one resource between looks; all of it can be found again."""
 
     elapsed: clocks.Elapsed
-    counted: units.Units = field(default_factory=units.Units)
+    counted: look.Counted = field(default_factory=look.Counted)
     route: routes.Routes = field(default_factory=routes.Routes)
     applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package

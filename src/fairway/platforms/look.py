@@ -1,12 +1,13 @@
 """One look: what the gateway, the servers and the event store say of one deployment, as the strategy wants it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fairway import budget, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
+from fairway.platforms.arrivals import Arrivals
 from fairway.platforms.units import Evidence, Units, in_effect
 from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
@@ -17,8 +18,16 @@ COST = ("what was counted stays counted, what comes from now on counts; what onl
 READ_SECONDS = 20.0   # that reading the evidence may take in one look: what was decided must still be done
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of one deployment's rollout; all of it can be read again."""
+
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    units: Units = field(default_factory=Units)
+
+
 def look(
-    state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
+    state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Counted, sample: traffic.Sample | None,
     ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
     timeout_seconds: float, wall: float | None = None, absent: frozenset[str] = frozenset(), notes: Mapping[str, str] | None = None,
     answers: Mapping[str, hooks.Answer] | None = None,
@@ -96,19 +105,19 @@ def valued(outcomes: Iterable[events.Outcome], *, candidate: str | None, stable:
     return tuple(ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs)) for (name, weight), (mine, theirs) in found.items())
 
 
-def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Units, policy: schema.Strategy, timeout_seconds: float) -> Seen:
+def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Counted, policy: schema.Strategy, timeout_seconds: float) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         return replace(seen, cursors=_begin(store.of("")))
     pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
     by = next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
-    labels_cursor, labels = counted.labels(store, deployment, state=state, by=by)
-    met = counted.exposures(
+    labels_cursor, labels = counted.units.labels(store, deployment, state=state, by=by)
+    met = counted.arrivals.take(
         store, deployment, state=state, policy=policy, wanted_version=seen.wanted_version, whole={candidate, stable} <= seen.ready, sample=seen.sample,
         timeout_seconds=timeout_seconds, now=seen.at)
     outcomes_cursor, outcomes = state.cursors.outcomes, list[events.Outcome]()
     if any(guard.type == "business" for guard in policy.guards):   # nobody else needs that join
-        outcomes_cursor, outcomes = counted.outcomes(store, deployment, state=state)
+        outcomes_cursor, outcomes = counted.units.outcomes(store, deployment, state=state)
     return replace(
         seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=met.exposed, counted=met.counted,
         valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
