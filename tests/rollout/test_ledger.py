@@ -96,6 +96,7 @@ def test_requests_that_no_server_answered_count_beside_the_events_of_the_others(
     assert ledger.totals["errors"] == (30, 9, 270, 0)
     assert ledger.harms["errors"].log_e > math.log(100)
     assert ledger.certificates["errors"].log_e < 0
+    assert (ledger.ratios["errors"].interval(alpha=0.05).low or 0.0) > 1   # by the requests at risk
 
 
 def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so() -> None:

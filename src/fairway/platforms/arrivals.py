@@ -114,8 +114,8 @@ class Arrivals:
         settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
         if not whole:
             newest = store.cursor()
-            for firsts in self._own():
-                firsts.settle(after=_token(before))   # what the last look has found stays counted
+            for firsts in self._own() if "exposure" in self.met and self.met["exposure"].whole else ():
+                firsts.settle(after=_token(state.cursors))   # what the last look has found stays counted
             return Exposures(replace(before, exposure=newest, ahead=newest, settled=now))
         segments = _closed(state, wanted_version)
         current = segments[-1] if segments and segments[-1].end is None else None

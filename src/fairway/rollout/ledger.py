@@ -181,7 +181,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
             if news.certificate is not None and guard.name in certificates:
                 certificates[guard.name] = certificates[guard.name].bet(news.certificate)
             if news.compared:
-                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(news.candidate, news.stable)
+                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(*(news.at_risk or (news.candidate, news.stable)))
             if news.weight is not None:
                 weights[news.bet] = news.weight if weights.get(news.bet, news.weight) == news.weight else None
             if news.spread is not None:
@@ -250,6 +250,7 @@ class _News:
     harm: Floats
     certificate: Floats | None = None
     compared: bool = False             # whether both arms were counted at the same time under one split
+    at_risk: tuple[ArmCounts, ArmCounts] | None = None   # what was compared, where it is not what the limit is held against
     baseline: Floats | None = None     # stable against the limit
     spread: tuple[float, float] | None = None   # of outcomes: squared distances from the mean before them
     weight: float | None = None                 # of outcomes
@@ -310,14 +311,14 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
     candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
     if guard.name in gateway.shares:
-        harm = evidence.factors_drawn(bad_candidate, bad_stable, weight=gateway.shares[guard.name])
+        harm, at_risk = evidence.factors_drawn(bad_candidate, bad_stable, weight=gateway.shares[guard.name]), None
     else:
-        harm = evidence.factors_two_arm(candidate, stable)
+        harm, at_risk = evidence.factors_two_arm(candidate, stable), (candidate, stable)
     candidate, stable = gateway.held.get(guard.name, (candidate, stable))
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
     if guard.max_ratio is not None:
         certificate = evidence.factors_two_arm(candidate, stable, max_ratio=guard.max_ratio, harm=False)
-    yield _News(guard.name, candidate, stable, harm, certificate, compared=True)
+    yield _News(guard.name, candidate, stable, harm, certificate, compared=True, at_risk=at_risk)
     if strategy.mode == "fused" and guard.objective_rate is not None:
         above = (evidence.factors_above(arm, limit=guard.objective_rate) for arm in (candidate, stable))
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))

@@ -122,6 +122,7 @@ class Gateway:
         process, counts = self._processes.record(NAME), self._counts()
         if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
+        at = time.time()   # before the scrape: what comes after it was not under way
         wanted = f"rq_completed|rq_active|rq_5xx|rq_timeout|rq_time|{BROKEN}"
         answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$")
         if answer is None or process is None:
@@ -132,7 +133,7 @@ class Gateway:
             return None
         begun = "-".join(str(counts["begun"].get(name, 0)) for name in (stable, canary) if name)
         return traffic.Sample(
-            at=time.time(), epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}", route_version=version,
+            at=at, epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}", route_version=version,
             stable=_arm(values, histograms, stable, counts["thresholds"]),
             candidate=_arm(values, histograms, canary, counts["thresholds"]) if canary else None)
 
