@@ -29,8 +29,8 @@ def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any
     """Gives a Deployment of the pods that fairway's operator would write for the package, under the label `app` and without a number of replicas."""
     owner = workloads.Owner(name=name, namespace=world.NAMESPACE)
     what = workloads.Revision(
-        name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml", serving=schema.Serving(),
-        pod_template=POD, defaulted_image=False)
+        name=revision, model=resource.Model.model_validate(model), image=f"fairway/server:{images.tag()}", runtime="bentoml",
+        serving=schema.Serving(reveal_revision=True), pod_template=POD, defaulted_image=False)
     made = workloads.for_revision(owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings())[0]
     template = made["spec"]["template"]
     del made["spec"]["replicas"]                        # the peer's to say

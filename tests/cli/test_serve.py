@@ -10,7 +10,8 @@ import pytest
 from tests.cli.running import assert_one_sentence, fairway
 from tests.serving import support
 
-GIVEN = {"FAIRWAY_DEPLOYMENT": "money", "FAIRWAY_NAMESPACE": "models", "FAIRWAY_REVISION": "abc123", "FAIRWAY_SERVING": '{"maxBodyMebibytes": 1}'}
+GIVEN = {"FAIRWAY_DEPLOYMENT": "money", "FAIRWAY_NAMESPACE": "models", "FAIRWAY_REVISION": "abc123",
+         "FAIRWAY_SERVING": '{"maxBodyMebibytes": 1, "revealRevision": true}'}
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_defaults_are_filled_in(apply):
     assert spec["scaling"] == {"minReplicas": 2, "maxReplicas": 6, "cpuUtilization": 70}
     assert spec["podTemplate"] == examples.VALID["spec"]["podTemplate"]
     assert spec["strategy"]["canary"] == {"budget": "6h", "steps": [{"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)]}
-    assert [guard["name"] for guard in spec["strategy"]["guards"]] == ["disagreement", "errors", "slow", "quality"]
+    assert [guard["name"] for guard in spec["strategy"]["guards"]] == ["disagreement", "errors", "slow", "rejections", "quality"]
 
 
 def test_the_models_read_what_the_api_server_filled_in(apply):

@@ -38,7 +38,7 @@ def _pod(model: dict[str, str]) -> dict[str, Any]:
     mounts = [{"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}]
     fetch = {"name": "fetch", "image": image, "command": ["fairway", "fetch", model["uri"], "--digest", model["digest"], "--out", "/models/package"],
              "securityContext": SEALED, "volumeMounts": mounts}
-    environment = {"HOME": "/tmp", "FAIRWAY_REVISION": "0123456789ab", "FAIRWAY_DEPLOYMENT": "income"}
+    environment = {"HOME": "/tmp", "FAIRWAY_REVISION": "0123456789ab", "FAIRWAY_DEPLOYMENT": "income", "FAIRWAY_SERVING": '{"revealRevision": true}'}
     server = {"name": "classifier", "image": image, "env": [{"name": name, "value": value} for name, value in environment.items()], "securityContext": SEALED,
               "ports": [{"name": "http", "containerPort": 9000}, {"name": "metrics", "containerPort": 6000}], "volumeMounts": mounts,
               "readinessProbe": {"httpGet": {"path": "/v2/health/ready", "port": 9000}, "periodSeconds": 1}}

@@ -23,6 +23,7 @@ from tests.serving import support
 
 NAMESPACE = "models"
 CLIENTS = 8
+CLAIMED = {"x-request-id": "mine", "x-fairway-arm": "canary", "x-fairway-revision": "0123456789ab"}   # what only the gateway says, and whatever clients say
 
 
 def person(number: int) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
         "apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "model": model, "gateway": {"parentRefs": [{"name": "models"}], "hostnames": [f"{name}.test"]}, "scaling": {"minReplicas": 1, "maxReplicas": 1},
+            "serving": {"revealRevision": True},
             "podTemplate": {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]}},
             "strategy": {
                 "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"harm": 0.5}, "bake": {"weight": 5, "duration": "5s"},
@@ -96,7 +98,7 @@ class Traffic:
                 turn += 1
                 unit = f"user-{number}-{turn % 25}"
                 try:
-                    answer = client.post(self.url, json=self.body(turn), headers={"x-fairway-unit": unit})
+                    answer = client.post(self.url, json=self.body(turn), headers={**CLAIMED, "x-fairway-unit": unit})
                     self.counts[answer.status_code, answer.headers.get("x-fairway-revision", "")] += 1
                     self.answered.append((answer.headers.get("x-request-id", ""), answer.headers.get("x-fairway-revision", ""), unit))
                 except httpx.HTTPError as error:

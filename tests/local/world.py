@@ -45,7 +45,7 @@ def configuration(*, concurrency: int = 256, strategy: dict[str, Any] = QUICK, w
     """Gives the configuration; another `concurrency` makes another revision of the same package."""
     return schema.Config.model_validate({
         "name": NAME, "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy,
-        "serving": {"maxConcurrency": concurrency, "events": {"writeAhead": write_ahead}},
+        "serving": {"maxConcurrency": concurrency, "revealRevision": True, "events": {"writeAhead": write_ahead}},
         "retraining": {"enabled": False}, "platform": {"scrapeInterval": "500ms"}})
 
 
@@ -79,17 +79,16 @@ class Users:
             await asyncio.gather(*(self._client(session, number) for number in range(CLIENTS)))
 
     async def _client(self, session: aiohttp.ClientSession, number: int) -> None:
-        rng, sent = np.random.default_rng(number), 0
+        rng = np.random.default_rng(number)
         while not self._stopping.is_set():
             due = time.monotonic() + CLIENTS / RATE
-            sent += 1
-            request, at, status = f"u{number}-{sent}", time.time(), 0
+            request, at, status = "", time.time(), 0
             body = json.dumps(support.tensors([int(rng.integers(18, 89))], [int(rng.integers(2, 98))], ["state"]))
             try:
                 async with session.post(f"{self.url}/v2/models/{NAME}/infer", data=body,
-                                        headers={"x-request-id": request, "x-fairway-unit": f"unit-{rng.integers(500)}"}) as response:
+                                        headers={"x-fairway-unit": f"unit-{rng.integers(500)}"}) as response:
                     await response.read()
-                    status = response.status
+                    status, request = response.status, response.headers.get("x-request-id", "")
             except (aiohttp.ClientError, TimeoutError, OSError):
                 status = 0
             self.answers.append((at, request, status))

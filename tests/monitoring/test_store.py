@@ -51,6 +51,10 @@ def all_pairs(events: store.EventStore) -> store.Pairs:
     return events.pairs("income", stable="aaa", candidate="bbb", after=0)[1]
 
 
+def met(events: store.EventStore) -> list[store.Exposure]:
+    return sorted((row._replace(seq=0) for row in events.exposure("income", after=0)[1]), key=repr)
+
+
 @QUICK
 @given(batch=UNIQUE, data=st.data())
 def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(batch: list[dict], data: st.DataObject) -> None:
@@ -62,7 +66,7 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(bat
             two.add([event])
         assert all_pairs(one) == all_pairs(two)
         assert sorted(one.labelled("income", after=0)[1]) == sorted(two.labelled("income", after=0)[1])
-        assert sorted(one.exposure("income", after=0)[1], key=repr) == sorted(two.exposure("income", after=0)[1], key=repr)
+        assert met(one) == met(two)
         assert sorted(one.outcomes("income", after=0)[1], key=repr) == sorted(two.outcomes("income", after=0)[1], key=repr)
         assert two.add(batch) == 0
 

@@ -85,7 +85,7 @@ def test_the_next_rollout_follows_the_strategy_that_came_with_it(play):
 def test_a_strategy_that_changes_in_mid_rollout_waits_for_the_next(play):
     play.ask("b")
     play.look(until="Canary 25")
-    play.ask("b", strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05}]})
+    play.ask("b", strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05, "count": "requests"}]})
     assert [guard["name"] for guard in play.look(until="Canary 50")["guards"]] == ["errors"]
     assert "the strategy was edited: it counts from the next rollout on" in play.status["reason"]
     assert [guard["name"] for guard in play.look(until="Stable 0")["guards"]] == ["errors"]

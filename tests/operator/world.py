@@ -17,7 +17,7 @@ from fairway.rollout import traffic
 
 NAME, NAMESPACE = "income", "models"
 SHORT = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "2s"},
-         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05, "count": "requests"}]}
 
 TEMPLATES = {"requests": counts.Queries(requests='sum(requests{r="{revision}"})', errors='sum(errors{r="{revision}"})')}
 

@@ -25,10 +25,13 @@ def events(tmp_path: Path):
     opened.close()
 
 
-def take(evidence: units.Evidence, state: states.State, exposures: units.Units | None = None, policy: schema.Strategy = POLICY, *, ready=("aaa", "bbb")):
+def take(
+    evidence: units.Evidence, state: states.State, exposures: look.Counted | None = None, policy: schema.Strategy = POLICY, *, ready=("aaa", "bbb"), now=NOW,
+):
+    """Takes a look ten seconds after the events, when all that had come has ended."""
     return look.look(
-        state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or units.Units(), sample=None,
-        ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=NOW)
+        state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or look.Counted(), sample=None,
+        ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=now, timeout_seconds=1.0)
 
 
 def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
@@ -54,7 +57,7 @@ def total(seen: Seen) -> tuple[int, int]:
 
 def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")])
-    counted = units.Units()
+    counted = look.Counted()
     first = take(events.within("default"), in_segment(), counted)
     events.add([canary("r6", unit="u"), canary("r7", unit="v")])
     second = take(events.within("default"), in_segment(cursors=first.cursors), counted)
@@ -63,13 +66,13 @@ def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(even
 
 def test_a_look_that_was_never_stored_is_taken_again(events: store.EventStore) -> None:
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(7)])
-    counted = units.Units()
+    counted = look.Counted()
     assert [total(take(events.within("default"), in_segment(), counted)) for _ in range(3)] == [(7, 0)] * 3
 
 
 def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
-    counted = units.Units()
+    counted = look.Counted()
     first = take(events.within("default"), in_segment(), counted)
     version = states.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
     ended, begun = replace(in_segment().segments[0], end=made.START + 5), Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2)
@@ -79,13 +82,13 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
     events.add([made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
                 made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7)])
     state = replace(waiting, segments=(ended, begun), cursors=between.cursors)
-    for memory in (counted, units.Units()):   # the second after a restart
+    for memory in (counted, look.Counted()):   # the second after a restart
         [second] = take(events.within("default"), state, memory).exposed
         assert (second.candidate, second.new) == (2, (1, 0))
 
 
 def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answered_without_an_event(events: store.EventStore) -> None:
-    counted, before = units.Units(), in_segment()
+    counted, before = look.Counted(), in_segment()
     state = replace(before, cursors=take(events.within("default"), before, counted).cursors)
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(40)])
     out = take(events.within("default"), state, counted, ready=("bbb",))
@@ -100,7 +103,7 @@ def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: sto
 
 def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u")])
-    counted, state = units.Units(), in_segment(start=made.START + 5)
+    counted, state = look.Counted(), in_segment(start=made.START + 5)
     early = take(events.within("default"), state, counted)
     events.add([made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)])
     assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == ((0, 0), (1, 0))
@@ -108,15 +111,18 @@ def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(e
 
 def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_events_come(events: store.EventStore) -> None:
     events.add([made.prediction("r1", role="canary", revision="bbb", unitId="u", at=made.START), made.prediction("r2", unitId="v", at=made.START + 60)])
-    assert [(one.candidate, one.stable) for one in take(events.within("default"), in_segment()).exposed] == [(1, 0), (0, 1)]
+    seen = take(events.within("default"), in_segment(), now=NOW + 60)
+    assert [(one.candidate, one.stable) for one in seen.exposed] == [(one.candidate, one.stable) for one in seen.counted] == [(1, 0), (0, 1)]
 
 
 def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore) -> None:
-    bad = {**canary("r1", unit="u")}
-    bad["data"] = {**bad["data"], "status": 503, "outputs": None}
+    bad = canary("r1", unit="u")
+    bad["data"] |= {"status": 500, "labels": None, "probabilities": None}
     events.add([bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")])
-    [exposed] = take(events.within("default"), in_segment()).exposed
-    assert (exposed.candidate, exposed.stable, exposed.new, exposed.failed) == (2, 1, (2, 1), (1, 0))
+    seen = take(events.within("default"), in_segment())
+    [exposed], [counted] = seen.exposed, seen.counted
+    assert (exposed.candidate, exposed.stable, exposed.new) == (2, 1, (2, 1))
+    assert (counted.bad["errors"], counted.held["errors"]) == ((1, 0), ((2, 1), (1, 0)))
     assert sum(pair[0] for pair in exposed.answers.values()) == 1
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
 
@@ -143,9 +149,9 @@ BUSINESS = schema.Strategy(guards=(schema.Guard(name="sales", type="business", o
 def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w"), canary("r5")])
     state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
-    exposures = units.Units()
+    exposures = look.Counted()
 
-    def took(state: states.State, exposures: units.Units) -> Seen:
+    def took(state: states.State, exposures: look.Counted) -> Seen:
         return take(events.within("default"), state, exposures, policy=BUSINESS)
 
     assert took(state, exposures).valued == ()     # it takes up what was counted before
@@ -154,28 +160,28 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
     bought = next(found for found in first.valued if found.name == "purchase")
     assert (bought.weight, bought.candidate, bought.stable) == (0.05, (4.0, 2.0), (1.0,))
     events.add([made.outcome("r3", 3.0), made.outcome("r2", 5.0, name="visit")])
-    restarted = took(replace(state, cursors=first.cursors), units.Units())
+    restarted = took(replace(state, cursors=first.cursors), look.Counted())
     assert [(found.name, found.candidate) for found in restarted.valued] == [("purchase", (3.0,))]
 
 
 def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
-    counted = units.Units()
+    counted = look.Counted()
     seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
-    assert (total(seen), seen.cursors.exposure, len(counted.met["exposure"].known)) == ((0, 0), 7, 4)
+    assert (total(seen), seen.cursors.exposure, len(counted.arrivals.met["exposure"].known)) == ((0, 0), 7, 4)
 
 
 def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i}") for i in range(30)])
-    counted, state = units.Units(), in_segment(cursors=Cursors(exposure=30))
+    counted, state = look.Counted(), in_segment(cursors=Cursors(exposure=30))
     looks = []
     while not looks or looks[-1].unread is not None:
         looks.append(take(events.within("default"), state, counted))
     assert [seen.unread for seen in looks[:2]] == ["what was counted before the restart is read again: event 8 of 30",
                                                    "what was counted before the restart is read again: event 16 of 30"]
-    assert (total(looks[-1]), len(counted.met["exposure"].known), looks[-1].cursors.exposure) == ((0, 0), 30, 30)
+    assert (total(looks[-1]), len(counted.arrivals.met["exposure"].known), looks[-1].cursors.exposure) == ((0, 0), 30, 30)
     events.add([canary("r30", unit="u0"), canary("r31", unit="new")])
     assert total(take(events.within("default"), replace(state, cursors=looks[-1].cursors), counted)) == (1, 0)
 
@@ -203,12 +209,12 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
 
 def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
-    counted, state = units.Units(), in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW))
+    counted, state = look.Counted(), in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW))
     state = strategy.advance(state, take(events.within("default"), state, counted), strategy=POLICY).state
     events.add([canary("r3", unit="w"), canary("r4", unit="w")])
     first = take(events.within("default"), state, counted)
     events.add([canary("r5", unit="w")])
-    again = take(events.within("default"), replace(state, cursors=first.cursors), units.Units())
+    again = take(events.within("default"), replace(state, cursors=first.cursors), look.Counted())
     assert (total(first), total(again)) == ((1, 0), (0, 0))
 
 

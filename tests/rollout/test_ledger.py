@@ -73,15 +73,30 @@ def test_only_six_answers_are_kept_the_most_frequent_ones() -> None:
     assert set(facts["answers"]["answers"]) == set(kept)
 
 
+FAILED = ledgers.Gateway(candidate=10, stable=100, bad={"errors": (1, 0)}, shares={"errors": 0.1},
+                         held={"errors": (ArmCounts(10, 1), ArmCounts(100, 0))})
+
+
 def test_units_that_fail_again_and_again_count_once() -> None:
-    units = policy({"name": "errors", "type": "errors", "count": "units", "maxRate": 0.1})
-    exposed = (ledgers.Exposed(weight=0.5, candidate=150, stable=150, new=(100, 100), failed=(20, 0)),)
-    gateway = ledgers.Gateway(candidate=10_000, stable=100, bad={"errors": (9_000, 0)})
-    ledger = learn(units, [ledgers.Batch(exposed=exposed, gateway=gateway)])
-    assert ledger.totals["errors"] == (100, 20, 100, 0)
+    units = policy({"name": "errors", "type": "errors", "maxRate": 0.1})
+    again = dataclasses.replace(FAILED, bad={"errors": (0, 0)})   # the same user, all day long
+    assert learn(units, [ledgers.Batch(counted=(FAILED, *[again] * 1000))]).harm == learn(units, [ledgers.Batch(counted=(FAILED,))]).harm
+    ledger = learn(units, [ledgers.Batch(counted=(FAILED,) * 20)])
+    assert ledger.totals["errors"] == (200, 20, 2000, 0)
     verdict = judge.decide(ledger, strategy=units, stage="canary")
     assert verdict.action is Action.ROLLBACK
-    assert "20 of 100 units of the candidate failed" in verdict.reason
+    assert "20 of 200 requests of the candidate failed" in verdict.reason
+
+
+def test_requests_that_no_server_answered_count_beside_the_events_of_the_others() -> None:
+    crashing = ledgers.Gateway(candidate=0, stable=0, bad={"errors": (3, 0)}, observed={"errors": (10, 90)},
+                               held={"errors": (ArmCounts(3, 3), ArmCounts(0, 0))})
+    answered = ledgers.Gateway(candidate=7, stable=90, bad={"errors": (0, 0)}, shares={"errors": 0.1})
+    ledger = learn(policy({"name": "errors", "type": "errors", "maxRate": 0.1}), [ledgers.Batch(gateway=crashing, counted=(answered,))] * 3)
+    assert ledger.totals["errors"] == (30, 9, 270, 0)
+    assert ledger.harms["errors"].log_e > math.log(100)
+    assert ledger.certificates["errors"].log_e < 0
+    assert (ledger.ratios["errors"].interval(alpha=0.05).low or 0.0) > 1   # by the requests at risk
 
 
 def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so() -> None:

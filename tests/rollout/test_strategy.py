@@ -402,3 +402,12 @@ def test_a_clock_that_is_set_back_ends_the_stretch_and_one_that_is_set_ahead_doe
 def test_what_was_served_in_two_stretches_of_different_weights_by_a_clock_that_was_set_back_counts_for_none() -> None:
     first, second = Segment(start=100.0, end=200.0, weight=0.05, version="r"), Segment(start=150.0, end=None, weight=0.25, version="s")
     assert [units.in_effect((first, second), at=at) for at in (120.0, 170.0, 210.0)] == [first, None, second]
+
+
+def test_while_events_cannot_be_read_the_gateway_alone_rolls_back_and_what_it_counts_is_counted_once() -> None:
+    world = World(policy=STRATEGY.model_copy(update={"guards": (schema.Guard(name="errors", type="errors", max_rate=0.02),)})).serving("a")
+    world.until(Phase.CANARY)
+    world.failing, world.unread = 0.3, "the collector does not answer"
+    began = world.look().looked
+    assert world.until(Phase.ROLLED_BACK).reason.startswith("errors:")
+    assert world.state.cursors.alone_from <= began < world.state.cursors.alone_until

@@ -13,7 +13,8 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
 
-STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)))
+GUARDS = tuple(guard.model_copy(update={"count": "requests"}) if guard.type in ("errors", "latency") else guard for guard in schema.DEFAULT_GUARDS)
+STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)), guards=GUARDS)
 
 
 @dataclasses.dataclass

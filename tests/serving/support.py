@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -60,9 +60,10 @@ def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
     return path
 
 
-def packaged(folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False) -> artifacts.Package:
+def packaged(folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False, also: Sequence[dict[str, object]] = ()) -> artifacts.Package:
+    """Gives a package whose clients must send the features `also` beside ours."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "schema.json").write_text(json.dumps(SCHEMA))
+    (folder / "schema.json").write_text(json.dumps({**SCHEMA, "features": [*SCHEMA["features"], *also]}))
     model = onnx_model(folder / "model.onnx", seed=seed, fragile=fragile)
     return package.import_onnx(model, schema=folder / "schema.json", name=name, out=folder / "store")
 
@@ -199,7 +200,7 @@ def serve(
     folder.mkdir(parents=True, exist_ok=True)
     environment = command.environment(
         package=Path(model), deployment="income", namespace="models", revision="0123456789ab", collector=collector, spool=spool,
-        serving=serving or schema.Serving(), home=folder / "bentoml")
+        serving=serving or schema.Serving(reveal_revision=True), home=folder / "bentoml")
     environment |= {"PYTHONPATH": str(SRC), **(extra or {})}
     log = folder / "log"
     with log.open("wb") as output:

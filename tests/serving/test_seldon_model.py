@@ -45,7 +45,7 @@ def start(programs: Path) -> Iterator[Callable[..., support.Server]]:
         port = support.free_port()
         folder.mkdir(parents=True, exist_ok=True)
         environment = command.environment(package=Path(package), deployment="income", namespace="models", revision="0123456789ab", collector=collector,
-                                          spool=folder / "spool", serving=schema.Serving(), home=folder)
+                                          spool=folder / "spool", serving=schema.Serving(reveal_revision=True), home=folder)
         environment |= {**FIXED, "PYTHONPATH": str(support.SRC), "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(port),
                         "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(support.free_port()), **extra}
         with (folder / "log").open("wb") as output:

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from fairway.config import schema
 from fairway.serving import predictor
 from tests.serving import support
 
@@ -226,3 +227,23 @@ def test_a_refused_request_leaves_an_event_with_its_status(client, receiver):
     support.eventually(lambda: any(event["data"]["requestId"] == "bad-1" for event in receiver.events))
     (data,) = [event["data"] for event in receiver.events if event["data"]["requestId"] == "bad-1"]
     assert (data["status"], data["inputs"], data["labels"]) == (400, None, None)
+
+
+def test_an_unknown_path_leaves_an_event_for_another_revision_may_know_it(client, receiver):
+    answer = client.post("/v2/models/income/explain", json=support.ONE, headers={"x-request-id": "astray", "x-fairway-arm": "canary"})
+    assert answer.status_code == 404
+    support.eventually(lambda: "astray/0123456789ab/canary" in receiver.ids, seconds=30)
+
+
+def test_answers_do_not_tell_their_revision_where_the_configuration_does_not_say_so(tmp_path, model):
+    server = support.serve(tmp_path, model=model.path, serving=schema.Serving())
+    try:
+        server.wait_ready()
+        answers = [httpx.post(server.infer, json=support.ONE), httpx.get(f"{server.url}/v2/models/income")]
+        told = "".join(answer.text + str(answer.headers) for answer in answers)
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert "0123456789ab" not in told
+        assert model.digest not in told
+        assert "model_version" not in told
+    finally:
+        server.kill()

@@ -129,7 +129,7 @@ def _resumed(found: Object) -> tuple["resource.Spec", "State", "schema.Strategy"
 
     try:
         spec = resource.Spec.model_validate(found["spec"])
-        state, policy, _ = status.resume(found.get("status", {}), policy=spec.strategy)
+        state, policy, _ = status.resume(found.get("status", {}), policy=resource.policy(spec))
     except (ValueError, LookupError, TypeError, AttributeError) as error:   # also what pydantic and JSON say
         raise errors.PlatformError("the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one") from error
     return spec, state, policy

@@ -116,6 +116,15 @@ class Spec(schema.Section):
         return self
 
 
+def policy(spec: Spec) -> schema.Strategy:
+    """Return the strategy; its guards count requests where queries give their counts, for only our gateways tell servers the arm that events need."""
+    if spec.counts is None:
+        return spec.strategy
+    guards = tuple(guard.model_copy(update={"count": guard.count or "requests"}) if guard.type in ("errors", "latency") else guard
+                   for guard in spec.strategy.guards)
+    return spec.strategy.model_copy(update={"guards": guards})
+
+
 def revision(spec: Spec, *, image: str) -> str:
     """Gives the 12 characters that name what could behave differently: package, image, pod template, serving section, runtime."""
     return fingerprint({"image": image} | identity(spec))

@@ -253,6 +253,8 @@ class Serving(Section):
     """Larger requests are refused with 413."""
     max_concurrency: Annotated[int, Field(ge=1)] = 256
     """Requests in work at once; one more is answered 503."""
+    reveal_revision: bool = False
+    """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the event log always knows."""
     events: Events = Events()
 
 
@@ -319,8 +321,9 @@ class Guard(Section):
 
     name: Annotated[str, Field(pattern=NAME, max_length=53)]
     """How verdicts and metrics call it."""
-    type: Literal["errors", "latency", "disagreement", "quality", "drift", "business"]
-    """errors: 5xx. latency: slower than threshold. disagreement: shadow against stable. quality: labels. drift: shares of answers. business: outcomes."""
+    type: Literal["errors", "latency", "rejections", "disagreement", "quality", "drift", "business"]
+    """errors: 5xx. latency: slower than threshold. rejections: 4xx, but 408 and 429. disagreement: shadow's answers. quality: labels. drift: shares
+    of answers. business: outcomes. All but disagreement compare with stable."""
     gates: Literal["shadow", "canary", "bake", "watch"] | None = None
     """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only watch; who watches can roll back."""
     max_rate: Annotated[float, Field(gt=0, le=0.99)] | None = None
@@ -331,10 +334,11 @@ class Guard(Section):
     """Errors, latency: rolled back is what is worse than so many times stable's rate. maxRatio where that is said, else 1: any harm beyond chance is one."""
     objective: Annotated[float, Field(gt=0, le=0.99)] | None = None
     """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
-    count: Literal["requests", "units"] = "requests"
-    """Errors: what counts once. Requests come from the gateway, atomically; units (users, sessions) from the event log, where retries tip nothing."""
+    count: Literal["requests", "units"] | None = None
+    """Errors, latency, rejections: by default units (users, sessions), whose first failure counts once, by when requests came, from the event log.
+    requests (of the first two) are the gateway's, as they are answered: the default where a cluster's spec.counts gives them."""
     requests_per_unit: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Errors, latency by request: the most that share one fate (a client and its retries). Evidence is divided by it; by default each stands for itself."""
+    """With count requests: the most that share one fate (a client and its retries). Evidence is divided by it; by default each stands for itself."""
     threshold: Duration | None = None
     """Latency: an answer slower than this counts."""
     max_loss_increase: Annotated[float, Field(ge=0, le=0.99)] = 0.02
@@ -356,20 +360,22 @@ class Guard(Section):
     def _complete(self) -> "Guard":
         if self.type == "latency" and self.threshold is None:
             raise ValueError(f"guard {self.name} of type latency needs a threshold")
-        if self.count == "units" and self.type != "errors":
-            raise ValueError(f"guard {self.name} of type {self.type} counts units: only errors can (quality does by itself)")
+        if self.count == "requests" and self.type not in ("errors", "latency"):
+            raise ValueError(f"guard {self.name} of type {self.type} counts requests: only errors and latency can")
         if self.type in ("errors", "latency") and self.stage in ("canary", "bake") and self.max_rate is None and self.max_ratio is None:
             raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify (or maxRatio)")
         if self.max_ratio is not None and (self.max_rate is not None or self.type not in ("errors", "latency")):
             raise ValueError(f"guard {self.name} has maxRatio: wanted it instead of maxRate, for errors or latency")
         if self.tolerance is not None and self.type not in ("errors", "latency"):
             raise ValueError(f"guard {self.name} has tolerance: wanted it for errors or latency (quality and business have maxLossIncrease, drift maxShift)")
-        if self.requests_per_unit > 1 and (self.type not in ("errors", "latency") or self.count == "units"):
-            raise ValueError(f"guard {self.name} has requestsPerUnit: wanted it for errors or latency that are counted by request")
+        if self.requests_per_unit > 1 and self.count != "requests":
+            raise ValueError(f"guard {self.name} has requestsPerUnit: wanted it with count requests, for units count once anyway")
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
         if self.slice_by is not None and (self.type != "quality" or self.stage != "watch"):
             raise ValueError(f"guard {self.name} has sliceBy: only quality that watches can be judged by slices, for a slice may never have labels enough")
+        if self.type == "rejections" and (self.stage != "watch" or self.max_rate is not None):
+            raise ValueError(f"guard {self.name} of type rejections can only watch, without maxRate: how often clients are refused is their doing too")
         if self.type == "business" and (self.outcome is None or self.upper is None or self.upper <= self.lower):
             raise ValueError(f"guard {self.name} of type business needs outcome, and upper above lower")
         if self.type == "drift" and self.stage != "watch":
@@ -389,15 +395,22 @@ class Guard(Section):
         return self.objective if self.objective is not None else self.max_rate
 
     @property
+    def by_arrival(self) -> bool:
+        """Whether requests count by when they came, and units once."""
+        return self.count != "requests" and self.type in ("errors", "latency", "rejections")
+
+    @property
     def stage(self) -> str:
         """Where the guard must hold, its type's own place where nothing is said."""
-        return self.gates or {"disagreement": "shadow", "quality": "watch", "drift": "watch", "business": "watch"}.get(self.type, "canary")
+        own = {"disagreement": "shadow", "rejections": "watch", "quality": "watch", "drift": "watch", "business": "watch"}
+        return self.gates or own.get(self.type, "canary")
 
 
 DEFAULT_GUARDS = (
     Guard(name="disagreement", type="disagreement"),
     Guard(name="errors", type="errors", max_rate=0.02),
     Guard(name="slow", type="latency", threshold=timedelta(milliseconds=100), max_rate=0.05),
+    Guard(name="rejections", type="rejections"),
     Guard(name="quality", type="quality"),
 )
 
@@ -451,7 +464,7 @@ class Strategy(Section):
     on_inconclusive: Literal["pause", "rollback"] = "pause"
     """What happens when the budget is spent: a person decides by default."""
     guards: Annotated[tuple[Guard, ...], Field(max_length=16)] = DEFAULT_GUARDS
-    """Errors, latency and shadow disagreement gate; quality watches until labels are in."""
+    """Errors, latency and shadow disagreement gate; rejections watch, and quality until labels are in."""
     hooks: Annotated[tuple[Hook, ...], Field(max_length=8)] = ()
     """Services of yours that have a say. None by default: the evidence decides."""
 

@@ -29,6 +29,7 @@ CONFIG: dict[str, Any] = {
     "defaults": {"data": "digits", "training": "convolutional"},
     "data": {"limit": LEARNT, "split": {"validation": 0.15, "test": 0.25}},
     "training": {"epochs": 30, "threads": 1},
+    "serving": {"revealRevision": True},   # the story counts what each revision answered
     "strategy": {
         "warmup": "1s", "progressDeadline": "60s",
         "shadow": {"minPairs": 500, "disagreementMargin": 0.05, "budget": "120s"},

@@ -55,7 +55,6 @@ class Traffic:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._answers: list[Answer] = []
-        self._sent = 0
         self.tally = Tally()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
 
@@ -95,14 +94,14 @@ class Traffic:
 
     async def _ask(self, session: aiohttp.ClientSession) -> Answer:
         row, unit = int(self._rng.integers(len(self._labels))), int(self._rng.integers(self._units))
-        self._sent += 1
-        request_id, at, shifted = f"demo-{self._sent:06d}", time.time(), self._transform is not None
-        headers = {"x-request-id": request_id, "x-fairway-unit": f"user-{unit}", "content-type": "application/json"}
-        status, revision, predicted = 0, "", ""
+        at, shifted = time.time(), self._transform is not None
+        headers = {"x-fairway-unit": f"user-{unit}", "content-type": "application/json"}
+        status, request_id, revision, predicted = 0, "", "", ""
         try:
             async with session.post(self._url, data=body(self._images[row]), headers=headers) as response:
                 content = await response.read()
-                status, revision = response.status, response.headers.get("x-fairway-revision", "")
+                status = response.status
+                request_id, revision = response.headers.get("x-request-id", ""), response.headers.get("x-fairway-revision", "")
                 if status == 200:
                     predicted = next(out["data"][0] for out in orjson.loads(content)["outputs"] if out["name"] == "label")
         except (aiohttp.ClientError, TimeoutError, OSError):

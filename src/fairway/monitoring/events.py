@@ -34,6 +34,7 @@ class Row(NamedTuple):
     rows: int
     input_digest: str | None
     latency: float | None        # seconds
+    client: str | None           # bucket of the address that the gateway was asked from; no address
     labels: str | None           # JSON list: the predicted ones, or the true ones; of an outcome, its value
     inputs: str | None           # JSON object of lists
     probabilities: str | None    # JSON list of lists
@@ -75,7 +76,7 @@ def _label(data: "_Reader", *, time: float) -> Row:
         data.refuse("label", truth, "a class name, or a list with one for each row (null where it is not known)")
     return Row(
         type="label", deployment=data.name("deployment"), request_id=data.name("requestId"), revision="", role="",
-        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=len(values), input_digest=None, latency=None,
+        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=len(values), input_digest=None, latency=None, client=None,
         labels=compact(values), inputs=None, probabilities=None,
     )
 
@@ -86,7 +87,7 @@ def _outcome(data: "_Reader", *, time: float) -> Row:
         data.refuse("value", value, "a number")
     return Row(
         type="outcome", deployment=data.name("deployment"), request_id=data.name("requestId"), revision=data.name("outcome"), role="",
-        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=1, input_digest=None, latency=None,
+        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=1, input_digest=None, latency=None, client=None,
         labels=compact([float(value)]), inputs=None, probabilities=None,
     )
 
@@ -99,7 +100,7 @@ def _prediction(data: "_Reader", *, time: float) -> Row:
         type="prediction", deployment=data.name("deployment"), request_id=data.name("requestId"), revision=data.name("revision"),
         role=role, namespace=data.name("namespace"), unit=data.optional_name("unitId"), time=time,
         status=data.integer("status", low=100, high=599), rows=rows, input_digest=data.optional_name("inputDigest"),
-        latency=data.seconds("latencySeconds"), labels=data.labels("labels", rows=rows), inputs=data.inputs("inputs"),
+        latency=data.seconds("latencySeconds"), client=data.optional_name("client"), labels=data.labels("labels", rows=rows), inputs=data.inputs("inputs"),
         probabilities=data.probabilities("probabilities", rows=rows),
     )
 

@@ -47,9 +47,10 @@ MIGRATIONS = (
         "CREATE TABLE identity (id TEXT NOT NULL)",
         "INSERT INTO identity VALUES (replace(gen_random_uuid()::text, '-', ''))",
     ),
+    ("ALTER TABLE events ADD COLUMN client TEXT",),
 )
-COLUMNS = ("type", "deployment", "request_id", "revision", "role", "namespace", "unit", "time", "status", "rows", "input_digest", "latency", "labels")
-TYPES = ("text",) * 7 + ("double precision", "integer", "integer", "text", "double precision", "text")
+COLUMNS = ("type", "deployment", "request_id", "revision", "role", "namespace", "unit", "time", "status", "rows", "input_digest", "latency", "client", "labels")
+TYPES = ("text",) * 7 + ("double precision", "integer", "integer", "text", "double precision", "text", "text")
 INSERT = f"""
 INSERT INTO events (seq, received, logged, {', '.join(COLUMNS)})
 SELECT seq, %s, logged, {', '.join(COLUMNS)}

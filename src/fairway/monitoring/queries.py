@@ -5,8 +5,8 @@ A deployment is a name in a namespace: every join asks for both, as the indexes 
 
 INSERT = """
 INSERT INTO events (received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows, input_digest,
-                    latency, labels)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    latency, client, labels)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (namespace, deployment, request_id, type, revision, role) DO NOTHING RETURNING seq"""
 
 # From the counter, not the table: the cursor must not fall when the newest rows are pruned.
@@ -108,7 +108,7 @@ WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '
 ORDER BY l.seq DESC"""
 
 EXPOSURE = f"""
-SELECT {_BEGAN}, role, unit, status, labels FROM events AS p NOT INDEXED
+SELECT seq, {_BEGAN}, role, unit, client, status, latency, labels FROM events AS p NOT INDEXED
 WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment = :deployment AND type = 'prediction' AND role IN ('stable', 'canary')
 ORDER BY seq"""  # noqa: S608
 

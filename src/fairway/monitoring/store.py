@@ -48,6 +48,7 @@ MIGRATIONS = (
         "CREATE TABLE identity (id TEXT NOT NULL)",
         "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
     ),
+    ("ALTER TABLE events ADD COLUMN client TEXT",),
 )
 NAMESPACE = "default"          # as in the configuration and in Kubernetes
 EVENTS_AT_ONCE = 50_000        # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
@@ -113,10 +114,13 @@ class Outcome(NamedTuple):
 class Exposure(NamedTuple):
     """Which arm a unit met, and what it got."""
 
-    predicted_at: float
+    seq: int
+    predicted_at: float            # when the request came, in seconds since the epoch
     role: str
     unit: str | None               # None: the client named no unit, and the request is one of its own
+    client: str | None             # bucket of its address
     status: int                    # HTTP
+    seconds: float                 # that the server took
     answer: str | None             # label of the first row; None where there is none
 
 
@@ -310,7 +314,8 @@ class EventStore(ledger.Ledger):
             cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
             rows = connection.execute(queries.EXPOSURE, values).fetchall()
-        return cursor, [Exposure(at, role, unit, status, _first_label(labels)) for at, role, unit, status, labels in rows]
+        return cursor, [Exposure(seq, at, role, unit, client, status, seconds or 0.0, _first_label(labels))
+                        for seq, at, role, unit, client, status, seconds, labels in rows]
 
     def window(
         self, deployment: str, *, namespace: str = NAMESPACE, revision: str, role: str = "stable", limit: int, after: int = 0,

@@ -56,7 +56,7 @@ class Memory:
     """What is worth remembering of one resource between looks; all of it can be found again."""
 
     elapsed: clocks.Elapsed
-    counted: units.Units = field(default_factory=units.Units)
+    counted: look.Counted = field(default_factory=look.Counted)
     route: routes.Routes = field(default_factory=routes.Routes)
     applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
@@ -161,7 +161,7 @@ class Reconciler:
         """
         owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
         before = found.get("status", {})
-        state, policy, first = status.resume(before, policy=spec.strategy)
+        state, policy, first = status.resume(before, policy=resource.policy(spec))
         time = memory.elapsed.now(clock=state.clock, looked=state.looked, interval=self._settings.interval_seconds)
         known = self._revisions(owner)
         desired = revisions.desired(spec, known=known, default_image=self._settings.seldon_image if spec.runtime == "seldon" else self._settings.server_image)
@@ -184,6 +184,7 @@ class Reconciler:
         seen = look.look(
             state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), counted=memory.counted,
             sample=self._sample(owner, spec, state, policy, memory, first=first, now=time), policy=policy, now=time, wall=now, command=command,
+            timeout_seconds=spec.serving.timeout.total_seconds(),
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
             absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
@@ -201,8 +202,8 @@ class Reconciler:
                 unkept = error
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
-        policy = states.in_force(state, after.state, begun=policy, newest=spec.strategy)
-        told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != spec.strategy,
+        policy = states.in_force(state, after.state, begun=policy, newest=resource.policy(spec))
+        told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != resource.policy(spec),
                        standing=self._standing(owner, spec, after.state, told, memory, first=first))
         self._store(found, status.build(after.state, policy=policy, told=told))
         self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
@@ -267,7 +268,7 @@ class Reconciler:
             if spec.counts is not None:
                 counts.chosen(spec.counts.template, self._settings.templates, thresholds=_thresholds(spec.strategy))
             else:
-                for threshold in _thresholds(spec.strategy):
+                for threshold in _thresholds(resource.policy(spec)):
                     prometheus.bucket(threshold)
             workloads.pod_template(owner, desired, self._settings.cluster)
         except errors.ConfigError as error:
@@ -586,7 +587,8 @@ def _revision(deployment: Mapping[str, Any]) -> str:
 
 
 def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
-    return tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None)
+    """Return what the gateway must count as slow."""
+    return tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None and not guard.by_arrival)
 
 
 def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:

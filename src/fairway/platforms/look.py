@@ -1,12 +1,13 @@
 """One look: what the gateway, the servers and the event store say of one deployment, as the strategy wants it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fairway import budget, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
+from fairway.platforms.arrivals import Arrivals
 from fairway.platforms.units import Evidence, Units, in_effect
 from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
@@ -17,13 +18,23 @@ COST = ("what was counted stays counted, what comes from now on counts; what onl
 READ_SECONDS = 20.0   # that reading the evidence may take in one look: what was decided must still be done
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What was counted of one deployment's rollout; all of it can be read again."""
+
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    units: Units = field(default_factory=Units)
+
+
 def look(
-    state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Units, sample: traffic.Sample | None,
+    state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Counted, sample: traffic.Sample | None,
     ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
-    wall: float | None = None, absent: frozenset[str] = frozenset(), notes: Mapping[str, str] | None = None,
+    timeout_seconds: float, wall: float | None = None, absent: frozenset[str] = frozenset(), notes: Mapping[str, str] | None = None,
     answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
-    """Gives what was seen; reads the evidence from the state's cursors on. `now` is the rollout's own time, `wall` what the clock says.
+    """Gives what was seen; reads the evidence from the state's cursors on.
+
+    `now` is the rollout's own time, `wall` what the clock says; `timeout_seconds` is the longest that a server may take for a request.
 
     Where it cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
     """
@@ -35,7 +46,8 @@ def look(
     try:
         with budget.within(READ_SECONDS):
             try:
-                return _read(seen, state, deployment=deployment, store=store.of(state.cursors.store), counted=counted, policy=policy)
+                known = store.of(state.cursors.store)
+                return _read(seen, state, deployment=deployment, store=known, counted=counted, policy=policy, timeout_seconds=timeout_seconds)
             except errors.StoreReplaced as error:
                 return replace(seen, cursors=_begin(store), replaced=f"{error}; {COST}")
     except errors.Temporary as error:
@@ -97,24 +109,23 @@ def valued(outcomes: Iterable[events.Outcome], *, candidate: str | None, stable:
     return tuple(ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs)) for (name, weight), (mine, theirs) in found.items())
 
 
-def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Units, policy: schema.Strategy) -> Seen:
+def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Counted, policy: schema.Strategy, timeout_seconds: float) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         return replace(seen, cursors=_begin(store.of("")))
     pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
     by = next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
-    labels_cursor, labels = counted.labels(store, deployment, state=state, by=by)
-    last = state.segments[-1] if state.segments else None
-    whole = last is not None and seen.wanted_version == last.version and {candidate, stable} <= seen.ready   # who gets a 503 leaves no event
-    segment = last if whole else None
-    exposure_cursor, exposed = counted.exposed(store, deployment, state=state, segment=segment)
+    labels_cursor, labels = counted.units.labels(store, deployment, state=state, by=by)
+    met = counted.arrivals.take(
+        store, deployment, state=state, policy=policy, wanted_version=seen.wanted_version, whole={candidate, stable} <= seen.ready, sample=seen.sample,
+        timeout_seconds=timeout_seconds, now=seen.at)
     outcomes_cursor, outcomes = state.cursors.outcomes, list[events.Outcome]()
     if any(guard.type == "business" for guard in policy.guards):   # nobody else needs that join
-        outcomes_cursor, outcomes = counted.outcomes(store, deployment, state=state)
+        outcomes_cursor, outcomes = counted.units.outcomes(store, deployment, state=state)
     return replace(
-        seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=exposed,
+        seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=met.exposed, counted=met.counted,
         valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
-        cursors=Cursors(pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor, exposure=exposure_cursor,
+        cursors=replace(met.cursors, pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor,
                         store=state.cursors.store or store.position().store))
 
 

@@ -182,6 +182,19 @@ def factors_two_arm(candidate: ArmCounts, stable: ArmCounts, *, max_ratio: float
     return two_arm(candidate.bad, bad, odds / (odds + stable.n), WORSE if harm else BETTER)
 
 
+def factors_drawn(bad_candidate: int, bad_stable: int, *, weight: float, max_ratio: float = 1.0) -> Floats:
+    """Gives the factors against the H0 of `factors_two_arm` where each bad one is a unit's first, and its arm was drawn with probability `weight`.
+
+    Who fails when, in either arm, does not hang on the draw of its unit where both arms are alike, and each draw is bet on once: the arms of those that
+    have failed are independent draws, whatever else the units have done before. Where the candidate is better its failures come later or never, at
+    weights that only rise: that makes the wealth smaller.
+    """
+    if not 0 < weight < 1:
+        return np.zeros(GRID)
+    odds = weight * max_ratio
+    return two_arm(bad_candidate, bad_candidate + bad_stable, odds / (odds + 1 - weight), WORSE)
+
+
 def two_arm(bad_candidate: "float | Floats", bad: "float | Floats", share: "float | Floats", bets: Alternatives) -> Floats:
     """Gives the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis; broadcasts over runs."""
     result: Floats = bad_candidate * bets.logs - bad * np.log1p(bets.gains * share)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from fairway.config import schema
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import traffic
-from fairway.rollout.seen import Seen, Segment
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
 LAG_SECONDS = 60.0  # that one of several Prometheuses, or of several proxies' scrapes, may be behind
@@ -21,14 +22,15 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
     segments = _segments(state, seen, weight=split(state, strategy=strategy)[0] if counting else 0, in_effect=in_effect)
     sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
-    later = replace(state, sample=sample, cursors=seen.cursors, segments=segments, looked=seen.at, clock=seen.now)
+    cursors = seen.cursors if seen.unread is None else _alone(state.cursors, since=state.looked, until=seen.at)
+    later = replace(state, sample=sample, cursors=cursors, segments=segments, looked=seen.at, clock=seen.now)
     if state.ledger is None:
         return later
     answers = state.candidate not in seen.absent   # what met a pod as it was taken away says nothing of the revision
     batch = ledgers.Batch(
-        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy) if counting and in_effect and answers else None,
+        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy, alone=seen.unread is not None) if counting and in_effect and answers else None,
         paired=seen.paired if counting and stage(state) == "shadow" else None,
-        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (),
+        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (), counted=seen.counted if counting else (),
     )
     begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
     ledger = ledgers.divide(state.ledger) if begins else state.ledger   # units meet an arm anew
@@ -37,9 +39,17 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     return replace(later, ledger=ledger, arrived=(state.arrived[0] + mine, state.arrived[1] + theirs))
 
 
-def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy) -> ledgers.Gateway | None:
+def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
+    """Return the cursors with the stretch of time in which the gateway alone counted; one that ended a minute ago or less goes on."""
+    return replace(cursors, alone_from=cursors.alone_from if since <= cursors.alone_until + LAG_SECONDS else since, alone_until=until)
+
+
+def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy, *, alone: bool) -> ledgers.Gateway | None:
     """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
-    process (its counters began anew), an arm that is missing, or counters that went back."""
+    process (its counters began anew), an arm that is missing, or counters that went back.
+
+    Of guards that count units these are the requests that no server has answered, for the rest have events; `alone`, all that failed.
+    """
     if before is None or after is None or not _of_one_count(before, after):
         return None
     if not (before.stable and after.stable and before.candidate and after.candidate):
@@ -47,15 +57,25 @@ def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strate
     candidate, stable = after.candidate.minus(before.candidate), after.stable.minus(before.stable)
     if candidate is None or stable is None:
         return None
-    bad, observed = {}, {}
+    bad, observed, held = {}, {}, {}
     for guard in strategy.guards:
-        if guard.type == "errors":
+        if guard.by_arrival and guard.type in ("errors", "latency") and not (alone and guard.type == "errors"):
+            lost = candidate.unanswered, stable.unanswered
+            bad[guard.name] = lost
+            observed[guard.name] = max(lost[0], _at_risk(candidate)), max(lost[1], _at_risk(stable))
+            held[guard.name] = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
+        elif guard.type == "errors":
             bad[guard.name] = candidate.errors, stable.errors
         elif guard.type == "latency" and guard.threshold is not None:
             key = schema.format_duration(guard.threshold)
             bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
             observed[guard.name] = candidate.timed, stable.timed
-    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed)
+    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held)
+
+
+def _at_risk(arm: traffic.ArmCounts) -> int:
+    """Return the requests that were under way at some time between two scrapes."""
+    return arm.requests + (arm.active or 0)
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:

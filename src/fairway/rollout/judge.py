@@ -257,8 +257,8 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
         return (f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
                 f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)")
     threshold = schema.format_duration(guard.threshold) if guard.threshold else ""
-    what = {"errors": "failed", "latency": f"took longer than {threshold}"}.get(guard.type, "were wrong")
-    place = "shadow copies" if bet.endswith(SHADOW) else "units with labels" if guard.type == "quality" else guard.count
+    what = {"errors": "failed", "latency": f"took longer than {threshold}", "rejections": "were refused (4xx)"}.get(guard.type, "were wrong")
+    place = "shadow copies" if bet.endswith(SHADOW) else "units with labels" if guard.type == "quality" else guard.count or "requests"
     margin = f" (margin {guard.max_loss_increase:.1%})" if guard.type == "quality" else ""
     if guard.slice_by is not None:
         margin += f" where {guard.slice_by} is {_slice(ledger, bet)!r}"

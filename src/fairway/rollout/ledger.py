@@ -27,12 +27,14 @@ WAITING = 100           # outcomes of one arm that wait for the other's: bounds 
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Increments of the gateway's counters between two scrapes under one route: requests, and the bad ones by guard."""
+    """Requests of one stretch of time under one route, and the bad ones by guard: increments of the gateway's counters, or events by arrival."""
 
     candidate: int
     stable: int
     bad: Mapping[str, tuple[int, int]]   # guard name -> (candidate, stable)
     observed: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # requests that the guard could see, where they differ
+    shares: Mapping[str, float] = field(default_factory=dict)  # where bad ones are units' first: the probability with which their arm was drawn the candidate
+    held: Mapping[str, tuple[ArmCounts, ArmCounts]] = field(default_factory=dict)  # what a limit is held against, where it is not `observed` and `bad`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,7 @@ class Exposed:
     weight: float
     candidate: int
     stable: int
-    new: tuple[int, int]                                                          # of those, first seen in the whole rollout
-    failed: tuple[int, int] = (0, 0)                                              # of the new, answered 5xx
+    new: tuple[int, int]                                                          # first seen in the whole rollout
     answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> new units that got it
 
 
@@ -87,6 +88,7 @@ class Batch:
     """All that was learnt since the last look."""
 
     gateway: Gateway | None = None
+    counted: tuple[Gateway, ...] = ()    # requests by the time at which they came
     paired: Paired | None = None
     labelled: tuple[Labelled, ...] = ()
     valued: tuple[Valued, ...] = ()
@@ -194,7 +196,8 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
     spreads, firsts, weights = dict(ledger.spreads), dict(ledger.firsts), dict(ledger.weights)
     if ledger.crooked:   # the arms have different users, or nobody knows
-        batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), failed=(0, 0), answers={}) for exposed in batch.exposed))
+        batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), answers={}) for exposed in batch.exposed),
+                        counted=tuple(_as_split(counted) for counted in batch.counted))
     lotteries, came = _drawn(ledger, batch, strategy)
     exposed_units, answered = _answered(ledger, batch, strategy)
     unfair, arriving = ledger.unfair, batch
@@ -210,7 +213,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
             if news.certificate is not None and guard.name in certificates:
                 certificates[guard.name] = certificates[guard.name].bet(news.certificate)
             if news.compared:
-                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(news.candidate, news.stable)
+                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(*(news.at_risk or (news.candidate, news.stable)))
             if news.weight is not None:
                 weights[news.bet] = news.weight if weights.get(news.bet, news.weight) == news.weight else None
             if news.spread is not None:
@@ -224,7 +227,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
     split, answers, met, asked = ledger.split, dict(ledger.answers), ledger.met, ledger.asked
     for exposed in batch.exposed:
         split = split.bet(evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight))
-        met, asked = (met[0] + exposed.candidate, met[1] + exposed.stable), exposed.weight
+        met, asked = (met[0] + exposed.candidate, met[1] + exposed.stable), exposed.weight if exposed.candidate + exposed.stable else asked
         answers |= {guard.name: _counted_answers(exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
     return Ledger(
@@ -374,6 +377,7 @@ class _News:
     harm: Floats
     certificate: Floats | None = None
     compared: bool = False             # whether both arms were counted at the same time under one split
+    at_risk: tuple[ArmCounts, ArmCounts] | None = None   # what was compared, where it is not what the limit is held against
     baseline: Floats | None = None     # stable against the limit
     spread: tuple[float, float] | None = None   # of outcomes: squared distances from the mean before them
     weight: float | None = None                 # of outcomes
@@ -382,11 +386,9 @@ class _News:
 def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
     """Gives what the batch says of a guard, bet by bet."""
     match guard.type:
-        case "errors" if guard.count == "units":
-            for exposed in batch.exposed:
-                yield from _counted(guard, Gateway(candidate=exposed.new[0], stable=exposed.new[1], bad={guard.name: exposed.failed}), strategy)
-        case "errors" | "latency":
-            yield from _counted(guard, batch.gateway, strategy)
+        case "errors" | "latency" | "rejections":
+            for requests in (batch.gateway, *batch.counted):
+                yield from _counted(guard, requests, strategy)
             if guard.type == "errors" and strategy.shadow.enabled:
                 yield from _discordant(guard, batch.paired)
         case "disagreement" if batch.paired is not None and strategy.shadow.enabled:
@@ -435,15 +437,27 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     bad_candidate, bad_stable = gateway.bad[guard.name]
     n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
     candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
+    if guard.name in gateway.shares:
+        harm, at_risk = evidence.factors_drawn(bad_candidate, bad_stable, weight=gateway.shares[guard.name], max_ratio=guard.tolerated), None
+    else:
+        harm, at_risk = against(guard, candidate, stable), (candidate, stable)
+    candidate, stable = gateway.held.get(guard.name, (candidate, stable))
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
     if guard.max_ratio is not None:
         certificate = evidence.factors_two_arm(candidate, stable, max_ratio=guard.max_ratio, harm=False)
     if certificate is not None:
         certificate = certificate / guard.requests_per_unit   # as in `against`
-    yield _News(guard.name, candidate, stable, against(guard, candidate, stable), certificate, compared=True)
+    yield _News(guard.name, candidate, stable, harm, certificate, compared=True, at_risk=at_risk)
     if strategy.mode == "fused" and guard.objective_rate is not None:
         above = (evidence.factors_above(arm, limit=guard.objective_rate) / guard.requests_per_unit for arm in (candidate, stable))
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
+
+
+def _as_split(counted: Gateway) -> Gateway:
+    """Return the counts without the weight that was asked for: with the split that was realised, of which no more can be bad than there are."""
+    n = counted.candidate, counted.stable
+    bad = {name: (min(pair[0], n[0]), min(pair[1], n[1])) if name in counted.shares else pair for name, pair in counted.bad.items()}
+    return replace(counted, bad=bad, shares={})
 
 
 def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:

@@ -193,7 +193,7 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     paired = ledgers.Paired(compared=pairs[0].n, disagreements=int(pairs[0].bad), candidate_failures=0, stable_failures=0) if pairs else None
     labels = tuple(ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
                    for name, row in counted.rows.items() if types[name] == "quality" and row.canary.n + row.stable.n)
-    served = {name: row for name, row in counted.rows.items() if types[name] in ("errors", "latency")}
+    served = {name: row for name, row in counted.rows.items() if types[name] in ("errors", "latency", "rejections")}
     gateway = ledgers.Gateway(
         candidate=max((row.canary.n for row in served.values()), default=0), stable=max((row.stable.n for row in served.values()), default=0),
         bad={name: (int(row.canary.bad), int(row.stable.bad)) for name, row in served.items()},

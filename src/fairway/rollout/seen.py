@@ -14,7 +14,11 @@ class Cursors:
     pairs: int = 0
     labels: int = 0
     outcomes: int = 0
-    exposure: int = 0
+    exposure: int = 0   # all up to it was dealt with
+    ahead: int = 0      # of those up to it, what had come by `settled` was dealt with
+    settled: float = 0.0
+    alone_from: float = 0.0    # what was answered since then and until then was counted by the gateway, while events could not be read
+    alone_until: float = 0.0
     store: str = ""     # identity of the store that gave them; empty: not known
 
 
@@ -57,6 +61,7 @@ class Seen:
     labelled: tuple[ledgers.Labelled, ...] = ()
     valued: tuple[ledgers.Valued, ...] = ()
     exposed: tuple[ledgers.Exposed, ...] = ()
+    counted: tuple[ledgers.Gateway, ...] = ()                  # requests by the time at which they came
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None

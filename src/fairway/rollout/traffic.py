@@ -21,12 +21,14 @@ class Route:
 @dataclass(frozen=True, kw_only=True)
 class ArmCounts:
     """Counters of one arm since the gateway's process began: completed requests, failed ones (5xx, or broken off by the
-    server), timed requests and the slow of them."""
+    server), timed requests and the slow of them, and those that no server answered."""
 
     requests: int
     errors: int
     timed: int = 0                                            # requests in the latency histogram, which may lag `requests`
     slow: Mapping[str, int] = field(default_factory=dict)     # threshold as the configuration writes it -> slower requests
+    unanswered: int = 0                                       # of the failed: broken off or timed out, so that no server has an event of them
+    active: int | None = None                                 # under way at this instant, no counter; None where nobody says
 
     def minus(self, before: "ArmCounts") -> "ArmCounts | None":
         """Gives the increments since `before`, or None where a counter went back.
@@ -35,9 +37,10 @@ class ArmCounts:
         """
         slow = {key: count - before.slow.get(key, 0) for key, count in self.slow.items()}
         requests, errors, timed = self.requests - before.requests, self.errors - before.errors, self.timed - before.timed
-        if min(requests, errors, timed, *slow.values(), 0) < 0 or any(count > timed for count in slow.values()):
+        unanswered = self.unanswered - before.unanswered
+        if min(requests, errors, timed, unanswered, *slow.values(), 0) < 0 or any(count > timed for count in slow.values()):
             return None
-        return ArmCounts(requests=requests, errors=min(errors, requests), timed=timed, slow=slow)
+        return ArmCounts(requests=requests, errors=min(errors, requests), timed=timed, slow=slow, unanswered=unanswered, active=self.active)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ saves two thread switches, and in a thread where it is not; `calibrate` measures
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -74,7 +75,7 @@ class Application:
         self._largest = settings.max_body_mebibytes << 20
         self._limit = -(-settings.max_concurrency // settings.workers)
         self._threads = ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="fairway-predict")
-        self._revision = origin.revision.encode()
+        self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
         self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
         self._children: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
@@ -86,6 +87,8 @@ class Application:
             return
         status, document = self._describe(kind, path=scope["path"], method=scope["method"])
         await self._send(send, status, orjson.dumps(document), ())
+        if status == 404 and scope["method"] == "POST":
+            self._log_unknown(scope)
 
     def calibrate(self) -> None:
         """Measures which sizes of a body are answered within the event loop's budget; the first calls also warm the model."""
@@ -112,10 +115,18 @@ class Application:
         seconds = time.perf_counter() - started
         self._events.append(eventlog.Record(
             call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
-            reply.columns, reply.labels, reply.probabilities, call.size))
+            reply.columns, reply.labels, reply.probabilities, call.size, call.client))
         if reply.status != GONE:
             await self._send(send, reply.status, reply.body, self._headers(call, reply))
         self._count(call, reply, seconds)
+
+    def _log_unknown(self, scope: Scope) -> None:
+        """Leave an event of a request to a path that this revision does not know and another may."""
+        call = headers.Call()
+        with contextlib.suppress(protocol.Invalid):
+            headers.read(scope["headers"], into=call, revision=self._revision)
+        self._count(call, Reply(404, b""), 0.0)
+        self._events.append(eventlog.Record(call.request_id, call.unit, call.role, 404, time.time(), 0.0, call.digest, client=call.client))
 
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
         """Gives the answer, whatever happens: every failure has its status and its sentence."""
@@ -180,8 +191,7 @@ class Application:
         probabilities = self._model.predict(request.columns)
         labels = self._model.labels(probabilities)
         text, length = protocol.answer(
-            request, labels=labels, probabilities=probabilities, model=self._model.name, revision=self._origin.revision,
-            request_id=call.request_id)
+            request, labels=labels, probabilities=probabilities, model=self._model.name, revision=self._shown, request_id=call.request_id)
         reply = Reply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
         reply.labels, reply.probabilities = labels, probabilities
@@ -194,7 +204,9 @@ class Application:
         return time.perf_counter() - started
 
     def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
-        common = ((b"x-request-id", call.request_id.encode()), (b"x-fairway-revision", self._revision))
+        common: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
+        if self._shown is not None:
+            common = (*common, (b"x-fairway-revision", self._revision))
         if reply.header_length is not None:
             return (*common, (protocol.HEADER_LENGTH, b"%d" % reply.header_length))
         return (*common, (b"retry-after", b"1")) if reply.status == 503 else common
@@ -238,7 +250,7 @@ class Application:
             return (200 if ready else 503), {"name": self._model.name, "ready": ready}
         if kind == "server":
             return 200, {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}
-        return 200, self._model.metadata(revision=self._origin.revision)
+        return 200, self._model.metadata(revision=self._shown)
 
 
 def _routes(names: set[str], *, revision: str) -> dict[str, str]:

@@ -61,6 +61,7 @@ class Record(NamedTuple):
     labels: list[str] | None = None
     probabilities: "np.ndarray[Any, Any] | None" = None
     size: int = 0                                # bytes of the request's body: what the record holds is a few times as much
+    client: str | None = None                    # bucket of the address that the gateway was asked from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,6 +314,7 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
         "data": {
             "requestId": record.request_id,
             "unitId": record.unit,
+            "client": record.client,
             "deployment": origin.deployment,
             "namespace": origin.namespace,
             "revision": origin.revision,

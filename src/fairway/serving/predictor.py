@@ -95,8 +95,8 @@ class Predictor:
             if feature.kind != "category" and name not in self._ranges and (np.abs(columns[name]) > ENORMOUS).any()]
         return [*self.unusual(columns), *enormous]
 
-    def metadata(self, *, revision: str) -> artifacts.Json:
-        """Gives the model's description in the Open Inference Protocol."""
+    def metadata(self, *, revision: str | None) -> artifacts.Json:
+        """Gives the model's description in the Open Inference Protocol. Without a revision it has nothing that differs from one revision to the next."""
         inputs = [
             {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
             for one in self.features.values()]
@@ -105,6 +105,7 @@ class Predictor:
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self.classes)]},
             {"name": "confidence", "datatype": "FP32", "shape": [-1]},
         ]
-        return {
-            "name": self.name, "versions": [revision], "platform": "onnx", "inputs": inputs, "outputs": outputs,
-            "parameters": {"classes": self.classes, "revision": revision, **self._facts}}
+        described = {"name": self.name, "platform": "onnx", "inputs": inputs, "outputs": outputs}
+        if revision is None:
+            return {**described, "parameters": {"classes": self.classes}}
+        return {**described, "versions": [revision], "parameters": {"classes": self.classes, "revision": revision, **self._facts}}

@@ -326,9 +326,9 @@ def _names(names: Sequence[str]) -> str:
 
 
 def answer(
-    request: Request, *, labels: list[str], probabilities: Array, model: str, revision: str, request_id: str,
+    request: Request, *, labels: list[str], probabilities: Array, model: str, revision: str | None, request_id: str,
 ) -> tuple[bytes, int | None]:
-    """Gives the response body, and the length of its JSON part where binary tensors follow it."""
+    """Gives the response body, and the length of its JSON part where binary tensors follow it. Without a revision it does not tell which answered."""
     values: dict[str, Any] = {"label": labels, "probabilities": probabilities, "confidence": None}
     if any(name == "confidence" for name, _ in request.outputs):
         values["confidence"] = probabilities.max(axis=1)
@@ -344,10 +344,11 @@ def answer(
         else:
             entry["data"] = value if name == "label" else value.ravel()
         outputs.append(entry)
-    document: Json = {"model_name": model, "model_version": revision}
+    told: Json = {} if revision is None else {"revision": revision}
+    document: Json = {"model_name": model, **({} if revision is None else {"model_version": revision})}
     if request.id is not None:
         document["id"] = request.id
-    document["parameters"] = {"revision": revision, "request_id": request_id}
+    document["parameters"] = {**told, "request_id": request_id}
     document["outputs"] = outputs
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)

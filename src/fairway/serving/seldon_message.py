@@ -55,10 +55,12 @@ def read(body: bytes, *, features: Mapping[str, protocol.Feature]) -> Message:
 
 
 def answer(
-    message: Message, open_inference: bytes, *, classes: Sequence[str], labels: list[str], probabilities: protocol.Array, revision: str, request_id: str,
+    message: Message, open_inference: bytes, *, classes: Sequence[str], labels: list[str], probabilities: protocol.Array, revision: str | None,
+    request_id: str,
 ) -> bytes:
     """Gives the answer's body; `open_inference` is the same answer in the other protocol."""
-    tags = {"revision": revision, "label": labels, "confidence": probabilities.max(axis=1)}
+    told = {} if revision is None else {"revision": revision}
+    tags = {**told, "label": labels, "confidence": probabilities.max(axis=1)}
     meta = {"puid": request_id, "tags": tags}
     if message.form == "jsonData":
         return _bytes({"jsonData": orjson.Fragment(open_inference), "meta": meta})

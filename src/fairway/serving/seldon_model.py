@@ -86,8 +86,9 @@ class Model:
     def init_metadata(self) -> dict[str, Any]:
         """Gives the model's description in Seldon's form."""
         names = [one["name"] for one in self._package.features]
+        told = {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}} if self._settings.serving.reveal_revision else {}
         return {
-            "name": self._package.name, "versions": [self._settings.revision], "platform": "onnx", "custom": {"digest": self._package.digest},
+            "name": self._package.name, **told, "platform": "onnx",
             "inputs": [{"messagetype": "ndarray", "schema": {"names": names}}],
             "outputs": [{"messagetype": "ndarray", "schema": {"names": list(self._package.classes)}}]}
 
@@ -176,7 +177,7 @@ class Seldon(app.Application):
         assert reply.labels is not None
         assert reply.probabilities is not None
         reply.body = seldon_message.answer(
-            message, reply.body, classes=self._model.classes, labels=reply.labels, probabilities=reply.probabilities, revision=self._origin.revision,
+            message, reply.body, classes=self._model.classes, labels=reply.labels, probabilities=reply.probabilities, revision=self._shown,
             request_id=call.request_id)
         return reply
 

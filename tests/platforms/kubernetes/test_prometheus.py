@@ -27,10 +27,11 @@ def route(*, weight: int = 25, mirror: int = 0) -> traffic.Route:
 
 
 def arm(index: int, *, completed: Sequence[int], failed: Sequence[int] = (), late: Sequence[int] = (), timed: Sequence[int] = (), fast: Sequence[int] = (),
-        le: str = "100") -> list[tuple[dict[str, str], Sequence[int]]]:
+        le: str = "100", broken: Sequence[int] = (), under_way: Sequence[int] = ()) -> list[tuple[dict[str, str], Sequence[int]]]:
     cluster = {"envoy_cluster_name": f"{CLUSTER}{index}"}
     return [({"__name__": prometheus.COMPLETED, **cluster}, completed),
             ({"__name__": prometheus.ERRORS, "envoy_response_code_class": "5", **cluster}, failed), ({"__name__": prometheus.LATE, **cluster}, late),
+            ({"__name__": prometheus.BROKEN, **cluster}, broken), ({"__name__": prometheus.ACTIVE, **cluster}, under_way),
             ({"__name__": prometheus.TIMES, "le": "+Inf", **cluster}, timed), ({"__name__": prometheus.TIMES, "le": le, **cluster}, fast)]
 
 
@@ -69,8 +70,8 @@ B = proxy("b", arm(0, completed=[100, 200]), arm(1, completed=[30, 50], failed=[
 def test_a_real_answer_is_read() -> None:
     """8 of stable's requests were broken off, 2 timed out and are in no bucket; the histogram lags by the newest 3 and 2 requests."""
     sample = must(read(RECORDED, now=RECORDED_AT, thresholds=("100ms", "250ms")))
-    assert sample.stable == traffic.ArmCounts(requests=64, errors=8, timed=55, slow={"100ms": 8, "250ms": 2})
-    assert sample.candidate == traffic.ArmCounts(requests=48, errors=6, timed=28, slow={"100ms": 3, "250ms": 1})
+    assert sample.stable == traffic.ArmCounts(requests=64, errors=8, timed=55, slow={"100ms": 8, "250ms": 2}, unanswered=2)
+    assert sample.candidate == traffic.ArmCounts(requests=48, errors=6, timed=28, slow={"100ms": 3, "250ms": 1}, unanswered=1)
     assert (sample.at, sample.route_version) == (1795254110.705, "r1")
 
 
@@ -87,9 +88,17 @@ def test_an_uptime_that_is_told_late_is_no_restart() -> None:
 
 def test_proxies_are_summed_as_of_the_oldest_of_their_scrapes() -> None:
     sample = must(read(answer(A, B)))
-    assert sample.stable == traffic.ArmCounts(requests=220, errors=2, timed=16, slow={"100ms": 5})
+    assert sample.stable == traffic.ArmCounts(requests=220, errors=2, timed=16, slow={"100ms": 5}, unanswered=1)
     assert sample.candidate == traffic.ArmCounts(requests=55, errors=8, timed=4, slow={"100ms": 0})
     assert sample.at == NOW - 2
+
+
+def test_what_no_server_answered_and_what_is_under_way_are_summed_too_and_unknown_where_one_does_not_say() -> None:
+    a, b = (proxy(name, arm(0, completed=[9], late=[1], broken=[2], under_way=[3]), arm(1, completed=[9], under_way=said)) for name, said in (
+        ("a", [1]), ("b", [])))
+    sample = must(read(answer(a, b)))
+    assert (must_counts(sample.stable).unanswered, must_counts(sample.stable).active) == (6, 6)
+    assert (must_counts(sample.candidate).unanswered, must_counts(sample.candidate).active) == (0, None)
 
 
 def test_both_arms_come_from_the_newest_scrape_that_has_both() -> None:

@@ -88,15 +88,19 @@ def test_the_gateway_and_not_the_client_says_the_arm(bench: Bench) -> None:
     assert "canary" not in (bench.seen("new") or {})
 
 
-def test_an_id_is_kept_where_the_client_sends_one_and_made_where_not(bench: Bench) -> None:
+def test_the_gateway_makes_every_id_whatever_its_client_claims(bench: Bench) -> None:
     bench.serve("old")
     route = bench.route(candidate=None)
-    client = bench.client()
-    sent = client.ask(x_request_id="mine")
-    assert (sent.headers["x-request-id"], sent.body["id"]) == ("mine", "mine")
-    made = client.ask()
-    assert made.headers["x-request-id"] == made.body["id"] != ""
-    assert made.headers["x-fairway-route-version"] == route.version
+    answers = [bench.client().ask(**claimed) for claimed in ({"x_request_id": "mine"}, {"x_request_id": "mine"}, {})]
+    assert all(answer.headers["x-request-id"] == answer.body["id"] for answer in answers)
+    assert len({answer.body["id"] for answer in answers} - {"mine", ""}) == 3
+    assert answers[0].headers["x-fairway-route-version"] == route.version
+
+
+def test_a_revision_that_a_client_claims_never_reaches_a_server_so_it_cannot_pass_for_a_copy(bench: Bench) -> None:
+    bench.serve("old")
+    bench.route(candidate=None)
+    assert bench.client().ask(x_fairway_revision="new").body["claimed"] is None
 
 
 def test_mirrored_copies_carry_no_arm_and_count_for_neither(bench: Bench) -> None:

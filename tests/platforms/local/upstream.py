@@ -50,7 +50,8 @@ async def answer(revision: str, path: str, headers: dict[str, str], size: int) -
             os.kill(os.getpid(), signal.SIGKILL)
         if "x-test-reset" in headers:
             return None
-        said = {"revision": revision, "arm": arm, "unit": headers.get("x-fairway-unit"), "id": headers.get("x-request-id"), "size": size}
+        said = {"revision": revision, "arm": arm, "unit": headers.get("x-fairway-unit"), "id": headers.get("x-request-id"), "size": size,
+                "claimed": headers.get("x-fairway-revision")}
         return int(headers.get("x-test-status", 200)), said
     finally:
         MOST["now"] -= 1

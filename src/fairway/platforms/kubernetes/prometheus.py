@@ -9,7 +9,8 @@ What real proxies (Envoy Gateway 1.9, Envoy 1.40) do with these counters, and wh
 * A counter has no series before it first counts; a cluster has none before its first request. Missing errors are none; an arm without completed
   requests is missing.
 * There are no retries, so a request that its server breaks off is answered 503 and counts as a 5xx; `upstream_cx_destroy_remote_with_active_rq` counts it
-  a second time, and an error counted twice is evidence counted twice. With retries it would have to be added.
+  a second time, and an error counted twice is evidence counted twice. With retries it would have to be added. It is one of the requests
+  that no server answered, as a timed-out one is: of those alone no server has an event.
 * A timed-out request (504) is a 5xx too, and is in no bucket of the histogram: it is added there, slow by every threshold.
 * Histograms and the uptime are brought up to date every 5 seconds only: latencies lag the requests, and a start is told late by up to 6 seconds.
 """
@@ -37,7 +38,8 @@ SLACK_SECONDS = 2.0           # between a scrape, its storage and our clock, whi
 RESTART_SECONDS = 10.0        # starts this close are one
 LARGEST_ANSWER = 8 * 2**20
 BUCKETS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000)  # Envoy's own, ms
-COMPLETED, ERRORS, LATE, TIMES = (f"envoy_cluster_upstream_{name}" for name in ("rq_completed", "rq_xx", "rq_timeout", "rq_time_bucket"))
+COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE = (f"envoy_cluster_upstream_{name}" for name in (
+    "rq_completed", "rq_xx", "rq_timeout", "rq_time_bucket", "cx_destroy_remote_with_active_rq", "rq_active"))
 UPTIME, MEMBERS = "envoy_server_uptime", "envoy_cluster_membership_healthy"
 
 Series = Mapping[str, Any]
@@ -123,7 +125,8 @@ def query(*, namespace: str, deployment: str, bounds: Iterable[float], gateway: 
     scraped = "".join(f",{name}={json.dumps(value)}" for name, value in sorted(gateway.items()))
     cluster = _literal(f"httproute/{namespace}/{deployment}/rule/0/backend/")
     le = "|".join(["", "[+]Inf", *(_literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"}))])
-    return (f'{{__name__=~"{COMPLETED}|{ERRORS}|{LATE}|{TIMES}|{UPTIME}",envoy_cluster_name=~"|{cluster}[01]",'
+    names = "|".join((COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE, UPTIME))
+    return (f'{{__name__=~"{names}",envoy_cluster_name=~"|{cluster}[01]",'
             f'envoy_response_code_class=~"|5",le=~"{le}"{scraped}}}[{WINDOW_SECONDS}s]')
 
 
@@ -233,15 +236,20 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
             raise errors.ConfigError(f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of the gateway: "
                                      "wanted Envoy's own bounds, and all of them kept")
     slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
-    return traffic.ArmCounts(requests=read(COMPLETED), errors=read(ERRORS), timed=timed + late, slow=slow)
+    active = readings.get((ACTIVE, arm), {}).get(at)
+    return traffic.ArmCounts(requests=read(COMPLETED), errors=read(ERRORS), timed=timed + late, slow=slow, unanswered=late + read(BROKEN),
+                             active=None if active is None else int(active))
 
 
 def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
     arms = [proxy.arms[arm] for proxy in proxies if arm in proxy.arms]
     if not arms:
         return None
+    active = [counts.active for counts in arms]
     slow = {threshold: sum(counts.slow[threshold] for counts in arms) for threshold in arms[0].slow}
-    return traffic.ArmCounts(requests=sum(a.requests for a in arms), errors=sum(a.errors for a in arms), timed=sum(a.timed for a in arms), slow=slow)
+    return traffic.ArmCounts(
+        requests=sum(a.requests for a in arms), errors=sum(a.errors for a in arms), timed=sum(a.timed for a in arms), slow=slow,
+        unanswered=sum(a.unanswered for a in arms), active=None if None in active else sum(count or 0 for count in active))
 
 
 def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:

@@ -122,7 +122,9 @@ class Gateway:
         process, counts = self._processes.record(NAME), self._counts()
         if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
-        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_(rq_completed|rq_5xx|rq_timeout|rq_time|{BROKEN}))$")
+        at = time.time()   # before the scrape: what comes after it was not under way
+        wanted = f"rq_completed|rq_active|rq_5xx|rq_timeout|rq_time|{BROKEN}"
+        answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$")
         if answer is None or process is None:
             return None
         values, histograms = _parse(answer)
@@ -131,7 +133,7 @@ class Gateway:
             return None
         begun = "-".join(str(counts["begun"].get(name, 0)) for name in (stable, canary) if name)
         return traffic.Sample(
-            at=time.time(), epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}", route_version=version,
+            at=at, epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}", route_version=version,
             stable=_arm(values, histograms, stable, counts["thresholds"]),
             candidate=_arm(values, histograms, canary, counts["thresholds"]) if canary else None)
 
@@ -285,8 +287,10 @@ def _arm(
     broken = int(values.get(f"cluster.{cluster}.upstream_{BROKEN}", 0))
     timed = max(buckets.values(), default=0)
     fast = {threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0) for threshold in thresholds}
-    return traffic.ArmCounts(requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) + broken, timed=timed + late,
-                             slow={threshold: timed + late - count for threshold, count in fast.items()})
+    return traffic.ArmCounts(
+        requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) + broken, timed=timed + late,
+        slow={threshold: timed + late - count for threshold, count in fast.items()}, unanswered=broken + late,
+        active=int(values.get(f"cluster.{cluster}.upstream_rq_active", 0)))
 
 
 def _reason(said: str) -> str:

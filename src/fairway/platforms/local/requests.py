@@ -4,7 +4,6 @@ import csv
 import http.client
 import json
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +28,12 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
     rows = [_object(row)] if row is not None else _rows(home, name, data=data, package=package, limit=limit)
     answers = []
     for values in rows:
-        request_id = str(uuid.uuid4())
-        body = {"id": request_id, "inputs": [tensor(values, feature) for feature in package.features]}
-        answered = _post(addresses.gateway, f"/v2/models/{name}/infer", body, headers={"x-request-id": request_id})
+        body = {"inputs": [tensor(values, feature) for feature in package.features]}
+        answered = _post(addresses.gateway, f"/v2/models/{name}/infer", body, headers={})
+        said = answered["parameters"]
         outputs = {out["name"]: out["data"] for out in answered["outputs"]}
-        answer = {"request_id": request_id, "label": outputs["label"][0], "confidence": round(outputs["confidence"][0], 4),
-                  "revision": answered["parameters"]["revision"]}
+        answer = {"request_id": said["request_id"], "label": outputs["label"][0], "confidence": round(outputs["confidence"][0], 4)}
+        answer |= {"revision": said["revision"]} if "revision" in said else {}   # told where serving.revealRevision says so
         answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
     return answers
 

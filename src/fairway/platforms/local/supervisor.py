@@ -20,7 +20,7 @@ from types import FrameType
 from fairway import artifacts, clocks, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
-from fairway.platforms import hooks, look, units
+from fairway.platforms import hooks, look
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
 from fairway.rollout import states, strategy, traffic
@@ -43,7 +43,7 @@ class Supervisor:
         self.services = services.Services(home, self.processes)
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
-        self.counted: dict[str, units.Units] = {}
+        self.counted: dict[str, look.Counted] = {}
         self.elapsed: dict[str, clocks.Elapsed] = {}
         self.hooks = hooks.Caller()
         self.interval = 1.0
@@ -94,8 +94,9 @@ class Supervisor:
         candidate, stable = (self.state.revision(name) if name else None for name in (current.candidate, current.stable))
         seen = look.look(
             current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, wall=self.source.wall(), ready=ready, broken=broken,
-            store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, units.Units()),
+            store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, look.Counted()),
             sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
+            timeout_seconds=schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
             offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None) if candidate else None)
         after = strategy.advance(current, seen, strategy=policy)
         policy = states.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
@@ -120,7 +121,8 @@ class Supervisor:
             route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
                 routes[deployment.name] = route
-            thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards if guard.threshold is not None}
+            thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards
+                           if guard.threshold is not None and not guard.by_arrival}
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
         startable = {name: route for name, route in routes.items() if {route.stable, route.candidate or route.stable} <= endpoints.keys()}

@@ -128,7 +128,8 @@ def _route(route: traffic.Route, *, deadline: float) -> list[Json]:
         }]
     shown = [_header("x-fairway-route-version", route.version)]
     matches: list[Json] = [{"prefix": f"/v2/models/{route.deployment}/"}, {"path": f"/v2/models/{route.deployment}"}]
-    return [{"match": match, "route": action, "response_headers_to_add": shown} for match in matches]
+    claimed = ["x-fairway-revision"]   # of a client it would pass for a mirrored copy; the arm is overwritten
+    return [{"match": match, "route": action, "response_headers_to_add": shown, "request_headers_to_remove": claimed} for match in matches]
 
 
 def _weights(route: traffic.Route) -> list[Json]:
@@ -208,7 +209,8 @@ def _listener(port: int, rds: Path) -> Json:
     manager = {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "ingress",
         "rds": {"route_config_name": ROUTES, "config_source": _file(rds)},
-        "preserve_external_request_id": True, "always_set_request_id_in_response": True,
+        # Ids are made here: one that a client chose could be used again, and hide, double or pair events that are not its own.
+        "use_remote_address": True, "preserve_external_request_id": False, "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "300s"}, "stream_idle_timeout": "60s", "request_headers_timeout": "10s",
         "local_reply_config": {"mappers": [_as_json()]},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}}],

@@ -1,0 +1,275 @@
+"""Requests by the time at which they came: what the event store has of a rollout's arms, without what was counted before.
+
+A request counts once all that came by then has ended: nothing was under way at the gateway at some instant since, or a server's timeout has passed. Counted
+when they are answered, failures of the arm that answers sooner would come first, and an incident of both would be held against it.
+
+The same user comes again and again, meets the same arm each time and fails each time if at all: counted each time, one of them would be evidence
+without end. So each is drawn once: its first failure counts in a rollout, by the weight at which its arm was drawn. A request that names no unit is one
+of its own, for the gateway draws its arm anew. A client can make up units: what its failures weigh together is bounded by its address.
+
+A server that dies writes no event. The gateway counts what none has answered (`rollout.intake`), and while events cannot be read, all that has failed: what
+was answered meanwhile is passed over here.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from fairway import errors
+from fairway.config import schema
+from fairway.monitoring import store as events
+from fairway.platforms.units import PAGES, Evidence, Firsts, in_effect
+from fairway.rollout import ledger as ledgers
+from fairway.rollout import states, traffic
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.seen import Cursors, Segment
+
+WINDOW_SECONDS = 5.0     # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
+FLUSH_SECONDS = 1.0      # from an answer to its event in the store, at most: five times the interval at which servers send them
+SKEW_SECONDS = 60.0      # a server whose clock is further ahead is not waited for
+LATE_WINDOWS = 12        # a visit whose event comes later than these is one more
+LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
+UNDECIDED = (408, 429, 499)   # a body that did not come, load that was shed, a client that went away: nobody's refusal
+CLIENT_WEIGHT = 3.5      # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
+CLIENT_SHARE = 0.25      # of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
+CLIENT_REQUESTS = 200    # requests met before any client can be that
+Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
+
+
+
+
+@dataclass
+class Clients:
+    """Requests by client (the bucket of its address). What a look finds is kept when its cursor comes back, as of `Firsts`."""
+
+    known: Counter[str] = field(default_factory=Counter)
+    fresh: Counter[str] = field(default_factory=Counter)
+    cursor: Hashable = -1
+
+    def settle(self, *, after: Hashable) -> None:
+        if after == self.cursor:
+            self.known.update(self.fresh)
+        self.fresh = Counter()
+
+    def share(self, client: str) -> float:
+        """Return the client's share of all requests; 0 where they are too few to say."""
+        everybody = self.known.total() + self.fresh.total()
+        return (self.known[client] + self.fresh[client]) / everybody if everybody >= CLIENT_REQUESTS else 0.0
+
+
+@dataclass
+class ReadAhead:
+    """The newest exposures of the store, read once: a cache of rows, which may be dropped at any time."""
+
+    rows: list[events.Exposure] = field(default_factory=list)
+    begin: int = 0
+    end: int = 0
+    store: str = ""   # identity of the store
+
+    def after(self, cursor: int, *, store: str, read: Read) -> list[events.Exposure]:
+        """Return the rows after the cursor, as far as there is room for them; `end` is how far they go."""
+        if store != self.store or not self.begin <= cursor <= self.end:
+            self.rows, self.end, self.store = [], cursor, store
+        self.begin, self.rows = cursor, [row for row in self.rows if row.seq > cursor]
+        if len(self.rows) < LARGEST_WINDOW:
+            self.end, more = read(self.end, None)
+            self.rows += more
+        return self.rows
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """What a look counts of the requests that have come: the cursors to go on from, units by arm, requests by guard."""
+
+    cursors: Cursors
+    exposed: tuple[ledgers.Exposed, ...] = ()
+    counted: tuple[ledgers.Gateway, ...] = ()
+
+
+@dataclass
+class Arrivals:
+    """The requests of one deployment's rollout that were counted; read anew after a restart."""
+
+    since: float | None = None                                  # when the rollout's ledger was opened
+    segment: Segment | None = None                              # in which `step` were met
+    met: dict[str, Firsts] = field(default_factory=dict)        # exposure, step, error, rejection
+    visits: dict[int, Firsts] = field(default_factory=dict)     # number of a window -> units that were met in it
+    clients: Clients = field(default_factory=Clients)
+    quiet: tuple[float, ...] = ()                               # instants at which nothing was under way
+    ahead: ReadAhead = field(default_factory=ReadAhead)
+
+    def take(
+        self, store: Evidence, deployment: str, *, state: states.State, policy: schema.Strategy, wanted_version: str | None, whole: bool,
+        sample: traffic.Sample | None, timeout_seconds: float, now: float,
+    ) -> Exposures:
+        """Return what has come since the state's cursors and has ended. Where an arm is not `whole` its share is answered without an event: nothing counts."""
+        def read(start: int, until: int | None) -> tuple[int, list[events.Exposure]]:
+            return store.exposure(deployment, after=start, until=until)
+
+        before = state.cursors
+        self._begin(state)
+        if now < before.settled:   # the clock was set back: what waited by the old one is passed over
+            before, self.quiet = replace(before, exposure=max(before.ahead, before.exposure), settled=0.0), ()
+        settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
+        if not whole:
+            newest = store.cursor()
+            for firsts in self._own() if "exposure" in self.met and self.met["exposure"].whole else ():
+                firsts.settle(after=_token(state.cursors))   # what the last look has found stays counted
+            return Exposures(replace(before, exposure=newest, ahead=newest, settled=now))
+        segments = _closed(state, wanted_version)
+        current = segments[-1] if segments and segments[-1].end is None else None
+        self._remember(read, cursors=state.cursors, segments=segments, current=current, policy=policy)
+        rows = [row for row in self.ahead.after(before.exposure, store=before.store, read=read) if not _dealt(row, before)]
+        due = [row for row in rows if row.predicted_at <= settled]
+        waiting = [row.seq for row in rows if settled < row.predicted_at <= now + SKEW_SECONDS]
+        cursors = replace(before, exposure=min(waiting, default=self.ahead.end + 1) - 1, ahead=self.ahead.end, settled=settled)
+        exposed, counted = self._count(due, segments=segments, current=current, policy=policy)
+        for firsts in self._own():
+            firsts.cursor = _token(cursors)
+        return Exposures(cursors, exposed, counted)
+
+    def _settled(self, sample: traffic.Sample | None, *, before: float, timeout_seconds: float, now: float) -> float:
+        """Return the time by which all that had come has ended, and its events are in the store."""
+        arms = [arm for arm in (sample.stable, sample.candidate) if arm is not None] if sample is not None else []
+        if sample is not None and arms and all(arm.active == 0 for arm in arms):
+            self.quiet = (*self.quiet, sample.at)
+        ripe = [at for at in self.quiet if at <= now - FLUSH_SECONDS]
+        self.quiet = (*ripe[-1:], *(at for at in self.quiet if at > now - FLUSH_SECONDS))
+        return max(before, now - timeout_seconds - FLUSH_SECONDS, *ripe[-1:])
+
+    def _own(self) -> list[Firsts | Clients]:
+        return [*self.met.values(), *self.visits.values(), self.clients]
+
+    def _remember(self, read: Read, *, cursors: Cursors, segments: Sequence[Segment], current: Segment | None, policy: schema.Strategy) -> None:
+        """Bring what was counted up to the cursors: after a restart it is counted once more, some pages a look. Raises StoreBusy until all is."""
+        met = self.met.get("exposure")
+        if met is None:
+            began = segments[0].cursor if segments else cursors.exposure
+            self.met = {what: Firsts() for what in ("exposure", "step", "error", "rejection")}
+            met = self.met["exposure"] = Firsts(reached=began)
+            self.visits, self.clients, self.segment = {}, Clients(), current
+        met.reached = max(met.reached, segments[0].cursor if segments else 0)   # a store that was replaced has nothing before
+        end = max(cursors.ahead, cursors.exposure)
+        for _ in range(PAGES):
+            if met.whole or met.reached >= end:
+                break
+            at, some = read(met.reached, end)
+            if at <= met.reached:
+                raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {met.reached} and {end}")
+            self._count([row for row in some if row.seq <= cursors.exposure or _dealt(row, cursors)], segments=segments, current=current, policy=policy)
+            met.reached = at
+        if not met.whole and met.reached < end:
+            raise errors.StoreBusy(f"what was counted before the restart is read again: event {met.reached} of {end}")
+        for firsts in self._own():
+            if not met.whole:
+                firsts.cursor = _token(cursors)
+            firsts.settle(after=_token(cursors))
+        met.whole = True
+        oldest = int(cursors.settled // WINDOW_SECONDS) - LATE_WINDOWS
+        self.visits = {window: firsts for window, firsts in self.visits.items() if window >= oldest}
+        if current is not None and (self.segment is None or current.version != self.segment.version or current.start != self.segment.start):
+            self.segment, self.met["step"] = current, Firsts()
+
+    def _count(
+        self, rows: Sequence[events.Exposure], *, segments: Sequence[Segment], current: Segment | None, policy: schema.Strategy,
+    ) -> tuple[tuple[ledgers.Exposed, ...], tuple[ledgers.Gateway, ...]]:
+        windows = defaultdict[tuple[float, int], list[events.Exposure]](list)
+        for row in rows:
+            segment = in_effect(segments, at=row.predicted_at)
+            if segment is not None:
+                windows[segment.start, int(row.predicted_at // WINDOW_SECONDS)].append(row)
+        by_start = {segment.start: segment for segment in segments}
+        exposed, counted = list[ledgers.Exposed](), list[ledgers.Gateway]()
+        for (start, _), some in sorted(windows.items()):
+            segment = by_start[start]
+            self.clients.fresh.update(row.client for row in some if row.client is not None)
+            exposed.append(self._exposed(some, weight=segment.weight, divided=current is not None and start == current.start))
+            counted.append(self._requests(some, weight=segment.weight, policy=policy))
+        return tuple(exposed), tuple(counted)
+
+    def _exposed(self, rows: Iterable[events.Exposure], *, weight: float, divided: bool) -> ledgers.Exposed:
+        """Return the units that met an arm; their answers are counted of those that are new in this rollout, by their first requests."""
+        here, new, answers = [0, 0], [0, 0], defaultdict[str, list[int]](lambda: [0, 0])
+        for row in rows:
+            arm = ("canary", "stable").index(row.role)
+            here[arm] += divided and (row.unit is None or self.met["step"].first(row.unit))
+            if row.unit is not None and not self.met["exposure"].first(row.unit):
+                continue
+            new[arm] += 1
+            if row.answer is not None and row.status < 400:
+                answers[row.answer][arm] += 1
+        return ledgers.Exposed(weight=weight, candidate=here[0], stable=here[1], new=(new[0], new[1]),
+                               answers={answer: (canary, stable) for answer, (canary, stable) in answers.items()})
+
+    def _requests(self, rows: Sequence[events.Exposure], *, weight: float, policy: schema.Strategy) -> ledgers.Gateway:
+        """Return the requests of a window by guard: visits of units, how they went, and the first failures of units."""
+        met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
+        visits = [row for row in rows if row.unit is None or met.first(row.unit)]
+        n = _by_arm(visits)
+        firsts = {"errors": self._firsts("error", rows, failed, weight=weight), "rejections": self._firsts("rejection", rows, refused, weight=weight)}
+        bad, shares, held = dict[str, tuple[int, int]](), dict[str, float](), dict[str, tuple[ArmCounts, ArmCounts]]()
+        for guard in policy.guards:
+            if guard.type == "latency" and guard.by_arrival and guard.threshold is not None:
+                longest = guard.threshold.total_seconds()
+                bad[guard.name] = _by_arm(row for row in visits if row.seconds >= longest)
+            elif guard.type in firsts and guard.by_arrival:
+                went = _by_arm(row for row in visits if (failed if guard.type == "errors" else refused)(row))
+                bad[guard.name], shares[guard.name] = firsts[guard.type], weight
+                held[guard.name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
+        return ledgers.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
+
+    def _firsts(self, what: str, rows: Iterable[events.Exposure], true: Callable[[events.Exposure], bool], *, weight: float) -> tuple[int, int]:
+        """Return how many units met it for the first time, by arm, without what is beyond the weight of one client."""
+        counted = Counter[str]()
+        for row in rows:
+            if not true(row) or not self._admitted(what, row, weight=weight):
+                continue
+            counted[row.role] += row.unit is None or self.met[what].first(row.unit)
+        return counted["canary"], counted["stable"]
+
+    def _admitted(self, what: str, row: events.Exposure, *, weight: float) -> bool:
+        """Say whether the failure counts: a client has as many as do not decide by themselves, in either arm; one that is the traffic has any number."""
+        if row.client is None or (row.unit,) in self.met[what] or self.clients.share(row.client) >= CLIENT_SHARE:
+            return True
+        allowed = max(1, int(CLIENT_WEIGHT / -math.log(min(weight, 0.99))))
+        return any(self.met[what].first("client", row.client, number) for number in range(allowed))
+
+    def _begin(self, state: states.State) -> None:
+        since = state.ledger.since if state.ledger is not None else None
+        if since != self.since:
+            self.since, self.segment, self.met = since, None, {}
+
+
+def failed(row: events.Exposure) -> bool:
+    """Say whether the server failed the request."""
+    return row.status >= 500
+
+
+def refused(row: events.Exposure) -> bool:
+    """Say whether the server would not have the request, as it came."""
+    return 400 <= row.status < 500 and row.status not in UNDECIDED
+
+
+def _by_arm(rows: Iterable[events.Exposure]) -> tuple[int, int]:
+    found = Counter(row.role for row in rows)
+    return found["canary"], found["stable"]
+
+
+def _token(cursors: Cursors) -> Hashable:
+    """Return what tells one look's end from another's."""
+    return cursors.exposure, cursors.ahead, cursors.settled
+
+
+def _dealt(row: events.Exposure, cursors: Cursors) -> bool:
+    """Say whether an earlier look has counted the row, or passed over it."""
+    by_gateway = cursors.alone_from < row.predicted_at + row.seconds <= cursors.alone_until
+    return by_gateway or (row.seq <= cursors.ahead and row.predicted_at <= cursors.settled)
+
+
+def _closed(state: states.State, wanted_version: str | None) -> tuple[Segment, ...]:
+    """Return the stretches of constant weight; one whose route is no longer asked for ended with the look that asked for another."""
+    segments = state.segments
+    if segments and segments[-1].end is None and segments[-1].version != wanted_version:
+        return (*segments[:-1], replace(segments[-1], end=state.looked))
+    return segments
