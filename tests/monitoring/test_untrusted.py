@@ -1,0 +1,46 @@
+"""What a sender of events may cost the collector: in proportion to its bytes, and never an error of its own."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from fairway.monitoring import events, store
+from tests.fuzz import targets
+from tests.monitoring import made
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Iterator[targets.Collector]:
+    opened = targets.Collector(tmp_path)
+    yield opened
+    opened.close()
+
+
+def nested(depth: int) -> bytes:
+    return orjson.dumps([made.prediction("r1", inputs={"age": ["@"]})]).replace(b'"@"', b"[" * depth + b"]" * depth)
+
+
+@pytest.mark.parametrize(("body", "encoding", "status"), [
+    pytest.param(gzip.compress(orjson.dumps([made.prediction("r1")])), "gzip", 202, id="gzip"),
+    pytest.param(gzip.compress(b" " * (100 << 20)), "gzip", 413, id="bomb"),
+    pytest.param(b"[]", "br", 415, id="brotli"),
+    pytest.param(gzip.compress(b"[]")[:-3], "gzip", 400, id="cut"),
+    pytest.param(nested(10), "", 400, id="nested"),
+    pytest.param(nested(1_000), "", 400, id="nested-deep"),
+    pytest.param(nested(100_000), "", 400, id="nested-deeper-than-any"),
+    pytest.param(orjson.dumps([{**made.prediction("r1"), "type": ["a"]}]), "", 400, id="a-list-for-a-type"),
+    pytest.param(orjson.dumps([made.prediction("r1", probabilities=[["x"]])]), "", 400, id="words-for-probabilities"),
+])
+def test_an_event_is_stored_or_refused(collector: targets.Collector, body: bytes, encoding: str, status: int) -> None:
+    assert collector.ask("/v1/events", body, {"content-encoding": encoding} if encoding else {}) == status
+
+
+def test_a_logged_word_is_kept_up_to_a_bound(collector: targets.Collector, tmp_path: Path) -> None:
+    assert collector.ask("/v1/events", orjson.dumps([made.prediction("r1", inputs={"sector": ["x" * 2_000_000], "age": [1.5]})])) == 202
+    kept = store.EventStore(tmp_path / "events.db")
+    (window,) = kept.window("income", revision="aaa", limit=1)
+    kept.close()
+    assert window.inputs == {"sector": ["x" * events.LONGEST_WORD], "age": [1.5]}
