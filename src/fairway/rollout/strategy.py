@@ -359,7 +359,7 @@ def _replaced(after: Advance, seen: Seen) -> Advance:
         return after
     revision = after.state.candidate or after.state.stable
     state = _write(after.state, seen, action=str(Action.HOLD), reason=seen.replaced, revision=revision)
-    return Advance(state, (*after.events, Event(seen.now, "StoreReplaced", seen.replaced, revision)))
+    return Advance(state, (*after.events, Event(seen.at, "StoreReplaced", seen.replaced, revision)))
 
 
 # -- hooks --------------------------------------------------------------------------------------------------------------
