@@ -55,7 +55,8 @@ def test_defaults_are_filled_in(apply):
     assert spec["gateway"]["timeout"] == "10s"
     assert spec["scaling"] == {"minReplicas": 2, "maxReplicas": 6, "cpuUtilization": 70}
     assert spec["podTemplate"] == examples.VALID["spec"]["podTemplate"]
-    assert spec["strategy"]["canary"] == {"budget": "6h", "steps": [{"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)]}
+    assert spec["strategy"]["canary"] == {
+        "budget": "6h", "harm": 0.1, "steps": [{"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)]}
     assert [guard["name"] for guard in spec["strategy"]["guards"]] == ["disagreement", "errors", "slow", "rejections", "quality"]
 
 

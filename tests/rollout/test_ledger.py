@@ -111,7 +111,7 @@ def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so(
 
 @pytest.mark.parametrize(("bad", "more", "action"), [
     (13, {}, Action.ROLLBACK), (13, {"tolerance": 1.3}, Action.HOLD), (18, {"tolerance": 1.3}, Action.ROLLBACK),
-    (13, {"maxRate": None, "maxRatio": 1.5}, Action.PROMOTE), (13, {"requestsPerUnit": 50}, Action.HOLD),
+    (13, {"maxRate": None, "maxRatio": 1.5}, Action.PROMOTE), (13, {"count": "requests", "requestsPerUnit": 50}, Action.HOLD),
 ], ids=["any harm", "within the tolerance", "beyond it", "within maxRatio", "of users who fail fifty times"])
 def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(bad: int, more: dict[str, object], action: Action) -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.01, **more})
