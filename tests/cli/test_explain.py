@@ -44,6 +44,19 @@ def test_counts_intervals_slices_and_what_is_suspended_are_shown() -> None:
     assert "approximately" not in text
 
 
+def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_guard_is_named() -> None:
+    strategy = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality"}]})
+    some = ledgers.Labelled(weight=0.05, candidate=judge.ArmCounts(100, 9), stable=judge.ArmCounts(100, 1), answers={"high": (30, 70)})
+    served = ledgers.Exposed(weight=0.05, candidate=105, stable=1900, new=(105, 1900), answers={"high": (40, 900)})
+    ledger = ledgers.observe(ledgers.begin(strategy, at=0.0), ledgers.Batch(labelled=(some,), exposed=(served,)), strategy=strategy, offline=None, at=2.0)
+    state = State(phase=Phase.CANARY, ledger=ledger, verdict=judge.decide(ledger, strategy=strategy, stage="canary"))
+    record, text = evidence.explained(state, strategy)
+    assert record["unfair"] == ["quality"]
+    assert "quality: in are 100 of 105 of the candidate's units, 100 of 1900 of stable's units, 30 of 40 and 70 of 900 of those answered 'high'" in text
+    assert "not judged, because their labels or outcomes are no lottery: quality" in text
+    assert "while whether a label or an outcome comes in does not hang on the answer" in text
+
+
 def test_a_promise_that_is_not_to_the_letter_says_so() -> None:
     record, text = evidence.explained(rollout(), FUSED, approximate="approximately: the counts are queries of your own")
     assert record["guarantee"].endswith("; it holds approximately: the counts are queries of your own")

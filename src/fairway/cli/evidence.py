@@ -67,7 +67,7 @@ def span(interval: list[float | None] | None) -> str:
 
 def _came_in(found: dict[str, Any]) -> str:
     """Gives in words how many labels or outcomes are in, by arm and by answer."""
-    parts = [f"{_of(found[arm])} of the {arm}'s units" for arm in ("candidate", "stable")]
+    parts = [f"{_of(found[arm])} of {of} units" for arm, of in (("candidate", "the candidate's"), ("stable", "stable's"))]
     parts += [f"{_of(arms['candidate'])} and {_of(arms['stable'])} of those answered {answer!r}" for answer, arms in found.get("answers", {}).items()]
     return ", ".join(parts)
 
