@@ -41,11 +41,11 @@ QUICK = {
 }
 
 
-def configuration(*, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False) -> schema.Config:
+def configuration(*, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False) -> schema.Config:
     """Gives the configuration; another `concurrency` makes another revision of the same package."""
     return schema.Config.model_validate({
         "name": NAME, "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy,
-        "serving": {"maxConcurrency": concurrency, "revealRevision": True, "events": {"writeAhead": write_ahead}},
+        "serving": {"maxConcurrency": concurrency, "revealRevision": reveal, "events": {"writeAhead": write_ahead}},
         "retraining": {"enabled": False}, "platform": {"scrapeInterval": "500ms"}})
 
 
@@ -103,8 +103,8 @@ class World:
     package: Path
     users: Users
 
-    def deploy(self, *, concurrency: int, strategy: dict[str, Any] = QUICK, write_ahead: bool = False) -> str:
-        asked = configuration(concurrency=concurrency, strategy=strategy, write_ahead=write_ahead)
+    def deploy(self, *, concurrency: int, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False) -> str:
+        asked = configuration(concurrency=concurrency, strategy=strategy, write_ahead=write_ahead, reveal=reveal)
         revision, _ = client.deploy(self.home, self.package, config=asked, now=time.time())
         return revision.revision
 
