@@ -63,9 +63,10 @@ def main(arguments: list[str]) -> int:
     jobs = [(scenario.name, rate, seconds, options.seed, options.quick) for seconds in (LONG, SHORT) for rate in reversed(RATES) for scenario in SCENARIOS]
     jobs += [(name, rate, NULL, options.seed, options.quick) for rate in RATES for name in ("healthy", "rates that swing")]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        promised = [pool.submit(promises.play, part, seed=options.seed, runs=PROMISED_RUNS // (10 if options.quick else 1)) for part in promises.PARTS]
+        runs = PROMISED_RUNS // (10 if options.quick else 1)
+        promised = [[pool.submit(promises.play, part, seed=seed, runs=runs) for part in promises.PARTS] for seed in (options.seed, options.seed + 1)]
         cells = [cell for some in pool.map(_play, jobs) for cell in some]
-        trials = promises.rows([trial for part in promised for trial in part.result()])
+        trials = promises.rows(*([trial for part in of_seed for trial in part.result()] for of_seed in promised))
     short = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == SHORT}
     long = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == LONG}
     null = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == NULL}

@@ -55,10 +55,15 @@ def play(part: str, *, seed: int, runs: int) -> list[Trial]:
     return list(PARTS[part](np.random.default_rng([seed, list(PARTS).index(part)]), runs))
 
 
-def rows(trials: list[Trial]) -> list[dict[str, object]]:
-    return [{"what": one.what, "measured": f"{one.share:.2%}", "Monte Carlo error": f"{one.error:.2%}",
-             "stated": "not promised" if one.bound is None else f"{'at least ' if one.least else ''}{one.bound:.1%}",
-             "held": {True: "yes", False: "NO", None: "-"}[one.held]} for one in trials]
+def rows(trials: list[Trial], again: list[Trial]) -> list[dict[str, object]]:
+    """Return a row a trial: both seeds' shares and the larger of their errors. It is held where both are."""
+    found: list[dict[str, object]] = []
+    for one, other in zip(trials, again, strict=True):
+        stated = "not promised" if one.bound is None else f"{'at least ' if one.least else ''}{one.bound:.1%}"
+        held = "-" if one.bound is None else "yes" if one.held and other.held else "NO"
+        found.append({"what": one.what, "measured": f"{one.share:.2%}", "with another seed": f"{other.share:.2%}",
+                      "Monte Carlo error": f"{max(one.error, other.error):.2%}", "stated": stated, "held": held})
+    return found
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------------
