@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.serving import support
 
 pytestmark = pytest.mark.timeout(600)
 WINDOW = 100
+NOW = time.time()   # events are stored by it, and what was concluded long before is removed
 RNG = np.random.default_rng(0)
 
 
@@ -52,7 +54,7 @@ class Stage:
             "namespace": "default", "revision": revision, "package": str(path or self.packaged),
             "monitoring": {"window": WINDOW, "interval": "200ms", "consecutive": 2}} for name in ("income", *also)}})
 
-    def serve(self, *, shift: float = 0.0, count: int = WINDOW, revision: str = "aaa", **data: Any) -> None:
+    def serve(self, *, shift: float = 0.0, count: int = WINDOW, revision: str = "aaa", received: float | None = None, **data: Any) -> None:
         """Logs so many requests, as the package's model would have answered them."""
         weights = np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32)
         batch = []
@@ -63,7 +65,7 @@ class Stage:
             self.sent += 1
             batch.append(made.prediction(f"r{self.sent}", revision=revision, **{
                 "inputs": inputs, "probabilities": [chances], **data}))
-        self.events.add(batch)
+        self.events.add(batch, at=received)
 
     def tickets(self) -> list[store.ledger.Alert]:
         return self.events.alerts(deployment="income", open_only=True)
@@ -85,7 +87,7 @@ def test_two_drifted_windows_open_a_ticket_and_two_clean_ones_resolve_it(stage: 
     verdicts = []
     for shift in (0.0, 1.0, 1.0, 0.0, 0.0):
         stage.serve(shift=shift)
-        assert looking.look(now=1000.0) == 1
+        assert looking.look(now=NOW) == 1
         verdicts.append((stage.events.drift("income")[-1]["drifted"], len(stage.tickets())))
     assert verdicts == [(False, 0), (True, 0), (True, 1), (False, 1), (False, 0)]
     (ticket,) = stage.events.alerts()
@@ -99,18 +101,18 @@ def test_two_drifted_windows_open_a_ticket_and_two_clean_ones_resolve_it(stage: 
 def test_a_window_waits_until_it_is_full_and_shares_no_row_with_the_last(stage: Stage) -> None:
     looking = fresh(stage)
     stage.serve(count=WINDOW - 1)
-    assert looking.look(now=0) == 0
+    assert looking.look(now=NOW) == 0
     stage.serve(count=1)
-    assert looking.look(now=0) == 1
-    assert looking.look(now=0) == 0
+    assert looking.look(now=NOW) == 1
+    assert looking.look(now=NOW) == 0
 
 
 def test_a_new_monitor_goes_on_where_the_last_was_killed(stage: Stage) -> None:
     stage.serve(shift=1.0)
-    assert fresh(stage).look(now=0) == 1
-    assert fresh(stage).look(now=0) == 0
+    assert fresh(stage).look(now=NOW) == 1
+    assert fresh(stage).look(now=NOW) == 0
     stage.serve(shift=1.0)
-    assert fresh(stage).look(now=0) == 1
+    assert fresh(stage).look(now=NOW) == 1
     assert len(stage.tickets()) == 1
 
 
@@ -118,11 +120,11 @@ def test_a_new_revision_starts_anew_and_closes_the_ticket_of_the_old(stage: Stag
     looking = fresh(stage)
     for _ in range(2):
         stage.serve(shift=1.0)
-        looking.look(now=0)
+        looking.look(now=NOW)
     assert len(stage.tickets()) == 1
     stage.watch(revision="bbb")
     stage.serve(shift=1.0, revision="bbb")
-    looking.look(now=0)
+    looking.look(now=NOW)
     assert stage.tickets() == []
     assert "bbb is in service now" in (stage.events.alerts()[0].resolution or "")
     assert [record["inARow"] for record in stage.events.drift("income", revision="bbb")] == [1]
@@ -133,10 +135,10 @@ def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_
 ) -> None:
     looking = fresh(stage)
     stage.serve(inputs={"age": ["old"]})
-    assert looking.look(now=0) == 0
+    assert looking.look(now=NOW) == 0
     assert "do not fit the reference" in caplog.text
     stage.serve()
-    assert looking.look(now=0) == 1
+    assert looking.look(now=NOW) == 1
 
 
 HOSTILE = [
@@ -152,7 +154,7 @@ def test_no_request_keeps_a_window_from_its_verdict(stage: Stage, data: dict[str
     looking = fresh(stage)
     stage.serve(count=WINDOW - 2)
     stage.serve(count=2, **data)
-    assert looking.look(now=0) == 1
+    assert looking.look(now=NOW) == 1
     assert stage.events.drift("income")[0]["drifted"] is False
 
 
@@ -166,23 +168,23 @@ class Failing:
 def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments_are_watched(stage: Stage) -> None:
     looking, working = fresh(stage), {}
     stage.watch(also=("other",))
-    looking.look(now=0)
+    looking.look(now=NOW)
     for watched, subject in looking._subjects.items():
         if watched.deployment == "income":
             working = {watched: subject}
             looking._subjects = {**looking._subjects, watched: dataclasses.replace(subject, detector=Failing())}
     stage.serve()
     stage.serve(deployment="other")
-    assert looking.look(now=1) == 1       # the other's
+    assert looking.look(now=NOW + 1) == 1       # the other's
     (ticket,) = stage.tickets()
     assert (ticket.name, ticket.severity) == ("DriftWindowFailed", "ticket")
     assert "RecursionError: too deep" in ticket.summary
     failed = 'fairway_monitoring_windows_failed_total{deployment="income",namespace="default",revision="aaa",role="stable"} 1.0'
     assert failed in looking.series.text()
     looking._subjects.update(working)
-    assert looking.look(now=2) == 0       # it is not tried again
+    assert looking.look(now=NOW + 2) == 0       # it is not tried again
     stage.serve()
-    assert looking.look(now=3) == 1
+    assert looking.look(now=NOW + 3) == 1
     assert stage.tickets() == []
 
 
@@ -190,29 +192,30 @@ def test_a_package_that_is_not_there_is_named_and_watched_when_it_is(stage: Stag
     stage.watch(path=stage.home / "nowhere")
     looking = fresh(stage)
     stage.serve()
-    assert looking.look(now=0) == 0
+    assert looking.look(now=NOW) == 0
     assert "has no manifest.json" in caplog.text
     stage.watch()
-    assert looking.look(now=0) == 1
+    assert looking.look(now=NOW) == 1
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"deployments": {"income": {}}}', '{"deployments": 3}'])
 def test_a_file_that_cannot_be_read_changes_nothing(stage: Stage, caplog: pytest.LogCaptureFixture, text: str) -> None:
     looking = fresh(stage)
     stage.serve()
-    looking.look(now=0)
+    looking.look(now=NOW)
     (stage.home / "new.json").write_text(text)
     os.replace(stage.home / "new.json", stage.home / "monitor.json")
     stage.serve()
-    assert looking.look(now=0) == 1
+    assert looking.look(now=NOW) == 1
     assert "cannot be read" in caplog.text
 
 
 def test_old_events_are_removed_after_the_retention(stage: Stage) -> None:
     looking = fresh(stage)
-    stage.serve()
-    looking.look(now=9e9)
-    assert stage.events.counts() == []
+    stage.serve(received=NOW - 100 * 86_400)
+    stage.serve(count=3)
+    looking.look(now=NOW)
+    assert [arm.events for arm in stage.events.counts()] == [3]
 
 
 def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage) -> None:
