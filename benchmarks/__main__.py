@@ -1,4 +1,4 @@
-"""`python -m benchmarks [hot-path] [--quick]` prints the tables, and writes docs/benchmarks.md when all are run in full.
+"""`python -m benchmarks [hot-path] [overload] [--quick]` prints the tables, and writes docs/benchmarks.md when all are run in full.
 
 The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster (benchmarks.peers) and the idle operator (benchmarks.idle).
 """
@@ -29,7 +29,17 @@ def hot_path(*, quick: bool) -> str:
             f"{table(rows)}\n\nfairway serves {ratio:.1f} times the requests of `@bentoml.api`.")
 
 
-BENCHMARKS = {"hot-path": hot_path}
+def overload(*, quick: bool) -> str:
+    from benchmarks import overload as bench
+
+    slow, peak = bench.slow_bodies(), bench.overload(seconds=3.0 if quick else 8.0)
+    return ("## Overload\n\nA second at half the capacity, a peak at three times the capacity, and half again; one worker, at most "
+            f"{bench.CONNECTIONS} connections, load from the same machine. Times are from when a request was due, the wait at its client included. "
+            "`unbounded` is the same server without admission and without bounds on uploads, behind Envoy with the limits of before.\n\n"
+            f"{table(peak)}\n\n## Slow bodies\n\n{bench.HELD} uploads are begun and never end; a neighbour asks 200 times meanwhile.\n\n{table(slow)}")
+
+
+BENCHMARKS = {"hot-path": hot_path, "overload": overload}
 
 
 def main(arguments: list[str]) -> None:

@@ -1,22 +1,27 @@
 """A server's start, its end, and what it does when it or its collector goes away."""
 
+import asyncio
+import collections
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import httpx
 import psutil
 import pytest
 
 from fairway import artifacts
 from fairway.config import schema
-from fairway.serving import command
+from fairway.serving import command, uploads
 from tests.serving import support
 
 
@@ -81,36 +86,61 @@ def test_a_collector_that_comes_back_gets_everything(start, model, tmp_path):
 def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(start, model, tmp_path):
     receiver = support.Receiver().open()
     server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra={"FAIRWAY_DRAIN_SECONDS": "5"},
-                   serving=schema.Serving.model_validate({"maxConcurrency": 6, "timeout": "60s"})).wait_ready()
-    draining = threading.Event()
+                   serving=schema.Serving.model_validate({"timeout": "60s"})).wait_ready()
+    begun, draining = threading.Semaphore(0), threading.Event()
 
     def body() -> Iterator[bytes]:
         """A request of which the second half comes only once the server drains."""
         whole = json.dumps(support.ONE).encode()
         yield whole[:20]
+        begun.release()
         assert draining.wait(60)
         yield whole[20:]
 
     def one(number: int) -> int:
-        while not draining.is_set():  # 503 where the seventh was in its place
-            if (status := httpx.post(server.infer, content=body(), headers={"x-request-id": f"held-{number}"}, timeout=60).status_code) != 503:
-                return status
-        return 503
+        return httpx.post(server.infer, content=body(), headers={"x-request-id": f"held-{number}"}, timeout=60).status_code
 
     try:
         with concurrent.futures.ThreadPoolExecutor(6) as pool, httpx.Client() as client:
             answers = [pool.submit(one, number) for number in range(6)]
-            support.eventually(lambda: client.post(server.infer, json=support.ONE, headers={"x-request-id": "seventh"}).status_code == 503)
+            assert all(begun.acquire(timeout=60) for _ in answers)
             server.process.send_signal(signal.SIGTERM)
             support.eventually(lambda: client.get(f"{server.url}/v2/health/ready").status_code == 503, seconds=30)
             draining.set()
             assert [answer.result() for answer in answers] == [200] * 6
         assert server.process.wait(timeout=30) == 0
-        answered = {event["data"]["requestId"] for event in receiver.events if event["data"]["status"] == 200}
-        assert {f"held-{number}" for number in range(6)} <= answered <= {*(f"held-{number}" for number in range(6)), "seventh"}
+        assert {event["data"]["requestId"] for event in receiver.events if event["data"]["status"] == 200} == {f"held-{number}" for number in range(6)}
     finally:
         draining.set()
         receiver.close()
+
+
+def test_sigterm_resets_no_connection_although_no_gateway_is_there(start, model):
+    server = start(model=model.path).wait_ready()
+    answers: collections.Counter[object] = collections.Counter()
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        while "refused" not in answers:
+            try:
+                async with session.post(server.infer, json=support.ONE) as answer:
+                    await answer.read()
+                    answers[answer.status] += 1
+            except aiohttp.ClientConnectorError:   # nobody listens any more: the request was never sent
+                answers["refused"] += 1
+            except (aiohttp.ClientError, OSError) as error:
+                answers[repr(error)] += 1
+
+    async def story() -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            clients = [asyncio.create_task(client(session)) for _ in range(32)]
+            while answers[200] < 200:  # noqa: ASYNC110 - a counter has no event
+                await asyncio.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            await asyncio.gather(*clients)
+
+    asyncio.run(story())
+    assert server.process.wait(timeout=30) == 0
+    assert set(answers) == {200, "refused"}, answers
 
 
 def test_a_package_that_fails_its_golden_rows_never_becomes_ready_and_says_why(start, tmp_path):
@@ -136,17 +166,42 @@ def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
     artifacts.write_json(store / "manifest.json", manifest)
 
 
-def test_more_requests_than_the_bound_are_answered_503_and_a_slow_body_504(start, model):
-    serving = schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "5s"})
-    server = start(model=model.path, serving=serving).wait_ready()
+def test_a_body_that_does_not_come_is_408_and_holds_up_nobody(start, model):
+    server = start(model=model.path, serving=schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})).wait_ready()
 
     def slow() -> Iterator[bytes]:
         yield b"{"
-        assert httpx.post(server.infer, json=support.ONE).status_code == 503
-        support.eventually(lambda: httpx.post(server.infer, json=support.ONE).status_code == 200)  # the deadline frees the place
-        yield b"}"
+        assert httpx.post(server.infer, json=support.ONE).status_code == 200
+        assert given_up.wait(30)
 
-    assert httpx.post(server.infer, content=slow(), timeout=30).status_code == 504
+    def ask() -> httpx.Response:
+        return httpx.post(server.infer, content=slow(), timeout=30)
+
+    given_up = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask)
+        support.eventually(lambda: 'code="408"' in server.metrics())
+        given_up.set()
+        assert "body did not come" in answer.result().json()["error"]
+    assert 'code="50' not in server.metrics()
+
+
+def test_uploads_held_open_take_nobody_s_place(start, model):
+    server = start(model=model.path, serving=schema.Serving.model_validate({"timeout": "60s"})).wait_ready()
+    half = b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(uploads.MOST + 4)]
+        for one in held:
+            one.sendall(half)
+        assert all(b" 408 " in one.recv(100) for one in held[:4])
+        assert {httpx.post(server.infer, json=support.ONE).status_code for _ in range(20)} == {200}
+
+
+def test_more_rows_than_can_be_answered_in_time_are_refused_before_they_are_read(start, model):
+    server = start(model=model.path, serving=schema.Serving.model_validate({"timeout": "100ms"})).wait_ready()
+    rows = 300_000
+    answer = httpx.post(server.infer, json=support.tensors([39] * rows, [40] * rows, ["state"] * rows), timeout=60)
+    assert (answer.status_code, "wanted at most" in answer.json()["error"]) == (413, True)
 
 
 def test_a_graph_that_fails_on_a_request_is_answered_500_and_logged(start, tmp_path):

@@ -248,11 +248,11 @@ class Serving(Section):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """ONNX Runtime's threads a worker; one is fastest for small models."""
     timeout: Duration = timedelta(seconds=10)
-    """A request that takes longer is answered 504."""
+    """A request that takes longer is answered 504; its body may take as long to come (408), and more rows than a quarter of it computes are refused (413)."""
     max_body_mebibytes: Annotated[int, Field(ge=1)] = 8
     """Larger requests are refused with 413."""
     max_concurrency: Annotated[int, Field(ge=1)] = 256
-    """Requests in work at once; one more is answered 503."""
+    """Requests in work at once; one more is answered 429. What would wait longer than half a second is refused before that."""
     reveal_revision: bool = False
     """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the event log always knows."""
     events: Events = Events()

@@ -529,7 +529,7 @@ class Reconciler:
         self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
         memory.route.written(route, arriving=arriving, now=now)
         if self._settings.cluster.envoy_gateway:
-            self._apply(owner, memory, gateway.stickiness(owner))
+            self._apply(owner, memory, gateway.backend_policy(owner, spec))
 
     def _apply(self, owner: workloads.Owner, memory: Memory, *objects: Mapping[str, Any]) -> None:
         """Applies what differs from what was applied last; a change by somebody else makes the watch forget that."""

@@ -2,35 +2,43 @@
 
 One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is fast, which
 saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are fast on this machine.
+A request is in work once its body is whole: `uploads` bounds what comes before, `admission` what waits.
 """
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
 import prometheus_client
 
-from fairway import __version__, errors
+from fairway import errors
 from fairway.config import schema
-from fairway.serving import decoding, eventlog, headers, predictor, protocol
+from fairway.serving import admission, command, decoding, eventlog, headers, predictor, protocol, uploads
 
 log = logging.getLogger("fairway.serving")
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Receive = uploads.Receive
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LABELS = eventlog.LABELS
 BUCKETS = (.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
 REQUESTS = prometheus_client.Counter("fairway_serving_requests_total", "Requests answered, by status.", (*LABELS, "code"))
 SECONDS = prometheus_client.Histogram(
-    "fairway_serving_request_seconds", "From a request's headers to its answer.", LABELS, buckets=BUCKETS)
+    "fairway_serving_request_seconds", "From a request's last byte to its answer, the wait included; requests refused for load are not in it.",
+    LABELS, buckets=BUCKETS)
+SHED = prometheus_client.Counter("fairway_serving_shed_total", "Requests refused for load with 429, before any work on them.", LABELS)
+WAITING = prometheus_client.Gauge(
+    "fairway_serving_waiting_requests", "Requests that wait for a thread.", LABELS[:3], multiprocess_mode="livesum")
+WAIT = prometheus_client.Gauge(
+    "fairway_serving_wait_seconds", "Longest that a request waited or would have to, within the last second.", LABELS[:3], multiprocess_mode="livemax")
 ROWS = prometheus_client.Counter("fairway_serving_rows_total", "Rows predicted.", LABELS)
 OUT_OF_RANGE = prometheus_client.Counter(
     "fairway_serving_out_of_range_total", "Rows beyond the training range or of an unseen category.", (*LABELS, "feature"))
@@ -38,7 +46,8 @@ OUT_OF_RANGE = prometheus_client.Counter(
 INLINE_SECONDS = 0.002    # longest that one request may hold the event loop: what its neighbours then wait
 INLINE_LARGEST = 1 << 20
 LONGEST_SIZE = 64         # rows that calibration goes up to
-GONE = 499                # the client went away; counted, never sent
+TICK_SECONDS = 1.0        # between two values of the gauges
+NO_EVENT = {408, uploads.GONE, 429}   # of a copy: it was not answered, so there is nothing to compare
 
 
 class Reply:
@@ -65,16 +74,19 @@ class Application:
     ) -> None:
         self.ready = False
         self.draining = False
-        self.in_flight = 0
         self.inline_bytes = 0
+        self.most_rows = LONGEST_SIZE
         self._model = model
         self._origin = origin
         self._revision = origin.revision.encode()
         self._events = events
         self._timeout = settings.timeout.total_seconds()
         self._largest = settings.max_body_mebibytes << 20
-        self._limit = -(-settings.max_concurrency // settings.workers)
-        self._threads = ThreadPoolExecutor(max_workers=settings.threads, thread_name_prefix="fairway-predict")
+        self._turns = admission.Turns()
+        self._uploads = uploads.Uploads(largest=self._largest, seconds=self._timeout)
+        self._backlog = admission.Backlog(
+            threads=settings.threads, timeout=self._timeout, most=-(-settings.max_concurrency // settings.workers))
+        self._costs = (0.0, 0.0)   # seconds of a request, and of each byte of its body
         self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
         self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
@@ -91,32 +103,37 @@ class Application:
             self._log_unknown(scope)
 
     def calibrate(self) -> None:
-        """Measures which sizes of a body are answered within the event loop's budget; the first calls also warm the model."""
+        """Measures what requests cost: which bodies the event loop may answer, and how many rows are too much work; also warms the model."""
         few, many = self._model.sample(rows=1), self._model.sample(rows=LONGEST_SIZE)
         sizes = [protocol.request_body(columns, features=self._model.features) for columns in (few, many)]
         fast, slow = (min(self._timed(body) for _ in range(7)) for body in sizes)
-        if fast > INLINE_SECONDS:
-            self.inline_bytes = 0
-            return
-        per_byte = max(slow - fast, 1e-9) / (len(sizes[1]) - len(sizes[0]))
-        self.inline_bytes = min(INLINE_LARGEST, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
+        more = max(slow - fast, 1e-9)
+        per_byte = more / (len(sizes[1]) - len(sizes[0]))
+        self._costs = (fast, per_byte)
+        self.most_rows = _power_of_two(admission.WORK_SHARE * self._timeout / (more / (LONGEST_SIZE - 1)))
+        if fast <= INLINE_SECONDS:
+            self.inline_bytes = min(INLINE_LARGEST, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
+
+    def watch(self) -> None:
+        """Keeps the gauges of what waits; called in the event loop once, when the server is ready."""
+        labels = (self._origin.namespace, self._origin.deployment, self._origin.revision)
+        WAITING.labels(*labels).set(self._backlog.waiting)
+        WAIT.labels(*labels).set(max(self._turns.longest(), self._backlog.wait()))
+        asyncio.get_running_loop().call_later(TICK_SECONDS, self.watch)
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._backlog.close()
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
         call = headers.Call()
-        self.in_flight += 1
-        try:
-            reply = await self._reply(call, scope, receive)
-        finally:
-            self.in_flight -= 1
-        seconds = time.perf_counter() - started
-        self._events.append(eventlog.Record(
-            call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
-            reply.columns, reply.labels, reply.probabilities, call.size, call.client))
-        if reply.status != GONE:
+        call.arrived = time.perf_counter()
+        reply = await self._reply(call, scope, receive)
+        seconds = time.perf_counter() - call.arrived
+        if call.role != "named" and not (call.role == "shadow" and reply.status in NO_EVENT):
+            self._events.append(eventlog.Record(
+                call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
+                reply.columns, reply.labels, reply.probabilities, call.size, call.client))
+        if reply.status != uploads.GONE:
             await self._send(send, reply.status, reply.body, self._headers(call, reply))
         self._count(call, reply, seconds)
 
@@ -126,20 +143,28 @@ class Application:
         with contextlib.suppress(protocol.Invalid):
             headers.read(scope["headers"], into=call, revision=self._revision)
         self._count(call, Reply(404, b""), 0.0)
+        if call.role == "named":
+            return
         self._events.append(eventlog.Record(call.request_id, call.unit, call.role, 404, time.time(), 0.0, call.digest, client=call.client))
 
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
         """Gives the answer, whatever happens: every failure has its status and its sentence."""
         try:
             headers.read(scope["headers"], into=call, revision=self._revision)
-            if self.in_flight > self._limit:
+            body = await self._uploads.read(receive, announced=call.content_length)
+            call.arrived = time.perf_counter()
+            longest, cost = admission.longest_wait(self._timeout, shadow=call.role == "shadow"), self._cost(len(body))
+            if len(body) <= self.inline_bytes and not call.encoding:
+                await self._turns.mine(cost=cost, longest=longest)
+                return self._answer(body, call)
+            if cost > self._timeout:
                 raise protocol.Invalid(
-                    f"{self._limit} requests are in work already: try again, or raise serving.maxConcurrency", status=503)
-            async with asyncio.timeout(self._timeout):
-                body = await self._body(call, receive)
-                if len(body) <= self.inline_bytes and not call.encoding:
-                    return self._answer(body, call)
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, body, call)
+                    f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most {self._timeout:g} s of it "
+                    "(serving.timeout), send fewer rows in each request", status=413)
+            self._backlog.admit(longest=longest)
+            return await self._backlog.run(
+                functools.partial(self._answer, body, call), cost=cost,
+                deadline=asyncio.get_running_loop().time() + self._timeout)
         except (protocol.Invalid, decoding.Undecodable) as error:
             return Reply(error.status, _error(str(error)))
         except TimeoutError:
@@ -152,32 +177,14 @@ class Application:
             log.exception("Request %s failed.", call.request_id)
             return Reply(500, _error("the server failed on this request, its log says why"))
 
-    async def _body(self, call: headers.Call, receive: Receive) -> bytes:
-        if call.content_length > self._largest:
-            raise self._too_large(call.content_length)
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            parts, size = [body], len(body)
-            while message.get("more_body"):
-                message = await receive()
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > self._largest:
-                    raise self._too_large(size)
-            body = b"".join(parts)
-        if message["type"] == "http.disconnect":
-            raise protocol.Invalid("the client went away", status=GONE)
-        return body
-
-    def _too_large(self, size: int) -> protocol.Invalid:
-        return protocol.Invalid(
-            f"the request has at least {size} bytes: wanted at most {self._largest}, send fewer rows or raise "
-            "serving.maxBodyMebibytes", status=413)
+    def _cost(self, size: int) -> float:
+        request, byte = self._costs
+        return request + byte * size
 
     def _answer(self, body: bytes, call: headers.Call) -> Reply:
         body = self._plain(body, call)
-        return self._predicted(protocol.parse(body, features=self._model.features, header_length=call.header_length), call)
+        request = protocol.parse(body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows)
+        return self._predicted(request, call)
 
     def _plain(self, body: bytes, call: headers.Call) -> bytes:
         """Return the body as it was before it was compressed, and note its digest."""
@@ -200,7 +207,7 @@ class Application:
 
     def _timed(self, body: bytes) -> float:
         started = time.perf_counter()
-        self._answer(body, headers.Call())
+        Application._answer(self, body, headers.Call())
         return time.perf_counter() - started
 
     def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
@@ -209,13 +216,13 @@ class Application:
             common = (*common, (b"x-fairway-revision", self._revision))
         if reply.header_length is not None:
             return (*common, (protocol.HEADER_LENGTH, b"%d" % reply.header_length))
-        return (*common, (b"retry-after", b"1")) if reply.status == 503 else common
+        return (*common, (b"retry-after", b"1")) if reply.status in (429, 503) else common
 
     async def _send(self, send: Send, status: int, body: bytes, extra: tuple[tuple[bytes, bytes], ...]) -> None:
         binary = bool(extra) and extra[-1][0] == protocol.HEADER_LENGTH
         content_type = b"application/octet-stream" if binary else b"application/json"
         fields = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
-        if self.draining:
+        if self.draining or status == 408:
             fields.append((b"connection", b"close"))  # the client's next request finds a server that stays
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
@@ -229,6 +236,9 @@ class Application:
             self._children[key] = children
         requests, latency, rows = children
         requests.inc()
+        if reply.status == 429:
+            SHED.labels(self._origin.namespace, self._origin.deployment, self._origin.revision, call.role).inc()
+            return
         latency.observe(seconds)
         if reply.rows:
             rows.inc(reply.rows)
@@ -249,7 +259,7 @@ class Application:
             ready = self.ready and not self.draining
             return (200 if ready else 503), {"name": self._model.name, "ready": ready}
         if kind == "server":
-            return 200, {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}
+            return 200, command.SERVER
         return 200, self._model.metadata(revision=self._shown)
 
 
@@ -259,6 +269,11 @@ def _routes(names: set[str], *, revision: str) -> dict[str, str]:
         for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{revision}"):
             routes |= {base: "model", f"{base}/": "model", f"{base}/ready": "ready", f"{base}/infer": "infer"}
     return routes
+
+
+def _power_of_two(number: float) -> int:
+    """Gives the power of two at or below the number: replicas that measure nearly the same then have the same bound."""
+    return max(LONGEST_SIZE, 1 << int(math.log2(max(number, 1.0))))
 
 
 def _error(sentence: str) -> bytes:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fairway import errors
+from fairway import __version__, errors
 from fairway.config import schema
 
 SERVICE = "fairway.serving.service:Service"
+SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}   # what GET /v2 answers
 KEEP_ALIVE_SECONDS = 75  # longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
 DRAIN_SECONDS = 0.2      # between "not ready" and the closed door: what a gateway needs to see it
 

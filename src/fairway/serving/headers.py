@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from fairway.serving import protocol
 
-ROLES = {b"stable": "stable", b"canary": "canary"}
+ROLES = {b"stable": "stable", b"canary": "canary", b"named": "named"}   # named: the client asked for this revision by its name
 SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
 SANE_UNIT = re.compile(rb"[\x20-\x7e]{1,256}")
 LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to read
@@ -16,7 +16,7 @@ LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to r
 class Call:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
-    __slots__ = ("client", "content_length", "digest", "encoding", "header_length", "request_id", "role", "size", "unit")
+    __slots__ = ("arrived", "client", "content_length", "digest", "encoding", "header_length", "request_id", "role", "size", "unit")
 
     def __init__(self) -> None:
         self.request_id = ""
@@ -26,6 +26,7 @@ class Call:
         self.header_length: int | None = None
         self.content_length = 0
         self.encoding = ""    # how the body was compressed; empty where it was not
+        self.arrived = 0.0    # time.perf_counter() when its last byte had come
         self.digest: str | None = None
         self.size = 0         # bytes of the body, unpacked
 
@@ -51,7 +52,7 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
         elif name == b"x-fairway-arm":
             role = ROLES.get(value)
             if role is None:
-                wrong = f"x-fairway-arm is {_shown(value)}: wanted stable or canary, or no such header for a mirrored copy"
+                wrong = f"x-fairway-arm is {_shown(value)}: wanted stable, canary or named, or no such header for a mirrored copy"
             into.role = role or "shadow"
         elif name == b"x-fairway-revision":
             meant = value

@@ -77,20 +77,25 @@ def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
     return found
 
 
-def parse(body: bytes, *, features: Mapping[str, Feature], header_length: int | None = None) -> Request:
-    """Gives the rows of a request body; raises Invalid with the sentence for the client."""
+def parse(
+    body: bytes, *, features: Mapping[str, Feature], header_length: int | None = None, most_rows: int | None = None,
+) -> Request:
+    """Gives the rows of a request body; raises Invalid with the sentence for the client, before more rows than `most_rows` are read."""
     head, tail = _split(body, header_length)
-    return read(_document(head), features=features, tail=tail)
+    return read(_document(head), features=features, tail=tail, most_rows=most_rows)
 
 
-def read(document: Json, *, features: Mapping[str, Feature], tail: memoryview = NOTHING) -> Request:
-    """Return the rows of a request; `tail` is the binary data that follows its JSON."""
+def read(
+    document: Json, *, features: Mapping[str, Feature], tail: memoryview = NOTHING, most_rows: int | None = None,
+) -> Request:
+    """Return the rows of a request, `most_rows` at most; `tail` is the binary data that follows its JSON."""
     columns: Columns = {}
     rows = -1
     for entry in _entries(document):
         feature = _feature(entry, features)
         if feature.name in columns:
             raise Invalid(f"input tensor {feature.name!r} is given twice: wanted one tensor per feature")
+        _check_most(entry, feature, most_rows)
         column, tail = _tensor(entry, feature, tail)
         if rows not in (-1, len(column)):
             raise Invalid(
@@ -141,6 +146,14 @@ def _feature(entry: Json, features: Mapping[str, Feature]) -> Feature:
     if feature is None:
         raise Invalid(f"input tensor {_short(name)} is none of the model's: wanted {_names(list(features))}")
     return feature
+
+
+def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
+    shape = entry.get("shape")
+    if most is not None and isinstance(shape, list) and shape and type(shape[0]) is int and shape[0] > most:
+        raise Invalid(
+            f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what can be answered in time; "
+            "send them in several requests, or raise serving.timeout", status=413)
 
 
 def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, memoryview]:

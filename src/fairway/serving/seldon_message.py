@@ -24,7 +24,7 @@ Json = dict[str, Any]
 MOST_AXES = 4           # of a tensor: rows of pictures
 MOST_CELLS = 1 << 22    # rows times features; a row may leave features out, which costs the sender nothing
 FORMS = ("data", "jsonData", "strData", "binData")
-REASONS = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "NOT_ALLOWED", 413: "TOO_LARGE", 503: "BUSY", 504: "TIMEOUT"}
+REASONS = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "NOT_ALLOWED", 408: "TIMEOUT", 413: "TOO_LARGE", 429: "BUSY", 503: "BUSY", 504: "TIMEOUT"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class Seldon(app.Application):
 
     def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
         message = seldon_message.read(self._plain(body, call), features=self._model.features)
-        reply = self._predicted(protocol.read(message.request, features=self._model.features), call)
+        reply = self._predicted(protocol.read(message.request, features=self._model.features, most_rows=self.most_rows), call)
         if reply.header_length is not None:
             raise protocol.Invalid("binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2")
         assert reply.labels is not None
@@ -183,6 +183,7 @@ class Seldon(app.Application):
 
     def calibrate(self) -> None:
         """Leaves every request to the threads: the measured sizes are of the other protocol's bodies."""
+        super().calibrate()
         self.inline_bytes = 0
 
 

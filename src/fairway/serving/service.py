@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SERVING = command.serving(os.environ)
 FLUSH_SECONDS = 5.0
+SWITCH_SECONDS = 0.0005  # that a thread keeps the interpreter from the event loop, which asks for it at each socket: with 5 ms it serves 50 while one works
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -77,6 +78,7 @@ class Service:
             settings.serving.events, origin=origin, collector=settings.collector, token=settings.token, folder=settings.spool)
         self.application = app.Application(model, settings=settings.serving, origin=origin, events=self.events)
         self.application.calibrate()
+        self._tasks: list[asyncio.Task[None]] = []   # the loop itself keeps tasks by weak references only
         self.drain_seconds = settings.drain_seconds
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -88,9 +90,11 @@ class Service:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         self.events.start()
-        self._drain_on_sigterm()
+        self._open_and_close()
         _quieten()
         _tune_garbage_collection()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self.application.watch()
         State.application = self.application
         self.application.ready = True
 
@@ -103,18 +107,25 @@ class Service:
     def __is_ready__(self) -> bool:
         return self.application.ready and not self.application.draining
 
-    def _drain_on_sigterm(self) -> None:
-        """Not ready first, then uvicorn's own handler: it closes the door and waits for the requests in work."""
-        close_the_door = signal.getsignal(signal.SIGTERM)
-        loop = asyncio.get_running_loop()
+    def _open_and_close(self) -> None:
+        """Takes many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which waits for the requests in work."""
+        from fairway.serving import door
 
-        def drain(number: int, frame: Any) -> None:
-            if self.application.draining or not callable(close_the_door):
+        close: Any = signal.getsignal(signal.SIGTERM)   # a method of uvicorn's server
+        loop = asyncio.get_running_loop()
+        self._tasks.append(loop.create_task(door.widen(close.__self__)))
+
+        async def leave() -> None:
+            await door.leave(close.__self__, seconds=self.drain_seconds)
+            close(signal.SIGTERM, None)
+
+        def ask(number: int, frame: Any) -> None:
+            if self.application.draining:
                 return
             self.application.draining = True
-            loop.call_soon_threadsafe(loop.call_later, self.drain_seconds, close_the_door, number, None)
+            loop.call_soon_threadsafe(lambda: self._tasks.append(loop.create_task(leave())))
 
-        signal.signal(signal.SIGTERM, drain)
+        signal.signal(signal.SIGTERM, ask)
 
 
 Service.add_asgi_middleware(Hoist)  # type: ignore[attr-defined]

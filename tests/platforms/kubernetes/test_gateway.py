@@ -89,8 +89,34 @@ def test_a_timeout_is_written_as_the_gateway_api_reads_it(seconds: float, writte
     assert gateway.http_route(made.OWNER, asked, route())["spec"]["rules"][0]["timeouts"] == {"request": written}
 
 
+def policy(**spec: Any) -> dict[str, Any]:
+    found: dict[str, Any] = gateway.backend_policy(made.OWNER, made.spec(**spec))["spec"]
+    return found
+
+
 def test_units_stick_and_idle_connections_are_the_gateways_to_close() -> None:
-    policy = gateway.stickiness(made.OWNER)["spec"]
-    assert policy["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "income"}]
-    assert policy["loadBalancer"]["consistentHash"] == {"type": "Headers", "headers": [{"name": "x-fairway-unit"}]}
+    found = policy()
+    assert found["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "income"}]
+    assert found["loadBalancer"]["consistentHash"] == {"type": "Headers", "headers": [{"name": "x-fairway-unit"}]}
+    assert found["timeout"]["http"] == {"connectionIdleTimeout": f"{gateway.IDLE_SECONDS}s", "streamIdleTimeout": "40s"}
     assert gateway.IDLE_SECONDS < command.KEEP_ALIVE_SECONDS
+
+
+@pytest.mark.parametrize(("concurrency", "replicas", "limit"), [(1, 2, 1024), (256, 4, 1024), (256, 20, 5120)])
+def test_the_gateway_bounds_bodies_and_requests_as_the_servers_do(concurrency: int, replicas: int, limit: int) -> None:
+    found = policy(serving={"maxBodyMebibytes": 3, "maxConcurrency": concurrency}, scaling={"maxReplicas": replicas})
+    assert found["requestBuffer"] == {"limit": "3Mi"}
+    assert set(found["circuitBreaker"].values()) == {limit}
+
+
+@pytest.mark.parametrize(("values", "named"), [
+    ({}, ["old"]), ({"mirror": 100}, ["old", "new"]), ({"weight": 5}, ["old", "new"]), ({"candidate": None}, ["old"]),
+], ids=["starting", "shadow", "canary", "alone"])
+def test_a_revision_is_asked_by_its_name_by_a_rule_after_the_arms(values: dict[str, Any], named: list[str]) -> None:
+    rules = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"]["rules"]
+    assert rules[0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    for found, revision in zip(rules[1:], named, strict=True):
+        assert found["matches"] == [{"path": {"type": "PathPrefix", "value": f"/v2/models/income/versions/{revision}"}}]
+        assert [backend["name"] for backend in found["backendRefs"]] == [f"income-{revision}"]
+        assert {"name": "x-fairway-arm", "value": "named"} in found["filters"][0]["requestHeaderModifier"]["set"]
+    assert gateway.serving({"metadata": {"name": "income"}, "spec": {"rules": rules}}) <= {"old", "new"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.platforms.local import envoy
+from fairway.platforms.local import envoy, xds
 from fairway.platforms.local.processes import Processes
 from fairway.rollout import traffic
 from tests.platforms.local import support
@@ -90,7 +90,7 @@ def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_i
 def test_a_server_that_hangs_costs_one_504_that_counts_once_and_is_slow(bench: Bench) -> None:
     bench.serve("old")
     route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
-    bench.apply(route, deadlines={"income": 0.0})
+    bench.apply(route, limits={"income": xds.Limits(seconds=0.0)})
     answer = bench.client().ask(x_test_delay="60")
     assert answer.status == 504
     assert answer.body["error"]
@@ -102,7 +102,7 @@ def test_a_server_that_hangs_costs_one_504_that_counts_once_and_is_slow(bench: B
 def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answers(bench: Bench) -> None:
     bench.serve("old", "new")
     route = traffic.route(deployment="income", stable="old", candidate="new", weight=100, mirror=0)
-    bench.apply(route, deadlines={"income": 0.0})
+    bench.apply(route, limits={"income": xds.Limits(seconds=0.0)})
     answer = bench.client().ask(x_test_only="new", x_test_delay="60")
     assert (answer.status, answer.body["revision"]) == (200, "old")
     candidate = bench.settled(route, requests=1).candidate
@@ -113,7 +113,7 @@ def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answe
 def test_a_request_that_nobody_could_answer_is_an_error_without_a_time(bench: Bench) -> None:
     bench.serve("old")
     route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
-    bench.apply(route, deadlines={"income": 0.0})
+    bench.apply(route, limits={"income": xds.Limits(seconds=0.0)})
     bench.processes.stop("old")
     assert bench.client().ask().status == 503
     stable = support.until(lambda: bench.sample(route).stable)

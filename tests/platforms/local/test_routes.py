@@ -1,6 +1,8 @@
 """Where requests go: the split, the mirror, and what the gateway refuses."""
 
 import itertools
+import socket
+from urllib.parse import urlsplit
 
 import pytest
 import xxhash
@@ -8,6 +10,7 @@ import xxhash
 from fairway import errors
 from fairway.platforms.local import xds
 from fairway.rollout import traffic
+from fairway.serving import command
 from tests.platforms.local import support
 from tests.platforms.local.support import Bench
 
@@ -78,6 +81,51 @@ def test_the_models_own_page_and_the_health_of_the_gateway_answer(bench: Bench) 
     assert client.ask("/v2/models/income", method="GET").body["revision"] == "old"
     assert client.ask("/v2/health/live", method="GET").body == {"live": True}
     assert client.ask("/v2/health/ready", method="GET").body == {"ready": True}
+
+
+def test_the_server_s_own_page_is_answered(bench: Bench) -> None:
+    assert bench.client().ask("/v2", method="GET").body == command.SERVER
+
+
+def test_a_revision_is_asked_by_its_name_and_that_counts_for_no_arm(bench: Bench) -> None:
+    bench.serve("old", "new")
+    route = bench.route(weight=50)
+    client = bench.client()
+    for revision in ("old", "new"):
+        answers = [client.ask(f"/v2/models/income/versions/{revision}/infer", x_fairway_arm="stable") for _ in range(5)]
+        assert {(answer.body["revision"], answer.body["arm"]) for answer in answers} == {(revision, "named")}
+    gone = client.ask("/v2/models/income/versions/older/infer")
+    assert (gone.status, gone.body) == (404, {"error": "no such revision of income serves: wanted one that does, or no version in the path"})
+    sample = bench.sample(route)
+    assert [arm.requests for arm in (sample.stable, sample.candidate) if arm is not None] == [0, 0]
+
+
+def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_for_no_arm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xds, "BODY_SECONDS", 1)
+    bench.gateway.stop()
+    bench.gateway.start()
+    bench.serve("old")
+    route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
+    bench.apply(route, limits={"income": xds.Limits(body_bytes=1000)})
+    large = bench.client().ask(body=b"x" * 1001)
+    assert (large.status, "serving.maxBodyMebibytes" in large.body["error"]) == (413, True)
+    with socket.create_connection(urlsplit(bench.gateway.url).netloc.split(":")) as slow:
+        slow.sendall(b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{")
+        assert b" 408 " in slow.recv(1000)
+    assert bench.client().ask(body=b"x" * 1000).status == 200
+    assert bench.settled(route, requests=1).stable == traffic.ArmCounts(requests=1, errors=0, timed=1, slow={"100ms": 0})
+
+
+def test_what_is_more_than_an_arm_bears_is_429_and_no_error_of_the_arm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xds, "ARM_LIMITS", {"max_connections": 1, "max_requests": 1, "max_pending_requests": 1})
+    bench.serve("old")
+    route = bench.route(candidate=None)
+    with support.Load(bench.gateway.url, clients=8, x_test_delay="0.02") as load:
+        load.more(100)
+    assert set(load.answers) == {(200, "stable", "old"), (429, None, None)}
+    stable = bench.sample(route).stable
+    assert stable is not None
+    assert (stable.requests, stable.errors) == (load.total, 0)
 
 
 def test_the_gateway_and_not_the_client_says_the_arm(bench: Bench) -> None:

@@ -10,6 +10,7 @@ Tried on Envoy Gateway 1.9 with Envoy 1.40:
 * Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove what the backendRef set.
 * A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision` tells them apart: it names the
   revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client sends of them is lost.
+* A path of one revision is a rule of its own, after the arms', whose index their counters are found by: what its clients chose is nobody's evidence.
 * A Service without ready endpoints gets its share of the requests answered 503 by the gateway, and no cluster counts them.
 """
 
@@ -22,9 +23,12 @@ from fairway.platforms.kubernetes import workloads
 from fairway.rollout import traffic
 
 ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
+NAMED = "named"              # the arm of a request for one revision by its name
 ROUTE_VERSION = f"{resource.GROUP}/route-version"
 IDLE_SECONDS = 60            # shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
 TOTAL = 100                  # weights are percent
+BODY_SECONDS = 30            # in which a request must come, and how long one may be silent
+MOST_REQUESTS = 1024         # at one revision by one proxy, Envoy's own default, where the servers bear no more
 SHARES = 10_000              # backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
 
 
@@ -59,8 +63,8 @@ def http_route(
         backends.reverse()
         if len(backends) == 1:
             backends.insert(0, {**_service(owner, route.stable), "weight": 0})
-    rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends,
-                            "timeouts": {"request": _duration(gateway.timeout)}}
+    timeouts = {"request": _duration(gateway.timeout)}
+    rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends, "timeouts": timeouts}
     if route.candidate is not None and route.mirror:
         mirror = {"backendRef": _service(owner, route.candidate), "percent": route.mirror}
         rule["filters"] = [{"type": "RequestMirror", "requestMirror": mirror}]
@@ -70,7 +74,7 @@ def http_route(
         "spec": {
             "parentRefs": [ref.model_dump(mode="json", by_alias=True, exclude_none=True) for ref in gateway.parent_refs],
             **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
-            "rules": [rule],
+            "rules": [rule, *(_named(owner, revision, timeouts=timeouts) for revision in _serving(route))],
         },
     }
 
@@ -78,20 +82,41 @@ def http_route(
 def serving(found: Mapping[str, Any]) -> frozenset[str]:
     """Gives the revisions that have a real share by an HTTPRoute of ours."""
     prefix = f"{found['metadata']['name']}-"
-    backends = [backend for rule in found.get("spec", {}).get("rules", ()) for backend in rule.get("backendRefs", ())]
+    backends = [backend for rule in found.get("spec", {}).get("rules", ())[:1] for backend in rule.get("backendRefs", ())]
     return frozenset(backend["name"].removeprefix(prefix) for backend in backends if backend.get("weight", 1) > 1)
 
 
-def stickiness(owner: workloads.Owner) -> dict[str, Any]:
-    """Gives the policy that hashes the unit to its arm (and its pod); a request without a unit is drawn at random."""
+def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any]:
+    """Gives the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked of the servers at once.
+
+    A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server, and counts for no arm.
+    """
+    requests = max(MOST_REQUESTS, spec.serving.max_concurrency * spec.scaling.max_replicas)
+    timeout = (spec.gateway.timeout if spec.gateway else timedelta()) + timedelta(seconds=BODY_SECONDS)
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy", "metadata": workloads.metadata(owner),
         "spec": {
             "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": owner.name}],
             "loadBalancer": {"type": "ConsistentHash", "consistentHash": {"type": "Headers", "headers": [{"name": UNIT}]}},
-            "timeout": {"http": {"connectionIdleTimeout": f"{IDLE_SECONDS}s"}},
+            "requestBuffer": {"limit": f"{spec.serving.max_body_mebibytes}Mi"},
+            "circuitBreaker": {"maxConnections": requests, "maxParallelRequests": requests, "maxPendingRequests": requests},
+            "timeout": {"http": {"connectionIdleTimeout": f"{IDLE_SECONDS}s", "streamIdleTimeout": _duration(timeout)}},
         },
     }
+
+
+def _serving(route: traffic.Route) -> tuple[str, ...]:
+    """Gives the revisions that can be asked by name: those that get requests or copies."""
+    candidate = route.candidate if route.weight or route.mirror else None
+    return (route.stable,) if candidate is None else (route.stable, candidate)
+
+
+def _named(owner: workloads.Owner, revision: str, *, timeouts: Mapping[str, str]) -> dict[str, Any]:
+    """Gives the rule for requests that name the revision in their path."""
+    headers = [{"name": ARM, "value": NAMED}, {"name": REVISION, "value": revision}]
+    filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]
+    return {"matches": [{"path": {"type": "PathPrefix", "value": f"/v2/models/{owner.name}/versions/{revision}"}}],
+            "backendRefs": [_service(owner, revision)], "filters": filters, "timeouts": dict(timeouts)}
 
 
 def _backend(owner: workloads.Owner, revision: str, *, arm: str, weight: int) -> dict[str, Any]:

@@ -11,6 +11,8 @@ What real proxies (Envoy Gateway 1.9, Envoy 1.40) do with these counters, and wh
 * There are no retries, so a request that its server breaks off is answered 503 and counts as a 5xx; `upstream_cx_destroy_remote_with_active_rq` counts it
   a second time, and an error counted twice is evidence counted twice. With retries it would have to be added. It is one of the requests
   that no server answered, as a timed-out one is: of those alone no server has an event.
+* What a circuit breaker refuses is a 503 to these counters and says nothing of the revision: it is taken off the errors, as what servers refuse
+  for load (429) never was one.
 * A timed-out request (504) is a 5xx too, and is in no bucket of the histogram: it is added there, slow by every threshold.
 * Histograms and the uptime are brought up to date every 5 seconds only: latencies lag the requests, and a start is told late by up to 6 seconds.
 """
@@ -41,6 +43,7 @@ BUCKETS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000,
 COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE = (f"envoy_cluster_upstream_{name}" for name in (
     "rq_completed", "rq_xx", "rq_timeout", "rq_time_bucket", "cx_destroy_remote_with_active_rq", "rq_active"))
 UPTIME, MEMBERS = "envoy_server_uptime", "envoy_cluster_membership_healthy"
+SHED = tuple(f"envoy_cluster_upstream_rq_{name}_overflow" for name in ("pending", "active"))
 
 Series = Mapping[str, Any]
 Answer = TypeVar("Answer")
@@ -125,7 +128,7 @@ def query(*, namespace: str, deployment: str, bounds: Iterable[float], gateway: 
     scraped = "".join(f",{name}={json.dumps(value)}" for name, value in sorted(gateway.items()))
     cluster = _literal(f"httproute/{namespace}/{deployment}/rule/0/backend/")
     le = "|".join(["", "[+]Inf", *(_literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"}))])
-    names = "|".join((COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE, UPTIME))
+    names = "|".join((COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE, *SHED, UPTIME))
     return (f'{{__name__=~"{names}",envoy_cluster_name=~"|{cluster}[01]",'
             f'envoy_response_code_class=~"|5",le=~"{le}"{scraped}}}[{WINDOW_SECONDS}s]')
 
@@ -237,8 +240,10 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
                                      "wanted Envoy's own bounds, and all of them kept")
     slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
     active = readings.get((ACTIVE, arm), {}).get(at)
-    return traffic.ArmCounts(requests=read(COMPLETED), errors=read(ERRORS), timed=timed + late, slow=slow, unanswered=late + read(BROKEN),
-                             active=None if active is None else int(active))
+    shed = sum(map(read, SHED))
+    return traffic.ArmCounts(
+        requests=read(COMPLETED), errors=max(read(ERRORS) - shed, 0), timed=timed + late, slow=slow, unanswered=late + read(BROKEN) + shed,
+        active=None if active is None else int(active))
 
 
 def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:

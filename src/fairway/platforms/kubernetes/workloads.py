@@ -32,6 +32,7 @@ STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
 SCRAPE_SECONDS = 15
 IDENTITY = "/var/run/secrets/fairway.dev/collector"   # with the token that the collector knows a server by
 TOKEN_SECONDS = 3600          # it is good for; the kubelet replaces it after four fifths of that
+SHED_SECONDS = 0.5            # that a request which servers refuse for load would have waited at the least: their own bound
 SELDON_FROM = ("envoy-gateway-system", "istio-system", "monitoring")   # namespaces whose pods reach servers of runtime seldon
 
 
@@ -301,9 +302,14 @@ def cpu_metric(scaling: resource.Scaling) -> Object:
 
 
 def concurrency_trigger(owner: Owner, revision: Revision, scaling: resource.Scaling, *, settings: Settings) -> Object:
-    """Gives KEDA's trigger: requests in work, by Little's law the seconds that requests took in a second. No gauge sees those between two scrapes."""
-    query = (f'sum(rate(fairway_serving_request_seconds_sum{{namespace="{owner.namespace}",deployment="{owner.name}",'
-             f'revision="{revision.name}"}}[{4 * SCRAPE_SECONDS}s]))')
+    """Gives KEDA's trigger: requests in work or waiting, by Little's law the seconds that requests took in a second. No gauge sees those between two scrapes.
+
+    What was refused for load counts with the least that it would have waited, or a server that refuses would look busy and no more.
+    """
+    labels = f'namespace="{owner.namespace}",deployment="{owner.name}",revision="{revision.name}"'
+    window = f"[{4 * SCRAPE_SECONDS}s]"
+    query = (f"sum(rate(fairway_serving_request_seconds_sum{{{labels}}}{window})) + "
+             f'({SHED_SECONDS:g} * sum(rate(fairway_serving_shed_total{{{labels},role!="shadow"}}{window})) or vector(0))')
     return {"type": "prometheus", "metricType": "AverageValue",
             "metadata": {"serverAddress": settings.prometheus, "query": query, "threshold": str(scaling.concurrency)}}
 

@@ -28,6 +28,7 @@ START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
 RDS, CDS = f"http.ingress.rds.{xds.ROUTES}", "cluster_manager.cds"
 BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
+SHED = ("rq_pending_overflow", "rq_active_overflow")   # what the circuit breakers refused: too many wait, too many are in work
 RDS_VERSION = f"{RDS}.version_text"
 PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")  # time, thread, level, logger, source line
 
@@ -86,14 +87,14 @@ class Gateway:
         self._processes.stop(NAME, grace_seconds=5.0)
 
     def apply(
-        self, routes: Mapping[str, traffic.Route], *, endpoints: xds.Endpoints, thresholds: Sequence[str] = (), deadlines: Mapping[str, float] | None = None,
+        self, routes: Mapping[str, traffic.Route], *, endpoints: xds.Endpoints, thresholds: Sequence[str] = (),
+        limits: Mapping[str, xds.Limits] | None = None,
     ) -> None:
         """Makes these the routes, all others go. Returns when they are in effect; does nothing where they are already.
 
-        `deadlines` are the seconds that the servers of a deployment may take. Raises PlatformError where Envoy refuses the routes, and
-        leaves those in effect that were.
+        `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and leaves those in effect that were.
         """
-        wanted, table = xds.clusters(routes.values(), endpoints=endpoints), xds.routes_document(routes.values(), deadlines=deadlines)
+        wanted, table = xds.clusters(routes.values(), endpoints=endpoints), xds.routes_document(routes.values(), limits=limits)
         clusters_now, table_now = self._read("cds.json"), self._read("rds.json")
         self._begin(wanted, before=clusters_now, thresholds=thresholds)
         if table != table_now or not self._follows(RDS, table):
@@ -113,8 +114,8 @@ class Gateway:
 
         A request counts once, however often it was retried, by the status that its client got, in the arm that it was sent to: when a
         candidate's process dies and stable answers for it, that is a request of the candidate without an error. What Envoy answers itself
-        counts as an error; one that timed out (504) is slow by every threshold, one that reached no server (503) has no time; a request that
-        its client gave up does not count.
+        counts as an error, but not what it refused for load (429); one that timed out (504) is slow by every threshold, one that reached no
+        server (503) has no time; a request that its client gave up does not count.
         """
         stable = xds.cluster_name(route.deployment, route.stable, "stable")
         canary = xds.cluster_name(route.deployment, route.candidate, "canary") if route.candidate is not None and route.weight else None
@@ -123,7 +124,7 @@ class Gateway:
         if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
         at = time.time()   # before the scrape: what comes after it was not under way
-        wanted = f"rq_completed|rq_active|rq_5xx|rq_timeout|rq_time|{BROKEN}"
+        wanted = "|".join(("rq_completed", "rq_active", "rq_5xx", "rq_timeout", "rq_time", BROKEN, *SHED))
         answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$")
         if answer is None or process is None:
             return None
@@ -285,11 +286,13 @@ def _arm(
     late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))  # Envoy does not time what never ended
     # A server that dies over a request has failed it, although another answered the retry and the client saw no error.
     broken = int(values.get(f"cluster.{cluster}.upstream_{BROKEN}", 0))
+    shed = sum(int(values.get(f"cluster.{cluster}.upstream_{name}", 0)) for name in SHED)  # a 503 to the counters, a 429 to the client
+    failed = max(int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) - shed, 0)
     timed = max(buckets.values(), default=0)
     fast = {threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0) for threshold in thresholds}
     return traffic.ArmCounts(
-        requests=int(completed), errors=int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) + broken, timed=timed + late,
-        slow={threshold: timed + late - count for threshold, count in fast.items()}, unanswered=broken + late,
+        requests=int(completed), errors=failed + broken, timed=timed + late,
+        slow={threshold: timed + late - count for threshold, count in fast.items()}, unanswered=broken + late + shed,
         active=int(values.get(f"cluster.{cluster}.upstream_rq_active", 0)))
 
 

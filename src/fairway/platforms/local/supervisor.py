@@ -21,7 +21,7 @@ from fairway import artifacts, clocks, errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms import hooks, look
-from fairway.platforms.local import envoy, processes, servers, services, state, trainer
+from fairway.platforms.local import envoy, processes, servers, services, state, trainer, xds
 from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
 from fairway.rollout import states, strategy, traffic
 
@@ -109,7 +109,7 @@ class Supervisor:
         wanted: dict[str, state.Revision] = {}
         routes: dict[str, traffic.Route] = {}
         thresholds: dict[str, schema.Guard] = {}
-        deadlines: dict[str, float] = {}
+        limits: dict[str, xds.Limits] = {}
         for deployment in deployments:
             policy = deployment.policy
             self.interval = schema.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
@@ -117,7 +117,8 @@ class Supervisor:
                 revision = self.state.revision(name)
                 if revision is not None:
                     wanted[name] = revision
-            deadlines[deployment.name] = schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds()
+            serving = schema.Serving.model_validate(deployment.config["serving"])
+            limits[deployment.name] = xds.Limits(seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * xds.MEBIBYTE)
             route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
                 routes[deployment.name] = route
@@ -126,7 +127,7 @@ class Supervisor:
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
         startable = {name: route for name, route in routes.items() if {route.stable, route.candidate or route.stable} <= endpoints.keys()}
-        self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds), deadlines=deadlines)
+        self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds), limits=limits)
         self.servers.retire(keep=wanted, now=now)
         self.services.watch({deployment.name: _watched(deployment, wanted) for deployment in deployments if deployment.state.stable in wanted})
 

@@ -2,14 +2,20 @@
 
 Every (deployment, revision, arm) is a cluster of its own, which gives it counters of its own; the shadow's has tight circuit
 breakers, so that a slow shadow drops copies and slows nobody. Settings and their reasons are measured ones.
+
+Bodies are taken in whole before anything is asked of a server: one that is too large (413) or does not come (408) is answered here, and
+counts for no arm. What is more than the servers' share of connections is answered 429 here, for it was the load, and no revision, that failed it.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fairway import artifacts
 from fairway.rollout import traffic
+from fairway.serving import command
 
 Json = dict[str, Any]
 Places = Sequence[tuple[str, int]]
@@ -19,14 +25,32 @@ RETRIES = 2               # a request that kills its server meets three of them 
 CONNECT_ATTEMPTS = 40     # by the patient listener; with its back-off 8 to 11 s: longer than a server takes to start again
 PATIENCE = "patience"
 ORIGINAL = "envoy.filters.listener.original_dst"
-BUFFER = 16 * 1024 * 1024  # a body that does not fit is not asked again when its server dies; servers take 8 MiB where nothing is said
+MEBIBYTE = 1 << 20
+BUFFER = 16 * MEBIBYTE    # a body that does not fit is not asked again when its server dies; servers take 8 MiB where nothing is said
+BODY_SECONDS = 30         # in which the whole of a request must come: 8 MiB at 2 Mbit/s
+HEAP = 1024 * MEBIBYTE    # of this process: beyond nine tenths the requests that hold the most are ended, so that many large bodies end nobody else's
+# Of one arm. With a millisecond for an answer it is half a second's work, which is what servers let wait; while one starts again as many are held.
+ARM_LIMITS = {"max_connections": 384, "max_requests": 384, "max_pending_requests": 128, "max_retries": 384}  # 3 retries by default lose requests
+# A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each; the queue takes up bursts.
+SIDE_LIMITS = {"max_connections": 16, "max_requests": 64, "max_pending_requests": 64}
+NAMED = "named"           # the arm of a request for one revision by its name: nobody's evidence
+BUFFERING = "envoy.filters.http.buffer"
 ROUTES = "routes"
 TYPE = "type.googleapis.com/envoy."
-DEADLINE_SECONDS = 10.0   # what a server may take where nothing is said
 # Bounds of the latency histogram, milliseconds: all of two digits, which is what Envoy keeps; between them it only interpolates. A guard's
 # threshold counts at the last bound that is not above it: 100ms and 130ms exactly, 125ms as 120ms, so that more counts as slow, not less.
 BUCKETS: tuple[int, ...] = (
     *range(1, 100), *range(100, 1_000, 10), *range(1_000, 10_000, 100), *range(10_000, 100_000, 1_000), *range(100_000, 610_000, 10_000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a deployment's servers bear."""
+
+    seconds: float = 10.0
+    """What they may take for an answer."""
+    body_bytes: int = 8 * MEBIBYTE
+    """Their largest request."""
 
 
 def cluster_name(deployment: str, revision: str, arm: str) -> str:
@@ -46,9 +70,7 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> Json:
              "circuit_breakers": {"thresholds": [{"priority": "DEFAULT", "max_connections": 8192, "max_pending_requests": 8192}]}}]},
         "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {
             "@type": TYPE + "extensions.bootstrap.internal_listener.v3.InternalListener"}}],
-        "overload_manager": {"resource_monitors": [{"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": {
-            "@type": TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-            "max_active_downstream_connections": 10_000}}]},
+        "overload_manager": _overload(),
     }
 
 
@@ -57,6 +79,8 @@ def clusters(routes: Iterable[traffic.Route], *, endpoints: Endpoints) -> Json:
     found: dict[str, Json] = {}
     for route in routes:
         stable = endpoints[route.stable]
+        for revision in _named(route):
+            found |= _cluster(cluster_name(route.deployment, revision, NAMED), endpoints[revision])
         found |= _cluster(cluster_name(route.deployment, route.stable, "stable"), stable, then=stable)
         if route.candidate is not None and route.weight:
             # When its process dies the candidate's requests fall to stable, and are still counted as the candidate's.
@@ -72,17 +96,16 @@ def join(one: Json, other: Json) -> Json:
     return _document("config.cluster.v3.Cluster", [both[name] for name in sorted(both)])
 
 
-def routes_document(routes: Iterable[traffic.Route], *, deadlines: Mapping[str, float] | None = None) -> Json:
-    """Gives the routes as an RDS document; its version names the version of each deployment's route.
-
-    `deadlines` are the seconds that the servers of a deployment may take; 10 where nothing is said.
-    """
+def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Limits] | None = None) -> Json:
+    """Gives the routes as an RDS document; its version names the version of each deployment's route. `limits` are those of a deployment's servers."""
     ordered = sorted(routes, key=lambda route: route.deployment)
-    entries = [entry for route in ordered for entry in _route(route, deadline=(deadlines or {}).get(route.deployment, DEADLINE_SECONDS))]
+    entries = [entry for route in ordered for entry in _route(route, limits=(limits or {}).get(route.deployment, Limits()))]
+    server = {"match": {"path": "/v2"}, "direct_response": _answer(200, json.dumps(command.SERVER)),
+              "response_headers_to_add": [_header("content-type", "application/json")]}
     health = [{"match": {"path": f"/v2/health/{probe}"}, "direct_response": _answer(200, f'{{"{probe}": true}}'),
                "response_headers_to_add": [_header("content-type", "application/json")]} for probe in ("live", "ready")]
     missing = {"match": {"prefix": "/"}, "direct_response": _answer(404, "no such model is deployed here; see `fairway status`")}
-    host = {"name": "all", "domains": ["*"], "routes": [_nameless(), *health, *entries, missing]}
+    host = {"name": "all", "domains": ["*"], "routes": [_nameless(), server, *health, *entries, missing]}
     document = _document("config.route.v3.RouteConfiguration", [{"name": ROUTES, "virtual_hosts": [host]}])
     names = versions_text({route.deployment: route.version for route in ordered})
     return {**document, "version_info": f"{names};{document['version_info']}"}  # the digest tells a change that no route's version names
@@ -109,15 +132,20 @@ def _nameless() -> Json:
             "direct_response": _answer(400, "x-fairway-unit is empty: name the user or session, or leave the header out")}
 
 
-def _route(route: traffic.Route, *, deadline: float) -> list[Json]:
-    total = 3 * (deadline + 1)
+def _named(route: traffic.Route) -> tuple[str, ...]:
+    """Gives the revisions that can be asked by name: those that serve."""
+    return (route.stable,) if route.candidate is None else (route.stable, route.candidate)
+
+
+def _route(route: traffic.Route, *, limits: Limits) -> list[Json]:
+    total = 3 * (limits.seconds + 1)
     action: Json = {
         "weighted_clusters": {"clusters": _weights(route), "use_hash_policy": True},
         "hash_policy": [{"header": {"header_name": "x-fairway-unit", "regex_rewrite": {
             "pattern": {"regex": "^(.*)$"}, "substitution": f"{route.salt}:\\1"}}}],
         "timeout": f"{total:g}s",
         "idle_timeout": f"{max(60.0, total):g}s",
-        "retry_policy": _retries(deadline),
+        "retry_policy": _retries(limits.seconds),
     }
     if route.mirror and route.candidate is not None:
         action["request_mirror_policies"] = [{
@@ -127,9 +155,18 @@ def _route(route: traffic.Route, *, deadline: float) -> list[Json]:
             "request_headers_mutations": [{"remove": "x-fairway-arm"}],
         }]
     shown = [_header("x-fairway-route-version", route.version)]
-    matches: list[Json] = [{"prefix": f"/v2/models/{route.deployment}/"}, {"path": f"/v2/models/{route.deployment}"}]
+    bounded = {BUFFERING: {"@type": TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute", "buffer": {"max_request_bytes": limits.body_bytes}}}
     claimed = ["x-fairway-revision"]   # of a client it would pass for a mirrored copy; the arm is overwritten
-    return [{"match": match, "route": action, "response_headers_to_add": shown, "request_headers_to_remove": claimed} for match in matches]
+    common: Json = {"response_headers_to_add": shown, "request_headers_to_remove": claimed, "typed_per_filter_config": bounded}
+    model = f"/v2/models/{route.deployment}"
+    entries: list[Json] = []
+    for revision in _named(route):
+        asked = {"cluster": cluster_name(route.deployment, revision, NAMED), "timeout": f"{limits.seconds + 1:g}s"}
+        entries += [{"match": match, "route": asked, "request_headers_to_add": [_header("x-fairway-arm", NAMED)], **common}
+                    for match in ({"prefix": f"{model}/versions/{revision}/"}, {"path": f"{model}/versions/{revision}"})]
+    gone = f"no such revision of {route.deployment} serves: wanted one that does, or no version in the path"
+    entries.append({"match": {"prefix": f"{model}/versions/"}, "direct_response": _answer(404, gone)})
+    return entries + [{"match": match, "route": action, **common} for match in ({"prefix": f"{model}/"}, {"path": model})]
 
 
 def _weights(route: traffic.Route) -> list[Json]:
@@ -160,10 +197,9 @@ def _retries(deadline: float) -> Json:
 
 
 def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, Json]:
-    """Gives an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's: its copies are not tried again."""
-    # A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each; the queue takes up bursts.
-    limits: Json = {"max_connections": 1024, "max_requests": 4096, "max_pending_requests": 4096, "max_retries": 1024} if then else {
-        "max_connections": 16, "max_requests": 64, "max_pending_requests": 64}  # the default of 3 retries at once loses requests
+    """Gives an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's, or one that is asked by name:
+    what comes there is not tried again."""
+    limits = ARM_LIMITS if then else SIDE_LIMITS
     groups = [[{"endpoint": {"address": _address(*place)}} for place in first], [_patient(*place) for place in then]]
     return {name: {
         "name": name, "type": "STATIC", "connect_timeout": "1s", "lb_policy": "LEAST_REQUEST",
@@ -212,8 +248,10 @@ def _listener(port: int, rds: Path) -> Json:
         # Ids are made here: one that a client chose could be used again, and hide, double or pair events that are not its own.
         "use_remote_address": True, "preserve_external_request_id": False, "always_set_request_id_in_response": True,
         "common_http_protocol_options": {"idle_timeout": "300s"}, "stream_idle_timeout": "60s", "request_headers_timeout": "10s",
-        "local_reply_config": {"mappers": [_as_json()]},
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}}],
+        "request_timeout": f"{BODY_SECONDS}s",
+        "local_reply_config": {"mappers": _as_json()},
+        "http_filters": [{"name": BUFFERING, "typed_config": {"@type": TYPE + "extensions.filters.http.buffer.v3.Buffer", "max_request_bytes": BUFFER}}, {
+            "name": "envoy.filters.http.router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}}],
     }
     # Without reuse_port a second Envoy on the port fails loudly; with it, it would quietly take half of the connections.
     return {"name": "ingress", "address": _address("127.0.0.1", port), "enable_reuse_port": False, "per_connection_buffer_limit_bytes": BUFFER,
@@ -221,10 +259,39 @@ def _listener(port: int, rds: Path) -> Json:
         {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}]}
 
 
-def _as_json() -> Json:
-    """Gives Envoy's own refusals (400, 404, 503, 504) the form that the inference protocol has for errors."""
-    failed = {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "fairway.local_reply"}}}}
-    return {"filter": failed, "body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+def _as_json() -> list[Json]:
+    """Gives Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference protocol has for errors.
+
+    What its circuit breakers refuse would be 503: it is the load's, so it is 429, as the servers say it. Its clusters count it as 5xx all the same.
+    """
+    shed = {"filter": {"response_flag_filter": {"flags": ["UO"]}}, "status_code": 429, "headers_to_add": [_header("retry-after", "1")],
+            "body": {"inline_string": "more requests came than can be answered in time: try again in a second"}}
+    late = {"filter": _status("EQ", 408), "body": {"inline_string": f"the request's body did not come: wanted all of it within {BODY_SECONDS} s"}}
+    large = {"filter": _status("EQ", 413), "body": {"inline_string": "the request is too large: send fewer rows, or raise serving.maxBodyMebibytes"}}
+    form = {"body_format_override": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+    return [{**mapper, **form} for mapper in (shed, late, large, {"filter": _status("GE", 400)})]
+
+
+def _status(comparison: str, status: int) -> Json:
+    return {"status_code_filter": {"comparison": {"op": comparison, "value": {"default_value": status, "runtime_key": f"fairway.local_reply_{status}"}}}}
+
+
+def _overload() -> Json:
+    """Gives what ends first where connections or memory run out: new connections, then the requests that hold the most, then new requests."""
+    monitors = {"global_downstream_max_connections": {
+        "@type": TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig", "max_active_downstream_connections": 10_000},
+        "fixed_heap": {"@type": TYPE + "extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig", "max_heap_size_bytes": HEAP}}
+    heap = "envoy.resource_monitors.fixed_heap"
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [{"name": f"envoy.resource_monitors.{name}", "typed_config": config} for name, config in monitors.items()],
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
+        "actions": [
+            {"name": "envoy.overload_actions.reset_high_memory_stream", "triggers": [
+                {"name": heap, "scaled": {"scaling_threshold": 0.85, "saturation_threshold": 0.95}}]},
+            {"name": "envoy.overload_actions.stop_accepting_requests", "triggers": [{"name": heap, "threshold": {"value": 0.95}}]},
+        ],
+    }
 
 
 def _header(name: str, value: str) -> Json:
