@@ -230,7 +230,7 @@ def test_the_store_is_one(binaries, variant, volume, store):
     pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
     volumes = {volume.pop("name"): volume for volume in pod["volumes"]}
     assert volumes.get("data") == volume
-    assert {"name": "STORE", **store} in pod["containers"][0]["env"]
+    assert {"name": "FAIRWAY_STORE", **store} in pod["containers"][0]["env"]
     assert len(rendering.of_kind(found, "PersistentVolumeClaim")) == (variant == "defaults")
 
 
@@ -294,7 +294,9 @@ def test_the_arguments_are_the_commands_own(binaries, command):
     deployment = rendering.one(rendering.render(binaries), "Deployment", f"fairway-{command.name}")
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     options = {name: parameter.required for parameter in command.params for name in parameter.opts}
+    variables = {entry["name"] for entry in container["env"]}
     given = {argument.partition("=")[0] for argument in container["args"]}
+    given |= {name for parameter in command.params if parameter.envvar in variables for name in parameter.opts}
     assert container["command"] == ["fairway", command.name]
     assert {name for name, required in options.items() if required} <= given <= options.keys()
 
