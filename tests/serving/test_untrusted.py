@@ -41,8 +41,8 @@ def nested(depth: int) -> bytes:
     pytest.param(one("age", shape=[20_000], data=WORDS), "wanted numbers", id="long-word-among-many"),
     pytest.param(one("age", shape=[20_000], data=[[word] for word in WORDS]), "wanted numbers", id="long-word-in-nested-lists"),
     pytest.param(one("sector", shape=[20_000], data=WORDS), "has a missing value", id="long-word-in-a-category"),
-    pytest.param(one("age", shape=[2**62, 4], data=[1]), "has shape", id="overflowing-shape"),
-    pytest.param(one("age", shape=[2**62], data=[1]), f"wanted {2**62} for its shape", id="enormous-shape"),
+    pytest.param(one("age", shape=[2**62, 4], data=[1]), "rows: wanted at most", id="overflowing-shape"),
+    pytest.param(one("age", shape=[2**62], data=[1]), "rows: wanted at most", id="enormous-shape"),
     pytest.param(one("age", shape=[100_000], data=[[]] * 100_000), "holds 0 values", id="empty-lists"),
     pytest.param(one("age", shape=[2], data=[1, [2]]), "lists beside values", id="lists-beside-values"),
     pytest.param(one("age", shape=[2], data=[[1], [2, 3]]), "rows of different lengths", id="ragged"),
@@ -55,7 +55,7 @@ def test_a_request_that_would_be_multiplied_is_refused_before_any_array_is_made(
     status, answer = server.ask(body)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert status == 400
+    assert status == (413 if "at most" in sentence else 400)
     assert sentence in orjson.loads(answer)["error"]
     assert len(answer) < 1_000
     assert peak < 40 * len(body) + MEBIBYTE
