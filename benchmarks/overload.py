@@ -119,7 +119,7 @@ def _overload(work: str, *, rows: int, seconds: float) -> list[dict[str, object]
 
 async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> None:
     """Asks at half the capacity for a second, at three times for the peak, and at half again until it is calm."""
-    calm = 8.0
+    calm = 5.0
     due = [*np.arange(0, 1, 2 / capacity), *np.arange(1, 1 + seconds, 1 / (TIMES * capacity)), *np.arange(1 + seconds, 1 + seconds + calm, 2 / capacity)]
     pending, began = iter(due), time.perf_counter()
 
