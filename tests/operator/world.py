@@ -117,7 +117,7 @@ class Cluster(api.Api):
         return self._keep(key, json.loads(json.dumps(dict(obj))))
 
     def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
-        if uid not in (None, self.objects[kind, name]["metadata"]["uid"]):
+        if uid is not None and uid != self.objects[kind, name]["metadata"]["uid"]:
             raise api.Conflict("uid mismatch")
         self.objects.pop((kind, name), None)
 
