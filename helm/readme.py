@@ -35,7 +35,7 @@ that scrapes it. KEDA, Seldon Core and prometheus-operator are used where they a
 * **What an editor's podTemplate can do.** `admission` refuses host access to everybody, and service accounts, tokens and Secrets to whoever could not create
   such a pod himself. An image and a package of one's own run in the namespace all the same: give `fairway-editor` to those who may run code there.
 * **Namespaced** (`rbac.namespaced`): whoever installs needs rights in `namespaces` and the release's namespace only, if an administrator
-  has applied the CRD; add `--skip-crds`.
+  has applied the CRD and the ClusterRoleBinding to `system:auth-delegator` (or with `collector.auth: none`); add `--skip-crds`.
 * **kustomize**: `manifests/overlays/` gives the same objects. Each overlay's `values.yaml` is the same choice for helm.
 
 Contradictory values are refused with a sentence, unknown ones by name. """

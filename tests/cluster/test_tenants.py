@@ -131,6 +131,8 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {   # what only who may create pod
                          "a Secret that you may not read"),
     "a Secret's values": ({"containers": [{"name": "server", "envFrom": [{"secretRef": {"name": "key"}}]}]}, "a Secret that you may not read"),
     "a projected token": ({"volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]}, "has a volume of a kind"),
+    "a projected Secret behind a kind that is null": ({"volumes": [{"name": "key", "emptyDir": None, "projected": {"sources": [{"secret": {"name": "key"}}]}}]},
+                                                      "has a volume of a kind"),
 }
 EDITOR, OPERATOR_ACCOUNT = "--as=jo", "--as=system:serviceaccount:fairway-system:fairway-operator"
 
@@ -160,6 +162,9 @@ def asked(cluster: Cluster, user: str, spec: dict[str, Any]) -> str:
 def test_an_editor_asks_for_no_pod_that_his_own_role_could_not_make(fairway, editors):
     assert asked(fairway, EDITOR, PLAIN) == ""
     assert asked(fairway, EDITOR, {}) == ""
+    container = {"name": "server", **dict.fromkeys(("env", "envFrom", "ports", "securityContext"))}
+    nothing = {"volumes": None, "initContainers": None, "containers": [container]}
+    assert asked(fairway, EDITOR, nothing) == ""   # as templates render what is left out
     for case, (spec, words) in (HOST | RUNS).items():
         assert words in asked(fairway, EDITOR, spec), case
     for case, (spec, words) in HOST.items():

@@ -3,11 +3,14 @@
 import contextlib
 import itertools
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from fairway import errors
+from fairway.operator import reconcile
 from fairway.platforms.kubernetes import api, workloads
 from tests.operator import world
 from tests.serving import support
@@ -554,3 +557,23 @@ def test_a_route_that_takes_the_same_requests_is_the_reason_where_it_is_older(pl
     play.look(3)
     assert (condition(play, "Stalled"), condition(play, "Ready")) == (stalled, "False" if stalled == "True" else "True")
     assert any("HTTPRoute research/shop takes the same requests" in event for event in play.cluster.events) == (stalled == "True")
+
+
+def test_looks_that_begin_at_once_all_know_what_the_cluster_serves():
+    answering = threading.Barrier(2)
+
+    class Slow:
+        def serves(self, kind: str) -> bool:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                answering.wait(timeout=0.2)   # the other look comes before there is an answer
+            return True
+
+    server: Any = Slow()
+    operator = reconcile.Reconciler(server, reconcile.Settings(server_image="server:1"), evidence=Any, prometheus=Any)
+
+    def look(_: int) -> bool:
+        operator._discover(1000.0)
+        return operator._settings.cluster.keda
+
+    with ThreadPoolExecutor(max_workers=2) as looks:
+        assert list(looks.map(look, range(2))) == [True, True]

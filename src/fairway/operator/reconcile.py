@@ -9,6 +9,7 @@ no other away, and becomes a condition.
 import json
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -91,6 +92,7 @@ class Reconciler:
         self._memory: dict[tuple[str, str], Memory] = {}
         self._served: set[str] = set()   # kinds of others that the cluster is known to have
         self._asked = -math.inf          # when the cluster was last asked for optional kinds
+        self._discovering = threading.Lock()
         self.rollouts = metrics.Rollouts()
         self._hooks = hooks.Caller(finds=self._place)
 
@@ -146,13 +148,14 @@ class Reconciler:
         self._store(found, status.stalled(refusal, generation=int(found["metadata"]["generation"]), before=found.get("status", {}), now=now))
 
     def _discover(self, now: float) -> None:
-        """Takes notice of what others have installed, or taken away, since it was last asked for."""
-        if now - self._asked < LATE_SECONDS:
-            return
-        self._asked = now
-        self._settings = replace(self._settings, cluster=replace(
-            self._settings.cluster, service_monitors=self._api.serves("ServiceMonitor"), keda=self._api.serves("ScaledObject"),
-            envoy_gateway=self._api.serves("BackendTrafficPolicy")))
+        """Take notice of what others have installed, or taken away, since the cluster was last asked; every look waits for the first answer."""
+        with self._discovering:
+            if now - self._asked < LATE_SECONDS:
+                return
+            self._settings = replace(self._settings, cluster=replace(
+                self._settings.cluster, service_monitors=self._api.serves("ServiceMonitor"), keda=self._api.serves("ScaledObject"),
+                envoy_gateway=self._api.serves("BackendTrafficPolicy")))
+            self._asked = now
 
     def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> tuple[float, errors.FairwayError | None]:
         """Read, decide, store, make true; return the seconds until the next look, and what is to be told as a look that failed.

@@ -37,8 +37,6 @@ CLIENT_REQUESTS = 200    # requests met before any client can be that
 Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
 
 
-
-
 @dataclass
 class Clients:
     """Requests by client (the bucket of its address). What a look finds is kept when its cursor comes back, as of `Firsts`."""
