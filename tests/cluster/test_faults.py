@@ -320,7 +320,7 @@ def test_a_route_edited_or_deleted_by_hand_is_put_back(fairway, models, deployed
     fairway.kubectl("--namespace=models", "patch", "httproute", deployed, "--type=json",
                     "--patch", json.dumps([{"op": "replace", "path": "/spec/rules/0/timeouts/request", "value": "1s"}]))
     timeouts = ("--namespace=models", "get", "httproute", deployed, "--output=jsonpath={.spec.rules[0].timeouts.request}")
-    _eventually(lambda: fairway.kubectl(*timeouts).stdout == "10s")
+    _eventually(lambda: fairway.kubectl(*timeouts).stdout == "11s")
     fairway.kubectl("--namespace=models", "delete", "httproute", deployed)
     _eventually(lambda: weights() == before)
 

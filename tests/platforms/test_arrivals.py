@@ -202,3 +202,29 @@ def test_a_candidate_whose_failures_are_told_before_its_successes_is_healthy() -
     runs = [warming(seed) for seed in range(4)]
     assert max(evidence_by_arrival(run) for run in runs) < math.log(100)
     assert min(evidence_by_answer(run) for run in runs) > math.log(100)
+
+
+def test_a_user_who_is_always_slow_was_slow_once() -> None:
+    slow = [row(number, 5.0 * number, unit="far away", seconds=0.5) for number in range(1, 9)]
+    others = [row(100 + number, 5.0 * number, role="stable", unit=f"u{number}") for number in range(1, 9)]
+    found = take(Answered([*slow, *others]), arrivals.Arrivals(), in_canary(), now=60)
+    assert bad(found, "slow") == (1, 0)
+    assert sum(one.held["slow"][0].bad for one in found.counted) == 8   # a limit is held against all of them
+
+
+def test_a_window_that_misses_an_arm_is_bet_on_by_what_came() -> None:
+    late = Answered([row(number, 1.0, unit=f"u{number}", status=500 if number % 4 == 0 else 200) for number in range(1, 61)])
+    (window,) = take(late, arrivals.Arrivals(), in_canary(weight=0.25), now=30).counted
+    assert window.shares["errors"] == 1.0   # nothing is bet
+    even = Answered([row(number, 1.0, role="canary" if number % 4 == 0 else "stable", unit=f"u{number}") for number in range(1, 61)])
+    (window,) = take(even, arrivals.Arrivals(), in_canary(weight=0.25), now=30).counted
+    assert window.shares["errors"] == 0.25
+
+
+def test_after_the_store_was_away_nothing_counts_until_every_server_has_found_it_again() -> None:
+    state = replace(in_canary(), cursors=Cursors(alone_from=START - 20, alone_until=START + 10))
+    rows = Answered([row(1, 11.0)])
+    waiting = take(rows, arrivals.Arrivals(), state, now=15, active=0)
+    assert visits(waiting) == (0, 0)
+    later = take(rows, arrivals.Arrivals(), replace(state, cursors=waiting.cursors), now=23, active=1)
+    assert visits(later) == (1, 0)

@@ -207,6 +207,13 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
     assert {segment.cursor for segment in after.state.segments} == {3}
 
 
+def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events: store.EventStore) -> None:
+    events.add([canary("r1")])
+    old = Cursors(exposure=900, ahead=900, settled=NOW - 1, alone_from=NOW - 60, alone_until=NOW - 5, store="0" * 32)
+    cursors = take(events.within("default"), in_segment(cursors=old, ledger=ledgers.begin(POLICY, at=NOW))).cursors
+    assert (cursors.alone_from, cursors.alone_until, cursors.exposure, cursors.ahead) == (NOW - 60, NOW - 5, 1, 0)
+
+
 def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted, state = look.Counted(), in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW))

@@ -267,3 +267,12 @@ def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> 
     said = [judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)]
     assert "differ from stable's in at most 3.0%, for evaluation did not compare the two" in said[0]
     assert "compare" not in said[1]
+
+
+@pytest.mark.parametrize(("lost", "action"), [((6, 6), Action.PROMOTE), ((9, 6), Action.HOLD)], ids=["alike", "one and a half times as often"])
+def test_requests_that_nobody_answered_certify_a_ratio_only_by_how_many_there_were(lost: tuple[int, int], action: Action) -> None:
+    strategy = policy({"name": "errors", "type": "errors", "maxRatio": 1.5, "tolerance": 2})
+    held = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
+    batch = ledgers.Batch(gateway=ledgers.Gateway(
+        candidate=1000, stable=1000, bad={"errors": lost}, observed={"errors": (1000, 1000)}, held={"errors": held}))
+    assert judge.decide(learn(strategy, [batch] * 100), strategy=strategy, stage="canary").action is action

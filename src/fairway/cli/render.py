@@ -46,7 +46,7 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
     from fairway.rollout import traffic
 
     image = spec.image or f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
-    owner = workloads.Owner(name=name, namespace=namespace)
+    owner, parent = workloads.Owner(name=name, namespace=namespace), resource.route(spec)
     settings = workloads.Settings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
     revision = workloads.Revision(name=resource.revision(spec, image=image), model=spec.model, image=image, runtime=spec.runtime, serving=spec.serving,
                                   pod_template=spec.pod_template, defaulted_image=spec.image is None)
@@ -56,7 +56,7 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
         workloads.controller_revision(owner, revision, number=1, settings=settings), *([predictors] if spec.runtime == "seldon" else []),
         *workloads.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
         *workloads.for_deployment(owner, spec, settings=settings),
-        gateway.http_route(owner, spec.gateway, route), gateway.backend_policy(owner, spec),
+        *([gateway.http_route(owner, parent, route)] if parent is not None else []), gateway.backend_policy(owner, spec),
     ]
 
 

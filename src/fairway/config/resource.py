@@ -7,6 +7,7 @@ prices each rule by the longest value that could come.
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -45,7 +46,7 @@ class Gateway(schema.Section):
     hostnames: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
     """As in an HTTPRoute; those of the Gateway's listeners by default."""
     timeout: schema.Duration = schema.Serving().timeout
-    """A request that takes longer is answered 504 by the gateway."""
+    """A request that takes longer is answered 504 by the gateway; a second after serving.timeout at the soonest, for the server's own 504 says more."""
 
 
 class Counts(schema.Section):
@@ -114,6 +115,13 @@ class Spec(schema.Section):
             raise ValueError("routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, "
                              "or use routing gateway")
         return self
+
+
+def route(spec: Spec) -> Gateway | None:
+    """Return the gateway section with the timeout that the route has: a server answers its own 504 sooner, so that a late answer is one failure, not two."""
+    if spec.gateway is None:
+        return None
+    return spec.gateway.model_copy(update={"timeout": max(spec.gateway.timeout, spec.serving.timeout + timedelta(seconds=1))})
 
 
 def policy(spec: Spec) -> schema.Strategy:

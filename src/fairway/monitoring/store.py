@@ -53,6 +53,7 @@ MIGRATIONS = (
 NAMESPACE = "default"          # as in the configuration and in Kubernetes
 EVENTS_AT_ONCE = 50_000        # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
 LARGEST_PAYLOAD = 16 << 20     # characters of a request's logged inputs, or of its answers, that are read again
+LONGEST_SLICE = 64              # characters of a feature's value that a slice is known by: a rollout's state holds them
 _END = 2**63 - 1
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
@@ -474,8 +475,9 @@ def _sliced(predicted: str, truth: str, inputs: str | None, *, by: str | None) -
     found: dict[str | None, tuple[int, int]] = {}
     for answer, label, value in zip(answers, labels, column, strict=True):
         if label is not None:
-            known, wrong = found.get(str(value), (0, 0))
-            found[str(value)] = known + 1, wrong + (answer != label)
+            of = str(value)[:LONGEST_SLICE]
+            known, wrong = found.get(of, (0, 0))
+            found[of] = known + 1, wrong + (answer != label)
     return found
 
 

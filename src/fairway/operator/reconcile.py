@@ -519,7 +519,7 @@ class Reconciler:
             memory.route.recall(None, weight=before)
             memory.route.written(route, arriving=False, now=now)  # with the predictors
             return
-        if spec.gateway is None:
+        if (parent := resource.route(spec)) is None:
             return
         written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
         memory.route.recall(written, weight=before)
@@ -529,7 +529,7 @@ class Reconciler:
             return self._answers(owner, spec, index=index)[0] is not False
 
         leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now, reached=reached)
-        self._apply(owner, memory, gateway.http_route(owner, spec.gateway, route, first=first, leaving=leaving, arriving=arriving))
+        self._apply(owner, memory, gateway.http_route(owner, parent, route, first=first, leaving=leaving, arriving=arriving))
         memory.route.written(route, arriving=arriving, now=now)
         if self._settings.cluster.envoy_gateway:
             self._apply(owner, memory, gateway.backend_policy(owner, spec))

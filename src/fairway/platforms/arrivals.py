@@ -15,18 +15,20 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store as events
 from fairway.platforms.units import PAGES, Evidence, Firsts, in_effect
+from fairway.rollout import evidence, states, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout import states, traffic
-from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.seen import Cursors, Segment
 
 WINDOW_SECONDS = 5.0     # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
 FLUSH_SECONDS = 1.0      # from an answer to its event in the store, at most: five times the interval at which servers send them
+AGAIN_SECONDS = 8.0      # the same after the store was away: a sender's longest pause, its patience, and the above
 SKEW_SECONDS = 60.0      # a server whose clock is further ahead is not waited for
 LATE_WINDOWS = 12        # a visit whose event comes later than these is one more
 LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
@@ -109,7 +111,9 @@ class Arrivals:
         self._begin(state)
         if now < before.settled:   # the clock was set back: what waited by the old one is passed over
             before, self.quiet = replace(before, exposure=max(before.ahead, before.exposure), settled=0.0), ()
-        settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
+        settled = before.settled   # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
+        if not before.alone_until <= now < before.alone_until + AGAIN_SECONDS:
+            settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
         if not whole:
             newest = store.cursor()
             for firsts in self._own() if "exposure" in self.met and self.met["exposure"].whole else ():
@@ -144,7 +148,7 @@ class Arrivals:
         met = self.met.get("exposure")
         if met is None:
             began = segments[0].cursor if segments else cursors.exposure
-            self.met = {what: Firsts() for what in ("exposure", "step", "error", "rejection")}
+            self.met = {what: Firsts() for what in ("exposure", "step", "error", "rejection", *map(_slow, _latency(policy)))}
             met = self.met["exposure"] = Firsts(reached=began)
             self.visits, self.clients, self.segment = {}, Clients(), current
         met.reached = max(met.reached, segments[0].cursor if segments else 0)   # a store that was replaced has nothing before
@@ -207,14 +211,16 @@ class Arrivals:
         n = _by_arm(visits)
         firsts = {"errors": self._firsts("error", rows, failed, weight=weight), "rejections": self._firsts("rejection", rows, refused, weight=weight)}
         bad, shares, held = dict[str, tuple[int, int]](), dict[str, float](), dict[str, tuple[ArmCounts, ArmCounts]]()
+        judged, share = _judged(policy), _share(n, weight=weight)
         for guard in policy.guards:
-            if guard.type == "latency" and guard.by_arrival and guard.threshold is not None:
-                longest = guard.threshold.total_seconds()
-                bad[guard.name] = _by_arm(row for row in visits if row.seconds >= longest)
-            elif guard.type in firsts and guard.by_arrival:
-                went = _by_arm(row for row in visits if (failed if guard.type == "errors" else refused)(row))
-                bad[guard.name], shares[guard.name] = firsts[guard.type], weight
-                held[guard.name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
+            true = judged.get(guard.name)
+            if true is None:
+                continue
+            went = _by_arm(row for row in visits if true(row))
+            first = firsts.get(guard.type)
+            bad[guard.name] = first if first is not None else self._firsts(_slow(guard), rows, true, weight=weight)
+            shares[guard.name] = share
+            held[guard.name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
         return ledgers.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
 
     def _firsts(self, what: str, rows: Iterable[events.Exposure], true: Callable[[events.Exposure], bool], *, weight: float) -> tuple[int, int]:
@@ -247,6 +253,41 @@ def failed(row: events.Exposure) -> bool:
 def refused(row: events.Exposure) -> bool:
     """Say whether the server would not have the request, as it came."""
     return 400 <= row.status < 500 and row.status not in UNDECIDED
+
+
+def _latency(policy: schema.Strategy) -> list[schema.Guard]:
+    return [guard for guard in policy.guards if guard.type == "latency" and guard.by_arrival and guard.threshold is not None]
+
+
+def _slow(guard: schema.Guard) -> str:
+    """Return the name under which the units are kept that were slow for the guard."""
+    return f"slow {guard.name}"
+
+
+def _judged(policy: schema.Strategy) -> dict[str, Callable[[events.Exposure], bool]]:
+    """Return what each guard that counts by arrival asks of a request, by its name."""
+    found: dict[str, Callable[[events.Exposure], bool]] = {
+        guard.name: failed if guard.type == "errors" else refused for guard in policy.guards if guard.by_arrival and guard.type in ("errors", "rejections")}
+    for guard in _latency(policy):
+        longest = guard.threshold.total_seconds() if guard.threshold is not None else 0.0
+        found[guard.name] = partial(_longer, longest=longest)
+    return found
+
+
+def _longer(row: events.Exposure, *, longest: float) -> bool:
+    return row.seconds >= longest
+
+
+def _share(n: tuple[int, int], *, weight: float) -> float:
+    """Return the probability with which a bad request of the window was the candidate's, had it been as good as stable.
+
+    The weight that was asked for; where the window cannot have been divided by it (one arm's events are late) what came in, if that is more. More only makes
+    every bet smaller.
+    """
+    if not 0 < weight < 1 or sum(n) == 0:
+        return weight
+    split = Wealth.start(at=0.0, restarts=False).bet(evidence.factors_split(candidate=n[0], stable=n[1], weight=weight))
+    return max(weight, n[0] / sum(n)) if split.log_e >= math.log(1 / ledgers.SPLIT_ALPHA) else weight
 
 
 def _by_arm(rows: Iterable[events.Exposure]) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
 COST = ("what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
         "and a unit that was counted may count once more after a restart")
+NOWHERE = Cursors()
 READ_SECONDS = 20.0   # that reading the evidence may take in one look: what was decided must still be done
 
 
@@ -49,7 +50,7 @@ def look(
                 known = store.of(state.cursors.store)
                 return _read(seen, state, deployment=deployment, store=known, counted=counted, policy=policy, timeout_seconds=timeout_seconds)
             except errors.StoreReplaced as error:
-                return replace(seen, cursors=_begin(store), replaced=f"{error}; {COST}")
+                return replace(seen, cursors=_begin(store, alone=state.cursors), replaced=f"{error}; {COST}")
     except errors.Temporary as error:
         return replace(seen, unread=str(error))
 
@@ -129,10 +130,10 @@ def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, 
                         store=state.cursors.store or store.position().store))
 
 
-def _begin(store: Evidence) -> Cursors:
-    """Return cursors that pass over all that is in the store."""
+def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
+    """Return cursors that pass over all that is in the store, and what the gateway counted `alone` when its events come."""
     identity, newest = store.position()
-    return Cursors(pairs=newest, labels=newest, outcomes=newest, exposure=newest, store=identity)
+    return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 
 
 def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, ledgers.Paired | None]:

@@ -444,7 +444,7 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     candidate, stable = gateway.held.get(guard.name, (candidate, stable))
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
     if guard.max_ratio is not None:
-        certificate = evidence.factors_two_arm(candidate, stable, max_ratio=guard.max_ratio, harm=False)
+        certificate = evidence.factors_two_arm(*(at_risk or (candidate, stable)), max_ratio=guard.max_ratio, harm=False)
     if certificate is not None:
         certificate = certificate / guard.requests_per_unit   # as in `against`
     yield _News(guard.name, candidate, stable, harm, certificate, compared=True, at_risk=at_risk)

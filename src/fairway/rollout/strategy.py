@@ -182,8 +182,8 @@ def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdi
             return Advance(state)
         return _finish(state, seen, verdict)
     step = strategy.canary.steps[state.step]
-    if waited < step.min_duration.total_seconds() or state.arrived[0] == 0 or _lacking(state, strategy) is not None:
-        return Advance(state)
+    if waited < step.min_duration.total_seconds() or (step.weight < TOTAL and state.arrived[0] == 0) or _lacking(state, strategy) is not None:
+        return Advance(state)   # at 100 % no stable request tells that any came
     if step.pause and not state.passed:
         return _pause(state, seen, f"{_step(state, strategy)} asks for a person: `fairway rollout resume`")
     if state.step + 1 < len(strategy.canary.steps):

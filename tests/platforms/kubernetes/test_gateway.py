@@ -89,6 +89,11 @@ def test_a_timeout_is_written_as_the_gateway_api_reads_it(seconds: float, writte
     assert gateway.http_route(made.OWNER, asked, route())["spec"]["rules"][0]["timeouts"] == {"request": written}
 
 
+def test_a_server_says_that_it_is_late_before_the_gateway_does() -> None:
+    asked = [resource.route(made.spec(gateway={"parentRefs": [{"name": "models"}], "timeout": given}, serving={"timeout": "5s"})) for given in ("2s", "9s")]
+    assert [one.timeout.total_seconds() for one in asked if one is not None] == [6.0, 9.0]
+
+
 def policy(**spec: Any) -> dict[str, Any]:
     found: dict[str, Any] = gateway.backend_policy(made.OWNER, made.spec(**spec))["spec"]
     return found
@@ -98,7 +103,7 @@ def test_units_stick_and_idle_connections_are_the_gateways_to_close() -> None:
     found = policy()
     assert found["targetRefs"] == [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "income"}]
     assert found["loadBalancer"]["consistentHash"] == {"type": "Headers", "headers": [{"name": "x-fairway-unit"}]}
-    assert found["timeout"]["http"] == {"connectionIdleTimeout": f"{gateway.IDLE_SECONDS}s", "streamIdleTimeout": "40s"}
+    assert found["timeout"]["http"] == {"connectionIdleTimeout": f"{gateway.IDLE_SECONDS}s", "streamIdleTimeout": "41s"}
     assert gateway.IDLE_SECONDS < command.KEEP_ALIVE_SECONDS
 
 

@@ -92,7 +92,8 @@ def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any
     A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server, and counts for no arm.
     """
     requests = max(MOST_REQUESTS, spec.serving.max_concurrency * spec.scaling.max_replicas)
-    timeout = (spec.gateway.timeout if spec.gateway else timedelta()) + timedelta(seconds=BODY_SECONDS)
+    parent = resource.route(spec)
+    timeout = (parent.timeout if parent else timedelta()) + timedelta(seconds=BODY_SECONDS)
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy", "metadata": workloads.metadata(owner),
         "spec": {

@@ -242,7 +242,7 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
     active = readings.get((ACTIVE, arm), {}).get(at)
     shed = sum(map(read, SHED))
     return traffic.ArmCounts(
-        requests=read(COMPLETED), errors=max(read(ERRORS) - shed, 0), timed=timed + late, slow=slow, unanswered=late + read(BROKEN) + shed,
+        requests=read(COMPLETED), errors=max(read(ERRORS) - shed, 0), timed=timed + late, slow=slow, unanswered=late + read(BROKEN),
         active=None if active is None else int(active))
 
 

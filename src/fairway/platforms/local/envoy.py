@@ -292,7 +292,7 @@ def _arm(
     fast = {threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0) for threshold in thresholds}
     return traffic.ArmCounts(
         requests=int(completed), errors=failed + broken, timed=timed + late,
-        slow={threshold: timed + late - count for threshold, count in fast.items()}, unanswered=broken + late + shed,
+        slow={threshold: timed + late - count for threshold, count in fast.items()}, unanswered=broken + late,
         active=int(values.get(f"cluster.{cluster}.upstream_rq_active", 0)))
 
 
