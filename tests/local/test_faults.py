@@ -83,16 +83,26 @@ def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platfor
 
 
 def test_a_clock_that_is_set_by_an_hour_in_every_phase_moves_nothing(platform: World, tmp_path: Path) -> None:
+    """The supervisor's alone: what servers date by theirs is not counted meanwhile, and the reason says so."""
     hour, baked = 3600.0, {**worlds.QUICK, "bake": {"weight": 10, "duration": "6s"}}
     with worlds.wrong_clock(platform, tmp_path / "clock") as set_by:
+
+        def wrong_in(phase: Phase, seconds: float) -> None:
+            support.eventually(lambda: platform.deployment().state.phase is phase, seconds=60)
+            set_by(seconds)
+            support.eventually(lambda: "this controller's clock" in platform.deployment().state.reason)
+            assert platform.deployment().state.phase is phase
+            set_by(0.0)
+
         revision = platform.deploy(concurrency=108, strategy=baked)
-        support.eventually(lambda: platform.deployment().state.phase is Phase.STARTING)
-        set_by(hour)
+        wrong_in(Phase.CANARY, hour)
         platform.until_mid_canary()
-        set_by(-hour)
-        support.eventually(lambda: platform.deployment().state.phase is Phase.BAKING, seconds=60)
+        wrong_in(Phase.CANARY, -hour)
+        support.eventually(lambda: platform.deployment().state.phase is Phase.BAKING, seconds=90)
         began = time.monotonic()
         set_by(hour)
+        support.eventually(lambda: "this controller's clock" in platform.deployment().state.reason)
+        set_by(0.0)
         assert platform.ended(revision).state.stable == revision
         assert time.monotonic() - began > 5.0
 

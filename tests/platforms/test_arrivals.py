@@ -228,3 +228,21 @@ def test_after_the_store_was_away_nothing_counts_until_every_server_has_found_it
     assert visits(waiting) == (0, 0)
     later = take(rows, arrivals.Arrivals(), replace(state, cursors=waiting.cursors), now=23, active=1)
     assert visits(later) == (1, 0)
+
+
+class Told(Answered):
+    """Events that the store has, whatever their date."""
+
+    def cursor(self) -> int:
+        return len(self.rows)
+
+
+@pytest.mark.parametrize(("ahead", "says"), [(3600.0, "3600 s before"), (-3600.0, "3600 s after")])
+def test_events_dated_by_another_clock_leave_the_count_to_the_gateway_and_say_so(ahead: float, says: str) -> None:
+    before = traffic.ArmCounts(requests=0, errors=0)
+    state = replace(in_canary(), sample=traffic.Sample(at=START, epoch="e", route_version="v", stable=before, candidate=before))
+    found = take(Told([row(1, -ahead)]), arrivals.Arrivals(), state, now=0.5)
+    assert visits(found) == (0, 0)
+    assert found.unread is not None
+    assert says in found.unread
+    assert take(Answered([row(1, -30.0)]), arrivals.Arrivals(), state, now=0.5).unread is None   # servers that tell what they kept

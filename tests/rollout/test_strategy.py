@@ -86,7 +86,7 @@ def test_without_pairs_and_labels_nothing_moves_on_but_failures_still_roll_back(
     world.until(Phase.CANARY)
     world.unread = "the collector does not answer"
     assert [world.look().phase for _ in range(30)] == [Phase.CANARY] * 30
-    assert "pairs and labels cannot be read" in world.state.reason
+    assert "events cannot be read" in world.state.reason
     assert world.state.step == 0
     world.failing = 0.2
     assert world.until(Phase.ROLLED_BACK).stable == "a"

@@ -55,7 +55,7 @@ class World:
         seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready) - set(self.absent), broken=self.broken,
                     absent=frozenset(self.absent),
                     wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
-                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread,
+                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread, cursors=self.state.cursors,
                     answers=self._answers())
         self.command, self.labelled = None, ()
         stored = record.from_json(json.loads(json.dumps(record.to_json(self.state))))  # as a supervisor killed at each look would

@@ -85,6 +85,7 @@ class Exposures:
     cursors: Cursors
     exposed: tuple[ledgers.Exposed, ...] = ()
     counted: tuple[ledgers.Gateway, ...] = ()
+    unread: str | None = None    # why nothing can be counted of what came; the gateway counts alone meanwhile
 
 
 @dataclass
@@ -123,6 +124,10 @@ class Arrivals:
         current = segments[-1] if segments and segments[-1].end is None else None
         self._remember(read, cursors=state.cursors, segments=segments, current=current, policy=policy)
         rows = [row for row in self.ahead.after(before.exposure, store=before.store, read=read) if not _dealt(row, before)]
+        if rows and _arrives(state.sample, sample) and (apart := rows[-1].predicted_at - now) and abs(apart) > SKEW_SECONDS + timeout_seconds:
+            return Exposures(replace(before, exposure=self.ahead.end, ahead=self.ahead.end), unread=(
+                f"the newest is dated {abs(apart):.0f} s {'after' if apart > 0 else 'before'} this controller's clock: set the clocks of servers and "
+                "controller (NTP)"))
         due = [row for row in rows if row.predicted_at <= settled]
         waiting = [row.seq for row in rows if settled < row.predicted_at <= now + SKEW_SECONDS]
         cursors = replace(before, exposure=min(waiting, default=self.ahead.end + 1) - 1, ahead=self.ahead.end, settled=settled)
@@ -288,6 +293,14 @@ def _share(n: tuple[int, int], *, weight: float) -> float:
         return weight
     split = Wealth.start(at=0.0, restarts=False).bet(evidence.factors_split(candidate=n[0], stable=n[1], weight=weight))
     return max(weight, n[0] / sum(n)) if split.log_e >= math.log(1 / ledgers.SPLIT_ALPHA) else weight
+
+
+def _arrives(before: traffic.Sample | None, after: traffic.Sample | None) -> bool:
+    """Say whether the gateway has counted requests since the last look."""
+    if before is None or after is None:
+        return False
+    return any(new is not None and (old is None or new.requests > old.requests)
+               for old, new in ((before.stable, after.stable), (before.candidate, after.candidate)))
 
 
 def _by_arm(rows: Iterable[events.Exposure]) -> tuple[int, int]:

@@ -124,7 +124,8 @@ def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, 
     if any(guard.type == "business" for guard in policy.guards):   # nobody else needs that join
         outcomes_cursor, outcomes = counted.units.outcomes(store, deployment, state=state)
     return replace(
-        seen, paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=met.exposed, counted=met.counted,
+        seen, unread=met.unread,
+        paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=met.exposed, counted=met.counted,
         valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
         cursors=replace(met.cursors, pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor,
                         store=state.cursors.store or store.position().store))

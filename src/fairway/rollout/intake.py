@@ -22,7 +22,7 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
     segments = _segments(state, seen, weight=split(state, strategy=strategy)[0] if counting else 0, in_effect=in_effect)
     sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
-    cursors = seen.cursors if seen.unread is None else _alone(state.cursors, since=state.looked, until=seen.at)
+    cursors = seen.cursors if seen.unread is None else _alone(seen.cursors, since=state.looked, until=seen.at)
     later = replace(state, sample=sample, cursors=cursors, segments=segments, looked=seen.at, clock=seen.now)
     if state.ledger is None:
         return later

@@ -261,7 +261,7 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
         unknown = "the gateway's counts cannot be read, or an arm has had no request yet"
         return replace(verdict, action=Action.HOLD, reason=f"{unknown}; nothing moves until they can")
     if seen.unread is not None:
-        return replace(verdict, action=Action.HOLD, reason=f"pairs and labels cannot be read; nothing moves until they can: {seen.unread}")
+        return replace(verdict, action=Action.HOLD, reason=f"events cannot be read; nothing moves forward until they can: {seen.unread}")
     if seen.sample.route_version != seen.wanted_version:
         return replace(verdict, action=Action.HOLD, reason="waiting for the route to take effect")
     if state.candidate not in seen.ready:
