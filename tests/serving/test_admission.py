@@ -1,7 +1,9 @@
 """What is begun and what is refused: the backlog of the threads, the lag of the event loop, the bodies under way."""
 
 import asyncio
+import functools
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -115,6 +117,45 @@ def test_work_that_takes_longer_than_calibrated_weighs_more_from_then_on() -> No
     asyncio.run(story())
 
 
+def test_a_dear_refusal_weighs_more_from_then_on_and_a_cheap_one_tells_nothing() -> None:
+    async def story() -> None:
+        queue, pause, waits = backlog(), threading.Event(), []
+
+        def refuse(seconds: float) -> None:
+            pause.wait(seconds)
+            raise protocol.Invalid("no")
+
+        async def ask() -> None:
+            waits.append(queue.wait())
+
+        for seconds in (0.0, 0.02):
+            for _ in range(20):
+                with pytest.raises(protocol.Invalid, match="no"):
+                    await queue.run(functools.partial(refuse, seconds), cost=0.005, deadline=asyncio.get_running_loop().time() + 10)
+            await behind(queue, [0.01], ask)
+        assert waits[0] >= 0.01
+        assert waits[1] > 2 * 0.01
+
+    asyncio.run(story())
+
+
+def test_work_that_began_too_late_is_refused_for_load_and_is_nobodys_fault() -> None:
+    async def story() -> None:
+        queue, first, second, loop = backlog(), threading.Event(), threading.Event(), asyncio.get_running_loop()
+        before = asyncio.create_task(queue.run(first.wait, cost=0.1, deadline=loop.time() + 10))
+        late = asyncio.create_task(queue.run(second.wait, cost=0.1, deadline=loop.time() + 0.3))
+        await until(lambda: (queue.busy, queue.waiting) == (1, 1))
+        first.set()
+        await before
+        try:
+            with pytest.raises(admission.Refused, match="turn did not come"):
+                await late
+        finally:
+            second.set()
+
+    asyncio.run(story())
+
+
 async def asked(turns: admission.Turns, number: int, order: list[int], *, longest: float = 10.0) -> str:
     """Answers a request that takes half a round."""
     try:
@@ -193,6 +234,22 @@ def test_the_oldest_body_under_way_gives_way_to_a_new_one(monkeypatch: pytest.Mo
         assert (refused.value.status, [body.done() for body in bodies[1:]]) == (408, [False, False])
         for body in bodies[1:]:
             body.cancel()
+
+    asyncio.run(story())
+
+
+def test_a_body_takes_the_place_of_one_whose_time_is_up_in_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MOST", 1)
+
+    async def story() -> None:
+        under_way, loop = uploads.Uploads(largest=10_000, seconds=0.1), asyncio.get_running_loop()
+        coming: list[asyncio.Task[bytes]] = []
+        oldest, end = held(under_way), loop.time() + 0.05
+        loop.call_at(end + 0.049, lambda: coming.append(asyncio.create_task(under_way.read(whole, announced=5))))
+        loop.call_at(end, time.sleep, 0.1)   # the loop is busy until both are due
+        with pytest.raises(protocol.Invalid, match="did not come"):
+            await oldest
+        assert await coming[0] == b"whole"
 
     asyncio.run(story())
 

@@ -132,3 +132,18 @@ def test_a_body_that_cannot_be_unpacked_within_its_bound_is_refused(server, body
     assert seen == status
     assert json.loads(answer)["error"]
     assert peak < 24 * MEBIBYTE    # maxBodyMebibytes is 8
+
+
+def test_a_compressed_body_is_judged_by_what_it_unpacks_to(server, monkeypatch):
+    body = orjson.dumps(support.tensors([20] * 5_000, [40] * 5_000, ["state"] * 5_000))
+    monkeypatch.setattr(server.app, "inline_bytes", 0)
+    monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))   # of a slow model: more than its 10 s for these rows
+    assert [server.ask(body)[0], server.ask(gzip.compress(body), {"content-encoding": "gzip"})[0]] == [413, 413]
+
+
+def test_a_byte_costs_what_the_dearest_body_of_a_client_does(server, monkeypatch):
+    monkeypatch.setattr(server.app, "_timed", lambda body: len(body) * (1e-3 if b"[0],[0]," in body else 1e-9))
+    for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
+        monkeypatch.setattr(server.app, name, getattr(server.app, name))   # to be put back
+    server.app.calibrate()
+    assert server.ask(b" " * (2 << 20))[0] == 413

@@ -56,7 +56,7 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
         workloads.controller_revision(owner, revision, number=1, settings=settings), *([predictors] if spec.runtime == "seldon" else []),
         *workloads.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
         *workloads.for_deployment(owner, spec, settings=settings),
-        *([gateway.http_route(owner, parent, route)] if parent is not None else []), gateway.backend_policy(owner, spec),
+        *([gateway.http_route(owner, parent, route, runtime=spec.runtime)] if parent is not None else []), gateway.backend_policy(owner, spec),
     ]
 
 

@@ -529,7 +529,8 @@ class Reconciler:
             return self._answers(owner, spec, index=index)[0] is not False
 
         leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now, reached=reached)
-        self._apply(owner, memory, gateway.http_route(owner, parent, route, first=first, leaving=leaving, arriving=arriving))
+        self._apply(owner, memory, gateway.http_route(
+            owner, parent, route, first=first, leaving=leaving, arriving=arriving, runtime=spec.runtime))
         memory.route.written(route, arriving=arriving, now=now)
         if self._settings.cluster.envoy_gateway:
             self._apply(owner, memory, gateway.backend_policy(owner, spec))

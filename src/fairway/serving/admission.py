@@ -146,14 +146,14 @@ class Backlog:
             raise too_many(f"{self.waiting} requests wait, about {wait:.1f} s of work, wanted at most {longest:g} s")
 
     async def run(self, work: Callable[[], Answer], *, cost: float, deadline: float) -> Answer:
-        """Return what the work returns; raises TimeoutError at the deadline (a time of the loop's clock) where it was begun, Refused where it was not."""
+        """Return what the work returns; raises TimeoutError at the deadline (a time of the loop's clock), Refused where the wait took its time."""
         job = Job(min(cost, WORK_SHARE * self._timeout))
         self._waiting[job] = None
         try:
             async with asyncio.timeout_at(deadline):
                 return await asyncio.get_running_loop().run_in_executor(self._pool, self._do, job, work)
         except TimeoutError:
-            if job.begun is None and not self.stuck():
+            if self._late(job) and not self.stuck():
                 raise too_many("the request's turn did not come in time") from None
             raise
         finally:
@@ -162,15 +162,21 @@ class Backlog:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def _late(self, job: Job) -> bool:
+        """Say whether it was the wait that took the request's time, not its own work."""
+        return job.begun is None or time.perf_counter() - job.begun < WORK_SHARE * self._timeout
+
     def _do(self, job: Job, work: Callable[[], Answer]) -> Answer:
         job.begun = time.perf_counter()
         self._running[job] = None
         self._waiting.pop(job, None)
+        answered = False
         try:
             answer = work()
+            answered = True
+            return answer
         finally:
             self._running.pop(job, None)
-        if job.cost > 0:                     # a request that was refused tells nothing of what work takes
             took = time.perf_counter() - job.begun
-            self._pace += PACE_SHARE * (took / job.cost - self._pace)
-        return answer
+            if job.cost > 0 and (answered or took > job.cost * self._pace):   # a refusal tells what work takes only where it was dear
+                self._pace += PACE_SHARE * (took / job.cost - self._pace)

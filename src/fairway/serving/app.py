@@ -46,6 +46,9 @@ OUT_OF_RANGE = prometheus_client.Counter(
 INLINE_SECONDS = 0.002    # longest that one request may hold the event loop: what its neighbours then wait
 INLINE_LARGEST = 1 << 20
 LONGEST_SIZE = 64         # rows that calibration goes up to
+DEAR_BYTES = 1 << 16      # of the body that calibration takes for the dearest a client can make
+UNPACKED_A_SECOND = 1 << 29   # bytes that zlib writes, about; how far that is off is learned
+UNPACKS_TO = 1032         # times its size, at most: deflate's own bound
 TICK_SECONDS = 1.0        # between two values of the gauges
 NO_EVENT = {408, uploads.GONE, 429}   # of a copy: it was not answered, so there is nothing to compare
 
@@ -86,7 +89,9 @@ class Application:
         self._uploads = uploads.Uploads(largest=self._largest, seconds=self._timeout)
         self._backlog = admission.Backlog(
             threads=settings.threads, timeout=self._timeout, most=-(-settings.max_concurrency // settings.workers))
+        self._unpacking = admission.Backlog(threads=1, timeout=self._timeout, most=settings.max_concurrency)
         self._costs = (0.0, 0.0)   # seconds of a request, and of each byte of its body
+        self._dearest = 0.0        # seconds of each byte of JSON, where a client makes it as dear as it can
         self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
         self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
@@ -110,9 +115,12 @@ class Application:
         more = max(slow - fast, 1e-9)
         per_byte = more / (len(sizes[1]) - len(sizes[0]))
         self._costs = (fast, per_byte)
+        dear = protocol.dear_body(next(iter(self._model.features.values())), size=DEAR_BYTES)
+        self._dearest = min(self._timed(dear) for _ in range(3)) / len(dear)
         self.most_rows = _power_of_two(admission.WORK_SHARE * self._timeout / (more / (LONGEST_SIZE - 1)))
         if fast <= INLINE_SECONDS:
-            self.inline_bytes = min(INLINE_LARGEST, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
+            dearest = int(admission.ROUND_SECONDS / self._dearest)
+            self.inline_bytes = min(INLINE_LARGEST, dearest, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
 
     def watch(self) -> None:
         """Keeps the gauges of what waits; called in the event loop once, when the server is ready."""
@@ -123,6 +131,7 @@ class Application:
 
     def close(self) -> None:
         self._backlog.close()
+        self._unpacking.close()
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = headers.Call()
@@ -153,18 +162,19 @@ class Application:
             headers.read(scope["headers"], into=call, revision=self._revision)
             body = await self._uploads.read(receive, announced=call.content_length)
             call.arrived = time.perf_counter()
-            longest, cost = admission.longest_wait(self._timeout, shadow=call.role == "shadow"), self._cost(len(body))
-            if len(body) <= self.inline_bytes and not call.encoding:
-                await self._turns.mine(cost=cost, longest=longest)
+            longest = admission.longest_wait(self._timeout, shadow=call.role == "shadow")
+            deadline = asyncio.get_running_loop().time() + self._timeout
+            if call.encoding:
+                body = await self._unpacked(body, call, longest=longest, deadline=deadline)
+            if len(body) <= self.inline_bytes:
+                await self._turns.mine(cost=self._cost(len(body)), longest=longest)
                 return self._answer(body, call)
-            if cost > self._timeout:
+            if (cost := self._most_cost(len(body), call)) > self._timeout:
                 raise protocol.Invalid(
                     f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most {self._timeout:g} s of it "
                     "(serving.timeout), send fewer rows in each request", status=413)
             self._backlog.admit(longest=longest)
-            return await self._backlog.run(
-                functools.partial(self._answer, body, call), cost=cost,
-                deadline=asyncio.get_running_loop().time() + self._timeout)
+            return await self._backlog.run(functools.partial(self._answer, body, call), cost=cost, deadline=deadline)
         except (protocol.Invalid, decoding.Undecodable) as error:
             return Reply(error.status, _error(str(error)))
         except TimeoutError:
@@ -181,16 +191,22 @@ class Application:
         request, byte = self._costs
         return request + byte * size
 
+    def _most_cost(self, size: int, call: headers.Call) -> float:
+        """Return the seconds that a body of this size may take, if its JSON is as dear as JSON can be."""
+        document = size if call.header_length is None else min(size, call.header_length)
+        return max(self._cost(size), self._dearest * document)
+
+    async def _unpacked(self, body: bytes, call: headers.Call, *, longest: float, deadline: float) -> bytes:
+        """Return the body as it was before it was compressed: what it costs shows only then, and the threads that predict do not wait for it."""
+        self._unpacking.admit(longest=longest)
+        return await self._unpacking.run(
+            functools.partial(decoding.decoded, body, encoding=call.encoding, largest=self._largest),
+            cost=min(self._largest, UNPACKS_TO * len(body)) / UNPACKED_A_SECOND, deadline=deadline)
+
     def _answer(self, body: bytes, call: headers.Call) -> Reply:
-        body = self._plain(body, call)
+        note(body, call)
         request = protocol.parse(body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows)
         return self._predicted(request, call)
-
-    def _plain(self, body: bytes, call: headers.Call) -> bytes:
-        """Return the body as it was before it was compressed, and note its digest."""
-        body = decoding.decoded(body, encoding=call.encoding, largest=self._largest) if call.encoding else body
-        call.digest, call.size = hashlib.blake2b(body, digest_size=8).hexdigest(), len(body)
-        return body
 
     def _predicted(self, request: protocol.Request, call: headers.Call) -> Reply:
         if request.rows > self._most_rows:
@@ -207,7 +223,8 @@ class Application:
 
     def _timed(self, body: bytes) -> float:
         started = time.perf_counter()
-        Application._answer(self, body, headers.Call())
+        with contextlib.suppress(protocol.Invalid):   # the dear one
+            Application._answer(self, body, headers.Call())
         return time.perf_counter() - started
 
     def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
@@ -269,6 +286,11 @@ def _routes(names: set[str], *, revision: str) -> dict[str, str]:
         for base in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{revision}"):
             routes |= {base: "model", f"{base}/": "model", f"{base}/ready": "ready", f"{base}/infer": "infer"}
     return routes
+
+
+def note(body: bytes, call: headers.Call) -> None:
+    """Keep the plain body's digest and size for its event."""
+    call.digest, call.size = hashlib.blake2b(body, digest_size=8).hexdigest(), len(body)
 
 
 def _power_of_two(number: float) -> int:

@@ -170,7 +170,8 @@ class Seldon(app.Application):
     """The hot path for Seldon's messages: limits, deadline, events and series are the same."""
 
     def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
-        message = seldon_message.read(self._plain(body, call), features=self._model.features)
+        app.note(body, call)
+        message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(protocol.read(message.request, features=self._model.features, most_rows=self.most_rows), call)
         if reply.header_length is not None:
             raise protocol.Invalid("binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2")
@@ -227,7 +228,7 @@ def _blueprint(model: Model) -> flask.Blueprint:
             return _response(model.worker.predict(flask.request, _message(flask.request.form) if form else None))
         if path in FEEDBACK:   # a reward that is taken and kept nowhere would be a label lost
             sentence = "feedback is not kept here: send labels to the collector's /v1/labels, or with `fairway label`"
-            return flask.Response(seldon_message.failure(501, sentence), status=501, mimetype="application/json")
+            return flask.Response(seldon_message.failure(404, sentence), status=404, mimetype="application/json")
         if path == "/metrics":
             return flask.Response(prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
         if path not in WRAPPERS:

@@ -82,7 +82,8 @@ class Uploads:
             oldest = next(iter(self._under_way))
             self._forget(oldest)
             oldest.evicted = True
-            oldest.patience.reschedule(asyncio.get_running_loop().time())
+            if not oldest.patience.expired():   # its time may be up in this very round of the loop
+                oldest.patience.reschedule(asyncio.get_running_loop().time())
 
     def _forget(self, upload: Upload) -> None:
         if upload in self._under_way:

@@ -94,6 +94,12 @@ def test_a_server_says_that_it_is_late_before_the_gateway_does() -> None:
     assert [one.timeout.total_seconds() for one in asked if one is not None] == [6.0, 9.0]
 
 
+@pytest.mark.parametrize(("runtime", "paths"), [("bentoml", ["/v2"]), ("seldon", ["/v2", "/api", "/predict"])])
+def test_clients_reach_predictions_alone_and_neither_metrics_nor_probes(runtime: str, paths: list[str]) -> None:
+    found = gateway.http_route(made.OWNER, GATEWAY, route(), runtime=runtime)["spec"]["rules"][0]["matches"]
+    assert found == [{"path": {"type": "PathPrefix", "value": path}} for path in paths]
+
+
 def policy(**spec: Any) -> dict[str, Any]:
     found: dict[str, Any] = gateway.backend_policy(made.OWNER, made.spec(**spec))["spec"]
     return found
@@ -119,7 +125,6 @@ def test_the_gateway_bounds_bodies_and_requests_as_the_servers_do(concurrency: i
 ], ids=["starting", "shadow", "canary", "alone"])
 def test_a_revision_is_asked_by_its_name_by_a_rule_after_the_arms(values: dict[str, Any], named: list[str]) -> None:
     rules = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"]["rules"]
-    assert rules[0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
     for found, revision in zip(rules[1:], named, strict=True):
         assert found["matches"] == [{"path": {"type": "PathPrefix", "value": f"/v2/models/income/versions/{revision}"}}]
         assert [backend["name"] for backend in found["backendRefs"]] == [f"income-{revision}"]

@@ -29,6 +29,7 @@ IDLE_SECONDS = 60            # shorter than the servers' 75: the gateway closes 
 TOTAL = 100                  # weights are percent
 BODY_SECONDS = 30            # in which a request must come, and how long one may be silent
 MOST_REQUESTS = 1024         # at one revision by one proxy, Envoy's own default, where the servers bear no more
+SERVED = {"bentoml": ("/v2",), "seldon": ("/v2", "/api", "/predict")}   # by runtime: what clients may ask; /metrics and probes are the cluster's
 SHARES = 10_000              # backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
 
 
@@ -41,7 +42,7 @@ def first(before: str | None, *, stable: str, candidate: str | None) -> str:
 
 def http_route(
     owner: workloads.Owner, gateway: resource.Gateway, route: traffic.Route, *, first: str | None = None, leaving: str | None = None,
-    arriving: bool = False,
+    arriving: bool = False, runtime: str = "bentoml",
 ) -> dict[str, Any]:
     """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says.
 
@@ -64,7 +65,7 @@ def http_route(
         if len(backends) == 1:
             backends.insert(0, {**_service(owner, route.stable), "weight": 0})
     timeouts = {"request": _duration(gateway.timeout)}
-    rule: dict[str, Any] = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends, "timeouts": timeouts}
+    rule: dict[str, Any] = {"matches": [_below(path) for path in SERVED[runtime]], "backendRefs": backends, "timeouts": timeouts}
     if route.candidate is not None and route.mirror:
         mirror = {"backendRef": _service(owner, route.candidate), "percent": route.mirror}
         rule["filters"] = [{"type": "RequestMirror", "requestMirror": mirror}]
@@ -116,8 +117,12 @@ def _named(owner: workloads.Owner, revision: str, *, timeouts: Mapping[str, str]
     """Gives the rule for requests that name the revision in their path."""
     headers = [{"name": ARM, "value": NAMED}, {"name": REVISION, "value": revision}]
     filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]
-    return {"matches": [{"path": {"type": "PathPrefix", "value": f"/v2/models/{owner.name}/versions/{revision}"}}],
+    return {"matches": [_below(f"/v2/models/{owner.name}/versions/{revision}")],
             "backendRefs": [_service(owner, revision)], "filters": filters, "timeouts": dict(timeouts)}
+
+
+def _below(path: str) -> dict[str, Any]:
+    return {"path": {"type": "PathPrefix", "value": path}}
 
 
 def _backend(owner: workloads.Owner, revision: str, *, arm: str, weight: int) -> dict[str, Any]:
