@@ -13,6 +13,7 @@
          ├─ PackageError     a model package is incomplete or was changed
          ├─ ServingError     a model server could not start
          ├─ PlatformError    the local platform or the cluster refused
+         │   └─ StoreDamaged   the event store's file is damaged
          └─ Refused          a gate said no, or a rollout was rolled back    (exit 3)
 
 A message is one sentence: what, where, the value seen, the value wanted, the next step. `exit_status` is what
@@ -80,6 +81,10 @@ class ServingError(Permanent):
 
 class PlatformError(Permanent):
     """The local platform or the cluster refused."""
+
+
+class StoreDamaged(PlatformError):
+    """The event store's file is damaged: what is written to it may be lost."""
 
 
 class Refused(Permanent):

@@ -1,12 +1,16 @@
 """Who may write and read evidence: a real collector with a token file, and the rules for what the API server says of a token."""
 
+import asyncio
+import gzip
 import json
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +19,7 @@ from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import access, remote, store
 from fairway.monitoring import collector as collectors
+from fairway.platforms.kubernetes import api, tokens
 from fairway.serving import eventlog
 from tests.monitoring import made, processes
 
@@ -183,7 +188,7 @@ def test_the_api_server_is_asked_once_and_again_after_a_while():
     assert (gate.remembered("server"), gate.caller("server"), gate.caller("server"), gate.remembered("server")) == (None, SERVER, SERVER, SERVER)
     assert roles.asked == ["server"]
     clock.now += access.KEEP_SECONDS
-    assert gate.remembered("server") is None
+    assert (gate.remembered("server"), gate.met("server"), gate.met("another")) == (None, True, False)
     roles.away = True
     with pytest.raises(errors.Unavailable):
         gate.caller("server")
@@ -210,10 +215,142 @@ def test_what_is_kept_and_what_is_asked_is_bounded(monkeypatch):
     for number in range(100):
         with pytest.raises(access.Unauthenticated):
             gate.caller(f"guess {number}")
-    assert len(gate._callers._kept) == 10
+    assert len(gate._callers._refused) == 10
     with pytest.raises(access.Unauthenticated):
         gate.caller("x" * (access.LONGEST_TOKEN + 1))
     assert len(roles.asked) == 100
     with pytest.raises(errors.DataError, match="about more than 20 deployments"):
         gate.permit(LABELLER, [access.Act("label", "shop", f"d{number}") for number in range(21)])
     assert len(roles.asked) == 100
+
+
+def test_made_up_tokens_push_out_none_that_is_somebodys(monkeypatch):
+    monkeypatch.setattr(access, "KEPT", 10)
+    gate, _, _ = reviewed()
+    gate.caller("server")
+    gate.permit(LABELLER, [access.Act("label", "shop", "income")])
+    for number in range(11):
+        with pytest.raises(access.Unauthenticated):
+            gate.caller(f"guess {number}")
+        with pytest.raises(access.Denied):
+            gate.permit(LABELLER, [access.Act("label", "bank", f"d{number}")])
+    assert (gate.remembered("server"), gate.unknown(LABELLER, [access.Act("label", "shop", "income")])) == (SERVER, [])
+    with pytest.raises(access.Unauthenticated):
+        gate.remembered("guess 10")
+
+
+# -- the API server refuses the collector --------------------------------------------------------------------------------
+
+@dataclass
+class Refusing:
+    """The API server of a collector with Roles in namespace shop alone; what is asked of `refused` is refused. A token is its namespace."""
+
+    refused: str = ""
+
+    def review(self, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+        if kind == self.refused:
+            raise api.Forbidden(f"the API server refused POST {kind}")
+        extra = {tokens.POD_NAME: ["pod"], tokens.POD_UID: ["1"]}
+        user = {"username": f"system:serviceaccount:{spec.get('token')}:default", "extra": extra}
+        return {"allowed": True, "authenticated": True, "audiences": [access.AUDIENCE], "user": user}
+
+    def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+        if kind == self.refused:
+            raise errors.PlatformError("the API server refused GET pods: 400")
+        if namespace != "shop":
+            raise api.Forbidden(f"the API server refused GET pods {namespace}/{name}")
+        return {"metadata": {"uid": "1", "labels": {"fairway.dev/deployment": "income", "fairway.dev/revision": "aaa"}}}
+
+
+@pytest.mark.parametrize("refused", ["TokenReview", "SubjectAccessReview", "Pod"])
+def test_an_api_server_that_refuses_the_collector_says_nothing_of_its_callers(refused):
+    reviews = tokens.Reviews(Refusing(refused))
+    with pytest.raises(errors.Unavailable, match="the collector may not ask who calls: the API server refused"):
+        reviews.allows(reviews.identify("shop"), access.Act("evidence", "shop", ""))
+
+
+def test_a_pod_in_a_namespace_that_the_collector_may_not_read_is_no_server():
+    assert [tokens.Reviews(Refusing()).identify(name).serves for name in ("shop", "system")] == [SERVER.serves, None]
+
+
+Post = Callable[..., Awaitable[int]]
+
+
+def asked_in_process(path: Path, gate: access.Access, play: Callable[[httpx.AsyncClient, Post], Awaitable[None]]) -> None:
+    """Play with a collector in this process, and with a way to post to it that returns the status."""
+    async def run() -> None:
+        app = collectors.Collector(str(path), gate=gate, loopback=False).app
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://collector") as client:
+            async def post(token: str, to: str = "events", **how: Any) -> int:
+                return (await client.post(f"/v1/{to}", headers={**JSON, **bearer(token), **how.pop("headers", {})}, **how)).status_code
+
+            await play(client, post)
+
+    asyncio.run(run())
+
+
+def own(number: int = 0) -> list[dict[str, Any]]:
+    return [made.prediction(f"r{number}", namespace="shop", revision="aaa")]
+
+
+@pytest.mark.parametrize("refused", ["", "TokenReview", "Pod"])
+def test_one_refused_question_ends_the_collector_for_nobody(tmp_path, refused):
+    server = Refusing()
+
+    async def play(client: httpx.AsyncClient, post: Post) -> None:
+        assert await post("shop", json=own()) == 202
+        server.refused = refused
+        assert await post("system", json=own()) == (503 if refused else 403)
+        assert [await post("shop", json=own(1)), (await client.get("/healthz")).status_code] == [202, 200]
+
+    asked_in_process(tmp_path / "events.db", access.Reviewed(tokens.Reviews(server), clock=Clock()), play)
+
+
+# -- and much is asked of it ---------------------------------------------------------------------------------------------
+
+class Slow(Roles):
+    """An authority that answers nothing about tokens it does not know until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def identify(self, token: str) -> access.Caller | None:
+        if token.startswith("guess"):
+            self.may.wait(30)
+        return super().identify(token)
+
+
+def test_servers_do_not_wait_behind_tokens_that_nobody_knows(tmp_path):
+    slow, clock = Slow(), Clock()
+
+    async def play(client: httpx.AsyncClient, post: Post) -> None:
+        assert await post("server", json=own()) == 202
+        guesses = [asyncio.create_task(post(f"guess {number}", json=own())) for number in range(2 * collectors.MAX_WAITING)]
+        refused, _ = await asyncio.wait(guesses, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result() for task in refused} == {503}
+        async with asyncio.timeout(10):
+            assert await post("server", json=own(1)) == 202
+            clock.now += access.KEEP_SECONDS
+            assert await post("server", json=own(2)) == 202   # asked about again, apart from the guesses
+        slow.may.set()
+        assert set(await asyncio.gather(*guesses)) == {401, 503}
+
+    asked_in_process(tmp_path / "events.db", access.Reviewed(slow, clock=clock), play)
+
+
+@pytest.mark.parametrize(("token", "to", "status"), [
+    ("nobody", "labels?namespace=shop", 401),
+    ("labeller", "labels", 413),                   # it has no role in `default`
+    ("labeller", "labels?namespace=shop", 400),    # read, and found to be no labels
+    ("server", "events", 400),
+])
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_a_large_body_is_read_of_a_caller_that_may_write_alone(tmp_path, token, to, status, encoding):
+    body = b"[7" + b" " * collectors.UNPROVEN_BODY_BYTES + b"]"
+    content = gzip.compress(body) if encoding == "gzip" else body
+
+    async def play(client: httpx.AsyncClient, post: Post) -> None:
+        assert await post(token, to, content=content, headers={"content-encoding": encoding}) == status
+
+    asked_in_process(tmp_path / "events.db", reviewed()[0], play)

@@ -195,6 +195,24 @@ def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events
     assert [len(events.exposure("income", after=0)[1]), events.cursor()] == [2, 2]
 
 
+def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(server: Server, events: store.EventStore) -> None:
+    import psycopg
+
+    def said() -> str:
+        try:
+            events.add([made.prediction("r")])
+        except errors.StoreBusy as error:
+            return str(error)
+        return ""
+
+    with psycopg.connect(server.url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
+        for read_only in (True, False):
+            connection.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if read_only else 'off'}")
+            connection.execute("SELECT pg_reload_conf()")
+            processes.eventually(lambda wanted=read_only: ("read-only" in said()) == wanted)
+    assert events.cursor() == 1
+
+
 def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(server: Server, events: store.EventStore) -> None:
     with contextlib.closing(server.open()) as other, other.writing():
         with pytest.raises(errors.StoreBusy, match="lock timeout"):

@@ -75,10 +75,16 @@ class Access(Protocol):
     """One way to tell callers apart."""
 
     def remembered(self, token: str | None) -> Caller | None:
-        """Return the caller where nobody has to be asked."""
+        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a token that is known to be nobody's."""
+
+    def met(self, token: str | None) -> bool:
+        """Say whether the token was somebody's when it was last asked about."""
 
     def caller(self, token: str | None) -> Caller:
         """Return the caller; raise Unauthenticated for a token that is nobody's."""
+
+    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+        """Return the acts that somebody has to be asked about; raise Denied for one that the caller is known not to be allowed."""
 
     def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
         """Raise Denied unless the caller may do all of it."""
@@ -90,8 +96,14 @@ class Open:
     def remembered(self, token: str | None) -> Caller:
         return self.caller(token)
 
+    def met(self, token: str | None) -> bool:
+        return True
+
     def caller(self, token: str | None) -> Caller:
         return Caller(name="anybody")
+
+    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+        return []
 
     def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
         return
@@ -106,6 +118,9 @@ class OwnersToken:
     def remembered(self, token: str | None) -> None:
         return None
 
+    def met(self, token: str | None) -> bool:
+        return True
+
     def caller(self, token: str | None) -> Caller:
         try:
             wanted = self._file.read_text(encoding="ascii").strip()
@@ -116,6 +131,9 @@ class OwnersToken:
         if token is None or not hmac.compare_digest(token.encode(), wanted.encode()):
             raise Unauthenticated(f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its owner may read it")
         return Caller(name="the owner")
+
+    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+        return []
 
     def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
         return
@@ -130,27 +148,35 @@ class Reviewed:
         self._rights: Kept[tuple[str, Act], bool] = Kept(clock)
 
     def remembered(self, token: str | None) -> Caller | None:
-        return self._callers.get(_fingerprint(token)) if token else None
+        known = self._callers.get(_fingerprint(_whole(token)))
+        return _somebody(known.value) if known else None
+
+    def met(self, token: str | None) -> bool:
+        return self._callers.held(_fingerprint(_whole(token)))
 
     def caller(self, token: str | None) -> Caller:
-        if not token or len(token) > LONGEST_TOKEN:
-            raise Unauthenticated(f"{_seen(token)}: {_wanted()}")
-        found = self._callers.get_or(_fingerprint(token), lambda: self._authority.identify(token), holds=lambda caller: caller is not None)
-        if found is None:
-            raise Unauthenticated(f"{_seen(token)}: {_wanted()}")
-        return found
+        given = _whole(token)
+        return _somebody(self._callers.get_or(_fingerprint(given), lambda: self._authority.identify(given)))
 
-    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
         acts = list(acts)
         if sum(act.kind != "prediction" for act in acts) > ACTS_AT_ONCE:
             raise errors.DataError(f"the batch is about more than {ACTS_AT_ONCE} deployments: send those of fewer at once; nothing was stored")
-        for act in acts:
-            if act.kind == "prediction":
-                _own(caller, act)
-            elif not self._rights.get_or((caller.name, act), lambda act=act: self._authority.allows(caller, act), holds=bool):  # type: ignore[misc]
-                verb, resource = RIGHTS[act.kind]
-                raise Denied(f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in namespace "
-                             f"{act.namespace} that allows {verb} on {resource}.fairway.dev")
+        return [act for act in acts if not self._allowed(caller, act)]
+
+    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+        for act in self.unknown(caller, acts):
+            _need(self._rights.get_or((caller.name, act), lambda act=act: self._authority.allows(caller, act)), caller, act)  # type: ignore[misc]
+
+    def _allowed(self, caller: Caller, act: Act) -> bool:
+        """Say whether the caller is known to be allowed the act; raise Denied where it is known not to be."""
+        if act.kind == "prediction":
+            _own(caller, act)
+            return True
+        known = self._rights.get((caller.name, act))
+        if known:
+            _need(known.value, caller, act)
+        return known is not None
 
 
 # kind of act -> verb and resource that a role names
@@ -161,31 +187,50 @@ RIGHTS: Mapping[Kind, tuple[str, str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Verdict(Generic[Value]):
+    """What was answered, and until when that counts."""
+
+    value: Value
+    until: float
+
+
 class Kept(Generic[Key, Value]):
-    """Answers kept for a bounded time, and a bounded number of them; any number of threads may ask."""
+    """Verdicts kept for a bounded time, and a bounded number of them; any number of threads may ask.
+
+    Refusals (false, None) are kept apart, and for a shorter time: however many tokens are made up, they push out none that is somebody's.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Key, tuple[float, Value]] = OrderedDict()
+        self._held: OrderedDict[Key, Verdict[Value]] = OrderedDict()
+        self._refused: OrderedDict[Key, Verdict[Value]] = OrderedDict()
 
-    def get(self, key: Key) -> Value | None:
+    def get(self, key: Key) -> Verdict[Value] | None:
+        """Return the verdict that counts still."""
         with self._lock:
-            until, value = self._kept.get(key, (0.0, None))
-            return value if self._clock() < until else None
+            found = self._held.get(key) or self._refused.get(key)
+            return found if found and self._clock() < found.until else None
 
-    def get_or(self, key: Key, ask: Callable[[], Value], *, holds: Callable[[Value], bool]) -> Value:
-        """Return what is kept, else what `ask` gives; what does not hold is kept for a shorter time."""
+    def held(self, key: Key) -> bool:
+        """Say whether the last verdict was no refusal, although it may count no more."""
         with self._lock:
-            until, value = self._kept.get(key, (0.0, None))
-            if self._clock() < until:
-                return value  # type: ignore[return-value]
+            return key in self._held
+
+    def get_or(self, key: Key, ask: Callable[[], Value]) -> Value:
+        """Return what is kept, else what `ask` gives."""
+        known = self.get(key)
+        if known:
+            return known.value
         found = ask()
         with self._lock:
-            self._kept[key] = self._clock() + (KEEP_SECONDS if holds(found) else REFUSED_SECONDS), found
-            self._kept.move_to_end(key)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+            self._held.pop(key, None)
+            self._refused.pop(key, None)
+            kept, seconds = (self._held, KEEP_SECONDS) if found else (self._refused, REFUSED_SECONDS)
+            kept[key] = Verdict(found, self._clock() + seconds)
+            while len(kept) > KEPT:
+                kept.popitem(last=False)
         return found
 
 
@@ -223,6 +268,26 @@ def _own(caller: Caller, act: Act) -> None:
     its = caller.serves
     raise Denied(f"{caller.name} serves revision {its.revision} of {its.namespace}/{its.deployment}, and may not write predictions of "
                  f"revision {act.revision} of {act.namespace}/{act.deployment}")
+
+
+def _need(allowed: bool, caller: Caller, act: Act) -> None:
+    if allowed:
+        return
+    verb, resource = RIGHTS[act.kind]
+    raise Denied(f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in namespace "
+                 f"{act.namespace} that allows {verb} on {resource}.fairway.dev")
+
+
+def _whole(token: str | None) -> str:
+    if not token or len(token) > LONGEST_TOKEN:
+        raise Unauthenticated(f"{_seen(token)}: {_wanted()}")
+    return token
+
+
+def _somebody(caller: Caller | None) -> Caller:
+    if caller is None:
+        raise Unauthenticated(f"{_seen('unknown')}: {_wanted()}")
+    return caller
 
 
 def _fingerprint(token: str) -> bytes:

@@ -20,9 +20,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -48,12 +48,18 @@ MAX_BODY_BYTES = 64 * 2**20
 MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
 MAX_WAITING = 64                    # batches that wait for the writer: beyond it the sender is told to come back
 MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES   # of all bodies together: the memory limit is for as much, parsed
+UNPROVEN_BODY_BYTES = 2**20         # of a caller with neither a pod nor, where its query says, a role: only its body tells what it wants
 TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
+UNPROVEN = (f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the deployment) in which your role is, such "
+            "as ?namespace=shop; nothing was stored")
 BODY_SECONDS = 30.0                 # for a body to come: a sender that stalls keeps its place no longer
 STORE_TIMEOUT_SECONDS = 1.0         # below the sender's patience, so that it hears "busy" rather than nothing
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
-REVIEWERS = 4                       # callers that the API server is asked about at once; those it knows already wait for none of them
+REVIEWERS = 4                       # questions to the API server at once about tokens that are new, and as many about callers that it knows already
+MAX_VALUES = 5_000_000              # of JSON in a body: a few bytes each, and 72 and more once read. A server's batch of 4 MiB has less than half
+MAX_HEAVY = 2_000_000               # of them lists, objects and fields of objects: up to 150 bytes each
+NAMESPACE = store.NAMESPACE          # of a short form that names none
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 UPKEEP_SECONDS = 10.0               # between two looks at whether the store takes a write, and what must go of it
@@ -74,6 +80,26 @@ class NotJson(errors.DataError):
 
 class Slow(errors.DataError):
     """The body does not come."""
+
+
+class Reviewers:
+    """Threads that ask the API server, and a bound on those who wait for them."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=REVIEWERS, thread_name_prefix=f"collector-{name}")
+        self._waiting = 0
+
+    async def ask(self, function: Callable[..., Any], *arguments: object) -> Any:
+        if self._waiting >= MAX_WAITING:
+            raise errors.Unavailable(f"{MAX_WAITING} callers wait for the API server already; try again")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        finally:
+            self._waiting -= 1
+
+    def shutdown(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Metrics:
@@ -122,16 +148,16 @@ class Collector:
         self._read_store = _open(place, timeout_seconds=READ_TIMEOUT_SECONDS)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
-        self._reviewer = ThreadPoolExecutor(max_workers=REVIEWERS, thread_name_prefix="collector-reviewer")
+        self._strangers, self._known = Reviewers("strangers"), Reviewers("known")   # whoever makes up tokens waits with his like alone
         self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-checker")
         self._clock = clocks.Steady(source, start=self._read_store.newest_at())
         held = upkeep.Reserve(self._store.path.with_suffix(".reserve")) if reserve and _is_file(place) else None
         self._upkeep = upkeep.Upkeep(self._read_store, keep=keep, max_bytes=max_bytes, now=self._clock.now, reserve=held)
         self._full = asyncio.Event()
         self._ending = threading.Event()
-        self._unwell: dict[str, str] = {}   # damage, room -> the sentence
+        self._unwell: dict[str, str] = {}   # damage, room, refusal -> the sentence
         self.name = self._store.name
-        self._waiting = self._asking = self._reviewing = self._bytes = 0
+        self._waiting = self._asking = self._bytes = 0
         self.metrics = Metrics()
         self.app = Starlette(
             routes=[
@@ -154,7 +180,8 @@ class Collector:
             with suppress(asyncio.CancelledError):
                 await task
         self._checker.shutdown(wait=False, cancel_futures=True)
-        self._reviewer.shutdown(wait=False, cancel_futures=True)
+        self._strangers.shutdown()
+        self._known.shutdown()
         self._reader.shutdown(wait=True, cancel_futures=True)
         self._writer.shutdown(wait=True)
         self._read_store.close()
@@ -173,6 +200,8 @@ class Collector:
                 await self._writing(self._probe)
             except errors.FairwayError as error:
                 self._learn(error)
+                if isinstance(error, errors.PlatformError):   # its rights, say: until the next look finds otherwise
+                    self._unwell["refusal"] = str(error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), UPKEEP_SECONDS)
 
@@ -193,14 +222,15 @@ class Collector:
     def _probe(self) -> None:
         """Write something: whether that works is what a sender wants to know."""
         self._store.set_mark("collector/probe", self._clock.now())
-        self._unwell.pop("room", None)
+        for passing in ("room", "refusal"):
+            self._unwell.pop(passing, None)
 
     def _learn(self, error: errors.FairwayError) -> None:
-        """Remember what a failure says of the store: being locked passes by itself, and says nothing."""
+        """Remember what a failure says of the store: most pass by themselves, or are the caller's, and say nothing."""
         if isinstance(error, errors.StoreFull):
             self._unwell["room"] = str(error)
             self._full.set()
-        elif isinstance(error, errors.PlatformError):
+        elif isinstance(error, errors.StoreDamaged):
             self._unwell["damage"] = str(error)
 
     async def _health(self, _: Request) -> Response:
@@ -237,27 +267,59 @@ class Collector:
 
     async def _kept(self, request: Request, *, caller: access.Caller, decode: Decoder) -> tuple[int, int]:
         """Return how many events came and how many of them were new, once they are in the store."""
+        rows = await self._rows(request, largest=await self._largest(request, caller=caller), decode=decode)
+        with self._in_work(sum(map(_size, rows))):
+            await self._permit(caller, _acts(rows))
+            return await asyncio.shield(self._writing(self._write, rows))   # a client that hangs up must not cancel a write half-way
+
+    async def _rows(self, request: Request, *, largest: int, decode: Decoder) -> list[events.Row]:
+        """Return what came."""
         body = bytearray()
         try:
-            await self._receive(request, body)
-            rows = await self._writing(_decoded, bytes(body), request, decode)
+            await self._receive(request, body, largest=largest)
+            rows: list[events.Row] = await self._writing(partial(_decoded, bytes(body), request, decode, largest=largest))
+            return rows
         finally:
             self._bytes -= len(body)
-        await self._reviewed(self._gate.permit, caller, _acts(rows))
-        return await asyncio.shield(self._writing(self._write, rows))   # a client that hangs up must not cancel a write half-way
 
-    async def _receive(self, request: Request, body: bytearray) -> None:
+    @contextmanager
+    def _in_work(self, size: int) -> Iterator[None]:
+        """Count what waits to be stored: a body that was compressed is many times larger now."""
+        self._need_room(size)
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self._bytes -= size
+
+    def _need_room(self, size: int) -> None:
+        if self._bytes + size > MAX_BYTES_IN_WORK:
+            raise errors.StoreBusy(f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again")
+
+    async def _largest(self, request: Request, *, caller: access.Caller) -> int:
+        """Return how many bytes a body may have."""
+        if caller.serves is not None:
+            return MAX_BODY_BYTES
+        query = request.query_params
+        kind: access.Kind = "outcome" if request.url.path.endswith("/outcomes") else "label"
+        try:
+            await self._permit(caller, [access.Act(kind, query.get("namespace", NAMESPACE), query.get("deployment", ""))])
+        except access.Denied:
+            return UNPROVEN_BODY_BYTES
+        return MAX_BODY_BYTES
+
+    async def _receive(self, request: Request, body: bytearray, *, largest: int) -> None:
         """Fill the body, and count its bytes among those in work."""
+        too_large = TooLarge(TOO_LARGE if largest == MAX_BODY_BYTES else UNPROVEN)
         declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-            raise TooLarge(TOO_LARGE)
+        if declared.isdigit() and int(declared) > largest:
+            raise too_large
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for chunk in request.stream():
-                    if len(body) + len(chunk) > MAX_BODY_BYTES:
-                        raise TooLarge(TOO_LARGE)
-                    if self._bytes + len(chunk) > MAX_BYTES_IN_WORK:
-                        raise errors.StoreBusy(f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again")
+                    if len(body) + len(chunk) > largest:
+                        raise too_large
+                    self._need_room(len(chunk))
                     body += chunk
                     self._bytes += len(chunk)
         except TimeoutError as error:
@@ -266,7 +328,7 @@ class Collector:
     async def _evidence(self, ask: Question, request: Request) -> Response:
         try:
             caller = await self._caller(request)
-            await self._reviewed(self._gate.permit, caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
+            await self._permit(caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
             self._need_sound()
             if self._asking >= MAX_WAITING:
                 raise errors.StoreBusy(f"{MAX_WAITING} questions wait for the event store already; try again")
@@ -282,22 +344,21 @@ class Collector:
 
     def _need_sound(self) -> None:
         if "damage" in self._unwell:
-            raise errors.PlatformError(self._unwell["damage"])
+            raise errors.StoreDamaged(self._unwell["damage"])
 
     async def _caller(self, request: Request) -> access.Caller:
         _need_no_page(request, loopback=self._loopback)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else None
-        return self._gate.remembered(given) or await self._reviewed(self._gate.caller, given)
+        reviewers = self._known if self._gate.met(given) else self._strangers
+        caller: access.Caller = self._gate.remembered(given) or await reviewers.ask(self._gate.caller, given)
+        return caller
 
-    async def _reviewed(self, function: Callable[..., Any], *arguments: object) -> Any:
-        if self._reviewing >= MAX_WAITING:
-            raise errors.Unavailable(f"{MAX_WAITING} callers wait for the API server already; try again")
-        self._reviewing += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._reviewer, function, *arguments)
-        finally:
-            self._reviewing -= 1
+    async def _permit(self, caller: access.Caller, acts: Iterable[access.Act]) -> None:
+        """Raise Denied unless the caller may do all of it; what is remembered waits for nobody."""
+        unknown = self._gate.unknown(caller, acts)
+        if unknown:
+            await self._known.ask(self._gate.permit, caller, unknown)
 
     def _writing(self, function: Callable[..., Any], *arguments: object) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
@@ -321,8 +382,8 @@ def meaning(error: errors.FairwayError) -> tuple[int, str]:
     kinds: tuple[tuple[type[errors.FairwayError], int, str], ...] = (
         (access.Unauthenticated, 401, "unauthenticated"), (access.Denied, 403, "denied"), (TooLarge, 413, "too_large"), (NotJson, 415, "invalid"),
         (Slow, 408, "slow"), (errors.DataError, 400, "invalid"), (errors.StoreReplaced, 410, "replaced"), (errors.StoreBusy, 503, "busy"),
-        (errors.Unavailable, 503, "unavailable"))
-    return next(((status, reason) for kind, status, reason in kinds if isinstance(error, kind)), (503, "damaged"))
+        (errors.Unavailable, 503, "unavailable"), (errors.StoreDamaged, 503, "damaged"))
+    return next(((status, reason) for kind, status, reason in kinds if isinstance(error, kind)), (503, "refused"))
 
 
 def _refusal(error: errors.FairwayError, *, status: int) -> Response:
@@ -352,9 +413,13 @@ def _acts(rows: list[events.Row]) -> set[access.Act]:
     return {access.Act(kinds[row.type], row.namespace, row.deployment, row.revision if row.type == "prediction" else "") for row in rows}
 
 
-def _decoded(body: bytes, request: Request, decode: Decoder) -> list[events.Row]:
+def _size(row: events.Row) -> int:
+    return sum(len(text) for text in (row.labels, row.inputs, row.probabilities) if text)
+
+
+def _decoded(body: bytes, request: Request, decode: Decoder, *, largest: int) -> list[events.Row]:
     encoding = ", ".join(request.headers.getlist("content-encoding"))
-    return decode(_parse(decoding.decoded(body, encoding=encoding, largest=MAX_BODY_BYTES)), request)
+    return decode(_parse(decoding.decoded(body, encoding=encoding, largest=largest)), request)
 
 
 async def _alive(_: Request) -> Response:
@@ -362,6 +427,9 @@ async def _alive(_: Request) -> Response:
 
 
 def _parse(body: bytes) -> object:
+    heavy = sum(map(body.count, (b"[", b"{", b":")))   # in words, too: it is a bound
+    if heavy > MAX_HEAVY or heavy + body.count(b",") > MAX_VALUES:
+        raise TooLarge(f"the body has more than {MAX_VALUES} values, or {MAX_HEAVY} lists and fields: send fewer events at once; nothing was stored")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -389,7 +457,7 @@ def _decode_outcomes(data: object, request: Request) -> list[events.Row]:
 
 def _decode_short(data: object, request: Request, *, read: Callable[..., events.Row]) -> list[events.Row]:
     """Takes CloudEvents, or the short form with deployment and namespace (`default` by default) in the item or in the query."""
-    deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", "default")
+    deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", NAMESPACE)
     now = time.time()
     return [
         events.parse(item, position=i) if isinstance(item, dict) and "specversion" in item

@@ -137,7 +137,7 @@ class Database:
         if code in _PASSING:
             return errors.StoreBusy(f"the event store {self.path} cannot be used now ({error}); nothing was stored, try again")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return errors.PlatformError(f"the event store {self.path} is damaged ({error}); move it away, a new one is made")
+            return errors.StoreDamaged(f"the event store {self.path} is damaged ({error}); move it away, a new one is made")
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
             return errors.PlatformError(f"the event store {self.path} cannot be written ({error}); check its permissions")
         return error

@@ -59,7 +59,8 @@ ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, rol
 INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
 NEWEST = "SELECT seq FROM progress"
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"  # any number that nobody else takes: two processes that open a new store at once
-PASSING = ("53", "55", "57", "40", "08")        # no room, a lock, an operator's intervention, a serialisation failure, the connection
+PASSING = ("53", "55", "57", "40", "08", "25")  # no room, a lock, an operator's intervention, a serialisation failure, the connection, read-only
+TRANSACTION = "25"                              # its state is not what was wanted, as where the server became a standby: a new connection is needed
 PORTS = re.compile(r"[0-9,]*")
 MALFORMED = ("the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 for %, %2F for /, %40 for @ "
              "(PGPASSWORD holds one as it is)")
@@ -206,7 +207,10 @@ class PostgresStore(store.EventStore):
             said = str(error).strip().partition("\n")[0]
             for secret in filter(None, (self._settings.get("password"), self._settings.get("sslpassword"))):
                 said = said.replace(str(secret), "...")
-            if isinstance(error, psycopg.OperationalError) or (error.sqlstate or "").startswith(PASSING):
+            state = error.sqlstate or ""
+            if state.startswith(TRANSACTION):
+                self.close()
+            if isinstance(error, psycopg.OperationalError) or state.startswith(PASSING):
                 raise errors.StoreBusy(f"the event store {self.name} cannot be used now ({said}); nothing was stored, try again") from error
             raise errors.PlatformError(f"the event store {self.name} refused ({said}): see its log and this user's rights") from error
 

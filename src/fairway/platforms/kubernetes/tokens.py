@@ -4,9 +4,11 @@ A token that is projected into a pod is bound to it: the review names the pod, a
 Whoever may create pods in a namespace may carry those labels there: a namespace is the boundary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from fairway import errors
 from fairway.config import resource
 from fairway.monitoring import access
 from fairway.platforms.kubernetes import api
@@ -23,7 +25,8 @@ class Reviews:
 
     def identify(self, token: str) -> access.Caller | None:
         """Return the caller, None where the API server does not know the token, or knows it for another audience."""
-        status = self._server.review("TokenReview", {"token": token, "audiences": [access.AUDIENCE]})
+        with _asking():
+            status = self._server.review("TokenReview", {"token": token, "audiences": [access.AUDIENCE]})
         if not status.get("authenticated") or access.AUDIENCE not in status.get("audiences", ()):
             return None
         user = status["user"]
@@ -35,7 +38,8 @@ class Reviews:
         plural, _, part = kind.partition("/")
         asked = {"group": resource.GROUP, "resource": plural, "subresource": part, "verb": verb, "namespace": act.namespace, "name": act.deployment}
         user = {"user": caller.subject["username"], **{key: caller.subject[key] for key in ("uid", "groups", "extra") if caller.subject.get(key)}}
-        return bool(self._server.review("SubjectAccessReview", {**user, "resourceAttributes": asked}).get("allowed"))
+        with _asking():
+            return bool(self._server.review("SubjectAccessReview", {**user, "resourceAttributes": asked}).get("allowed"))
 
     def _serves(self, user: Mapping[str, Any]) -> access.Act | None:
         """Return the predictions of the server whose pod the token is bound to; None where it is another pod, or a token without one."""
@@ -44,9 +48,22 @@ class Reviews:
         if not names or not uids or not user["username"].startswith(SERVICE_ACCOUNT):
             return None
         namespace = user["username"].removeprefix(SERVICE_ACCOUNT).partition(":")[0]
-        pod = self._server.get("Pod", namespace, names[0])
+        with _asking():
+            try:
+                pod = self._server.get("Pod", namespace, names[0])
+            except api.Forbidden:   # the collector has no Role in that namespace: it collects of no server there
+                return None
         if pod is None or pod["metadata"]["uid"] != uids[0]:
             return None
         labels = pod["metadata"].get("labels", {})
         deployment, revision = (labels.get(f"{resource.GROUP}/{name}") for name in ("deployment", "revision"))
         return access.Act("prediction", namespace, deployment, revision) if deployment and revision else None
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Raise Unavailable where the API server refuses the collector: that says nothing of the caller, who may come again."""
+    try:
+        yield
+    except errors.PlatformError as error:
+        raise errors.Unavailable(f"the collector may not ask who calls: {error}") from error
