@@ -301,9 +301,8 @@ def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed
 
 
 def test_counts_that_are_no_numbers_hold_until_they_are(fairway, models, deployed):
-    odd = {"requests": "vector(0) / 0", "errors": "vector(0)"}
     with world.traffic(fairway, deployed):
-        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT, counts=odd))
+        world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT, counts={"template": "odd"}))
         held = world.until(fairway, deployed, lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"], seconds=240)
         assert held["weight"] == 25
         world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
@@ -384,7 +383,7 @@ def test_a_quota_is_said(fairway, models, deployed):
 
 
 def test_a_spec_that_cannot_be_followed_starts_nothing_and_says_so(fairway, models, deployed):
-    odd = {**SHORT, "guards": [{"name": "slow", "type": "latency", "threshold": "123ms", "maxRate": 0.05}]}
+    odd = {**SHORT, "guards": [{"name": "slow", "type": "latency", "count": "requests", "threshold": "123ms", "maxRate": 0.05}]}
     world.apply(fairway, world.resource(deployed, models["B"], strategy=odd))
     said = world.until(fairway, deployed, lambda now: "123ms" in now.get("reason", ""), seconds=120)
     assert said["phase"] == "Stable"

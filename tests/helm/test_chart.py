@@ -167,7 +167,7 @@ def test_the_collector_asks_the_api_server_only_where_it_tells_callers_apart(bin
     found = rendering.render(binaries, {"collector": {"auth": auth}})
     pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
     assert (f"--auth={auth}" in pod["containers"][0]["args"], pod["automountServiceAccountToken"]) == (True, asks)
-    assert ("fairway-collector-reviews" in {obj["metadata"]["name"] for obj in found}) is asks
+    assert ("fairway-collector-reviews-fairway-system" in {obj["metadata"]["name"] for obj in found}) is asks
 
 
 def test_every_container_is_bounded_and_owns_nothing(rendered):
