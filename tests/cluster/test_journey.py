@@ -21,7 +21,8 @@ def folder(fairway, tmp_path_factory) -> Path:
     where = tmp_path_factory.mktemp("clone")
     (where / "helm").symlink_to(places.ROOT / "helm")
     values = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
-    tags = {"operator": {**values["operator"], "image": {"tag": images.tag()}}, "server": {"image": {"tag": images.tag()}, "seldonImage": {"tag": images.tag()}}}
+    image = {"tag": images.tag()}
+    tags = {"operator": {**values["operator"], "image": image}, "server": {"image": image, "seldonImage": image}}
     (where / "values.yaml").write_text(yaml.safe_dump({**values, **tags}))
     return where
 
