@@ -87,3 +87,15 @@ def test_the_plan_foretells_the_steps() -> None:
     assert [round(step.seconds * 10 * step.weight / 100) for step in steps] == [step.requests for step in steps]
     longer = canary(steps=[{"weight": 5, "minDuration": "1h"}])
     assert plan.schedule(longer, requests_per_second=10, usual={})[0].seconds == timedelta(hours=1).total_seconds()
+
+
+def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
+    """Its own healthy requests cost the wealth more than so many harmful ones would have brought: the target ran away from the count."""
+    slow = {"name": "slow", "type": "latency", "threshold": "100ms", "maxRatio": 1.5, "tolerance": 1.0}
+    strategy = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
+    ledger = ledgers.begin(strategy, at=0.0)
+    for number in range(40):
+        counts = ledgers.Gateway(candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)})
+        ledger = ledgers.observe(ledger, ledgers.Batch(counted=(counts,)), strategy=strategy, offline=None, at=5.0 * number + 5)
+    assert power.lacking(ledger, strategy=strategy, arrived=(2000, 2000), weight=0.5, since=0.0) is None
+    assert power.lacking(ledger, strategy=strategy, arrived=(200, 200), weight=0.5, since=0.0) is not None

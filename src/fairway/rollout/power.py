@@ -28,29 +28,34 @@ def needed(ledger: Ledger, *, strategy: schema.Strategy, share: float, since: fl
     for guard in strategy.guards:
         if guard.type in ("errors", "latency") and guard.stage == "canary":
             rate = min(rates.get(guard.name, 0.0), 1.0)
-            shows = functools.partial(_found, guard=guard, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate)
+            shows = functools.partial(_found, guard=guard, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough)
             found[guard.name] = 0 if enough and shows(enough) else _fewest(shows)
     return found
 
 
-def _found(n: int, *, guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, share: float, since: float, rate: float) -> bool:
-    """Says whether the candidate would be rolled back, had the harm come with `n` of its requests."""
+def _found(
+    n: int, *, guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, share: float, since: float, rate: float, came: int,
+) -> bool:
+    """Says whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
     harm, others = strategy.canary.harm, round(n * (1 - share) / share)
     failures = n * harm - QUANTILE * math.sqrt(n * harm * (1 - harm))
     candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * guard.tolerated * rate))
     worth = ledgers.against(guard, candidate, ArmCounts(others, others * rate))
+    rest = round(came * (1 - share) / share)
+    known = ledgers.against(guard, ArmCounts(came, came * rate), ArmCounts(rest, rest * rate))
     besides = [min(0.0, wealth.log_e) for bet, wealth in ledger.harms.items() if bet != guard.name]
-    total = np.logaddexp.reduce([*besides, _with(ledger.harms[guard.name], worth, since=since)])
+    total = np.logaddexp.reduce([*besides, _with(ledger.harms[guard.name], worth, known=known, since=since)])
     return bool(total - math.log(len(ledger.harms)) >= math.log(1 / strategy.false_rollback))
 
 
-def _with(wealth: Wealth, worth: evidence.Floats, *, since: float) -> float:
+def _with(wealth: Wealth, worth: evidence.Floats, *, known: evidence.Floats, since: float) -> float:
     """Gives the wealth's logarithm, had the bets that were on at `since` won nothing before and so much since.
 
-    What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner.
+    What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner. What healthy requests of the step have
+    cost (`known`, as expected) is not lost besides: the harmful ones stand in their place.
     """
     on = np.array(wealth.starts)[:, None] <= since
-    stakes = np.where(on, np.minimum(wealth.stakes, FIRST) + worth, -np.inf)
+    stakes = np.where(on, np.minimum(wealth.stakes - known, FIRST) + worth, -np.inf)
     kept = [math.log(wealth.cash)] if wealth.cash > 0 else []
     return float(np.logaddexp.reduce([*stakes.ravel(), *kept]))
 
