@@ -17,10 +17,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from fairway import errors
 from fairway.config import schema
 from fairway.monitoring import store as events
-from fairway.platforms.units import PAGES, Evidence, Firsts, in_effect
+from fairway.platforms.units import Evidence, Firsts, in_effect
 from fairway.rollout import evidence, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
@@ -156,18 +155,11 @@ class Arrivals:
             self.met = {what: Firsts() for what in ("exposure", "step", "error", "rejection", *map(_slow, _latency(policy)))}
             met = self.met["exposure"] = Firsts(reached=began)
             self.visits, self.clients, self.segment = {}, Clients(), current
-        met.reached = max(met.reached, segments[0].cursor if segments else 0)   # a store that was replaced has nothing before
-        end = max(cursors.ahead, cursors.exposure)
-        for _ in range(PAGES):
-            if met.whole or met.reached >= end:
-                break
-            at, some = read(met.reached, end)
-            if at <= met.reached:
-                raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {met.reached} and {end}")
+
+        def take(some: list[events.Exposure]) -> None:
             self._count([row for row in some if row.seq <= cursors.exposure or _dealt(row, cursors)], segments=segments, current=current, policy=policy)
-            met.reached = at
-        if not met.whole and met.reached < end:
-            raise errors.StoreBusy(f"what was counted before the restart is read again: event {met.reached} of {end}")
+
+        met.recall(read, take=take, began=segments[0].cursor if segments else 0, until=max(cursors.ahead, cursors.exposure))
         for firsts in self._own():
             if not met.whole:
                 firsts.cursor = _token(cursors)

@@ -14,6 +14,7 @@ from fairway.rollout import states
 from fairway.rollout.seen import Segment
 
 PAGES = 4              # of what was counted before a restart, that one look reads again: hundreds of thousands of events
+Row = TypeVar("Row")
 Event = TypeVar("Event", events.Outcome, events.Labelled)
 
 
@@ -53,6 +54,25 @@ class Firsts:
         if after == self.cursor:
             self.known |= self.fresh
         self.fresh = set()
+
+    def recall(
+        self, read: Callable[[int, int | None], tuple[int, list[Row]]], *, take: Callable[[list[Row]], None], began: int, until: int,
+    ) -> None:
+        """Have `take` count once more what was counted up to `until` before a restart, page by page from where it `began`.
+
+        Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next look goes on from there.
+        """
+        self.reached = max(self.reached, began)   # a store that was replaced has nothing before
+        for _ in range(PAGES):
+            if self.whole or self.reached >= until:
+                return
+            at, some = read(self.reached, until)
+            if at <= self.reached:
+                raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {self.reached} and {until}")
+            take(some)
+            self.reached = at
+        if self.reached < until:
+            raise errors.StoreBusy(f"what was counted before the restart is read again: event {self.reached} of {until}")
 
     def first(self, *key: Hashable) -> bool:
         """Says whether the key is new, and remembers it."""
@@ -107,24 +127,15 @@ class Units:
         self, what: str, state: states.State, *, after: int, read: Callable[[int, int | None], tuple[int, list[Event]]],
         key: Callable[[Event], tuple[Hashable, ...]],
     ) -> Firsts:
-        """Gives the keys that were counted up to the state's cursor; after a restart they are read again, page by page, from where the rollout began.
-
-        Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next look goes on from there.
-        """
+        """Gives the keys that were counted up to the state's cursor; after a restart they are read again (`Firsts.recall`), from where the rollout began."""
         began = state.segments[0].cursor if state.segments else after
         firsts = self.met.setdefault(what, Firsts(reached=began))
-        firsts.reached = max(firsts.reached, began)   # a store that was replaced has nothing before
-        for _ in range(PAGES):
-            if firsts.whole or firsts.reached >= after:
-                break
-            at, some = read(firsts.reached, after)
-            if at <= firsts.reached:
-                raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {firsts.reached} and {after}")
+
+        def take(some: list[Event]) -> None:
             firsts.known.update(hash(key(one)) for one in some if one.unit is not None and in_effect(state.segments, at=one.predicted_at) is not None)
-            firsts.reached = at
-        firsts.whole = firsts.whole or firsts.reached >= after
-        if not firsts.whole:
-            raise errors.StoreBusy(f"what was counted before the restart is read again: event {firsts.reached} of {after}")
+
+        firsts.recall(read, take=take, began=began, until=after)
+        firsts.whole = True
         firsts.settle(after=after)
         return firsts
 
