@@ -41,6 +41,7 @@ kind-down: setup  ## End it.
 	@$(BIN)/python -m manifests.kind down $(ARGS)
 
 lint: setup  ## Check style, types, import contracts and that the generated pages are up to date.
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports --no-logo

@@ -17,7 +17,15 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Gives rows as a Markdown table."""
     head = list(rows[0])
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(str(row[name]) if row[name] is not None else "-" for name in head) + " |" for row in rows)])
+    return "\n".join(
+        [
+            *lines,
+            *(
+                "| " + " | ".join(str(row[name]) if row[name] is not None else "-" for name in head) + " |"
+                for row in rows
+            ),
+        ]
+    )
 
 
 def hot_path(*, quick: bool) -> str:
@@ -25,18 +33,22 @@ def hot_path(*, quick: bool) -> str:
 
     rows = bench.measure(seconds=2.0 if quick else 5.0, rounds=1 if quick else 5)
     ratio = float(rows[0]["requests/s"]) / float(rows[1]["requests/s"])  # type: ignore[arg-type]
-    return ("## Hot path\n\nOne row a request, 8 connections, one worker, load from the same machine.\n\n"
-            f"{table(rows)}\n\nfairway serves {ratio:.1f} times the requests of `@bentoml.api`.")
+    return (
+        "## Hot path\n\nOne row a request, 8 connections, one worker, load from the same machine.\n\n"
+        f"{table(rows)}\n\nfairway serves {ratio:.1f} times the requests of `@bentoml.api`."
+    )
 
 
 def overload(*, quick: bool) -> str:
     from benchmarks import overload as bench
 
     slow, peak = bench.slow_bodies(), bench.overload(seconds=3.0 if quick else 8.0)
-    return ("## Overload\n\nA second at half the capacity, a peak at three times the capacity, and half again; one worker, at most "
-            f"{bench.CONNECTIONS} connections, load from the same machine. Times are from when a request was due, the wait at its client included. "
-            "`unbounded` is the same server without admission and without bounds on uploads, behind Envoy with the limits of before.\n\n"
-            f"{table(peak)}\n\n## Slow bodies\n\n{bench.HELD} uploads are begun and never end; a neighbour asks 200 times meanwhile.\n\n{table(slow)}")
+    return (
+        "## Overload\n\nA second at half the capacity, a peak at three times the capacity, and half again; one worker, at most "
+        f"{bench.CONNECTIONS} connections, load from the same machine. Times are from when a request was due, the wait at its client included. "
+        "`unbounded` is the same server without admission and without bounds on uploads, behind Envoy with the limits of before.\n\n"
+        f"{table(peak)}\n\n## Slow bodies\n\n{bench.HELD} uploads are begun and never end; a neighbour asks 200 times meanwhile.\n\n{table(slow)}"
+    )
 
 
 BENCHMARKS = {"hot-path": hot_path, "overload": overload}
@@ -51,8 +63,10 @@ def main(arguments: list[str]) -> None:
     parts = [BENCHMARKS[name](quick=quick) for name in chosen]
     print("\n\n".join(parts))
     if not quick and len(chosen) == len(BENCHMARKS):
-        head = (f"# Benchmarks\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, Python "
-                f"{platform.python_version()}. Shared machines are noisy: the ratio counts, not the figure.")
+        head = (
+            f"# Benchmarks\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, Python "
+            f"{platform.python_version()}. Shared machines are noisy: the ratio counts, not the figure."
+        )
         PAGE.write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ from tests.cluster import stack, world
 
 MODEL = {"uri": "https://example.com/packages/income", "digest": f"sha256:{'ab' * 32}"}
 TICKS = os.sysconf("SC_CLK_TCK")
-LIMITS = {"cores": 0.1, "MiB": 300.0}     # what an operator of 200 idle ModelDeployments may cost
+LIMITS = {"cores": 0.1, "MiB": 300.0}  # what an operator of 200 idle ModelDeployments may cost
 
 
 def main(arguments: list[str]) -> int:
@@ -42,14 +42,22 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
     os.kill(controllers, signal.SIGSTOP)
     try:
         names = [f"idle-{number}" for number in range(count)]
-        world.apply(cluster, {"apiVersion": "v1", "kind": "List", "items": [world.resource(name, MODEL) for name in names]})
-        _until(lambda: _make_available(cluster) >= count and _stable(cluster, names) == count, seconds=900, what=f"{count} in service")
+        world.apply(
+            cluster, {"apiVersion": "v1", "kind": "List", "items": [world.resource(name, MODEL) for name in names]}
+        )
+        _until(
+            lambda: _make_available(cluster) >= count and _stable(cluster, names) == count,
+            seconds=900,
+            what=f"{count} in service",
+        )
         pid = _operator()
         before, began = _cpu_seconds(pid), time.monotonic()
         time.sleep(seconds)  # what is measured is an idle while
         cores, memory = (_cpu_seconds(pid) - before) / (time.monotonic() - began), _resident_mebibytes(pid)
-        print(f"{count} ModelDeployments in service, nothing moves: the operator takes {cores:.4f} cores over {seconds:.0f} s (limit {LIMITS['cores']}), "
-              f"{memory:.0f} MiB (limit {LIMITS['MiB']:.0f})")
+        print(
+            f"{count} ModelDeployments in service, nothing moves: the operator takes {cores:.4f} cores over {seconds:.0f} s (limit {LIMITS['cores']}), "
+            f"{memory:.0f} MiB (limit {LIMITS['MiB']:.0f})"
+        )
         return 0 if cores <= LIMITS["cores"] and memory <= LIMITS["MiB"] else 1
     finally:
         cluster.kubectl("--namespace", world.NAMESPACE, "delete", "md", "--all", "--wait=false")
@@ -58,20 +66,35 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
 
 def _make_available(cluster: clusters.Cluster) -> int:
     """Tells every Deployment that its pods are available; gives how many there are."""
-    found = json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "get", "deployments", "--output=json").stdout)["items"]
+    found = json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "get", "deployments", "--output=json").stdout)[
+        "items"
+    ]
     ours = [one for one in found if one["metadata"]["name"].startswith("idle-")]
     for one in ours:
         replicas, generation = one["spec"].get("replicas", 1), one["metadata"]["generation"]
-        wanted = {"observedGeneration": generation} | dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
+        wanted = {"observedGeneration": generation} | dict.fromkeys(
+            ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas
+        )
         if wanted.items() - one.get("status", {}).items():
-            cluster.kubectl("--namespace", world.NAMESPACE, "patch", "deployment", one["metadata"]["name"], "--subresource=status", "--type=merge",
-                            "--patch", json.dumps({"status": wanted}))
+            cluster.kubectl(
+                "--namespace",
+                world.NAMESPACE,
+                "patch",
+                "deployment",
+                one["metadata"]["name"],
+                "--subresource=status",
+                "--type=merge",
+                "--patch",
+                json.dumps({"status": wanted}),
+            )
     return len(ours)
 
 
 def _stable(cluster: clusters.Cluster, names: list[str]) -> int:
     found = json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "get", "md", "--output=json").stdout)["items"]
-    return sum(1 for one in found if one["metadata"]["name"] in names and one.get("status", {}).get("phase") == "Stable")
+    return sum(
+        1 for one in found if one["metadata"]["name"] in names and one.get("status", {}).get("phase") == "Stable"
+    )
 
 
 def _until(true: Any, *, seconds: float, what: str) -> None:
@@ -84,7 +107,11 @@ def _until(true: Any, *, seconds: float, what: str) -> None:
 
 def _operator() -> int:
     """Gives the operator's process, as this machine sees it: of all that are called so, the newest."""
-    found = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if b"fairway\0operator\0" in path.read_bytes()]
+    found = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"fairway\0operator\0" in path.read_bytes()
+    ]
     return max(found)
 
 

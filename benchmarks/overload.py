@@ -21,15 +21,22 @@ from fairway.platforms.local.processes import Processes
 from fairway.rollout import traffic
 from fairway.serving import command
 
-CONNECTIONS = 600           # that clients keep; where all are waiting a request waits at its client, and its time counts from then
-CLIENTS = 48                # that measure the capacity
-TIMES = 3                   # the capacity
-PATIENCE = 30.0             # seconds after which a client gives up
-SOON = 0.25                 # an answer within this is normal again
-HELD = 260                  # uploads that never end
-BEFORE = {"max_connections": 1024, "max_requests": 4096, "max_pending_requests": 4096, "max_retries": 1024}   # limits of an arm before there was admission
+CONNECTIONS = (
+    600  # that clients keep; where all are waiting a request waits at its client, and its time counts from then
+)
+CLIENTS = 48  # that measure the capacity
+TIMES = 3  # the capacity
+PATIENCE = 30.0  # seconds after which a client gives up
+SOON = 0.25  # an answer within this is normal again
+HELD = 260  # uploads that never end
+BEFORE = {
+    "max_connections": 1024,
+    "max_requests": 4096,
+    "max_pending_requests": 4096,
+    "max_retries": 1024,
+}  # limits of an arm before there was admission
 ROWS = {"in a thread": 400, "in the event loop": 40}
-Answer = tuple[float, float, int]   # when it was due, seconds until it was there, status (0: none)
+Answer = tuple[float, float, int]  # when it was due, seconds until it was there, status (0: none)
 
 
 @dataclass
@@ -69,11 +76,20 @@ def serving(side: Side) -> Iterator[Side]:
         _, made = hot_path._model(folder)
         port = ports.free_port()
         environment = command.environment(
-            package=Path(made.path), deployment="bench", namespace="default", revision="bench", collector="", spool=None,
-            serving=schema.Serving(), home=folder / "bentoml")
+            package=Path(made.path),
+            deployment="bench",
+            namespace="default",
+            revision="bench",
+            collector="",
+            spool=None,
+            serving=schema.Serving(),
+            home=folder / "bentoml",
+        )
         target = command.SERVICE if side.bounded else "benchmarks.unbounded:Service"
         with open(os.devnull, "wb") as nowhere:
-            server = subprocess.Popen(command.argv(port, target=target), env={**os.environ, **environment}, stdout=nowhere, stderr=nowhere)
+            server = subprocess.Popen(
+                command.argv(port, target=target), env={**os.environ, **environment}, stdout=nowhere, stderr=nowhere
+            )
         stack.callback(server.wait, timeout=60)
         stack.callback(server.terminate)
         side.server = side.url = f"http://127.0.0.1:{port}"
@@ -108,19 +124,32 @@ def _overload(work: str, *, rows: int, seconds: float) -> list[dict[str, object]
         times = sorted(took for _, took, status in peak if status == 200)
         statuses = [status for _, _, status in peak]
         late = [due for due, took, status in side.answers if due >= 1 + seconds and (status != 200 or took > SOON)]
-        found.append({
-            "work": work, "side": side.name, "capacity/s": round(capacity), "offered/s": round(len(peak) / seconds),
-            "answered 200": f"{len(times) / seconds / capacity:.0%} of capacity", "p50 s": round(float(np.quantile(times, .5)), 2) if times else None,
-            "p99 s": round(float(np.quantile(times, .99)), 2) if times else None, "429": f"{statuses.count(429) / len(peak):.0%}",
-            "5xx": sum(status >= 500 for status in statuses), "no answer": statuses.count(0),
-            "normal again after s": round(max(late) - 1 - seconds, 1) if late else 0.0})
+        found.append(
+            {
+                "work": work,
+                "side": side.name,
+                "capacity/s": round(capacity),
+                "offered/s": round(len(peak) / seconds),
+                "answered 200": f"{len(times) / seconds / capacity:.0%} of capacity",
+                "p50 s": round(float(np.quantile(times, 0.5)), 2) if times else None,
+                "p99 s": round(float(np.quantile(times, 0.99)), 2) if times else None,
+                "429": f"{statuses.count(429) / len(peak):.0%}",
+                "5xx": sum(status >= 500 for status in statuses),
+                "no answer": statuses.count(0),
+                "normal again after s": round(max(late) - 1 - seconds, 1) if late else 0.0,
+            }
+        )
     return found
 
 
 async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> None:
     """Asks at half the capacity for a second, at three times for the peak, and at half again until it is calm."""
     calm = 5.0
-    due = [*np.arange(0, 1, 2 / capacity), *np.arange(1, 1 + seconds, 1 / (TIMES * capacity)), *np.arange(1 + seconds, 1 + seconds + calm, 2 / capacity)]
+    due = [
+        *np.arange(0, 1, 2 / capacity),
+        *np.arange(1, 1 + seconds, 1 / (TIMES * capacity)),
+        *np.arange(1 + seconds, 1 + seconds + calm, 2 / capacity),
+    ]
     pending, began = iter(due), time.perf_counter()
 
     async def client() -> None:
@@ -163,8 +192,11 @@ async def _held(side: Side) -> dict[str, object]:
     said = await asyncio.gather(*(_status(reader) for reader, _ in connections))
     for _, writer in connections:
         writer.close()
-    return {"side": side.name, "neighbours answered 200": f"{statuses.count(200)} of {len(statuses)}",
-            "uploads ended by": ", ".join(f"{said.count(status)} x {status or 'nothing'}" for status in sorted(set(said)))}
+    return {
+        "side": side.name,
+        "neighbours answered 200": f"{statuses.count(200)} of {len(statuses)}",
+        "uploads ended by": ", ".join(f"{said.count(status)} x {status or 'nothing'}" for status in sorted(set(said))),
+    }
 
 
 class Connection:
@@ -182,7 +214,11 @@ class Connection:
                 if self._streams is None:
                     self._streams = await asyncio.open_connection(self._host, self._port)
                 reader, writer = self._streams
-                writer.write(b"POST /v2/models/bench/infer HTTP/1.1\r\nhost: bench\r\nx-fairway-arm: stable\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+                writer.write(
+                    b"POST /v2/models/bench/infer HTTP/1.1\r\nhost: bench\r\nx-fairway-arm: stable\r\ncontent-length: %d\r\n\r\n"
+                    % len(body)
+                    + body
+                )
                 return await _status(reader)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             self.close()
@@ -213,4 +249,11 @@ async def _ready(url: str) -> None:
 
 def _body(rows: int) -> bytes:
     values = np.random.default_rng(0).random((hot_path.FEATURES, rows)).round(4)
-    return orjson.dumps({"inputs": [{"name": f"x{i}", "datatype": "FP64", "shape": [rows], "data": values[i].tolist()} for i in range(hot_path.FEATURES)]})
+    return orjson.dumps(
+        {
+            "inputs": [
+                {"name": f"x{i}", "datatype": "FP64", "shape": [rows], "data": values[i].tolist()}
+                for i in range(hot_path.FEATURES)
+            ]
+        }
+    )

@@ -7,7 +7,7 @@ from fairway.serving.service import Service
 
 __all__ = ["Service"]
 
-MOST = 256   # requests in work, those whose body is still coming included
+MOST = 256  # requests in work, those whose body is still coming included
 
 
 class Application(app.Application):

@@ -7,8 +7,14 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate(
-    config: str, champion: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], evaluation: dsl.Output[dsl.Artifact],
-    metrics: dsl.Output[dsl.Metrics], classes: dsl.Output[dsl.ClassificationMetrics], report: dsl.Output[dsl.HTML],
+    config: str,
+    champion: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    classes: dsl.Output[dsl.ClassificationMetrics],
+    report: dsl.Output[dsl.HTML],
 ) -> None:
     """Measures the model on the test split, beside the baselines and the champion (a package's folder; empty: none)."""
     from pathlib import Path
@@ -17,8 +23,13 @@ def evaluate(
     from fairway.evaluation import measure
 
     settings = schema.Config.model_validate_json(config)
-    record = measure.evaluate(settings.evaluation, dataset=Path(dataset.path), checkpoint=Path(model.path),
-                              champion=Path(champion) if champion else None, out=Path(evaluation.path))
+    record = measure.evaluate(
+        settings.evaluation,
+        dataset=Path(dataset.path),
+        checkpoint=Path(model.path),
+        champion=Path(champion) if champion else None,
+        out=Path(evaluation.path),
+    )
     for name in ("accuracy", "log_loss", "calibration_error"):
         metrics.log_metric(name, getattr(record, name))
     classes.log_confusion_matrix([row["class"] for row in record.per_class], [list(row) for row in record.confusion])

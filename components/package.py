@@ -7,8 +7,13 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def package(
-    config: str, store: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Input[dsl.Model], evaluation: dsl.Input[dsl.Artifact],
-    decision: dsl.Input[dsl.Artifact], package: dsl.Output[dsl.Model],
+    config: str,
+    store: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    decision: dsl.Input[dsl.Artifact],
+    package: dsl.Output[dsl.Model],
 ) -> str:
     """Builds the content-addressed package in `store` (empty: in the artifact itself) and gives its folder."""
     from pathlib import Path
@@ -19,7 +24,14 @@ def package(
 
     settings = schema.Config.model_validate_json(config)
     made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(Path(decision.path)))
-    record = stage.build(name=settings.name, dataset=Path(dataset.path), checkpoint=Path(model.path), config=settings, gate=made,
-                         evaluation=Path(evaluation.path) / "evaluation.json", out=Path(store or package.path))
+    record = stage.build(
+        name=settings.name,
+        dataset=Path(dataset.path),
+        checkpoint=Path(model.path),
+        config=settings,
+        gate=made,
+        evaluation=Path(evaluation.path) / "evaluation.json",
+        out=Path(store or package.path),
+    )
     package.metadata.update({"digest": record.digest, "folder": record.path})
     return record.path

@@ -14,6 +14,19 @@ def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Mo
     from fairway.training import fit
 
     settings = schema.Config.model_validate_json(config)
-    record = fit.fit(settings.training, dataset=Path(dataset.path), out=Path(model.path), progress=lambda epoch: print(
-        f"progress: epoch {epoch['epoch']} validation loss {epoch['validation_loss']:.4f} accuracy {epoch['validation_accuracy']:.4f}"))
-    model.metadata.update({"family": record.family, "seed": str(record.seed), "bestEpoch": str(record.best_epoch), "device": record.device})
+    record = fit.fit(
+        settings.training,
+        dataset=Path(dataset.path),
+        out=Path(model.path),
+        progress=lambda epoch: print(
+            f"progress: epoch {epoch['epoch']} validation loss {epoch['validation_loss']:.4f} accuracy {epoch['validation_accuracy']:.4f}"
+        ),
+    )
+    model.metadata.update(
+        {
+            "family": record.family,
+            "seed": str(record.seed),
+            "bestEpoch": str(record.best_epoch),
+            "device": record.device,
+        }
+    )

@@ -1,9 +1,9 @@
 """Writes what is made from the code: the reference pages beside this file and the CRD; `--check` says which one is out of date.
 
-    docs/configuration.md   from fairway.config.schema and the groups in conf/
-    docs/crd.md             from fairway.operator.crd, as is manifests/crds/modeldeployments.yaml
-    docs/cli.md             from the click commands
-    docs/metrics.md         from the prometheus_client declarations in src/ (read, not imported)
+docs/configuration.md   from fairway.config.schema and the groups in conf/
+docs/crd.md             from fairway.operator.crd, as is manifests/crds/modeldeployments.yaml
+docs/cli.md             from the click commands
+docs/metrics.md         from the prometheus_client declarations in src/ (read, not imported)
 """
 
 import ast
@@ -45,7 +45,9 @@ def main(arguments: list[str]) -> int:
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Gives a Markdown table; a bar inside a cell is escaped, a line break becomes a space."""
     lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in lines)
+    return "\n".join(
+        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in lines
+    )
 
 
 def document(title: str, intro: str, parts: list[str]) -> str:
@@ -82,7 +84,9 @@ def sections(model: type[BaseModel], path: str = "", default: BaseModel | None =
             continue
         listed = "" if inner is field.annotation else "[]"
         value = getattr(default, name) if default is not None else field.get_default()
-        yield from sections(inner, f"{path}.{field.alias}{listed}".lstrip("."), value if isinstance(value, BaseModel) else None)
+        yield from sections(
+            inner, f"{path}.{field.alias}{listed}".lstrip("."), value if isinstance(value, BaseModel) else None
+        )
 
 
 def inner_model(annotation: Any) -> type[BaseModel] | None:
@@ -101,8 +105,13 @@ def section(path: str, model: type[BaseModel], default: BaseModel | None) -> Ite
         inner = inner_model(field.annotation)
         why = field.description or ((inner.__doc__ or "").strip() if inner else "")
         link = f"#{path}{field.alias}".lower().replace(".", "")
-        kind = type_of(properties[str(field.alias)]) if inner is None else f"[section]({link})" if inner is field.annotation \
+        kind = (
+            type_of(properties[str(field.alias)])
+            if inner is None
+            else f"[section]({link})"
+            if inner is field.annotation
             else f"list of [sections]({link})"
+        )
         rows.append((f"`{field.alias}`", kind, default_of(model, name, default), why))
     yield table(("key", "type", "default", "why"), rows)
 
@@ -117,7 +126,9 @@ def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> 
         return ""
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         return ", ".join(f"`{flow(item.model_dump(mode='json', by_alias=True, exclude_unset=True))}`" for item in value)
-    plain = model.model_construct(**{name: value}).model_dump(mode="json", by_alias=True, include={name}, warnings=False)
+    plain = model.model_construct(**{name: value}).model_dump(
+        mode="json", by_alias=True, include={name}, warnings=False
+    )
     return "none" if value is None else f"`{flow(plain[str(field.alias)])}`"
 
 
@@ -137,7 +148,10 @@ def type_of(described: dict[str, Any]) -> str:
         return f"list of {type_of(described.get('items', {}))}"
     if kind == "string" and "ms|s|m|h|d" in described.get("pattern", ""):
         return "duration"
-    words = {"string": "name" if "[-a-z0-9]" in described.get("pattern", "") else described.get("format", "text"), "boolean": "true or false"}
+    words = {
+        "string": "name" if "[-a-z0-9]" in described.get("pattern", "") else described.get("format", "text"),
+        "boolean": "true or false",
+    }
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = ", ".join(f"{sign} {described[name]:.10g}" for name, sign in signs.items() if name in described)
     return f"{words.get(kind, kind)} {bounds}".strip()
@@ -146,7 +160,9 @@ def type_of(described: dict[str, Any]) -> str:
 def groups() -> str:
     from fairway.config import loader
 
-    texts = {f"{file.parent.name}: {file.stem}": file.read_text(encoding="utf-8") for file in loader.CONF.glob("*/*.yaml")}
+    texts = {
+        f"{file.parent.name}: {file.stem}": file.read_text(encoding="utf-8") for file in loader.CONF.glob("*/*.yaml")
+    }
     rows = [(f"`{name}`", f"`{flow(yaml.safe_load(text) or {})}`") for name, text in sorted(texts.items())]
     chosen = """`defaults: {data: digits, training: convolutional}` in the file chooses the groups of data and training;
 `environment: production` (or `--set environment=production`) chooses the environment's."""
@@ -169,7 +185,9 @@ def resource() -> str:
     nodes = {path: node for path, node in crd.nodes(crd.root()) if path}
     parts = [part for path, node in nodes.items() if "properties" in node for part in fields(path, node)]
     rules = [(f"`{path or 'metadata'}`", message) for path, rules in crd.RULES.items() for _, message in rules]
-    refusals = "What contradicts itself is refused when it is applied, with one of these sentences:\n\n" + table(("where", "sentence"), rules)
+    refusals = "What contradicts itself is refused when it is applied, with one of these sentences:\n\n" + table(
+        ("where", "sentence"), rules
+    )
     intro = CRD.format(columns=", ".join(name for name, _, _ in crd.COLUMNS))
     return document("Custom resource", intro, [*parts, "## Refusals", refusals])
 
@@ -181,10 +199,28 @@ def fields(path: str, node: dict[str, Any]) -> Iterator[str]:
     rows = []
     for name, inner in node["properties"].items():
         link = f"(#{path}{name})".lower().replace(".", "").replace("[]", "")
-        exclusive = {word: inner[word.removeprefix("exclusive").lower()] for word in ("exclusiveMinimum", "exclusiveMaximum") if word in inner}
-        bounds = {word: value for word, value in inner.items() if f"exclusive{word.capitalize()}" not in inner} | exclusive
-        kind = f"[section]{link}" if "properties" in inner else f"list of [sections]{link}" if "properties" in inner.get("items", {}) else type_of(bounds)
-        default = "required" if name in node.get("required", ()) else f"`{flow(inner['default'])}`" if inner.get("default", {}) != {} else ""
+        exclusive = {
+            word: inner[word.removeprefix("exclusive").lower()]
+            for word in ("exclusiveMinimum", "exclusiveMaximum")
+            if word in inner
+        }
+        bounds = {
+            word: value for word, value in inner.items() if f"exclusive{word.capitalize()}" not in inner
+        } | exclusive
+        kind = (
+            f"[section]{link}"
+            if "properties" in inner
+            else f"list of [sections]{link}"
+            if "properties" in inner.get("items", {})
+            else type_of(bounds)
+        )
+        default = (
+            "required"
+            if name in node.get("required", ())
+            else f"`{flow(inner['default'])}`"
+            if inner.get("default", {}) != {}
+            else ""
+        )
         rows.append((f"`{name}`", kind, default, inner["description"]))
     yield table(("field", "type", "default", "meaning"), rows)
 
@@ -210,7 +246,11 @@ def cli() -> str:
     for command, context in commands(root, click.Context(root, info_name="fairway", **root.context_settings)):
         usage = command.get_usage(context).removeprefix("Usage: ")
         parts += [f"## {context.command_path}", f"```text\n{usage}\n```", inspect.cleandoc(command.help or "")]
-        records = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context)) and record[1]]
+        records = [
+            record
+            for parameter in command.get_params(context)
+            if (record := parameter.get_help_record(context)) and record[1]
+        ]
         if records:
             parts.append(table(("option", "meaning"), [(f"`{flags}`", meaning) for flags, meaning in records]))
     return document("Command line", CLI, [part for part in parts if part])
@@ -225,7 +265,9 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click
             raise SystemExit(f"docs: {context.command_path} {name} cannot be described: {error}") from error
         if command is None or command.hidden:
             continue
-        inner = click.Context(command, info_name=name, parent=context, **{**command.context_settings, "terminal_width": 100})
+        inner = click.Context(
+            command, info_name=name, parent=context, **{**command.context_settings, "terminal_width": 100}
+        )
         yield command, inner
         if isinstance(command, click.Group):
             yield from commands(command, inner)
@@ -237,8 +279,16 @@ METRICS = """
 Every series that fairway exports, declared beside the code that moves it. Labels common to a revision: `namespace`,
 `deployment`, `revision` and `role` (stable, canary, shadow). A histogram has `_bucket`, `_sum` and `_count`.
 """
-KINDS = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram", "Summary": "summary", "Info": "info",
-         "CounterMetricFamily": "counter", "GaugeMetricFamily": "gauge", "HistogramMetricFamily": "histogram"}
+KINDS = {
+    "Counter": "counter",
+    "Gauge": "gauge",
+    "Histogram": "histogram",
+    "Summary": "summary",
+    "Info": "info",
+    "CounterMetricFamily": "counter",
+    "GaugeMetricFamily": "gauge",
+    "HistogramMetricFamily": "histogram",
+}
 
 
 @dataclass(frozen=True)
@@ -253,11 +303,16 @@ class Series:
 
 
 def metrics() -> str:
-    series = sorted((one for file in sorted((SRC / "fairway").rglob("*.py")) for one in declared(file)), key=lambda one: one.name)
+    series = sorted(
+        (one for file in sorted((SRC / "fairway").rglob("*.py")) for one in declared(file)), key=lambda one: one.name
+    )
     parts = []
     for noun in sorted({one.name.split("_")[1] for one in series}):  # the operator has those of rollouts, too
-        rows = [(f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help)
-                for one in series if one.name.split("_")[1] == noun]
+        rows = [
+            (f"`{one.name}`", one.kind, ", ".join(f"`{label}`" for label in one.labels), one.help)
+            for one in series
+            if one.name.split("_")[1] == noun
+        ]
         parts += [f"## {noun}", table(("name", "kind", "labels", "meaning"), rows)]
     return document("Metrics", METRICS, parts)
 
@@ -281,7 +336,9 @@ def declared(file: Path) -> list[Series]:
             labels = tuple(value_of(given["labelnames"], tree)) if "labelnames" in given else ()
         except (LookupError, TypeError) as error:
             where = f"{file.name}:{call.lineno}"
-            raise SystemExit(f"docs: {where}: a metric's name, help and labels must be written out, but {error}") from error
+            raise SystemExit(
+                f"docs: {where}: a metric's name, help and labels must be written out, but {error}"
+            ) from error
         full = f"{name.removesuffix('_total')}_total" if kind == "counter" else name
         found.append(Series(full, kind, labels, text, ".".join(file.relative_to(SRC).with_suffix("").parts)))
     return found
@@ -306,7 +363,11 @@ def called(function: ast.expr, aliases: dict[str, str]) -> str:
     root: ast.expr = function
     while isinstance(root, ast.Attribute):
         root = root.value
-    return function.attr if isinstance(function, ast.Attribute) and isinstance(root, ast.Name) and root.id in aliases else ""
+    return (
+        function.attr
+        if isinstance(function, ast.Attribute) and isinstance(root, ast.Name) and root.id in aliases
+        else ""
+    )
 
 
 def value_of(node: ast.expr, tree: ast.Module) -> Any:
@@ -315,8 +376,12 @@ def value_of(node: ast.expr, tree: ast.Module) -> Any:
         case ast.Constant(value=value):
             return value
         case ast.Tuple(elts=items) | ast.List(elts=items):
-            return tuple(chain.from_iterable(
-                value_of(item.value, tree) if isinstance(item, ast.Starred) else [value_of(item, tree)] for item in items))
+            return tuple(
+                chain.from_iterable(
+                    value_of(item.value, tree) if isinstance(item, ast.Starred) else [value_of(item, tree)]
+                    for item in items
+                )
+            )
         case ast.Subscript(value=inner, slice=ast.Slice(lower=lower, upper=upper)):
             return value_of(inner, tree)[slice(*(value_of(end, tree) if end else None for end in (lower, upper)))]
         case ast.BinOp(left=left, op=ast.Add(), right=right):
@@ -330,7 +395,9 @@ def value_of(node: ast.expr, tree: ast.Module) -> Any:
 
 def assigned(name: str, tree: ast.Module) -> Any:
     for node in ast.walk(tree):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         value = getattr(node, "value", None)
         if value is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return value_of(value, tree)
@@ -358,7 +425,10 @@ def parsed(module: str) -> ast.Module:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "docs/configuration.md": configuration, "docs/crd.md": resource, "docs/metrics.md": metrics, "docs/cli.md": cli,
+    "docs/configuration.md": configuration,
+    "docs/crd.md": resource,
+    "docs/metrics.md": metrics,
+    "docs/cli.md": cli,
     "manifests/crds/modeldeployments.yaml": manifest,
 }
 

@@ -57,14 +57,19 @@ def main(arguments: list[str]) -> int:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return 0
     if "--check" in arguments:
-        print("helm/fairway/README.md is out of date: run `python helm/readme.py` and commit the result", file=sys.stderr)
+        print(
+            "helm/fairway/README.md is out of date: run `python helm/readme.py` and commit the result", file=sys.stderr
+        )
         return 1
     path.write_text(text, encoding="utf-8")
     return 0
 
 
 def page(source: str) -> str:
-    rows = [f"| {f'`{value.path}`' if value.default is not None else f'**{value.path}**'} | {value.default or ''} | {value.why} |" for value in values(source)]
+    rows = [
+        f"| {f'`{value.path}`' if value.default is not None else f'**{value.path}**'} | {value.default or ''} | {value.why} |"
+        for value in values(source)
+    ]
     return "\n".join([HEAD + TAIL, "", "| value | default | why |", "| --- | --- | --- |", *rows]) + "\n"
 
 
@@ -81,14 +86,20 @@ def _walk(node: yaml.MappingNode, *, lines: list[str], path: str) -> Iterator[Va
         why = _comment(lines, above=key.start_mark.line)
         section = isinstance(value, yaml.MappingNode) and not value.flow_style and _has_comments(value, lines)
         if not why and not section:
-            raise SystemExit(f"values.yaml line {key.start_mark.line + 1}: {name} has no comment: say above it why its default is what it is")
+            raise SystemExit(
+                f"values.yaml line {key.start_mark.line + 1}: {name} has no comment: say above it why its default is what it is"
+            )
         if section:
             if why:
                 yield Value(name, None, why)
             yield from _walk(value, lines=lines, path=f"{name}.")
         else:
             default = yaml.safe_load(yaml.serialize(value))
-            yield Value(name, f"`{yaml.safe_dump(default, default_flow_style=True, width=1000).removesuffix(chr(10)).removesuffix('...').strip()}`", why)
+            yield Value(
+                name,
+                f"`{yaml.safe_dump(default, default_flow_style=True, width=1000).removesuffix(chr(10)).removesuffix('...').strip()}`",
+                why,
+            )
 
 
 def _has_comments(node: yaml.MappingNode, lines: list[str]) -> bool:

@@ -1,8 +1,8 @@
 """Writes the manifests that are the chart's own objects, so that both come from one source; `--check` names those out of date.
 
-    manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by the `helm` on PATH (or --helm FILE)
-    helm/fairway/crds/                                              from manifests/crds/
-    helm/fairway/files/rules/, helm/fairway/files/dashboards/       from manifests/monitoring/
+manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by the `helm` on PATH (or --helm FILE)
+helm/fairway/crds/                                              from manifests/crds/
+helm/fairway/files/rules/, helm/fairway/files/dashboards/       from manifests/monitoring/
 """
 
 import argparse
@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "helm" / "fairway"
 NAMESPACE = "fairway-system"
 NOTE = "# Written by manifests/generate.py from helm/fairway/templates/{template}: change that, not this file.\n"
-BASE = {"prometheus.url": "http://prometheus-operated.monitoring:9090"}   # the Service that prometheus-operator makes for each Prometheus
+BASE = {
+    "prometheus.url": "http://prometheus-operated.monitoring:9090"
+}  # the Service that prometheus-operator makes for each Prometheus
 HELMS_OWN = ("helm.sh/", "app.kubernetes.io/managed-by: Helm", "# Source: ")  # what says that helm rendered it
 
 PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, values besides BASE
@@ -27,7 +29,10 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, valu
     "operator/admission.yaml": ("admission.yaml", {}),
     "operator/rbac-evidence.yaml": ("rbac-evidence.yaml", {}),
     "operator/networkpolicies.yaml": ("networkpolicies.yaml", {}),
-    "monitoring/monitors.yaml": ("monitors.yaml", {"monitoring.serviceMonitors": "true", "monitoring.gatewayProxies": "true"}),
+    "monitoring/monitors.yaml": (
+        "monitors.yaml",
+        {"monitoring.serviceMonitors": "true", "monitoring.gatewayProxies": "true"},
+    ),
     "monitoring/prometheusrules.yaml": ("rules.yaml", {"monitoring.rules": "true"}),
     "monitoring/grafana.yaml": ("dashboards.yaml", {"monitoring.dashboards": "true"}),
     "overlays/production/operator-budget.yaml": ("operator-budget.yaml", {"operator.replicas": "2"}),
@@ -43,7 +48,10 @@ def main(arguments: list[str]) -> int:
     if options.helm is None:
         print("there is no helm on PATH: install helm 3.14 or newer, or name one by --helm FILE", file=sys.stderr)
         return 2
-    stale = [*write(copies(), check=options.check), *write(rendered(options.helm), check=options.check)]  # what is copied is rendered, too
+    stale = [
+        *write(copies(), check=options.check),
+        *write(rendered(options.helm), check=options.check),
+    ]  # what is copied is rendered, too
     if options.check and stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
         print(f"{names} out of date: run `python manifests/generate.py` and commit the result", file=sys.stderr)
@@ -79,11 +87,25 @@ def rendered(helm: str) -> Iterator[tuple[Path, str]]:
 def render(helm: str, *, template: str, values: Mapping[str, str]) -> str:
     """Gives the template's objects without what is helm's."""
     settings = [f"--set={name}={value}" for name, value in {**BASE, **values}.items()]
-    done = subprocess.run([helm, "template", "fairway", str(CHART), f"--namespace={NAMESPACE}", f"--show-only=templates/{template}", *settings],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [
+            helm,
+            "template",
+            "fairway",
+            str(CHART),
+            f"--namespace={NAMESPACE}",
+            f"--show-only=templates/{template}",
+            *settings,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(f"helm could not render {template}: {done.stderr.strip()}")
-    lines = [line.rstrip() for line in done.stdout.splitlines() if line.strip() and not any(own in line for own in HELMS_OWN)]
+    lines = [
+        line.rstrip() for line in done.stdout.splitlines() if line.strip() and not any(own in line for own in HELMS_OWN)
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -11,8 +11,13 @@ from fairway.config import schema
 from fairway.retraining import check, compiled
 from pipelines import training
 
-VARIANTS = {"training.yaml": ("fairway-training", schema.Pipeline()),
-            "training-gpu.yaml": ("fairway-training-gpu", schema.Pipeline(train=schema.Resources(cpu="4", memory="16Gi", gpu=1)))}
+VARIANTS = {
+    "training.yaml": ("fairway-training", schema.Pipeline()),
+    "training-gpu.yaml": (
+        "fairway-training-gpu",
+        schema.Pipeline(train=schema.Resources(cpu="4", memory="16Gi", gpu=1)),
+    ),
+}
 
 
 def write(folder: Path) -> None:

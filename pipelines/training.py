@@ -24,20 +24,41 @@ def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyp
     """Gives the pipeline with these resources; `resources.train.gpu` of 0 asks for no GPU."""
 
     @dsl.pipeline(name=name, description="prepare, train, evaluate, gate, package, deploy")
-    def training(config: str, champion: str = "", store: str = "", home: str = "", deploy_package: bool = False) -> None:
+    def training(
+        config: str, champion: str = "", store: str = "", home: str = "", deploy_package: bool = False
+    ) -> None:
         prepared = _repeatable(_bounded(prepare(config=config), resources.prepare, hours=6))
         prepared.set_caching_options(False)  # its inputs name the data; they do not change when the data does
-        trained = _repeatable(_bounded(train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24))
+        trained = _repeatable(
+            _bounded(train(config=config, dataset=prepared.outputs["dataset"]), resources.train, hours=24)
+        )
         if resources.train.gpu:
             _accelerated(trained, resources.train.gpu)
-        measured = _repeatable(_bounded(
-            evaluate(config=config, champion=champion, dataset=prepared.outputs["dataset"], model=trained.outputs["model"]),
-            resources.evaluate, hours=6))
+        measured = _repeatable(
+            _bounded(
+                evaluate(
+                    config=config,
+                    champion=champion,
+                    dataset=prepared.outputs["dataset"],
+                    model=trained.outputs["model"],
+                ),
+                resources.evaluate,
+                hours=6,
+            )
+        )
         asked = _bounded(gate(config=config, evaluation=measured.outputs["evaluation"]), resources.prepare)
         with dsl.If(asked.outputs["Output"] == True, name="let-through"):  # noqa: E712 - a comparison that kfp compiles
             made = _bounded(
-                package(config=config, store=store, dataset=prepared.outputs["dataset"], model=trained.outputs["model"],
-                        evaluation=measured.outputs["evaluation"], decision=asked.outputs["decision"]), resources.prepare)
+                package(
+                    config=config,
+                    store=store,
+                    dataset=prepared.outputs["dataset"],
+                    model=trained.outputs["model"],
+                    evaluation=measured.outputs["evaluation"],
+                    decision=asked.outputs["decision"],
+                ),
+                resources.prepare,
+            )
             _acting(_repeatable(made))
             with dsl.If(deploy_package == True, name="deploy-asked"):  # noqa: E712
                 _acting(_bounded(deploy(config=config, package=made.outputs["package"], home=home), resources.prepare))
@@ -50,8 +71,12 @@ def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyp
 def _bounded(task, resources: schema.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
     """Gives the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for ever."""
     kubernetes.set_timeout(task, seconds=hours * HOUR)
-    return (task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
-            .set_memory_request(resources.memory).set_memory_limit(resources.memory))
+    return (
+        task.set_cpu_request(resources.cpu)
+        .set_cpu_limit(resources.cpu)
+        .set_memory_request(resources.memory)
+        .set_memory_limit(resources.memory)
+    )
 
 
 def _repeatable(task):  # type: ignore[no-untyped-def]

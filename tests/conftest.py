@@ -9,7 +9,7 @@ from tests.cluster import binaries as programs
 from tests.cluster import cluster as clusters
 from tests.cluster import places, stack
 
-settings.register_profile("busy", deadline=None)   # an example may wait for a core
+settings.register_profile("busy", deadline=None)  # an example may wait for a core
 settings.load_profile("busy")
 
 

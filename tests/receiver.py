@@ -17,7 +17,7 @@ class Receiver:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     told: list[dict[str, Any]] = field(default_factory=list)
-    slow: threading.Event | None = None     # answers wait for it
+    slow: threading.Event | None = None  # answers wait for it
     url: str = ""
 
     def at(self, point: str) -> list[dict[str, Any]]:
@@ -32,15 +32,20 @@ def receiver(**answers: Any) -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            made.told.append({**json.loads(self.rfile.read(int(self.headers["content-length"]))), "contentType": self.headers["content-type"],
-                              "host": self.headers["host"]})
+            made.told.append(
+                {
+                    **json.loads(self.rfile.read(int(self.headers["content-length"]))),
+                    "contentType": self.headers["content-type"],
+                    "host": self.headers["host"],
+                }
+            )
             if made.slow is not None:
                 made.slow.wait(30)
             self.send_response(made.status)
             for name, value in {"content-length": str(len(made.body)), **made.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            with contextlib.suppress(OSError):   # who asked may have gone
+            with contextlib.suppress(OSError):  # who asked may have gone
                 self.wfile.write(made.body)
 
         def log_message(self, format: str, *args: Any) -> None:

@@ -14,12 +14,32 @@ from fairway.cli import licences
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-HEAVY = ("alibi_detect", "bentoml", "hydra", "kfp", "kubernetes", "matplotlib", "numpy", "omegaconf", "onnx", "onnxruntime", "pandas",
-         "pyarrow", "pydantic", "scipy", "sklearn", "torch", "torchvision", "transformers")
+HEAVY = (
+    "alibi_detect",
+    "bentoml",
+    "hydra",
+    "kfp",
+    "kubernetes",
+    "matplotlib",
+    "numpy",
+    "omegaconf",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+    "scipy",
+    "sklearn",
+    "torch",
+    "torchvision",
+    "transformers",
+)
 OFFLINE = ("alibi_detect", "hydra", "kfp", "matplotlib", "pandas", "pyarrow", "sklearn", "torch", "torchvision")
 PLAIN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(SRC)}
 # Written so that this file does not name them itself.
-REGISTRIES = re.compile(r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|crates\.io|proxy\.golang\.org|maven\.(?:org|apache\.org)|deb\.debian\.org")
+REGISTRIES = re.compile(
+    r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|crates\.io|proxy\.golang\.org|maven\.(?:org|apache\.org)|deb\.debian\.org"
+)
 MACHINE = re.compile(r"(?<![\w.$}])/(?:work|tmp|root|home)/\w")
 
 
@@ -33,7 +53,9 @@ def files(pattern: str = "*") -> list[Path]:
 def modules_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has after running the code."""
     show = f"{code}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
-    result = subprocess.run([sys.executable, "-c", show], env=PLAIN, capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", show], env=PLAIN, capture_output=True, text=True, check=True, timeout=60
+    )
     return set(result.stdout.splitlines()[-1].split())
 
 
@@ -46,7 +68,9 @@ def processor_seconds(arguments: list[str]) -> float:
 
 
 def test_help_imports_no_heavy_library():
-    loaded = modules_after("import contextlib\nfrom fairway import cli\nwith contextlib.suppress(SystemExit):\n    cli.main(['--help'])")
+    loaded = modules_after(
+        "import contextlib\nfrom fairway import cli\nwith contextlib.suppress(SystemExit):\n    cli.main(['--help'])"
+    )
     assert "click" in loaded
     assert loaded.isdisjoint(HEAVY)
 
@@ -61,15 +85,25 @@ def test_serving_a_model_loads_no_offline_library():
     assert loaded.isdisjoint(OFFLINE)
 
 
-@pytest.mark.parametrize("modules", ["fairway.cli.fetch, fairway.packaging.fetch", "fairway.cli.serve, fairway.packaging.package, fairway.serving.command",
-                                     "fairway.cli.collector, fairway.monitoring.collector, fairway.monitoring.remote"])
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "fairway.cli.fetch, fairway.packaging.fetch",
+        "fairway.cli.serve, fairway.packaging.package, fairway.serving.command",
+        "fairway.cli.collector, fairway.monitoring.collector, fairway.monitoring.remote",
+    ],
+)
 def test_what_a_pod_runs_loads_nothing_that_its_image_lacks(modules):
-    assert modules_after(f"import {modules}").isdisjoint({*OFFLINE, "botocore", "httpx", "kubernetes", "psutil", "psycopg", "torch"})
+    assert modules_after(f"import {modules}").isdisjoint(
+        {*OFFLINE, "botocore", "httpx", "kubernetes", "psutil", "psycopg", "torch"}
+    )
 
 
 def test_import_contracts_hold():
     program = Path(sys.executable).with_name("lint-imports")
-    result = subprocess.run([program, "--no-cache", "--no-logo"], cwd=ROOT, env=PLAIN, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [program, "--no-cache", "--no-logo"], cwd=ROOT, env=PLAIN, capture_output=True, text=True, timeout=120
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
 
 
@@ -83,10 +117,18 @@ def readable() -> list[tuple[str, str]]:
     return named
 
 
-@pytest.mark.parametrize(("what", "pattern"), [("a package registry", REGISTRIES), ("a path of one machine", MACHINE)], ids=["registry", "path"])
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [("a package registry", REGISTRIES), ("a path of one machine", MACHINE)],
+    ids=["registry", "path"],
+)
 def test_no_file_names(what, pattern):
-    found = [f"{name}:{number}: {line.strip()[:120]}" for name, text in readable() for number, line in enumerate(text.splitlines(), 1)
-             if pattern.search(line)]
+    found = [
+        f"{name}:{number}: {line.strip()[:120]}"
+        for name, text in readable()
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
     assert not found, f"{what} is named in:\n" + "\n".join(found[:20])
 
 
@@ -109,7 +151,9 @@ def test_the_lock_holds_pins_and_hashes_only():
 
 
 def test_the_lock_has_what_the_set_up_itself_needs():
-    pinned = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    pinned = set(
+        re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     assert {"uv", "hatchling", "editables", "pytest", "ruff", "mypy", "import-linter"} <= pinned
 
 
@@ -121,7 +165,11 @@ def test_the_licence_is_the_one_that_the_project_names():
 
 
 def test_the_actions_of_the_workflows_are_pinned_by_commit():
-    uses = [match for path in (ROOT / ".github").rglob("*.y*ml") for match in re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))]
+    uses = [
+        match
+        for path in (ROOT / ".github").rglob("*.y*ml")
+        for match in re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))
+    ]
     assert uses
     assert not [one for one in uses if not re.search(r"@[0-9a-f]{40}$", one)]
 

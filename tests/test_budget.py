@@ -23,7 +23,7 @@ def trickling() -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            with contextlib.suppress(OSError):   # whoever asked has had enough
+            with contextlib.suppress(OSError):  # whoever asked has had enough
                 while not over.wait(0.02):
                     self.wfile.write(b" ")
 
@@ -42,10 +42,16 @@ def trickling() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("ask", [
-    lambda url: remote.RemoteEvidence(url, "models", timeout_seconds=0.3).cursor(),
-    lambda url: prometheus.Prometheus(url, gateway={"namespace": "gateways"}, timeout_seconds=0.3).ask("up", read=len),
-], ids=["collector", "Prometheus"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: remote.RemoteEvidence(url, "models", timeout_seconds=0.3).cursor(),
+        lambda url: prometheus.Prometheus(url, gateway={"namespace": "gateways"}, timeout_seconds=0.3).ask(
+            "up", read=len
+        ),
+    ],
+    ids=["collector", "Prometheus"],
+)
 def test_an_answer_that_never_ends_is_given_up(ask):
     with trickling() as url:
         began = time.monotonic()
@@ -56,7 +62,9 @@ def test_an_answer_that_never_ends_is_given_up(ask):
 
 def test_many_answers_that_do_not_come_take_no_longer_than_one_look_may():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        source = prometheus.Prometheus(f"http://127.0.0.1:{silent.getsockname()[1]}", gateway={"namespace": "gateways"}, timeout_seconds=5.0)
+        source = prometheus.Prometheus(
+            f"http://127.0.0.1:{silent.getsockname()[1]}", gateway={"namespace": "gateways"}, timeout_seconds=5.0
+        )
         began, failed = time.monotonic(), 0
         with budget.within(60), budget.within(0.3):
             for _ in range(36):

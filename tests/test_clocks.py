@@ -35,16 +35,25 @@ def test_between_two_looks_of_a_process_passes_what_elapsed_wherever_the_clock_j
     assert elapsed.now(clock=begun, looked=looked) == begun + 2.0
 
 
-@pytest.mark.parametrize(("waits", "passes"), [
-    (5.0, 5.0), (-HOUR, 0.0), (HOUR, clocks.LONGEST_SECONDS)], ids=["a moment", "the clock was set back", "a long time, or set ahead"])
-def test_from_one_process_to_the_next_passes_what_the_clock_says_forward_and_for_a_minute_at_most(waits: float, passes: float) -> None:
+@pytest.mark.parametrize(
+    ("waits", "passes"),
+    [(5.0, 5.0), (-HOUR, 0.0), (HOUR, clocks.LONGEST_SECONDS)],
+    ids=["a moment", "the clock was set back", "a long time, or set ahead"],
+)
+def test_from_one_process_to_the_next_passes_what_the_clock_says_forward_and_for_a_minute_at_most(
+    waits: float, passes: float
+) -> None:
     machine = Machine()
     begun, looked = clocks.Elapsed(machine.source).now(clock=0.0, looked=0.0), machine.wall
     machine.wait(waits)
     assert clocks.Elapsed(machine.source).now(clock=begun, looked=looked) == begun + passes
 
 
-@pytest.mark.parametrize(("interval", "counts"), [(1.0, clocks.LONGEST_SECONDS), (300.0, 600.0)], ids=["a look a second", "a look every five minutes"])
+@pytest.mark.parametrize(
+    ("interval", "counts"),
+    [(1.0, clocks.LONGEST_SECONDS), (300.0, 600.0)],
+    ids=["a look a second", "a look every five minutes"],
+)
 def test_of_an_hour_in_which_a_process_stood_still_counts_a_minute_or_two_looks(interval: float, counts: float) -> None:
     machine = Machine()
     elapsed = clocks.Elapsed(machine.source)

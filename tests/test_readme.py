@@ -38,7 +38,7 @@ def blocks(text: str) -> list[Block]:
         if line.startswith("```"):
             end = next((i for i in range(number + 1, len(lines)) if lines[i].strip() == "```"), len(lines))
             if FENCE.match(line):
-                found.append(Block(number + 1, "\n".join(lines[number + 1:end]), mark))
+                found.append(Block(number + 1, "\n".join(lines[number + 1 : end]), mark))
             number, mark = end, None
         elif line:
             match = MARK.match(line)
@@ -60,8 +60,16 @@ def run(commands: str, *, where: Path, timeout: float) -> tuple[int, str]:
     """The exit status of one shell and what it printed; it stops at the first command that fails, and leaves nothing running."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FAIRWAY_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    shell = subprocess.Popen(["bash", "-euxo", "pipefail", "-c", commands], cwd=where, env=environment, stdin=subprocess.DEVNULL,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    shell = subprocess.Popen(
+        ["bash", "-euxo", "pipefail", "-c", commands],
+        cwd=where,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
         printed, _ = shell.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -70,7 +78,9 @@ def run(commands: str, *, where: Path, timeout: float) -> tuple[int, str]:
         printed += f"\nnot done after {timeout:.0f} s"
     finally:
         if (where / ".fairway").exists():  # servers outlive the shell by design
-            subprocess.run([sys.executable, "-m", "fairway", "down"], cwd=where, env=environment, capture_output=True, timeout=60)
+            subprocess.run(
+                [sys.executable, "-m", "fairway", "down"], cwd=where, env=environment, capture_output=True, timeout=60
+            )
     return shell.returncode, printed
 
 
@@ -80,7 +90,9 @@ GROUPS = groups(FOUND)
 
 @pytest.mark.local
 @pytest.mark.timeout(LONGEST_SECONDS + 80)
-@pytest.mark.parametrize("name", [name for name in GROUPS if not name.startswith("cluster")])  # those: tests/cluster/test_journey.py
+@pytest.mark.parametrize(
+    "name", [name for name in GROUPS if not name.startswith("cluster")]
+)  # those: tests/cluster/test_journey.py
 def test_commands_of_the_readme_work(name, tmp_path):
     (tmp_path / "adult.data").symlink_to(ROOT.parent / "shared" / "data" / "adult.data")
     status, printed = run("\n".join(block.text for block in GROUPS[name]), where=tmp_path, timeout=LONGEST_SECONDS)
@@ -90,7 +102,9 @@ def test_commands_of_the_readme_work(name, tmp_path):
 
 def test_every_block_of_the_readme_is_run_or_says_why_not():
     unmarked = [block.line for block in FOUND if block.mark is None]
-    assert not unmarked, f"README.md, lines {unmarked}: wanted <!-- run: NAME --> or <!-- skip: REASON --> before the block"
+    assert not unmarked, (
+        f"README.md, lines {unmarked}: wanted <!-- run: NAME --> or <!-- skip: REASON --> before the block"
+    )
 
 
 EXAMPLE = """
@@ -128,7 +142,9 @@ def test_blocks_are_found_with_their_marks():
 
 
 def test_blocks_of_one_name_share_a_shell_in_a_directory_of_their_own(tmp_path):
-    status, printed = run("\n".join(block.text for block in groups(blocks(EXAMPLE))["first"]), where=tmp_path, timeout=30)
+    status, printed = run(
+        "\n".join(block.text for block in groups(blocks(EXAMPLE))["first"]), where=tmp_path, timeout=30
+    )
     assert status == 0, printed
     assert (tmp_path / "word").read_text() == "one\n"
 

@@ -10,8 +10,16 @@ import numpy as np
 if TYPE_CHECKING:
     from benchmarks.judge.__main__ import Cell
 
-COLOURS = {"fairway .05": "#0b5fa5", "fairway .01": "#5aa9e6", "fairway fused .05": "#17806d", "Argo 60 s, limit 0": "#b35900", "Argo 60 s, limit 3": "#e0a458",
-           "Flagger stock": "#8c2d8c", "z-test, each 60 s": "#999999", "mSPRT .05": "#c23b3b"}
+COLOURS = {
+    "fairway .05": "#0b5fa5",
+    "fairway .01": "#5aa9e6",
+    "fairway fused .05": "#17806d",
+    "Argo 60 s, limit 0": "#b35900",
+    "Argo 60 s, limit 3": "#e0a458",
+    "Flagger stock": "#8c2d8c",
+    "z-test, each 60 s": "#999999",
+    "mSPRT .05": "#c23b3b",
+}
 HARMS = {"1 %": "canary 1%", "2 %": "canary 2%", "5 %": "canary 5%", "20 %": "canary 20%"}
 RATES = (1, 10, 100)
 Cells = Mapping[tuple[str, str, int], "Cell"]
@@ -20,7 +28,13 @@ Cells = Mapping[tuple[str, str, int], "Cell"]
 def draw(short: Cells, long: Cells, *, folder: Path) -> None:
     """Writes judge-false-rollback.svg and judge-harm.svg."""
     matplotlib.use("svg")
-    matplotlib.rcParams |= {"svg.hashsalt": "fairway", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    matplotlib.rcParams |= {
+        "svg.hashsalt": "fairway",
+        "svg.fonttype": "none",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
     from matplotlib import pyplot
 
     figure, panels = pyplot.subplots(1, 3, figsize=(10, 3.2), sharey=True, layout="constrained")
@@ -28,7 +42,9 @@ def draw(short: Cells, long: Cells, *, folder: Path) -> None:
         for judge, colour in COLOURS.items():
             at = np.sort(long[judge, "healthy", rate].at)
             minutes = np.linspace(0, 30, 361)
-            panel.plot(minutes, 100 * np.searchsorted(at, minutes * 60, side="right") / len(at), color=colour, label=judge)
+            panel.plot(
+                minutes, 100 * np.searchsorted(at, minutes * 60, side="right") / len(at), color=colour, label=judge
+            )
         panel.set(title=f"{rate} requests/s", xlabel="minutes", ylim=(0, 100))
     panels[0].set_ylabel("healthy revisions rolled back, %")
     _save(figure, panels, folder / "judge-false-rollback.svg")

@@ -57,7 +57,9 @@ def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 
             if limit is not None:
                 limit.restart()
         canary, stable = (counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable))
-        canary_bad, stable_bad = (counts[:, tick, None].astype(float) for counts in (stream.canary_bad, stream.stable_bad))
+        canary_bad, stable_bad = (
+            counts[:, tick, None].astype(float) for counts in (stream.canary_bad, stream.stable_bad)
+        )
         odds = canary * tolerance
         share = np.divide(odds, odds + stable, out=np.zeros_like(canary), where=canary + stable > 0)
         factors = evidence.two_arm(canary_bad, canary_bad + stable_bad, share, evidence.WORSE)
@@ -76,7 +78,11 @@ def certificates(stream: Stream, *, limit: float) -> Floats:
     wealth = Wealths(len(stream.canary), restarts=False)
     found = np.zeros(stream.canary.shape)
     for tick in range(stream.canary.shape[1]):
-        wealth.bet(evidence.below(stream.canary_bad[:, tick, None].astype(float), stream.canary[:, tick, None].astype(float), limit=limit))
+        wealth.bet(
+            evidence.below(
+                stream.canary_bad[:, tick, None].astype(float), stream.canary[:, tick, None].astype(float), limit=limit
+            )
+        )
         found[:, tick] = wealth.log_e()
     return found
 
@@ -92,13 +98,19 @@ def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool
         if harm and (tick + 1) * TICK % evidence.RESTART_SECONDS == 0:
             wealth.restart()
         if tick and weight != stream.weight[tick - 1]:
-            waiting[:] = 0   # the ledger lets them wait for more of their own weight
+            waiting[:] = 0  # the ledger lets them wait for more of their own weight
         waiting += [counts[:, tick] for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)]
         n, bad, m, stable_bad = waiting[:, :, None].copy()
         ready = (n + m >= least) & ((n > 0) & (m > 0) | nominal)
         share = np.full_like(n, weight) if nominal else np.where(ready, n, 1) / np.where(ready, n + m, 2)
-        factors = evidence.difference(bad, stable_bad, n + m - bad - stable_bad, weight=share, margin=margin,
-                                      stake=evidence.stakes(share, margin=margin, harm=harm))
+        factors = evidence.difference(
+            bad,
+            stable_bad,
+            n + m - bad - stable_bad,
+            weight=share,
+            margin=margin,
+            stake=evidence.stakes(share, margin=margin, harm=harm),
+        )
         wealth.bet(np.where(ready, factors, 0.0))
         waiting[:, ready[:, 0]] = 0
         found[:, tick] = wealth.log_e()

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.judge.streams import MAX_WEIGHT, TICK, Floats, Scenario, Stream
 
-SUCCESS = 0.99          # their documents' example: a check passes at 99 % successes or more
+SUCCESS = 0.99  # their documents' example: a check passes at 99 % successes or more
 NEVER = np.inf
 
 
@@ -36,7 +36,17 @@ def argo(stream: Stream, *, interval: float, failures: int) -> Ended:
     return stopped(stream, first(np.cumsum(failed, axis=1) > failures, ends * TICK))
 
 
-def flagger(scenario: Scenario, *, rate: float, seconds: float, runs: int, seed: int, interval: float, threshold: int, step: float) -> Ended:
+def flagger(
+    scenario: Scenario,
+    *,
+    rate: float,
+    seconds: float,
+    runs: int,
+    seed: int,
+    interval: float,
+    threshold: int,
+    step: float,
+) -> Ended:
     """Flagger: one check an interval over the last interval; a failed one holds the weight; rolled back at the tick after the `threshold`-th; all
     traffic goes over, and nobody looks any more, once a check at the largest weight has passed.
 
@@ -49,7 +59,9 @@ def flagger(scenario: Scenario, *, rate: float, seconds: float, runs: int, seed:
         over = np.isfinite(at)
         n, failed = np.zeros(runs), np.zeros(runs)
         for middle in np.arange(begin + TICK / 2, begin + interval, TICK):
-            canary = rng.binomial(rng.poisson(rate * TICK, size=runs), np.where(over, 0.0, np.where(promoted, 1.0, weight)))
+            canary = rng.binomial(
+                rng.poisson(rate * TICK, size=runs), np.where(over, 0.0, np.where(promoted, 1.0, weight))
+            )
             broken = rng.binomial(canary, scenario.canary(np.array([middle]))[0])
             if scenario.bursts and not scenario.units:
                 more = rng.negative_binomial(np.maximum(broken, 1), 0.25) * (broken > 0)
@@ -84,7 +96,9 @@ def msprt(stream: Stream, *, alpha: float, tau: float = 0.01) -> Ended:
     variance = pooled * (1 - pooled) * (1 / n + 1 / m)
     difference = x / n - y / m
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ratio = np.sqrt(variance / (variance + tau**2)) * np.exp(tau**2 * difference**2 / (2 * variance * (variance + tau**2)))
+        ratio = np.sqrt(variance / (variance + tau**2)) * np.exp(
+            tau**2 * difference**2 / (2 * variance * (variance + tau**2))
+        )
     crossed = (variance > 0) & (difference > 0) & (ratio >= 1 / alpha)
     return stopped(stream, first(crossed, np.arange(1, n.shape[1] + 1) * TICK))
 
@@ -99,7 +113,9 @@ def kayenta(stream: Stream, *, step: float = 10.0) -> Ended:
     points = ticks // width
 
     def ratios(bad: Floats, n: Floats) -> Floats:
-        bad, n = (counts[:, : points * width].reshape(runs, points, width).sum(axis=2).astype(float) for counts in (bad, n))
+        bad, n = (
+            counts[:, : points * width].reshape(runs, points, width).sum(axis=2).astype(float) for counts in (bad, n)
+        )
         return np.divide(bad, n, out=np.full_like(n, np.nan), where=n > 0)
 
     canary, stable = ratios(stream.canary_bad, stream.canary), ratios(stream.stable_bad, stream.stable)
@@ -124,7 +140,10 @@ def _high(canary: Floats, stable: Floats) -> bool:
 
 
 def _totals(stream: Stream) -> tuple[Floats, Floats, Floats, Floats]:
-    n, x, m, y = (np.cumsum(counts, axis=1).astype(float) for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad))
+    n, x, m, y = (
+        np.cumsum(counts, axis=1).astype(float)
+        for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)
+    )
     return n, x, m, y
 
 

@@ -19,8 +19,8 @@ from fairway.rollout.ledger import ENOUGH, SPLIT_ALPHA
 from fairway.rollout.states import Phase
 
 ALPHA, CERTIFIED = 0.01, 0.05
-MARGIN = 0.02             # of quality guards, as by default
-LABELS = 10.0             # a tick
+MARGIN = 0.02  # of quality guards, as by default
+LABELS = 10.0  # a tick
 LIMIT = 0.02
 
 
@@ -32,7 +32,7 @@ class Trial:
     happened: int
     runs: int
     bound: float | None = None
-    least: bool = False           # the bound is the least that is promised
+    least: bool = False  # the bound is the least that is promised
 
     @property
     def share(self) -> float:
@@ -61,8 +61,16 @@ def rows(trials: list[Trial], again: list[Trial]) -> list[dict[str, object]]:
     for one, other in zip(trials, again, strict=True):
         stated = "not promised" if one.bound is None else f"{'at least ' if one.least else ''}{one.bound:.1%}"
         held = "-" if one.bound is None else "yes" if one.held and other.held else "NO"
-        found.append({"what": one.what, "measured": f"{one.share:.2%}", "with another seed": f"{other.share:.2%}",
-                      "Monte Carlo error": f"{max(one.error, other.error):.2%}", "stated": stated, "held": held})
+        found.append(
+            {
+                "what": one.what,
+                "measured": f"{one.share:.2%}",
+                "with another seed": f"{other.share:.2%}",
+                "Monte Carlo error": f"{max(one.error, other.error):.2%}",
+                "stated": stated,
+                "held": held,
+            }
+        )
     return found
 
 
@@ -75,34 +83,78 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     mine = np.full((runs, ticks), 5)
     equal = _wrong(rng, mine, mine, rates=(0.1, 0.1), weight=weight)
     before, now = _crossed(_quality(equal, harm=True, nominal=True), ALPHA), _crossed(_quality(equal, harm=True), ALPHA)
-    yield Trial("labels taken of equally many of each arm at 5 %: healthy canary rolled back, bets at the weight that was asked for", before, runs)
+    yield Trial(
+        "labels taken of equally many of each arm at 5 %: healthy canary rolled back, bets at the weight that was asked for",
+        before,
+        runs,
+    )
     yield Trial("the same, bets at the split of the labels that are in", now, runs, ALPHA)
     yield Trial("the same: found to be no lottery", _crossed(_lottery(equal), SPLIT_ALPHA), runs, 0.99, least=True)
 
     half = np.full(ticks, 0.5)
-    fewer = _wrong(rng, rng.poisson(LABELS / 3, (runs, ticks)), rng.poisson(LABELS * 2 / 3, (runs, ticks)), rates=(0.15, 0.1), weight=half)
-    yield Trial("canary wrong 15 % against 10 %, labelled half as often, half and half: certified, bets at the weight that was asked for",
-                _crossed(_quality(fewer, harm=False, nominal=True), CERTIFIED), runs)
-    yield Trial("the same, bets at the split of the labels that are in", _crossed(_quality(fewer, harm=False), CERTIFIED), runs, CERTIFIED)
+    fewer = _wrong(
+        rng,
+        rng.poisson(LABELS / 3, (runs, ticks)),
+        rng.poisson(LABELS * 2 / 3, (runs, ticks)),
+        rates=(0.15, 0.1),
+        weight=half,
+    )
+    yield Trial(
+        "canary wrong 15 % against 10 %, labelled half as often, half and half: certified, bets at the weight that was asked for",
+        _crossed(_quality(fewer, harm=False, nominal=True), CERTIFIED),
+        runs,
+    )
+    yield Trial(
+        "the same, bets at the split of the labels that are in",
+        _crossed(_quality(fewer, harm=False), CERTIFIED),
+        runs,
+        CERTIFIED,
+    )
     yield Trial("the same: found to be no lottery", _crossed(_lottery(fewer), SPLIT_ALPHA), runs, 0.99, least=True)
 
     steps = np.repeat([0.05, 0.25, 0.5], ticks // 3)
     drawn = rng.poisson(LABELS, (runs, ticks))
     split = rng.binomial(drawn, steps)
-    healthy, edge, worse = (_wrong(rng, split, drawn - split, rates=(rate, 0.1), weight=steps) for rate in (0.1, 0.12, 0.25))
-    yield Trial("labels by lot, healthy canary: rolled back", _crossed(_quality(healthy, harm=True), ALPHA), runs, ALPHA)
-    yield Trial("labels by lot, canary worse by the margin: rolled back", _crossed(_quality(edge, harm=True), ALPHA), runs, ALPHA)
-    yield Trial("labels by lot, canary worse by the margin: certified", _crossed(_quality(edge, harm=False), CERTIFIED), runs, CERTIFIED)
+    healthy, edge, worse = (
+        _wrong(rng, split, drawn - split, rates=(rate, 0.1), weight=steps) for rate in (0.1, 0.12, 0.25)
+    )
+    yield Trial(
+        "labels by lot, healthy canary: rolled back", _crossed(_quality(healthy, harm=True), ALPHA), runs, ALPHA
+    )
+    yield Trial(
+        "labels by lot, canary worse by the margin: rolled back",
+        _crossed(_quality(edge, harm=True), ALPHA),
+        runs,
+        ALPHA,
+    )
+    yield Trial(
+        "labels by lot, canary worse by the margin: certified",
+        _crossed(_quality(edge, harm=False), CERTIFIED),
+        runs,
+        CERTIFIED,
+    )
     yield Trial("labels by lot: found to be no lottery", _crossed(_lottery(healthy), SPLIT_ALPHA), runs, SPLIT_ALPHA)
-    yield Trial("labels by lot, canary wrong 25 % against 10 %: rolled back, bets at the weight that was asked for",
-                _crossed(_quality(worse, harm=True, nominal=True), ALPHA), runs)
-    yield Trial("the same, bets at the split of the labels that are in", _crossed(_quality(worse, harm=True), ALPHA), runs, 0.99, least=True)
+    yield Trial(
+        "labels by lot, canary wrong 25 % against 10 %: rolled back, bets at the weight that was asked for",
+        _crossed(_quality(worse, harm=True, nominal=True), ALPHA),
+        runs,
+    )
+    yield Trial(
+        "the same, bets at the split of the labels that are in",
+        _crossed(_quality(worse, harm=True), ALPHA),
+        runs,
+        0.99,
+        least=True,
+    )
 
     right, wrong = rng.poisson(LABELS / 2 * 0.85, (runs, ticks)), rng.poisson(LABELS / 2 * 0.15 / 2, (runs, ticks))
     theirs = rng.poisson(LABELS / 2, (runs, ticks))
     hangs = Stream(right + wrong, wrong, theirs, rng.binomial(theirs, 0.1), half, wrong)
-    yield Trial("half of the canary's wrong answers are never labelled, 15 % against 10 %: certified before it is found to be no lottery",
-                int((_first(_quality(hangs, harm=False), CERTIFIED) < _first(_lottery(hangs), SPLIT_ALPHA)).sum()), runs)
+    yield Trial(
+        "half of the canary's wrong answers are never labelled, 15 % against 10 %: certified before it is found to be no lottery",
+        int((_first(_quality(hangs, harm=False), CERTIFIED) < _first(_lottery(hangs), SPLIT_ALPHA)).sum()),
+        runs,
+    )
 
 
 def _wrong(rng: np.random.Generator, mine: Ints, theirs: Ints, *, rates: tuple[float, float], weight: Floats) -> Stream:
@@ -137,17 +189,33 @@ def _arrival(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     bad = [rng.binomial(some, incident) for some in arrived]
     for delay in (1, 2, 4):
         answered = _delayed(arrived[0], delay), _delayed(bad[0], delay)
-        yield Trial(f"incident of both arms for a minute, canary slower by {delay} s, counted when answered: healthy canary rolled back",
-                    _crossed(ours.harms(_ticks(*answered, arrived[1], bad[1])), ALPHA), runs)
-    yield Trial("the same, however slow, counted when they arrived", _crossed(ours.harms(_ticks(arrived[0], bad[0], arrived[1], bad[1])), ALPHA), runs, ALPHA)
+        yield Trial(
+            f"incident of both arms for a minute, canary slower by {delay} s, counted when answered: healthy canary rolled back",
+            _crossed(ours.harms(_ticks(*answered, arrived[1], bad[1])), ALPHA),
+            runs,
+        )
+    yield Trial(
+        "the same, however slow, counted when they arrived",
+        _crossed(ours.harms(_ticks(arrived[0], bad[0], arrived[1], bad[1])), ALPHA),
+        runs,
+        ALPHA,
+    )
 
     failing = [rng.binomial(some, 0.05) for some in arrived]
     good = [some - failed for some, failed in zip(arrived, failing, strict=True)]
     late = _delayed(good[0], 30) + failing[0], _delayed(good[1], 30, before=round(rate * 0.95)) + failing[1]
     # the canary's share begins at 0 s; what comes in before its first answers do is stable's alone
-    yield Trial("equal arms whose answers take 30 s and whose failures none, counted when answered: healthy canary rolled back",
-                _crossed(ours.harms(_ticks(late[0], failing[0], late[1], failing[1])), ALPHA), runs)
-    yield Trial("the same, counted when they arrived", _crossed(ours.harms(_ticks(arrived[0], failing[0], arrived[1], failing[1])), ALPHA), runs, ALPHA)
+    yield Trial(
+        "equal arms whose answers take 30 s and whose failures none, counted when answered: healthy canary rolled back",
+        _crossed(ours.harms(_ticks(late[0], failing[0], late[1], failing[1])), ALPHA),
+        runs,
+    )
+    yield Trial(
+        "the same, counted when they arrived",
+        _crossed(ours.harms(_ticks(arrived[0], failing[0], arrived[1], failing[1])), ALPHA),
+        runs,
+        ALPHA,
+    )
 
 
 def _delayed(counts: Ints, seconds: int, *, before: int = 0) -> Ints:
@@ -158,7 +226,9 @@ def _delayed(counts: Ints, seconds: int, *, before: int = 0) -> Ints:
 def _ticks(mine: Ints, mine_bad: Ints, theirs: Ints, theirs_bad: Ints) -> Stream:
     """Gives the counts of each second by tick."""
     width = round(TICK)
-    n, bad, m, stable_bad = (counts.reshape(len(counts), -1, width).sum(axis=2) for counts in (mine, mine_bad, theirs, theirs_bad))
+    n, bad, m, stable_bad = (
+        counts.reshape(len(counts), -1, width).sum(axis=2) for counts in (mine, mine_bad, theirs, theirs_bad)
+    )
     return Stream(n, bad, m, stable_bad, np.zeros(n.shape[1]), bad)
 
 
@@ -169,12 +239,28 @@ def _tolerance(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     weight = streams.weights(600)
     total = rng.poisson(1000 * TICK, (runs, len(weight)))
     mine = rng.binomial(total, weight)
-    slightly, more, beyond = (_wrong(rng, mine, total - mine, rates=(rate, 0.01), weight=weight) for rate in (0.012, 0.0125, 0.02))
-    yield Trial("1,000 requests/s, 1.2 % against 1 %: rolled back without a tolerance", _crossed(ours.harms(slightly), ALPHA), runs)
+    slightly, more, beyond = (
+        _wrong(rng, mine, total - mine, rates=(rate, 0.01), weight=weight) for rate in (0.012, 0.0125, 0.02)
+    )
+    yield Trial(
+        "1,000 requests/s, 1.2 % against 1 %: rolled back without a tolerance",
+        _crossed(ours.harms(slightly), ALPHA),
+        runs,
+    )
     yield Trial("the same with tolerance 1.2", _crossed(ours.harms(slightly, tolerance=1.2), ALPHA), runs, ALPHA)
-    yield Trial("1,000 requests/s, 1.25 times stable's rate with maxRatio 1.5: rolled back", _crossed(ours.harms(more, tolerance=1.5), ALPHA), runs, ALPHA)
-    yield Trial("1,000 requests/s, twice stable's rate with maxRatio 1.5: rolled back", _crossed(ours.harms(beyond, tolerance=1.5), ALPHA), runs, 0.99,
-                least=True)
+    yield Trial(
+        "1,000 requests/s, 1.25 times stable's rate with maxRatio 1.5: rolled back",
+        _crossed(ours.harms(more, tolerance=1.5), ALPHA),
+        runs,
+        ALPHA,
+    )
+    yield Trial(
+        "1,000 requests/s, twice stable's rate with maxRatio 1.5: rolled back",
+        _crossed(ours.harms(beyond, tolerance=1.5), ALPHA),
+        runs,
+        0.99,
+        least=True,
+    )
 
 
 # -- certificates ----------------------------------------------------------------------------------------------------------
@@ -183,16 +269,29 @@ def _tolerance(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     ticks = round(1800 / TICK)
     for burst in (1.5, 4.0):
-        often = LIMIT / (burst * (1 - LIMIT) + LIMIT)        # of units, so that the limit is the share of requests that fail
+        often = LIMIT / (burst * (1 - LIMIT) + LIMIT)  # of units, so that the limit is the share of requests that fail
         units, failing, requests = _bursts(rng, (runs, ticks), share=often, burst=burst)
-        yield Trial(f"at the limit, bursts of mean {burst:g}, requests counted: certified", _certified(units - failing + requests, requests), runs)
+        yield Trial(
+            f"at the limit, bursts of mean {burst:g}, requests counted: certified",
+            _certified(units - failing + requests, requests),
+            runs,
+        )
         if burst == 4.0:
             _, capped, most = _bursts(rng, (runs, ticks), share=often, burst=burst, most=8)
             share = most.sum() / (units - capped + most).sum()
-            yield Trial("the same, eight requests of a unit at most and requestsPerUnit: 8",
-                        _certified(units - capped + most, most, limit=float(share), divided=8), runs, CERTIFIED)
+            yield Trial(
+                "the same, eight requests of a unit at most and requestsPerUnit: 8",
+                _certified(units - capped + most, most, limit=float(share), divided=8),
+                runs,
+                CERTIFIED,
+            )
         units, failing, _ = _bursts(rng, (runs, ticks), share=LIMIT, burst=burst)
-        yield Trial(f"at the limit, bursts of mean {burst:g}, units counted: certified", _certified(units, failing), runs, CERTIFIED)
+        yield Trial(
+            f"at the limit, bursts of mean {burst:g}, units counted: certified",
+            _certified(units, failing),
+            runs,
+            CERTIFIED,
+        )
     n = rng.poisson(5 * TICK, (runs, ticks))
     for period in (60, 240):
         rate = np.where(np.arange(ticks) * TICK % period < period / 2, 0.005, 0.05)
@@ -200,11 +299,17 @@ def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         log_e = ours.certificates(Stream(n, bad, n, bad, rate, bad), limit=LIMIT)
         average = np.cumsum(n * rate, axis=1) / np.maximum(1, np.cumsum(n, axis=1))
         what = f"rate that is 0.5 % and 5 % in turns, {period // 2} s each: promoted while its average is beyond the limit of 2 %"
-        yield Trial(f"{what}, a certificate once earned is kept", _promoted_beyond(np.maximum.accumulate(log_e, axis=1), average), runs)
+        yield Trial(
+            f"{what}, a certificate once earned is kept",
+            _promoted_beyond(np.maximum.accumulate(log_e, axis=1), average),
+            runs,
+        )
         yield Trial(f"{what}, the certificate of the moment counts", _promoted_beyond(log_e, average), runs, CERTIFIED)
 
 
-def _bursts(rng: np.random.Generator, shape: tuple[int, int], *, share: float, burst: float, most: int | None = None) -> tuple[Ints, Ints, Ints]:
+def _bursts(
+    rng: np.random.Generator, shape: tuple[int, int], *, share: float, burst: float, most: int | None = None
+) -> tuple[Ints, Ints, Ints]:
     """Gives the units of each tick, those that fail, and the requests that these send: each 1, 2, 3 ... (`most` at most), all of which fail."""
     units = rng.poisson(5 * TICK, shape)
     failing = rng.binomial(units, share)
@@ -220,7 +325,9 @@ def _certified(n: Ints, bad: Ints, *, limit: float = LIMIT, divided: int = 1) ->
     wealth = ours.Wealths(len(n), restarts=False)
     peak = np.full(len(n), -np.inf)
     for tick in range(n.shape[1]):
-        wealth.bet(evidence.below(bad[:, tick, None].astype(float), n[:, tick, None].astype(float), limit=limit) / divided)
+        wealth.bet(
+            evidence.below(bad[:, tick, None].astype(float), n[:, tick, None].astype(float), limit=limit) / divided
+        )
         peak = np.maximum(peak, wealth.log_e())
     return int((peak >= math.log(1 / CERTIFIED)).sum())
 
@@ -238,11 +345,26 @@ def _promoted_beyond(log_e: Floats, average: Floats) -> int:
 def _steps(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     """A canary that fails a tenth more from its first request on, in the default steps, by the state machine itself."""
     runs = min(runs, 200)
-    policy = schema.Strategy.model_validate({"warmup": "0s", "shadow": {"enabled": False}, "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})
+    policy = schema.Strategy.model_validate(
+        {
+            "warmup": "0s",
+            "shadow": {"enabled": False},
+            "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}],
+        }
+    )
     hurried = policy.model_copy(update={"canary": policy.canary.model_copy(update={"harm": 1.0})})
-    for which, strategy, bound in (("ends when a total failure would have been found", hurried, None), ("as by default", policy, 0.8)):
+    for which, strategy, bound in (
+        ("ends when a total failure would have been found", hurried, None),
+        ("as by default", policy, 0.8),
+    ):
         found = sum(_found_in_step(rng, strategy) for _ in range(runs))
-        yield Trial(f"10 requests/s, a tenth more of the canary's requests fail, first step {which}: rolled back in it", found, runs, bound, least=True)
+        yield Trial(
+            f"10 requests/s, a tenth more of the canary's requests fail, first step {which}: rolled back in it",
+            found,
+            runs,
+            bound,
+            least=True,
+        )
 
 
 def _found_in_step(rng: np.random.Generator, policy: schema.Strategy) -> bool:
@@ -272,4 +394,9 @@ def _first(log_e: Floats, alpha: float) -> Floats:
 
 
 PARTS: dict[str, Callable[[np.random.Generator, int], Iterator[Trial]]] = {
-    "labels": _labels, "arrival": _arrival, "tolerance": _tolerance, "certificates": _certificates, "steps": _steps}
+    "labels": _labels,
+    "arrival": _arrival,
+    "tolerance": _tolerance,
+    "certificates": _certificates,
+    "steps": _steps,
+}

@@ -13,9 +13,9 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 TICK = 5.0
-BASE = 0.005                          # the share of failures that is usual
+BASE = 0.005  # the share of failures that is usual
 STEP_SECONDS, MAX_WEIGHT = 60.0, 0.5  # a tenth more each minute, up to a half
-BURST = 4.0                           # failures of one unit that comes again and again, on average
+BURST = 4.0  # failures of one unit that comes again and again, on average
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Scenario:
     stable: Callable[[Floats], Floats]
     canary: Callable[[Floats], Floats]
     healthy: bool
-    bursts: bool = False      # failures come in bursts of one unit
-    units: bool = False       # and each unit counts once
+    bursts: bool = False  # failures come in bursts of one unit
+    units: bool = False  # and each unit counts once
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,28 @@ class Stream:
     canary_bad: Ints
     stable: Ints
     stable_bad: Ints
-    weight: Floats            # [ticks]
-    served_bad: Ints          # failed requests of the canary's users, whatever counts as one
+    weight: Floats  # [ticks]
+    served_bad: Ints  # failed requests of the canary's users, whatever counts as one
 
     def some(self, runs: int) -> "Stream":
         """Gives the first runs."""
-        return Stream(self.canary[:runs], self.canary_bad[:runs], self.stable[:runs], self.stable_bad[:runs], self.weight, self.served_bad[:runs])
+        return Stream(
+            self.canary[:runs],
+            self.canary_bad[:runs],
+            self.stable[:runs],
+            self.stable_bad[:runs],
+            self.weight,
+            self.served_bad[:runs],
+        )
 
 
 def switched(first: Stream, second: Stream, at: Floats) -> Stream:
     """Gives each run's first stream until `at` (seconds), and its second from then on."""
     later = np.arange(len(first.weight)) * TICK >= at[:, None]
-    counts = (np.where(later, getattr(second, name), getattr(first, name)) for name in ("canary", "canary_bad", "stable", "stable_bad"))
+    counts = (
+        np.where(later, getattr(second, name), getattr(first, name))
+        for name in ("canary", "canary_bad", "stable", "stable_bad")
+    )
     return Stream(*counts, first.weight, np.where(later, second.served_bad, first.served_bad))
 
 
@@ -75,7 +85,10 @@ def _equal(name: str, rate: Callable[[Floats], Floats], **more: bool) -> Scenari
 
 SCENARIOS = (
     _equal("healthy", constant(BASE)),
-    *(Scenario(f"canary {rate:.0%}", constant(BASE), constant(rate), healthy=False) for rate in (0.01, 0.02, 0.05, 0.2)),
+    *(
+        Scenario(f"canary {rate:.0%}", constant(BASE), constant(rate), healthy=False)
+        for rate in (0.01, 0.02, 0.05, 0.2)
+    ),
     Scenario("canary 5% from 300 s", constant(BASE), late, healthy=False),
     _equal("rates that swing", wave),
     _equal("incident of both arms", incident),
@@ -92,21 +105,36 @@ def weights(seconds: float) -> Floats:
     return result
 
 
-def draw(scenario: Scenario, *, rate: float, seconds: float, runs: int, seed: int, share: float | None = None) -> Stream:
+def draw(
+    scenario: Scenario, *, rate: float, seconds: float, runs: int, seed: int, share: float | None = None
+) -> Stream:
     """Gives the counts of `runs` rollouts with `rate` requests a second, Poisson arrivals and random assignment.
 
     The canary's share follows the steps, or is `share` all the time.
     """
-    rng = np.random.default_rng([seed, round(rate * 1000), [known.name for known in SCENARIOS].index(scenario.name), round(seconds), round(100 * (share or 0))])
+    rng = np.random.default_rng(
+        [
+            seed,
+            round(rate * 1000),
+            [known.name for known in SCENARIOS].index(scenario.name),
+            round(seconds),
+            round(100 * (share or 0)),
+        ]
+    )
     weight = weights(seconds) if share is None else np.full(round(seconds / TICK), share)
     middle = np.arange(0.0, seconds, TICK) + TICK / 2
     total = rng.poisson(rate * TICK, size=(runs, len(weight)))
     canary = rng.binomial(total, weight)
     stable = total - canary
-    canary_bad, stable_bad = rng.binomial(canary, scenario.canary(middle)), rng.binomial(stable, scenario.stable(middle))
+    canary_bad, stable_bad = (
+        rng.binomial(canary, scenario.canary(middle)),
+        rng.binomial(stable, scenario.stable(middle)),
+    )
     if not scenario.bursts:
         return Stream(canary, canary_bad, stable, stable_bad, weight, canary_bad)
-    again = [bad + rng.negative_binomial(np.maximum(bad, 1), 1 / BURST) * (bad > 0) for bad in (canary_bad, stable_bad)]   # each unit 1, 2, 3 ... times
+    again = [
+        bad + rng.negative_binomial(np.maximum(bad, 1), 1 / BURST) * (bad > 0) for bad in (canary_bad, stable_bad)
+    ]  # each unit 1, 2, 3 ... times
     if scenario.units:
         return Stream(canary, canary_bad, stable, stable_bad, weight, again[0])
     return Stream(canary + again[0] - canary_bad, again[0], stable + again[1] - stable_bad, again[1], weight, again[0])

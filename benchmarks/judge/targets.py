@@ -16,13 +16,24 @@ RATES = (1, 10, 100)
 CALM = ("healthy", "rates that swing")
 SHARED = ("incident of both arms", "both arms 0.6%", "both arms 0.75%", "both arms 1%", "both arms 2%")
 TWO_ARMS, STRICT, FUSED = "fairway .05", "fairway .01", "fairway fused .05"
-MEANT_FOR_ROLLOUTS = ("Argo 60 s, limit 0", "Argo 60 s, limit 3", "Argo 10 s, limit 0", "Argo 10 s, limit 3", "Flagger stock", "Flagger tuned", "Kayenta")
+MEANT_FOR_ROLLOUTS = (
+    "Argo 60 s, limit 0",
+    "Argo 60 s, limit 3",
+    "Argo 10 s, limit 0",
+    "Argo 10 s, limit 3",
+    "Flagger stock",
+    "Flagger tuned",
+    "Kayenta",
+)
 Cells = Mapping[tuple[str, str, int], "Cell"]
 
 
 def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
     """Gives one row a target: what, measured, bound, held."""
-    return [{"target": what, "measured": seen, "bound": bound, "held": "yes" if held else "NO"} for what, seen, bound, held in _all(short, long, null)]
+    return [
+        {"target": what, "measured": seen, "bound": bound, "held": "yes" if held else "NO"}
+        for what, seen, bound, held in _all(short, long, null)
+    ]
 
 
 def update() -> dict[str, object]:
@@ -37,25 +48,65 @@ def update() -> dict[str, object]:
         return time.perf_counter() - began
 
     taken = min(float(np.median([once() for _ in range(1000)])) for _ in range(50)) * 1e6
-    return {"target": "one bet of a guard (factors and wealth, all restart rows in use), microseconds", "measured": f"{taken:.0f}", "bound": "20",
-            "held": "yes" if taken <= 20 else "NO"}
+    return {
+        "target": "one bet of a guard (factors and wealth, all restart rows in use), microseconds",
+        "measured": f"{taken:.0f}",
+        "bound": "20",
+        "held": "yes" if taken <= 20 else "NO",
+    }
 
 
 def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str, bool]]:
     for name, cells in (("10 min", short), ("60 min", null)):
-        yield _share(f"false rollback, {name}, calm and swinging rates, {TWO_ARMS}", [cells[TWO_ARMS, of, rate] for of in CALM for rate in RATES], 0.05)
-        yield _share(f"false rollback, {name}, calm and swinging rates, {STRICT}", [cells[STRICT, of, rate] for of in CALM for rate in RATES], 0.01)
+        yield _share(
+            f"false rollback, {name}, calm and swinging rates, {TWO_ARMS}",
+            [cells[TWO_ARMS, of, rate] for of in CALM for rate in RATES],
+            0.05,
+        )
+        yield _share(
+            f"false rollback, {name}, calm and swinging rates, {STRICT}",
+            [cells[STRICT, of, rate] for of in CALM for rate in RATES],
+            0.01,
+        )
     for judge, alpha in ((TWO_ARMS, 0.05), (STRICT, 0.01)):
-        yield _share(f"shared incident and equally worse arms, {judge}", [short[judge, of, rate] for of in SHARED for rate in RATES], alpha)
-        yield _share(f"bursts, units counted, {judge}", [short[judge, "bursts, units counted", rate] for rate in RATES], alpha)
-        yield _share(f"every healthy scenario for 30 min with promotion and bake, units counted, {judge}",
-                     [long[judge, of, rate] for of in (*CALM, *SHARED, "bursts, units counted") for rate in RATES], alpha)
-    yield _share(f"shared incident and equally worse arms, {FUSED}", [short[FUSED, of, rate] for of in SHARED for rate in RATES], 0.15)
-    for rate, scenario, bad, seconds in ((100, "canary 20%", 15, 10), (100, "canary 5%", 10, None), (10, "canary 20%", 4, 15), (10, "canary 5%", 6, 80)):
+        yield _share(
+            f"shared incident and equally worse arms, {judge}",
+            [short[judge, of, rate] for of in SHARED for rate in RATES],
+            alpha,
+        )
+        yield _share(
+            f"bursts, units counted, {judge}", [short[judge, "bursts, units counted", rate] for rate in RATES], alpha
+        )
+        yield _share(
+            f"every healthy scenario for 30 min with promotion and bake, units counted, {judge}",
+            [long[judge, of, rate] for of in (*CALM, *SHARED, "bursts, units counted") for rate in RATES],
+            alpha,
+        )
+    yield _share(
+        f"shared incident and equally worse arms, {FUSED}",
+        [short[FUSED, of, rate] for of in SHARED for rate in RATES],
+        0.15,
+    )
+    for rate, scenario, bad, seconds in (
+        (100, "canary 20%", 15, 10),
+        (100, "canary 5%", 10, None),
+        (10, "canary 20%", 4, 15),
+        (10, "canary 5%", 6, 80),
+    ):
         cell = short[TWO_ARMS, scenario, rate]
-        yield f"{rate}/s, {scenario}: median bad requests", f"{np.median(cell.bad):.0f}", f"{bad}", bool(np.median(cell.bad) <= bad)
+        yield (
+            f"{rate}/s, {scenario}: median bad requests",
+            f"{np.median(cell.bad):.0f}",
+            f"{bad}",
+            bool(np.median(cell.bad) <= bad),
+        )
         if seconds is not None:
-            yield f"{rate}/s, {scenario}: median seconds", f"{np.median(cell.at):.0f}", f"{seconds}", bool(np.median(cell.at) <= seconds)
+            yield (
+                f"{rate}/s, {scenario}: median seconds",
+                f"{np.median(cell.at):.0f}",
+                f"{seconds}",
+                bool(np.median(cell.at) <= seconds),
+            )
     for rate in (10, 100):
         for scenario in ("canary 20%", "canary 5%"):
             best, ratio = _best_peer(short, scenario=scenario, rate=rate)
@@ -66,7 +117,12 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
     for rate, scenario, seconds in ((100, "canary 1%", 200), (10, "canary 2%", 220)):
         cell = short[TWO_ARMS, scenario, rate]
         yield _share(f"{rate}/s, {scenario}: missed", [cell], 0.01, missed=True)
-        yield f"{rate}/s, {scenario}: median seconds", f"{np.median(cell.at):.0f}", f"{seconds}", bool(np.median(cell.at) <= seconds)
+        yield (
+            f"{rate}/s, {scenario}: median seconds",
+            f"{np.median(cell.at):.0f}",
+            f"{seconds}",
+            bool(np.median(cell.at) <= seconds),
+        )
     yield _share(f"1/s, canary 5%: missed in 10 min, {FUSED}", [short[FUSED, "canary 5%", 1]], 0.10, missed=True)
     slow = long[FUSED, "canary 5%", 1]
     yield _share(f"1/s, canary 5%: missed in 30 min, {FUSED}", [slow], 0.01, missed=True)
@@ -78,7 +134,9 @@ def _best_peer(cells: Cells, *, scenario: str, rate: int) -> tuple[str, float]:
     """Gives the rollout tool with the fewest failed requests (median) of those that roll back 5 % of healthy revisions at most, and how many times ours."""
     fair = [judge for judge in MEANT_FOR_ROLLOUTS if cells[judge, "healthy", rate].rolled_back <= 0.05]
     best = min(fair, key=lambda judge: float(np.median(cells[judge, scenario, rate].bad)))
-    return best, float(np.median(cells[best, scenario, rate].bad)) / max(1.0, float(np.median(cells[TWO_ARMS, scenario, rate].bad)))
+    return best, float(np.median(cells[best, scenario, rate].bad)) / max(
+        1.0, float(np.median(cells[TWO_ARMS, scenario, rate].bad))
+    )
 
 
 def _share(what: str, cells: "list[Cell]", bound: float, *, missed: bool = False) -> tuple[str, str, str, bool]:

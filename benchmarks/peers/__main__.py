@@ -26,7 +26,7 @@ from tests.cluster import stack
 RESULTS = Path(__file__).with_name("results.json")
 PAGE = Path(__file__).parents[2] / "docs" / "peers.md"
 PROSE = Path(__file__).with_name("page.md")
-LIMIT_SECONDS = 20.0        # fairway's own promise
+LIMIT_SECONDS = 20.0  # fairway's own promise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +37,35 @@ class Configuration:
     words: str
     set_up: Callable[[clusters.Cluster], Any]
     runs: int = 5
-    slow: bool = False      # minutes a run: those are measured at the same time as each other, after the rest
+    slow: bool = False  # minutes a run: those are measured at the same time as each other, after the rest
 
 
 CONFIGURATIONS = {
     "fairway": Configuration(tool="fairway", words="falseRollback 0.01, maxRate 0.05", set_up=ours.Fairway),
     "flagger-tuned": Configuration(
-        tool="Flagger 1.36.1", words="tuned: interval 10s, threshold 1, metric over 10s",
-        set_up=lambda cluster: flagger.Flagger(cluster, name="flagger-tuned", analysis=flagger.TUNED)),
+        tool="Flagger 1.36.1",
+        words="tuned: interval 10s, threshold 1, metric over 10s",
+        set_up=lambda cluster: flagger.Flagger(cluster, name="flagger-tuned", analysis=flagger.TUNED),
+    ),
     "argo-tuned": Configuration(
-        tool="Argo Rollouts 1.10.1", words="tuned: interval 10s, failureLimit 0, metric over 10s",
-        set_up=lambda cluster: argo.Argo(cluster, name="argo-tuned", analysis=argo.TUNED)),
+        tool="Argo Rollouts 1.10.1",
+        words="tuned: interval 10s, failureLimit 0, metric over 10s",
+        set_up=lambda cluster: argo.Argo(cluster, name="argo-tuned", analysis=argo.TUNED),
+    ),
     "flagger-stock": Configuration(
-        tool="Flagger 1.36.1", words="its tutorial's: interval 1m, threshold 5, metric over 1m", runs=1, slow=True,
-        set_up=lambda cluster: flagger.Flagger(cluster, name="flagger-stock", analysis=flagger.STOCK)),
+        tool="Flagger 1.36.1",
+        words="its tutorial's: interval 1m, threshold 5, metric over 1m",
+        runs=1,
+        slow=True,
+        set_up=lambda cluster: flagger.Flagger(cluster, name="flagger-stock", analysis=flagger.STOCK),
+    ),
     "argo-stock": Configuration(
-        tool="Argo Rollouts 1.10.1", words="its documents': interval 5m, failureLimit 3", runs=1, slow=True,
-        set_up=lambda cluster: argo.Argo(cluster, name="argo-stock", analysis=argo.STOCK)),
+        tool="Argo Rollouts 1.10.1",
+        words="its documents': interval 5m, failureLimit 3",
+        runs=1,
+        slow=True,
+        set_up=lambda cluster: argo.Argo(cluster, name="argo-stock", analysis=argo.STOCK),
+    ),
 }
 WRITING = threading.Lock()
 
@@ -73,18 +85,26 @@ def main(arguments: list[str]) -> int:
 
 def table(results: dict[str, Any]) -> str:
     """Gives a row for each configuration that was measured; empty where none was."""
-    rows = [_row(CONFIGURATIONS[name], results[name]) for name in CONFIGURATIONS if name in results and results[name]["runs"]]
+    rows = [
+        _row(CONFIGURATIONS[name], results[name])
+        for name in CONFIGURATIONS
+        if name in results and results[name]["runs"]
+    ]
     return bench.table(rows) if rows else ""
 
 
 def kept(result: dict[str, Any]) -> bool:
     """Tells whether each run was at weight 0 in the time that fairway promises."""
-    return bool(result["runs"]) and all(one["seconds"] is not None and one["seconds"] <= LIMIT_SECONDS for one in result["runs"])
+    return bool(result["runs"]) and all(
+        one["seconds"] is not None and one["seconds"] <= LIMIT_SECONDS for one in result["runs"]
+    )
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("configurations", nargs="*", metavar="CONFIGURATION", help=f"of {', '.join(CONFIGURATIONS)}; all by default")
+    parser.add_argument(
+        "configurations", nargs="*", metavar="CONFIGURATION", help=f"of {', '.join(CONFIGURATIONS)}; all by default"
+    )
     parser.add_argument("--runs", type=int, help="of each, instead of its own number")
     parser.add_argument("--again", action="store_true", help="forget what was measured of them before")
     parser.add_argument("--note", default="", help="what a reader of the result must know of these runs, for the page")
@@ -125,7 +145,9 @@ def _measure(cluster: clusters.Cluster, name: str, *, runs: int | None, note: st
     """Measures what is missing of one configuration; what is done is kept, whatever comes after it."""
     tool = CONFIGURATIONS[name].set_up(cluster)
     try:
-        for _ in range(2 * _missing(name, runs)):   # as many again may be void: the machine was too busy for what was to be measured
+        for _ in range(
+            2 * _missing(name, runs)
+        ):  # as many again may be void: the machine was too busy for what was to be measured
             number = len(_done(name)) + 1
             one = run.measure(cluster, tool, number).document()
             print(f"{name} {number}: {one}", file=sys.stderr, flush=True)
@@ -152,27 +174,39 @@ def _results() -> dict[str, Any]:
 
 
 def _forget(names: Iterable[str]) -> None:
-    RESULTS.write_text(json.dumps({name: result for name, result in _results().items() if name not in names}, indent=1) + "\n")
+    RESULTS.write_text(
+        json.dumps({name: result for name, result in _results().items() if name not in names}, indent=1) + "\n"
+    )
 
 
 def _keep(name: str, done: list[dict[str, Any]], note: str) -> None:
     with WRITING:
         results = _results()
-        results[name] = {"date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "note": note or results.get(name, {}).get("note", ""),
-                         "runs": [one for one in done if not one["void"]], "void": [one for one in done if one["void"]]}
+        results[name] = {
+            "date": time.strftime("%Y-%m-%d"),
+            "cores": os.cpu_count(),
+            "note": note or results.get(name, {}).get("note", ""),
+            "runs": [one for one in done if not one["void"]],
+            "void": [one for one in done if one["void"]],
+        }
         fresh = RESULTS.with_suffix(".new")
         fresh.write_text(json.dumps(results, indent=1) + "\n")
-        fresh.rename(RESULTS)       # whoever reads at the same time reads the old or the new
+        fresh.rename(RESULTS)  # whoever reads at the same time reads the old or the new
 
 
 def _row(configuration: Configuration, result: dict[str, Any]) -> dict[str, Any]:
     runs = result["runs"]
     seconds = [one["seconds"] for one in runs]
     return {
-        "tool": configuration.tool, "configuration": configuration.words, "runs": len(runs),
-        "seconds to weight 0": ", ".join(map(_seconds, runs)), "median s": _median(seconds),
-        "bad requests": ", ".join(_bad(one) for one in runs), "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
-        "machine load": f"{min(one['machine_load'] for one in runs):.1f} to {max(one['machine_load'] for one in runs):.1f}"}
+        "tool": configuration.tool,
+        "configuration": configuration.words,
+        "runs": len(runs),
+        "seconds to weight 0": ", ".join(map(_seconds, runs)),
+        "median s": _median(seconds),
+        "bad requests": ", ".join(_bad(one) for one in runs),
+        "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
+        "machine load": f"{min(one['machine_load'] for one in runs):.1f} to {max(one['machine_load'] for one in runs):.1f}",
+    }
 
 
 def _seconds(one: dict[str, Any]) -> str:
@@ -192,9 +226,14 @@ def _median(seconds: list[float | None]) -> str:
 def page(results: dict[str, Any]) -> str:
     """Gives docs/peers.md."""
     dates = sorted({result["date"] for result in results.values()})
-    measured = "It is not measured yet." if not results else (
-        f"Measured on {' and '.join(dates)}, {max(result['cores'] for result in results.values())} cores for the cluster, the load and whatever else ran "
-        "(`machine load` is the load average of one minute).")
+    measured = (
+        "It is not measured yet."
+        if not results
+        else (
+            f"Measured on {' and '.join(dates)}, {max(result['cores'] for result in results.values())} cores for the cluster, the load and whatever else ran "
+            "(`machine load` is the load average of one minute)."
+        )
+    )
     figures = f"{table(results)}\n\n{result_in_words(results)}\n\n" if results else ""
     return PROSE.read_text().replace("${MEASURED}", measured).replace("${FIGURES}", figures)
 
@@ -205,7 +244,9 @@ def result_in_words(results: dict[str, Any]) -> str:
     lines = []
     if mine:
         slow = sum(one["seconds"] is None or one["seconds"] > LIMIT_SECONDS for one in mine)
-        lines.append(f"* {len(mine) - slow} of fairway's {len(mine)} runs were at weight 0 within its promise of {LIMIT_SECONDS:.0f} s.")
+        lines.append(
+            f"* {len(mine) - slow} of fairway's {len(mine)} runs were at weight 0 within its promise of {LIMIT_SECONDS:.0f} s."
+        )
     for name in CONFIGURATIONS:
         runs = results[name]["runs"] if name in results else []
         if mine and runs and name != "fairway":
@@ -215,13 +256,19 @@ def result_in_words(results: dict[str, Any]) -> str:
             lines.append(f"* {name}: {len(runs)} of {CONFIGURATIONS[name].runs} runs counted.")
         if name in results and results[name]["note"]:
             lines.append(f"* {name}: {results[name]['note']}.")
-    lines += [f"* Not counted: {name}, seconds to weight 0 {_seconds(one)}, bad requests {_bad(one)}, machine load {one['machine_load']}: {one['void']}."
-              for name in CONFIGURATIONS if name in results for one in results[name]["void"]]
+    lines += [
+        f"* Not counted: {name}, seconds to weight 0 {_seconds(one)}, bad requests {_bad(one)}, machine load {one['machine_load']}: {one['void']}."
+        for name in CONFIGURATIONS
+        if name in results
+        for one in results[name]["void"]
+    ]
     return "\n".join(lines)
 
 
 def _compared(mine: list[dict[str, Any]], theirs: list[dict[str, Any]], key: str) -> str:
-    one, other = (statistics.median(float("inf") if run_[key] is None else run_[key] for run_ in runs) for runs in (mine, theirs))
+    one, other = (
+        statistics.median(float("inf") if run_[key] is None else run_[key] for run_ in runs) for runs in (mine, theirs)
+    )
     if one == other:
         return "the same"
     told = ["never" if value == float("inf") else f"{value:g}" for value in (one, other)]

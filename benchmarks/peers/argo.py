@@ -13,11 +13,16 @@ from fairway.config import schema
 from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
 
-MODULE, IMAGE, NAMESPACE, PLUGIN = "github.com/argoproj/argo-rollouts", "fairway.test/argo-rollouts:1", "argo-rollouts", "fairway/httproute"
+MODULE, IMAGE, NAMESPACE, PLUGIN = (
+    "github.com/argoproj/argo-rollouts",
+    "fairway.test/argo-rollouts:1",
+    "argo-rollouts",
+    "fairway/httproute",
+)
 INSTALL = Path(__file__).parent / "argo-install.yaml"
 TEMPLATES = Path(__file__).parent / "argo.yaml"
 PROGRAMS = ("rollouts-controller", "httproute-weights")
-USER = {"runAsUser": 999}      # as its own image says
+USER = {"runAsUser": 999}  # as its own image says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +36,12 @@ class Analysis:
     window: str
 
 
-STOCK = Analysis(interval="5m", failure_limit=3, least=0.95, function="irate", window="5m")    # its documents' `success-rate`
-TUNED = Analysis(interval="10s", failure_limit=0, least=0.99, function="rate", window="10s")   # Flagger's tuned one, in Argo's words
+STOCK = Analysis(
+    interval="5m", failure_limit=3, least=0.95, function="irate", window="5m"
+)  # its documents' `success-rate`
+TUNED = Analysis(
+    interval="10s", failure_limit=0, least=0.99, function="rate", window="10s"
+)  # Flagger's tuned one, in Argo's words
 
 
 def install(cluster: Cluster) -> None:
@@ -45,8 +54,16 @@ def install(cluster: Cluster) -> None:
         load([images._program(IMAGE, {f"/{name}": bin_ / name for name in PROGRAMS}, entrypoint=[f"/{PROGRAMS[0]}"])])
     manifests = stack.module(MODULE, of="argo-rollouts") / "manifests"
     definitions = [file for file in sorted((manifests / "crds").glob("*.yaml")) if file.name != "kustomization.yaml"]
-    role, binding = manifests / "role" / "argo-rollouts-clusterrole.yaml", manifests / "cluster-install" / "argo-rollouts-clusterrolebinding.yaml"
-    cluster.kubectl("apply", "--server-side", "--filename=-", input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}")
+    role, binding = (
+        manifests / "role" / "argo-rollouts-clusterrole.yaml",
+        manifests / "cluster-install" / "argo-rollouts-clusterrolebinding.yaml",
+    )
+    cluster.kubectl(
+        "apply",
+        "--server-side",
+        "--filename=-",
+        input=f"{{apiVersion: v1, kind: Namespace, metadata: {{name: {NAMESPACE}}}}}",
+    )
     for file in (*definitions, role, binding, INSTALL, manifests / "base" / "argo-rollouts-sa.yaml"):
         cluster.kubectl("--namespace", NAMESPACE, "apply", "--server-side", "--filename", str(file))
     deployment = yaml.safe_load((manifests / "base" / "argo-rollouts-deployment.yaml").read_text())
@@ -54,8 +71,12 @@ def install(cluster: Cluster) -> None:
     pod["securityContext"].update(USER)
     container = pod["containers"][0]
     plugins = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "plugin-bin")
-    container.update(image=IMAGE, imagePullPolicy="IfNotPresent", workingDir=str(Path(plugins).parent))   # it looks for plug-ins where it works
-    cluster.kubectl("--namespace", NAMESPACE, "apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))
+    container.update(
+        image=IMAGE, imagePullPolicy="IfNotPresent", workingDir=str(Path(plugins).parent)
+    )  # it looks for plug-ins where it works
+    cluster.kubectl(
+        "--namespace", NAMESPACE, "apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment)
+    )
     cluster.kubectl(*rolled_out)
 
 
@@ -63,7 +84,13 @@ class Argo:
     """A Rollout of the pods that fairway would write, whose new revisions stay at weight 25 for an hour."""
 
     def __init__(self, cluster: Cluster, *, name: str, analysis: Analysis) -> None:
-        self.name, self.host, self._analysis, self._cluster, self._models = name, f"{name}.test", analysis, cluster, ours.models(cluster)
+        self.name, self.host, self._analysis, self._cluster, self._models = (
+            name,
+            f"{name}.test",
+            analysis,
+            cluster,
+            ours.models(cluster),
+        )
         self.patience = (analysis.failure_limit + 2) * schema.parse_duration(analysis.interval).total_seconds() + 60
         install(cluster)
         self.end()
@@ -82,31 +109,61 @@ class Argo:
     def verdict(self) -> tuple[bool, str]:
         """Tells it from the last analysis: a bad look at no requests at all (NaN) would be another reason."""
         message = self._status().get("message", "")
-        runs = json.loads(self._kubectl("get", "analysisruns", f"--selector=app={self.name}", "--output=json").stdout)["items"]
+        runs = json.loads(self._kubectl("get", "analysisruns", f"--selector=app={self.name}", "--output=json").stdout)[
+            "items"
+        ]
         last: dict[str, Any] = max(runs, key=lambda run: str(run["metadata"]["creationTimestamp"]), default={})
-        looks = [look for metric in last.get("status", {}).get("metricResults", []) for look in metric.get("measurements", [])]
+        looks = [
+            look
+            for metric in last.get("status", {}).get("metricResults", [])
+            for look in metric.get("measurements", [])
+        ]
         failed = [look["value"] for look in looks if look["phase"] == "Failed"]
         return "assessed Failed" in message and "[NaN]" not in failed, f"{message}: {', '.join(failed)}"
 
     def end(self) -> None:
-        for kind, suffixes in {"rollout": ("",), "httproute": ("",), "analysistemplate": ("",), "service": ("-stable", "-canary")}.items():
+        for kind, suffixes in {
+            "rollout": ("",),
+            "httproute": ("",),
+            "analysistemplate": ("",),
+            "service": ("-stable", "-canary"),
+        }.items():
             for suffix in suffixes:
                 self._kubectl("delete", kind, self.name + suffix, "--ignore-not-found", "--wait")
-        self._kubectl("wait", "--for=delete", "pods", f"--selector=app={self.name}", "--timeout=90s")   # by their owner, the Rollout
+        self._kubectl(
+            "wait", "--for=delete", "pods", f"--selector=app={self.name}", "--timeout=90s"
+        )  # by their owner, the Rollout
 
     def _deploy(self, revision: str, model: str) -> None:
-        self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(self._rollout(revision, self._models[model])))
+        self._cluster.kubectl(
+            "apply", "--server-side", "--filename=-", input=yaml.safe_dump(self._rollout(revision, self._models[model]))
+        )
 
     def _rollout(self, revision: str, model: dict[str, str]) -> dict[str, Any]:
         deployment = ours.deployment(self.name, revision, model)
         canary = {
-            "stableService": f"{self.name}-stable", "canaryService": f"{self.name}-canary",
+            "stableService": f"{self.name}-stable",
+            "canaryService": f"{self.name}-canary",
             "trafficRouting": {"plugins": {PLUGIN: {"namespace": world.NAMESPACE, "httpRoute": self.name}}},
-            "analysis": {"templates": [{"templateName": self.name}], "startingStep": 1,   # once weight 25 is set
-                         "analysisRunMetadata": {"labels": {"app": self.name}}},
-            "steps": [{"setWeight": 25}, {"pause": {"duration": "1h"}}]}
-        spec = {"replicas": 1, "selector": deployment["spec"]["selector"], "template": deployment["spec"]["template"], "strategy": {"canary": canary}}
-        return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": deployment["metadata"], "spec": spec}
+            "analysis": {
+                "templates": [{"templateName": self.name}],
+                "startingStep": 1,  # once weight 25 is set
+                "analysisRunMetadata": {"labels": {"app": self.name}},
+            },
+            "steps": [{"setWeight": 25}, {"pause": {"duration": "1h"}}],
+        }
+        spec = {
+            "replicas": 1,
+            "selector": deployment["spec"]["selector"],
+            "template": deployment["spec"]["template"],
+            "strategy": {"canary": canary},
+        }
+        return {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Rollout",
+            "metadata": deployment["metadata"],
+            "spec": spec,
+        }
 
     def _status(self) -> dict[str, Any]:
         found = json.loads(self._kubectl("get", "rollout", self.name, "--output=json").stdout)
@@ -118,7 +175,9 @@ class Argo:
         """Waits for the Rollout to be in one of the phases."""
         deadline = time.monotonic() + seconds
         while (phase := self._status().get("phase", "")) not in phases:
-            assert time.monotonic() < deadline, f"the Rollout is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
+            assert time.monotonic() < deadline, (
+                f"the Rollout is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
+            )
             time.sleep(0.5)
 
     def _kubectl(self, *arguments: str) -> Any:

@@ -28,8 +28,10 @@ class Analysis:
     window: str
 
 
-STOCK = Analysis(interval="1m", threshold=5, window="1m")      # the tutorial's
-TUNED = Analysis(interval="10s", threshold=1, window="10s")    # the least that Flagger takes: less counts as 10 s, and as 1
+STOCK = Analysis(interval="1m", threshold=5, window="1m")  # the tutorial's
+TUNED = Analysis(
+    interval="10s", threshold=1, window="10s"
+)  # the least that Flagger takes: less counts as 10 s, and as 1
 
 
 def install(cluster: Cluster) -> None:
@@ -40,11 +42,36 @@ def install(cluster: Cluster) -> None:
     if cluster.folder is not None:
         load([images._program(f"{IMAGE}:1", {"/flagger": program}, entrypoint=["/flagger"])])
     chart = stack.module(MODULE, of="flagger") / "charts" / "flagger"
-    cluster.helm("install", "flagger", str(chart), "--namespace", NAMESPACE, "--create-namespace", "--set", "meshProvider=gatewayapi:v1",
-                 "--set", "metricsServer=http://prometheus.monitoring.svc:9090", "--set", f"image.repository={IMAGE},image.tag=1")
+    cluster.helm(
+        "install",
+        "flagger",
+        str(chart),
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+        "--set",
+        "meshProvider=gatewayapi:v1",
+        "--set",
+        "metricsServer=http://prometheus.monitoring.svc:9090",
+        "--set",
+        f"image.repository={IMAGE},image.tag=1",
+    )
     # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the kubelet.
-    patch = {"spec": {"template": {"spec": {"containers": [
-        {"name": "flagger", "livenessProbe": {**PROBE, "exec": None}, "readinessProbe": {**PROBE, "exec": None}}]}}}}
+    patch = {
+        "spec": {
+            "template": {
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "flagger",
+                            "livenessProbe": {**PROBE, "exec": None},
+                            "readinessProbe": {**PROBE, "exec": None},
+                        }
+                    ]
+                }
+            }
+        }
+    }
     cluster.kubectl("--namespace", NAMESPACE, "patch", "deployment/flagger", "--patch", json.dumps(patch))
     cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/flagger", "--timeout=90s")
 
@@ -77,8 +104,16 @@ class Flagger:
 
     def end(self) -> None:
         for kind in ("canary", "deployment", "backendtrafficpolicy"):
-            self._cluster.kubectl("--namespace", world.NAMESPACE, "delete", kind, self.name, "--ignore-not-found", "--wait")
-        gone = ("wait", "--for=delete", f"httproute/{self.name}", f"deployment/{self.name}-primary", "--timeout=60s")   # by their owner, the Canary
+            self._cluster.kubectl(
+                "--namespace", world.NAMESPACE, "delete", kind, self.name, "--ignore-not-found", "--wait"
+            )
+        gone = (
+            "wait",
+            "--for=delete",
+            f"httproute/{self.name}",
+            f"deployment/{self.name}-primary",
+            "--timeout=60s",
+        )  # by their owner, the Canary
         self._cluster.kubectl("--namespace", world.NAMESPACE, *gone)
 
     def _deploy(self, revision: str, model: str) -> None:
@@ -93,7 +128,9 @@ class Flagger:
         ask = ("--namespace", world.NAMESPACE, "get", "canary", self.name, "--output=jsonpath={.status.phase}")
         deadline = time.monotonic() + seconds
         while (phase := self._cluster.kubectl(*ask).stdout) not in phases:
-            assert time.monotonic() < deadline, f"the Canary is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
+            assert time.monotonic() < deadline, (
+                f"the Canary is {phase or 'not begun'} after {seconds:.0f} s: wanted {' or '.join(phases)}"
+            )
             time.sleep(0.5)
 
 

@@ -12,11 +12,13 @@ import orjson
 
 from tests.cluster import world
 
-RATE = 100.0                 # requests a second
-FAULTY = 5                   # from the fault on, one request in so many is one that the broken revision cannot answer
+RATE = 100.0  # requests a second
+FAULTY = 5  # from the fault on, one request in so many is one that the broken revision cannot answer
 TIMEOUT_SECONDS = 30.0
 GOOD = [orjson.dumps(world.person(number)) for number in range(60)]
-BAD = orjson.dumps(world.support.tensors([1000], [40], ["state"]))   # beyond what the fragile model stands; every other one answers it
+BAD = orjson.dumps(
+    world.support.tensors([1000], [40], ["state"])
+)  # beyond what the fragile model stands; every other one answers it
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Load:
     url: str
     host: str
     answers: list[Answer] = field(default_factory=list)
-    last: dict[str, float] = field(default_factory=dict)   # revision -> when the last request was due that it answered
-    late: float = 0.0                      # the most seconds that a request was sent after it was due, since the fault began
+    last: dict[str, float] = field(default_factory=dict)  # revision -> when the last request was due that it answered
+    late: float = 0.0  # the most seconds that a request was sent after it was due, since the fault began
     fault_at: float | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -69,7 +71,10 @@ class Load:
 
     async def flow(self) -> None:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session, asyncio.TaskGroup() as group:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session,
+            asyncio.TaskGroup() as group,
+        ):
             began, number = time.monotonic(), 0
             while not self.stopping.is_set():
                 due = began + number / RATE

@@ -25,13 +25,20 @@ import yaml
 from tests.cluster import images
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME, CONTEXT = "fairway", "kind-fairway"                                 # as in kind-config.yaml
+NAME, CONTEXT = "fairway", "kind-fairway"  # as in kind-config.yaml
 ENVOY_GATEWAY = "oci://docker.io/envoyproxy/gateway-helm"
-ENVOY_GATEWAY_VERSION = "v1.9.1"                                          # what the tests build; its chart brings the Gateway API's CRDs
-PROMETHEUS = "docker.io/prom/prometheus:v2.53.4"                          # the long-term release of the 2.x that the tests run
-HTTP_PORT = 30080                                                         # kind-config.yaml leads port 80 of this machine there
-HINTS = {"kind": "see kind.sigs.k8s.io", "kubectl": "see kubernetes.io/docs/tasks/tools", "helm": "3.14 or newer, see helm.sh"}
-MODEL = {"uri": "http://store.models.svc:8000/PACKAGE", "digest": "sha256:PACKAGE"}   # what a dry run says in place of the sample's
+ENVOY_GATEWAY_VERSION = "v1.9.1"  # what the tests build; its chart brings the Gateway API's CRDs
+PROMETHEUS = "docker.io/prom/prometheus:v2.53.4"  # the long-term release of the 2.x that the tests run
+HTTP_PORT = 30080  # kind-config.yaml leads port 80 of this machine there
+HINTS = {
+    "kind": "see kind.sigs.k8s.io",
+    "kubectl": "see kubernetes.io/docs/tasks/tools",
+    "helm": "3.14 or newer, see helm.sh",
+}
+MODEL = {
+    "uri": "http://store.models.svc:8000/PACKAGE",
+    "digest": "sha256:PACKAGE",
+}  # what a dry run says in place of the sample's
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,9 @@ class Sample:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m manifests.kind", description="Bring a kind cluster with fairway up, or end it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m manifests.kind", description="Bring a kind cluster with fairway up, or end it."
+    )
     parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--dry-run", action="store_true", help="only print the commands")
     options = parser.parse_args(arguments)
@@ -71,9 +80,14 @@ def main(arguments: list[str]) -> int:
         for step in up(engine, sample()):
             _run(step, engine)
     except subprocess.CalledProcessError as error:
-        print(f"kind: {shlex.join(error.cmd)[:300]} ended with {error.returncode}: what it said stands above", file=sys.stderr)
+        print(
+            f"kind: {shlex.join(error.cmd)[:300]} ended with {error.returncode}: what it said stands above",
+            file=sys.stderr,
+        )
         return 1
-    print(f"fairway is up: curl --header 'Host: income.test' http://127.0.0.1/v2/models/income; kubectl --context {CONTEXT} --namespace models get md")
+    print(
+        f"fairway is up: curl --header 'Host: income.test' http://127.0.0.1/v2/models/income; kubectl --context {CONTEXT} --namespace models get md"
+    )
     return 0
 
 
@@ -81,7 +95,9 @@ def main(arguments: list[str]) -> int:
 
 
 def creation() -> list[Step]:
-    return [Step("the cluster", ("kind", "create", "cluster", "--config", str(ROOT / "kind-config.yaml"), "--wait", "3m"))]
+    return [
+        Step("the cluster", ("kind", "create", "cluster", "--config", str(ROOT / "kind-config.yaml"), "--wait", "3m"))
+    ]
 
 
 def deletion() -> Step:
@@ -90,32 +106,73 @@ def deletion() -> Step:
 
 def up(engine: str, model: Sample) -> Iterator[Step]:
     """Gives what a cluster needs that is there; each step may be taken again."""
-    yield Step("Gateway API and Envoy Gateway", _helm("eg", ENVOY_GATEWAY, "envoy-gateway-system", "--version", ENVOY_GATEWAY_VERSION))
-    yield Step("a Gateway and Prometheus", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), _yaml(objects()))
-    yield Step("Prometheus answers", _kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=3m"))
-    yield Step("the Gateway answers", _kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=3m"))
+    yield Step(
+        "Gateway API and Envoy Gateway",
+        _helm("eg", ENVOY_GATEWAY, "envoy-gateway-system", "--version", ENVOY_GATEWAY_VERSION),
+    )
+    yield Step(
+        "a Gateway and Prometheus",
+        _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"),
+        _yaml(objects()),
+    )
+    yield Step(
+        "Prometheus answers",
+        _kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus", "--timeout=3m"),
+    )
+    yield Step(
+        "the Gateway answers",
+        _kubectl("--namespace=models", "wait", "gateway/models", "--for=condition=Programmed", "--timeout=3m"),
+    )
     for image, target in images.OWN.items():
         yield from _image(engine, f"docker.io/{image}:{images.tag()}", target)
-    yield Step("fairway", _helm("fairway", str(ROOT / "helm" / "fairway"), "fairway-system", "--values", str(ROOT / "manifests/overlays/kind/values.yaml"),
-                                "--set", images.chart_values()))
+    yield Step(
+        "fairway",
+        _helm(
+            "fairway",
+            str(ROOT / "helm" / "fairway"),
+            "fairway-system",
+            "--values",
+            str(ROOT / "manifests/overlays/kind/values.yaml"),
+            "--set",
+            images.chart_values(),
+        ),
+    )
     store = (ROOT / "tests/cluster/store.yaml").read_text(encoding="utf-8").replace("${TAG}", images.tag())
-    yield Step("a store of packages", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), store.encode())
-    yield Step("the store answers", _kubectl("--namespace=models", "rollout", "status", "deployment/store", "--timeout=3m"))
+    yield Step(
+        "a store of packages", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), store.encode()
+    )
+    yield Step(
+        "the store answers", _kubectl("--namespace=models", "rollout", "status", "deployment/store", "--timeout=3m")
+    )
     unpack = ("tar", "--extract", "--directory", "/packages", "--file", "-")
-    yield Step("a package in it", _kubectl("--namespace=models", "exec", "--stdin", "deployment/store", "--", *unpack), model.tar)
-    yield Step("a model", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), _yaml([deployment(model)]))
-    yield Step("it serves", _kubectl("--namespace=models", "wait", "md/income", "--for=condition=Ready", "--timeout=5m"))
+    yield Step(
+        "a package in it",
+        _kubectl("--namespace=models", "exec", "--stdin", "deployment/store", "--", *unpack),
+        model.tar,
+    )
+    yield Step(
+        "a model", _kubectl("apply", "--server-side", "--force-conflicts", "--filename=-"), _yaml([deployment(model)])
+    )
+    yield Step(
+        "it serves", _kubectl("--namespace=models", "wait", "md/income", "--for=condition=Ready", "--timeout=5m")
+    )
 
 
 def objects() -> list[dict[str, Any]]:
     """Gives what the tests install in their cluster, with public images and with the port that kind leads to this machine."""
-    found = [copy.deepcopy(document) for path in sorted((ROOT / "tests/cluster/stack").glob("*.yaml"))
-             for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+    found = [
+        copy.deepcopy(document)
+        for path in sorted((ROOT / "tests/cluster/stack").glob("*.yaml"))
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    ]
     for document in found:
         if document["kind"] == "EnvoyProxy":
             kubernetes = document["spec"]["provider"]["kubernetes"]
             del kubernetes["envoyDeployment"]["container"]["image"]
-            kubernetes["envoyService"]["patch"] = {"type": "StrategicMerge", "value": {"spec": {"ports": [{"port": 80, "nodePort": HTTP_PORT}]}}}
+            kubernetes["envoyService"]["patch"] = {
+                "type": "StrategicMerge",
+                "value": {"spec": {"ports": [{"port": 80, "nodePort": HTTP_PORT}]}},
+            }
         if document["kind"] == "Deployment":
             [container] = document["spec"]["template"]["spec"]["containers"]
             container |= {"image": PROMETHEUS, "imagePullPolicy": "IfNotPresent"}
@@ -124,12 +181,27 @@ def objects() -> list[dict[str, Any]]:
 
 def deployment(model: Sample) -> dict[str, Any]:
     """Gives the sample's ModelDeployment, in a hurry so that its rollouts can be watched."""
-    strategy = {"warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 5}, {"weight": 25}, {"weight": 50}], "harm": 0.5},
-                "bake": {"weight": 5, "duration": "5s"},
-                "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}]}
-    return {"apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "income", "namespace": "models"},
-            "spec": {"model": dict(model.model), "gateway": {"parentRefs": [{"name": "models"}], "hostnames": ["income.test"]},
-                     "scaling": {"minReplicas": 1, "maxReplicas": 1}, "strategy": strategy}}
+    strategy = {
+        "warmup": "1s",
+        "shadow": {"minPairs": 200},
+        "canary": {"steps": [{"weight": 5}, {"weight": 25}, {"weight": 50}], "harm": 0.5},
+        "bake": {"weight": 5, "duration": "5s"},
+        "guards": [
+            {"name": "disagreement", "type": "disagreement"},
+            {"name": "errors", "type": "errors", "maxRate": 0.05},
+        ],
+    }
+    return {
+        "apiVersion": "fairway.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": "income", "namespace": "models"},
+        "spec": {
+            "model": dict(model.model),
+            "gateway": {"parentRefs": [{"name": "models"}], "hostnames": ["income.test"]},
+            "scaling": {"minReplicas": 1, "maxReplicas": 1},
+            "strategy": strategy,
+        },
+    }
 
 
 def sample() -> Sample:
@@ -146,7 +218,10 @@ def sample() -> Sample:
 
 def _image(engine: str, image: str, target: str) -> Iterator[Step]:
     """Gives the image's build and its way to the nodes. podman's images need an archive: kind asks docker for the others."""
-    yield Step(f"the image {image}", (engine, "build", "--file", str(ROOT / "components/Dockerfile"), "--target", target, "--tag", image, str(ROOT)))
+    yield Step(
+        f"the image {image}",
+        (engine, "build", "--file", str(ROOT / "components/Dockerfile"), "--target", target, "--tag", image, str(ROOT)),
+    )
     if engine == "docker":
         yield Step("it on every node", ("kind", "load", "docker-image", image, "--name", NAME))
         return
@@ -157,8 +232,22 @@ def _image(engine: str, image: str, target: str) -> Iterator[Step]:
 
 
 def _helm(release: str, chart: str, namespace: str, *options: str) -> tuple[str, ...]:
-    return ("helm", "upgrade", release, chart, "--install", "--kube-context", CONTEXT, "--namespace", namespace, "--create-namespace", *options,
-            "--wait", "--timeout", "5m")
+    return (
+        "helm",
+        "upgrade",
+        release,
+        chart,
+        "--install",
+        "--kube-context",
+        CONTEXT,
+        "--namespace",
+        namespace,
+        "--create-namespace",
+        *options,
+        "--wait",
+        "--timeout",
+        "5m",
+    )
 
 
 def _kubectl(*arguments: str) -> tuple[str, ...]:
@@ -178,8 +267,11 @@ def _engine() -> str:
     for engine in found:
         if subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:
             return engine
-    sys.exit(f"kind: {' and '.join(found)} cannot reach an engine: start it and try again" if found
-             else "kind: there is neither docker nor podman on PATH: install one of them, for kind's nodes are its containers")
+    sys.exit(
+        f"kind: {' and '.join(found)} cannot reach an engine: start it and try again"
+        if found
+        else "kind: there is neither docker nor podman on PATH: install one of them, for kind's nodes are its containers"
+    )
 
 
 def _need(*programs: str) -> None:
@@ -189,7 +281,9 @@ def _need(*programs: str) -> None:
 
 
 def _there(engine: str) -> bool:
-    done = subprocess.run(["kind", "get", "clusters"], env=_environment(engine), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        ["kind", "get", "clusters"], env=_environment(engine), stdout=subprocess.PIPE, text=True, check=True
+    )
     return NAME in done.stdout.split()
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 Json = dict[str, Any]
 R = TypeVar("R")
-LARGEST_JSON = 256 << 20   # bytes: golden rows of large pictures, written out
+LARGEST_JSON = 256 << 20  # bytes: golden rows of large pictures, written out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +28,14 @@ class Dataset:
     """
 
     path: str
-    version: str                       # sha256:... of the content of the splits and the schema
-    source: str                        # where the rows came from, in words
+    version: str  # sha256:... of the content of the splits and the schema
+    source: str  # where the rows came from, in words
     target: str
     classes: tuple[str, ...]
-    rows: dict[str, int]               # by split
+    rows: dict[str, int]  # by split
     features: tuple[str, ...]
     lineage: Json = dataclasses.field(default_factory=dict)  # files with digests, sampling, labelled rows added
-    warnings: tuple[str, ...] = ()     # leakage checks, dropped rows: one sentence each
+    warnings: tuple[str, ...] = ()  # leakage checks, dropped rows: one sentence each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +47,16 @@ class Checkpoint:
 
     path: str
     dataset_version: str
-    family: str                        # convolutional | tabular | function
-    layout: str                        # "named": graph inputs numbers, categories, image; "flat": one input, features
+    family: str  # convolutional | tabular | function
+    layout: str  # "named": graph inputs numbers, categories, image; "flat": one input, features
     seed: int
     epochs: int
     best_epoch: int
-    device: str                        # cpu | cuda | mps
-    precision: str                     # float32 | bfloat16 | float16
+    device: str  # cpu | cuda | mps
+    precision: str  # float32 | bfloat16 | float16
     seconds: float
-    history: tuple[Json, ...]          # per epoch: train_loss, validation_loss, validation_accuracy
-    onnx_max_difference: float         # largest difference of the ONNX graph's probabilities to the trained model's
+    history: tuple[Json, ...]  # per epoch: train_loss, validation_loss, validation_accuracy
+    onnx_max_difference: float  # largest difference of the ONNX graph's probabilities to the trained model's
     configuration: Json = dataclasses.field(default_factory=dict)
 
 
@@ -67,15 +67,17 @@ class Evaluation:
     rows: int
     accuracy: float
     log_loss: float
-    calibration_error: float           # expected calibration error, 15 equal-width bins
-    per_class: tuple[Json, ...]        # class, rows, precision, recall, f1
-    slices: tuple[Json, ...]           # slice, rows, accuracy, log_loss
-    baselines: Json                    # random, zero_rule, champion (or null): each accuracy, log_loss
+    calibration_error: float  # expected calibration error, 15 equal-width bins
+    per_class: tuple[Json, ...]  # class, rows, precision, recall, f1
+    slices: tuple[Json, ...]  # slice, rows, accuracy, log_loss
+    baselines: Json  # random, zero_rule, champion (or null): each accuracy, log_loss
     confusion: tuple[tuple[int, ...], ...]
     champion_digest: str | None = None
-    champion_disagreement: float | None = None  # share of rows where champion and challenger answer differently: recent rows, else test rows
+    champion_disagreement: float | None = (
+        None  # share of rows where champion and challenger answer differently: recent rows, else test rows
+    )
     champion_disagreement_bound: float | None = None  # it is no larger than this (exact bound, 99 %)
-    recent: Json | None = None         # on newly labelled rows kept from training: rows, accuracy, champion_accuracy
+    recent: Json | None = None  # on newly labelled rows kept from training: rows, accuracy, champion_accuracy
     dataset_version: str = ""
 
 
@@ -85,7 +87,7 @@ class GateDecision:
 
     promote: bool
     reason: str
-    checks: tuple[Json, ...]           # name, value, wanted, passed
+    checks: tuple[Json, ...]  # name, value, wanted, passed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +95,9 @@ class Package:
     """A model package on disk: content-addressed, immutable."""
 
     path: str
-    digest: str                        # sha256:<64 hex> of the canonical manifest
+    digest: str  # sha256:<64 hex> of the canonical manifest
     name: str
-    task: str                          # classification
+    task: str  # classification
     classes: tuple[str, ...]
     dataset_version: str
     seed: int | None = None
@@ -114,7 +116,9 @@ def from_json(kind: type[R], data: Mapping[str, Any]) -> R:
     for key, value in data.items():
         field = hints[key]
         is_tuple = str(field.type).startswith(("tuple", "tuple["))
-        values[key] = tuple(tuple(v) if isinstance(v, list) else v for v in value) if is_tuple and value is not None else value
+        values[key] = (
+            tuple(tuple(v) if isinstance(v, list) else v for v in value) if is_tuple and value is not None else value
+        )
     return kind(**values)
 
 

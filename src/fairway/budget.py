@@ -12,9 +12,11 @@ from collections.abc import Iterator
 
 from fairway import errors
 
-PIECE = 2**16   # bytes between two looks at the clock
+PIECE = 2**16  # bytes between two looks at the clock
 
-_end: contextvars.ContextVar[float] = contextvars.ContextVar("end", default=math.inf)   # of this thread, by the monotonic clock
+_end: contextvars.ContextVar[float] = contextvars.ContextVar(
+    "end", default=math.inf
+)  # of this thread, by the monotonic clock
 
 
 @contextlib.contextmanager
@@ -43,5 +45,7 @@ def timeout(longest: float) -> float:
     """Return the seconds that the next answer may take, at most `longest`; raises Unavailable where none are left."""
     left = _end.get() - time.monotonic()
     if left <= 0:
-        raise errors.Unavailable("what was asked before took all the time that one look may take: the rest is asked at the next")
+        raise errors.Unavailable(
+            "what was asked before took all the time that one look may take: the rest is asked at the next"
+        )
     return min(longest, left)

@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONGEST_SECONDS = 60.0   # that count between two looks, where they come more often: nobody knows what happened in a longer time
-CORRECTED = 0.1          # of the time that passes: by so much at most is a steady clock set to the wall's
+LONGEST_SECONDS = (
+    60.0  # that count between two looks, where they come more often: nobody knows what happened in a longer time
+)
+CORRECTED = 0.1  # of the time that passes: by so much at most is a steady clock set to the wall's
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Elapsed:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._time: float | None = None   # of the rollout, when this process last looked
-        self._at = 0.0                    # what the machine's clock was then
+        self._time: float | None = None  # of the rollout, when this process last looked
+        self._at = 0.0  # what the machine's clock was then
 
     def now(self, *, clock: float, looked: float, interval: float = 1.0) -> float:
         """Return the rollout's time; `clock` is what it was when the last look was stored, `looked` what the wall's clock said then.
@@ -42,7 +44,7 @@ class Elapsed:
         `interval` is between looks, in seconds: of a longer time twice that counts, and a minute in any case.
         """
         at = self._source.monotonic()
-        if self._time is not None and self._time >= clock:   # looks that were not stored count too
+        if self._time is not None and self._time >= clock:  # looks that were not stored count too
             begun, passed = self._time, at - self._at
         else:
             begun, passed = self._taken_up(clock=clock, looked=looked)
@@ -51,7 +53,7 @@ class Elapsed:
 
     def _taken_up(self, *, clock: float, looked: float) -> tuple[float, float]:
         wall = self._source.wall()
-        begun = clock or looked or wall   # no clock: an earlier version wrote the wall's times
+        begun = clock or looked or wall  # no clock: an earlier version wrote the wall's times
         return begun, wall - looked if looked else 0.0
 
 

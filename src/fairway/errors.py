@@ -94,8 +94,8 @@ class Refused(Permanent):
 
 
 SHOWN_CHARACTERS = 60
-SHOWN_ENTRIES = 8     # of a list or a map
-SHOWN_LEVELS = 4      # of lists within lists
+SHOWN_ENTRIES = 8  # of a list or a map
+SHOWN_LEVELS = 4  # of lists within lists
 
 
 def excerpt(value: object, *, levels: int = SHOWN_LEVELS) -> object:

@@ -15,9 +15,12 @@ MONITORING = ROOT / "manifests" / "monitoring"
 RULES = sorted((MONITORING / "rules").glob("*.yaml"))
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
 
-ENVOY = {prometheus.COMPLETED: {"envoy_cluster_name"}, prometheus.ERRORS: {"envoy_cluster_name", "envoy_response_code_class"},
-         prometheus.TIMES: {"envoy_cluster_name", "le"}}
-TARGET = {"namespace", "pod", "job", "instance"}   # what a scrape adds to every series
+ENVOY = {
+    prometheus.COMPLETED: {"envoy_cluster_name"},
+    prometheus.ERRORS: {"envoy_cluster_name", "envoy_response_code_class"},
+    prometheus.TIMES: {"envoy_cluster_name", "le"},
+}
+TARGET = {"namespace", "pod", "job", "instance"}  # what a scrape adds to every series
 RECORDED = {"namespace", "deployment"}
 NAME = re.compile(r"\b(?:fairway|envoy)[_:][a-z0-9_:]*[a-z0-9]|\bup\b")
 GROUPED = re.compile(r"\b(?:by|on|without|ignoring)\s*\([^)]*\)")
@@ -45,8 +48,11 @@ def exported() -> dict[str, set[str]]:
     for file in sorted((ROOT / "src" / "fairway").rglob("*.py")):
         for one in generate["declared"](file):
             labels = set(one.labels)
-            found |= ({f"{one.name}_bucket": {*labels, "le"}, f"{one.name}_sum": labels, f"{one.name}_count": labels} if one.kind == "histogram"
-                      else {one.name: labels})
+            found |= (
+                {f"{one.name}_bucket": {*labels, "le"}, f"{one.name}_sum": labels, f"{one.name}_count": labels}
+                if one.kind == "histogram"
+                else {one.name: labels}
+            )
     return {name: labels | TARGET for name, labels in found.items()}
 
 
@@ -54,6 +60,10 @@ def mistakes(expression: str, known: dict[str, set[str]]) -> list[str]:
     """Gives what a query names that nobody exports."""
     plain = GROUPED.sub("", QUOTED.sub('""', expression))
     unknown = [f"{name} is exported by nobody" for name in NAME.findall(MATCHERS.sub("{}", plain)) if name not in known]
-    labels = [f"{name} has no label {label}" for name, selector in SELECTED.findall(plain) for label in MATCHER.findall(selector)
-              if label not in known.get(name, {label})]
+    labels = [
+        f"{name} has no label {label}"
+        for name, selector in SELECTED.findall(plain)
+        for label in MATCHER.findall(selector)
+        if label not in known.get(name, {label})
+    ]
     return unknown + labels

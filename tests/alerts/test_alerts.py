@@ -21,7 +21,9 @@ KUBECTL = ("get", "describe", "logs", "patch", "edit", "rollout restart", "apply
 @pytest.fixture(scope="module")
 def promtool() -> str:
     found = shutil.which("promtool")
-    assert found is not None, "there is no promtool on PATH: it comes with Prometheus (Debian: apt-get install prometheus)"
+    assert found is not None, (
+        "there is no promtool on PATH: it comes with Prometheus (Debian: apt-get install prometheus)"
+    )
     return found
 
 
@@ -46,7 +48,7 @@ def test_a_runbook_says_what_happened_what_was_done_and_what_to_do(alert):
     assert text.startswith(f"# {alert}\n")
     places = [text.index(part) for part in ("**What happened.**", "**What was done already.**", "**What to do next**")]
     assert places == sorted(places)
-    assert "kubectl" in text[places[-1]:]
+    assert "kubectl" in text[places[-1] :]
 
 
 def commands(program: str) -> list[str]:
@@ -78,7 +80,11 @@ def test_the_runbooks_kubectl_does_what_an_on_call_engineer_may(line):
 
 def test_rules_read_what_is_exported():
     known = series.exported()
-    assert {rule.get("alert") or rule["record"]: found for _, rule in series.groups() if (found := series.mistakes(rule["expr"], known))} == {}
+    assert {
+        rule.get("alert") or rule["record"]: found
+        for _, rule in series.groups()
+        if (found := series.mistakes(rule["expr"], known))
+    } == {}
 
 
 @pytest.mark.parametrize("alert", ALERTS)
@@ -94,7 +100,9 @@ def test_an_alert_has_a_test_that_it_fires_and_one_that_it_stays_silent(alert):
 @pytest.mark.cluster  # where Debian's Prometheus is
 @pytest.mark.parametrize("alert", ALERTS)
 def test_it_fires_when_it_should_and_is_silent_when_it_should(promtool, alert):
-    done = subprocess.run([promtool, "test", "rules", HERE / f"{alert}.yaml"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [promtool, "test", "rules", HERE / f"{alert}.yaml"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -102,9 +110,13 @@ def test_it_fires_when_it_should_and_is_silent_when_it_should(promtool, alert):
 def test_an_alert_that_never_fires_is_found_by_its_test(promtool, tmp_path):
     """The tests above could not fail otherwise."""
     path, rule = ALERTS["ServingDown"]
-    (tmp_path / "rules.yaml").write_text(path.read_text(encoding="utf-8").replace(rule["expr"], "vector(1) > 2"), encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text(
+        path.read_text(encoding="utf-8").replace(rule["expr"], "vector(1) > 2"), encoding="utf-8"
+    )
     test = yaml.safe_load((HERE / "ServingDown.yaml").read_text(encoding="utf-8"))
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({**test, "rule_files": ["rules.yaml"]}), encoding="utf-8")
-    done = subprocess.run([promtool, "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [promtool, "test", "rules", tmp_path / "test.yaml"], capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
     assert "FAILED" in done.stdout + done.stderr

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 FEW = "age,sector,income\n" + "".join(
-    f"{20 + i % 40},{'state' if i % 3 else 'private'},{'high' if (i % 40 > 20) != (i % 7 == 0) else 'low'}\n" for i in range(200))
+    f"{20 + i % 40},{'state' if i % 3 else 'private'},{'high' if (i % 40 > 20) != (i % 7 == 0) else 'low'}\n"
+    for i in range(200)
+)
 
 
 def fairway(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "fairway", *arguments], cwd=where, capture_output=True, text=True, timeout=320)
+    return subprocess.run(
+        [sys.executable, "-m", "fairway", *arguments], cwd=where, capture_output=True, text=True, timeout=320
+    )
 
 
 def one_object(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -10,7 +10,14 @@ def told(home: Path) -> str:
     """Open the ticket of a window that failed, as the monitor does, and return its first line."""
     events = store.EventStore(home / "events.db")
     summary = windows.failure(RecursionError("too deep"), "few")
-    events.open_alert(name=windows.FAILED, severity="ticket", deployment="few", at=0, summary=summary, description=windows.FAILED_DESCRIPTION)
+    events.open_alert(
+        name=windows.FAILED,
+        severity="ticket",
+        deployment="few",
+        at=0,
+        summary=summary,
+        description=windows.FAILED_DESCRIPTION,
+    )
     events.close()
     return summary
 
@@ -19,8 +26,12 @@ def test_status_check_and_monitor_tell_of_a_window_that_could_not_be_tested(tmp_
     (tmp_path / "few.csv").write_text("age,income\n1,low\n2,high\n")
     (tmp_path / "fairway.yaml").write_text("name: few\ndata: {source: csv, path: few.csv, target: income}\n")
     summary = told(tmp_path / ".fairway")
-    assert [alert["summary"] for alert in one_object(fairway("status", "--output", "json", where=tmp_path))["alerts"]] == [summary]
+    assert [
+        alert["summary"] for alert in one_object(fairway("status", "--output", "json", where=tmp_path))["alerts"]
+    ] == [summary]
     assert summary in fairway("status", where=tmp_path).stdout
-    assert [alert["name"] for alert in one_object(fairway("monitor", "--output", "json", where=tmp_path))["alerts"]] == [windows.FAILED]
+    assert [
+        alert["name"] for alert in one_object(fairway("monitor", "--output", "json", where=tmp_path))["alerts"]
+    ] == [windows.FAILED]
     found = one_object(fairway("check", "--output", "json", where=tmp_path))["findings"]
     assert [finding["level"] for finding in found if summary in finding["sentence"]] == ["warning"]

@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def chain(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
     """What the four verbs ended with, in their order."""
-    return {verb: fairway(verb, "--output", "json", where=folder) for verb in ("prepare", "train", "evaluate", "package")}
+    return {
+        verb: fairway(verb, "--output", "json", where=folder) for verb in ("prepare", "train", "evaluate", "package")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +58,21 @@ def copied(folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "again"
 
 
-def test_each_verb_succeeds_and_says_nothing_on_stderr_where_a_program_reads(chain: dict[str, subprocess.CompletedProcess[str]]) -> None:
+def test_each_verb_succeeds_and_says_nothing_on_stderr_where_a_program_reads(
+    chain: dict[str, subprocess.CompletedProcess[str]],
+) -> None:
     assert {verb: (done.returncode, done.stderr) for verb, done in chain.items()} == dict.fromkeys(chain, (0, ""))
 
 
 def test_the_records_follow_from_one_another(records: dict[str, dict[str, Any]], folder: Path) -> None:
     prepared, trained, evaluated, package = (records[verb] for verb in ("prepare", "train", "evaluate", "package"))
     assert sum(prepared["rows"].values()) <= 200
-    assert prepared["version"] == trained["dataset_version"] == evaluated["evaluation"]["dataset_version"] == package["dataset_version"]
+    assert (
+        prepared["version"]
+        == trained["dataset_version"]
+        == evaluated["evaluation"]["dataset_version"]
+        == package["dataset_version"]
+    )
     assert (trained["epochs"], trained["seed"], len(trained["history"])) == (2, 7, 2)
     assert evaluated["gate"]["promote"] is True
     assert Path(package["path"]) == folder / ".fairway" / "packages" / package["digest"].removeprefix("sha256:")
@@ -76,7 +85,9 @@ def test_packaging_again_gives_the_same_package(records: dict[str, dict[str, Any
     assert len([kept for kept in (folder / ".fairway" / "packages").iterdir() if not kept.name.startswith(".")]) == 1
 
 
-def test_a_refusing_gate_ends_with_status_three_and_no_package(records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path) -> None:
+def test_a_refusing_gate_ends_with_status_three_and_no_package(
+    records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
     again = copied(folder, tmp_path)
     shutil.rmtree(again / ".fairway" / "packages")
     asked = fairway("evaluate", "--output", "json", *UNREACHABLE, where=again)
@@ -86,7 +97,9 @@ def test_a_refusing_gate_ends_with_status_three_and_no_package(records: dict[str
     assert list((again / ".fairway" / "packages").iterdir()) == []
 
 
-def test_what_the_gate_said_of_a_model_does_not_let_another_one_through(records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path) -> None:
+def test_what_the_gate_said_of_a_model_does_not_let_another_one_through(
+    records: dict[str, dict[str, Any]], folder: Path, tmp_path: Path
+) -> None:
     again = copied(folder, tmp_path)
     shutil.rmtree(again / ".fairway" / "packages")
     model = again / ".fairway" / "work" / "few" / "checkpoint" / "model.onnx"
@@ -130,7 +143,13 @@ def test_deploying_a_package_twice_asks_once(records: dict[str, dict[str, Any]],
     asked = [one_object(fairway("deploy", "--output", "json", where=again)) for _ in range(2)]
     assert [one["changed"] for one in asked] == [True, False]
     assert asked[0]["revision"] == asked[1]["revision"]
-    assert [one["name"] for one in one_object(fairway("status", "--output", "json", where=again))["deployments"]] == ["few"]
+    assert [one["name"] for one in one_object(fairway("status", "--output", "json", where=again))["deployments"]] == [
+        "few"
+    ]
     listed = one_object(fairway("rollout", "list", "--output", "json", where=again))["deployments"]
     assert [(one["deployment"], one["harm"], one["harmful"]) for one in listed] == [("few", None, None)]
-    assert_one_sentence(fairway("rollout", "list", "--all-namespaces", where=again), status=2, words="--all-namespaces is about a cluster")
+    assert_one_sentence(
+        fairway("rollout", "list", "--all-namespaces", where=again),
+        status=2,
+        words="--all-namespaces is about a cluster",
+    )

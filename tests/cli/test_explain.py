@@ -15,8 +15,16 @@ from fairway.rollout import judge
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.states import Phase, State
 
-FUSED = schema.Strategy.model_validate({"shadow": {"enabled": False}, "mode": "fused", "guards": [
-    {"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, {"name": "each", "type": "quality", "sliceBy": "sector"}]})
+FUSED = schema.Strategy.model_validate(
+    {
+        "shadow": {"enabled": False},
+        "mode": "fused",
+        "guards": [
+            {"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01},
+            {"name": "each", "type": "quality", "sliceBy": "sector"},
+        ],
+    }
+)
 CONFIG = schema.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
 
 
@@ -24,10 +32,17 @@ def rollout() -> State:
     """Gives a canary during an incident of both arms, worse for one slice of its users."""
     ledger = ledgers.begin(FUSED, at=0.0)
     for look in range(6):
-        slices = tuple(ledgers.Labelled(weight=0.5, slice=sector, candidate=judge.ArmCounts(50, wrong), stable=judge.ArmCounts(50, 1))
-                       for sector, wrong in (("private", 1), ("public", 5)))
-        batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (20, 20)}), labelled=slices,
-                              exposed=(ledgers.Exposed(weight=0.5, candidate=100, stable=100, new=(100, 100)),))
+        slices = tuple(
+            ledgers.Labelled(
+                weight=0.5, slice=sector, candidate=judge.ArmCounts(50, wrong), stable=judge.ArmCounts(50, 1)
+            )
+            for sector, wrong in (("private", 1), ("public", 5))
+        )
+        batch = ledgers.Batch(
+            gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (20, 20)}),
+            labelled=slices,
+            exposed=(ledgers.Exposed(weight=0.5, candidate=100, stable=100, new=(100, 100)),),
+        )
         ledger = ledgers.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
     state = State(phase=Phase.CANARY, stable="a" * 12, candidate="b" * 12, ledger=ledger)
     return replace(state, verdict=judge.decide(ledger, strategy=FUSED, stage="canary"))
@@ -37,22 +52,43 @@ def test_counts_intervals_slices_and_what_is_suspended_are_shown() -> None:
     record, text = evidence.explained(rollout(), FUSED)
     assert record["evidence"]["errors"]["candidate"] == {"n": 600, "bad": 120}
     assert record["evidence"]["each/1"]["slice"] == {"sector": "public"}
-    assert record["evidence"]["combined"]["split"]["candidate"] == record["evidence"]["combined"]["split"]["stable"] == 600
+    assert (
+        record["evidence"]["combined"]["split"]["candidate"] == record["evidence"]["combined"]["split"]["stable"] == 600
+    )
     assert record["suspended"] == ["errors"]
-    for words in ("120 of 600", "0.1", "RATIO OR EFFECT", "suspended, because stable is beyond its objective too: errors", "<= 0.01"):
+    for words in (
+        "120 of 600",
+        "0.1",
+        "RATIO OR EFFECT",
+        "suspended, because stable is beyond its objective too: errors",
+        "<= 0.01",
+    ):
         assert words in text
     assert "approximately" not in text
 
 
 def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_guard_is_named() -> None:
-    strategy = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality"}]})
-    some = ledgers.Labelled(weight=0.05, candidate=judge.ArmCounts(100, 9), stable=judge.ArmCounts(100, 1), answers={"high": (30, 70)})
+    strategy = schema.Strategy.model_validate(
+        {"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality"}]}
+    )
+    some = ledgers.Labelled(
+        weight=0.05, candidate=judge.ArmCounts(100, 9), stable=judge.ArmCounts(100, 1), answers={"high": (30, 70)}
+    )
     served = ledgers.Exposed(weight=0.05, candidate=105, stable=1900, new=(105, 1900), answers={"high": (40, 900)})
-    ledger = ledgers.observe(ledgers.begin(strategy, at=0.0), ledgers.Batch(labelled=(some,), exposed=(served,)), strategy=strategy, offline=None, at=2.0)
+    ledger = ledgers.observe(
+        ledgers.begin(strategy, at=0.0),
+        ledgers.Batch(labelled=(some,), exposed=(served,)),
+        strategy=strategy,
+        offline=None,
+        at=2.0,
+    )
     state = State(phase=Phase.CANARY, ledger=ledger, verdict=judge.decide(ledger, strategy=strategy, stage="canary"))
     record, text = evidence.explained(state, strategy)
     assert record["unfair"] == ["quality"]
-    assert "quality: in are 100 of 105 of the candidate's units, 100 of 1900 of stable's units, 30 of 40 and 70 of 900 of those answered 'high'" in text
+    assert (
+        "quality: in are 100 of 105 of the candidate's units, 100 of 1900 of stable's units, 30 of 40 and 70 of 900 of those answered 'high'"
+        in text
+    )
     assert "not judged, because their labels or outcomes are no lottery: quality" in text
     assert "while whether a label or an outcome comes in does not hang on the answer" in text
 
@@ -92,10 +128,19 @@ def judged(bad: int) -> State:
 
 
 def test_the_list_marks_what_does_harm_at_the_rate_that_is_asked_for() -> None:
-    ended = replace(judged(20), ledger=None, phase=Phase.ROLLED_BACK)   # its evidence is its last verdict's
+    ended = replace(judged(20), ledger=None, phase=Phase.ROLLED_BACK)  # its evidence is its last verdict's
     states = {"bad": judged(20), "ended": ended, "slightly": judged(3), "fine": judged(1), "new": State()}
-    rows = [{"deployment": name, "phase": str(state.phase), "weight": 5, "verdict": None, "reason": "r", "harm": evidence.harm(state)}
-            for name, state in states.items()]
+    rows = [
+        {
+            "deployment": name,
+            "phase": str(state.phase),
+            "weight": 5,
+            "verdict": None,
+            "reason": "r",
+            "harm": evidence.harm(state),
+        }
+        for name, state in states.items()
+    ]
     assert rows[0]["harm"] == pytest.approx(rows[1]["harm"], abs=1e-4)
     strict, loose = (evidence.listed(rows, rate=rate) for rate in (0.001, 0.5))
     assert [row["harmful"] for row in strict[0]["deployments"]] == [True, True, False, False, None]
@@ -111,12 +156,16 @@ def test_a_list_of_nothing_says_what_to_do_and_promises_nothing() -> None:
 
 
 def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot_read(monkeypatch, capsys):
-    deployed(monkeypatch, phase="Canary", reason="r", checkpoint=status.checkpoint(judged(20), policy=FUSED, first=None))
+    deployed(
+        monkeypatch, phase="Canary", reason="r", checkpoint=status.checkpoint(judged(20), policy=FUSED, first=None)
+    )
     _, one = cluster._read(None, None)
     strange = {**one, "metadata": {"name": "b", "namespace": "models"}, "status": {"checkpoint": "{"}}
     monkeypatch.setattr(client, "every", lambda server, namespace: [strange, one])
     monkeypatch.setattr(api, "connect", lambda context: None)
-    cluster.list_(options.Where(on="kubernetes", context=None, namespace=None), CONFIG, everywhere=True, rate=0.1, form="json")
+    cluster.list_(
+        options.Where(on="kubernetes", context=None, namespace=None), CONFIG, everywhere=True, rate=0.1, form="json"
+    )
     found = json.loads(capsys.readouterr().out)
     assert [(row["deployment"], row["harmful"]) for row in found["deployments"]] == [("b", None), ("income", True)]
     assert "written by another version" in found["deployments"][0]["reason"]
@@ -125,8 +174,12 @@ def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot
 
 def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
     """Lets the cluster have a ModelDeployment with this status."""
-    spec = {"model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, "gateway": {"parentRefs": [{"name": "models"}]},
-            "counts": {"template": "istio"}, "strategy": {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}}
+    spec = {
+        "model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"},
+        "gateway": {"parentRefs": [{"name": "models"}]},
+        "counts": {"template": "istio"},
+        "strategy": {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]},
+    }
     found = {"metadata": {"name": "income", "namespace": "models"}, "spec": spec, "status": status}
     monkeypatch.setattr(cluster, "_read", lambda where, config: (None, found))
 
@@ -142,10 +195,12 @@ def test_a_cluster_with_queries_of_its_own_says_that_the_promise_is_approximate(
     assert found["evidence"]["errors"]["intervals"]["candidate"][0] > 0.1
     assert "it holds approximately: the counts come from queries of your own" in found["guarantee"]
     deployed(monkeypatch)
-    assert explain(capsys)["evidence"] == {}   # nobody has looked at it yet
+    assert explain(capsys)["evidence"] == {}  # nobody has looked at it yet
 
 
-@pytest.mark.parametrize("change", [{"phase": "Sideways"}, {"verdict": {"action": "SHRUG", "reason": ""}}, {"ledger": {"harms": 3}}])
+@pytest.mark.parametrize(
+    "change", [{"phase": "Sideways"}, {"verdict": {"action": "SHRUG", "reason": ""}}, {"ledger": {"harms": 3}}]
+)
 def test_a_status_of_another_version_is_a_sentence(monkeypatch, capsys, change):
     kept = json.loads(status.checkpoint(rollout(), policy=FUSED, first=None))
     kept["state"] |= change

@@ -45,17 +45,28 @@ def test_a_table_from_a_spreadsheet_is_read(folder):
 
 @pytest.mark.parametrize("rps", ["inf", "nan"])
 def test_a_traffic_that_is_none_is_one_sentence(folder, rps):
-    assert_one_sentence(fairway("rollout", "plan", "--requests-per-second", rps, "--strategy", "strategy.yaml", where=folder), status=2,
-                        words="wanted a finite number")
+    assert_one_sentence(
+        fairway("rollout", "plan", "--requests-per-second", rps, "--strategy", "strategy.yaml", where=folder),
+        status=2,
+        words="wanted a finite number",
+    )
 
 
 def test_a_guard_that_nobody_can_foretell_is_named(folder):
-    (folder / "strategy.yaml").write_text(STRATEGY.replace("0.02}]", "0.02}, {name: right, type: quality, gates: canary}]"))
+    (folder / "strategy.yaml").write_text(
+        STRATEGY.replace("0.02}]", "0.02}, {name: right, type: quality, gates: canary}]")
+    )
     done = fairway("rollout", "plan", "--requests-per-second", "50", "--strategy", "strategy.yaml", where=folder)
     assert "Not foretold: right." in done.stdout
 
 
-@pytest.mark.parametrize("document", ["strategy:\n  {inner}", "apiVersion: fairway.dev/v1alpha1\nkind: ModelDeployment\nspec:\n  strategy:\n    {inner}"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "strategy:\n  {inner}",
+        "apiVersion: fairway.dev/v1alpha1\nkind: ModelDeployment\nspec:\n  strategy:\n    {inner}",
+    ],
+)
 def test_the_strategy_may_lie_in_a_configuration_or_a_modeldeployment(folder, document):
     inner = json.dumps({"warmup": "0s", "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})
     (folder / "other.yaml").write_text(document.replace("{inner}", inner))
@@ -63,23 +74,46 @@ def test_the_strategy_may_lie_in_a_configuration_or_a_modeldeployment(folder, do
     assert one_object(done)["verdict"] == "ROLLBACK"
 
 
-@pytest.mark.parametrize(("name", "text", "status", "words"), [
-    ("bad.csv", "start,end\n1,2\n", 1, "bad.csv has the columns start, end: wanted start_seconds,end_seconds"),
-    ("bad.csv", "\n".join([*table(rate=1, bad=0.0, seconds=5), "5,10,errors,1,2,0,3"]), 1, "bad.csv, line 3: canary_events is 3, more than canary_requests, 2"),
-    ("strategy.yaml", "guards: [{name: errors, type: errors}]", 2, "guard errors gates canary: it needs maxRate"),
-    ("strategy.yaml", "guards: [", 2, "cannot be read as YAML"),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "status", "words"),
+    [
+        ("bad.csv", "start,end\n1,2\n", 1, "bad.csv has the columns start, end: wanted start_seconds,end_seconds"),
+        (
+            "bad.csv",
+            "\n".join([*table(rate=1, bad=0.0, seconds=5), "5,10,errors,1,2,0,3"]),
+            1,
+            "bad.csv, line 3: canary_events is 3, more than canary_requests, 2",
+        ),
+        ("strategy.yaml", "guards: [{name: errors, type: errors}]", 2, "guard errors gates canary: it needs maxRate"),
+        ("strategy.yaml", "guards: [", 2, "cannot be read as YAML"),
+    ],
+)
 def test_what_is_wrong_with_a_table_or_a_strategy_is_one_sentence(folder, name, text, status, words):
     (folder / name).write_text(text)
-    assert_one_sentence(fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", where=folder), status=status, words=words)
+    assert_one_sentence(
+        fairway("rollout", "replay", "bad.csv", "--strategy", "strategy.yaml", where=folder), status=status, words=words
+    )
 
 
 def test_a_table_that_is_not_there_is_one_sentence(folder):
-    assert_one_sentence(fairway("rollout", "replay", "none.csv", "--strategy", "strategy.yaml", where=folder), status=2, words="none.csv cannot be read")
+    assert_one_sentence(
+        fairway("rollout", "replay", "none.csv", "--strategy", "strategy.yaml", where=folder),
+        status=2,
+        words="none.csv cannot be read",
+    )
 
 
 def test_a_plan_says_how_long_and_what_is_possible(folder):
-    arguments = ("rollout", "plan", "--requests-per-second", "10", "--usual-rate", "errors=0.005", "--strategy", "strategy.yaml")
+    arguments = (
+        "rollout",
+        "plan",
+        "--requests-per-second",
+        "10",
+        "--usual-rate",
+        "errors=0.005",
+        "--strategy",
+        "strategy.yaml",
+    )
     found = one_object(fairway(*arguments, "--output", "json", where=folder))
     [errors] = found["guards"]
     assert errors["guard"] == "errors"
@@ -91,6 +125,16 @@ def test_a_plan_says_how_long_and_what_is_possible(folder):
 
 def test_an_impossible_plan_and_a_wrong_rate_are_one_sentence(folder):
     arguments = ("rollout", "plan", "--strategy", "strategy.yaml", "--requests-per-second")
-    assert_one_sentence(fairway(*arguments, "0.001", where=folder), status=2, words="errors cannot certify 2.00% within 6h at 0.001 requests/s")
-    assert_one_sentence(fairway(*arguments, "10", "--usual-rate", "error=0.1", where=folder), status=2, words="wanted GUARD=RATE with a guard of errors")
-    assert_one_sentence(fairway(*arguments, "10", "--usual-rate", "errors=2", where=folder), status=2, words="a share from 0 to 1")
+    assert_one_sentence(
+        fairway(*arguments, "0.001", where=folder),
+        status=2,
+        words="errors cannot certify 2.00% within 6h at 0.001 requests/s",
+    )
+    assert_one_sentence(
+        fairway(*arguments, "10", "--usual-rate", "error=0.1", where=folder),
+        status=2,
+        words="wanted GUARD=RATE with a guard of errors",
+    )
+    assert_one_sentence(
+        fairway(*arguments, "10", "--usual-rate", "errors=2", where=folder), status=2, words="a share from 0 to 1"
+    )

@@ -27,9 +27,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = False, **status: Any) -> dict[str, Any]:
     """Gives a ModelDeployment whose status has the conditions; Accepted holds unless told otherwise."""
-    conditions = [{"type": type, "status": "True" if type in holding else "False"} for type in ("Accepted", "Ready", "Stalled")]
-    return {"metadata": {"name": "income", "namespace": "models", "generation": generation}, "spec": {"paused": paused},
-            "status": {"observedGeneration": observed, "conditions": conditions, "reason": "because", **status}}
+    conditions = [
+        {"type": type, "status": "True" if type in holding else "False"} for type in ("Accepted", "Ready", "Stalled")
+    ]
+    return {
+        "metadata": {"name": "income", "namespace": "models", "generation": generation},
+        "spec": {"paused": paused},
+        "status": {"observedGeneration": observed, "conditions": conditions, "reason": "because", **status},
+    }
 
 
 # -- when it has ended --------------------------------------------------------------------------------------------------
@@ -65,7 +70,10 @@ def test_a_rollout_that_ended_badly_says_why(case: str) -> None:
         cluster.verdict(resource)
 
 
-@pytest.mark.parametrize("resource", [found("Accepted", "Stalled", phase="Paused"), found("Accepted", "Stalled", phase="Stable", paused=True)])
+@pytest.mark.parametrize(
+    "resource",
+    [found("Accepted", "Stalled", phase="Paused"), found("Accepted", "Stalled", phase="Stable", paused=True)],
+)
 def test_a_pause_is_no_failure_but_is_said(resource: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     cluster.verdict(resource)
     assert capsys.readouterr().err.startswith("paused: ")
@@ -77,11 +85,18 @@ def test_a_pause_is_no_failure_but_is_said(resource: dict[str, Any], capsys: pyt
 def test_a_line_is_told_for_what_changed_and_none_for_a_reason_that_counts_on() -> None:
     lines: list[str] = []
     tell = cluster.teller(lines.append)
-    for status in ({"phase": "Canary", "weight": 5, "reason": "ln e = 1.25"}, {"phase": "Canary", "weight": 5, "reason": "ln e = 2"},
-                   {"phase": "Canary", "weight": 25, "reason": "ln e = 2"}, {"phase": "Canary", "weight": 25, "reason": "enough", "verdict": "promote"}):
+    for status in (
+        {"phase": "Canary", "weight": 5, "reason": "ln e = 1.25"},
+        {"phase": "Canary", "weight": 5, "reason": "ln e = 2"},
+        {"phase": "Canary", "weight": 25, "reason": "ln e = 2"},
+        {"phase": "Canary", "weight": 25, "reason": "enough", "verdict": "promote"},
+    ):
         tell(found("Accepted", **status))
-    assert [line.split() for line in lines] == [["Canary", "5", "%", "-", "ln", "e", "=", "1.25"], ["Canary", "25", "%", "-", "ln", "e", "=", "2"],
-                                                ["Canary", "25", "%", "promote", "enough"]]
+    assert [line.split() for line in lines] == [
+        ["Canary", "5", "%", "-", "ln", "e", "=", "1.25"],
+        ["Canary", "25", "%", "-", "ln", "e", "=", "2"],
+        ["Canary", "25", "%", "promote", "enough"],
+    ]
 
 
 def test_a_resource_that_no_operator_saw_has_a_record_too() -> None:
@@ -108,10 +123,21 @@ def test_a_deployment_goes_where_the_configuration_says_unless_on_says_otherwise
     assert not options.Where(on="local", namespace=None, context=None).kubernetes(remote)
 
 
-def test_a_package_lies_in_the_store_under_its_digest_and_the_gateway_is_the_configurations(place: tuple[Path, str, str]) -> None:
+def test_a_package_lies_in_the_store_under_its_digest_and_the_gateway_is_the_configurations(
+    place: tuple[Path, str, str],
+) -> None:
     folder, package, digest = place
-    done = fairway("render", package, "--set", "platform.store=s3://models/income/", "--set", "platform.gateways=[edge/public]",
-                   "--set", "platform.hostnames=[income.test]", where=folder)
+    done = fairway(
+        "render",
+        package,
+        "--set",
+        "platform.store=s3://models/income/",
+        "--set",
+        "platform.gateways=[edge/public]",
+        "--set",
+        "platform.hostnames=[income.test]",
+        where=folder,
+    )
     spec = yaml.safe_load(done.stdout)["spec"]
     assert spec["model"]["uri"] == f"s3://models/income/{digest.removeprefix('sha256:')}"
     assert spec["gateway"] == {"parentRefs": [{"name": "public", "namespace": "edge"}], "hostnames": ["income.test"]}
@@ -127,11 +153,27 @@ MISTAKES = {
     "a context without a cluster": (("deploy", "PACKAGE", "--context", "prod"), 2, "add --on kubernetes"),
     "an address without a cluster": (("deploy", "PACKAGE", "--uri", "s3://models/income"), 2, "add --on kubernetes"),
     "no place for packages": (("deploy", "PACKAGE", "--on", "kubernetes"), 2, "platform.store is not set"),
-    "a place that is none": (("deploy", "PACKAGE", "--on", "kubernetes", "--set", "platform.store=models"), 2, "platform.store is 'models'"),
-    "no cluster": (("deploy", "PACKAGE", "--on", "kubernetes", "--uri", "s3://models/income"), 2, "there is no cluster to speak to"),
+    "a place that is none": (
+        ("deploy", "PACKAGE", "--on", "kubernetes", "--set", "platform.store=models"),
+        2,
+        "platform.store is 'models'",
+    ),
+    "no cluster": (
+        ("deploy", "PACKAGE", "--on", "kubernetes", "--uri", "s3://models/income"),
+        2,
+        "there is no cluster to speak to",
+    ),
     "no cluster for a command": (("rollout", "pause", "--set", "platform.kind=kubernetes"), 2, "set KUBECONFIG"),
-    "no such context": (("rollout", "status", "--on", "kubernetes", "--context", "nowhere"), 2, "there is no cluster to speak to"),
-    "no duration": (("rollout", "watch", "--on", "kubernetes", "--timeout", "soon"), 2, "--timeout 'soon': wanted a duration"),
+    "no such context": (
+        ("rollout", "status", "--on", "kubernetes", "--context", "nowhere"),
+        2,
+        "there is no cluster to speak to",
+    ),
+    "no duration": (
+        ("rollout", "watch", "--on", "kubernetes", "--timeout", "soon"),
+        2,
+        "--timeout 'soon': wanted a duration",
+    ),
     "force without a reason": (("rollout", "promote", "--force", "--on", "kubernetes"), 2, "say why with --reason"),
 }
 

@@ -31,30 +31,66 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 def test_the_resource_says_what_the_configuration_says(place: tuple[Path, str, str]) -> None:
     folder, package, digest = place
-    done = fairway("render", package, "--uri", "s3://models/income", "--gateway", "edge/public", "--hostname", "income.example.com", where=folder)
+    done = fairway(
+        "render",
+        package,
+        "--uri",
+        "s3://models/income",
+        "--gateway",
+        "edge/public",
+        "--hostname",
+        "income.example.com",
+        where=folder,
+    )
     found = yaml.safe_load(done.stdout)
     assert found["metadata"] == {"name": "income", "namespace": "models"}
     spec = resource.Spec.model_validate(found["spec"])
     assert (spec.model.uri, spec.model.digest, spec.serving.workers) == ("s3://models/income", digest, 2)
     assert [step.weight for step in spec.strategy.canary.steps] == [5, 25]
     assert spec.gateway is not None
-    assert (spec.gateway.parent_refs[0].namespace, spec.gateway.parent_refs[0].name, spec.gateway.hostnames) == ("edge", "public", ("income.example.com",))
+    assert (spec.gateway.parent_refs[0].namespace, spec.gateway.parent_refs[0].name, spec.gateway.hostnames) == (
+        "edge",
+        "public",
+        ("income.example.com",),
+    )
 
 
 def test_the_objects_are_all_of_one_deployment(place: tuple[Path, str, str]) -> None:
     folder, package, _ = place
     done = fairway("render", package, "--uri", "s3://models/income", "--objects", "--output", "json", where=folder)
     kinds = [item["kind"] for item in json.loads(done.stdout)["items"]]
-    assert kinds == ["ControllerRevision", "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor",
-                     "HTTPRoute", "BackendTrafficPolicy"]
+    assert kinds == [
+        "ControllerRevision",
+        "Deployment",
+        "Service",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "ServiceMonitor",
+        "HTTPRoute",
+        "BackendTrafficPolicy",
+    ]
 
 
 def test_runtime_seldon_is_a_seldon_deployment(place: tuple[Path, str, str]) -> None:
     folder, package, _ = place
-    done = fairway("render", package, "--uri", "s3://models/income", "--objects", "--output", "json", "--set", "serving.runtime=seldon", where=folder)
+    done = fairway(
+        "render",
+        package,
+        "--uri",
+        "s3://models/income",
+        "--objects",
+        "--output",
+        "json",
+        "--set",
+        "serving.runtime=seldon",
+        where=folder,
+    )
     found = {item["kind"]: item for item in json.loads(done.stdout)["items"]}
     assert "Deployment" not in found
-    assert found["SeldonDeployment"]["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0]["image"].startswith("fairway/seldon:")
+    assert found["SeldonDeployment"]["spec"]["predictors"][0]["componentSpecs"][0]["spec"]["containers"][0][
+        "image"
+    ].startswith("fairway/seldon:")
 
 
 def test_the_same_comes_as_documents_without_aliases(place: tuple[Path, str, str]) -> None:

@@ -24,7 +24,11 @@ MISTAKES = {
     "unknown key": (("prepare", "-c", "few.yaml", "--set", "training.epoch=3"), 2, "training.epoch"),
     "wrong type": (("prepare", "-c", "few.yaml", "--set", "training.epochs=many"), 2, "training.epochs is 'many'"),
     "no assignment": (("prepare", "-c", "few.yaml", "--set", "training"), 2, "wanted key.path=value"),
-    "impossible value": (("prepare", "-c", "few.yaml", "--set", "strategy.bake.weight=80"), 2, "strategy.bake.weight is 80"),
+    "impossible value": (
+        ("prepare", "-c", "few.yaml", "--set", "strategy.bake.weight=80"),
+        2,
+        "strategy.bake.weight is 80",
+    ),
     "missing data": (("prepare", "-c", "few.yaml", "--set", "data.path=nowhere.csv"), 2, "nowhere.csv"),
     "wrong target": (("prepare", "-c", "few.yaml", "--set", "data.target=incom"), 1, "incom"),
     "one class": (("prepare", "-c", "few.yaml", "--set", "data.path=one.csv"), 1, "only 'low'"),

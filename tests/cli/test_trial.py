@@ -16,9 +16,26 @@ from tests.cli.running import assert_one_sentence, fairway
 from tests.operator import world
 from tests.serving import support
 
-ASKED = trial.manifest(uri="s3://models/a", digest=f"sha256:{'a' * 64}", gateway="infra/models", namespace="team", name="fairway-trial",
-                       hostname="fairway-trial.test", template={"spec": {"serviceAccountName": "reader"}})
-GIVEN = ("trial", "--uri", "s3://models/a", "--digest", f"sha256:{'a' * 64}", "--gateway", "models", "--namespace", "team")
+ASKED = trial.manifest(
+    uri="s3://models/a",
+    digest=f"sha256:{'a' * 64}",
+    gateway="infra/models",
+    namespace="team",
+    name="fairway-trial",
+    hostname="fairway-trial.test",
+    template={"spec": {"serviceAccountName": "reader"}},
+)
+GIVEN = (
+    "trial",
+    "--uri",
+    "s3://models/a",
+    "--digest",
+    f"sha256:{'a' * 64}",
+    "--gateway",
+    "models",
+    "--namespace",
+    "team",
+)
 
 
 def test_both_revisions_are_right_and_differ_in_an_annotation_only():
@@ -73,7 +90,9 @@ def test_every_answer_but_200_is_a_failure(gateway):
 
 
 def test_a_gateway_that_is_not_there_is_a_failure_for_every_request():
-    with trial.flowing(f"http://127.0.0.1:{support.free_port()}", "fairway-trial.test", "fairway-trial", b"{}") as traffic:
+    with trial.flowing(
+        f"http://127.0.0.1:{support.free_port()}", "fairway-trial.test", "fairway-trial", b"{}"
+    ) as traffic:
         support.eventually(lambda: traffic.total >= 8)
     assert traffic.failed == traffic.total
     assert "ConnectionRefusedError" in traffic.failures()
@@ -93,7 +112,10 @@ def test_what_an_earlier_trial_left_goes_and_what_this_one_made_too(capsys):
     def fail() -> None:
         with trial._cleaned(cluster, "team", "fairway-trial"):
             assert not cluster.objects
-            cluster._keep(("ModelDeployment", "fairway-trial"), {"metadata": {}, "status": {"phase": "Canary", "reason": "because"}})
+            cluster._keep(
+                ("ModelDeployment", "fairway-trial"),
+                {"metadata": {}, "status": {"phase": "Canary", "reason": "because"}},
+            )
             raise errors.Refused("it was rolled back")
 
     with pytest.raises(errors.Refused):
@@ -104,16 +126,23 @@ def test_what_an_earlier_trial_left_goes_and_what_this_one_made_too(capsys):
 
 def test_a_deployment_that_is_no_trials_is_left_alone():
     cluster = Cluster({})
-    with pytest.raises(errors.UsageError, match="is no trial's: name another"), trial._cleaned(cluster, "team", "fairway-trial"):
+    with (
+        pytest.raises(errors.UsageError, match="is no trial's: name another"),
+        trial._cleaned(cluster, "team", "fairway-trial"),
+    ):
         pass
     assert cluster.objects
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    (("--url", "models:80"), "--url 'models:80': wanted the Gateway's address"),
-    (("--url", "http://models", "--pod-template", "{"), "--pod-template '{' is no JSON"),
-    (("--url", "http://models", "--pod-template", "[]"), "--pod-template '[]': wanted an object"),
-    (("--url", "http://models", "--timeout", "soon"), "soon"),
-], ids=["an address", "no JSON", "no object", "a time"])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--url", "models:80"), "--url 'models:80': wanted the Gateway's address"),
+        (("--url", "http://models", "--pod-template", "{"), "--pod-template '{' is no JSON"),
+        (("--url", "http://models", "--pod-template", "[]"), "--pod-template '[]': wanted an object"),
+        (("--url", "http://models", "--timeout", "soon"), "soon"),
+    ],
+    ids=["an address", "no JSON", "no object", "a time"],
+)
 def test_what_is_wrong_is_one_sentence(tmp_path, options, says):
     assert_one_sentence(fairway(*GIVEN, *options, where=tmp_path), status=2, words=says)

@@ -20,7 +20,9 @@ def main(arguments: list[str]) -> int:
             theirs = cluster.running() is not None
             cluster.up(bound=True)
             try:
-                return subprocess.run(command, env={**os.environ, "KUBECONFIG": str(places.KUBECONFIG)}, check=False).returncode
+                return subprocess.run(
+                    command, env={**os.environ, "KUBECONFIG": str(places.KUBECONFIG)}, check=False
+                ).returncode
             finally:
                 if not theirs:
                     cluster.down()

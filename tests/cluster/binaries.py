@@ -20,7 +20,7 @@ KUBERNETES = "1.34.4"
 VERSION = "k8s.io/component-base/version"
 # Clients compare the server's version: without these it says v0.0.0.
 LDFLAGS = {"kubernetes": f"-X {VERSION}.gitVersion=v{KUBERNETES} -X {VERSION}.gitMajor=1 -X {VERSION}.gitMinor=34"}
-TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}   # Prometheus without the clients of a dozen clouds
+TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}  # Prometheus without the clients of a dozen clouds
 
 
 def folder(*modules: str) -> Path:
@@ -61,8 +61,12 @@ def _compile(source: Path, place: Path) -> None:
     made = Path(tempfile.mkdtemp(dir=place.parent))
     try:
         flags = ["-trimpath", "-tags", TAGS.get(source.name, ""), "-ldflags", f"-s -w {LDFLAGS.get(source.name, '')}"]
-        subprocess.run(["go", "build", *flags, "-o", f"{made}/", *_commands(source)], cwd=source, check=True,
-                       env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+        subprocess.run(
+            ["go", "build", *flags, "-o", f"{made}/", *_commands(source)],
+            cwd=source,
+            check=True,
+            env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
+        )
         made.chmod(0o755)
         made.rename(place)
     finally:

@@ -21,7 +21,9 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = self._build(self._name, self._key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        certificate = self._build(self._name, self._key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
         self.certificate = self._write(name, certificate.sign(self._key, hashes.SHA256()), self._key)
 
     def issue(self, name: str, *, common_name: str, organisation: str = "", hosts: tuple[str, ...] = ()) -> Path:
@@ -32,13 +34,22 @@ class Authority:
             names.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
         builder = self._build(x509.Name(names), key.public_key())
         if hosts:
-            builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False
+            )
         return self._write(name, builder.sign(self._key, hashes.SHA256()), key)
 
     def _build(self, subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
-        return (x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(public)
-                .serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + 30 * DAY))
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - DAY)
+            .not_valid_after(now + 30 * DAY)
+        )
 
     def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Path:
         (self._folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -57,9 +68,21 @@ def service_account_keys(folder: Path) -> None:
 def kubeconfig(path: Path, *, server: str, authority: Path, certificate: Path) -> None:
     """Writes a kubeconfig with all it needs inside, readable by its owner only."""
     document = {
-        "apiVersion": "v1", "kind": "Config", "current-context": "fairway",
-        "clusters": [{"name": "fairway", "cluster": {"server": server, "certificate-authority-data": _base64(authority)}}],
-        "users": [{"name": "user", "user": {"client-certificate-data": _base64(certificate), "client-key-data": _base64(certificate.with_suffix(".key"))}}],
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "fairway",
+        "clusters": [
+            {"name": "fairway", "cluster": {"server": server, "certificate-authority-data": _base64(authority)}}
+        ],
+        "users": [
+            {
+                "name": "user",
+                "user": {
+                    "client-certificate-data": _base64(certificate),
+                    "client-key-data": _base64(certificate.with_suffix(".key")),
+                },
+            }
+        ],
         "contexts": [{"name": "fairway", "context": {"cluster": "fairway", "user": "user"}}],
     }
     path.touch(mode=0o600)
@@ -68,7 +91,9 @@ def kubeconfig(path: Path, *, server: str, authority: Path, certificate: Path) -
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
     path.touch(mode=0o600)
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
 
 
 def _host(host: str) -> x509.GeneralName:

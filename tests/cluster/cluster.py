@@ -17,8 +17,12 @@ READY_SECONDS = 120.0
 PACKAGES = "etcd-server containerd runc buildah containernetworking-plugins iptables iproute2 debootstrap prometheus postgresql"
 SUBSYSTEMS = Path("/sys/fs/cgroup")
 COMPONENT_CERTIFICATES = {  # file: common name, organisation
-    "admin": ("admin", "system:masters"), "controller-manager": ("system:kube-controller-manager", ""), "scheduler": ("system:kube-scheduler", ""),
-    "kubelet": ("system:node:node", "system:nodes"), "kube-proxy": ("system:kube-proxy", ""), "apiserver-kubelet": ("apiserver-kubelet", "system:masters"),
+    "admin": ("admin", "system:masters"),
+    "controller-manager": ("system:kube-controller-manager", ""),
+    "scheduler": ("system:kube-scheduler", ""),
+    "kubelet": ("system:node:node", "system:nodes"),
+    "kube-proxy": ("system:kube-proxy", ""),
+    "apiserver-kubelet": ("apiserver-kubelet", "system:masters"),
 }
 
 
@@ -29,12 +33,20 @@ class Cluster:
     kubeconfig: Path
     folder: Path | None = None
 
-    def kubectl(self, *arguments: str, input: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *arguments: str, input: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Runs kubectl; a failure raises with what it said."""
-        return self._run([str(binaries.folder() / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments], input=input, check=check)
+        return self._run(
+            [str(binaries.folder() / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments],
+            input=input,
+            check=check,
+        )
 
     def helm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._run([str(binaries.folder() / "helm"), "--kubeconfig", str(self.kubeconfig), *arguments], input=None, check=check)
+        return self._run(
+            [str(binaries.folder() / "helm"), "--kubeconfig", str(self.kubeconfig), *arguments], input=None, check=check
+        )
 
     def pid(self, component: str) -> int:
         """Gives the process of a component of the node, as the host sees it."""
@@ -68,7 +80,9 @@ class Cluster:
     def _run(self, argv: list[str], *, input: str | None, check: bool) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(argv, input=input, text=True, capture_output=True, check=False)
         if check and done.returncode:
-            raise AssertionError(f"{Path(argv[0]).name} {' '.join(argv[3:])[:300]} ended with {done.returncode}: {done.stderr.strip()[-3000:]}")
+            raise AssertionError(
+                f"{Path(argv[0]).name} {' '.join(argv[3:])[:300]} ended with {done.returncode}: {done.stderr.strip()[-3000:]}"
+            )
         return done
 
 
@@ -82,8 +96,14 @@ def up(*, bound: bool) -> Cluster:
     began = time.monotonic()
     places.RUN.mkdir()
     index = _free_index()
-    settings = {"folder": str(places.RUN), "binaries": str(bin_), "address": f"10.199.{index}.2", "host": f"10.199.{index}.1", "link": f"fairway{index}",
-                "cgroup": f"fairway-{index}"}
+    settings = {
+        "folder": str(places.RUN),
+        "binaries": str(bin_),
+        "address": f"10.199.{index}.2",
+        "host": f"10.199.{index}.1",
+        "link": f"fairway{index}",
+        "cgroup": f"fairway-{index}",
+    }
     (places.RUN / "settings.json").write_text(json.dumps(settings))
     _certificates(settings["address"])
     pid = _spawn(bound=bound)
@@ -93,10 +113,22 @@ def up(*, bound: bool) -> Cluster:
     cluster = Cluster(places.KUBECONFIG, places.RUN)
     load(archives)
     cluster.kubectl("apply", "--server-side", "-f", str(Path(__file__).parent / "objects"))
-    _until(lambda: "True" in cluster.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}").stdout,
-           pid=pid, what="the node")
+    _until(
+        lambda: (
+            "True"
+            in cluster.kubectl(
+                "get", "nodes", "-o", "jsonpath={.items[*].status.conditions[?(@.type=='Ready')].status}"
+            ).stdout
+        ),
+        pid=pid,
+        what="the node",
+    )
     cluster.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
-    print(f"the cluster is up after {time.monotonic() - began:.0f} s: export KUBECONFIG={places.KUBECONFIG}", file=sys.stderr, flush=True)
+    print(
+        f"the cluster is up after {time.monotonic() - began:.0f} s: export KUBECONFIG={places.KUBECONFIG}",
+        file=sys.stderr,
+        flush=True,
+    )
     return cluster
 
 
@@ -116,7 +148,10 @@ def running() -> int | None:
     """Gives the process that holds the cluster, if it lives."""
     try:
         pid = int((places.RUN / "pid").read_text())
-        alive = "tests.cluster.node" in Path(f"/proc/{pid}/cmdline").read_text() and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+        alive = (
+            "tests.cluster.node" in Path(f"/proc/{pid}/cmdline").read_text()
+            and Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+        )
     except (OSError, ValueError):
         return None
     return pid if alive else None
@@ -160,16 +195,41 @@ def _certificates(address: str) -> None:
     folder.mkdir(mode=0o700)
     authority = certificates.Authority(folder, name="ca")
     for name, (common_name, organisation) in COMPONENT_CERTIFICATES.items():
-        authority.issue(name, common_name=common_name, organisation=organisation, hosts=(address, "node") if name == "kubelet" else ())
-    authority.issue("apiserver", common_name="kube-apiserver", hosts=(
-        address, "127.0.0.1", "10.96.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"))
+        authority.issue(
+            name,
+            common_name=common_name,
+            organisation=organisation,
+            hosts=(address, "node") if name == "kubelet" else (),
+        )
+    authority.issue(
+        "apiserver",
+        common_name="kube-apiserver",
+        hosts=(
+            address,
+            "127.0.0.1",
+            "10.96.0.1",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ),
+    )
     aggregation = certificates.Authority(folder, name="aggregation-ca")
     aggregation.issue("front-proxy", common_name="front-proxy")
     certificates.service_account_keys(folder)
     for name in ("controller-manager", "scheduler", "kubelet", "kube-proxy"):
-        certificates.kubeconfig(folder / f"{name}.kubeconfig", server="https://127.0.0.1:6443", authority=authority.certificate,
-                                certificate=folder / f"{name}.crt")
-    certificates.kubeconfig(places.KUBECONFIG, server=f"https://{address}:6443", authority=authority.certificate, certificate=folder / "admin.crt")
+        certificates.kubeconfig(
+            folder / f"{name}.kubeconfig",
+            server="https://127.0.0.1:6443",
+            authority=authority.certificate,
+            certificate=folder / f"{name}.crt",
+        )
+    certificates.kubeconfig(
+        places.KUBECONFIG,
+        server=f"https://{address}:6443",
+        authority=authority.certificate,
+        certificate=folder / "admin.crt",
+    )
 
 
 def _spawn(*, bound: bool) -> int:
@@ -177,9 +237,26 @@ def _spawn(*, bound: bool) -> int:
     leash = ["setpriv", "--pdeathsig", "KILL"] if bound else []
     with (places.RUN / "node.log").open("ab") as log:
         process = subprocess.Popen(
-            [*leash, "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL",
-             sys.executable, "-m", "tests.cluster.node", str(places.RUN / "settings.json")],
-            cwd=places.ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            [
+                *leash,
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--mount-proc",
+                "--kill-child=SIGKILL",
+                sys.executable,
+                "-m",
+                "tests.cluster.node",
+                str(places.RUN / "settings.json"),
+            ],
+            cwd=places.ROOT,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     process.returncode = 0  # it outlives this object; `running` looks at the process itself
     return process.pid
 
@@ -215,7 +292,12 @@ def load(archives: Iterable[Path]) -> None:
     for archive in archives:
         if (known / archive.name).exists():
             continue
-        done = subprocess.run([*enter, "ctr", "--namespace=k8s.io", "images", "import", str(archive)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*enter, "ctr", "--namespace=k8s.io", "images", "import", str(archive)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             sys.exit(f"the image {archive.name} could not be imported: {done.stderr.strip()}")
         (known / archive.name).touch()
@@ -228,17 +310,27 @@ def _free_index() -> int:
 
 def _require() -> None:
     if os.geteuid() != 0:
-        sys.exit("the cluster's namespaces need root; or set KUBECONFIG to a cluster that runs, and the same tests run there")
-    missing = [tool for tool in ("etcd", "containerd", "runc", "buildah", "iptables", "ip", "debootstrap", "prometheus", "go") if shutil.which(tool) is None]
+        sys.exit(
+            "the cluster's namespaces need root; or set KUBECONFIG to a cluster that runs, and the same tests run there"
+        )
+    missing = [
+        tool
+        for tool in ("etcd", "containerd", "runc", "buildah", "iptables", "ip", "debootstrap", "prometheus", "go")
+        if shutil.which(tool) is None
+    ]
     if missing or not Path("/usr/lib/cni/bridge").exists():
-        sys.exit(f"the cluster needs {', '.join(missing) or 'the CNI plug-ins'}: apt-get install --no-install-recommends {PACKAGES}, and Go 1.26")
+        sys.exit(
+            f"the cluster needs {', '.join(missing) or 'the CNI plug-ins'}: apt-get install --no-install-recommends {PACKAGES}, and Go 1.26"
+        )
 
 
 def _until(true: Callable[[], bool], *, pid: int, what: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not true():
         if running() != pid or time.monotonic() > deadline:
-            sys.exit(f"{what} did not come up: {(places.RUN / 'node.log').read_text().strip()[-500:]} (logs in {places.RUN}/logs)")
+            sys.exit(
+                f"{what} did not come up: {(places.RUN / 'node.log').read_text().strip()[-500:]} (logs in {places.RUN}/logs)"
+            )
         time.sleep(0.1)
 
 

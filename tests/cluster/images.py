@@ -17,9 +17,20 @@ from pathlib import Path
 from tests.cluster import binaries, places
 
 BASE = "localhost/fairway-base:bookworm"
-OWN = {"fairway/operator": "operator", "fairway/server": "serve", "fairway/seldon": "seldon"}  # image -> target of components/Dockerfile
-SOURCES = ("src", "components/Dockerfile", "requirements.lock", "requirements-seldon.lock", "pyproject.toml",
-           "pipelines/training.yaml", "pipelines/training-gpu.yaml")
+OWN = {
+    "fairway/operator": "operator",
+    "fairway/server": "serve",
+    "fairway/seldon": "seldon",
+}  # image -> target of components/Dockerfile
+SOURCES = (
+    "src",
+    "components/Dockerfile",
+    "requirements.lock",
+    "requirements-seldon.lock",
+    "pyproject.toml",
+    "pipelines/training.yaml",
+    "pipelines/training-gpu.yaml",
+)
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates,passwd"
 ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}
 
@@ -27,14 +38,28 @@ ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}
 def files() -> list[Path]:
     """Gives the archives of every image, made where they are missing."""
     bin_ = binaries.folder()
-    own = [_cached(image.replace("/", "-"), tag(), lambda path, i=image, t=target: _build_own(i, t, path)) for image, target in OWN.items()]
+    own = [
+        _cached(image.replace("/", "-"), tag(), lambda path, i=image, t=target: _build_own(i, t, path))
+        for image, target in OWN.items()
+    ]
     return [
         *own,
         _program("fairway.test/pause:1", {"/pause": bin_ / "pause"}, entrypoint=["/pause"]),
         _program("fairway.test/coredns:1", {"/coredns": bin_ / "coredns"}, entrypoint=["/coredns"]),
-        _program("fairway.test/envoy-gateway:1", {"/usr/local/bin/envoy-gateway": bin_ / "envoy-gateway"}, entrypoint=["/usr/local/bin/envoy-gateway"]),
-        _program("fairway.test/envoy:1", {"/usr/local/bin/envoy": _envoy()}, entrypoint=["/usr/local/bin/envoy"], base=BASE),
-        _program("fairway.test/prometheus:1", {"/usr/bin/prometheus": Path("/usr/bin/prometheus")}, entrypoint=["/usr/bin/prometheus"], base=BASE),
+        _program(
+            "fairway.test/envoy-gateway:1",
+            {"/usr/local/bin/envoy-gateway": bin_ / "envoy-gateway"},
+            entrypoint=["/usr/local/bin/envoy-gateway"],
+        ),
+        _program(
+            "fairway.test/envoy:1", {"/usr/local/bin/envoy": _envoy()}, entrypoint=["/usr/local/bin/envoy"], base=BASE
+        ),
+        _program(
+            "fairway.test/prometheus:1",
+            {"/usr/bin/prometheus": Path("/usr/bin/prometheus")},
+            entrypoint=["/usr/bin/prometheus"],
+            base=BASE,
+        ),
     ]
 
 
@@ -43,11 +68,22 @@ def watching() -> list[Path]:
     bin_ = binaries.folder("watching")
     return [
         # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new Prometheus are both tried.
-        _program("fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]),
-        _program("fairway.test/prometheus-operator:1", {"/bin/operator": bin_ / "operator"}, entrypoint=["/bin/operator"]),
-        _program("fairway.test/prometheus-config-reloader:1", {"/bin/prometheus-config-reloader": bin_ / "prometheus-config-reloader"},
-                 entrypoint=["/bin/prometheus-config-reloader"]),
-        _program("fairway.test/metrics-server:1", {"/metrics-server": bin_ / "metrics-server"}, entrypoint=["/metrics-server"]),
+        _program(
+            "fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]
+        ),
+        _program(
+            "fairway.test/prometheus-operator:1", {"/bin/operator": bin_ / "operator"}, entrypoint=["/bin/operator"]
+        ),
+        _program(
+            "fairway.test/prometheus-config-reloader:1",
+            {"/bin/prometheus-config-reloader": bin_ / "prometheus-config-reloader"},
+            entrypoint=["/bin/prometheus-config-reloader"],
+        ),
+        _program(
+            "fairway.test/metrics-server:1",
+            {"/metrics-server": bin_ / "metrics-server"},
+            entrypoint=["/metrics-server"],
+        ),
     ]
 
 
@@ -66,7 +102,9 @@ def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base
     """Gives the archive of an image with a few files."""
     digest = hashlib.sha256(f"{name}{sorted(content)}{entrypoint}{base}".encode())
     for file in content.values():
-        digest.update(f"{file.resolve()}{file.stat().st_size}".encode())  # the resolved name carries the digest of the sources
+        digest.update(
+            f"{file.resolve()}{file.stat().st_size}".encode()
+        )  # the resolved name carries the digest of the sources
 
     def make(path: Path) -> None:
         if base == BASE:
@@ -95,27 +133,57 @@ def _build_own(image: str, target: str, path: Path) -> None:
                 shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, copy)
-        _buildah("bud", "--layers", "--build-arg", f"BASE={BASE}", "--target", target, "--tag", f"localhost/{image}:{tag()}",
-                 "--file", f"{context}/components/Dockerfile", context, quiet=False)
+        _buildah(
+            "bud",
+            "--layers",
+            "--build-arg",
+            f"BASE={BASE}",
+            "--target",
+            target,
+            "--tag",
+            f"localhost/{image}:{tag()}",
+            "--file",
+            f"{context}/components/Dockerfile",
+            context,
+            quiet=False,
+        )
     _buildah("push", "--quiet", f"localhost/{image}:{tag()}", f"docker-archive:{path}:{image}:{tag()}")
 
 
 def _base() -> None:
     """Makes the stand-in for the public Python image, which cannot be pulled here: the same Python, from Debian's packages."""
-    if subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode == 0:
+    if (
+        subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
+        == 0
+    ):
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
-        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)], check=True, stdout=sys.stderr)
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(root)],
+            check=True,
+            stdout=sys.stderr,
+        )
         (root / "usr/bin/python").symlink_to("python3")
         (root / "usr/lib/python3.11/EXTERNALLY-MANAGED").unlink(missing_ok=True)
-        shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs/ca-certificates.crt")  # this machine's own authorities
-        for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
+        shutil.copy(
+            "/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs/ca-certificates.crt"
+        )  # this machine's own authorities
+        for waste in (
+            "var/cache/apt/archives",
+            "var/lib/apt/lists",
+            "usr/share/doc",
+            "usr/share/man",
+            "usr/share/locale",
+        ):
             shutil.rmtree(root / waste, ignore_errors=True)
         container = _buildah("from", "scratch")
         _buildah("copy", "--quiet", container, str(root), "/")
-        for variable in ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
-                         "PIP_CERT=/etc/ssl/certs/ca-certificates.crt"):
+        for variable in (
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
+            "PIP_CERT=/etc/ssl/certs/ca-certificates.crt",
+        ):
             _buildah("config", "--env", variable, container)
         _buildah("commit", "--quiet", container, BASE)
         _buildah("rm", container)
@@ -138,7 +206,11 @@ def _cached(name: str, fingerprint: str, make: Callable[[Path], None]) -> Path:
         for old in path.parent.glob(f"{name}-{'?' * 16}.tar"):
             old.unlink()
         fresh.rename(path)
-        print(f"made {name} in {time.monotonic() - began:.0f} s, {path.stat().st_size / 2**20:.0f} MiB", file=sys.stderr, flush=True)
+        print(
+            f"made {name} in {time.monotonic() - began:.0f} s, {path.stat().st_size / 2**20:.0f} MiB",
+            file=sys.stderr,
+            flush=True,
+        )
     return path
 
 
@@ -153,8 +225,14 @@ def _fingerprint(*names: str) -> str:
 
 
 def _buildah(*arguments: str, quiet: bool = True) -> str:
-    done = subprocess.run(["buildah", *arguments], env={**os.environ, **ENVIRONMENT}, text=True, check=False,
-                          stdout=subprocess.PIPE if quiet else sys.stderr, stderr=subprocess.PIPE if quiet else None)
+    done = subprocess.run(
+        ["buildah", *arguments],
+        env={**os.environ, **ENVIRONMENT},
+        text=True,
+        check=False,
+        stdout=subprocess.PIPE if quiet else sys.stderr,
+        stderr=subprocess.PIPE if quiet else None,
+    )
     if done.returncode:
         sys.exit(f"buildah {arguments[0]} failed: {(done.stderr or 'see above').strip()[-2000:]}")
     return (done.stdout or "").strip()

@@ -67,8 +67,14 @@ class Node:
 
     def _start(self, component: Component) -> None:
         with (self.folder / "logs" / f"{component.name}.log").open("ab") as log:
-            process = subprocess.Popen(component.argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                                       env={**os.environ, "PATH": f"{self.binaries}:/usr/sbin:/usr/bin:/sbin:/bin"})
+            process = subprocess.Popen(
+                component.argv,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, "PATH": f"{self.binaries}:/usr/sbin:/usr/bin:/sbin:/bin"},
+            )
         process.returncode = 0  # `_keep` reaps it, not this object
         self.running[process.pid] = component
         (self.folder / "pids" / component.name).write_text(str(process.pid))
@@ -77,7 +83,9 @@ class Node:
         deadline = time.monotonic() + START_SECONDS
         while not component.ready():
             if time.monotonic() > deadline:
-                sys.exit(f"{component.name} was not ready after {START_SECONDS:.0f} s: see {self.folder}/logs/{component.name}.log")
+                sys.exit(
+                    f"{component.name} was not ready after {START_SECONDS:.0f} s: see {self.folder}/logs/{component.name}.log"
+                )
             time.sleep(0.1)
 
     # -- the machine ------------------------------------------------------------------------------------------------------
@@ -91,7 +99,9 @@ class Node:
             time.sleep(0.05)
         _run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         _run("ip", "link", "set", "eth0", "up")
-        _run("ip", "route", "add", SERVICES, "dev", "eth0")  # never followed: kube-proxy rewrites it, which needs some route first
+        _run(
+            "ip", "route", "add", SERVICES, "dev", "eth0"
+        )  # never followed: kube-proxy rewrites it, which needs some route first
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
     def _mounts(self) -> None:
@@ -113,11 +123,30 @@ class Node:
         for name in ("logs", "pids", "cni", "containerd", "etcd"):
             (self.folder / name).mkdir(exist_ok=True)
         (self.folder / "resolv.conf").write_text(f"nameserver {DNS}\n")
-        (self.folder / "cni" / "10-bridge.conflist").write_text(json.dumps({
-            "cniVersion": "0.4.0", "name": "pods", "plugins": [
-                {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True, "ipMasq": False,
-                 "ipam": {"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}], "dataDir": str(self.folder / "ipam")}},
-                {"type": "portmap", "capabilities": {"portMappings": True}}]}))
+        (self.folder / "cni" / "10-bridge.conflist").write_text(
+            json.dumps(
+                {
+                    "cniVersion": "0.4.0",
+                    "name": "pods",
+                    "plugins": [
+                        {
+                            "type": "bridge",
+                            "bridge": "cni0",
+                            "isGateway": True,
+                            "hairpinMode": True,
+                            "ipMasq": False,
+                            "ipam": {
+                                "type": "host-local",
+                                "ranges": [[{"subnet": PODS}]],
+                                "routes": [{"dst": "0.0.0.0/0"}],
+                                "dataDir": str(self.folder / "ipam"),
+                            },
+                        },
+                        {"type": "portmap", "capabilities": {"portMappings": True}},
+                    ],
+                }
+            )
+        )
         (self.folder / "containerd.toml").write_text(f"""\
 version = 2
 root = "{self.folder}/containerd"
@@ -136,52 +165,151 @@ runtime_type = "io.containerd.runc.v2"
 bin_dir = "/usr/lib/cni"
 conf_dir = "{self.folder}/cni"
 """)
-        (self.folder / "kubelet.json").write_text(json.dumps({
-            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
-            "authentication": {"x509": {"clientCAFile": str(self._file("ca.crt"))}, "anonymous": {"enabled": False}, "webhook": {"enabled": True}},
-            "authorization": {"mode": "Webhook"}, "clusterDNS": [DNS], "clusterDomain": "cluster.local", "resolvConf": str(self.folder / "resolv.conf"),
-            "cgroupDriver": "cgroupfs", "cgroupRoot": f"/{self.cgroup}", "failCgroupV1": False, "failSwapOn": False,
-            "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock", "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
-            "evictionHard": {"memory.available": "100Mi", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
-            "tlsCertFile": str(self._file("kubelet.crt")), "tlsPrivateKeyFile": str(self._file("kubelet.key")),
-            "volumePluginDir": str(self.folder / "volume-plugins"), "nodeStatusReportFrequency": "10s", "nodeStatusUpdateFrequency": "5s",
-            "syncFrequency": "10s", "maxPods": 250, "registerNode": True, "serializeImagePulls": False}))
+        (self.folder / "kubelet.json").write_text(
+            json.dumps(
+                {
+                    "apiVersion": "kubelet.config.k8s.io/v1beta1",
+                    "kind": "KubeletConfiguration",
+                    "authentication": {
+                        "x509": {"clientCAFile": str(self._file("ca.crt"))},
+                        "anonymous": {"enabled": False},
+                        "webhook": {"enabled": True},
+                    },
+                    "authorization": {"mode": "Webhook"},
+                    "clusterDNS": [DNS],
+                    "clusterDomain": "cluster.local",
+                    "resolvConf": str(self.folder / "resolv.conf"),
+                    "cgroupDriver": "cgroupfs",
+                    "cgroupRoot": f"/{self.cgroup}",
+                    "failCgroupV1": False,
+                    "failSwapOn": False,
+                    "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+                    "imageGCHighThresholdPercent": 100,
+                    "imageGCLowThresholdPercent": 99,
+                    "evictionHard": {
+                        "memory.available": "100Mi",
+                        "nodefs.available": "0%",
+                        "nodefs.inodesFree": "0%",
+                        "imagefs.available": "0%",
+                    },
+                    "tlsCertFile": str(self._file("kubelet.crt")),
+                    "tlsPrivateKeyFile": str(self._file("kubelet.key")),
+                    "volumePluginDir": str(self.folder / "volume-plugins"),
+                    "nodeStatusReportFrequency": "10s",
+                    "nodeStatusUpdateFrequency": "5s",
+                    "syncFrequency": "10s",
+                    "maxPods": 250,
+                    "registerNode": True,
+                    "serializeImagePulls": False,
+                }
+            )
+        )
 
     def _components(self) -> list[Component]:
         own = self._file
         api = "https://127.0.0.1:6443"
         return [
-            Component("etcd", ["etcd", "--data-dir", str(self.folder / "etcd"), "--unsafe-no-fsync", "--listen-client-urls", "http://127.0.0.1:2379",
-                               "--advertise-client-urls", "http://127.0.0.1:2379", "--listen-peer-urls", "http://127.0.0.1:2380"],
-                      lambda: _answers("http://127.0.0.1:2379/health")),
-            Component("kube-apiserver", [
-                "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", f"--advertise-address={self.address}", "--secure-port=6443",
-                f"--tls-cert-file={own('apiserver.crt')}", f"--tls-private-key-file={own('apiserver.key')}", f"--client-ca-file={own('ca.crt')}",
-                "--service-account-issuer=https://kubernetes.default.svc.cluster.local", f"--service-account-key-file={own('sa.pub')}",
-                f"--service-account-signing-key-file={own('sa.key')}", f"--service-cluster-ip-range={SERVICES}", "--authorization-mode=Node,RBAC",
-                "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", f"--kubelet-certificate-authority={own('ca.crt')}",
-                f"--kubelet-client-certificate={own('apiserver-kubelet.crt')}", f"--kubelet-client-key={own('apiserver-kubelet.key')}",
-                "--kubelet-preferred-address-types=InternalIP",  # it would look the node's name up in DNS otherwise
-                f"--requestheader-client-ca-file={own('aggregation-ca.crt')}", "--requestheader-allowed-names=front-proxy",
-                "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
-                "--requestheader-extra-headers-prefix=X-Remote-Extra-", f"--proxy-client-cert-file={own('front-proxy.crt')}",
-                f"--proxy-client-key-file={own('front-proxy.key')}", "--service-node-port-range=30000-32767"],
-                lambda: _answers(f"{api}/readyz", certificate=own("admin.crt"), authority=own("ca.crt"))),
-            Component("kube-controller-manager", [
-                "kube-controller-manager", f"--kubeconfig={own('controller-manager.kubeconfig')}", "--leader-elect=false", "--use-service-account-credentials",
-                f"--service-account-private-key-file={own('sa.key')}", f"--root-ca-file={own('ca.crt')}", f"--cluster-cidr={PODS}",
-                f"--cluster-signing-cert-file={own('ca.crt')}", f"--cluster-signing-key-file={own('ca.key')}", "--bind-address=127.0.0.1",
-                "--horizontal-pod-autoscaler-sync-period=3s"]),  # by default 15 s, which a test would wait for
-            Component("kube-scheduler", [
-                "kube-scheduler", f"--kubeconfig={own('scheduler.kubeconfig')}", "--leader-elect=false", "--bind-address=127.0.0.1"]),
-            Component("containerd", ["containerd", "--config", str(self.folder / "containerd.toml")],
-                      lambda: subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode == 0),
-            Component("kubelet", [
-                "kubelet", f"--config={self.folder / 'kubelet.json'}", f"--kubeconfig={own('kubelet.kubeconfig')}", f"--node-ip={self.address}",
-                f"--hostname-override={NODE}", "--root-dir=/var/lib/kubelet"],
-                      lambda: _answers("http://127.0.0.1:10248/healthz")),
-            Component("kube-proxy", ["kube-proxy", f"--kubeconfig={own('kube-proxy.kubeconfig')}", f"--hostname-override={NODE}", "--proxy-mode=iptables",
-                                     f"--cluster-cidr={PODS}", "--conntrack-max-per-core=0"]),
+            Component(
+                "etcd",
+                [
+                    "etcd",
+                    "--data-dir",
+                    str(self.folder / "etcd"),
+                    "--unsafe-no-fsync",
+                    "--listen-client-urls",
+                    "http://127.0.0.1:2379",
+                    "--advertise-client-urls",
+                    "http://127.0.0.1:2379",
+                    "--listen-peer-urls",
+                    "http://127.0.0.1:2380",
+                ],
+                lambda: _answers("http://127.0.0.1:2379/health"),
+            ),
+            Component(
+                "kube-apiserver",
+                [
+                    "kube-apiserver",
+                    "--etcd-servers=http://127.0.0.1:2379",
+                    f"--advertise-address={self.address}",
+                    "--secure-port=6443",
+                    f"--tls-cert-file={own('apiserver.crt')}",
+                    f"--tls-private-key-file={own('apiserver.key')}",
+                    f"--client-ca-file={own('ca.crt')}",
+                    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+                    f"--service-account-key-file={own('sa.pub')}",
+                    f"--service-account-signing-key-file={own('sa.key')}",
+                    f"--service-cluster-ip-range={SERVICES}",
+                    "--authorization-mode=Node,RBAC",
+                    "--enable-admission-plugins=NodeRestriction",
+                    "--allow-privileged=true",
+                    f"--kubelet-certificate-authority={own('ca.crt')}",
+                    f"--kubelet-client-certificate={own('apiserver-kubelet.crt')}",
+                    f"--kubelet-client-key={own('apiserver-kubelet.key')}",
+                    "--kubelet-preferred-address-types=InternalIP",  # it would look the node's name up in DNS otherwise
+                    f"--requestheader-client-ca-file={own('aggregation-ca.crt')}",
+                    "--requestheader-allowed-names=front-proxy",
+                    "--requestheader-username-headers=X-Remote-User",
+                    "--requestheader-group-headers=X-Remote-Group",
+                    "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+                    f"--proxy-client-cert-file={own('front-proxy.crt')}",
+                    f"--proxy-client-key-file={own('front-proxy.key')}",
+                    "--service-node-port-range=30000-32767",
+                ],
+                lambda: _answers(f"{api}/readyz", certificate=own("admin.crt"), authority=own("ca.crt")),
+            ),
+            Component(
+                "kube-controller-manager",
+                [
+                    "kube-controller-manager",
+                    f"--kubeconfig={own('controller-manager.kubeconfig')}",
+                    "--leader-elect=false",
+                    "--use-service-account-credentials",
+                    f"--service-account-private-key-file={own('sa.key')}",
+                    f"--root-ca-file={own('ca.crt')}",
+                    f"--cluster-cidr={PODS}",
+                    f"--cluster-signing-cert-file={own('ca.crt')}",
+                    f"--cluster-signing-key-file={own('ca.key')}",
+                    "--bind-address=127.0.0.1",
+                    "--horizontal-pod-autoscaler-sync-period=3s",
+                ],
+            ),  # by default 15 s, which a test would wait for
+            Component(
+                "kube-scheduler",
+                [
+                    "kube-scheduler",
+                    f"--kubeconfig={own('scheduler.kubeconfig')}",
+                    "--leader-elect=false",
+                    "--bind-address=127.0.0.1",
+                ],
+            ),
+            Component(
+                "containerd",
+                ["containerd", "--config", str(self.folder / "containerd.toml")],
+                lambda: subprocess.run(["ctr", "version"], capture_output=True, check=False).returncode == 0,
+            ),
+            Component(
+                "kubelet",
+                [
+                    "kubelet",
+                    f"--config={self.folder / 'kubelet.json'}",
+                    f"--kubeconfig={own('kubelet.kubeconfig')}",
+                    f"--node-ip={self.address}",
+                    f"--hostname-override={NODE}",
+                    "--root-dir=/var/lib/kubelet",
+                ],
+                lambda: _answers("http://127.0.0.1:10248/healthz"),
+            ),
+            Component(
+                "kube-proxy",
+                [
+                    "kube-proxy",
+                    f"--kubeconfig={own('kube-proxy.kubeconfig')}",
+                    f"--hostname-override={NODE}",
+                    "--proxy-mode=iptables",
+                    f"--cluster-cidr={PODS}",
+                    "--conntrack-max-per-core=0",
+                ],
+            ),
         ]
 
     def _file(self, name: str) -> Path:

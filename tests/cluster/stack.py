@@ -40,7 +40,9 @@ def install_monitors(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(definitions))
     cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "monitors"))
     cluster.kubectl("--namespace=monitoring", "rollout", "status", "deployment/prometheus-operator", "--timeout=60s")
-    cluster.kubectl("--namespace=monitoring", "wait", "prometheus/monitored", "--for=condition=Available", "--timeout=60s")
+    cluster.kubectl(
+        "--namespace=monitoring", "wait", "prometheus/monitored", "--for=condition=Available", "--timeout=60s"
+    )
 
 
 def remove_monitors(cluster: Cluster) -> None:
@@ -57,9 +59,20 @@ def install_fairway(cluster: Cluster, *settings: str) -> None:
         load(images.files())
     else:
         _need_images(cluster)
-    cluster.helm("upgrade", "fairway", str(places.ROOT / "helm" / "fairway"), "--install", "--namespace=fairway-system", "--create-namespace",
-                 "--values", str(Path(__file__).parent / "values.yaml"), "--set", ",".join((images.chart_values(), *settings)),
-                 "--wait", "--timeout=3m")
+    cluster.helm(
+        "upgrade",
+        "fairway",
+        str(places.ROOT / "helm" / "fairway"),
+        "--install",
+        "--namespace=fairway-system",
+        "--create-namespace",
+        "--values",
+        str(Path(__file__).parent / "values.yaml"),
+        "--set",
+        ",".join((images.chart_values(), *settings)),
+        "--wait",
+        "--timeout=3m",
+    )
 
 
 def _need_images(cluster: Cluster) -> None:
@@ -67,7 +80,9 @@ def _need_images(cluster: Cluster) -> None:
     there = [name for node in nodes for image in node["status"].get("images", ()) for name in image.get("names", ())]
     wanted = [f"{image}:{images.tag()}" for image in images.OWN]
     missing = [image for image in wanted if not any(name.endswith(image) for name in there)]
-    assert not missing, f"no node has {' or '.join(missing)}: `make kind-up` builds what the source says now, and loads it"
+    assert not missing, (
+        f"no node has {' or '.join(missing)}: `make kind-up` builds what the source says now, and loads it"
+    )
 
 
 def gateway_url(cluster: Cluster) -> str:
@@ -81,12 +96,17 @@ def prometheus_url(cluster: Cluster, *, app: str = "prometheus") -> str:
 
 
 def _node_port(cluster: Cluster, namespace: str, selector: str) -> int:
-    found = json.loads(cluster.kubectl("--namespace", namespace, "get", "services", "--selector", selector, "--output=json").stdout)["items"]
+    found = json.loads(
+        cluster.kubectl("--namespace", namespace, "get", "services", "--selector", selector, "--output=json").stdout
+    )["items"]
     return int(found[0]["spec"]["ports"][0]["nodePort"])
 
 
 def _envoy_gateway(cluster: Cluster) -> None:
-    if "deployed" in cluster.helm("status", "eg", "--namespace=envoy-gateway-system", "--output=json", check=False).stdout:
+    if (
+        "deployed"
+        in cluster.helm("status", "eg", "--namespace=envoy-gateway-system", "--output=json", check=False).stdout
+    ):
         return
     with tempfile.TemporaryDirectory() as folder:
         chart = Path(folder) / "gateway-helm"
@@ -94,13 +114,25 @@ def _envoy_gateway(cluster: Cluster) -> None:
         for file in [chart, *chart.rglob("*")]:
             file.chmod(file.stat().st_mode | 0o200)  # Go's module cache is read-only
         values = (chart / "values.tmpl.yaml").read_text()
-        (chart / "values.yaml").write_text(values.replace("${GatewayImage}", IMAGE).replace("${GatewayImagePullPolicy}", PULL))
-        cluster.helm("install", "eg", str(chart), "--namespace=envoy-gateway-system", "--create-namespace", "--wait", "--timeout=3m")
+        (chart / "values.yaml").write_text(
+            values.replace("${GatewayImage}", IMAGE).replace("${GatewayImagePullPolicy}", PULL)
+        )
+        cluster.helm(
+            "install",
+            "eg",
+            str(chart),
+            "--namespace=envoy-gateway-system",
+            "--create-namespace",
+            "--wait",
+            "--timeout=3m",
+        )
 
 
 def module(name: str, *, of: str) -> Path:
     """Gives the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in it."""
-    done = subprocess.run(["go", "mod", "download", "-json", name], cwd=binaries.MODULES / of, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["go", "mod", "download", "-json", name], cwd=binaries.MODULES / of, capture_output=True, text=True, check=True
+    )
     return Path(json.loads(done.stdout)["Dir"])
 
 

@@ -15,37 +15,84 @@ from tests.cluster.cluster import Cluster
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 NAME = "ab"
 TEST = {
-    "warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "30m"}, "bake": {"weight": 0, "duration": "0s"},
-    "guards": [{"name": "sales", "type": "business", "gates": "canary", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0}]}
-POST = ("import sys, urllib.request as web; "
-        "web.urlopen(web.Request('http://127.0.0.1:8080/v1/outcomes', data=sys.stdin.buffer.read(), "
-        "headers={'content-type': 'application/json', 'authorization': 'Bearer ' + sys.argv[1]})).read()")
+    "warmup": "0s",
+    "shadow": {"enabled": False},
+    "canary": {"steps": [{"weight": 50}], "budget": "30m"},
+    "bake": {"weight": 0, "duration": "0s"},
+    "guards": [
+        {
+            "name": "sales",
+            "type": "business",
+            "gates": "canary",
+            "outcome": "purchase",
+            "upper": 10,
+            "maxLossIncrease": 0,
+        }
+    ],
+}
+POST = (
+    "import sys, urllib.request as web; "
+    "web.urlopen(web.Request('http://127.0.0.1:8080/v1/outcomes', data=sys.stdin.buffer.read(), "
+    "headers={'content-type': 'application/json', 'authorization': 'Bearer ' + sys.argv[1]})).read()"
+)
 
 
 @pytest.fixture(scope="module")
 def models(fairway, tmp_path_factory):
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
     fairway.kubectl("--namespace", world.NAMESPACE, "create", "serviceaccount", "shop", check=False)
-    fairway.kubectl("--namespace", world.NAMESPACE, "create", "rolebinding", "shop", "--clusterrole=fairway-labeller",
-                    f"--serviceaccount={world.NAMESPACE}:shop", check=False)
-    return {"A": store.put(world.package(folder / "A")), "B": store.put(world.package(folder / "B", licence="Apache-2.0"))}
+    fairway.kubectl(
+        "--namespace",
+        world.NAMESPACE,
+        "create",
+        "rolebinding",
+        "shop",
+        "--clusterrole=fairway-labeller",
+        f"--serviceaccount={world.NAMESPACE}:shop",
+        check=False,
+    )
+    return {
+        "A": store.put(world.package(folder / "A")),
+        "B": store.put(world.package(folder / "B", licence="Apache-2.0")),
+    }
 
 
 @contextlib.contextmanager
 def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[None]:
     """Sends what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any other."""
     rng, closing = np.random.default_rng(4), threading.Event()
-    token = cluster.kubectl("--namespace", world.NAMESPACE, "create", "token", "shop", "--audience=fairway-collector", "--duration=1h").stdout.strip()
+    token = cluster.kubectl(
+        "--namespace", world.NAMESPACE, "create", "token", "shop", "--audience=fairway-collector", "--duration=1h"
+    ).stdout.strip()
 
     def keep_books() -> None:
         done = 0
         while not closing.wait(0.5):
             served = traffic.answered[done:]
             done += len(served)
-            sold = [{"requestId": request, "deployment": NAME, "namespace": world.NAMESPACE, "outcome": "purchase",
-                     "value": 10.0 * float(rng.random() < (0.2 if revision == usual else 0.8))} for request, revision, _ in served if request]
-            cluster.kubectl("--namespace=fairway-system", "exec", "--stdin", "deployment/fairway-collector", "--", "python", "-c", POST, token,
-                            input=json.dumps(sold))
+            sold = [
+                {
+                    "requestId": request,
+                    "deployment": NAME,
+                    "namespace": world.NAMESPACE,
+                    "outcome": "purchase",
+                    "value": 10.0 * float(rng.random() < (0.2 if revision == usual else 0.8)),
+                }
+                for request, revision, _ in served
+                if request
+            ]
+            cluster.kubectl(
+                "--namespace=fairway-system",
+                "exec",
+                "--stdin",
+                "deployment/fairway-collector",
+                "--",
+                "python",
+                "-c",
+                POST,
+                token,
+                input=json.dumps(sold),
+            )
 
     books = threading.Thread(target=keep_books)
     books.start()
@@ -77,7 +124,9 @@ def test_what_sells_more_is_promoted_and_what_sells_less_is_taken_back(fairway, 
         assert "better than stable's" in ended["reason"]
         units = arms_by_unit(traffic.answered, candidate=ended["stable"]["revision"])
         assert len(units) > 100
-        assert sum(len(met) == 1 for met in units.values()) / len(units) > 0.9   # the first look and the last may see both
+        assert (
+            sum(len(met) == 1 for met in units.values()) / len(units) > 0.9
+        )  # the first look and the last may see both
         with world.traffic(fairway, NAME) as later, shop(fairway, later, usual=usual):
             world.apply(fairway, world.resource(NAME, models["A"], strategy=TEST))
             back = world.until(fairway, NAME, world.rolled_back, seconds=300)

@@ -32,12 +32,31 @@ MINE = "@/var/run/secrets/fairway.dev/collector/token"
 
 
 def token(cluster: Cluster, account: str, *, audience: str = "fairway-collector", namespace: str = "models") -> str:
-    return cluster.kubectl("--namespace", namespace, "create", "token", account, f"--audience={audience}", "--duration=10m").stdout.strip()
+    return cluster.kubectl(
+        "--namespace", namespace, "create", "token", account, f"--audience={audience}", "--duration=10m"
+    ).stdout.strip()
 
 
-def prediction(revision: str, *, deployment: str = NAME, namespace: str = "models", request: str = "made-up") -> dict[str, object]:
-    data = {"requestId": request, "deployment": deployment, "namespace": namespace, "revision": revision, "role": "stable", "status": 200, "rows": 1}
-    return {"specversion": "1.0", "type": "dev.fairway.prediction.v1", "id": request, "source": "/", "time": "2026-01-31T12:00:00Z", "data": data}
+def prediction(
+    revision: str, *, deployment: str = NAME, namespace: str = "models", request: str = "made-up"
+) -> dict[str, object]:
+    data = {
+        "requestId": request,
+        "deployment": deployment,
+        "namespace": namespace,
+        "revision": revision,
+        "role": "stable",
+        "status": 200,
+        "rows": 1,
+    }
+    return {
+        "specversion": "1.0",
+        "type": "dev.fairway.prediction.v1",
+        "id": request,
+        "source": "/",
+        "time": "2026-01-31T12:00:00Z",
+        "data": data,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +67,56 @@ def served(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory):
     world.apply(fairway, world.resource(NAME, model))
     for account in ("books", "guest"):
         fairway.kubectl("--namespace=models", "create", "serviceaccount", account, check=False)
-    fairway.kubectl("--namespace=models", "create", "rolebinding", "books", "--clusterrole=fairway-labeller", "--serviceaccount=models:books", check=False)
+    fairway.kubectl(
+        "--namespace=models",
+        "create",
+        "rolebinding",
+        "books",
+        "--clusterrole=fairway-labeller",
+        "--serviceaccount=models:books",
+        check=False,
+    )
     yield world.until(fairway, NAME, world.digest_in_service(model))["stable"]["revision"]
     fairway.kubectl("--namespace=models", "delete", "md", NAME, "--ignore-not-found")
 
 
 def test_evidence_is_written_and_read_by_those_whose_it_is_alone(fairway: Cluster, served: str) -> None:
     books, guest = token(fairway, "books"), token(fairway, "guest")
-    label, elsewhere = ({"requestId": "r", "label": "yes", "deployment": NAME, "namespace": namespace} for namespace in ("models", "default"))
+    label, elsewhere = (
+        {"requestId": "r", "label": "yes", "deployment": NAME, "namespace": namespace}
+        for namespace in ("models", "default")
+    )
     operator = token(fairway, "fairway-operator", namespace="fairway-system")
     read = READ.format(name=NAME)
     table = [
         ("no token", "", "/v1/events", [prediction(served)], 401),
         ("nonsense", "a.b.c", "/v1/events", [prediction(served)], 401),
-        ("a token for the API server", token(fairway, "books", audience="https://kubernetes.default.svc.cluster.local"), "/v1/labels", [label], 401),
+        (
+            "a token for the API server",
+            token(fairway, "books", audience="https://kubernetes.default.svc.cluster.local"),
+            "/v1/labels",
+            [label],
+            401,
+        ),
         ("a stranger writes predictions", guest, "/v1/events", [prediction(served)], 403),
         ("a stranger writes labels", guest, "/v1/labels", [label], 403),
-        ("a stranger writes labels as events", guest, "/v1/events", [{**prediction(served), "type": "dev.fairway.label.v1", "data": label}], 403),
+        (
+            "a stranger writes labels as events",
+            guest,
+            "/v1/events",
+            [{**prediction(served), "type": "dev.fairway.label.v1", "data": label}],
+            403,
+        ),
         ("a stranger reads", guest, read, None, 403),
         ("no token reads", "", read, None, 401),
         ("a labeller writes labels", books, "/v1/labels", [label], 202),
-        ("a labeller writes outcomes", books, "/v1/outcomes", [{"requestId": "r", "outcome": "o", "value": 1, "deployment": NAME, "namespace": "models"}], 202),
+        (
+            "a labeller writes outcomes",
+            books,
+            "/v1/outcomes",
+            [{"requestId": "r", "outcome": "o", "value": 1, "deployment": NAME, "namespace": "models"}],
+            202,
+        ),
         ("a labeller writes labels of another namespace", books, "/v1/labels", [elsewhere], 403),
         ("a labeller writes predictions", books, "/v1/events", [prediction(served)], 403),
         ("a labeller reads", books, read, None, 403),
@@ -81,11 +129,26 @@ def test_evidence_is_written_and_read_by_those_whose_it_is_alone(fairway: Cluste
         ("the operator reads", operator, read, None, 200),
         ("the operator writes predictions", operator, "/v1/events", [prediction(served)], 403),
     ]
-    asked = [{"token": secret, "url": COLLECTOR + path, **({"data": data} if data is not None else {})} for _, secret, path, data, _ in table]
-    done = fairway.kubectl("--namespace=models", "exec", "--stdin", f"deployment/{NAME}-{served}", "--container=server", "--", "python", "-c", ASK,
-                           input=json.dumps(asked))
+    asked = [
+        {"token": secret, "url": COLLECTOR + path, **({"data": data} if data is not None else {})}
+        for _, secret, path, data, _ in table
+    ]
+    done = fairway.kubectl(
+        "--namespace=models",
+        "exec",
+        "--stdin",
+        f"deployment/{NAME}-{served}",
+        "--container=server",
+        "--",
+        "python",
+        "-c",
+        ASK,
+        input=json.dumps(asked),
+    )
     answers = json.loads(done.stdout)
-    wrong = [(what, status, answer) for (what, *_, status), answer in zip(table, answers, strict=True) if answer[0] != status]
+    wrong = [
+        (what, status, answer) for (what, *_, status), answer in zip(table, answers, strict=True) if answer[0] != status
+    ]
     assert wrong == []
 
 
@@ -96,8 +159,18 @@ def test_a_servers_events_arrive_with_the_token_of_its_pod(fairway: Cluster, ser
     ask = [{"token": operator, "url": COLLECTOR + READ.format(name=NAME)}]
 
     def arrived() -> bool:
-        done = fairway.kubectl("--namespace=models", "exec", "--stdin", f"deployment/{NAME}-{served}", "--container=server", "--", "python", "-c", ASK,
-                               input=json.dumps(ask))
+        done = fairway.kubectl(
+            "--namespace=models",
+            "exec",
+            "--stdin",
+            f"deployment/{NAME}-{served}",
+            "--container=server",
+            "--",
+            "python",
+            "-c",
+            ASK,
+            input=json.dumps(ask),
+        )
         [[status, text]] = json.loads(done.stdout)
         assert status == 200, text
         return '"user-' in text

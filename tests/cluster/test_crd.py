@@ -17,7 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def namespace(cluster):
     """Gives a namespace, on a cluster that knows the resource."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "manifests" / "crds" / "modeldeployments.yaml"))
+    cluster.kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--filename",
+        str(ROOT / "manifests" / "crds" / "modeldeployments.yaml"),
+    )
     cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.fairway.dev", "--timeout=60s")
     name = f"test-crd-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
@@ -31,7 +37,9 @@ def apply(cluster, namespace):
 
     def apply(change, *options):
         text = json.dumps(examples.changed(change))
-        return cluster.kubectl("--namespace", namespace, "apply", "--output=json", "--filename=-", *options, input=text, check=False)
+        return cluster.kubectl(
+            "--namespace", namespace, "apply", "--output=json", "--filename=-", *options, input=text, check=False
+        )
 
     return apply
 
@@ -56,8 +64,17 @@ def test_defaults_are_filled_in(apply):
     assert spec["scaling"] == {"minReplicas": 2, "maxReplicas": 6, "cpuUtilization": 70}
     assert spec["podTemplate"] == examples.VALID["spec"]["podTemplate"]
     assert spec["strategy"]["canary"] == {
-        "budget": "6h", "harm": 0.1, "steps": [{"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)]}
-    assert [guard["name"] for guard in spec["strategy"]["guards"]] == ["disagreement", "errors", "slow", "rejections", "quality"]
+        "budget": "6h",
+        "harm": 0.1,
+        "steps": [{"weight": weight, "minDuration": "0s", "pause": False} for weight in (5, 25, 50)],
+    }
+    assert [guard["name"] for guard in spec["strategy"]["guards"]] == [
+        "disagreement",
+        "errors",
+        "slow",
+        "rejections",
+        "quality",
+    ]
 
 
 def test_the_models_read_what_the_api_server_filled_in(apply):
@@ -85,8 +102,24 @@ def test_guards_that_are_applied_replace_those_that_came_by_default(apply, appli
 
 
 def test_get_tells_the_story(cluster, namespace, applied):
-    status = {"phase": "RolledBack", "weight": 0, "verdict": "ROLLBACK", "reason": "errors: 9 of 20 requests failed", "stable": {"revision": "0123456789ab"}}
-    cluster.kubectl("--namespace", namespace, "patch", "md", "income", "--subresource=status", "--type=merge", "--patch", json.dumps({"status": status}))
+    status = {
+        "phase": "RolledBack",
+        "weight": 0,
+        "verdict": "ROLLBACK",
+        "reason": "errors: 9 of 20 requests failed",
+        "stable": {"revision": "0123456789ab"},
+    }
+    cluster.kubectl(
+        "--namespace",
+        namespace,
+        "patch",
+        "md",
+        "income",
+        "--subresource=status",
+        "--type=merge",
+        "--patch",
+        json.dumps({"status": status}),
+    )
     header, row = cluster.kubectl("--namespace", namespace, "get", "md").stdout.splitlines()
     assert header.split() == ["NAME", "REVISION", "CANDIDATE", "PHASE", "WEIGHT", "VERDICT", "READY", "AGE", "REASON"]
     assert row.split()[:5] == ["income", "0123456789ab", "RolledBack", "0", "ROLLBACK"]
@@ -94,14 +127,57 @@ def test_get_tells_the_story(cluster, namespace, applied):
 
 
 def test_every_field_of_a_full_status_is_kept(cluster, namespace, applied):
-    moment, revision = "2026-01-02T03:04:05Z", {"revision": "0123456789ab", "digest": "sha256:0", "image": "fairway/server:1", "readyReplicas": 2}
+    moment, revision = (
+        "2026-01-02T03:04:05Z",
+        {"revision": "0123456789ab", "digest": "sha256:0", "image": "fairway/server:1", "readyReplicas": 2},
+    )
     status = {
-        "observedGeneration": 1, "phase": "Canary", "weight": 25, "mirror": 0, "verdict": "HOLD", "reason": "r" * 1024, "stable": revision,
-        "candidate": revision, "previous": revision, "rejected": ["0123456789ab"] * 20, "checkpoint": "c" * 262144, "lastCommand": "n", "selector": "a=b",
-        "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": moment, "reason": "Serving", "message": "all of it", "observedGeneration": 1}],
-        "history": [{"at": moment, "revision": "0123456789ab", "phase": "Canary", "action": "HOLD", "reason": "r", "guard": "errors"}] * 20,
+        "observedGeneration": 1,
+        "phase": "Canary",
+        "weight": 25,
+        "mirror": 0,
+        "verdict": "HOLD",
+        "reason": "r" * 1024,
+        "stable": revision,
+        "candidate": revision,
+        "previous": revision,
+        "rejected": ["0123456789ab"] * 20,
+        "checkpoint": "c" * 262144,
+        "lastCommand": "n",
+        "selector": "a=b",
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": "True",
+                "lastTransitionTime": moment,
+                "reason": "Serving",
+                "message": "all of it",
+                "observedGeneration": 1,
+            }
+        ],
+        "history": [
+            {
+                "at": moment,
+                "revision": "0123456789ab",
+                "phase": "Canary",
+                "action": "HOLD",
+                "reason": "r",
+                "guard": "errors",
+            }
+        ]
+        * 20,
         "guards": [{"name": f"guard-{number}", "harm": -0.5, "certificate": 1.25} for number in range(16)],
     }
-    patch = ("patch", "md", "income", "--subresource=status", "--type=merge", "--output=json", "--patch-file=/dev/stdin")
-    kept = json.loads(cluster.kubectl("--namespace", namespace, *patch, input=json.dumps({"status": status})).stdout)["status"]
+    patch = (
+        "patch",
+        "md",
+        "income",
+        "--subresource=status",
+        "--type=merge",
+        "--output=json",
+        "--patch-file=/dev/stdin",
+    )
+    kept = json.loads(cluster.kubectl("--namespace", namespace, *patch, input=json.dumps({"status": status})).stdout)[
+        "status"
+    ]
     assert kept == kept | status

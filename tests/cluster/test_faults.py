@@ -16,17 +16,26 @@ from tests.cluster.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
-SHORT = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "2s"},
-         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
-SLOW = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "1h"}]}}   # stays at 25 % until something happens
+SHORT = {
+    "warmup": "0s",
+    "shadow": {"enabled": False},
+    "canary": {"steps": [{"weight": 25}, {"weight": 50}]},
+    "bake": {"weight": 5, "duration": "2s"},
+    "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
+}
+SLOW = {**SHORT, "canary": {"steps": [{"weight": 25, "minDuration": "1h"}]}}  # stays at 25 % until something happens
 OPERATOR = ("--namespace=fairway-system", "--selector=app.kubernetes.io/component=operator")
 
 
 @pytest.fixture(scope="module")
 def models(fairway, tmp_path_factory):
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
-    made = {"A": world.package(folder / "A"), "B": world.package(folder / "B", licence="Apache-2.0"), "E": world.package(folder / "E", licence="BSD"),
-            "D": world.package(folder / "D", fragile=True)}
+    made = {
+        "A": world.package(folder / "A"),
+        "B": world.package(folder / "B", licence="Apache-2.0"),
+        "E": world.package(folder / "E", licence="BSD"),
+        "D": world.package(folder / "D", fragile=True),
+    }
     return {name: store.put(package) for name, package in made.items()}
 
 
@@ -53,7 +62,14 @@ def kill_operators(cluster: Cluster) -> None:
 def away(cluster: Cluster, namespace: str, deployment: str) -> Iterator[None]:
     """Takes a Deployment's pods away until the block ends."""
     cluster.kubectl("--namespace", namespace, "scale", f"deployment/{deployment}", "--replicas=0")
-    cluster.kubectl("--namespace", namespace, "wait", f"deployment/{deployment}", "--for=jsonpath={.spec.replicas}=0", "--timeout=30s")
+    cluster.kubectl(
+        "--namespace",
+        namespace,
+        "wait",
+        f"deployment/{deployment}",
+        "--for=jsonpath={.spec.replicas}=0",
+        "--timeout=30s",
+    )
     try:
         yield
     finally:
@@ -80,7 +96,9 @@ def test_an_operator_killed_at_every_transition_ends_with_the_right_promotion(fa
 
 def test_a_revision_that_fails_is_at_weight_0_and_its_reason_in_the_table(fairway, models, deployed):
     def body(number: int) -> dict[str, Any]:
-        return world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])  # a fifth of the requests breaks D, and D alone
+        return (
+            world.person(number) if number % 5 else world.support.tensors([1000], [40], ["state"])
+        )  # a fifth of the requests breaks D, and D alone
 
     with world.traffic(fairway, deployed, body=body) as traffic:
         world.apply(fairway, world.resource(deployed, models["D"], strategy=SHORT))
@@ -89,7 +107,14 @@ def test_a_revision_that_fails_is_at_weight_0_and_its_reason_in_the_table(fairwa
     assert back["verdict"] == "ROLLBACK"
     assert back["reason"].startswith("errors:")
     assert back["stable"]["digest"] == models["A"]["digest"]
-    assert sum(count for (status, revision), count in traffic.counts.items() if revision == back["stable"]["revision"] and status >= 500) == 0
+    assert (
+        sum(
+            count
+            for (status, revision), count in traffic.counts.items()
+            if revision == back["stable"]["revision"] and status >= 500
+        )
+        == 0
+    )
     conditions = {condition["type"]: condition["status"] for condition in back["conditions"]}
     assert (conditions["Available"], conditions["Ready"], conditions["Stalled"]) == ("True", "False", "True")
 
@@ -98,7 +123,12 @@ def test_without_prometheus_nothing_moves_and_it_goes_on_when_it_is_back(fairway
     with world.traffic(fairway, deployed):
         with away(fairway, "monitoring", "prometheus"):
             world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
-            held = world.until(fairway, deployed, lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"], seconds=240)
+            held = world.until(
+                fairway,
+                deployed,
+                lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"],
+                seconds=240,
+            )
             assert held["weight"] == 25
         world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=300)
 
@@ -117,7 +147,12 @@ def test_without_the_gateways_controller_a_weight_is_not_believed(fairway, model
     with world.traffic(fairway, deployed) as traffic:
         with away(fairway, "envoy-gateway-system", "envoy-gateway"):
             world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
-            held = world.until(fairway, deployed, lambda now: now.get("phase") == "Canary" and now.get("verdict") == "HOLD", seconds=240)
+            held = world.until(
+                fairway,
+                deployed,
+                lambda now: now.get("phase") == "Canary" and now.get("verdict") == "HOLD",
+                seconds=240,
+            )
             assert held["weight"] == 25
             assert {revision for _, revision in traffic.counts} == {held["stable"]["revision"]}
         world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=300)
@@ -143,7 +178,12 @@ def test_while_stable_has_no_pod_nothing_moves_and_it_goes_on_when_it_is_back(fa
         with no_new_pods(fairway):
             selector = f"--selector=fairway.dev/revision={stable},fairway.dev/deployment={deployed}"
             fairway.kubectl("--namespace=models", "delete", "pods", selector, "--wait=false")
-            held = world.until(fairway, deployed, lambda now: f"stable revision {stable} has no capacity" in now.get("reason", ""), seconds=240)
+            held = world.until(
+                fairway,
+                deployed,
+                lambda now: f"stable revision {stable} has no capacity" in now.get("reason", ""),
+                seconds=240,
+            )
             assert (held["weight"], held["verdict"]) == (25, "HOLD")
             degraded = next(condition for condition in held["conditions"] if condition["type"] == "Degraded")
             assert degraded["reason"] == "StableUnready"
@@ -159,7 +199,9 @@ def test_the_only_pod_of_a_candidate_taken_away_is_no_fault_of_its_own_and_the_s
         with no_new_pods(fairway):
             selector = f"--selector=fairway.dev/revision={candidate},fairway.dev/deployment={deployed}"
             fairway.kubectl("--namespace=models", "delete", "pods", selector, "--wait=false")
-            waiting = world.until(fairway, deployed, lambda now: "waits for capacity" in now.get("reason", ""), seconds=60)
+            waiting = world.until(
+                fairway, deployed, lambda now: "waits for capacity" in now.get("reason", ""), seconds=60
+            )
             assert (waiting["phase"], waiting["weight"], waiting["verdict"]) == ("Canary", 0, "HOLD")
         done = world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
     assert done.get("rejected", []) == []
@@ -176,7 +218,13 @@ def test_a_store_replaced_in_mid_canary_stops_neither_the_rollout_nor_any_other(
         world.apply(fairway, world.resource(another, models["A"], strategy=SHORT))
         world.until(fairway, another, world.digest_in_service(models["A"]), seconds=60)
         world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=60)
-    story = fairway.kubectl("--namespace=models", "get", "events", f"--field-selector=involvedObject.name={deployed},reason=StoreReplaced", "--output=name")
+    story = fairway.kubectl(
+        "--namespace=models",
+        "get",
+        "events",
+        f"--field-selector=involvedObject.name={deployed},reason=StoreReplaced",
+        "--output=name",
+    )
     assert len(story.stdout.split()) == 1
     fairway.kubectl("--namespace=models", "delete", "md", another)
 
@@ -211,7 +259,15 @@ def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_
     baking = {**SHORT, "bake": {"weight": 5, "duration": "5s"}}
 
     def refused() -> bool:
-        probe = ("--namespace=models", "label", "deployments", f"--selector=fairway.dev/deployment={deployed}", "probe=1", "--overwrite", "--dry-run=server")
+        probe = (
+            "--namespace=models",
+            "label",
+            "deployments",
+            f"--selector=fairway.dev/deployment={deployed}",
+            "probe=1",
+            "--overwrite",
+            "--dry-run=server",
+        )
         return "frozen until Monday" in fairway.kubectl(*probe, check=False).stderr
 
     with world.traffic(fairway, deployed) as traffic:
@@ -220,7 +276,9 @@ def test_a_policy_that_refuses_every_server_keeps_no_traffic_from_moving_and_is_
         fairway.kubectl("apply", "--filename=-", input=DENY.replace("NAME", deployed))
         try:
             _eventually(refused)
-            fairway.kubectl("--namespace=models", "scale", f"deployment/{deployed}-{promoted}", "--replicas=2")   # which is not put back
+            fairway.kubectl(
+                "--namespace=models", "scale", f"deployment/{deployed}-{promoted}", "--replicas=2"
+            )  # which is not put back
             world.until(fairway, deployed, world.digest_in_service(models["B"]))
             _eventually(lambda: _stalled(world.status(fairway, deployed)) == "servers are frozen until Monday")
             assert "servers are frozen until Monday" in world.status(fairway, deployed)["reason"]
@@ -241,10 +299,19 @@ def test_a_resource_is_ready_only_once_the_gateway_answers_for_it(fairway, model
         with ThreadPoolExecutor(len(names)) as pool:
             answers = list(pool.map(lambda name: _once_ready(fairway, name), names))
         assert answers == [[200] * 20] * len(names)
-        odd = world.resource("at-once-0", models["A"], strategy=SHORT, gateway={"parentRefs": [{"name": "models", "sectionName": "nowhere"}]})
+        odd = world.resource(
+            "at-once-0",
+            models["A"],
+            strategy=SHORT,
+            gateway={"parentRefs": [{"name": "models", "sectionName": "nowhere"}]},
+        )
         world.apply(fairway, odd)
-        refused = world.until(fairway, "at-once-0", lambda now: "does not take the HTTPRoute" in now.get("reason", ""), seconds=60)
-        assert {"type": "Ready", "status": "False"}.items() <= next(c for c in refused["conditions"] if c["type"] == "Ready").items()
+        refused = world.until(
+            fairway, "at-once-0", lambda now: "does not take the HTTPRoute" in now.get("reason", ""), seconds=60
+        )
+        assert {"type": "Ready", "status": "False"}.items() <= next(
+            c for c in refused["conditions"] if c["type"] == "Ready"
+        ).items()
     finally:
         fairway.kubectl("--namespace=models", "delete", "md", *names)
 
@@ -253,7 +320,9 @@ def _once_ready(cluster: Cluster, name: str) -> list[int]:
     """Gives what twenty requests are answered as soon as the resource says that it is ready."""
     cluster.kubectl("--namespace=models", "wait", f"md/{name}", "--for=condition=Ready", "--timeout=120s")
     url = f"{stack.gateway_url(cluster)}/v2/models/income/infer"
-    return [httpx.post(url, json=world.person(number), headers={"host": f"{name}.test"}).status_code for number in range(20)]
+    return [
+        httpx.post(url, json=world.person(number), headers={"host": f"{name}.test"}).status_code for number in range(20)
+    ]
 
 
 def _replace_store(cluster: Cluster) -> None:
@@ -283,7 +352,15 @@ def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed
         number = 0
         while not over.is_set():
             number += 1
-            fairway.kubectl("--namespace=models", "annotate", "md", deployed, f"example.test/turn={number}", "--overwrite", check=False)
+            fairway.kubectl(
+                "--namespace=models",
+                "annotate",
+                "md",
+                deployed,
+                f"example.test/turn={number}",
+                "--overwrite",
+                check=False,
+            )
 
     writers, before = [threading.Thread(target=write) for _ in range(3)], _refused_writes(fairway)
     with world.traffic(fairway, deployed) as traffic:
@@ -303,7 +380,12 @@ def test_conflicts_with_another_writer_are_taken_again(fairway, models, deployed
 def test_counts_that_are_no_numbers_hold_until_they_are(fairway, models, deployed):
     with world.traffic(fairway, deployed):
         world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT, counts={"template": "odd"}))
-        held = world.until(fairway, deployed, lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"], seconds=240)
+        held = world.until(
+            fairway,
+            deployed,
+            lambda now: now.get("verdict") == "HOLD" and "cannot be read" in now["reason"],
+            seconds=240,
+        )
         assert held["weight"] == 25
         world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
         world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=300)
@@ -312,13 +394,30 @@ def test_counts_that_are_no_numbers_hold_until_they_are(fairway, models, deploye
 def test_a_route_edited_or_deleted_by_hand_is_put_back(fairway, models, deployed):
     def weights() -> list[int]:
         found = fairway.kubectl("--namespace=models", "get", "httproute", deployed, "--output=json", check=False)
-        return [backend["weight"] for backend in json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"]] if found.returncode == 0 else []
+        return (
+            [backend["weight"] for backend in json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"]]
+            if found.returncode == 0
+            else []
+        )
 
-    _eventually(weights)   # it is written after the status says Stable
+    _eventually(weights)  # it is written after the status says Stable
     before = weights()
-    fairway.kubectl("--namespace=models", "patch", "httproute", deployed, "--type=json",
-                    "--patch", json.dumps([{"op": "replace", "path": "/spec/rules/0/timeouts/request", "value": "1s"}]))
-    timeouts = ("--namespace=models", "get", "httproute", deployed, "--output=jsonpath={.spec.rules[0].timeouts.request}")
+    fairway.kubectl(
+        "--namespace=models",
+        "patch",
+        "httproute",
+        deployed,
+        "--type=json",
+        "--patch",
+        json.dumps([{"op": "replace", "path": "/spec/rules/0/timeouts/request", "value": "1s"}]),
+    )
+    timeouts = (
+        "--namespace=models",
+        "get",
+        "httproute",
+        deployed,
+        "--output=jsonpath={.spec.rules[0].timeouts.request}",
+    )
     _eventually(lambda: fairway.kubectl(*timeouts).stdout == "11s")
     fairway.kubectl("--namespace=models", "delete", "httproute", deployed)
     _eventually(lambda: weights() == before)
@@ -358,13 +457,18 @@ def test_the_api_server_killed_in_mid_rollout_changes_nothing(fairway, models, d
 def test_a_package_that_is_not_what_the_digest_says_is_rolled_back_with_its_sentence(fairway, models, deployed):
     wrong = {"uri": models["A"]["uri"], "digest": models["B"]["digest"]}
     world.apply(fairway, world.resource(deployed, wrong, strategy=SHORT))
-    back = world.until(fairway, deployed, world.rolled_back, seconds=400)   # three restarts of the kubelet, each later
+    back = world.until(fairway, deployed, world.rolled_back, seconds=400)  # three restarts of the kubelet, each later
     assert "another package was put in its place" in back["reason"]
     assert back["stable"]["digest"] == models["A"]["digest"]
 
 
 def test_an_image_that_cannot_be_pulled_is_said_and_ends_at_the_deadline(fairway, models, deployed):
-    world.apply(fairway, world.resource(deployed, models["B"], strategy={**SHORT, "progressDeadline": "45s"}, image="fairway.test/nowhere:1"))
+    world.apply(
+        fairway,
+        world.resource(
+            deployed, models["B"], strategy={**SHORT, "progressDeadline": "45s"}, image="fairway.test/nowhere:1"
+        ),
+    )
     waiting = world.until(fairway, deployed, lambda now: "cannot be pulled" in now.get("reason", ""), seconds=240)
     assert "fairway.test/nowhere:1" in waiting["reason"]
     back = world.until(fairway, deployed, world.rolled_back, seconds=240)
@@ -374,7 +478,9 @@ def test_an_image_that_cannot_be_pulled_is_said_and_ends_at_the_deadline(fairway
 def test_a_quota_is_said(fairway, models, deployed):
     fairway.kubectl("--namespace=models", "create", "quota", "full", "--hard=pods=0")
     try:
-        fairway.kubectl("--namespace=models", "wait", "quota/full", "--for=jsonpath={.status.hard.pods}=0", "--timeout=60s")
+        fairway.kubectl(
+            "--namespace=models", "wait", "quota/full", "--for=jsonpath={.status.hard.pods}=0", "--timeout=60s"
+        )
         world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
         waiting = world.until(fairway, deployed, lambda now: "exceeded quota" in now.get("reason", ""), seconds=240)
         assert waiting["phase"] == "Starting"
@@ -383,14 +489,22 @@ def test_a_quota_is_said(fairway, models, deployed):
 
 
 def test_a_spec_that_cannot_be_followed_starts_nothing_and_says_so(fairway, models, deployed):
-    odd = {**SHORT, "guards": [{"name": "slow", "type": "latency", "count": "requests", "threshold": "123ms", "maxRate": 0.05}]}
+    odd = {
+        **SHORT,
+        "guards": [{"name": "slow", "type": "latency", "count": "requests", "threshold": "123ms", "maxRate": 0.05}],
+    }
     world.apply(fairway, world.resource(deployed, models["B"], strategy=odd))
     said = world.until(fairway, deployed, lambda now: "123ms" in now.get("reason", ""), seconds=120)
     assert said["phase"] == "Stable"
     accepted = next(condition for condition in said["conditions"] if condition["type"] == "Accepted")
     assert accepted["status"] == "False"
     world.apply(fairway, world.resource(deployed, models["A"], strategy=SHORT))
-    world.until(fairway, deployed, lambda now: any(c["type"] == "Accepted" and c["status"] == "True" for c in now["conditions"]), seconds=120)
+    world.until(
+        fairway,
+        deployed,
+        lambda now: any(c["type"] == "Accepted" and c["status"] == "True" for c in now["conditions"]),
+        seconds=120,
+    )
 
 
 def test_two_operators_have_one_leader_and_the_second_takes_over(fairway, models, deployed):
@@ -399,7 +513,9 @@ def test_two_operators_have_one_leader_and_the_second_takes_over(fairway, models
     try:
         holder = _holder(fairway)
         pod = holder.rsplit("-", 1)[0]
-        fairway.kubectl("--namespace=fairway-system", "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
+        fairway.kubectl(
+            "--namespace=fairway-system", "delete", "pod", pod, "--grace-period=0", "--force", "--wait=false"
+        )
         with world.traffic(fairway, deployed):
             world.apply(fairway, world.resource(deployed, models["B"], strategy=SHORT))
             world.until(fairway, deployed, world.digest_in_service(models["B"]), seconds=240)
@@ -409,7 +525,9 @@ def test_two_operators_have_one_leader_and_the_second_takes_over(fairway, models
 
 
 def _holder(cluster: Cluster) -> str:
-    return cluster.kubectl("--namespace=fairway-system", "get", "lease", "fairway-operator", "--output=jsonpath={.spec.holderIdentity}").stdout
+    return cluster.kubectl(
+        "--namespace=fairway-system", "get", "lease", "fairway-operator", "--output=jsonpath={.spec.holderIdentity}"
+    ).stdout
 
 
 def _refused_writes(cluster: Cluster) -> float:

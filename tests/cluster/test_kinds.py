@@ -12,18 +12,24 @@ from tests.platforms.kubernetes import made
 
 pytestmark = pytest.mark.cluster
 DEFINITIONS = places.ROOT.parent / "shared" / "crds"
-SETTINGS = workloads.Settings(collector="http://collector:8080", keda=True, service_monitors=True, prometheus="http://prometheus:9090")
+SETTINGS = workloads.Settings(
+    collector="http://collector:8080", keda=True, service_monitors=True, prometheus="http://prometheus:9090"
+)
 
 
 def objects() -> dict[str, dict]:
     spec = made.spec(scaling={"concurrency": 8})
     owner = workloads.Owner(name="income", namespace="default")
-    every = [*workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(concurrency=8), settings=SETTINGS),
-             *workloads.for_deployment(owner, spec, settings=SETTINGS)]
+    every = [
+        *workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(concurrency=8), settings=SETTINGS),
+        *workloads.for_deployment(owner, spec, settings=SETTINGS),
+    ]
     return {one["kind"]: one for one in every}
 
 
-@pytest.mark.parametrize(("kind", "file"), [("ScaledObject", "scaledobjects.yaml"), ("ServiceMonitor", "servicemonitors.yaml")])
+@pytest.mark.parametrize(
+    ("kind", "file"), [("ScaledObject", "scaledobjects.yaml"), ("ServiceMonitor", "servicemonitors.yaml")]
+)
 def test_the_real_definition_takes_every_field(cluster, kind, file):
     definition = DEFINITIONS / file
     there = cluster.kubectl("get", "--filename", str(definition), check=False).returncode == 0
@@ -50,7 +56,9 @@ def kept(written, stored) -> bool:
 def _retried(cluster, asked: tuple[str, ...], document: str) -> str:
     """Gives the answer once the API server serves the kind."""
     deadline = time.monotonic() + 30
-    while (done := cluster.kubectl(*asked, input=document, check=False)).returncode and "no matches for kind" in done.stderr:
+    while (
+        done := cluster.kubectl(*asked, input=document, check=False)
+    ).returncode and "no matches for kind" in done.stderr:
         assert time.monotonic() < deadline, done.stderr
         time.sleep(0.2)
     assert done.returncode == 0, done.stderr

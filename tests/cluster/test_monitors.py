@@ -12,7 +12,11 @@ import yaml
 from tests.cluster import places, stack, world
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.operators, pytest.mark.timeout(3600)]  # the first run builds what it installs
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.operators,
+    pytest.mark.timeout(3600),
+]  # the first run builds what it installs
 
 NAME = "watched"
 VALUES = yaml.safe_load((places.ROOT / "helm" / "fairway" / "values.yaml").read_text())["monitoring"]
@@ -58,26 +62,42 @@ def asked(prometheus: httpx.Client, what: str, **arguments: str) -> dict[str, An
 
 
 def targets(prometheus: httpx.Client) -> list[tuple[str, str, str]]:
-    return [(one["scrapePool"], one["health"], one["lastError"]) for one in asked(prometheus, "targets", state="active")["activeTargets"]]
+    return [
+        (one["scrapePool"], one["health"], one["lastError"])
+        for one in asked(prometheus, "targets", state="active")["activeTargets"]
+    ]
 
 
 def test_the_series_of_a_models_pods_arrive_with_the_labels_of_its_revision(fairway, prometheus, deployed):
     with world.traffic(fairway, NAME):
         found = series(prometheus, f'fairway_serving_requests_total{{deployment="{NAME}"}} > 0')
-    wanted = {"namespace": world.NAMESPACE, "deployment": NAME, "revision": deployed, "role": "stable", "code": "200", "service": f"{NAME}-{deployed}"}
+    wanted = {
+        "namespace": world.NAMESPACE,
+        "deployment": NAME,
+        "revision": deployed,
+        "role": "stable",
+        "code": "200",
+        "service": f"{NAME}-{deployed}",
+    }
     assert [{key: one[key] for key in wanted} for one in found] == [wanted]
 
 
 def test_the_series_of_operator_and_collector_arrive(prometheus):
     assert [one["namespace"] for one in series(prometheus, "fairway_operator_leader == 1")] == ["fairway-system"]
-    assert {one["service"] for one in series(prometheus, 'up{namespace="fairway-system"} == 1 and on() count(up{namespace="fairway-system"} == 1) == 2')} == {
-        "fairway-operator", "fairway-collector"}
+    assert {
+        one["service"]
+        for one in series(
+            prometheus, 'up{namespace="fairway-system"} == 1 and on() count(up{namespace="fairway-system"} == 1) == 2'
+        )
+    } == {"fairway-operator", "fairway-collector"}
 
 
 def test_the_charts_rules_are_loaded(fairway, prometheus):
     if "rules" not in VALUES:
         pytest.skip("the chart has no value monitoring.rules")
-    rules = json.loads(fairway.kubectl("--namespace=fairway-system", "get", "prometheusrules", "--output=json").stdout)["items"]
+    rules = json.loads(fairway.kubectl("--namespace=fairway-system", "get", "prometheusrules", "--output=json").stdout)[
+        "items"
+    ]
     wanted = {group["name"] for rule in rules for group in rule["spec"]["groups"]}
     assert wanted
     deadline = time.monotonic() + 60

@@ -10,13 +10,23 @@ import pytest
 from tests.cluster import stack, world
 from tests.cluster.cluster import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.operators, pytest.mark.timeout(3600)]  # the first run builds what it installs
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.operators,
+    pytest.mark.timeout(3600),
+]  # the first run builds what it installs
 
 NAME, MOST = "scaled", 2
 SCALING = {"minReplicas": 1, "maxReplicas": MOST, "cpuUtilization": 50}
-HALF = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50, "minDuration": "1h"}]},
-        "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}   # both arms serve for as long as the test looks
-LITTLE = {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "10m", "memory": "200Mi"}}}]}}   # any traffic is too much for one pod
+HALF = {
+    "warmup": "0s",
+    "shadow": {"enabled": False},
+    "canary": {"steps": [{"weight": 50, "minDuration": "1h"}]},
+    "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
+}  # both arms serve for as long as the test looks
+LITTLE = {
+    "spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "10m", "memory": "200Mi"}}}]}
+}  # any traffic is too much for one pod
 LOOKS = 4
 
 
@@ -31,20 +41,32 @@ def measured(fairway: Cluster) -> Cluster:
 def models(measured: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
     """Gives A and B, which answer the same; the deployment is deleted afterwards."""
     folder, store = tmp_path_factory.mktemp("packages"), world.store(measured)
-    yield {name: store.put(world.package(folder / name, licence=licence)) for name, licence in (("A", "MIT"), ("B", "Apache-2.0"))}
+    yield {
+        name: store.put(world.package(folder / name, licence=licence))
+        for name, licence in (("A", "MIT"), ("B", "Apache-2.0"))
+    }
     measured.kubectl("--namespace", world.NAMESPACE, "delete", "md", NAME, "--ignore-not-found")
 
 
 def arms(cluster: Cluster) -> dict[str, dict[str, Any]]:
     """Gives the Deployment of each arm by its revision."""
-    found = cluster.kubectl("--namespace", world.NAMESPACE, "get", "deployments", f"--selector=fairway.dev/deployment={NAME}", "--output=json")
+    found = cluster.kubectl(
+        "--namespace",
+        world.NAMESPACE,
+        "get",
+        "deployments",
+        f"--selector=fairway.dev/deployment={NAME}",
+        "--output=json",
+    )
     return {item["metadata"]["labels"]["fairway.dev/revision"]: item for item in json.loads(found.stdout)["items"]}
 
 
 def grown(cluster: Cluster) -> bool:
     """Says whether both arms have all the pods that the autoscaler may ask for."""
     found = arms(cluster).values()
-    return len(found) == 2 and all(arm["spec"]["replicas"] == arm.get("status", {}).get("availableReplicas") == MOST for arm in found)
+    return len(found) == 2 and all(
+        arm["spec"]["replicas"] == arm.get("status", {}).get("availableReplicas") == MOST for arm in found
+    )
 
 
 def until(true: Callable[[], bool], *, cluster: Cluster, seconds: float) -> None:
@@ -72,12 +94,20 @@ def test_the_autoscaler_adds_pods_to_both_arms_under_load_and_the_operator_leave
         settled = arms(measured)
         look(measured, times=LOOKS)
         answered = traffic.counts.copy()
-        measured.kubectl("--namespace=fairway-system", "rollout", "restart", "deployment/fairway-operator")  # the next one applies everything anew
-        measured.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-operator", "--timeout=60s")
+        measured.kubectl(
+            "--namespace=fairway-system", "rollout", "restart", "deployment/fairway-operator"
+        )  # the next one applies everything anew
+        measured.kubectl(
+            "--namespace=fairway-system", "rollout", "status", "deployment/fairway-operator", "--timeout=60s"
+        )
         look(measured, times=LOOKS)
     after = arms(measured)
     assert {name: arm["spec"]["replicas"] for name, arm in after.items()} == dict.fromkeys(settled, MOST)
-    assert {name: arm["metadata"]["generation"] for name, arm in after.items()} == {name: arm["metadata"]["generation"] for name, arm in settled.items()}
+    assert {name: arm["metadata"]["generation"] for name, arm in after.items()} == {
+        name: arm["metadata"]["generation"] for name, arm in settled.items()
+    }
     both = {canary["stable"]["revision"], canary["candidate"]["revision"]}
-    assert {revision for (status, revision), count in (traffic.counts - answered).items() if status == 200 and count} == both
+    assert {
+        revision for (status, revision), count in (traffic.counts - answered).items() if status == 200 and count
+    } == both
     assert traffic.failed == 0, (traffic.counts, traffic.broken[:3])

@@ -55,7 +55,9 @@ def package(tmp_path_factory) -> Any:
 def on_node(cluster: Cluster, log: Path, *argv: str) -> Iterator[None]:
     """Runs a server in the node's network until the block ends."""
     with log.open("wb") as output:
-        process = subprocess.Popen(["nsenter", "--target", str(cluster.pid("kubelet")), "--net", *argv], stdout=output, stderr=output)
+        process = subprocess.Popen(
+            ["nsenter", "--target", str(cluster.pid("kubelet")), "--net", *argv], stdout=output, stderr=output
+        )
     try:
         yield
     finally:
@@ -65,7 +67,9 @@ def on_node(cluster: Cluster, log: Path, *argv: str) -> Iterator[None]:
 
 def answers(url: str, *, authority: Path | None = None) -> bool:
     try:
-        urllib.request.urlopen(url, timeout=2, context=ssl.create_default_context(cafile=str(authority)) if authority else None).close()
+        urllib.request.urlopen(
+            url, timeout=2, context=ssl.create_default_context(cafile=str(authority)) if authority else None
+        ).close()
     except urllib.error.HTTPError:
         return True
     except OSError:
@@ -80,12 +84,25 @@ def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
     endpoint = f"http://{node.address}:{S3_PORT}"
     with on_node(node, tmp_path_factory.mktemp("s3") / "log", program, "--host", "0.0.0.0", "--port", str(S3_PORT)):
         support.eventually(lambda: answers(endpoint), seconds=60)
-        client = session.Session().create_client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=KEYS["access"],
-                                                 aws_secret_access_key=KEYS["secret"])
+        client = session.Session().create_client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=KEYS["access"],
+            aws_secret_access_key=KEYS["secret"],
+        )
         client.create_bucket(Bucket="models")
         for name, content in files(package.path).items():
             client.put_object(Bucket="models", Key=f"income/{name}", Body=content)
-        world.apply(node, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket", "namespace": "models"}, "stringData": KEYS})
+        world.apply(
+            node,
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "bucket", "namespace": "models"},
+                "stringData": KEYS,
+            },
+        )
         yield endpoint
     node.kubectl("--namespace=models", "delete", "secret", "bucket")
 
@@ -98,11 +115,35 @@ def claim(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
         (tmp_path / "volume" / "income" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "volume" / "income" / name).write_bytes(content)
     size, modes = {"storage": "1Gi"}, ["ReadOnlyMany"]
-    world.apply(node, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "packages"}, "spec": {
-        "capacity": size, "accessModes": modes, "storageClassName": "", "hostPath": {"path": str(tmp_path / "volume"), "type": "Directory"},
-        "claimRef": {"namespace": "models", "name": "packages"}}})
-    world.apply(node, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "packages", "namespace": "models"}, "spec": {
-        "accessModes": modes, "storageClassName": "", "volumeName": "packages", "resources": {"requests": size}}})
+    world.apply(
+        node,
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "packages"},
+            "spec": {
+                "capacity": size,
+                "accessModes": modes,
+                "storageClassName": "",
+                "hostPath": {"path": str(tmp_path / "volume"), "type": "Directory"},
+                "claimRef": {"namespace": "models", "name": "packages"},
+            },
+        },
+    )
+    world.apply(
+        node,
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "packages", "namespace": "models"},
+            "spec": {
+                "accessModes": modes,
+                "storageClassName": "",
+                "volumeName": "packages",
+                "resources": {"requests": size},
+            },
+        },
+    )
     yield "packages"
     node.kubectl("--namespace=models", "delete", "pvc", "packages", "--wait=false")
     node.kubectl("delete", "pv", "packages", "--wait=false")
@@ -119,11 +160,28 @@ def registry(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
         place.write_bytes(content)
     authority = certificates.Authority(tmp_path, name="authority")
     certificate = authority.issue("registry", common_name="registry", hosts=(node.address,))
-    world.apply(node, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "authority", "namespace": "models"},
-                       "data": {"ca.crt": authority.certificate.read_text()}})
-    argv = (sys.executable, "-c", REGISTRY, str(tmp_path / "files"), str(certificate), str(certificate.with_suffix(".key")), str(REGISTRY_PORT))
+    world.apply(
+        node,
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "authority", "namespace": "models"},
+            "data": {"ca.crt": authority.certificate.read_text()},
+        },
+    )
+    argv = (
+        sys.executable,
+        "-c",
+        REGISTRY,
+        str(tmp_path / "files"),
+        str(certificate),
+        str(certificate.with_suffix(".key")),
+        str(REGISTRY_PORT),
+    )
     with on_node(node, tmp_path / "log", *argv):
-        support.eventually(lambda: answers(f"https://{node.address}:{REGISTRY_PORT}/v2/", authority=authority.certificate), seconds=30)
+        support.eventually(
+            lambda: answers(f"https://{node.address}:{REGISTRY_PORT}/v2/", authority=authority.certificate), seconds=30
+        )
         yield f"{node.address}:{REGISTRY_PORT}"
     node.kubectl("--namespace=models", "delete", "configmap", "authority")
 
@@ -150,7 +208,9 @@ def files(folder: str | Path) -> dict[str, bytes]:
 def from_bucket(endpoint: str) -> list[dict[str, Any]]:
     """Gives the init step's changes: the keys from the Secret, and the address of what only speaks S3."""
     secret = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret"}
-    keys = [{"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket", "key": key}}} for name, key in secret.items()]
+    keys = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket", "key": key}}} for name, key in secret.items()
+    ]
     return [{"name": "fetch", "env": [*keys, {"name": "AWS_ENDPOINT_URL", "value": endpoint}]}]
 
 
@@ -160,7 +220,9 @@ def check_served(cluster: Cluster, name: str, package: Any) -> None:
     row = cluster.kubectl("--namespace=models", "get", "md", name, "--no-headers").stdout.split()
     assert "Stable" in row, row
     url = f"{stack.gateway_url(cluster)}/v2/models/income/infer"
-    support.eventually(lambda: httpx.post(url, json=support.ONE, headers={"host": f"{name}.test"}).status_code == 200, seconds=30)
+    support.eventually(
+        lambda: httpx.post(url, json=support.ONE, headers={"host": f"{name}.test"}).status_code == 200, seconds=30
+    )
 
 
 def test_a_package_is_fetched_from_a_bucket_with_a_secrets_keys(node, bucket, package, deployed):
@@ -174,10 +236,16 @@ def test_a_package_is_fetched_from_a_claim(node, claim, package, deployed):
 
 
 def test_a_package_is_fetched_from_a_registry_with_its_own_authority(node, registry, package, deployed):
-    fetch = {"name": "fetch", "env": [{"name": "SSL_CERT_FILE", "value": "/authority/ca.crt"}],
-             "volumeMounts": [{"name": "authority", "mountPath": "/authority", "readOnly": True}]}
-    name = deployed({"uri": f"oci://{registry}/income", "digest": package.digest}, initContainers=[fetch],
-                    volumes=[{"name": "authority", "configMap": {"name": "authority"}}])
+    fetch = {
+        "name": "fetch",
+        "env": [{"name": "SSL_CERT_FILE", "value": "/authority/ca.crt"}],
+        "volumeMounts": [{"name": "authority", "mountPath": "/authority", "readOnly": True}],
+    }
+    name = deployed(
+        {"uri": f"oci://{registry}/income", "digest": package.digest},
+        initContainers=[fetch],
+        volumes=[{"name": "authority", "configMap": {"name": "authority"}}],
+    )
     check_served(node, name, package)
 
 
@@ -187,4 +255,9 @@ def test_a_digest_that_is_another_s_is_refused_with_its_sentence_in_the_reason(n
     found = world.until(node, name, lambda now: "holds the package" in (now.get("reason") or ""), seconds=90)
     assert f"s3://models/income holds the package {package.digest}: wanted {wanted}" in found["reason"]
     assert found["phase"] != "Stable"
-    assert json.loads(node.kubectl("--namespace=models", "get", "md", name, "--output=json").stdout)["status"].get("stable") is None
+    assert (
+        json.loads(node.kubectl("--namespace=models", "get", "md", name, "--output=json").stdout)["status"].get(
+            "stable"
+        )
+        is None
+    )

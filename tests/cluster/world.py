@@ -23,7 +23,11 @@ from tests.serving import support
 
 NAMESPACE = "models"
 CLIENTS = 8
-CLAIMED = {"x-request-id": "mine", "x-fairway-arm": "canary", "x-fairway-revision": "0123456789ab"}   # what only the gateway says, and whatever clients say
+CLAIMED = {
+    "x-request-id": "mine",
+    "x-fairway-arm": "canary",
+    "x-fairway-revision": "0123456789ab",
+}  # what only the gateway says, and whatever clients say
 
 
 def person(number: int) -> dict[str, Any]:
@@ -43,8 +47,23 @@ class Store:
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             tar.add(package.path, arcname=name)
-        argv = [str(binaries.folder() / "kubectl"), "--kubeconfig", str(self.cluster.kubeconfig), "--namespace", NAMESPACE, "exec", "--stdin",
-                "deployment/store", "--", "tar", "--extract", "--directory", "/packages", "--file", "-"]
+        argv = [
+            str(binaries.folder() / "kubectl"),
+            "--kubeconfig",
+            str(self.cluster.kubeconfig),
+            "--namespace",
+            NAMESPACE,
+            "exec",
+            "--stdin",
+            "deployment/store",
+            "--",
+            "tar",
+            "--extract",
+            "--directory",
+            "/packages",
+            "--file",
+            "-",
+        ]
         done = subprocess.run(argv, input=archive.getvalue(), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
         return {"uri": f"http://store.{NAMESPACE}.svc:8000/{name}", "digest": package.digest}
@@ -61,16 +80,33 @@ def store(cluster: Cluster) -> Store:
 def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
     """Gives a ModelDeployment in a hurry: everything real, but for how long each stage lasts at least."""
     return {
-        "apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": name, "namespace": NAMESPACE},
+        "apiVersion": "fairway.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
-            "model": model, "gateway": {"parentRefs": [{"name": "models"}], "hostnames": [f"{name}.test"]}, "scaling": {"minReplicas": 1, "maxReplicas": 1},
+            "model": model,
+            "gateway": {"parentRefs": [{"name": "models"}], "hostnames": [f"{name}.test"]},
+            "scaling": {"minReplicas": 1, "maxReplicas": 1},
             "serving": {"revealRevision": True},
-            "podTemplate": {"spec": {"containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]}},
+            "podTemplate": {
+                "spec": {
+                    "containers": [{"name": "server", "resources": {"requests": {"cpu": "50m", "memory": "200Mi"}}}]
+                }
+            },
             "strategy": {
-                "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"harm": 0.5}, "bake": {"weight": 5, "duration": "5s"},
-                "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05},
-                           {"name": "slow", "type": "latency", "threshold": "1s", "maxRate": 0.05}]},
-            **spec}}
+                "warmup": "1s",
+                "shadow": {"minPairs": 200},
+                "canary": {"harm": 0.5},
+                "bake": {"weight": 5, "duration": "5s"},
+                "guards": [
+                    {"name": "disagreement", "type": "disagreement"},
+                    {"name": "errors", "type": "errors", "maxRate": 0.05},
+                    {"name": "slow", "type": "latency", "threshold": "1s", "maxRate": 0.05},
+                ],
+            },
+            **spec,
+        },
+    }
 
 
 @dataclass
@@ -80,10 +116,10 @@ class Traffic:
     url: str
     host: str
     body: Callable[[int], dict[str, Any]] = person
-    pause: float = 0.02   # seconds between a client's requests: the cluster has two cores, and a rollout more to do
+    pause: float = 0.02  # seconds between a client's requests: the cluster has two cores, and a rollout more to do
     counts: Counter[tuple[int, str]] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
-    answered: list[tuple[str, str, str]] = field(default_factory=list)   # request id, revision, unit
+    answered: list[tuple[str, str, str]] = field(default_factory=list)  # request id, revision, unit
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -100,14 +136,21 @@ class Traffic:
                 try:
                     answer = client.post(self.url, json=self.body(turn), headers={**CLAIMED, "x-fairway-unit": unit})
                     self.counts[answer.status_code, answer.headers.get("x-fairway-revision", "")] += 1
-                    self.answered.append((answer.headers.get("x-request-id", ""), answer.headers.get("x-fairway-revision", ""), unit))
+                    self.answered.append(
+                        (answer.headers.get("x-request-id", ""), answer.headers.get("x-fairway-revision", ""), unit)
+                    )
                 except httpx.HTTPError as error:
                     self.broken.append(repr(error))
 
 
 @contextmanager
 def traffic(
-    cluster: Cluster, name: str, *, host: str | None = None, model: str = "income", body: Callable[[int], dict[str, Any]] = person,
+    cluster: Cluster,
+    name: str,
+    *,
+    host: str | None = None,
+    model: str = "income",
+    body: Callable[[int], dict[str, Any]] = person,
     pause: float = Traffic.pause,
 ) -> Iterator[Traffic]:
     """Gives traffic that flows until the block ends."""
@@ -124,7 +167,14 @@ def traffic(
 
 
 def apply(cluster: Cluster, document: dict[str, Any]) -> None:
-    cluster.kubectl("apply", "--server-side", "--field-manager=tests", "--force-conflicts", "--filename=-", input=yaml.safe_dump(document))
+    cluster.kubectl(
+        "apply",
+        "--server-side",
+        "--field-manager=tests",
+        "--force-conflicts",
+        "--filename=-",
+        input=yaml.safe_dump(document),
+    )
 
 
 def status(cluster: Cluster, name: str) -> dict[str, Any]:
@@ -132,7 +182,14 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     return dict(json.loads(found.stdout).get("status", {})) if found.returncode == 0 else {}
 
 
-def until(cluster: Cluster, name: str, true: Callable[[dict[str, Any]], bool], *, seconds: float = 180, story: list[str] | None = None) -> dict[str, Any]:
+def until(
+    cluster: Cluster,
+    name: str,
+    true: Callable[[dict[str, Any]], bool],
+    *,
+    seconds: float = 180,
+    story: list[str] | None = None,
+) -> dict[str, Any]:
     """Gives the status that makes it true; fails with the last one. `story` takes down each phase and weight on the way."""
     deadline = time.monotonic() + seconds
     while True:
@@ -142,7 +199,9 @@ def until(cluster: Cluster, name: str, true: Callable[[dict[str, Any]], bool], *
             story.append(line)
         if true(now):
             return now
-        assert time.monotonic() < deadline, f"{name} stands at {line}: {now.get('reason')} after {seconds:.0f} s; story {story}"
+        assert time.monotonic() < deadline, (
+            f"{name} stands at {line}: {now.get('reason')} after {seconds:.0f} s; story {story}"
+        )
         time.sleep(0.25)
 
 
@@ -161,4 +220,6 @@ def package(folder: Path, *, seed: int = 0, fragile: bool = False, licence: str 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.json").write_text(json.dumps(support.SCHEMA))
     model = support.onnx_model(folder / "model.onnx", seed=seed, fragile=fragile)
-    return packages.import_onnx(model, schema=folder / "schema.json", name="income", out=folder / "store", licence=licence)
+    return packages.import_onnx(
+        model, schema=folder / "schema.json", name="income", out=folder / "store", licence=licence
+    )

@@ -12,8 +12,15 @@ from components import deploy, evaluate, gate, package, prepare, train
 from fairway import artifacts
 from fairway.config import loader
 
-COMPONENTS = {"prepare": prepare.prepare, "train": train.train, "evaluate": evaluate.evaluate, "gate": gate.gate, "refuse": gate.refuse,
-              "package": package.package, "deploy": deploy.deploy}
+COMPONENTS = {
+    "prepare": prepare.prepare,
+    "train": train.train,
+    "evaluate": evaluate.evaluate,
+    "gate": gate.gate,
+    "refuse": gate.refuse,
+    "package": package.package,
+    "deploy": deploy.deploy,
+}
 EACH = pytest.mark.parametrize("component", COMPONENTS.values(), ids=COMPONENTS)
 
 
@@ -47,13 +54,31 @@ def output(kind, folder: Path, name: str):
 def made(tmp_path_factory):
     """The steps as functions, one after the other, on digits."""
     folder = tmp_path_factory.mktemp("steps")
-    settings = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "training.family=convolutional", "training.epochs=1",
-                                            "training.channels=[4]", "evaluation.gate.maxCalibrationError=1", "evaluation.gate.beatZeroRule=false"])
+    settings = loader.load(
+        None,
+        overrides=[
+            "name=digits",
+            "data.source=digits",
+            "data.target=digit",
+            "training.family=convolutional",
+            "training.epochs=1",
+            "training.channels=[4]",
+            "evaluation.gate.maxCalibrationError=1",
+            "evaluation.gate.beatZeroRule=false",
+        ],
+    )
     config = json.dumps(settings.model_dump(mode="json", by_alias=True))
-    made = {"config": config, "dataset": output(dsl.Dataset, folder, "dataset"), "model": output(dsl.Model, folder, "model"),
-            "evaluation": output(dsl.Artifact, folder, "evaluation"), "metrics": output(dsl.Metrics, folder, "metrics"),
-            "classes": output(dsl.ClassificationMetrics, folder, "classes"), "report": output(dsl.HTML, folder, "report"),
-            "decision": output(dsl.Artifact, folder, "decision"), "package": output(dsl.Model, folder, "package")}
+    made = {
+        "config": config,
+        "dataset": output(dsl.Dataset, folder, "dataset"),
+        "model": output(dsl.Model, folder, "model"),
+        "evaluation": output(dsl.Artifact, folder, "evaluation"),
+        "metrics": output(dsl.Metrics, folder, "metrics"),
+        "classes": output(dsl.ClassificationMetrics, folder, "classes"),
+        "report": output(dsl.HTML, folder, "report"),
+        "decision": output(dsl.Artifact, folder, "decision"),
+        "package": output(dsl.Model, folder, "package"),
+    }
     prepare.prepare.python_func(config=config, dataset=made["dataset"])
     train.train.python_func(config=config, dataset=made["dataset"], model=made["model"])
     names = ("dataset", "model", "evaluation", "metrics", "classes", "report")
@@ -65,9 +90,15 @@ def made(tmp_path_factory):
 
 
 def test_evaluation_is_drawn_by_the_pipelines_page(made):
-    rows = made["classes"].metadata["confusionMatrix"]["struct"]["rows"] if "struct" in made["classes"].metadata["confusionMatrix"] else (
-        made["classes"].metadata["confusionMatrix"]["rows"])
-    assert sum(sum(row["row"]) for row in rows) == artifacts.read_json(Path(made["evaluation"].path) / "evaluation.json")["rows"]
+    rows = (
+        made["classes"].metadata["confusionMatrix"]["struct"]["rows"]
+        if "struct" in made["classes"].metadata["confusionMatrix"]
+        else (made["classes"].metadata["confusionMatrix"]["rows"])
+    )
+    assert (
+        sum(sum(row["row"]) for row in rows)
+        == artifacts.read_json(Path(made["evaluation"].path) / "evaluation.json")["rows"]
+    )
     assert 0 <= made["metrics"].metadata["accuracy"] <= 1
     assert "<html" in Path(made["report"].path).read_text().lower()
 
@@ -95,8 +126,12 @@ def test_without_a_store_the_package_travels_in_its_artifact(made):
 
 
 def test_deploying_finds_the_package_where_the_artifact_was_brought_and_twice_is_once(made, tmp_path):
-    elsewhere = made["package"].metadata | {"folder": f"{tmp_path}/gone/{Path(made['folder']).name}"}  # the folder of another machine
+    elsewhere = made["package"].metadata | {
+        "folder": f"{tmp_path}/gone/{Path(made['folder']).name}"
+    }  # the folder of another machine
     brought = dsl.Model(name="package", uri=made["package"].uri, metadata=elsewhere)
-    asked = [deploy.deploy.python_func(config=made["config"], package=brought, home=str(tmp_path / "home")) for _ in range(2)]
+    asked = [
+        deploy.deploy.python_func(config=made["config"], package=brought, home=str(tmp_path / "home")) for _ in range(2)
+    ]
     assert asked[0] == asked[1]
     assert len(asked[0]) == 12

@@ -81,8 +81,14 @@ def test_a_stage_has_copied_each_file_that_it_uses():
             if line.startswith("COPY ") and "--from" not in line:
                 there |= {Path(word).name for word in line.split()[1:-1]}
             elif line.startswith("RUN "):
-                used = {file for file in ("requirements.lock", "requirements-seldon.lock", "pyproject.toml") if file in line}
-                used |= {"pyproject.toml", "README.md", "LICENSE", "src", "training.yaml", "training-gpu.yaml"} if "hatchling build" in line else set()
+                used = {
+                    file for file in ("requirements.lock", "requirements-seldon.lock", "pyproject.toml") if file in line
+                }
+                used |= (
+                    {"pyproject.toml", "README.md", "LICENSE", "src", "training.yaml", "training-gpu.yaml"}
+                    if "hatchling build" in line
+                    else set()
+                )
                 assert used <= there, f"{name}: {used - there} before {line}"
 
 
@@ -107,10 +113,16 @@ def test_the_versions_that_the_recipe_names_are_the_locked_ones():
 def test_seldons_image_has_an_environment_of_its_own_with_pins_and_hashes_only():
     lines = (ROOT / "requirements-seldon.lock").read_text().splitlines()
     assert not [line for line in lines if "://" in line]
-    assert not [line for line, after in itertools.pairwise(lines) if re.match(r"[a-z0-9]", line) and "--hash=sha256:" not in after]
+    assert not [
+        line
+        for line, after in itertools.pairwise(lines)
+        if re.match(r"[a-z0-9]", line) and "--hash=sha256:" not in after
+    ]
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", "\n".join(lines), re.MULTILINE))
-    assert pinned["seldon-core"] == "1.17.1"                   # the last under Apache-2.0
-    assert int(pinned["setuptools"].partition(".")[0]) < 81    # the first without pkg_resources, which its gunicorn imports
+    assert pinned["seldon-core"] == "1.17.1"  # the last under Apache-2.0
+    assert (
+        int(pinned["setuptools"].partition(".")[0]) < 81
+    )  # the first without pkg_resources, which its gunicorn imports
     assert {"bentoml", "torch"}.isdisjoint(pinned)
 
 

@@ -67,8 +67,15 @@ def test_an_override_chooses_the_environments_group_too(write):
 
 
 def test_an_override_may_hold_a_list_a_duration_or_a_map(write):
-    config = loader.load(write(DIGITS), overrides=[
-        "training.hidden=[8, 4]", "strategy.warmup=250ms", "strategy.canary.steps=[{weight: 10}, {weight: 50}]", "name=digits"])
+    config = loader.load(
+        write(DIGITS),
+        overrides=[
+            "training.hidden=[8, 4]",
+            "strategy.warmup=250ms",
+            "strategy.canary.steps=[{weight: 10}, {weight: 50}]",
+            "name=digits",
+        ],
+    )
     assert config.training.hidden == (8, 4)
     assert config.strategy.warmup == timedelta(milliseconds=250)
     assert [step.weight for step in config.strategy.canary.steps] == [10, 50]
@@ -131,15 +138,30 @@ def test_no_section_takes_an_unknown_key(write, section):
     assert f"{section}.surprise is no key" in refusal(write(DIGITS + yaml.safe_dump({section: {"surprise": 1}})))
 
 
-@pytest.mark.parametrize(("text", "parts"), [
-    ("training: {epochs: many}", ["training.epochs is 'many'", "valid integer"]),
-    ("training: {epochs: 0}", ["training.epochs is 0", "greater than or equal to 1"]),
-    ("strategy: {warmup: 5}", ["strategy.warmup is 5", "wanted a duration such as 250ms"]),
-    ("strategy: {canary: {steps: [{weight: 50}, {weight: 5}]}}", ["weights are [50, 5]", "wanted rising weights"]),
-    ("data: {split: {test: 0.9}}", ["data.split.test is 0.9", "less than 0.5"]),
-    ("name: Über", ["name is 'Über'"]),
-    ("platform: {store: 'https://user:hush@models.example.com'}", ["platform.store is 'https://...@models.example.com'", "wanted no credentials"]),
-], ids=["text for a number", "below the bound", "duration without unit", "falling weights", "split too large", "name", "password in an address"])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("training: {epochs: many}", ["training.epochs is 'many'", "valid integer"]),
+        ("training: {epochs: 0}", ["training.epochs is 0", "greater than or equal to 1"]),
+        ("strategy: {warmup: 5}", ["strategy.warmup is 5", "wanted a duration such as 250ms"]),
+        ("strategy: {canary: {steps: [{weight: 50}, {weight: 5}]}}", ["weights are [50, 5]", "wanted rising weights"]),
+        ("data: {split: {test: 0.9}}", ["data.split.test is 0.9", "less than 0.5"]),
+        ("name: Über", ["name is 'Über'"]),
+        (
+            "platform: {store: 'https://user:hush@models.example.com'}",
+            ["platform.store is 'https://...@models.example.com'", "wanted no credentials"],
+        ),
+    ],
+    ids=[
+        "text for a number",
+        "below the bound",
+        "duration without unit",
+        "falling weights",
+        "split too large",
+        "name",
+        "password in an address",
+    ],
+)
 def test_a_wrong_value_is_named_with_its_key_and_what_is_wanted(write, text, parts):
     sentence = refusal(write(DIGITS + text))
     assert "fairway.yaml" in sentence
@@ -152,16 +174,29 @@ def test_many_mistakes_show_the_first_three_and_count_the_rest(write):
     assert sentence.endswith("; and 2 more")
 
 
-@pytest.mark.parametrize(("text", "part"), [
-    ("training: [", "is not YAML"),
-    ("- a list", "holds a list: wanted a map"),
-    ("just text", "holds a str: wanted a map"),
-    ("defaults: training", "defaults in"),
-    ("defaults: {training: transformer}", "The groups are data: csv, digits"),
-    ("defaults: {colour: red}", "The groups are"),
-    ("environment: staging", "environment is 'staging': wanted one of local, kind, production"),
-    ("name: ${nowhere}", "nowhere"),
-], ids=["broken", "list", "text", "defaults is text", "no such choice", "no such group", "no such environment", "interpolation"])
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("training: [", "is not YAML"),
+        ("- a list", "holds a list: wanted a map"),
+        ("just text", "holds a str: wanted a map"),
+        ("defaults: training", "defaults in"),
+        ("defaults: {training: transformer}", "The groups are data: csv, digits"),
+        ("defaults: {colour: red}", "The groups are"),
+        ("environment: staging", "environment is 'staging': wanted one of local, kind, production"),
+        ("name: ${nowhere}", "nowhere"),
+    ],
+    ids=[
+        "broken",
+        "list",
+        "text",
+        "defaults is text",
+        "no such choice",
+        "no such group",
+        "no such environment",
+        "interpolation",
+    ],
+)
 def test_a_file_that_cannot_be_composed_gets_one_sentence(write, text, part):
     assert part in refusal(write(text))
 
@@ -194,10 +229,25 @@ INNER_KEYS = LINES | st.sampled_from(["steps", "weight", "name"])
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | LINES | st.dates(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS, inner, max_size=3),
-    max_leaves=6)
-KEYS = st.sampled_from([
-    "defaults", "environment", "name", *SECTIONS, "data.path", "data.split.test", "training.hidden", "strategy.warmup",
-    "strategy.canary.steps", "strategy.guards", "strategy.guards.0", "pipeline.train.cpu", "name.deeper"])
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [
+        "defaults",
+        "environment",
+        "name",
+        *SECTIONS,
+        "data.path",
+        "data.split.test",
+        "training.hidden",
+        "strategy.warmup",
+        "strategy.canary.steps",
+        "strategy.guards",
+        "strategy.guards.0",
+        "pipeline.train.cpu",
+        "name.deeper",
+    ]
+)
 
 
 def answer(path: Path, **keywords) -> schema.Config | str:

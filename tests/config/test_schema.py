@@ -34,16 +34,35 @@ def test_a_written_duration_is_never_longer_than_in_milliseconds(milliseconds):
     assert len(written) <= len(f"{milliseconds}ms")
 
 
-@pytest.mark.parametrize("value", [
-    "", "10", "m", "10 m", "-5s", "1w", "1e3s", "10s ", 10, 1.5, None, True, ["10s"],
-], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "10",
+        "m",
+        "10 m",
+        "-5s",
+        "1w",
+        "1e3s",
+        "10s ",
+        10,
+        1.5,
+        None,
+        True,
+        ["10s"],
+    ],
+    ids=repr,
+)
 def test_what_is_no_duration_is_refused_with_examples_of_one(value):
     with pytest.raises(ValueError, match="wanted a duration such as 250ms, 30s, 10m, 6h or 2d"):
         schema.parse_duration(value)
 
 
-@pytest.mark.parametrize("value", ["10s\n", "\u0661s", "9" * 12 + "d", "9" * 400 + "s"],
-                         ids=["line end", "other digits", "too long", "endless"])
+@pytest.mark.parametrize(
+    "value",
+    ["10s\n", "\u0661s", "9" * 12 + "d", "9" * 400 + "s"],
+    ids=["line end", "other digits", "too long", "endless"],
+)
 def test_a_duration_that_the_custom_resource_would_refuse_is_refused_here_too(value):
     with pytest.raises(ValueError, match="wanted a duration"):
         schema.parse_duration(value)
@@ -95,19 +114,26 @@ def test_a_configuration_survives_being_dumped_and_read():
     assert schema.Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
 
 
-@pytest.mark.parametrize(("build", "sentence"), [
-    (lambda: schema.Data(source="csv"), "data.source csv needs data.path"),
-    (lambda: schema.Data(source="function"), "data.source function needs data.function"),
-    (lambda: schema.Data(source="idx", path="images"), "data.source idx needs data.labels"),
-    (lambda: schema.Split(method="time"), "split method time needs split.column"),
-    (lambda: schema.Training(family="function"), "training.family function needs training.function"),
-    (lambda: schema.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
-    (lambda: schema.Canary(steps=({"weight": 25}, {"weight": 5})), r"weights are \[25, 5\]: wanted rising weights"),
-    (lambda: schema.Guard(name="slow", type="latency", max_rate=0.1), "guard slow of type latency needs a threshold"),
-    (lambda: schema.Guard(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
-    (lambda: schema.Guard(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
-    (lambda: schema.Strategy(guards=(schema.Guard(name="q", type="quality"),) * 2), "wanted different names"),
-], ids=lambda value: value[:30] if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: schema.Data(source="csv"), "data.source csv needs data.path"),
+        (lambda: schema.Data(source="function"), "data.source function needs data.function"),
+        (lambda: schema.Data(source="idx", path="images"), "data.source idx needs data.labels"),
+        (lambda: schema.Split(method="time"), "split method time needs split.column"),
+        (lambda: schema.Training(family="function"), "training.family function needs training.function"),
+        (lambda: schema.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
+        (lambda: schema.Canary(steps=({"weight": 25}, {"weight": 5})), r"weights are \[25, 5\]: wanted rising weights"),
+        (
+            lambda: schema.Guard(name="slow", type="latency", max_rate=0.1),
+            "guard slow of type latency needs a threshold",
+        ),
+        (lambda: schema.Guard(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
+        (lambda: schema.Guard(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
+        (lambda: schema.Strategy(guards=(schema.Guard(name="q", type="quality"),) * 2), "wanted different names"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
 def test_parts_that_do_not_fit_together_are_refused_with_a_sentence(build, sentence):
     with pytest.raises(ValidationError, match=sentence):
         build()

@@ -13,8 +13,11 @@ from fairway.data import features, fitting
 from fairway.data.schema import Feature, Schema
 
 STEPS = [
-    {"op": "impute", "value": 2.0}, {"op": "clip", "low": 0.0, "high": 8.0},
-    {"op": "log"}, {"op": "scale", "mean": 1.0, "std": 2.0}]
+    {"op": "impute", "value": 2.0},
+    {"op": "clip", "low": 0.0, "high": 8.0},
+    {"op": "log"},
+    {"op": "scale", "mean": 1.0, "std": 2.0},
+]
 NUMBER = {"name": "x", "kind": "number", "steps": STEPS}
 CATEGORY = {"name": "c", "kind": "category", "steps": [{"op": "encode", "categories": ["a", "b"], "missing": 3}]}
 IMAGE = {"name": "i", "kind": "image", "shape": [1, 2, 2], "steps": [{"op": "scale", "offset": 0.0, "factor": 0.25}]}
@@ -81,24 +84,30 @@ def test_a_plain_dictionary_of_categories_has_no_known_width():
         features.flat({"categories": np.array([[1]])})
 
 
-@pytest.mark.parametrize(("columns", "sentence"), [
-    ({"x": np.array([1.0])}, "feature 'c' is missing"),
-    ({"x": np.array([1.0, 2.0]), "c": words("a")}, "feature 'c' has 1 rows, 'x' has 2"),
-    ({"x": words("one", "two"), "c": words("a", "b")}, "feature 'x' has values of type object"),
-])
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"x": np.array([1.0])}, "feature 'c' is missing"),
+        ({"x": np.array([1.0, 2.0]), "c": words("a")}, "feature 'c' has 1 rows, 'x' has 2"),
+        ({"x": words("one", "two"), "c": words("a", "b")}, "feature 'x' has values of type object"),
+    ],
+)
 def test_columns_that_do_not_fit_are_named(columns, sentence):
     with pytest.raises(errors.DataError, match=sentence):
         load(NUMBER, CATEGORY).transform(columns)
 
 
-@pytest.mark.parametrize(("data", "sentence"), [
-    ({"version": 2, "features": []}, "version 2"),
-    ({"version": 1}, "features"),
-    ({"version": 1, "features": [{**NUMBER, "steps": [{"op": "root"}]}]}, "'root'"),
-    ({"version": 1, "features": [{**CATEGORY, "steps": []}]}, "wanted one, encode"),
-    ({"version": 1, "features": [{**IMAGE, "steps": [{"op": "log"}]}]}, "wanted scale"),
-    ({"version": 1, "features": [IMAGE, {**IMAGE, "name": "j"}]}, "at most one"),
-])
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"version": 2, "features": []}, "version 2"),
+        ({"version": 1}, "features"),
+        ({"version": 1, "features": [{**NUMBER, "steps": [{"op": "root"}]}]}, "'root'"),
+        ({"version": 1, "features": [{**CATEGORY, "steps": []}]}, "wanted one, encode"),
+        ({"version": 1, "features": [{**IMAGE, "steps": [{"op": "log"}]}]}, "wanted scale"),
+        ({"version": 1, "features": [IMAGE, {**IMAGE, "name": "j"}]}, "at most one"),
+    ],
+)
 def test_damaged_preprocessing_is_refused_in_one_sentence(data, sentence):
     with pytest.raises(errors.DataError, match=sentence):
         features.Preprocessor.load(data)
@@ -111,16 +120,21 @@ texts = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "d e"]))
 @given(values=numbers, data=st.data())
 def test_a_round_trip_through_json_transforms_the_same_bits_row_by_row(values, data):
     column = words(*data.draw(st.lists(texts, min_size=len(values), max_size=len(values))))
-    schema = Schema(target="t", classes=("0", "1"), features=(
-        Feature(name="x", kind="number", nullable=True),
-        Feature(name="c", kind="category", categories=("a", "b", "c"), nullable=True)))
+    schema = Schema(
+        target="t",
+        classes=("0", "1"),
+        features=(
+            Feature(name="x", kind="number", nullable=True),
+            Feature(name="c", kind="category", categories=("a", "b", "c"), nullable=True),
+        ),
+    )
     fitted = fitting.fit({"x": values, "c": column}, schema=schema)
     again = features.Preprocessor.load(json.loads(json.dumps(fitted.dump(), allow_nan=False)))
     whole = fitted.transform({"x": values, "c": column})
     for row in range(len(values)):
-        one = again.transform({"x": values[row:row + 1], "c": column[row:row + 1]})
-        np.testing.assert_array_equal(one["numbers"], whole["numbers"][row:row + 1])
-        np.testing.assert_array_equal(one["categories"], whole["categories"][row:row + 1])
+        one = again.transform({"x": values[row : row + 1], "c": column[row : row + 1]})
+        np.testing.assert_array_equal(one["numbers"], whole["numbers"][row : row + 1])
+        np.testing.assert_array_equal(one["categories"], whole["categories"][row : row + 1])
     assert np.isfinite(whole["numbers"]).all()
 
 

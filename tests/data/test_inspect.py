@@ -57,7 +57,12 @@ def test_a_user_column_suggests_a_split_by_group(tmp_path):
 
 
 def test_names_and_values_of_the_file_cannot_break_the_yaml(tmp_path):
-    odd = {"a: b # c": made.frame(100).age, "- x": ["'q\"", "no"] * 50, "e\nf": range(100, 200), "label": ["{y}", "#n"] * 50}
+    odd = {
+        "a: b # c": made.frame(100).age,
+        "- x": ["'q\"", "no"] * 50,
+        "e\nf": range(100, 200),
+        "label": ["{y}", "#n"] * 50,
+    }
     findings = inspect.inspect(written(tmp_path / "o.parquet", pd.DataFrame(odd)), target="label")
     config, _ = loaded(tmp_path, findings, name="odd")
     assert config.name == "odd"
@@ -71,11 +76,14 @@ def test_a_text_column_with_many_values_and_many_rows_of_each_stays(tmp_path):
     assert "city" not in config.data.ignore
 
 
-@pytest.mark.parametrize(("name", "target", "kind", "sentence"), [
-    ("absent.csv", "label", errors.UsageError, "not there"),
-    ("rows.csv", "labl", errors.DataError, "did you mean 'label'"),
-    ("rows.csv", "income", errors.DataError, "quantity"),
-])
+@pytest.mark.parametrize(
+    ("name", "target", "kind", "sentence"),
+    [
+        ("absent.csv", "label", errors.UsageError, "not there"),
+        ("rows.csv", "labl", errors.DataError, "did you mean 'label'"),
+        ("rows.csv", "income", errors.DataError, "quantity"),
+    ],
+)
 def test_what_cannot_be_looked_at_is_said_in_one_sentence(tmp_path, name, target, kind, sentence):
     written(tmp_path / "rows.csv", made.frame(100))
     with pytest.raises(kind, match=sentence):

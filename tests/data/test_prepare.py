@@ -7,7 +7,14 @@ from fairway.data import prepare, splits
 from tests.data import made
 
 FILES = {
-    "train.parquet", "validation.parquet", "test.parquet", "schema.json", "preprocessing.json", "profile.json", "dataset.json"}
+    "train.parquet",
+    "validation.parquet",
+    "test.parquet",
+    "schema.json",
+    "preprocessing.json",
+    "profile.json",
+    "dataset.json",
+}
 
 
 def prepared(tmp_path, frame, *, seed=0, out="d", **values):
@@ -20,13 +27,25 @@ def content(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-@pytest.mark.parametrize(("values", "rows", "shapes"), [
-    ({"path": made.SHARED / "adult.data", "target": "income"}, 30162, {"numbers": (6,), "categories": (8,)}),
-    ({"path": made.SHARED / "elec.csv", "target": "class"}, 45312, {"numbers": (6,)}),
-    ({"source": "digits", "target": "digit"}, 1797, {"image": (1, 8, 8)}),
-    ({"source": "idx", "path": made.SHARED / "t10k-images-idx3-ubyte.gz", "labels": made.SHARED / "t10k-labels-idx1-ubyte.gz",
-      "limit": 2000}, 2000, {"image": (1, 28, 28)}),
-], ids=["adult", "elec", "digits", "mnist"])
+@pytest.mark.parametrize(
+    ("values", "rows", "shapes"),
+    [
+        ({"path": made.SHARED / "adult.data", "target": "income"}, 30162, {"numbers": (6,), "categories": (8,)}),
+        ({"path": made.SHARED / "elec.csv", "target": "class"}, 45312, {"numbers": (6,)}),
+        ({"source": "digits", "target": "digit"}, 1797, {"image": (1, 8, 8)}),
+        (
+            {
+                "source": "idx",
+                "path": made.SHARED / "t10k-images-idx3-ubyte.gz",
+                "labels": made.SHARED / "t10k-labels-idx1-ubyte.gz",
+                "limit": 2000,
+            },
+            2000,
+            {"image": (1, 28, 28)},
+        ),
+    ],
+    ids=["adult", "elec", "digits", "mnist"],
+)
 def test_real_data_is_prepared_and_read_back(tmp_path, values, rows, shapes):
     record = prepare.prepare(made.section(**values), out=tmp_path / "d", seed=1)
     assert set(content(tmp_path / "d")) == FILES
@@ -85,9 +104,13 @@ def test_extra_rows_join_training_or_recent_unless_they_equal_a_held_out_row(tmp
     assert more.version != record.version
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ({"age": "old"}, "feature age is 'old' in row 0"), ({"age": np.inf}, "feature age is inf in row 0"),
-])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"age": "old"}, "feature age is 'old' in row 0"),
+        ({"age": np.inf}, "feature age is inf in row 0"),
+    ],
+)
 def test_extra_rows_that_do_not_fit_are_told(tmp_path, change, sentence):
     made.frame(40).assign(**change).to_parquet(tmp_path / "new.parquet")
     with pytest.raises(errors.DataError, match=sentence):
@@ -98,19 +121,26 @@ def test_the_limit_keeps_so_many_rows(tmp_path):
     assert sum(prepared(tmp_path, made.frame(), limit=120).rows.values()) == 120
 
 
-@pytest.mark.parametrize(("change", "values", "sentence"), [
-    ({"label": "one"}, {}, "only 'one'"),
-    ({"label": np.arange(300)}, {}, "quantity"),
-    ({"label": np.linspace(0, 1, 300)}, {}, "quantity"),
-    ({"age": np.inf}, {}, "wanted finite numbers"),
-    ({"town": [f"t{i}" for i in range(300)]}, {}, "identifier"),
-    ({"town": [*map(str, range(299)), "many"]}, {}, "feature town is a number in 299 rows, and 'many' in row 299"),
-    ({}, {"ignore": ("agee",)}, "did you mean 'age'"),
-    ({}, {"split": {"method": "group", "column": "towns"}}, "did you mean 'town'"),
-    ({}, {"split": {"method": "time", "column": "town"}}, "not a moment"),
-    ({}, {"split": {"method": "group", "column": "plan"}}, "plan is missing in"),
-    ({"label": ["a"] * 299 + ["b"], "when": range(300)}, {"split": {"method": "time", "column": "when"}}, "no row of class 'b'"),
-])
+@pytest.mark.parametrize(
+    ("change", "values", "sentence"),
+    [
+        ({"label": "one"}, {}, "only 'one'"),
+        ({"label": np.arange(300)}, {}, "quantity"),
+        ({"label": np.linspace(0, 1, 300)}, {}, "quantity"),
+        ({"age": np.inf}, {}, "wanted finite numbers"),
+        ({"town": [f"t{i}" for i in range(300)]}, {}, "identifier"),
+        ({"town": [*map(str, range(299)), "many"]}, {}, "feature town is a number in 299 rows, and 'many' in row 299"),
+        ({}, {"ignore": ("agee",)}, "did you mean 'age'"),
+        ({}, {"split": {"method": "group", "column": "towns"}}, "did you mean 'town'"),
+        ({}, {"split": {"method": "time", "column": "town"}}, "not a moment"),
+        ({}, {"split": {"method": "group", "column": "plan"}}, "plan is missing in"),
+        (
+            {"label": ["a"] * 299 + ["b"], "when": range(300)},
+            {"split": {"method": "time", "column": "when"}},
+            "no row of class 'b'",
+        ),
+    ],
+)
 def test_what_cannot_be_prepared_is_told_in_one_sentence(tmp_path, change, values, sentence):
     with pytest.raises(errors.DataError, match=sentence) as told:
         prepared(tmp_path, made.frame().assign(**change), **values)
@@ -133,7 +163,9 @@ def test_copies_across_a_split_by_time_are_warned_of(tmp_path):
 
 
 def test_groups_across_a_random_split_are_warned_of(tmp_path):
-    record = prepared(tmp_path, made.frame().assign(user=np.arange(300) % 9), split={"method": "random", "column": "user"})
+    record = prepared(
+        tmp_path, made.frame().assign(user=np.arange(300) % 9), split={"method": "random", "column": "user"}
+    )
     assert any("share their user" in warning for warning in record.warnings)
 
 

@@ -57,17 +57,20 @@ def test_other_separators_are_seen_in_the_header(tmp_path, separator):
     assert list(read(made.csv(tmp_path / "a.csv", text)).frame.columns) == ["a", "label"]
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("", "empty"),
-    ("a,label\n", "no rows"),
-    ("a,labels\n1,y\n", "did you mean 'labels'"),
-    ("a,Label\n1,y\n", "did you mean 'Label'"),
-    ("a,a,label\n1,2,y\n", "column 'a' twice"),
-    ("a,label\n1,y\n1,2,n\n", "3 cells in line 3: wanted 2"),
-    ("a,b,label\n1,2,y\n1,n\n", "2 cells in line 3: wanted 3"),
-    ("a,label\n1,y,\n2,n,\n", "3 cells in line 2: wanted 2"),
-    ('a,label\n1,y\n2,"n\n', "cannot be read at line"),
-])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "empty"),
+        ("a,label\n", "no rows"),
+        ("a,labels\n1,y\n", "did you mean 'labels'"),
+        ("a,Label\n1,y\n", "did you mean 'Label'"),
+        ("a,a,label\n1,2,y\n", "column 'a' twice"),
+        ("a,label\n1,y\n1,2,n\n", "3 cells in line 3: wanted 2"),
+        ("a,b,label\n1,2,y\n1,n\n", "2 cells in line 3: wanted 3"),
+        ("a,label\n1,y,\n2,n,\n", "3 cells in line 2: wanted 2"),
+        ('a,label\n1,y\n2,"n\n', "cannot be read at line"),
+    ],
+)
 def test_a_csv_that_cannot_be_used_is_told_in_one_sentence(tmp_path, text, sentence):
     with pytest.raises(errors.DataError, match=sentence) as told:
         read(made.csv(tmp_path / "a.csv", text))
@@ -91,9 +94,13 @@ def test_a_file_that_is_no_parquet_is_told(tmp_path):
         sources.read(made.section(source="parquet", path=made.csv(tmp_path / "a.parquet", "a,label\n")))
 
 
-@pytest.mark.parametrize(("content", "sentence"), [
-    (b"text", "no IDX file"), (struct.pack(">4I", 2051, 2, 2, 2) + b"123", "cut off"),
-])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"text", "no IDX file"),
+        (struct.pack(">4I", 2051, 2, 2, 2) + b"123", "cut off"),
+    ],
+)
 def test_a_damaged_idx_is_told(tmp_path, content, sentence):
     (tmp_path / "i").write_bytes(content)
     with pytest.raises(errors.DataError, match=sentence):
@@ -110,15 +117,20 @@ def call(tmp_path, monkeypatch, body, name="rows"):
 
 def test_a_function_of_the_current_folder_gives_the_rows(tmp_path, monkeypatch):
     body = "import pandas\ndef rows(section):\n    return pandas.DataFrame({'a': [1, 2], section.target: ['y', 'n']})\n"
-    pd.testing.assert_frame_equal(call(tmp_path, monkeypatch, body).frame, pd.DataFrame({"a": [1, 2], "label": ["y", "n"]}))
+    pd.testing.assert_frame_equal(
+        call(tmp_path, monkeypatch, body).frame, pd.DataFrame({"a": [1, 2], "label": ["y", "n"]})
+    )
 
 
-@pytest.mark.parametrize(("body", "kind", "sentence"), [
-    ("def rows(section):\n    raise OSError('no disk')\n", errors.DataError, "raised OSError: no disk"),
-    ("1 / 0", errors.UsageError, "raised ZeroDivisionError"),
-    ("def other(section): ...", errors.UsageError, "no function 'rows'"),
-    ("def rows(section):\n    return [1]\n", errors.DataError, "returned a list"),
-])
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        ("def rows(section):\n    raise OSError('no disk')\n", errors.DataError, "raised OSError: no disk"),
+        ("1 / 0", errors.UsageError, "raised ZeroDivisionError"),
+        ("def other(section): ...", errors.UsageError, "no function 'rows'"),
+        ("def rows(section):\n    return [1]\n", errors.DataError, "returned a list"),
+    ],
+)
 def test_a_function_that_fails_is_told_in_its_own_words(tmp_path, monkeypatch, body, kind, sentence):
     with pytest.raises(kind, match=sentence):
         call(tmp_path, monkeypatch, body)

@@ -22,7 +22,9 @@ def everyone(parts):
 seeds = st.integers(0, 2**31 - 1)
 
 
-@given(seed=seeds, rows=st.integers(60, 300), kinds=st.integers(30, 300), method=st.sampled_from(["stratified", "random"]))
+@given(
+    seed=seeds, rows=st.integers(60, 300), kinds=st.integers(30, 300), method=st.sampled_from(["stratified", "random"])
+)
 def test_every_row_is_in_one_split_and_equal_rows_are_in_the_same(seed, rows, kinds, method):
     identity = np.random.default_rng(seed).integers(0, kinds, rows)
     parts = divide(rows=rows, method=method, identity=identity, seed=seed)
@@ -63,12 +65,15 @@ def test_the_seed_decides(method):
     assert not np.array_equal(one.test, other.test)
 
 
-@pytest.mark.parametrize(("options", "sentence"), [
-    ({"rows": 9}, "wanted at least ten"),
-    ({"identity": np.zeros(200, dtype=int)}, "would be empty"),
-    ({"method": "time", "column": np.zeros(200)}, "would be empty"),
-    ({"method": "group", "column": np.array(["a"] * 200, dtype=object)}, "would be empty"),
-])
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"rows": 9}, "wanted at least ten"),
+        ({"identity": np.zeros(200, dtype=int)}, "would be empty"),
+        ({"method": "time", "column": np.zeros(200)}, "would be empty"),
+        ({"method": "group", "column": np.array(["a"] * 200, dtype=object)}, "would be empty"),
+    ],
+)
 def test_rows_that_cannot_be_divided_are_told(options, sentence):
     with pytest.raises(errors.DataError, match=sentence):
         divide(**options)

@@ -15,7 +15,12 @@ pytestmark = [pytest.mark.local, pytest.mark.timeout(960)]
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     out = tmp_path_factory.mktemp("demo")
-    done = subprocess.run([sys.executable, "-m", "fairway", "demo", "--out", str(out), "--output", "json"], capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-m", "fairway", "demo", "--out", str(out), "--output", "json"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1]), out
 
@@ -31,10 +36,17 @@ def test_no_request_fails_but_those_that_the_defective_model_answered(played: tu
     assert record["defect_errors"] > 0
 
 
-def test_each_model_ends_as_it_should_and_is_caught_by_the_guard_that_can_see_it(played: tuple[dict[str, Any], Path]) -> None:
+def test_each_model_ends_as_it_should_and_is_caught_by_the_guard_that_can_see_it(
+    played: tuple[dict[str, Any], Path],
+) -> None:
     models = by_name(played[0])
     assert {name: row["outcome"] for name, row in models.items()} == {
-        "A": "first", "B": "promoted", "C": "rolled back", "D": "rolled back", "E": "promoted"}
+        "A": "first",
+        "B": "promoted",
+        "C": "rolled back",
+        "D": "rolled back",
+        "E": "promoted",
+    }
     assert models["C"]["caught_by"] == "disagreement"
     assert models["C"]["requests"] == 0  # no user was served
     assert models["D"]["caught_by"] == "errors"

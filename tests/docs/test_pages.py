@@ -63,23 +63,38 @@ def test_a_steps_own_default_is_shown_where_it_differs_from_its_sections():
     assert generate.default_of(schema.Resources, "memory", rows["pipeline.prepare"]) == "`2Gi`"
 
 
-@pytest.mark.parametrize(("model", "field", "shown"), [
-    (schema.Strategy, "warmup", "`30s`"), (schema.Data, "limit", "none"), (schema.Step, "weight", "required"),
-    (schema.Data, "split", ""), (schema.Canary, "steps", "`{weight: 5}`, `{weight: 25}`, `{weight: 50}`"),
-    (schema.Gate, "beat_zero_rule", "`true`"), (schema.Training, "hidden", "`[64]`"),
-], ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "")
+@pytest.mark.parametrize(
+    ("model", "field", "shown"),
+    [
+        (schema.Strategy, "warmup", "`30s`"),
+        (schema.Data, "limit", "none"),
+        (schema.Step, "weight", "required"),
+        (schema.Data, "split", ""),
+        (schema.Canary, "steps", "`{weight: 5}`, `{weight: 25}`, `{weight: 50}`"),
+        (schema.Gate, "beat_zero_rule", "`true`"),
+        (schema.Training, "hidden", "`[64]`"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
+)
 def test_defaults_are_written_as_in_the_file(model, field, shown):
     assert generate.default_of(model, field, None) == shown
 
 
-@pytest.mark.parametrize(("described", "words"), [
-    ({"type": "integer", "minimum": 1, "maximum": 64}, "integer ≥ 1, ≤ 64"),
-    ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5}, "number > 0, < 0.5"),
-    ({"anyOf": [{"type": "string", "format": "path"}, {"type": "null"}]}, "path, or none"),
-    ({"enum": ["a", "b"], "type": "string"}, "`a` or `b`"), ({"const": "alibi", "type": "string"}, "`alibi`"),
-    ({"type": "array", "items": {"type": "string"}}, "list of text"), ({"type": "boolean"}, "true or false"),
-    ({"type": "string", "pattern": schema.DURATION.pattern}, "duration"), ({"type": "string", "pattern": schema.NAME}, "name"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 64}, "integer ≥ 1, ≤ 64"),
+        ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5}, "number > 0, < 0.5"),
+        ({"anyOf": [{"type": "string", "format": "path"}, {"type": "null"}]}, "path, or none"),
+        ({"enum": ["a", "b"], "type": "string"}, "`a` or `b`"),
+        ({"const": "alibi", "type": "string"}, "`alibi`"),
+        ({"type": "array", "items": {"type": "string"}}, "list of text"),
+        ({"type": "boolean"}, "true or false"),
+        ({"type": "string", "pattern": schema.DURATION.pattern}, "duration"),
+        ({"type": "string", "pattern": schema.NAME}, "name"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_types_are_said_in_words(described, words):
     assert generate.type_of(described) == words
 
@@ -106,8 +121,13 @@ def test_every_field_and_every_refusal_of_the_resource_is_on_the_page():
 
 
 def test_commands_are_listed_with_those_under_them_and_hidden_ones_are_not():
-    root = click.Group("fairway", commands=[
-        click.Group("rollout", commands=[click.Command("pause"), click.Command("secret", hidden=True)]), click.Command("up")])
+    root = click.Group(
+        "fairway",
+        commands=[
+            click.Group("rollout", commands=[click.Command("pause"), click.Command("secret", hidden=True)]),
+            click.Command("up"),
+        ],
+    )
     paths = [context.command_path for _, context in generate.commands(root, click.Context(root, info_name="fairway"))]
     assert paths == ["fairway rollout", "fairway rollout pause", "fairway up"]
 
@@ -142,19 +162,25 @@ def declared(tmp_path, monkeypatch):
     return declared
 
 
-@pytest.mark.parametrize("text", [
-    'import prometheus_client\nX = prometheus_client.Counter("n", "Help.", ("deployment", "revision"))',
-    'import prometheus_client as prom\nX = prom.Counter("n_total", "Help.", labelnames=["deployment", "revision"])',
-    'from prometheus_client import Counter as C\nX = C("n", documentation="Help.", labelnames=("deployment", "revision"))',
-    'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", (*L, "revision"))',
-    'import prometheus_client\nL = ("deployment", "revision", "role")\nX = prometheus_client.Counter("n", "He" "lp.", L[:2])',
-    'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", L + ("revision",))',
-    'import prometheus_client\nfrom fairway.noun.base import LABELS\nX = prometheus_client.Counter("n", "Help.", LABELS)',
-    'import prometheus_client\nfrom fairway.noun import base\nX = prometheus_client.Counter("n", "Help.", base.LABELS)',
-    'from prometheus_client.core import CounterMetricFamily\nX = CounterMetricFamily("n", "Help.", labels=["deployment", "revision"])',
-], ids=["plain", "alias", "renamed", "star", "slice", "sum", "taken", "attribute", "family"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'import prometheus_client\nX = prometheus_client.Counter("n", "Help.", ("deployment", "revision"))',
+        'import prometheus_client as prom\nX = prom.Counter("n_total", "Help.", labelnames=["deployment", "revision"])',
+        'from prometheus_client import Counter as C\nX = C("n", documentation="Help.", labelnames=("deployment", "revision"))',
+        'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", (*L, "revision"))',
+        'import prometheus_client\nL = ("deployment", "revision", "role")\nX = prometheus_client.Counter("n", "He" "lp.", L[:2])',
+        'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", L + ("revision",))',
+        'import prometheus_client\nfrom fairway.noun.base import LABELS\nX = prometheus_client.Counter("n", "Help.", LABELS)',
+        'import prometheus_client\nfrom fairway.noun import base\nX = prometheus_client.Counter("n", "Help.", base.LABELS)',
+        'from prometheus_client.core import CounterMetricFamily\nX = CounterMetricFamily("n", "Help.", labels=["deployment", "revision"])',
+    ],
+    ids=["plain", "alias", "renamed", "star", "slice", "sum", "taken", "attribute", "family"],
+)
 def test_a_metric_is_found_however_it_is_written(declared, text):
-    assert declared(text) == [generate.Series("n_total", "counter", ("deployment", "revision"), "Help.", "fairway.noun.module")]
+    assert declared(text) == [
+        generate.Series("n_total", "counter", ("deployment", "revision"), "Help.", "fairway.noun.module")
+    ]
 
 
 def test_a_counter_of_collections_is_no_metric(declared):
@@ -169,15 +195,23 @@ def test_a_metric_whose_name_is_computed_is_refused_with_its_line(declared):
 def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
     for file in (ROOT / "src" / "fairway").rglob("*.py"):
         for series in generate.declared(file):
-            spoken_for = "rollout" if series.module == "fairway.operator.metrics" else series.module.split(".")[1]  # what it looks after, not itself
+            spoken_for = (
+                "rollout" if series.module == "fairway.operator.metrics" else series.module.split(".")[1]
+            )  # what it looks after, not itself
             assert series.name.startswith(f"fairway_{spoken_for}_"), series
             assert series.help.endswith("."), series
 
 
 def test_the_page_lists_what_a_process_really_exports():
     program = "import fairway.serving.app, fairway.serving.eventlog, prometheus_client; print(prometheus_client.generate_latest().decode())"
-    exported = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True,
-                              check=True, timeout=60).stdout
+    exported = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
     page = generate.metrics()
     for family in parser.text_string_to_metric_families(exported):
         if family.name.startswith("fairway_"):
@@ -201,7 +235,9 @@ def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     known = schema.Strategy.model_validate(yaml.safe_load(example)["strategy"]).hooks
     assert {at for hook in known for at in hook.at} == set(typing.get_args(schema.HookPoint))
     shown = json.loads(sent)
-    data = {name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")}
+    data = {
+        name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")
+    }
     call = rollout_hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
     assert hooks.event(hooks.Deployment("models", "income"), call, now=1767225600.0) == shown
     state = states.State(phase=states.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")

@@ -25,4 +25,6 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_error():
 
 
 def test_full_confidence_belongs_to_the_last_bin():
-    assert calibration.reliability(np.array([[1.0, 0.0]]), np.array([0])) == [{"share": 1.0, "confidence": 1.0, "accuracy": 1.0}]
+    assert calibration.reliability(np.array([[1.0, 0.0]]), np.array([0])) == [
+        {"share": 1.0, "confidence": 1.0, "accuracy": 1.0}
+    ]

@@ -7,10 +7,24 @@ from fairway import artifacts
 from fairway.config import schema
 from fairway.evaluation import gate
 
-RULES = {"random": {"accuracy": 0.6, "log_loss": 0.56}, "zero_rule": {"accuracy": 0.75, "log_loss": 0.56}, "champion": None}
-GOOD = artifacts.Evaluation(rows=1000, accuracy=0.85, log_loss=0.32, calibration_error=0.01, per_class=(), confusion=(), baselines=RULES,
-                            slices=({"slice": "sex = F", "rows": 400, "accuracy": 0.7, "log_loss": 0.4, "judged": True},
-                                    {"slice": "sex = X", "rows": 3, "accuracy": 0.0, "log_loss": 4.0, "judged": False}))
+RULES = {
+    "random": {"accuracy": 0.6, "log_loss": 0.56},
+    "zero_rule": {"accuracy": 0.75, "log_loss": 0.56},
+    "champion": None,
+}
+GOOD = artifacts.Evaluation(
+    rows=1000,
+    accuracy=0.85,
+    log_loss=0.32,
+    calibration_error=0.01,
+    per_class=(),
+    confusion=(),
+    baselines=RULES,
+    slices=(
+        {"slice": "sex = F", "rows": 400, "accuracy": 0.7, "log_loss": 0.4, "judged": True},
+        {"slice": "sex = X", "rows": 3, "accuracy": 0.0, "log_loss": 4.0, "judged": False},
+    ),
+)
 
 
 def against(accuracy: float) -> dict:
@@ -24,24 +38,92 @@ def recent(ours: float, theirs: float | None) -> dict:
 @pytest.mark.parametrize(
     ("asked", "measured", "promote", "said"),
     [
-        pytest.param({}, {}, True, "all 2 checks passed: accuracy 0.8500 on 1000 rows, always the most frequent class 0.7500", id="a good first model"),
-        pytest.param({"minAccuracy": 0.9}, {}, False, "accuracy is 0.8500, wanted at least 0.9000 (minAccuracy)", id="below the floor"),
+        pytest.param(
+            {},
+            {},
+            True,
+            "all 2 checks passed: accuracy 0.8500 on 1000 rows, always the most frequent class 0.7500",
+            id="a good first model",
+        ),
+        pytest.param(
+            {"minAccuracy": 0.9},
+            {},
+            False,
+            "accuracy is 0.8500, wanted at least 0.9000 (minAccuracy)",
+            id="below the floor",
+        ),
         pytest.param({"minAccuracy": 0.85}, {}, True, "all 3 checks passed", id="exactly the floor"),
-        pytest.param({}, {"accuracy": 0.75, "log_loss": 0.6}, False, "wanted above 0.7500, what the most frequent class reaches", id="the zero rule"),
-        pytest.param({}, {"accuracy": 0.75, "log_loss": 0.5}, True, "checks passed", id="as accurate as the zero rule with a better loss"),
-        pytest.param({"beatZeroRule": False}, {"accuracy": 0.5}, True, "all 1 checks passed", id="the zero rule need not be beaten"),
-        pytest.param({}, {"calibration_error": 0.2}, False, "calibration error is 0.2000, wanted at most 0.15 (maxCalibrationError)", id="badly calibrated"),
-        pytest.param({"maxCalibrationError": None}, {"calibration_error": 0.2}, True, "checks passed", id="calibration is not asked for"),
+        pytest.param(
+            {},
+            {"accuracy": 0.75, "log_loss": 0.6},
+            False,
+            "wanted above 0.7500, what the most frequent class reaches",
+            id="the zero rule",
+        ),
+        pytest.param(
+            {},
+            {"accuracy": 0.75, "log_loss": 0.5},
+            True,
+            "checks passed",
+            id="as accurate as the zero rule with a better loss",
+        ),
+        pytest.param(
+            {"beatZeroRule": False},
+            {"accuracy": 0.5},
+            True,
+            "all 1 checks passed",
+            id="the zero rule need not be beaten",
+        ),
+        pytest.param(
+            {},
+            {"calibration_error": 0.2},
+            False,
+            "calibration error is 0.2000, wanted at most 0.15 (maxCalibrationError)",
+            id="badly calibrated",
+        ),
+        pytest.param(
+            {"maxCalibrationError": None},
+            {"calibration_error": 0.2},
+            True,
+            "checks passed",
+            id="calibration is not asked for",
+        ),
         pytest.param({}, against(0.855), True, "the model in service 0.8550", id="within the drop"),
-        pytest.param({}, against(0.87), False, "wanted at least 0.8600 (the model in service reaches 0.8700, maxAccuracyDrop 0.01)", id="worse than champion"),
-        pytest.param({}, {**against(0.84), **recent(0.6, 0.9)}, False, "accuracy on the newly labelled rows is 0.6000, wanted at least 0.8900", id="worse now"),
+        pytest.param(
+            {},
+            against(0.87),
+            False,
+            "wanted at least 0.8600 (the model in service reaches 0.8700, maxAccuracyDrop 0.01)",
+            id="worse than champion",
+        ),
+        pytest.param(
+            {},
+            {**against(0.84), **recent(0.6, 0.9)},
+            False,
+            "accuracy on the newly labelled rows is 0.6000, wanted at least 0.8900",
+            id="worse now",
+        ),
         pytest.param({}, {**against(0.84), **recent(0.9, 0.6)}, True, "all 4 checks passed", id="better now"),
         pytest.param({}, recent(0.1, None), True, "all 2 checks passed", id="new rows without a champion"),
-        pytest.param({"minSliceAccuracy": 0.8}, {}, False, "accuracy where sex = F is 0.7000, wanted at least 0.8000 (minSliceAccuracy)", id="a bad slice"),
+        pytest.param(
+            {"minSliceAccuracy": 0.8},
+            {},
+            False,
+            "accuracy where sex = F is 0.7000, wanted at least 0.8000 (minSliceAccuracy)",
+            id="a bad slice",
+        ),
         pytest.param({"minSliceAccuracy": 0.6}, {}, True, "all 3 checks passed", id="small slices are not judged"),
         pytest.param({}, {"accuracy": math.nan}, False, "accuracy is nan", id="no number"),
-        pytest.param({}, {"calibration_error": math.nan}, False, "calibration error is nan", id="calibration is no number"),
-        pytest.param({"beatZeroRule": False, "maxCalibrationError": None}, {}, True, "nothing is asked for: accuracy 0.8500", id="no checks"),
+        pytest.param(
+            {}, {"calibration_error": math.nan}, False, "calibration error is nan", id="calibration is no number"
+        ),
+        pytest.param(
+            {"beatZeroRule": False, "maxCalibrationError": None},
+            {},
+            True,
+            "nothing is asked for: accuracy 0.8500",
+            id="no checks",
+        ),
     ],
 )
 def test_the_decision_follows_from_the_section_and_the_numbers(asked, measured, promote, said):

@@ -27,8 +27,16 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def evaluate(trained, tmp_path):
-    def run(*, champion: Path | None = None, dataset: Path = trained[0], checkpoint: Path = trained[1], **section) -> artifacts.Evaluation:
-        return measure.evaluate(schema.Evaluation.model_validate(section), dataset=dataset, checkpoint=checkpoint, champion=champion, out=tmp_path / "out")
+    def run(
+        *, champion: Path | None = None, dataset: Path = trained[0], checkpoint: Path = trained[1], **section
+    ) -> artifacts.Evaluation:
+        return measure.evaluate(
+            schema.Evaluation.model_validate(section),
+            dataset=dataset,
+            checkpoint=checkpoint,
+            champion=champion,
+            out=tmp_path / "out",
+        )
 
     return run
 
@@ -36,7 +44,9 @@ def evaluate(trained, tmp_path):
 def test_the_record_is_written_and_adds_up(evaluate, trained, tmp_path):
     record = evaluate()
     confusion = np.array(record.confusion)
-    assert artifacts.from_json(artifacts.Evaluation, artifacts.read_json(tmp_path / "out" / "evaluation.json")) == record
+    assert (
+        artifacts.from_json(artifacts.Evaluation, artifacts.read_json(tmp_path / "out" / "evaluation.json")) == record
+    )
     assert record.rows == len(splits.load(trained[0]).test) == confusion.sum()
     assert record.accuracy == pytest.approx(confusion.trace() / confusion.sum())
     assert record.accuracy > record.baselines["zero_rule"]["accuracy"] >= record.baselines["random"]["accuracy"]
@@ -76,7 +86,9 @@ def test_a_champion_with_the_opposite_opinion_differs_on_every_row(evaluate, tra
     record = evaluate(champion=champion)
     assert record.champion_disagreement == record.champion_disagreement_bound == 1
     assert record.baselines["champion"]["accuracy"] == pytest.approx(1 - record.accuracy)
-    assert record.champion_digest == artifacts.digest_bytes(artifacts.canonical(artifacts.read_json(champion / "manifest.json")))
+    assert record.champion_digest == artifacts.digest_bytes(
+        artifacts.canonical(artifacts.read_json(champion / "manifest.json"))
+    )
 
 
 def test_a_champion_s_class_that_the_data_has_not_is_a_wrong_answer(evaluate, trained, tmp_path):
@@ -105,7 +117,13 @@ def test_disagreement_is_measured_on_the_newly_labelled_rows_where_there_are_any
     prepare.prepare(section, out=dataset, seed=0)
     fit.fit(made.training(), dataset=dataset, out=tmp_path / "checkpoint")
     champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
-    record = measure.evaluate(schema.Evaluation(), dataset=dataset, checkpoint=tmp_path / "checkpoint", champion=champion, out=tmp_path / "out")
+    record = measure.evaluate(
+        schema.Evaluation(),
+        dataset=dataset,
+        checkpoint=tmp_path / "checkpoint",
+        champion=champion,
+        out=tmp_path / "out",
+    )
     rows = len(splits.load(dataset).recent)
     assert record.recent["rows"] == rows
     assert (record.champion_disagreement * rows) == pytest.approx(round(record.champion_disagreement * rows))
@@ -125,15 +143,48 @@ def without(package: Path, *, name: str) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [
-        pytest.param(lambda d, c, f: {"champion": nothing(f / "none")}, errors.PackageError, "manifest.json cannot be read", id="no package"),
-        pytest.param(lambda d, c, f: {"champion": without(made.package(f / "p", dataset=d, checkpoint=c), name="model.onnx")}, errors.TrainingError,
-                     "the model in service .* is no ONNX graph", id="a package without its graph"),
-        pytest.param(lambda d, c, f: {"champion": made.package(f / "p", dataset=d, checkpoint=c, classes=["a", "b", "c"])}, errors.TrainingError,
-                     r"answers with shape \[\d+, 2\]: wanted \[\d+, 3\]", id="another number of classes"),
-        pytest.param(lambda d, c, f: {"checkpoint": nothing(f / "none")}, errors.UsageError, "run `fairway train` first", id="no checkpoint"),
-        pytest.param(lambda d, c, f: {"dataset": nothing(f / "none")}, errors.DataError, "is no prepared dataset", id="no dataset"),
-        pytest.param(lambda d, c, f: {"dataset": made.tabular(f, rows=200)}, errors.UsageError, "was trained on dataset .* train again", id="another dataset"),
-        pytest.param(lambda d, c, f: {"slices": ["nope"]}, errors.DataError, "names 'nope': wanted some of age, pay, town", id="no such slice"),
+        pytest.param(
+            lambda d, c, f: {"champion": nothing(f / "none")},
+            errors.PackageError,
+            "manifest.json cannot be read",
+            id="no package",
+        ),
+        pytest.param(
+            lambda d, c, f: {"champion": without(made.package(f / "p", dataset=d, checkpoint=c), name="model.onnx")},
+            errors.TrainingError,
+            "the model in service .* is no ONNX graph",
+            id="a package without its graph",
+        ),
+        pytest.param(
+            lambda d, c, f: {"champion": made.package(f / "p", dataset=d, checkpoint=c, classes=["a", "b", "c"])},
+            errors.TrainingError,
+            r"answers with shape \[\d+, 2\]: wanted \[\d+, 3\]",
+            id="another number of classes",
+        ),
+        pytest.param(
+            lambda d, c, f: {"checkpoint": nothing(f / "none")},
+            errors.UsageError,
+            "run `fairway train` first",
+            id="no checkpoint",
+        ),
+        pytest.param(
+            lambda d, c, f: {"dataset": nothing(f / "none")},
+            errors.DataError,
+            "is no prepared dataset",
+            id="no dataset",
+        ),
+        pytest.param(
+            lambda d, c, f: {"dataset": made.tabular(f, rows=200)},
+            errors.UsageError,
+            "was trained on dataset .* train again",
+            id="another dataset",
+        ),
+        pytest.param(
+            lambda d, c, f: {"slices": ["nope"]},
+            errors.DataError,
+            "names 'nope': wanted some of age, pay, town",
+            id="no such slice",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_with_a_sentence(spoil, error, said, evaluate, trained, tmp_path):
@@ -142,24 +193,45 @@ def test_what_cannot_be_evaluated_is_refused_with_a_sentence(spoil, error, said,
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    pytest.param(lambda table: table.drop(columns="pay"), "needs the feature 'pay', which this dataset has not", id="absent"),
-    pytest.param(lambda table: table.assign(pay=np.where(table["pay"] > 0, "high", "low")), "'pay' is a number to the model in service", id="another kind"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(
+            lambda table: table.drop(columns="pay"), "needs the feature 'pay', which this dataset has not", id="absent"
+        ),
+        pytest.param(
+            lambda table: table.assign(pay=np.where(table["pay"] > 0, "high", "low")),
+            "'pay' is a number to the model in service",
+            id="another kind",
+        ),
+    ],
+)
 def test_a_champion_of_other_features_cannot_be_compared(change, said, trained, tmp_path):
     champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
     change(made.table()).to_csv(tmp_path / "rows.csv", index=False)
     prepare.prepare(schema.Data(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data", seed=0)
     fit.fit(made.training(epochs=1), dataset=tmp_path / "data", out=tmp_path / "checkpoint")
     with pytest.raises(errors.DataError, match=said):
-        measure.evaluate(schema.Evaluation(), dataset=tmp_path / "data", checkpoint=tmp_path / "checkpoint", champion=champion, out=tmp_path / "out")
+        measure.evaluate(
+            schema.Evaluation(),
+            dataset=tmp_path / "data",
+            checkpoint=tmp_path / "checkpoint",
+            champion=champion,
+            out=tmp_path / "out",
+        )
 
 
 def test_an_image_cannot_be_sliced(tmp_path):
     dataset = made.digits(tmp_path)
     fit.fit(made.training(family="convolutional", epochs=1), dataset=dataset, out=tmp_path / "checkpoint")
     with pytest.raises(errors.DataError, match="names 'image', which is an image"):
-        measure.evaluate(schema.Evaluation(slices=("image",)), dataset=dataset, checkpoint=tmp_path / "checkpoint", champion=None, out=tmp_path / "out")
+        measure.evaluate(
+            schema.Evaluation(slices=("image",)),
+            dataset=dataset,
+            checkpoint=tmp_path / "checkpoint",
+            champion=None,
+            out=tmp_path / "out",
+        )
 
 
 def test_a_test_split_without_rows_is_refused(trained, tmp_path):
@@ -169,7 +241,9 @@ def test_a_test_split_without_rows_is_refused(trained, tmp_path):
         (dataset / file.name).write_bytes(file.read_bytes())
     pd.read_parquet(dataset / "test.parquet").iloc[:0].to_parquet(dataset / "test.parquet")
     with pytest.raises(errors.DataError, match=r"the test split of .* has no rows"):
-        measure.evaluate(schema.Evaluation(), dataset=dataset, checkpoint=trained[1], champion=None, out=tmp_path / "out")
+        measure.evaluate(
+            schema.Evaluation(), dataset=dataset, checkpoint=trained[1], champion=None, out=tmp_path / "out"
+        )
 
 
 class Page(HTMLParser):
@@ -180,7 +254,11 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
-        self.loads += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action") and value and not value.startswith(("#", "data:"))]
+        self.loads += [
+            value
+            for name, value in attrs
+            if name in ("src", "href", "xlink:href", "action") and value and not value.startswith(("#", "data:"))
+        ]
 
 
 def test_the_report_is_one_page_that_loads_nothing(evaluate, tmp_path):
@@ -202,7 +280,13 @@ def test_names_from_the_data_are_escaped_in_the_report(tmp_path):
     table.to_csv(tmp_path / "rows.csv", index=False)
     prepare.prepare(schema.Data(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data", seed=0)
     fit.fit(made.training(epochs=1), dataset=tmp_path / "data", out=tmp_path / "checkpoint")
-    measure.evaluate(schema.Evaluation(), dataset=tmp_path / "data", checkpoint=tmp_path / "checkpoint", champion=None, out=tmp_path / "out")
+    measure.evaluate(
+        schema.Evaluation(),
+        dataset=tmp_path / "data",
+        checkpoint=tmp_path / "checkpoint",
+        champion=None,
+        out=tmp_path / "out",
+    )
     text = (tmp_path / "out" / "report.html").read_text()
     assert "<script" not in text
     assert "<b>&$" not in text

@@ -18,7 +18,9 @@ def test_the_numbers_are_scikit_learn_s():
     assert metrics.log_loss(PROBABILITIES, TRUTH) == pytest.approx(oracle.log_loss(TRUTH, PROBABILITIES))
     assert np.array_equal(table, oracle.confusion_matrix(TRUTH, PREDICTED))
     for i, row in enumerate(metrics.per_class(table, names=["a", "b", "c"])):
-        assert (row["rows"], row["precision"], row["recall"], row["f1"]) == pytest.approx((support[i], precision[i], recall[i], f1[i]))
+        assert (row["rows"], row["precision"], row["recall"], row["f1"]) == pytest.approx(
+            (support[i], precision[i], recall[i], f1[i])
+        )
 
 
 def test_a_class_without_rows_scores_nothing_and_breaks_nothing():

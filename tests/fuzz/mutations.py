@@ -15,14 +15,74 @@ from typing import Any, Protocol, TypeVar
 from hypothesis import strategies as st
 
 T = TypeVar("T")
-Body = tuple[bytes, dict[str, str]]   # and the headers that say how it is packed
+Body = tuple[bytes, dict[str, str]]  # and the headers that say how it is packed
 DEEP = re.compile(rb'"@deep (\d+)@"')
 CHANGES = ("replace", "replace", "replace", "wrap", "repeat", "drop", "add")
 NASTY = (
-    None, True, False, 0, -1, 1.5, 2**31, 2**63 - 1, 2**63, 2**64 - 1, 2**65, -(2**63), 1e308, 1.7976931348623157e308, -1.7976931348623157e308, 5e-324, -0.0,
-    "", "\0", "x", "x" * 3_000, "\u00e9" * 100, "\U0001f600", "NaN", "1e999", "39", "../../etc/passwd", [], {}, [[]], [None], [[[0]]], [0] * 500, [""] * 500,
-    [1, "a", None], [[1], [2, 3]], {"a": {"b": {}}}, "@deep 3@", "@deep 200@", "@deep 900@", "@deep 1100@", "@deep 20000@")
-CELLS = ("", "nan", "inf", "-1", "0", "7", "1e308", "1e12", "1e13", "9" * 5_000, "0x10", "1_000", '"', "\0", "\u0661", "canary", "errors", "20", "100000")
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    2**31,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    2**65,
+    -(2**63),
+    1e308,
+    1.7976931348623157e308,
+    -1.7976931348623157e308,
+    5e-324,
+    -0.0,
+    "",
+    "\0",
+    "x",
+    "x" * 3_000,
+    "\u00e9" * 100,
+    "\U0001f600",
+    "NaN",
+    "1e999",
+    "39",
+    "../../etc/passwd",
+    [],
+    {},
+    [[]],
+    [None],
+    [[[0]]],
+    [0] * 500,
+    [""] * 500,
+    [1, "a", None],
+    [[1], [2, 3]],
+    {"a": {"b": {}}},
+    "@deep 3@",
+    "@deep 200@",
+    "@deep 900@",
+    "@deep 1100@",
+    "@deep 20000@",
+)
+CELLS = (
+    "",
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "7",
+    "1e308",
+    "1e12",
+    "1e13",
+    "9" * 5_000,
+    "0x10",
+    "1_000",
+    '"',
+    "\0",
+    "\u0661",
+    "canary",
+    "errors",
+    "20",
+    "100000",
+)
 
 
 class Choices(Protocol):
@@ -61,7 +121,10 @@ class Rolled:
         return self._random.randint(low, high)
 
     def text(self, longest: int) -> str:
-        codes = (self._random.choice((self._random.randrange(128), self._random.randrange(0xD800), 0x1F600)) for _ in range(self.whole(0, longest)))
+        codes = (
+            self._random.choice((self._random.randrange(128), self._random.randrange(0xD800), 0x1F600))
+            for _ in range(self.whole(0, longest))
+        )
         return "".join(map(chr, codes))
 
     def some_bytes(self, longest: int) -> bytes:
@@ -81,7 +144,7 @@ def body(choices: Choices, corpus: Sequence[Any]) -> Body:
     if damage == 1:
         content = content[:at]
     elif damage == 2:
-        content = content[:at] + bytes([content[at] ^ choices.whole(1, 255)]) + content[at + 1:]
+        content = content[:at] + bytes([content[at] ^ choices.whole(1, 255)]) + content[at + 1 :]
     elif damage == 3:
         content = content[:at] + choices.some_bytes(8) + content[at:]
     return _packed(content, _one(choices, ("",) * 8 + ("gzip", "deflate", "broken", "br")))
@@ -138,7 +201,7 @@ def _leaf(choices: Choices) -> Any:
         return choices.whole(-(2**65), 2**65)
     if kind == 2:
         return choices.text(20)
-    return copy.deepcopy(_one(choices, NASTY))   # for a later change may go into it
+    return copy.deepcopy(_one(choices, NASTY))  # for a later change may go into it
 
 
 def _one(choices: Choices, among: Sequence[T]) -> T:

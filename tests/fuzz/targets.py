@@ -19,17 +19,27 @@ from tests.monitoring import made
 from tests.serving import support
 
 ORIGIN = eventlog.Origin(namespace="models", deployment="income", revision="0123456789ab")
-TABLE = [",".join(replay.COLUMNS), *(f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}" for step in range(6))]
+TABLE = [
+    ",".join(replay.COLUMNS),
+    *(f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}" for step in range(6)),
+]
 GUARDS = (schema.Guard(name="errors", type="errors", max_rate=0.02),)
 
 
 class Application:
     """One server's application without a server around it: what a client's bytes reach."""
 
-    def __init__(self, package: Path, *, kind: type[app.Application] = app.Application, serving: schema.Serving | None = None) -> None:
+    def __init__(
+        self, package: Path, *, kind: type[app.Application] = app.Application, serving: schema.Serving | None = None
+    ) -> None:
         self.model = predictor.Predictor.load(package)
         settings = serving or schema.Serving()
-        self.app = kind(self.model, settings=settings, origin=ORIGIN, events=eventlog.EventLog(settings.events, origin=ORIGIN, collector="", folder=None))
+        self.app = kind(
+            self.model,
+            settings=settings,
+            origin=ORIGIN,
+            events=eventlog.EventLog(settings.events, origin=ORIGIN, collector="", folder=None),
+        )
         self.app.calibrate()
         self._loop = asyncio.Runner()
 
@@ -43,7 +53,10 @@ class Application:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        fields = [(name.encode(), value.encode()) for name, value in {"content-length": str(len(body)), **(headers or {})}.items()]
+        fields = [
+            (name.encode(), value.encode())
+            for name, value in {"content-length": str(len(body)), **(headers or {})}.items()
+        ]
         scope = {"type": "http", "method": "POST", "path": "/v2/models/income/infer", "headers": fields}
         self._loop.run(self.app(scope, receive, send))
         return sent[0]["status"], sent[1]["body"]
@@ -59,14 +72,18 @@ class Collector:
     def __init__(self, folder: Path) -> None:
         self._loop = asyncio.Runner()
         self._collector = self._loop.run(self._made(folder / "events.db"))
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app=self._collector.app), base_url="http://collector")
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=self._collector.app), base_url="http://collector"
+        )
 
     async def _made(self, path: Path) -> collector.Collector:
         return collector.Collector(str(path), gate=access.Open(), loopback=False)
 
     def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Return the status of a POST."""
-        answer = self._loop.run(self._client.post(path, content=body, headers={"content-type": "application/json", **(headers or {})}))
+        answer = self._loop.run(
+            self._client.post(path, content=body, headers={"content-type": "application/json", **(headers or {})})
+        )
         return answer.status_code
 
     def close(self) -> None:
@@ -108,13 +125,22 @@ def good_requests() -> tuple[Any, ...]:
     for entry in nested["inputs"]:  # type: ignore[attr-defined]
         entry["shape"] = [2, 1]
     outputs = [{"name": "label"}, {"name": "probabilities", "parameters": {"binary_data": True}}]
-    return support.ONE, two, nested, {**support.ONE, "id": "r1", "outputs": outputs, "parameters": {"binary_data_output": True}}
+    return (
+        support.ONE,
+        two,
+        nested,
+        {**support.ONE, "id": "r1", "outputs": outputs, "parameters": {"binary_data_output": True}},
+    )
 
 
 def good_messages() -> tuple[Any, ...]:
     names = list(support.FEATURES)
-    return ({"data": {"names": names, "ndarray": [[39, 40, "state"], [20, None, "private"]]}}, {"jsonData": {"age": 39, "hours": 40, "sector": "state"}},
-            {"jsonData": support.ONE}, {"data": {"names": ["age"], "tensor": {"shape": [2, 1], "values": [1, 2]}}})
+    return (
+        {"data": {"names": names, "ndarray": [[39, 40, "state"], [20, None, "private"]]}},
+        {"jsonData": {"age": 39, "hours": 40, "sector": "state"}},
+        {"jsonData": support.ONE},
+        {"data": {"names": ["age"], "tensor": {"shape": [2, 1], "values": [1, 2]}}},
+    )
 
 
 def good_events() -> list[Any]:

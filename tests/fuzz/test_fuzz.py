@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz import mutations, targets
 from tests.serving import support
 
-SECONDS = 2.0         # of a processor for one answer: neighbours on the machine do not count
-GROWTH = 64 << 20     # bytes, while thousands of bodies are answered
+SECONDS = 2.0  # of a processor for one answer: neighbours on the machine do not count
+GROWTH = 64 << 20  # bytes, while thousands of bodies are answered
 fixed = settings(derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-SHORT = ("/v1/labels?deployment=income", [{"requestId": "r1", "label": ["cat", None]}]), ("/v1/outcomes?deployment=income", [
-    {"requestId": "r1", "outcome": "purchase", "value": 2}])
+SHORT = (
+    ("/v1/labels?deployment=income", [{"requestId": "r1", "label": ["cat", None]}]),
+    ("/v1/outcomes?deployment=income", [{"requestId": "r1", "outcome": "purchase", "value": 2}]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +105,21 @@ def test_no_table_of_counts_is_more_than_refused_with_a_sentence(lines: list[str
     assert time.process_time() - began < SECONDS
 
 
-def test_of_thousands_of_requests_and_events_none_is_an_error_and_none_stays_in_memory(server: targets.Application, collector: targets.Collector) -> None:
+def test_of_thousands_of_requests_and_events_none_is_an_error_and_none_stays_in_memory(
+    server: targets.Application, collector: targets.Collector
+) -> None:
     """By random numbers, which are faster than hypothesis; `python -m tests.fuzz` sends as many as it is told to."""
     for seed in range(3_000):
         began = time.process_time()
-        answered(server.ask(*mutations.body(mutations.Rolled(seed), targets.good_requests()))[0], since=began, among={200, 400, 413, 415})
+        answered(
+            server.ask(*mutations.body(mutations.Rolled(seed), targets.good_requests()))[0],
+            since=began,
+            among={200, 400, 413, 415},
+        )
     for seed in range(1_000):
         began = time.process_time()
-        answered(collector.ask("/v1/events", *mutations.body(mutations.Rolled(seed), [targets.good_events()])), since=began, among={202, 400, 413, 415})
+        answered(
+            collector.ask("/v1/events", *mutations.body(mutations.Rolled(seed), [targets.good_events()])),
+            since=began,
+            among={202, 400, 413, 415},
+        )

@@ -15,16 +15,28 @@ PROMETHEUS = {"prometheus": {"url": "http://prometheus.example:9090"}}
 
 Object = dict[str, Any]
 
-CANARY = {"gateway": "infra/models", "url": "http://envoy.example", "model": {"uri": "s3://models/a", "digest": "sha256:" + "a" * 64},
-          "podTemplate": {"spec": {"serviceAccountName": "reader"}}}
+CANARY = {
+    "gateway": "infra/models",
+    "url": "http://envoy.example",
+    "model": {"uri": "s3://models/a", "digest": "sha256:" + "a" * 64},
+    "podTemplate": {"spec": {"serviceAccountName": "reader"}},
+}
 ALL_ON: Mapping[str, Any] = {  # every option that brings objects or fields
     "imagePullSecrets": ["registry"],
     "operator": {"replicas": 2, "image": {"registry": "registry.example:5000", "digest": "sha256:" + "0" * 64}},
     "server": {"image": {"registry": "registry.example", "tag": "1.2.3"}},
     "collector": {"persistence": {"storageClass": "fast"}},
-    "networkPolicy": {"collectorFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]},
-    "monitoring": {"serviceMonitors": True, "gatewayProxies": True, "rules": True, "dashboards": True, "labels": {"release": "prometheus"},
-                   "runbooks": "https://runbooks.example/fairway/"},
+    "networkPolicy": {
+        "collectorFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    },
+    "monitoring": {
+        "serviceMonitors": True,
+        "gatewayProxies": True,
+        "rules": True,
+        "dashboards": True,
+        "labels": {"release": "prometheus"},
+        "runbooks": "https://runbooks.example/fairway/",
+    },
     "tests": {"canary": CANARY},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "system", "operator": "Exists", "effect": "NoSchedule"}],
@@ -44,13 +56,19 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def helm(
-    binaries: Path, verb: str, *arguments: str, values: Mapping[str, Any], namespace: str = NAMESPACE,
+    binaries: Path,
+    verb: str,
+    *arguments: str,
+    values: Mapping[str, Any],
+    namespace: str = NAMESPACE,
 ) -> subprocess.CompletedProcess[str]:
     command = [binaries / "helm", verb, *arguments, CHART, "--namespace", namespace, "--values", "-"]
     return subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, check=False)
 
 
-def render(binaries: Path, values: Mapping[str, Any] = PROMETHEUS, *options: str, namespace: str = NAMESPACE) -> list[Object]:
+def render(
+    binaries: Path, values: Mapping[str, Any] = PROMETHEUS, *options: str, namespace: str = NAMESPACE
+) -> list[Object]:
     """Gives the objects of a release, its test included."""
     done = helm(binaries, "template", "fairway", *options, values={**PROMETHEUS, **values}, namespace=namespace)
     assert done.returncode == 0, done.stderr
@@ -78,5 +96,12 @@ def pods(found: Iterable[Object]) -> Iterator[Object]:
 
 def rules(found: Iterable[Object], *names: str) -> list[tuple[str, str, str]]:
     """Gives (group, resource, verb) of what the roles allow; of all roles where none is named."""
-    return [(group, resource, verb) for role in of_kind(found, "Role", "ClusterRole") if not names or role["metadata"]["name"] in names
-            for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]]
+    return [
+        (group, resource, verb)
+        for role in of_kind(found, "Role", "ClusterRole")
+        if not names or role["metadata"]["name"] in names
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    ]

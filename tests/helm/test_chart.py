@@ -18,34 +18,72 @@ from tests.helm.rendering import CHART, PROMETHEUS, ROOT, VARIANTS
 pytestmark = pytest.mark.cluster
 
 REFUSED = {
-    "no Prometheus": ({"prometheus": {"url": ""}}, "prometheus.url is empty: wanted where the gateway's counters are read"),
-    "Prometheus without a scheme": ({"prometheus": {"url": "prometheus:9090"}}, "at '/prometheus/url': 'prometheus:9090' does not match"),
-    "a gateway by name alone": ({"prometheus": {"url": "http://prometheus:9090", "gatewayLabels": {"namespace": None}}},
-                                "at '/prometheus/gatewayLabels': value must be 'at least one label that only the scrape of the gateway has"),
-    "a gateway elsewhere than its scrape": ({"monitoring": {"gatewayProxies": True, "gatewayNamespace": "gateways"}},
-                                            "prometheus.gatewayLabels.namespace is envoy-gateway-system, but the proxies are scraped in"),
-    "namespaced without namespaces": ({"rbac": {"namespaced": True}}, "at '/namespaces': value must be 'at least one name where rbac.namespaced is true"),
+    "no Prometheus": (
+        {"prometheus": {"url": ""}},
+        "prometheus.url is empty: wanted where the gateway's counters are read",
+    ),
+    "Prometheus without a scheme": (
+        {"prometheus": {"url": "prometheus:9090"}},
+        "at '/prometheus/url': 'prometheus:9090' does not match",
+    ),
+    "a gateway by name alone": (
+        {"prometheus": {"url": "http://prometheus:9090", "gatewayLabels": {"namespace": None}}},
+        "at '/prometheus/gatewayLabels': value must be 'at least one label that only the scrape of the gateway has",
+    ),
+    "a gateway elsewhere than its scrape": (
+        {"monitoring": {"gatewayProxies": True, "gatewayNamespace": "gateways"}},
+        "prometheus.gatewayLabels.namespace is envoy-gateway-system, but the proxies are scraped in",
+    ),
+    "namespaced without namespaces": (
+        {"rbac": {"namespaced": True}},
+        "at '/namespaces': value must be 'at least one name where rbac.namespaced is true",
+    ),
     "a namespace that is none": ({"namespaces": ["Models"]}, "at '/namespaces/0': 'Models' does not match"),
-    "two stores": ({"collector": {"postgresql": {"secretName": "events"}}},
-                   "at '/collector/persistence/enabled': value must be 'false where postgresql.secretName is set"),
-    "a claim that nothing uses": ({"collector": {"persistence": {"enabled": False, "existingClaim": "mine"}}},
-                                  "at '/collector/persistence/existingClaim': value must be 'empty while persistence.enabled is false"),
-    "a class for a claim that is there": ({"collector": {"persistence": {"storageClass": "fast", "existingClaim": "mine"}}},
-                                          "at '/collector/persistence/storageClass': value must be 'empty beside existingClaim"),
-    "peers without a policy": ({"networkPolicy": {"enabled": False, "collectorFrom": [{"podSelector": {}}]}},
-                               "at '/networkPolicy/collectorFrom': value must be '[] while networkPolicy.enabled is false"),
-    "labels for no monitor": ({"monitoring": {"labels": {"release": "prometheus"}}}, "at '/monitoring/labels': value must be '{} while neither"),
-    "a canary without a package": ({"tests": {"canary": {**rendering.CANARY, "model": {}}}},
-                                   "at '/tests/canary/model/uri': value must be 'the address of a package"),
-    "a package without a digest": ({"tests": {"canary": {**rendering.CANARY, "model": {"uri": "s3://models/a"}}}},
-                                   "at '/tests/canary/model/digest': value must be 'the digest of canary.model.uri"),
-    "a canary that reaches no gateway": ({"tests": {"canary": {**rendering.CANARY, "url": ""}}},
-                                         "at '/tests/canary/url': value must be 'where canary.gateway is"),
-    "a canary without a gateway": ({"tests": {"canary": {**rendering.CANARY, "gateway": ""}}},
-                                   "at '/tests/canary/gateway': value must be 'the name of a Gateway"),
-    "runbooks that are nowhere": ({"monitoring": {"runbooks": "runbooks"}}, "at '/monitoring/runbooks': 'runbooks' does not match"),
+    "two stores": (
+        {"collector": {"postgresql": {"secretName": "events"}}},
+        "at '/collector/persistence/enabled': value must be 'false where postgresql.secretName is set",
+    ),
+    "a claim that nothing uses": (
+        {"collector": {"persistence": {"enabled": False, "existingClaim": "mine"}}},
+        "at '/collector/persistence/existingClaim': value must be 'empty while persistence.enabled is false",
+    ),
+    "a class for a claim that is there": (
+        {"collector": {"persistence": {"storageClass": "fast", "existingClaim": "mine"}}},
+        "at '/collector/persistence/storageClass': value must be 'empty beside existingClaim",
+    ),
+    "peers without a policy": (
+        {"networkPolicy": {"enabled": False, "collectorFrom": [{"podSelector": {}}]}},
+        "at '/networkPolicy/collectorFrom': value must be '[] while networkPolicy.enabled is false",
+    ),
+    "labels for no monitor": (
+        {"monitoring": {"labels": {"release": "prometheus"}}},
+        "at '/monitoring/labels': value must be '{} while neither",
+    ),
+    "a canary without a package": (
+        {"tests": {"canary": {**rendering.CANARY, "model": {}}}},
+        "at '/tests/canary/model/uri': value must be 'the address of a package",
+    ),
+    "a package without a digest": (
+        {"tests": {"canary": {**rendering.CANARY, "model": {"uri": "s3://models/a"}}}},
+        "at '/tests/canary/model/digest': value must be 'the digest of canary.model.uri",
+    ),
+    "a canary that reaches no gateway": (
+        {"tests": {"canary": {**rendering.CANARY, "url": ""}}},
+        "at '/tests/canary/url': value must be 'where canary.gateway is",
+    ),
+    "a canary without a gateway": (
+        {"tests": {"canary": {**rendering.CANARY, "gateway": ""}}},
+        "at '/tests/canary/gateway': value must be 'the name of a Gateway",
+    ),
+    "runbooks that are nowhere": (
+        {"monitoring": {"runbooks": "runbooks"}},
+        "at '/monitoring/runbooks': 'runbooks' does not match",
+    ),
     "a third operator": ({"operator": {"replicas": 3}}, "at '/operator/replicas': maximum: got 3, want 2"),
-    "a tag as a digest": ({"operator": {"image": {"digest": "latest"}}}, "at '/operator/image/digest': 'latest' does not match"),
+    "a tag as a digest": (
+        {"operator": {"image": {"digest": "latest"}}},
+        "at '/operator/image/digest': 'latest' does not match",
+    ),
     "root": ({"runAsUser": 0}, "at '/runAsUser': minimum: got 0, want 1"),
     "an unknown value": ({"operator": {"replica": 2}}, "at '/operator': additional properties 'replica' not allowed"),
 }
@@ -63,10 +101,15 @@ def test_lint_finds_nothing(binaries):
 
 def test_defaults_give_one_operator_and_one_collector_with_a_volume(binaries):
     found = rendering.render(binaries)
-    assert sorted((obj["metadata"]["name"], obj["spec"]["replicas"]) for obj in rendering.of_kind(found, "Deployment")) == [
-        ("fairway-collector", 1), ("fairway-operator", 1)]
-    assert [obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")] == [{"helm.sh/resource-policy": "keep"}]
-    assert not rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap")
+    assert sorted(
+        (obj["metadata"]["name"], obj["spec"]["replicas"]) for obj in rendering.of_kind(found, "Deployment")
+    ) == [("fairway-collector", 1), ("fairway-operator", 1)]
+    assert [obj["metadata"]["annotations"] for obj in rendering.of_kind(found, "PersistentVolumeClaim")] == [
+        {"helm.sh/resource-policy": "keep"}
+    ]
+    assert not rendering.of_kind(
+        found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"
+    )
     assert [obj["metadata"]["name"] for obj in rendering.of_kind(found, "Pod")] == ["fairway-test"]
 
 
@@ -87,7 +130,14 @@ def test_the_operator_writes_only_what_it_owns(binaries):
     found = rendering.render(binaries)
     allowed = set(rendering.rules(found, "fairway-operator", "fairway-operator-lease"))
     assert {resource for _, resource, verb in allowed if verb == "delete"} == {
-        "services", "controllerrevisions", "deployments", "horizontalpodautoscalers", "scaledobjects", "poddisruptionbudgets", "seldondeployments"}
+        "services",
+        "controllerrevisions",
+        "deployments",
+        "horizontalpodautoscalers",
+        "scaledobjects",
+        "poddisruptionbudgets",
+        "seldondeployments",
+    }
     assert {verb for _, resource, verb in allowed if resource == "modeldeployments"} == {"get", "list", "watch"}
     assert {verb for _, resource, verb in allowed if resource == "leases"} == {"create", "get", "update"}
     assert ("", "pods", "delete") not in allowed
@@ -99,19 +149,36 @@ def test_a_namespaced_release_has_nothing_cluster_wide_but_the_right_to_ask_whos
     assert (binding["kind"], binding["roleRef"]["name"]) == ("ClusterRoleBinding", "system:auth-delegator")
     assert [subject["name"] for subject in binding["subjects"]] == ["fairway-collector"]
     roles = {(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in rendering.of_kind(found, "Role")}
-    assert roles == {("fairway-system", "fairway-operator-lease"),
-                     *((namespace, f"fairway-{who}") for namespace in ("models", "research")
-                       for who in ("operator", "editor", "viewer", "collector", "evidence-reader", "labeller"))}
+    assert roles == {
+        ("fairway-system", "fairway-operator-lease"),
+        *(
+            (namespace, f"fairway-{who}")
+            for namespace in ("models", "research")
+            for who in ("operator", "editor", "viewer", "collector", "evidence-reader", "labeller")
+        ),
+    }
     [container] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
-    assert [argument for argument in container["args"] if argument.startswith("--namespace=")] == ["--namespace=models", "--namespace=research"]
+    assert [argument for argument in container["args"] if argument.startswith("--namespace=")] == [
+        "--namespace=models",
+        "--namespace=research",
+    ]
 
 
 def test_users_roles_add_to_edit_and_view(binaries):
     found = rendering.render(binaries)
-    for name, aggregate, verbs in (("fairway-editor", "edit", {"create", "update", "patch", "delete"}), ("fairway-viewer", "view", set())):
+    for name, aggregate, verbs in (
+        ("fairway-editor", "edit", {"create", "update", "patch", "delete"}),
+        ("fairway-viewer", "view", set()),
+    ):
         labels = rendering.one(found, "ClusterRole", name)["metadata"]["labels"]
-        assert [label for label in labels if "aggregate" in label] == [f"rbac.authorization.k8s.io/aggregate-to-{aggregate}"]
-        written = [(resource, verb) for _, resource, verb in rendering.rules(found, name) if verb not in ("get", "list", "watch")]
+        assert [label for label in labels if "aggregate" in label] == [
+            f"rbac.authorization.k8s.io/aggregate-to-{aggregate}"
+        ]
+        written = [
+            (resource, verb)
+            for _, resource, verb in rendering.rules(found, name)
+            if verb not in ("get", "list", "watch")
+        ]
         assert set(written) == {("modeldeployments", verb) for verb in verbs}
 
 
@@ -126,9 +193,15 @@ def test_admission_is_on_unless_nothing_cluster_wide_may_be_made(binaries):
 
 
 def test_what_admission_lets_pass_is_the_chart_s_to_say(binaries):
-    values = {"admission": {"hostAccess": True, "serviceAccounts": ["reader"], "hostnameDomain": "example.com"}, "namespaces": ["models"]}
+    values = {
+        "admission": {"hostAccess": True, "serviceAccounts": ["reader"], "hostnameDomain": "example.com"},
+        "namespaces": ["models"],
+    }
     found = rendering.render(binaries, {**PROMETHEUS, **values})
-    asked, written = (json.dumps(rendering.one(found, "ValidatingAdmissionPolicy", f"fairway-{of}")["spec"]) for of in ("modeldeployments", "operator"))
+    asked, written = (
+        json.dumps(rendering.one(found, "ValidatingAdmissionPolicy", f"fairway-{of}")["spec"])
+        for of in ("modeldeployments", "operator")
+    )
     assert "hostPath" not in asked + written
     assert "['','default','reader']" in asked
     assert "'.' + request.namespace + '.example.com'" in asked
@@ -137,8 +210,14 @@ def test_what_admission_lets_pass_is_the_chart_s_to_say(binaries):
 
 def test_the_operator_may_write_every_kind_that_admission_binds_it_to(binaries):
     found = rendering.render(binaries)
-    [rule] = rendering.one(found, "ValidatingAdmissionPolicy", "fairway-operator")["spec"]["matchConstraints"]["resourceRules"]
-    written = {resource for _, resource, verb in rendering.rules(found, "fairway-operator") if verb in ("create", "patch", "delete")}
+    [rule] = rendering.one(found, "ValidatingAdmissionPolicy", "fairway-operator")["spec"]["matchConstraints"][
+        "resourceRules"
+    ]
+    written = {
+        resource
+        for _, resource, verb in rendering.rules(found, "fairway-operator")
+        if verb in ("create", "patch", "delete")
+    }
     assert written - {"events", "leases"} <= set(rule["resources"])
 
 
@@ -154,12 +233,24 @@ def test_queries_and_networks_reach_the_operator(binaries):
 
 def test_evidence_is_read_by_the_operator_alone_and_labels_are_a_role_of_their_own(binaries):
     found = rendering.render(binaries)
-    rights = {name: {(resource, verb) for _, resource, verb in rendering.rules(found, f"fairway-{name}")}
-              for name in ("collector", "evidence-reader", "labeller")}
-    assert rights == {"collector": {("pods", "get")}, "evidence-reader": {("modeldeployments/evidence", "get")},
-                      "labeller": {("modeldeployments/labels", "create"), ("modeldeployments/outcomes", "create")}}
-    bound = {obj["roleRef"]["name"]: [subject["name"] for subject in obj["subjects"]] for obj in rendering.of_kind(found, "ClusterRoleBinding")}
-    assert (bound["fairway-evidence-reader"], bound["fairway-collector"], "fairway-labeller" in bound) == (["fairway-operator"], ["fairway-collector"], False)
+    rights = {
+        name: {(resource, verb) for _, resource, verb in rendering.rules(found, f"fairway-{name}")}
+        for name in ("collector", "evidence-reader", "labeller")
+    }
+    assert rights == {
+        "collector": {("pods", "get")},
+        "evidence-reader": {("modeldeployments/evidence", "get")},
+        "labeller": {("modeldeployments/labels", "create"), ("modeldeployments/outcomes", "create")},
+    }
+    bound = {
+        obj["roleRef"]["name"]: [subject["name"] for subject in obj["subjects"]]
+        for obj in rendering.of_kind(found, "ClusterRoleBinding")
+    }
+    assert (bound["fairway-evidence-reader"], bound["fairway-collector"], "fairway-labeller" in bound) == (
+        ["fairway-operator"],
+        ["fairway-collector"],
+        False,
+    )
 
 
 @pytest.mark.parametrize(("auth", "asks"), [("kubernetes", True), ("none", False)])
@@ -176,7 +267,10 @@ def test_every_container_is_bounded_and_owns_nothing(rendered):
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         [container] = pod["containers"]
         assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
         assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         assert mounted == {volume["name"] for volume in pod["volumes"]}
@@ -193,12 +287,23 @@ def test_every_deployment_is_probed(rendered):
 
 def test_only_who_speaks_to_the_api_server_has_a_token(rendered):
     named = {pod["containers"][0]["name"] for pod in rendering.pods(rendered) if pod["automountServiceAccountToken"]}
-    asked = "--auth=kubernetes" in rendering.one(rendered, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert named - {"canary"} == {"operator", *(["collector"] if asked else [])}  # the canary's test asks the API server for a ModelDeployment
+    asked = (
+        "--auth=kubernetes"
+        in rendering.one(rendered, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"][0][
+            "args"
+        ]
+    )
+    assert named - {"canary"} == {
+        "operator",
+        *(["collector"] if asked else []),
+    }  # the canary's test asks the API server for a ModelDeployment
 
 
 def test_selectors_of_one_part_do_not_match_the_other(rendered):
-    labels = {obj["metadata"]["name"]: obj["spec"]["template"]["metadata"]["labels"] for obj in rendering.of_kind(rendered, "Deployment")}
+    labels = {
+        obj["metadata"]["name"]: obj["spec"]["template"]["metadata"]["labels"]
+        for obj in rendering.of_kind(rendered, "Deployment")
+    }
     for obj in rendering.of_kind(rendered, "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy"):
         selector = obj["spec"].get("selector") or obj["spec"]["podSelector"]
         wanted = selector.get("matchLabels", selector).items()
@@ -214,17 +319,29 @@ def test_options_reach_the_objects(binaries):
     assert environment["SERVER_IMAGE"] == "registry.example/fairway/server:1.2.3"
     assert operator["spec"]["imagePullSecrets"] == [{"name": "registry"}]
     assert operator["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
-    assert {(obj["kind"], obj["metadata"]["name"]) for obj in rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor")} == {
-        ("PodDisruptionBudget", "fairway-operator"), ("ServiceMonitor", "fairway-operator"), ("ServiceMonitor", "fairway-collector"),
-        ("PodMonitor", "fairway-gateway")}
-    assert {obj["metadata"]["labels"].get("release") for obj in rendering.of_kind(found, "ServiceMonitor", "PodMonitor")} == {"prometheus"}
+    assert {
+        (obj["kind"], obj["metadata"]["name"])
+        for obj in rendering.of_kind(found, "PodDisruptionBudget", "ServiceMonitor", "PodMonitor")
+    } == {
+        ("PodDisruptionBudget", "fairway-operator"),
+        ("ServiceMonitor", "fairway-operator"),
+        ("ServiceMonitor", "fairway-collector"),
+        ("PodMonitor", "fairway-gateway"),
+    }
+    assert {
+        obj["metadata"]["labels"].get("release") for obj in rendering.of_kind(found, "ServiceMonitor", "PodMonitor")
+    } == {"prometheus"}
 
 
-@pytest.mark.parametrize(("variant", "volume", "store"), [
-    ("defaults", {"persistentVolumeClaim": {"claimName": "fairway-collector"}}, {"value": "/data/events.db"}),
-    ("in memory", {"emptyDir": {"sizeLimit": "10Gi"}}, {"value": "/data/events.db"}),
-    ("postgresql", None, {"valueFrom": {"secretKeyRef": {"name": "events", "key": "url"}}}),
-], ids=["a volume", "the pod's own disk", "PostgreSQL"])
+@pytest.mark.parametrize(
+    ("variant", "volume", "store"),
+    [
+        ("defaults", {"persistentVolumeClaim": {"claimName": "fairway-collector"}}, {"value": "/data/events.db"}),
+        ("in memory", {"emptyDir": {"sizeLimit": "10Gi"}}, {"value": "/data/events.db"}),
+        ("postgresql", None, {"valueFrom": {"secretKeyRef": {"name": "events", "key": "url"}}}),
+    ],
+    ids=["a volume", "the pod's own disk", "PostgreSQL"],
+)
 def test_the_store_is_one(binaries, variant, volume, store):
     found = rendering.render(binaries, VARIANTS[variant])
     pod = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]
@@ -253,7 +370,10 @@ def test_rules_are_the_canonical_ones_and_name_the_runbooks_that_are_asked_for(b
         name = obj["metadata"]["name"].removeprefix("fairway-")
         text = (ROOT / "manifests" / "monitoring" / "rules" / f"{name}.yaml").read_text(encoding="utf-8")
         assert text.count("/manifests/monitoring/runbooks/") == text.count("runbook_url") > 0
-        wanted = text.replace("https://github.com/fairway-ml/fairway/blob/main/manifests/monitoring/runbooks", "https://runbooks.example/fairway")
+        wanted = text.replace(
+            "https://github.com/fairway-ml/fairway/blob/main/manifests/monitoring/runbooks",
+            "https://runbooks.example/fairway",
+        )
         assert obj["spec"] == yaml.safe_load(wanted)
     assert {obj["metadata"]["name"] for obj in found} == {"fairway-rollout", "fairway-serving"}
 
@@ -271,7 +391,8 @@ def test_the_canary_may_touch_its_own_deployment_only_and_its_rights_go_with_it(
     role = rendering.one(found, "Role", "fairway-canary")
     assert role["metadata"]["namespace"] == "models"
     assert {(resource, verb) for _, resource, verb in rendering.rules(found, "fairway-canary")} == {
-        ("modeldeployments", verb) for verb in ("create", "get", "patch", "delete")}
+        ("modeldeployments", verb) for verb in ("create", "get", "patch", "delete")
+    }
     assert [rule.get("resourceNames") for rule in role["rules"]] == [None, ["fairway-trial"]]
     for kind in ("ServiceAccount", "Role", "RoleBinding"):
         annotations = rendering.one(found, kind, "fairway-canary")["metadata"]["annotations"]
@@ -280,11 +401,17 @@ def test_the_canary_may_touch_its_own_deployment_only_and_its_rights_go_with_it(
 
 
 def test_the_canarys_arguments_are_the_commands_own(binaries):
-    [container] = rendering.one(rendering.render(binaries, {"tests": {"canary": rendering.CANARY}}), "Pod", "fairway-canary")["spec"]["containers"]
+    [container] = rendering.one(
+        rendering.render(binaries, {"tests": {"canary": rendering.CANARY}}), "Pod", "fairway-canary"
+    )["spec"]["containers"]
     options = {name: parameter.required for parameter in trial.trial.params for name in parameter.opts}
     given = dict(argument.split("=", 1) for argument in container["args"])
     assert container["command"] == ["fairway", "trial"]
-    assert {name for name, required in options.items() if required and name.startswith("--")} <= given.keys() <= options.keys()
+    assert (
+        {name for name, required in options.items() if required and name.startswith("--")}
+        <= given.keys()
+        <= options.keys()
+    )
     assert json.loads(given["--pod-template"]) == rendering.CANARY["podTemplate"]
     assert given["--namespace"] == rendering.NAMESPACE
 
@@ -310,12 +437,16 @@ def test_notes_say_what_to_do_next_and_name_the_licence(binaries):
 
 
 def test_notes_warn_of_a_collector_that_forgets(binaries):
-    done = rendering.helm(binaries, "install", "fairway", "--dry-run=client", values={**PROMETHEUS, **VARIANTS["in memory"]})
+    done = rendering.helm(
+        binaries, "install", "fairway", "--dry-run=client", values={**PROMETHEUS, **VARIANTS["in memory"]}
+    )
     assert "WARNING: events live as long as the collector's pod" in done.stdout
 
 
 def test_the_readme_is_what_the_values_say():
-    done = subprocess.run([sys.executable, ROOT / "helm" / "readme.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "helm" / "readme.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -330,7 +461,13 @@ def namespace(cluster):
     """Gives a namespace that holds its pods to the restricted standard."""
     name = f"test-chart-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
-    cluster.kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+    cluster.kubectl(
+        "label",
+        "namespace",
+        name,
+        "pod-security.kubernetes.io/enforce=restricted",
+        "pod-security.kubernetes.io/warn=restricted",
+    )
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -338,12 +475,26 @@ def namespace(cluster):
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
 def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant):
     values = {**variant, "namespaces": [namespace]} if "namespaces" in variant else variant
-    cluster.kubectl("--namespace", namespace, "create", "serviceaccount", "fairway-canary", check=False)  # a pod is admitted if its account is there
+    cluster.kubectl(
+        "--namespace", namespace, "create", "serviceaccount", "fairway-canary", check=False
+    )  # a pod is admitted if its account is there
     served = cluster.kubectl("api-resources", "--output=name").stdout
-    found = [obj for obj in rendering.render(binaries, values, namespace=namespace)
-             if not obj["apiVersion"].startswith("monitoring.coreos.com") or "servicemonitors.monitoring.coreos.com" in served]
-    done = cluster.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "--filename=-",
-                           input=yaml.safe_dump_all(found), check=False)
+    found = [
+        obj
+        for obj in rendering.render(binaries, values, namespace=namespace)
+        if not obj["apiVersion"].startswith("monitoring.coreos.com")
+        or "servicemonitors.monitoring.coreos.com" in served
+    ]
+    done = cluster.kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--validate=strict",
+        "--filename=-",
+        input=yaml.safe_dump_all(found),
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
 
@@ -364,7 +515,12 @@ def _json(values):
 def test_the_operator_may_do_its_work_in_its_namespaces_only(cluster, namespace, release):
     def may(verb, resource, *options, where=namespace, user="fairway-operator"):
         who = f"--as=system:serviceaccount:{namespace}:{user}"
-        return cluster.kubectl("auth", "can-i", verb, resource, f"--namespace={where}", who, *options, check=False).stdout.strip() == "yes"
+        return (
+            cluster.kubectl(
+                "auth", "can-i", verb, resource, f"--namespace={where}", who, *options, check=False
+            ).stdout.strip()
+            == "yes"
+        )
 
     assert may("patch", "deployments.apps")
     assert may("create", "httproutes.gateway.networking.k8s.io")
@@ -380,28 +536,46 @@ def test_the_operator_may_do_its_work_in_its_namespaces_only(cluster, namespace,
 def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_users(cluster, namespace, release):
     values = {**release, "operator": {"replicas": 2}, "monitoring": {"interval": "1m"}}
     cluster.helm("upgrade", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
-    found = cluster.kubectl("--namespace", namespace, "get", "deployments,poddisruptionbudgets", "--output=jsonpath={.items[*].spec.replicas}").stdout
+    found = cluster.kubectl(
+        "--namespace",
+        namespace,
+        "get",
+        "deployments,poddisruptionbudgets",
+        "--output=jsonpath={.items[*].spec.replicas}",
+    ).stdout
     assert found == "1 2"
     cluster.helm("rollback", "fairway", "1", f"--namespace={namespace}")
     assert cluster.kubectl("--namespace", namespace, "get", "poddisruptionbudgets", "--output=name").stdout == ""
     cluster.helm("uninstall", "fairway", f"--namespace={namespace}")
-    kept = cluster.kubectl("--namespace", namespace, "get", "deployments,services,roles,persistentvolumeclaims", "--output=name").stdout.split()
+    kept = cluster.kubectl(
+        "--namespace", namespace, "get", "deployments,services,roles,persistentvolumeclaims", "--output=name"
+    ).stdout.split()
     assert kept == ["persistentvolumeclaim/fairway-collector"]
     assert cluster.kubectl("get", "crd", "modeldeployments.fairway.dev", "--output=name").stdout
-    cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(release)}")  # takes the volume up again
+    cluster.helm(
+        "install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(release)}"
+    )  # takes the volume up again
 
 
 # -- with fairway at work -----------------------------------------------------------------------------------------------
 
-STRATEGY = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25, "minDuration": "1m"}, {"weight": 50}]},
-            "bake": {"weight": 5, "duration": "2s"}, "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+STRATEGY = {
+    "warmup": "0s",
+    "shadow": {"enabled": False},
+    "canary": {"steps": [{"weight": 25, "minDuration": "1m"}, {"weight": 50}]},
+    "bake": {"weight": 5, "duration": "2s"},
+    "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
+}
 SYSTEM = "--namespace=fairway-system"
 
 
 @pytest.fixture(scope="module")
 def models(fairway, tmp_path_factory):
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
-    return {name: store.put(world.package(folder / name, licence=licence)) for name, licence in (("A", "MIT"), ("B", "Apache-2.0"))}
+    return {
+        name: store.put(world.package(folder / name, licence=licence))
+        for name, licence in (("A", "MIT"), ("B", "Apache-2.0"))
+    }
 
 
 @pytest.fixture
@@ -426,7 +600,17 @@ def arms(cluster):
 
 def upgrade(cluster, *options):
     """Upgrades the release; a number of replicas that somebody has set by `kubectl scale` is the chart's again."""
-    cluster.helm("upgrade", "fairway", str(CHART), SYSTEM, "--reuse-values", "--force-conflicts", *options, "--wait", "--timeout=3m")
+    cluster.helm(
+        "upgrade",
+        "fairway",
+        str(CHART),
+        SYSTEM,
+        "--reuse-values",
+        "--force-conflicts",
+        *options,
+        "--wait",
+        "--timeout=3m",
+    )
 
 
 @pytest.mark.timeout(600)
@@ -461,9 +645,19 @@ def test_an_uninstall_in_mid_rollout_keeps_what_serves_and_an_install_goes_on_wi
 @pytest.fixture
 def canary(fairway, models):
     """Gives what makes `helm test` run a canary on this cluster; afterwards the release is as it was."""
-    services = ("get", "services", "--selector=gateway.envoyproxy.io/owning-gateway-name=models", "--output=jsonpath={.items[0].metadata.name}")
+    services = (
+        "get",
+        "services",
+        "--selector=gateway.envoyproxy.io/owning-gateway-name=models",
+        "--output=jsonpath={.items[0].metadata.name}",
+    )
     service = fairway.kubectl("--namespace=envoy-gateway-system", *services).stdout
-    yield {"gateway": "models", "url": f"http://{service}.envoy-gateway-system.svc", "model": models["A"], "namespace": "models"}
+    yield {
+        "gateway": "models",
+        "url": f"http://{service}.envoy-gateway-system.svc",
+        "model": models["A"],
+        "namespace": "models",
+    }
     stack.install_fairway(fairway)
 
 
@@ -475,7 +669,13 @@ def helm_test(cluster, canary):
 
 
 def left(cluster):
-    rights = cluster.kubectl("get", "serviceaccounts,roles,rolebindings", "--all-namespaces", "--selector=app.kubernetes.io/component=canary", "--output=name")
+    rights = cluster.kubectl(
+        "get",
+        "serviceaccounts,roles,rolebindings",
+        "--all-namespaces",
+        "--selector=app.kubernetes.io/component=canary",
+        "--output=name",
+    )
     deployments = cluster.kubectl("--namespace=models", "get", "md", "--selector=fairway.dev/trial", "--output=name")
     return (rights.stdout + deployments.stdout).split()
 

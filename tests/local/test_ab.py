@@ -20,8 +20,21 @@ from tests.local.world import World
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
 TEST = {
-    "warmup": "500ms", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 50}], "budget": "120s"}, "bake": {"weight": 0, "duration": "0s"},
-    "guards": [{"name": "sales", "type": "business", "gates": "canary", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0}]}
+    "warmup": "500ms",
+    "shadow": {"enabled": False},
+    "canary": {"steps": [{"weight": 50}], "budget": "120s"},
+    "bake": {"weight": 0, "duration": "0s"},
+    "guards": [
+        {
+            "name": "sales",
+            "type": "business",
+            "gates": "canary",
+            "outcome": "purchase",
+            "upper": 10,
+            "maxLossIncrease": 0,
+        }
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +56,19 @@ def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[
                 rows = connection.execute(served, (last,)).fetchall()
             if rows:
                 last = rows[-1][0]
-                sold = [{"requestId": request, "outcome": "purchase", "value": 10.0 * float(rng.random() < mean.get(revision, others) / 10)}
-                        for _, request, revision in rows]
-                httpx.post(f"{client.need(platform.home).collector}/v1/outcomes?deployment={worlds.NAME}", json=sold,
-                           headers=access.authorization(platform.home.token)).raise_for_status()
+                sold = [
+                    {
+                        "requestId": request,
+                        "outcome": "purchase",
+                        "value": 10.0 * float(rng.random() < mean.get(revision, others) / 10),
+                    }
+                    for _, request, revision in rows
+                ]
+                httpx.post(
+                    f"{client.need(platform.home).collector}/v1/outcomes?deployment={worlds.NAME}",
+                    json=sold,
+                    headers=access.authorization(platform.home.token),
+                ).raise_for_status()
 
     books = threading.Thread(target=keep_books, daemon=True)
     books.start()
@@ -60,7 +82,9 @@ def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[
 def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:
     """Gives which revisions each unit met from the candidate's first answer to stable's last."""
     with contextlib.closing(sqlite3.connect(platform.home.events)) as connection:
-        rows: list[Any] = connection.execute("SELECT unit, revision, role FROM events WHERE type='prediction' ORDER BY seq").fetchall()
+        rows: list[Any] = connection.execute(
+            "SELECT unit, revision, role FROM events WHERE type='prediction' ORDER BY seq"
+        ).fetchall()
     first = next(number for number, (_, _, role) in enumerate(rows) if role == "canary")
     last = max(number for number, (_, revision, role) in enumerate(rows) if revision != candidate and role != "shadow")
     arms = defaultdict[str, set[str]](set)
@@ -69,17 +93,21 @@ def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:
     return arms
 
 
-def test_what_sells_more_is_promoted_with_the_effect_and_what_sells_less_is_taken_back(platform: World, tmp_path: Path) -> None:
+def test_what_sells_more_is_promoted_with_the_effect_and_what_sells_less_is_taken_back(
+    platform: World, tmp_path: Path
+) -> None:
     better = platform.deploy(concurrency=201, strategy=TEST)
     with shop(platform, mean={better: 8.0}, others=2.0):
         ended = platform.ended(better)
     assert ended.state.stable == better
     assert "purchase is" in ended.state.reason
     assert "better than stable's" in ended.state.reason
-    low, high = next(row for row in reversed(ended.state.history) if row["phase"] == "Promoting")["evidence"]["sales"]["intervals"]["effect"]
+    low, high = next(row for row in reversed(ended.state.history) if row["phase"] == "Promoting")["evidence"]["sales"][
+        "intervals"
+    ]["effect"]
     assert low < 6.0 < high
     units = arms_by_unit(platform, candidate=better)
-    assert sum(len(arms) == 1 for arms in units.values()) / len(units) > 0.9   # the first look and the last may see both
+    assert sum(len(arms) == 1 for arms in units.values()) / len(units) > 0.9  # the first look and the last may see both
     worse = platform.deploy(concurrency=202, strategy=TEST)
     with shop(platform, mean={worse: 2.0}, others=8.0):
         ended = platform.ended(worse)

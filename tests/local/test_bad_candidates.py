@@ -75,8 +75,12 @@ def test_up_on_a_taken_port_says_so_and_leaves_nothing_running(tmp_path: Path) -
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        done = subprocess.run([sys.executable, "-m", "fairway", "up", "--port", str(port), "--home", str(tmp_path / "home")], capture_output=True, text=True,
-                              timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "fairway", "up", "--port", str(port), "--home", str(tmp_path / "home")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
     assert done.returncode == 1
     assert f"port {port} is taken" in done.stderr
     assert "Traceback" not in done.stderr
@@ -86,8 +90,13 @@ def test_up_on_a_taken_port_says_so_and_leaves_nothing_running(tmp_path: Path) -
 
 def test_up_twice_finds_the_platform_running_and_down_twice_finds_nothing(tmp_path: Path) -> None:
     def fairway(*arguments: str) -> dict[str, object]:
-        done = subprocess.run([sys.executable, "-m", "fairway", *arguments, "--home", str(tmp_path / "home"), "--output", "json"], capture_output=True,
-                              text=True, timeout=90, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "fairway", *arguments, "--home", str(tmp_path / "home"), "--output", "json"],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=True,
+        )
         found: dict[str, object] = json.loads(done.stdout)
         return found
 

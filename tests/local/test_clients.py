@@ -16,9 +16,21 @@ from tests.local.world import World
 from tests.serving import support
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
-STEPS = [{"weight": 20, "minDuration": "10s"}, {"weight": 50, "minDuration": "2s"}]   # as long as a client needs to find the candidate and use it
-GUARDED = {**worlds.QUICK, "canary": {"steps": STEPS, "budget": "120s"}, "guards": [*worlds.QUICK["guards"], {"name": "rejections", "type": "rejections"}]}  # type: ignore[misc]
-CLAIMED = {"x-request-id": "mine", "x-fairway-arm": "canary", "x-forwarded-for": "203.0.113.7", "x-envoy-external-address": "203.0.113.7"}
+STEPS = [
+    {"weight": 20, "minDuration": "10s"},
+    {"weight": 50, "minDuration": "2s"},
+]  # as long as a client needs to find the candidate and use it
+GUARDED = {
+    **worlds.QUICK,
+    "canary": {"steps": STEPS, "budget": "120s"},
+    "guards": [*worlds.QUICK["guards"], {"name": "rejections", "type": "rejections"}],
+}  # type: ignore[misc]
+CLAIMED = {
+    "x-request-id": "mine",
+    "x-fairway-arm": "canary",
+    "x-forwarded-for": "203.0.113.7",
+    "x-envoy-external-address": "203.0.113.7",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +46,11 @@ def send(platform: World, *, unit: str, revision: str, document: object = suppor
 
 
 def test_a_client_that_claims_ids_and_arms_and_aims_at_the_candidate_moves_nothing(platform: World) -> None:
-    candidate = platform.deploy(concurrency=201, strategy=GUARDED, reveal=True)   # it is even told
+    candidate = platform.deploy(concurrency=201, strategy=GUARDED, reveal=True)  # it is even told
     support.eventually(lambda: platform.deployment().state.phase is Phase.SHADOW, seconds=60)
-    copied = [send(platform, unit=f"x{number}", revision=candidate) for number in range(20)]   # one id for all of them: they are pairs like others
+    copied = [
+        send(platform, unit=f"x{number}", revision=candidate) for number in range(20)
+    ]  # one id for all of them: they are pairs like others
     assert len({answer.headers["x-request-id"] for answer in copied}) == 20
     platform.until_mid_canary()
     tries = (send(platform, unit=f"x{number}", revision=candidate) for number in range(60))
@@ -52,9 +66,13 @@ def test_a_client_that_claims_ids_and_arms_and_aims_at_the_candidate_moves_nothi
 
 def test_a_candidate_that_refuses_what_stable_takes_is_rolled_back(platform: World, tmp_path: Path) -> None:
     stable = platform.deployment().state.stable
-    asks_more = support.packaged(tmp_path, name=worlds.NAME, also=[{"name": "zip", "kind": "category", "categories": ["1010"]}])
+    asks_more = support.packaged(
+        tmp_path, name=worlds.NAME, also=[{"name": "zip", "kind": "category", "categories": ["1010"]}]
+    )
     strategy = {**GUARDED, "shadow": {"enabled": False}}
-    made, _ = client.deploy(platform.home, Path(asks_more.path), config=worlds.configuration(strategy=strategy), now=time.time())
+    made, _ = client.deploy(
+        platform.home, Path(asks_more.path), config=worlds.configuration(strategy=strategy), now=time.time()
+    )
     ended = platform.ended(made.revision).state
     assert (ended.phase, ended.stable) == (Phase.ROLLED_BACK, stable)
     assert "rejections" in ended.reason

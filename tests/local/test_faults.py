@@ -29,7 +29,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-def test_a_killed_supervisor_leaves_the_service_and_its_successor_promotes_with_all_the_evidence(platform: World) -> None:
+def test_a_killed_supervisor_leaves_the_service_and_its_successor_promotes_with_all_the_evidence(
+    platform: World,
+) -> None:
     revision = platform.deploy(concurrency=101)
     platform.until_mid_canary()
     failed, counted = len(platform.users.failed()), platform.evidence()
@@ -37,7 +39,11 @@ def test_a_killed_supervisor_leaves_the_service_and_its_successor_promotes_with_
     support.eventually(lambda: client.running(platform.home) is None)
     answered = len(platform.users.answered())
     support.eventually(lambda: len(platform.users.answered()) > answered + 100)
-    assert_one_sentence(fairway("status", "--home", ".", where=platform.home.root), status=1, words="nothing moves and what dies stays dead: `fairway up`")
+    assert_one_sentence(
+        fairway("status", "--home", ".", where=platform.home.root),
+        status=1,
+        words="nothing moves and what dies stays dead: `fairway up`",
+    )
     client.up(platform.home)
     support.eventually(lambda: platform.evidence() > counted)
     assert platform.ended(revision).state.stable == revision
@@ -45,7 +51,9 @@ def test_a_killed_supervisor_leaves_the_service_and_its_successor_promotes_with_
     platform.every_answer_is_stored()
 
 
-def test_a_killed_candidate_that_writes_ahead_is_held_started_again_and_promoted_without_the_loss_of_an_event(platform: World) -> None:
+def test_a_killed_candidate_that_writes_ahead_is_held_started_again_and_promoted_without_the_loss_of_an_event(
+    platform: World,
+) -> None:
     revision = platform.deploy(concurrency=102, write_ahead=True)
     platform.until_mid_canary()
     failed, counted = len(platform.users.failed()), platform.evidence()
@@ -64,7 +72,7 @@ def test_a_killed_stable_server_loses_no_request_but_those_in_flight(platform: W
     platform.kill(f"server-{platform.deployment().state.stable}")
     assert platform.ended(revision).state.stable == revision
     assert len(platform.users.failed()) - failed <= worlds.CLIENTS
-    platform.every_answer_is_stored()   # it writes ahead, too: it was the candidate of the test before
+    platform.every_answer_is_stored()  # it writes ahead, too: it was the candidate of the test before
 
 
 def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platform: World) -> None:
@@ -76,7 +84,9 @@ def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platfor
     answered = len(platform.users.answered())
     support.eventually(lambda: len(platform.users.answered()) > answered + 50)
     assert client.need(platform.home).gateway == url
-    assert len(platform.users.failed()) - failed < worlds.RATE * 2   # it is away for some 0.3 s, longer on a busy machine
+    assert (
+        len(platform.users.failed()) - failed < worlds.RATE * 2
+    )  # it is away for some 0.3 s, longer on a busy machine
     assert platform.evidence() >= counted
     assert platform.ended(revision).state.stable == revision
     platform.every_answer_is_stored(but=60)
@@ -136,23 +146,32 @@ def test_counts_that_cannot_be_read_hold_the_rollout_until_they_can(platform: Wo
     artifacts.write_json(file, {**known, "admin": support.free_port()})
     support.eventually(lambda: "cannot be read" in platform.deployment().state.reason)
     held = platform.deployment().state
-    assert worlds.stays(lambda: platform.deployment().state.step == held.step and platform.deployment().state.phase is Phase.CANARY, seconds=4)
+    assert worlds.stays(
+        lambda: platform.deployment().state.step == held.step and platform.deployment().state.phase is Phase.CANARY,
+        seconds=4,
+    )
     artifacts.write_json(file, known)
     assert platform.ended(revision).state.stable == revision
 
 
-def test_down_leaves_nothing_running_and_a_package_that_was_changed_meanwhile_is_said_by_up_status_and_check(tmp_path: Path) -> None:
+def test_down_leaves_nothing_running_and_a_package_that_was_changed_meanwhile_is_said_by_up_status_and_check(
+    tmp_path: Path,
+) -> None:
     with worlds.world(tmp_path) as made:
         os.kill(made.supervisor(), signal.SIGKILL)
         support.eventually(lambda: client.running(made.home) is None)
-    assert not [p.pid for p in psutil.process_iter(["cmdline"]) if str(made.home.root) in " ".join(p.info["cmdline"] or [])]
+    assert not [
+        p.pid for p in psutil.process_iter(["cmdline"]) if str(made.home.root) in " ".join(p.info["cmdline"] or [])
+    ]
     assert "nothing runs; before that: " in fairway("status", "--home", ".", where=made.home.root).stdout
     model = next(made.home.packages.glob("*/model.onnx"))
     model.chmod(0o644)
     model.write_bytes(model.read_bytes() + b"x")
     try:
         for verb in ("up", "status"):
-            assert_one_sentence(fairway(verb, "--home", ".", where=made.home.root), status=1, words="is not started any more: ")
+            assert_one_sentence(
+                fairway(verb, "--home", ".", where=made.home.root), status=1, words="is not started any more: "
+            )
         assert "is not started any more: " in fairway("check", "--home", ".", where=made.home.root).stdout
     finally:
         client.down(made.home)

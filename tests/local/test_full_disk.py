@@ -25,7 +25,11 @@ def on_small_disk(commands: str, *, where: Path, kibibytes: int) -> subprocess.C
 
 def test_prepare_on_a_full_disk_says_so_and_leaves_no_dataset(tmp_path: Path) -> None:
     config = f"name: income\\ndata: {{source: csv, path: {ADULT}, target: income}}\\n"
-    done = on_small_disk(f"printf '{config}' > fairway.yaml && {sys.executable} -m fairway prepare", where=tmp_path / "disk", kibibytes=200)
+    done = on_small_disk(
+        f"printf '{config}' > fairway.yaml && {sys.executable} -m fairway prepare",
+        where=tmp_path / "disk",
+        kibibytes=200,
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("fairway: ")
     assert "Traceback" not in done.stderr

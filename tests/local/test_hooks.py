@@ -25,12 +25,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def asking(service: receiver.Receiver, *at: str, **more: Any) -> dict[str, Any]:
-    return {**worlds.QUICK, "shadow": {"enabled": False}, "hooks": [{"name": "gate", "url": service.url, "at": at, **more}]}
+    return {
+        **worlds.QUICK,
+        "shadow": {"enabled": False},
+        "hooks": [{"name": "gate", "url": service.url, "at": at, **more}],
+    }
 
 
 def test_a_freeze_holds_a_rollout_that_a_killed_supervisor_does_not_forget(platform: World) -> None:
     with receiver.receiver(status=409, body=b'{"message": "a freeze until Monday"}') as service:
-        wanted = platform.deploy(concurrency=210, strategy=asking(service, "preRollout", "preStep", "prePromotion", "postPromotion"))
+        wanted = platform.deploy(
+            concurrency=210, strategy=asking(service, "preRollout", "preStep", "prePromotion", "postPromotion")
+        )
         support.eventually(lambda: "a freeze until Monday" in platform.deployment().state.reason, seconds=60)
         before = platform.deployment().state
         assert (before.phase, before.stable != wanted) == (Phase.STARTING, True)
@@ -42,16 +48,25 @@ def test_a_freeze_holds_a_rollout_that_a_killed_supervisor_does_not_forget(platf
         support.eventually(lambda: service.at("postPromotion"), seconds=30)
     assert ended.state.stable == wanted
     asked = {(event["subject"], event["data"]["phase"], event["data"]["weight"]) for event in service.told}
-    assert asked == {("preRollout", "Canary", 20), ("preStep", "Canary", 20), ("preStep", "Canary", 50), ("prePromotion", "Promoting", 90),
-                     ("postPromotion", "Stable", 0)}
-    assert {event["id"] for event in service.at("preRollout")} == {service.at("preRollout")[0]["id"]}   # before the kill and after it
+    assert asked == {
+        ("preRollout", "Canary", 20),
+        ("preStep", "Canary", 20),
+        ("preStep", "Canary", 50),
+        ("prePromotion", "Promoting", 90),
+        ("postPromotion", "Stable", 0),
+    }
+    assert {event["id"] for event in service.at("preRollout")} == {
+        service.at("preRollout")[0]["id"]
+    }  # before the kill and after it
     assert platform.users.failed() == []
 
 
 def test_a_smoke_test_s_no_takes_the_revision_back_and_its_silence_does_not(platform: World) -> None:
     stable = platform.deployment().state.stable
     with receiver.receiver(status=503) as service:
-        wanted = platform.deploy(concurrency=211, strategy=asking(service, "prePromotion", "postRollback", onRefusal="rollback"))
+        wanted = platform.deploy(
+            concurrency=211, strategy=asking(service, "prePromotion", "postRollback", onRefusal="rollback")
+        )
         support.eventually(lambda: len(service.at("prePromotion")) > 1, seconds=90)
         assert platform.deployment().state.phase is Phase.CANARY
         service.status = 422

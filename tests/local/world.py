@@ -31,22 +31,33 @@ NAME = "income"
 CLIENTS = 4
 RATE = 120.0
 QUICK = {
-    "warmup": "500ms", "progressDeadline": "60s", "shadow": {"minPairs": 100, "budget": "60s"},
+    "warmup": "500ms",
+    "progressDeadline": "60s",
+    "shadow": {"minPairs": 100, "budget": "60s"},
     "canary": {"steps": [{"weight": 20, "minDuration": "2s"}, {"weight": 50, "minDuration": "2s"}], "budget": "120s"},
     "bake": {"weight": 10, "duration": "2s"},
     "guards": [
-        {"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.03},
+        {"name": "disagreement", "type": "disagreement"},
+        {"name": "errors", "type": "errors", "maxRate": 0.03},
         {"name": "slow", "type": "latency", "threshold": "1s", "maxRate": 0.2},
     ],
 }
 
 
-def configuration(*, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False) -> schema.Config:
+def configuration(
+    *, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False
+) -> schema.Config:
     """Gives the configuration; another `concurrency` makes another revision of the same package."""
-    return schema.Config.model_validate({
-        "name": NAME, "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy,
-        "serving": {"maxConcurrency": concurrency, "revealRevision": reveal, "events": {"writeAhead": write_ahead}},
-        "retraining": {"enabled": False}, "platform": {"scrapeInterval": "500ms"}})
+    return schema.Config.model_validate(
+        {
+            "name": NAME,
+            "data": {"source": "csv", "path": "unused.csv"},
+            "strategy": strategy,
+            "serving": {"maxConcurrency": concurrency, "revealRevision": reveal, "events": {"writeAhead": write_ahead}},
+            "retraining": {"enabled": False},
+            "platform": {"scrapeInterval": "500ms"},
+        }
+    )
 
 
 @dataclass
@@ -54,7 +65,9 @@ class Users:
     """Concurrent clients; every answer is kept."""
 
     url: str
-    answers: list[tuple[float, str, int]] = field(default_factory=list)  # when, request id, status (0: the connection broke)
+    answers: list[tuple[float, str, int]] = field(
+        default_factory=list
+    )  # when, request id, status (0: the connection broke)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -85,8 +98,11 @@ class Users:
             request, at, status = "", time.time(), 0
             body = json.dumps(support.tensors([int(rng.integers(18, 89))], [int(rng.integers(2, 98))], ["state"]))
             try:
-                async with session.post(f"{self.url}/v2/models/{NAME}/infer", data=body,
-                                        headers={"x-fairway-unit": f"unit-{rng.integers(500)}"}) as response:
+                async with session.post(
+                    f"{self.url}/v2/models/{NAME}/infer",
+                    data=body,
+                    headers={"x-fairway-unit": f"unit-{rng.integers(500)}"},
+                ) as response:
                     await response.read()
                     status, request = response.status, response.headers.get("x-request-id", "")
             except (aiohttp.ClientError, TimeoutError, OSError):
@@ -103,7 +119,9 @@ class World:
     package: Path
     users: Users
 
-    def deploy(self, *, concurrency: int, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False) -> str:
+    def deploy(
+        self, *, concurrency: int, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False
+    ) -> str:
         asked = configuration(concurrency=concurrency, strategy=strategy, write_ahead=write_ahead, reveal=reveal)
         revision, _ = client.deploy(self.home, self.package, config=asked, now=time.time())
         return revision.revision
@@ -116,10 +134,13 @@ class World:
 
     def until_mid_canary(self) -> None:
         """Returns when the canary has evidence and has not been decided."""
+
         def true() -> bool:
             current = self.deployment().state
             assert current.phase not in (Phase.ROLLED_BACK, Phase.ROLLING_BACK), current.reason
-            return current.phase is Phase.CANARY and current.ledger is not None and current.ledger.totals["errors"][0] > 10
+            return (
+                current.phase is Phase.CANARY and current.ledger is not None and current.ledger.totals["errors"][0] > 10
+            )
 
         support.eventually(true, seconds=180)
 
@@ -146,7 +167,9 @@ class World:
     def stored(self) -> set[str]:
         """Gives the request ids of the served predictions that the event store holds."""
         with contextlib.closing(sqlite3.connect(self.home.events)) as connection:
-            rows = connection.execute("SELECT request_id FROM events WHERE type='prediction' AND role IN ('stable', 'canary')")
+            rows = connection.execute(
+                "SELECT request_id FROM events WHERE type='prediction' AND role IN ('stable', 'canary')"
+            )
             return {row[0] for row in rows}
 
     def every_answer_is_stored(self, *, but: int = 0) -> None:
@@ -158,12 +181,21 @@ class World:
 @contextlib.contextmanager
 def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]]:
     """Gives the platform a supervisor whose clock is wrong, and a function that sets it: by so many seconds."""
+
     def set_by(seconds: float) -> None:
         artifacts.write_bytes(file, str(seconds).encode())
 
     set_by(0.0)
-    _replace_supervisor(platform, [sys.executable, str(Path(__file__).with_name("wrong_clock.py")), "fairway.platforms.local.supervisor",
-                                   str(platform.home.root), str(file)])
+    _replace_supervisor(
+        platform,
+        [
+            sys.executable,
+            str(Path(__file__).with_name("wrong_clock.py")),
+            "fairway.platforms.local.supervisor",
+            str(platform.home.root),
+            str(file),
+        ],
+    )
     try:
         yield set_by
     finally:

@@ -1,6 +1,6 @@
 """The supervisor, on a machine whose clock is wrong by the seconds that a file says.
 
-    python tests/local/wrong_clock.py fairway.platforms.local.supervisor HOME FILE
+python tests/local/wrong_clock.py fairway.platforms.local.supervisor HOME FILE
 """
 
 import sys

@@ -39,7 +39,9 @@ def test_every_query_reads_what_is_exported(dashboard):
 
 def test_a_query_of_what_nobody_exports_is_found():
     known = series.exported()
-    assert series.mistakes('sum(rate(fairway_serving_requests{cod="1"}[5m]))', known) == ["fairway_serving_requests is exported by nobody"]
+    assert series.mistakes('sum(rate(fairway_serving_requests{cod="1"}[5m]))', known) == [
+        "fairway_serving_requests is exported by nobody"
+    ]
     assert series.mistakes('fairway_rollout_phase{fase="Canary"}', known) == ["fairway_rollout_phase has no label fase"]
 
 
@@ -62,19 +64,27 @@ def test_panels_do_not_overlap_and_have_a_title_and_a_unit(dashboard):
         assert at["x"] + at["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells
-    assert all(panel["title"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"] for panel in panels(dashboard))
+    assert all(
+        panel["title"] and panel["fieldConfig"]["defaults"]["unit"] and panel["targets"] for panel in panels(dashboard)
+    )
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
 @pytest.mark.cluster  # where Debian's Prometheus is
 def test_every_query_is_promql(dashboard, tmp_path):
     promtool = shutil.which("promtool")
-    assert promtool is not None, "there is no promtool on PATH: it comes with Prometheus (Debian: apt-get install prometheus)"
+    assert promtool is not None, (
+        "there is no promtool on PATH: it comes with Prometheus (Debian: apt-get install prometheus)"
+    )
     rules = []
     for number, query in enumerate(queries(dashboard)):
         for variable, value in VARIABLES.items():
             query = query.replace(variable, value)
         rules.append({"record": f"query:{number}", "expr": query})
-    (tmp_path / "queries.yaml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8")
-    done = subprocess.run([promtool, "check", "rules", tmp_path / "queries.yaml"], capture_output=True, text=True, check=False)
+    (tmp_path / "queries.yaml").write_text(
+        yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}), encoding="utf-8"
+    )
+    done = subprocess.run(
+        [promtool, "check", "rules", tmp_path / "queries.yaml"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

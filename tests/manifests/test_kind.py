@@ -28,13 +28,22 @@ sys.exit(3 if "{fails}" and "{fails}" in line else 0)
 
 def program(folder: Path, name: str, *, fails: str = "") -> None:
     path = folder / name
-    path.write_text(NOTES.format(python=sys.executable, name=name, log=folder / "log", there=folder / "there", fails=fails))
+    path.write_text(
+        NOTES.format(python=sys.executable, name=name, log=folder / "log", there=folder / "there", fails=fails)
+    )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
 def run(verb: str, *options: str, path: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": str(path)}
-    return subprocess.run([sys.executable, "-m", "manifests.kind", verb, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "manifests.kind", verb, *options],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def ran(folder: Path) -> list[str]:
@@ -54,12 +63,26 @@ def test_up_makes_the_cluster_and_everything_on_it_in_order(tools):
     done = run("up", path=tools)
     assert done.returncode == 0, done.stderr
     assert "fairway is up: curl" in done.stdout
-    verbs = [" ".join(line.replace("--context kind-fairway ", "").replace("--namespace=models ", "").split()[:3]) for line in ran(tools)]
+    verbs = [
+        " ".join(line.replace("--context kind-fairway ", "").replace("--namespace=models ", "").split()[:3])
+        for line in ran(tools)
+    ]
     assert verbs == [
-        "docker info", "kind get clusters", "kind create cluster", "helm upgrade eg", "kubectl apply --server-side",
-        "kubectl --namespace=monitoring rollout", "kubectl wait gateway/models", *["docker build --file", "kind load docker-image"] * len(images.OWN),
-        "helm upgrade fairway", "kubectl apply --server-side", "kubectl rollout status", "kubectl exec --stdin",
-        "kubectl apply --server-side", "kubectl wait md/income"]
+        "docker info",
+        "kind get clusters",
+        "kind create cluster",
+        "helm upgrade eg",
+        "kubectl apply --server-side",
+        "kubectl --namespace=monitoring rollout",
+        "kubectl wait gateway/models",
+        *["docker build --file", "kind load docker-image"] * len(images.OWN),
+        "helm upgrade fairway",
+        "kubectl apply --server-side",
+        "kubectl rollout status",
+        "kubectl exec --stdin",
+        "kubectl apply --server-side",
+        "kubectl wait md/income",
+    ]
 
 
 def test_a_second_up_makes_no_second_cluster(tools):
@@ -117,7 +140,10 @@ def test_no_engine_and_one_that_does_not_run_are_said(tools):
     (tools / "docker").unlink()
     absent = run("up", path=tools)
     assert (asleep.returncode, asleep.stderr) == (1, "kind: docker cannot reach an engine: start it and try again\n")
-    assert (absent.returncode, absent.stderr.partition(":")[2].strip().partition(":")[0]) == (1, "there is neither docker nor podman on PATH")
+    assert (absent.returncode, absent.stderr.partition(":")[2].strip().partition(":")[0]) == (
+        1,
+        "there is neither docker nor podman on PATH",
+    )
 
 
 def test_a_step_that_fails_ends_it_with_one_sentence(tools):
@@ -142,13 +168,23 @@ def test_its_objects_are_the_tests_own_with_images_that_can_be_pulled():
     assert "fairway.test" not in written
     assert "Never" not in written
     assert kind.PROMETHEUS in written
-    assert {"Gateway", "GatewayClass", "EnvoyProxy", "Deployment", "ConfigMap"} <= {document["kind"] for document in found}
+    assert {"Gateway", "GatewayClass", "EnvoyProxy", "Deployment", "ConfigMap"} <= {
+        document["kind"] for document in found
+    }
 
 
 @pytest.mark.cluster
 def test_an_api_server_takes_them_and_the_sample(fairway):
     documents = [document for document in kind.objects() if document["kind"] != "Namespace"]
     documents.append(kind.deployment(kind.Sample({"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, b"")))
-    done = fairway.kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "--filename=-",
-                           input=yaml.safe_dump_all(documents), check=False)
+    done = fairway.kubectl(
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--validate=strict",
+        "--filename=-",
+        input=yaml.safe_dump_all(documents),
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

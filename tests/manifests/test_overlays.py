@@ -13,11 +13,20 @@ from tests.helm.rendering import ROOT
 pytestmark = pytest.mark.cluster
 
 OVERLAYS = sorted(path.name for path in (ROOT / "manifests" / "overlays").iterdir())
-HELMS_OWN = {"helm.sh/chart", "helm.sh/resource-policy", "app.kubernetes.io/managed-by"}  # a server's label is the operator's, and in no manifest
+HELMS_OWN = {
+    "helm.sh/chart",
+    "helm.sh/resource-policy",
+    "app.kubernetes.io/managed-by",
+}  # a server's label is the operator's, and in no manifest
 
 
 def kustomize(binaries, overlay):
-    done = subprocess.run([binaries / "kubectl", "kustomize", ROOT / "manifests" / "overlays" / overlay], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [binaries / "kubectl", "kustomize", ROOT / "manifests" / "overlays" / overlay],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return rendering.objects(done.stdout)
 
@@ -49,13 +58,23 @@ def test_chart_and_overlay_give_the_same_objects(binaries, overlay):
 def test_production_is_more_than_kind(binaries):
     kinds = {overlay: {obj["kind"] for obj in kustomize(binaries, overlay)} for overlay in OVERLAYS}
     assert OVERLAYS == ["kind", "production", "staging"]
-    assert kinds["staging"] - kinds["kind"] == {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap", "PersistentVolumeClaim"}
+    assert kinds["staging"] - kinds["kind"] == {
+        "ServiceMonitor",
+        "PodMonitor",
+        "PrometheusRule",
+        "ConfigMap",
+        "PersistentVolumeClaim",
+    }
     assert kinds["production"] - kinds["staging"] == {"PodDisruptionBudget"}
 
 
 def test_what_comes_from_the_chart_is_up_to_date(binaries):
-    done = subprocess.run([sys.executable, ROOT / "manifests" / "generate.py", "--check", "--helm", binaries / "helm"],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "manifests" / "generate.py", "--check", "--helm", binaries / "helm"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -64,8 +83,16 @@ def test_an_overlay_holds_differences_only(binaries, overlay):
     """A patch that changes nothing has been overtaken by the base."""
     folder = ROOT / "manifests" / "overlays" / overlay
     customization = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
-    base = plain(rendering.objects(subprocess.run([binaries / "kubectl", "kustomize", ROOT / "manifests" / "operator"],
-                                                  capture_output=True, text=True, check=True).stdout))
+    base = plain(
+        rendering.objects(
+            subprocess.run(
+                [binaries / "kubectl", "kustomize", ROOT / "manifests" / "operator"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+    )
     result = plain(kustomize(binaries, overlay))
     for patch in customization.get("patches", ()):
         for obj in rendering.objects((folder / patch["path"]).read_text(encoding="utf-8")):
@@ -73,15 +100,25 @@ def test_an_overlay_holds_differences_only(binaries, overlay):
             assert result.get(name) != base[name], f"{overlay}/{patch['path']} changes nothing of {name}"
 
 
-@pytest.mark.parametrize(("edit", "says"), [
-    (("name: fairway", "name: fairway"), "docker"),
-    (("listenAddress", "listenAdress"), "unable to decode config"),
-], ids=["as it is", "misspelt"])
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (("name: fairway", "name: fairway"), "docker"),
+        (("listenAddress", "listenAdress"), "unable to decode config"),
+    ],
+    ids=["as it is", "misspelt"],
+)
 def test_kind_reads_its_configuration_before_it_looks_for_an_engine(binaries, tmp_path, edit, says):
     text = (ROOT / "kind-config.yaml").read_text(encoding="utf-8").replace(*edit)
     no_engine = {"PATH": str(tmp_path), "HOME": str(tmp_path), "KIND_EXPERIMENTAL_PROVIDER": "docker"}
-    done = subprocess.run([Path(binaries / "kind").resolve(), "create", "cluster", "--config=-"], input=text, env=no_engine,
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [Path(binaries / "kind").resolve(), "create", "cluster", "--config=-"],
+        input=text,
+        env=no_engine,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert says in done.stderr
     assert ("decode" in done.stderr) == ("decode" in says)

@@ -37,8 +37,11 @@ class Running:
 def started(module: str, *arguments: str) -> Iterator[Running]:
     """Starts the module on a free port and waits for the line that names it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, "--port", "0"], stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(SRC)})
+        [sys.executable, "-m", module, *arguments, "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(SRC)},
+    )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()

@@ -42,26 +42,42 @@ def bearer(text: str) -> dict[str, str]:
     return {"authorization": f"Bearer {text}"}
 
 
-@pytest.mark.parametrize(("headers", "status", "sentence"), [
-    ({}, 401, "the token is missing: wanted the token in"),
-    (bearer("x" * 43), 401, "the token is unknown: wanted the token in"),
-    (bearer("ü"), 401, "the token is unknown"),
-    ({"authorization": "Basic abc"}, 401, "the token is missing"),
-    ({"origin": "http://evil.example"}, 403, 'the request is a web page\'s (Origin "http://evil.example")'),
-    ({"host": "evil.example:8080"}, 403, 'the request is for host "evil.example:8080": wanted 127.0.0.1 or localhost or ::1'),
-])
+@pytest.mark.parametrize(
+    ("headers", "status", "sentence"),
+    [
+        ({}, 401, "the token is missing: wanted the token in"),
+        (bearer("x" * 43), 401, "the token is unknown: wanted the token in"),
+        (bearer("ü"), 401, "the token is unknown"),
+        ({"authorization": "Basic abc"}, 401, "the token is missing"),
+        ({"origin": "http://evil.example"}, 403, 'the request is a web page\'s (Origin "http://evil.example")'),
+        (
+            {"host": "evil.example:8080"},
+            403,
+            'the request is for host "evil.example:8080": wanted 127.0.0.1 or localhost or ::1',
+        ),
+    ],
+)
 def test_without_the_owners_token_nothing_is_written_and_nothing_read(running, tmp_path, headers, status, sentence):
     given = {**JSON, **{name: value.encode() for name, value in headers.items()}}
-    for answer in (*(httpx.post(f"{running.url}/v1/{what}", content=BATCH, headers=given) for what in ("events", "labels", "outcomes")),
-                   *(httpx.get(f"{running.url}/v1/{what}?namespace=default&deployment=income&after=0", headers=given)
-                     for what in ("exposure", "labelled", "outcomes", "pairs", "cursor"))):
+    for answer in (
+        *(
+            httpx.post(f"{running.url}/v1/{what}", content=BATCH, headers=given)
+            for what in ("events", "labels", "outcomes")
+        ),
+        *(
+            httpx.get(f"{running.url}/v1/{what}?namespace=default&deployment=income&after=0", headers=given)
+            for what in ("exposure", "labelled", "outcomes", "pairs", "cursor")
+        ),
+    ):
         assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), answer.text
     opened = store.EventStore(tmp_path / "events.db")
     assert opened.cursor() == 0
     opened.close()
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None]
+)
 def test_a_body_that_a_form_can_send_is_refused(running, token, content_type):
     headers = {**bearer(token.read_text().strip()), **({"content-type": content_type} if content_type else {})}
     answer = httpx.post(running.url + "/v1/labels", content=BATCH, headers=headers)
@@ -72,9 +88,12 @@ def test_a_body_that_a_form_can_send_is_refused(running, token, content_type):
 def test_the_token_file_is_the_owners_alone_and_a_new_token_counts_at_once(running, token):
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     first = token.read_text().strip()
-    assert access.make_token_file(token).read_text().strip() == first   # kept
+    assert access.make_token_file(token).read_text().strip() == first  # kept
     token.write_text("another\n")
-    statuses = [httpx.post(running.url + "/v1/events", content=BATCH, headers={**JSON, **bearer(text)}).status_code for text in (first, "another")]
+    statuses = [
+        httpx.post(running.url + "/v1/events", content=BATCH, headers={**JSON, **bearer(text)}).status_code
+        for text in (first, "another")
+    ]
     assert statuses == [401, 202]
     evidence = remote.RemoteEvidence(running.url, "default", token=token)
     assert evidence.cursor() == 2
@@ -88,7 +107,9 @@ def test_health_and_metrics_need_no_token_and_tell_no_event(running):
 
 
 def test_the_store_is_readable_by_its_owner_alone(running, tmp_path, token):
-    httpx.post(running.url + "/v1/events", content=BATCH, headers={**JSON, **bearer(token.read_text().strip())}).raise_for_status()
+    httpx.post(
+        running.url + "/v1/events", content=BATCH, headers={**JSON, **bearer(token.read_text().strip())}
+    ).raise_for_status()
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.glob("events.db*")}
     assert modes == dict.fromkeys(modes, 0o600)
     assert {"events.db", "events.db-wal"} <= modes.keys()
@@ -98,7 +119,9 @@ def test_a_second_connection_of_a_process_keeps_the_locks_of_the_first(tmp_path)
     first, second = (store.EventStore(tmp_path / "events.db") for _ in range(2))
     first.add([made.prediction("r1")])
     program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM events').fetchone(); c.close()"
-    subprocess.run([sys.executable, "-c", program, tmp_path / "events.db"], check=True)   # it would take the log away, were it the last
+    subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "events.db"], check=True
+    )  # it would take the log away, were it the last
     assert (tmp_path / "events.db-wal").exists()
     first.close()
     second.close()
@@ -108,10 +131,26 @@ def test_a_server_whose_token_is_refused_keeps_its_events_and_delivers_them_with
     stale = tmp_path / "stale"
     stale.write_text("old\n")
     log = eventlog.EventLog(
-        schema.Events(), origin=eventlog.Origin(namespace="default", deployment="income", revision="aaa"), collector=running.url, token=stale,
-        folder=tmp_path / "spool")
+        schema.Events(),
+        origin=eventlog.Origin(namespace="default", deployment="income", revision="aaa"),
+        collector=running.url,
+        token=stale,
+        folder=tmp_path / "spool",
+    )
     log.start()
-    log.append(eventlog.Record(request_id="r1", unit=None, role="stable", status=200, at=made.START, seconds=0.01, digest=None, rows=1, labels=["cat"]))
+    log.append(
+        eventlog.Record(
+            request_id="r1",
+            unit=None,
+            role="stable",
+            status=200,
+            at=made.START,
+            seconds=0.01,
+            digest=None,
+            rows=1,
+            labels=["cat"],
+        )
+    )
     processes.eventually(lambda: list((tmp_path / "spool").glob("*.jsonl")))
     stale.write_text(token.read_text())
     processes.eventually(lambda: remote.RemoteEvidence(running.url, "default", token=token).cursor() == 1)
@@ -126,7 +165,9 @@ def test_a_collector_without_a_token_is_not_started(tmp_path, capsys, arguments)
 
 # -- what the API server says --------------------------------------------------------------------------------------------
 
-SERVER = access.Caller(name="system:serviceaccount:shop:default", serves=access.Act("prediction", "shop", "income", "aaa"))
+SERVER = access.Caller(
+    name="system:serviceaccount:shop:default", serves=access.Act("prediction", "shop", "income", "aaa")
+)
 LABELLER = access.Caller(name="system:serviceaccount:shop:labeller")
 
 
@@ -160,19 +201,34 @@ def reviewed() -> tuple[access.Reviewed, Roles, Clock]:
     return access.Reviewed(roles, clock=clock), roles, clock
 
 
-@pytest.mark.parametrize(("caller", "act", "refusal"), [
-    (SERVER, access.Act("prediction", "shop", "income", "aaa"), None),
-    (SERVER, access.Act("prediction", "shop", "income", "bbb"),
-     "serves revision aaa of shop/income, and may not write predictions of revision bbb of shop/income"),
-    (SERVER, access.Act("prediction", "shop", "fraud", "aaa"), "of revision aaa of shop/fraud"),
-    (SERVER, access.Act("prediction", "bank", "income", "aaa"), "of revision aaa of bank/income"),
-    (SERVER, access.Act("label", "shop", "income"), "may not create modeldeployments/labels of shop/income: wanted a Role in namespace shop"),
-    (SERVER, access.Act("evidence", "shop", ""), "may not get modeldeployments/evidence of shop/*"),
-    (LABELLER, access.Act("label", "shop", "income"), None),
-    (LABELLER, access.Act("label", "bank", "income"), "wanted a Role in namespace bank that allows create on modeldeployments/labels.fairway.dev"),
-    (LABELLER, access.Act("outcome", "shop", "income"), "may not create modeldeployments/outcomes"),
-    (LABELLER, access.Act("prediction", "shop", "income", "aaa"), "is no model server of fairway's"),
-], ids=lambda value: value.kind if isinstance(value, access.Act) else None)
+@pytest.mark.parametrize(
+    ("caller", "act", "refusal"),
+    [
+        (SERVER, access.Act("prediction", "shop", "income", "aaa"), None),
+        (
+            SERVER,
+            access.Act("prediction", "shop", "income", "bbb"),
+            "serves revision aaa of shop/income, and may not write predictions of revision bbb of shop/income",
+        ),
+        (SERVER, access.Act("prediction", "shop", "fraud", "aaa"), "of revision aaa of shop/fraud"),
+        (SERVER, access.Act("prediction", "bank", "income", "aaa"), "of revision aaa of bank/income"),
+        (
+            SERVER,
+            access.Act("label", "shop", "income"),
+            "may not create modeldeployments/labels of shop/income: wanted a Role in namespace shop",
+        ),
+        (SERVER, access.Act("evidence", "shop", ""), "may not get modeldeployments/evidence of shop/*"),
+        (LABELLER, access.Act("label", "shop", "income"), None),
+        (
+            LABELLER,
+            access.Act("label", "bank", "income"),
+            "wanted a Role in namespace bank that allows create on modeldeployments/labels.fairway.dev",
+        ),
+        (LABELLER, access.Act("outcome", "shop", "income"), "may not create modeldeployments/outcomes"),
+        (LABELLER, access.Act("prediction", "shop", "income", "aaa"), "is no model server of fairway's"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, access.Act) else None,
+)
 def test_a_server_writes_its_own_predictions_and_a_role_says_the_rest(caller, act, refusal):
     gate, _, _ = reviewed()
     if refusal is None:
@@ -185,7 +241,12 @@ def test_a_server_writes_its_own_predictions_and_a_role_says_the_rest(caller, ac
 
 def test_the_api_server_is_asked_once_and_again_after_a_while():
     gate, roles, clock = reviewed()
-    assert (gate.remembered("server"), gate.caller("server"), gate.caller("server"), gate.remembered("server")) == (None, SERVER, SERVER, SERVER)
+    assert (gate.remembered("server"), gate.caller("server"), gate.caller("server"), gate.remembered("server")) == (
+        None,
+        SERVER,
+        SERVER,
+        SERVER,
+    )
     assert roles.asked == ["server"]
     clock.now += access.KEEP_SECONDS
     assert (gate.remembered("server"), gate.met("server"), gate.met("another")) == (None, True, False)
@@ -198,7 +259,10 @@ def test_the_api_server_is_asked_once_and_again_after_a_while():
 def test_a_refusal_is_kept_for_less_long():
     gate, roles, clock = reviewed()
     for _ in range(3):
-        with pytest.raises(access.Unauthenticated, match=r"the token is unknown: wanted `Authorization: Bearer TOKEN` with a service account's token"):
+        with pytest.raises(
+            access.Unauthenticated,
+            match=r"the token is unknown: wanted `Authorization: Bearer TOKEN` with a service account's token",
+        ):
             gate.caller("nobody")
         with pytest.raises(access.Denied):
             gate.permit(LABELLER, [access.Act("outcome", "shop", "income")])
@@ -241,6 +305,7 @@ def test_made_up_tokens_push_out_none_that_is_somebodys(monkeypatch):
 
 # -- the API server refuses the collector --------------------------------------------------------------------------------
 
+
 @dataclass
 class Refusing:
     """The API server of a collector with Roles in namespace shop alone; what is asked of `refused` is refused. A token is its namespace."""
@@ -276,13 +341,22 @@ def test_a_pod_in_a_namespace_that_the_collector_may_not_read_is_no_server():
 Post = Callable[..., Awaitable[int]]
 
 
-def asked_in_process(path: Path, gate: access.Access, play: Callable[[httpx.AsyncClient, Post], Awaitable[None]]) -> None:
+def asked_in_process(
+    path: Path, gate: access.Access, play: Callable[[httpx.AsyncClient, Post], Awaitable[None]]
+) -> None:
     """Play with a collector in this process, and with a way to post to it that returns the status."""
+
     async def run() -> None:
         app = collectors.Collector(str(path), gate=gate, loopback=False).app
-        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://collector") as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://collector") as client,
+        ):
+
             async def post(token: str, to: str = "events", **how: Any) -> int:
-                return (await client.post(f"/v1/{to}", headers={**JSON, **bearer(token), **how.pop("headers", {})}, **how)).status_code
+                return (
+                    await client.post(f"/v1/{to}", headers={**JSON, **bearer(token), **how.pop("headers", {})}, **how)
+                ).status_code
 
             await play(client, post)
 
@@ -308,6 +382,7 @@ def test_one_refused_question_ends_the_collector_for_nobody(tmp_path, refused):
 
 # -- and much is asked of it ---------------------------------------------------------------------------------------------
 
+
 class Slow(Roles):
     """An authority that answers nothing about tokens it does not know until it may."""
 
@@ -326,25 +401,30 @@ def test_servers_do_not_wait_behind_tokens_that_nobody_knows(tmp_path):
 
     async def play(client: httpx.AsyncClient, post: Post) -> None:
         assert await post("server", json=own()) == 202
-        guesses = [asyncio.create_task(post(f"guess {number}", json=own())) for number in range(2 * collectors.MAX_WAITING)]
+        guesses = [
+            asyncio.create_task(post(f"guess {number}", json=own())) for number in range(2 * collectors.MAX_WAITING)
+        ]
         refused, _ = await asyncio.wait(guesses, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         assert {task.result() for task in refused} == {503}
         async with asyncio.timeout(10):
             assert await post("server", json=own(1)) == 202
             clock.now += access.KEEP_SECONDS
-            assert await post("server", json=own(2)) == 202   # asked about again, apart from the guesses
+            assert await post("server", json=own(2)) == 202  # asked about again, apart from the guesses
         slow.may.set()
         assert set(await asyncio.gather(*guesses)) == {401, 503}
 
     asked_in_process(tmp_path / "events.db", access.Reviewed(slow, clock=clock), play)
 
 
-@pytest.mark.parametrize(("token", "to", "status"), [
-    ("nobody", "labels?namespace=shop", 401),
-    ("labeller", "labels", 413),                   # it has no role in `default`
-    ("labeller", "labels?namespace=shop", 400),    # read, and found to be no labels
-    ("server", "events", 400),
-])
+@pytest.mark.parametrize(
+    ("token", "to", "status"),
+    [
+        ("nobody", "labels?namespace=shop", 401),
+        ("labeller", "labels", 413),  # it has no role in `default`
+        ("labeller", "labels?namespace=shop", 400),  # read, and found to be no labels
+        ("server", "events", 400),
+    ],
+)
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_a_large_body_is_read_of_a_caller_that_may_write_alone(tmp_path, token, to, status, encoding):
     body = b"[7" + b" " * collectors.UNPROVEN_BODY_BYTES + b"]"

@@ -44,7 +44,9 @@ def metric(running: processes.Running, start: str) -> list[str]:
     return [line for line in httpx.get(running.url + "/metrics").text.splitlines() if line.startswith(start)]
 
 
-def test_events_and_labels_are_stored_once_counted_and_readable_elsewhere(running: processes.Running, path: Path) -> None:
+def test_events_and_labels_are_stored_once_counted_and_readable_elsewhere(
+    running: processes.Running, path: Path
+) -> None:
     answer = send(running, made.prediction("r1"), made.label("r1", "dog"))
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
     assert send(running, made.prediction("r1"), made.prediction("r2")).json() == {"accepted": 2, "new": 1}
@@ -68,24 +70,43 @@ def test_labels_may_be_sent_in_their_short_form(running: processes.Running, path
     [
         (b"[{", 400, "the body is no JSON"),
         (b"7", 400, "event 0 is 7: wanted a JSON object"),
-        (json.dumps([made.prediction("r"), made.prediction("s", role="boss")]).encode(), 400, 'event 1: data.role is "boss"'),
+        (
+            json.dumps([made.prediction("r"), made.prediction("s", role="boss")]).encode(),
+            400,
+            'event 1: data.role is "boss"',
+        ),
         (json.dumps([{**made.prediction("r"), "type": "x"}]).encode(), 400, 'event 0: type is "x": wanted dev.fairway'),
-        (json.dumps([{**made.prediction("r"), "time": "noon"}]).encode(), 400, 'event 0: time is "noon": wanted a time such as'),
-        (json.dumps([{**made.prediction("r"), "specversion": "0.3"}]).encode(), 400, 'specversion is "0.3": wanted "1.0"'),
-        (b"[" + b",".join([b"{}"] * (module.MAX_BATCH + 1)) + b"]", 413, "the batch has 10001 events: wanted 10000 at most"),
+        (
+            json.dumps([{**made.prediction("r"), "time": "noon"}]).encode(),
+            400,
+            'event 0: time is "noon": wanted a time such as',
+        ),
+        (
+            json.dumps([{**made.prediction("r"), "specversion": "0.3"}]).encode(),
+            400,
+            'specversion is "0.3": wanted "1.0"',
+        ),
+        (
+            b"[" + b",".join([b"{}"] * (module.MAX_BATCH + 1)) + b"]",
+            413,
+            "the batch has 10001 events: wanted 10000 at most",
+        ),
         (b" " * (module.MAX_BODY_BYTES + 1), 413, "the body is larger than"),
     ],
     ids=["cut off", "a number", "role", "type", "time", "version", "too many", "too long"],
 )
-def test_what_cannot_be_stored_is_refused_with_a_sentence(path: Path, running: processes.Running, body: bytes, status: int,
-                                                           sentence: str) -> None:
+def test_what_cannot_be_stored_is_refused_with_a_sentence(
+    path: Path, running: processes.Running, body: bytes, status: int, sentence: str
+) -> None:
     answer = httpx.post(running.url + "/v1/events", content=body, headers=BATCH, timeout=30)
     assert answer.status_code == status
     assert sentence in answer.json()["error"]
     assert stored(path) == set()
 
 
-def test_a_locked_store_is_answered_503_and_takes_the_same_batch_afterwards(running: processes.Running, path: Path) -> None:
+def test_a_locked_store_is_answered_503_and_takes_the_same_batch_afterwards(
+    running: processes.Running, path: Path
+) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         answer = send(running, made.prediction("r1"))
@@ -98,7 +119,9 @@ def test_a_locked_store_is_answered_503_and_takes_the_same_batch_afterwards(runn
     assert metric(running, "fairway_monitoring_store_busy") == ["fairway_monitoring_store_busy 0.0"]
 
 
-def keep_sending(running: processes.Running, name: str, acknowledged: set[tuple[str, str]], enough: threading.Event) -> None:
+def keep_sending(
+    running: processes.Running, name: str, acknowledged: set[tuple[str, str]], enough: threading.Event
+) -> None:
     """Sends batches over one connection until the collector is gone; notes what it acknowledged."""
     with httpx.Client(headers=BATCH, timeout=10) as client, contextlib.suppress(httpx.TransportError):
         for number in range(100_000):
@@ -115,7 +138,9 @@ def test_every_acknowledged_event_survives_the_collector(path: Path, how: signal
     acknowledged: set[tuple[str, str]] = set()
     enough = threading.Event()
     with processes.collector(path) as running:
-        senders = [threading.Thread(target=keep_sending, args=(running, f"s{i}", acknowledged, enough)) for i in range(3)]
+        senders = [
+            threading.Thread(target=keep_sending, args=(running, f"s{i}", acknowledged, enough)) for i in range(3)
+        ]
         for sender in senders:
             sender.start()
         assert enough.wait(60)
@@ -132,14 +157,20 @@ def test_every_acknowledged_event_survives_the_collector(path: Path, how: signal
         assert send(again, made.prediction("after")).json()["new"] == 1
 
 
-def test_a_port_that_is_taken_is_named(running: processes.Running, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_named(
+    running: processes.Running, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = running.url.rsplit(":", 1)[1]
     assert module.main(["--store", str(path), "--port", port, "--auth", "none"]) == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processes.Running, path: Path) -> None:
-    both = [made.prediction("r1", unitId="u\u00e9"), made.prediction("r1", role="shadow", revision="bbb", label="dog"), made.label("r1", ["dog"])]
+    both = [
+        made.prediction("r1", unitId="u\u00e9"),
+        made.prediction("r1", role="shadow", revision="bbb", label="dog"),
+        made.label("r1", ["dog"]),
+    ]
     send(running, *both, made.prediction("r1", namespace="other"), made.prediction("r2", role="canary", revision="bbb"))
     there, here = remote.RemoteEvidence(running.url + "/", "default"), store.EventStore(path)
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
@@ -153,8 +184,9 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
     short = {"requestId": "r1", "outcome": "visit", "value": 3}
     assert send(running, short, made.outcome("r2", 2.5), to="/v1/outcomes?deployment=income").json()["new"] == 2
     assert there.outcomes("income", after=0) == here.outcomes("income", after=0)
-    assert [(found.name, found.unit, found.revision, found.value) for found in there.outcomes("income", after=0)[1]] == [
-        ("visit", "u\u00e9", "aaa", 3.0), ("purchase", None, "bbb", 2.5)]
+    assert [
+        (found.name, found.unit, found.revision, found.value) for found in there.outcomes("income", after=0)[1]
+    ] == [("visit", "u\u00e9", "aaa", 3.0), ("purchase", None, "bbb", 2.5)]
     here.close()
 
 
@@ -193,7 +225,9 @@ def test_a_store_keeps_its_identity_and_a_new_one_has_another(tmp_path: Path) ->
         (f"exposure?deployment=d&namespace=n&after={'9' * 19}", "the query's after is"),
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused_with_a_sentence(running: processes.Running, question: str, sentence: str) -> None:
+def test_a_question_that_makes_no_sense_is_refused_with_a_sentence(
+    running: processes.Running, question: str, sentence: str
+) -> None:
     answer = httpx.get(f"{running.url}/v1/{question}")
     assert answer.status_code == 400
     assert sentence in answer.json()["error"]
@@ -214,16 +248,25 @@ def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time
     opened.add([made.prediction(f"r{i}") for i in range(3000)])
     opened.close()
     wrong = clocks.Source(wall=lambda: time.time() + 3600 * hours)
-    application = module.Collector(str(path), gate=access.Open(), keep=timedelta(hours=1), loopback=False, source=wrong).app
+    application = module.Collector(
+        str(path), gate=access.Open(), keep=timedelta(hours=1), loopback=False, source=wrong
+    ).app
 
     async def take_one() -> None:
         transport = httpx.ASGITransport(app=application)
-        async with application.router.lifespan_context(application), httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
+        async with (
+            application.router.lifespan_context(application),
+            httpx.AsyncClient(transport=transport, base_url="http://collector") as client,
+        ):
             await client.post("/v1/events", json=[made.prediction("later")])
-            assert (await client.get("/v1/cursor")).json()["cursor"] == 3001   # asked after the pruning, in the same thread
+            assert (await client.get("/v1/cursor")).json()[
+                "cursor"
+            ] == 3001  # asked after the pruning, in the same thread
 
     asyncio.run(take_one())
     assert len(stored(path)) == 3001
     opened = store.EventStore(path)
-    assert opened.newest_at() == pytest.approx(time.time(), abs=60)   # stamped so, too: the next collector begins from there
+    assert opened.newest_at() == pytest.approx(
+        time.time(), abs=60
+    )  # stamped so, too: the next collector begins from there
     opened.close()

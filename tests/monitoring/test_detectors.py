@@ -112,7 +112,8 @@ def test_a_feature_that_was_not_logged_is_named(detector: base.Detector) -> None
 def test_a_large_picture_is_averaged_over_blocks() -> None:
     rng = np.random.default_rng(13)
     tested = columns.columns(
-        {"image": rng.random((30, 3, 64, 65))}, {"image": rng.random((20, 3, 64, 65))}, kinds={}, classes=())
+        {"image": rng.random((30, 3, 64, 65))}, {"image": rng.random((20, 3, 64, 65))}, kinds={}, classes=()
+    )
     assert len(tested) == 3 * 16 * 16
     assert tested[0].name == "image[0,0,0]"
 
@@ -123,7 +124,9 @@ def digits() -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_turned_digits_are_found_and_upright_ones_are_not(detector: base.Detector, digits: np.ndarray, seed: int) -> None:
+def test_turned_digits_are_found_and_upright_ones_are_not(
+    detector: base.Detector, digits: np.ndarray, seed: int
+) -> None:
     chosen = np.random.default_rng(seed).permutation(len(digits))
     reference, clean = digits[chosen[:300]], digits[chosen[300:500]]
     turned = ndimage.rotate(digits[chosen[500:700]], 12, axes=(2, 3), reshape=False, order=1)
@@ -140,8 +143,12 @@ def test_clean_windows_raise_false_alarms_no_more_often_than_stated(detector: ba
     assert alarms <= 8
 
 
-@pytest.mark.parametrize("value", [1.7976931348623157e308, -1.7976931348623157e308, np.inf, -np.inf, np.nan, 5e-324], ids=str)
-def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(detector: base.Detector, value: float) -> None:
+@pytest.mark.parametrize(
+    "value", [1.7976931348623157e308, -1.7976931348623157e308, np.inf, -np.inf, np.nan, 5e-324], ids=str
+)
+def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(
+    detector: base.Detector, value: float
+) -> None:
     reference, window = numbers(1), numbers(2, rows=200)
     window["x3"][:2] = value
     picture = {"image": np.full((300, 1, 64, 64), 0.5)}, {"image": np.full((200, 1, 64, 64), 0.5)}

@@ -19,14 +19,16 @@ from tests.serving import support
 
 pytestmark = pytest.mark.timeout(600)
 WINDOW = 100
-NOW = time.time()   # events are stored by it, and what was concluded long before is removed
+NOW = time.time()  # events are stored by it, and what was concluded long before is removed
 RNG = np.random.default_rng(0)
 
 
 def rows(count: int, *, shift: float = 0.0) -> list[dict[str, Any]]:
     ages, hours = RNG.normal(40 + 10 * shift, 10, count), RNG.normal(40, 10, count)
     sectors = RNG.choice(["private", "state"], count)
-    return [{"age": float(a), "hours": float(h), "sector": str(s)} for a, h, s in zip(ages, hours, sectors, strict=True)]
+    return [
+        {"age": float(a), "hours": float(h), "sector": str(s)} for a, h, s in zip(ages, hours, sectors, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,8 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
     declared = {**support.SCHEMA, "reference": "reference.json"}
     declared["features"] = [
-        {**feature, "range": [-100, 200]} if "range" in feature else feature for feature in support.SCHEMA["features"]]
+        {**feature, "range": [-100, 200]} if "range" in feature else feature for feature in support.SCHEMA["features"]
+    ]
     (folder / "schema.json").write_text(json.dumps(declared))
     (folder / "reference.json").write_text(json.dumps(rows(300)))
     made_of = support.onnx_model(folder / "model.onnx")
@@ -50,11 +53,30 @@ class Stage:
         self.watch()
 
     def watch(self, *, revision: str = "aaa", path: Path | None = None, also: tuple[str, ...] = ()) -> None:
-        artifacts.write_json(self.home / "monitor.json", {"deployments": {name: {
-            "namespace": "default", "revision": revision, "package": str(path or self.packaged),
-            "monitoring": {"window": WINDOW, "interval": "200ms", "consecutive": 2}} for name in ("income", *also)}})
+        artifacts.write_json(
+            self.home / "monitor.json",
+            {
+                "deployments": {
+                    name: {
+                        "namespace": "default",
+                        "revision": revision,
+                        "package": str(path or self.packaged),
+                        "monitoring": {"window": WINDOW, "interval": "200ms", "consecutive": 2},
+                    }
+                    for name in ("income", *also)
+                }
+            },
+        )
 
-    def serve(self, *, shift: float = 0.0, count: int = WINDOW, revision: str = "aaa", received: float | None = None, **data: Any) -> None:
+    def serve(
+        self,
+        *,
+        shift: float = 0.0,
+        count: int = WINDOW,
+        revision: str = "aaa",
+        received: float | None = None,
+        **data: Any,
+    ) -> None:
         """Logs so many requests, as the package's model would have answered them."""
         weights = np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32)
         batch = []
@@ -63,8 +85,11 @@ class Stage:
             chances = (np.exp(scores) / np.exp(scores).sum()).tolist()
             inputs = {name: [value] for name, value in row.items()}
             self.sent += 1
-            batch.append(made.prediction(f"r{self.sent}", revision=revision, **{
-                "inputs": inputs, "probabilities": [chances], **data}))
+            batch.append(
+                made.prediction(
+                    f"r{self.sent}", revision=revision, **{"inputs": inputs, "probabilities": [chances], **data}
+                )
+            )
         self.events.add(batch, at=received)
 
     def tickets(self) -> list[store.ledger.Alert]:
@@ -142,7 +167,10 @@ def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_
 
 
 HOSTILE = [
-    pytest.param({"inputs": {"age": [1.7976931348623157e308], "hours": [-1.7976931348623157e308], "sector": ["state"]}}, id="ends-of-the-floats"),
+    pytest.param(
+        {"inputs": {"age": [1.7976931348623157e308], "hours": [-1.7976931348623157e308], "sector": ["state"]}},
+        id="ends-of-the-floats",
+    ),
     pytest.param({"inputs": {"age": [40.0], "hours": [40.0], "sector": ["x" * 2_000_000]}}, id="word-of-2-MB"),
     pytest.param({"inputs": {"age": [None], "hours": [None], "sector": [None]}}, id="missing"),
     pytest.param({"inputs": {"age": [40.0] * 3, "hours": [[[[40.0]]]], "sector": [[["a"]]]}}, id="other-shapes"),
@@ -175,20 +203,22 @@ def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments
             looking._subjects = {**looking._subjects, watched: dataclasses.replace(subject, detector=Failing())}
     stage.serve()
     stage.serve(deployment="other")
-    assert looking.look(now=NOW + 1) == 1       # the other's
+    assert looking.look(now=NOW + 1) == 1  # the other's
     (ticket,) = stage.tickets()
     assert (ticket.name, ticket.severity) == ("DriftWindowFailed", "ticket")
     assert "RecursionError: too deep" in ticket.summary
     failed = 'fairway_monitoring_windows_failed_total{deployment="income",namespace="default",revision="aaa",role="stable"} 1.0'
     assert failed in looking.series.text()
     looking._subjects.update(working)
-    assert looking.look(now=NOW + 2) == 0       # it is not tried again
+    assert looking.look(now=NOW + 2) == 0  # it is not tried again
     stage.serve()
     assert looking.look(now=NOW + 3) == 1
     assert stage.tickets() == []
 
 
-def test_a_package_that_is_not_there_is_named_and_watched_when_it_is(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_package_that_is_not_there_is_named_and_watched_when_it_is(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     stage.watch(path=stage.home / "nowhere")
     looking = fresh(stage)
     stage.serve()
@@ -226,7 +256,9 @@ def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage
         assert len(stage.tickets()) == 1
         arm = 'deployment="income",{}namespace="default",revision="aaa",role="stable"'
         drifted = "fairway_monitoring_windows_total{" + arm.format('drifted="true",') + "} 2.0"
-        processes.eventually(lambda: drifted in httpx.get(running.url + "/metrics").text, seconds=30)   # counted after it is stored
+        processes.eventually(
+            lambda: drifted in httpx.get(running.url + "/metrics").text, seconds=30
+        )  # counted after it is stored
         text = httpx.get(running.url + "/metrics").text
         assert "fairway_monitoring_windows_total{" + arm.format('drifted="false",') + "} 1.0" in text
         assert "fairway_monitoring_ticket_open{" + arm.format("") + "} 1.0" in text

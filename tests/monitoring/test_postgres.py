@@ -63,11 +63,15 @@ class Server:
         user = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else None
         log = (self.folder / "log").open("ab")
         with log:
-            return subprocess.Popen([self.binaries / command[0], *command[1:]], user=user, stdout=log, stderr=log, cwd=self.folder)
+            return subprocess.Popen(
+                [self.binaries / command[0], *command[1:]], user=user, stdout=log, stderr=log, cwd=self.folder
+            )
 
     def start(self) -> None:
         data = str(self.folder / "data")
-        self.process = self.run("postgres", "-D", data, "-k", str(self.folder), "-c", "listen_addresses=", "-c", "fsync=off")
+        self.process = self.run(
+            "postgres", "-D", data, "-k", str(self.folder), "-c", "listen_addresses=", "-c", "fsync=off"
+        )
         processes.eventually(self.answers)
 
     def stop(self) -> None:
@@ -101,7 +105,16 @@ def server() -> Iterator[Server]:
         running = Server(Path(name), Path(found).parent)
         if os.getuid() == 0:
             os.chown(name, pwd.getpwnam("nobody").pw_uid, -1)
-        made = running.run("initdb", "-D", str(running.folder / "data"), "-U", "fairway", "--auth=trust", "--no-sync", "--encoding=UTF8").wait(120)
+        made = running.run(
+            "initdb",
+            "-D",
+            str(running.folder / "data"),
+            "-U",
+            "fairway",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+        ).wait(120)
         assert made == 0, (running.folder / "log").read_text()
         running.start()
         yield running
@@ -120,18 +133,27 @@ def answers(events: store.EventStore) -> list[object]:
     """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where SQLite had a duplicate."""
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     return [
-        events.pairs("income", **asked)[1], events.unpaired("income", **asked, before=1e12)[1], events.labelled("income", after=0)[1],
-        events.exposure("income", after=0)[1], [p[1:] for p in events.window("income", revision="aaa", limit=7)],
-        [events.accuracy("income", revision) for revision in ("aaa", "bbb")], [row[1:] for row in events.training_rows("income", limit=9)], events.counts(),
+        events.pairs("income", **asked)[1],
+        events.unpaired("income", **asked, before=1e12)[1],
+        events.labelled("income", after=0)[1],
+        events.exposure("income", after=0)[1],
+        [p[1:] for p in events.window("income", revision="aaa", limit=7)],
+        [events.accuracy("income", revision) for revision in ("aaa", "bbb")],
+        [row[1:] for row in events.training_rows("income", limit=9)],
+        events.counts(),
     ]
 
 
 @QUICK
-@given(batch=sqlite.UNIQUE, cuts=st.lists(st.integers(0, 30), max_size=4), again=st.lists(st.integers(0, 29), max_size=5))
+@given(
+    batch=sqlite.UNIQUE, cuts=st.lists(st.integers(0, 30), max_size=4), again=st.lists(st.integers(0, 29), max_size=5)
+)
 def test_it_answers_as_sqlite_does(server: Server, batch: list[dict], cuts: list[int], again: list[int]) -> None:
     server.empty()
     bounds = [0, *sorted(min(cut, len(batch)) for cut in cuts), len(batch)]
-    parts = [batch[start:end] for start, end in itertools.pairwise(bounds)] + [[batch[i] for i in again if i < len(batch)]]
+    parts = [batch[start:end] for start, end in itertools.pairwise(bounds)] + [
+        [batch[i] for i in again if i < len(batch)]
+    ]
     with sqlite.fresh() as one, contextlib.closing(server.open()) as two:
         assert [one.add(part, at=100) for part in parts] == [two.add(part, at=100) for part in parts]
         assert answers(one) == answers(two)
@@ -195,7 +217,9 @@ def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events
     assert [len(events.exposure("income", after=0)[1]), events.cursor()] == [2, 2]
 
 
-def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(server: Server, events: store.EventStore) -> None:
+def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(
+    server: Server, events: store.EventStore
+) -> None:
     import psycopg
 
     def said() -> str:
@@ -213,7 +237,9 @@ def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(server:
     assert events.cursor() == 1
 
 
-def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(server: Server, events: store.EventStore) -> None:
+def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(
+    server: Server, events: store.EventStore
+) -> None:
     with contextlib.closing(server.open()) as other, other.writing():
         with pytest.raises(errors.StoreBusy, match="lock timeout"):
             events.add([made.prediction("r")])
@@ -224,17 +250,45 @@ def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(se
 @pytest.mark.parametrize("analysed", [False, True], ids=["a young table", "with statistics"])
 def test_only_new_rows_and_their_other_halves_are_read(events: store.EventStore, analysed: bool) -> None:
     for start in range(0, 20_000, 10_000):
-        events.add([event for i in range(start, start + 10_000, 3) for event in (
-            made.prediction(f"r{i}"), made.prediction(f"r{i}", role="shadow", revision="bbb"), made.label(f"r{i}", "cat"))])
+        events.add(
+            [
+                event
+                for i in range(start, start + 10_000, 3)
+                for event in (
+                    made.prediction(f"r{i}"),
+                    made.prediction(f"r{i}", role="shadow", revision="bbb"),
+                    made.label(f"r{i}", "cat"),
+                )
+            ]
+        )
     if analysed:
         with events.writing() as connection:
             connection.execute("ANALYZE")
-    values = {"namespace": "default", "deployment": "income", "stable": "aaa", "candidate": "bbb", "revision": "aaa", "after": 19_900, "cursor": 20_000,
-              "sliced": True}
-    for query in (queries.PAIRS, queries.LABELLED, queries.OUTCOMES, queries.EXPOSURE, queries.ACCURACY, queries.TRAINING):
+    values = {
+        "namespace": "default",
+        "deployment": "income",
+        "stable": "aaa",
+        "candidate": "bbb",
+        "revision": "aaa",
+        "after": 19_900,
+        "cursor": 20_000,
+        "sliced": True,
+    }
+    for query in (
+        queries.PAIRS,
+        queries.LABELLED,
+        queries.OUTCOMES,
+        queries.EXPOSURE,
+        queries.ACCURACY,
+        queries.TRAINING,
+    ):
         with events.reading() as connection:
             plan = [line for (line,) in connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + query, values)]
-        rows = [int(found[1]) * int(found[2]) for line in plan if (found := re.search(r"actual rows=(\d+) loops=(\d+)", line))]
+        rows = [
+            int(found[1]) * int(found[2])
+            for line in plan
+            if (found := re.search(r"actual rows=(\d+) loops=(\d+)", line))
+        ]
         assert max(rows) < 1000, "\n".join(plan)
         assert not [line for line in plan if "Seq Scan" in line and "payloads" not in line], "\n".join(plan)
 
@@ -245,9 +299,16 @@ def test_of_a_long_history_the_newest_rows_are_brought(events: store.EventStore)
     assert events.accuracy("income", "aaa", limit=5).rows == 0
 
 
-@pytest.mark.parametrize("url", [
-    "postgresql://fairway:hu%sh@/events", "postgresql://fairway:hu/sh@host/events", "postgresql://fairway:hu@sh@host/events", "postgresql://fairway:hush@host:x/e",
-], ids=["percent", "slash", "at", "port"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://fairway:hu%sh@/events",
+        "postgresql://fairway:hu/sh@host/events",
+        "postgresql://fairway:hu@sh@host/events",
+        "postgresql://fairway:hush@host:x/e",
+    ],
+    ids=["percent", "slash", "at", "port"],
+)
 def test_a_url_that_cannot_be_read_shows_nothing_of_its_password(url: str) -> None:
     from fairway.monitoring import postgres
 
@@ -266,12 +327,16 @@ def test_a_server_that_is_away_is_named_without_the_password(server: Server) -> 
     assert "hu/sh" not in str(said.value)
 
 
-def test_the_collector_stores_to_it_and_says_where_without_the_password(server: Server, events: store.EventStore) -> None:
+def test_the_collector_stores_to_it_and_says_where_without_the_password(
+    server: Server, events: store.EventStore
+) -> None:
     url = server.url.replace("postgresql:///", "postgresql://fairway:hush@/")
     with processes.collector(url, "--retention", "1d") as running:
         answer = httpx.post(running.url + "/v1/events", json=[made.prediction("r"), made.label("r", "dog")])
         assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
-        found = httpx.get(running.url + "/v1/labelled", params={"namespace": "default", "deployment": "income", "after": 0}).json()
+        found = httpx.get(
+            running.url + "/v1/labelled", params={"namespace": "default", "deployment": "income", "after": 0}
+        ).json()
         assert [dict(zip(found["fields"], row, strict=True))["wrong"] for row in found["rows"]] == [1]
         assert "hush" not in running.said
     assert len(events.labelled("income", after=0)[1]) == 1

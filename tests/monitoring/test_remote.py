@@ -40,23 +40,56 @@ PAIRS = asdict(store.Pairs())
 @pytest.mark.parametrize(
     ("status", "body", "kind", "sentence"),
     [
-        pytest.param(503, {"error": "locked; try again"}, errors.StoreBusy, "cannot read its store now: locked; try again", id="busy"),
-        pytest.param(404, b"not found", errors.Unavailable, "answered 404 to /v1/exposure: not found", id="something else"),
+        pytest.param(
+            503,
+            {"error": "locked; try again"},
+            errors.StoreBusy,
+            "cannot read its store now: locked; try again",
+            id="busy",
+        ),
+        pytest.param(
+            404, b"not found", errors.Unavailable, "answered 404 to /v1/exposure: not found", id="something else"
+        ),
         pytest.param(200, b"<html>", errors.Unavailable, "wanted a collector of the same version", id="no JSON"),
         pytest.param(200, [], errors.Unavailable, "wanted a collector of the same version", id="a list"),
-        pytest.param(200, {"cursor": "1", "fields": list(store.Exposure._fields), "rows": []}, errors.Unavailable, "answered cursor", id="cursor"),
-        pytest.param(200, {"cursor": 1, "fields": ["unit"], "rows": []}, errors.Unavailable, "answered exposure", id="other fields"),
-        pytest.param(200, {"cursor": 1, "fields": list(store.Exposure._fields), "rows": [[1]]}, errors.Unavailable, "answered exposure", id="short row"),
+        pytest.param(
+            200,
+            {"cursor": "1", "fields": list(store.Exposure._fields), "rows": []},
+            errors.Unavailable,
+            "answered cursor",
+            id="cursor",
+        ),
+        pytest.param(
+            200,
+            {"cursor": 1, "fields": ["unit"], "rows": []},
+            errors.Unavailable,
+            "answered exposure",
+            id="other fields",
+        ),
+        pytest.param(
+            200,
+            {"cursor": 1, "fields": list(store.Exposure._fields), "rows": [[1]]},
+            errors.Unavailable,
+            "answered exposure",
+            id="short row",
+        ),
     ],
 )
-def test_an_answer_that_is_no_evidence_is_named(status: int, body: object, kind: type[Exception], sentence: str) -> None:
+def test_an_answer_that_is_no_evidence_is_named(
+    status: int, body: object, kind: type[Exception], sentence: str
+) -> None:
     with answering(status, body) as evidence, pytest.raises(kind, match=sentence):
         evidence.exposure("income", after=0)
 
 
-@pytest.mark.parametrize("pairs", [None, {}, {**PAIRS, "compared": "1"}, {**PAIRS, "more": 1}], ids=["missing", "empty", "text", "unknown"])
+@pytest.mark.parametrize(
+    "pairs", [None, {}, {**PAIRS, "compared": "1"}, {**PAIRS, "more": 1}], ids=["missing", "empty", "text", "unknown"]
+)
 def test_pairs_in_another_form_are_no_evidence(pairs: object) -> None:
-    with answering(200, {"cursor": 1, "pairs": pairs}) as evidence, pytest.raises(errors.Unavailable, match="answered pairs in a form"):
+    with (
+        answering(200, {"cursor": 1, "pairs": pairs}) as evidence,
+        pytest.raises(errors.Unavailable, match="answered pairs in a form"),
+    ):
         evidence.pairs("income", stable="a", candidate="b", after=0)
 
 

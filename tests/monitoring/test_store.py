@@ -34,17 +34,28 @@ def events(tmp_path: Path) -> Iterator[store.EventStore]:
 
 
 IDS = st.sampled_from([f"r{i}" for i in range(6)])
+
+
 def answer(request_id: str, arm: tuple[str, str], label: str, status: int) -> dict:
-    return made.prediction(request_id, role=arm[0], revision=arm[1], label=label if status == 200 else None, status=status)
+    return made.prediction(
+        request_id, role=arm[0], revision=arm[1], label=label if status == 200 else None, status=status
+    )
 
 
 PREDICTIONS = st.builds(
-    answer, IDS, st.sampled_from([("stable", "aaa"), ("canary", "bbb"), ("shadow", "bbb"), ("stable", "old")]),
-    st.sampled_from(["cat", "dog"]), st.sampled_from([200, 200, 200, 422, 500]),
+    answer,
+    IDS,
+    st.sampled_from([("stable", "aaa"), ("canary", "bbb"), ("shadow", "bbb"), ("stable", "old")]),
+    st.sampled_from(["cat", "dog"]),
+    st.sampled_from([200, 200, 200, 422, 500]),
 )
 LABELS = st.builds(made.label, IDS, st.sampled_from(["cat", "dog"]))
 OUTCOMES = st.builds(made.outcome, IDS, st.sampled_from([0.0, 2.5]), name=st.sampled_from(["purchase", "visit"]))
-UNIQUE = st.lists(st.one_of(PREDICTIONS, LABELS, OUTCOMES), max_size=30, unique_by=lambda e: (e["type"], e["id"], e["data"].get("outcome")))
+UNIQUE = st.lists(
+    st.one_of(PREDICTIONS, LABELS, OUTCOMES),
+    max_size=30,
+    unique_by=lambda e: (e["type"], e["id"], e["data"].get("outcome")),
+)
 
 
 def all_pairs(events: store.EventStore) -> store.Pairs:
@@ -57,7 +68,9 @@ def met(events: store.EventStore) -> list[store.Exposure]:
 
 @QUICK
 @given(batch=UNIQUE, data=st.data())
-def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(batch: list[dict], data: st.DataObject) -> None:
+def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(
+    batch: list[dict], data: st.DataObject
+) -> None:
     again = data.draw(st.lists(st.sampled_from(batch), max_size=10)) if batch else []
     other_order = data.draw(st.permutations(batch + again))
     with fresh() as one, fresh() as two:
@@ -67,7 +80,9 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(bat
         assert all_pairs(one) == all_pairs(two)
         assert sorted(one.labelled("income", after=0)[1]) == sorted(two.labelled("income", after=0)[1])
         assert met(one) == met(two)
-        assert sorted(one.outcomes("income", after=0)[1], key=repr) == sorted(two.outcomes("income", after=0)[1], key=repr)
+        assert sorted(one.outcomes("income", after=0)[1], key=repr) == sorted(
+            two.outcomes("income", after=0)[1], key=repr
+        )
         assert two.add(batch) == 0
 
 
@@ -96,14 +111,19 @@ def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], 
 
 def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: store.EventStore) -> None:
     events.add([made.prediction("r"), made.prediction("r", role="shadow", revision="bbb"), made.label("r", "cat")])
-    assert events.add([made.prediction("r", namespace="models", unitId="u"), made.label("r", "dog", namespace="models")]) == 2
+    assert (
+        events.add([made.prediction("r", namespace="models", unitId="u"), made.label("r", "dog", namespace="models")])
+        == 2
+    )
     here, there = events.within("default"), events.within("models")
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     assert [reader.pairs("income", **asked)[1].compared for reader in (here, there)] == [1, 0]
     assert [[x.wrong for x in reader.labelled("income", after=0)[1]] for reader in (here, there)] == [[0], [1]]
     assert [[x.unit for x in reader.exposure("income", after=0)[1]] for reader in (here, there)] == [[None], ["u"]]
     assert [events.accuracy("income", "aaa", namespace=name).wrong for name in ("default", "models")] == [0, 1]
-    assert [len(events.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")] == [1, 1]
+    assert [
+        len(events.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")
+    ] == [1, 1]
     assert [row.labels for row in events.training_rows("income", namespace="models", limit=9)] == [["dog"]]
 
 
@@ -111,15 +131,31 @@ def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logge
     three = made.prediction("r1", label=["cat", "cat", "dog"], inputs={"sector": ["state", "private", "state"]})
     unlogged = made.prediction("r2", label=["cat"], inputs=None)
     other = made.prediction("r3", label=["cat"], inputs={"age": [39.0]})
-    events.add([three, unlogged, other, made.label("r1", ["dog", "cat", None]), made.label("r2", "dog"), made.label("r3", "cat")])
+    events.add(
+        [
+            three,
+            unlogged,
+            other,
+            made.label("r1", ["dog", "cat", None]),
+            made.label("r2", "dog"),
+            made.label("r3", "cat"),
+        ]
+    )
     found = events.labelled("income", after=0, by="sector")[1]
     assert [(label.request_id, label.slice, label.rows, label.wrong) for label in found] == [
-        ("r1", "state", 1, 1), ("r1", "private", 1, 0), ("r2", None, 1, 1), ("r3", None, 1, 0)]
-    assert [(label.request_id, label.slice, label.rows, label.wrong) for label in events.labelled("income", after=0)[1]] == [
-        ("r1", None, 2, 1), ("r2", None, 1, 1), ("r3", None, 1, 0)]
+        ("r1", "state", 1, 1),
+        ("r1", "private", 1, 0),
+        ("r2", None, 1, 1),
+        ("r3", None, 1, 0),
+    ]
+    assert [
+        (label.request_id, label.slice, label.rows, label.wrong) for label in events.labelled("income", after=0)[1]
+    ] == [("r1", None, 2, 1), ("r2", None, 1, 1), ("r3", None, 1, 0)]
 
 
-def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(
+    events: store.EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events.add([made.prediction(f"old{i}") for i in range(50)], at=100)
     events.add([made.prediction(f"r{i}") for i in range(25)], at=300)
     events.prune(200)
@@ -131,10 +167,34 @@ def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(event
     assert sizes == [10, 10, 5]  # none is empty: what was pruned is not looked at
 
 
-@pytest.mark.parametrize("name", ["PAIRS", "LABELLED", "OUTCOMES", "EXPOSURE", "UNPAIRED", "FIRST_YOUNG", "WINDOW", "ACCURACY", "TRAINING", "FIRST_ANSWER"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PAIRS",
+        "LABELLED",
+        "OUTCOMES",
+        "EXPOSURE",
+        "UNPAIRED",
+        "FIRST_YOUNG",
+        "WINDOW",
+        "ACCURACY",
+        "TRAINING",
+        "FIRST_ANSWER",
+    ],
+)
 def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: str) -> None:
-    values = {"namespace": "n", "deployment": "d", "revision": "a", "role": "stable", "stable": "a", "candidate": "b", "after": 5, "cursor": 9, "before": 7,
-              "sliced": True}
+    values = {
+        "namespace": "n",
+        "deployment": "d",
+        "revision": "a",
+        "role": "stable",
+        "stable": "a",
+        "candidate": "b",
+        "after": 5,
+        "cursor": 9,
+        "before": 7,
+        "sliced": True,
+    }
     with events.reading() as connection:
         steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(queries, name), values)]
     scanned = [step for step in steps if step.startswith("SCAN") and step != "SCAN pair" and "CONSTANT" not in step]
@@ -147,12 +207,18 @@ def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: 
     [
         pytest.param({}, {}, {"compared": 1}, id="agree"),
         pytest.param({}, {"label": "dog"}, {"compared": 1, "disagreements": 1}, id="another label"),
-        pytest.param({"label": ["a", "b"]}, {"label": ["a", "c"]}, {"compared": 1, "disagreements": 1}, id="in one row"),
+        pytest.param(
+            {"label": ["a", "b"]}, {"label": ["a", "c"]}, {"compared": 1, "disagreements": 1}, id="in one row"
+        ),
         pytest.param({}, {"label": None, "status": 422}, {"compared": 1, "disagreements": 1}, id="candidate refuses"),
         pytest.param({}, {"label": None, "status": 503}, {"candidate_failures": 1}, id="candidate fails"),
-        pytest.param({}, {"label": None, "status": 503, "inputDigest": None}, {"candidate_failures": 1}, id="fails unread"),
+        pytest.param(
+            {}, {"label": None, "status": 503, "inputDigest": None}, {"candidate_failures": 1}, id="fails unread"
+        ),
         pytest.param({"label": None, "status": 500}, {}, {"stable_failures": 1}, id="stable fails"),
-        pytest.param({"label": None, "status": 500}, {"label": None, "status": 500}, {"both_failed": 1}, id="both fail"),
+        pytest.param(
+            {"label": None, "status": 500}, {"label": None, "status": 500}, {"both_failed": 1}, id="both fail"
+        ),
         pytest.param({"label": None, "status": 400}, {}, {"incomparable": 1}, id="stable refuses"),
         pytest.param({}, {"inputDigest": "f" * 16}, {"mismatched_inputs": 1}, id="other inputs"),
     ],
@@ -162,7 +228,9 @@ def test_a_pair_is_judged_by_both_answers(events: store.EventStore, stable: dict
     assert all_pairs(events) == store.Pairs(**expected)
 
 
-def test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the_young(events: store.EventStore) -> None:
+def test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the_young(
+    events: store.EventStore,
+) -> None:
     both = [made.prediction("paired"), made.prediction("paired", role="shadow", revision="bbb")]
     events.add([made.prediction("lost"), *both], at=100)
     events.add([made.prediction("late", role="shadow", revision="bbb")], at=200)
@@ -177,7 +245,9 @@ def test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the
 def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(events: store.EventStore) -> None:
     events.add([made.label("early", "dog"), made.prediction("early", unitId="u1")])
     events.add([made.prediction("early", role="shadow", revision="bbb")])
-    events.add([made.prediction("late", role="canary", revision="bbb"), made.label("late", "cat"), made.label("never", "cat")])
+    events.add(
+        [made.prediction("late", role="canary", revision="bbb"), made.label("late", "cat"), made.label("never", "cat")]
+    )
     joined = events.labelled("income", after=0)[1]
     seen = [(x.request_id, x.unit, x.role, x.wrong) for x in joined]
     assert seen == [("early", "u1", "stable", 1), ("late", None, "canary", 0)]
@@ -216,7 +286,10 @@ def test_training_rows_are_labelled_and_count_once(events: store.EventStore) -> 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"role": "boss"}, 'event 1: data.role is "boss": wanted stable, canary or shadow; nothing of this batch was stored'),
+        (
+            {"role": "boss"},
+            'event 1: data.role is "boss": wanted stable, canary or shadow; nothing of this batch was stored',
+        ),
         ({"status": 7}, "event 1: data.status is 7: wanted a whole number from 100 to 599"),
         ({"labels": ["a", "b"]}, 'event 1: data.labels is ["a", "b"]: wanted a list of 1 class names'),
         ({"requestId": ""}, 'event 1: data.requestId is "": wanted a string'),
@@ -226,7 +299,9 @@ def test_training_rows_are_labelled_and_count_once(events: store.EventStore) -> 
     ],
     ids=lambda v: str(v)[:30] if isinstance(v, dict) else "",
 )
-def test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored(events: store.EventStore, change: dict, sentence: str) -> None:
+def test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored(
+    events: store.EventStore, change: dict, sentence: str
+) -> None:
     with pytest.raises(errors.DataError) as caught:
         events.add([made.prediction("good"), made.prediction("bad", **change)])
     assert sentence in str(caught.value)
@@ -350,7 +425,11 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
 def test_accuracy_is_of_one_revision_and_its_newest_labels(events: store.EventStore) -> None:
     events.add([made.prediction("a"), made.label("a", "dog"), made.prediction("b"), made.label("b", "cat")])
     events.add([made.prediction("c", revision="bbb"), made.label("c", "dog")])
-    known = [events.accuracy("income", "aaa"), events.accuracy("income", "aaa", limit=1), events.accuracy("income", "bbb")]
+    known = [
+        events.accuracy("income", "aaa"),
+        events.accuracy("income", "aaa", limit=1),
+        events.accuracy("income", "bbb"),
+    ]
     assert [(a.rows, a.wrong) for a in known] == [(2, 1), (1, 0), (1, 1)]
     assert events.accuracy("income", "ccc") == store.Accuracy()
 

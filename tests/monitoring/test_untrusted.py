@@ -23,26 +23,39 @@ def nested(depth: int) -> bytes:
     return orjson.dumps([made.prediction("r1", inputs={"age": ["@"]})]).replace(b'"@"', b"[" * depth + b"]" * depth)
 
 
-@pytest.mark.parametrize(("body", "encoding", "status"), [
-    pytest.param(gzip.compress(orjson.dumps([made.prediction("r1")])), "gzip", 202, id="gzip"),
-    pytest.param(gzip.compress(b" " * (100 << 20)), "gzip", 413, id="bomb"),
-    pytest.param(gzip.compress(b"[[" + b"[]," * collector.MAX_HEAVY + b"[]]]", 1), "gzip", 413, id="lists"),
-    pytest.param(b"[[" + b"7," * collector.MAX_VALUES + b"7]]", "", 413, id="numbers"),
-    pytest.param(orjson.dumps([made.prediction(f"r{i}", inputs={f"feature {j}": [39.5] for j in range(30)}) for i in range(10_000)]), "", 202,
-                 id="as-many-as-a-server-sends"),
-    pytest.param(b"[]", "br", 415, id="brotli"),
-    pytest.param(gzip.compress(b"[]")[:-3], "gzip", 400, id="cut"),
-    pytest.param(nested(10), "", 400, id="nested"),
-    pytest.param(nested(1_000), "", 400, id="nested-deep"),
-    pytest.param(nested(100_000), "", 400, id="nested-deeper-than-any"),
-    pytest.param(orjson.dumps([{**made.prediction("r1"), "type": ["a"]}]), "", 400, id="a-list-for-a-type"),
-    pytest.param(orjson.dumps([made.prediction("r1", probabilities=[["x"]])]), "", 400, id="words-for-probabilities"),
-])
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        pytest.param(gzip.compress(orjson.dumps([made.prediction("r1")])), "gzip", 202, id="gzip"),
+        pytest.param(gzip.compress(b" " * (100 << 20)), "gzip", 413, id="bomb"),
+        pytest.param(gzip.compress(b"[[" + b"[]," * collector.MAX_HEAVY + b"[]]]", 1), "gzip", 413, id="lists"),
+        pytest.param(b"[[" + b"7," * collector.MAX_VALUES + b"7]]", "", 413, id="numbers"),
+        pytest.param(
+            orjson.dumps(
+                [made.prediction(f"r{i}", inputs={f"feature {j}": [39.5] for j in range(30)}) for i in range(10_000)]
+            ),
+            "",
+            202,
+            id="as-many-as-a-server-sends",
+        ),
+        pytest.param(b"[]", "br", 415, id="brotli"),
+        pytest.param(gzip.compress(b"[]")[:-3], "gzip", 400, id="cut"),
+        pytest.param(nested(10), "", 400, id="nested"),
+        pytest.param(nested(1_000), "", 400, id="nested-deep"),
+        pytest.param(nested(100_000), "", 400, id="nested-deeper-than-any"),
+        pytest.param(orjson.dumps([{**made.prediction("r1"), "type": ["a"]}]), "", 400, id="a-list-for-a-type"),
+        pytest.param(
+            orjson.dumps([made.prediction("r1", probabilities=[["x"]])]), "", 400, id="words-for-probabilities"
+        ),
+    ],
+)
 def test_an_event_is_stored_or_refused(opened: targets.Collector, body: bytes, encoding: str, status: int) -> None:
     assert opened.ask("/v1/events", body, {"content-encoding": encoding} if encoding else {}) == status
 
 
-def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(opened: targets.Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(
+    opened: targets.Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = gzip.compress(orjson.dumps([made.prediction("r1", inputs={"age": [0.5] * 10_000})]))
     monkeypatch.setattr(collector, "MAX_BYTES_IN_WORK", 20_000)
     assert (len(body) < 1000, opened.ask("/v1/events", body, {"content-encoding": "gzip"})) == (True, 503)
@@ -51,7 +64,12 @@ def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(opened: targe
 
 
 def test_a_logged_word_is_kept_up_to_a_bound(opened: targets.Collector, tmp_path: Path) -> None:
-    assert opened.ask("/v1/events", orjson.dumps([made.prediction("r1", inputs={"sector": ["x" * 2_000_000], "age": [1.5]})])) == 202
+    assert (
+        opened.ask(
+            "/v1/events", orjson.dumps([made.prediction("r1", inputs={"sector": ["x" * 2_000_000], "age": [1.5]})])
+        )
+        == 202
+    )
     kept = store.EventStore(tmp_path / "events.db")
     (window,) = kept.window("income", revision="aaa", limit=1)
     kept.close()

@@ -23,7 +23,10 @@ def filled(path: Path, number: int) -> store.EventStore:
     return events
 
 
-@pytest.mark.parametrize(("text", "bytes_"), [("8Gi", 8 * 2**30), ("500M", 500_000_000), ("4096", 4096), ("1Ki", 1024), ("2k", 2000), ("1T", 10**12)])
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [("8Gi", 8 * 2**30), ("500M", 500_000_000), ("4096", 4096), ("1Ki", 1024), ("2k", 2000), ("1T", 10**12)],
+)
 def test_a_size_is_a_quantity_as_kubernetes_writes_it(text: str, bytes_: int) -> None:
     assert upkeep.parse_bytes(text) == bytes_
 
@@ -40,7 +43,7 @@ def test_the_oldest_events_go_until_the_rest_fits(tmp_path: Path) -> None:
     kept = upkeep.Upkeep(events, keep=None, max_bytes=bound, now=lambda: 0.0, reserve=None)
     steps = list(iter(kept.step, None))
     assert {step.reason for step in steps} == {"size"}
-    assert 0.8 * bound < events.used_bytes() <= bound          # and no more than needed
+    assert 0.8 * bound < events.used_bytes() <= bound  # and no more than needed
     left = events.window("income", revision="aaa", limit=10**6)
     assert [one.request_id for one in left] == [f"r{i}" for i in range(3000 - len(left), 3000)]
     assert (sum(step.events for step in steps), events.cursor()) == (3000 - len(left), 3000)
@@ -60,6 +63,7 @@ def test_what_was_pruned_is_given_back_to_the_disk(tmp_path: Path) -> None:
 def test_a_collector_keeps_to_its_size_and_counts_what_went(tmp_path: Path) -> None:
     filled(tmp_path / "events.db", 3000).close()
     with processes.collector(tmp_path / "events.db", "--max-bytes", "1Mi") as running:
+
         def series(name: str) -> float:
             lines = httpx.get(running.url + "/metrics").text.splitlines()
             return next((float(line.split()[-1]) for line in lines if line.startswith(name)), 0.0)
@@ -105,17 +109,26 @@ print(json.dumps({"statuses": statuses, "pruned": pruned, "newest": newest, "lef
 """
 
 
-@pytest.mark.skipif(not SMALL_DISKS, reason="this machine lets nobody mount a small disk: it has no namespaces of mounts")
+@pytest.mark.skipif(
+    not SMALL_DISKS, reason="this machine lets nobody mount a small disk: it has no namespaces of mounts"
+)
 def test_a_collector_whose_disk_is_full_makes_room_and_goes_on(tmp_path: Path) -> None:
     disk, program = tmp_path / "disk", tmp_path / "program.py"
     disk.mkdir()
     program.write_text(FULL)
     script = f"mount -t tmpfs -o size=24m none {disk} && {sys.executable} {program} {disk}"
-    done = subprocess.run([*OWN_MOUNTS, "bash", "-c", script], capture_output=True, text=True, timeout=300, cwd=ROOT, check=False,
-                          env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"})
+    done = subprocess.run(
+        [*OWN_MOUNTS, "bash", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
-    assert set(found["statuses"]) == {202, 503}          # it was full, and said so
-    assert found["statuses"].count(202) == 60           # every batch at the second try
+    assert set(found["statuses"]) == {202, 503}  # it was full, and said so
+    assert found["statuses"].count(202) == 60  # every batch at the second try
     assert found["pruned"][0].startswith('fairway_monitoring_events_pruned_total{reason="full"}')
     assert found["newest"] == 60 * 20

@@ -42,8 +42,11 @@ def test_since_is_when_the_first_window_of_the_streak_began() -> None:
 
 
 REFERENCE = {
-    "age": np.array([1.0, 2.0]), "job": np.array(["a", ""]), "image": np.zeros((2, 1, 2, 2), dtype=np.float32),
-    base.PROBABILITIES: np.zeros((2, 2), dtype=np.float32), "__row__": np.arange(2),
+    "age": np.array([1.0, 2.0]),
+    "job": np.array(["a", ""]),
+    "image": np.zeros((2, 1, 2, 2), dtype=np.float32),
+    base.PROBABILITIES: np.zeros((2, 2), dtype=np.float32),
+    "__row__": np.arange(2),
 }
 
 
@@ -70,7 +73,18 @@ def test_the_newest_rows_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"image": [[0.0] * 3]}, {"age": ["old"]}, {"age": ["7"]}, {"age": [1, 2]}, {"age": [[1, 2]]}, {"age": [10**400]}, {"job": 7}], ids=str)
+    "wrong",
+    [
+        {"image": [[0.0] * 3]},
+        {"age": ["old"]},
+        {"age": ["7"]},
+        {"age": [1, 2]},
+        {"age": [[1, 2]]},
+        {"age": [10**400]},
+        {"job": 7},
+    ],
+    ids=str,
+)
 def test_inputs_that_do_not_fit_are_left_out_and_counted(wrong: dict[str, object]) -> None:
     window = windows.assemble([logged(age=[7]), logged(**wrong)], reference=REFERENCE, rows=2)
     assert window is not None

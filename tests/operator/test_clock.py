@@ -20,7 +20,7 @@ def rollout(*, jump: float, restarts: bool) -> tuple[str, float]:
     begun = play.elapsed
     play.ask("b", strategy=TIMED)
     play.look()
-    play.cluster.pods[f"income-{play.status['candidate']['revision']}"] = 0   # no pod is ready for a while
+    play.cluster.pods[f"income-{play.status['candidate']['revision']}"] = 0  # no pod is ready for a while
     for place in ("Starting 0", "Canary 25", "Baking 95"):
         play.look(until=place)
         play.now += jump
@@ -32,13 +32,18 @@ def rollout(*, jump: float, restarts: bool) -> tuple[str, float]:
     return str(play.status["stable"]["digest"][-1]), play.elapsed - begun
 
 
-@pytest.mark.parametrize(("jump", "restarts"), [(HOUR, False), (-HOUR, False), (HOUR, True), (-HOUR, True)],
-                         ids=["ahead", "behind", "ahead, with a new operator", "behind, with a new operator"])
+@pytest.mark.parametrize(
+    ("jump", "restarts"),
+    [(HOUR, False), (-HOUR, False), (HOUR, True), (-HOUR, True)],
+    ids=["ahead", "behind", "ahead, with a new operator", "behind, with a new operator"],
+)
 def test_a_clock_that_is_set_by_an_hour_moves_nothing(jump: float, restarts: bool) -> None:
     quiet, seconds = rollout(jump=0.0, restarts=restarts)
     end, took = rollout(jump=jump, restarts=restarts)
     assert end == quiet == "b"
-    believed = clocks.LONGEST_SECONDS + 20.0 if restarts and jump > 0 else 0.0   # of the bake and the warm-up, by operators that cannot know what elapsed
+    believed = (
+        clocks.LONGEST_SECONDS + 20.0 if restarts and jump > 0 else 0.0
+    )  # of the bake and the warm-up, by operators that cannot know what elapsed
     assert seconds - believed <= took <= seconds + 10.0
 
 

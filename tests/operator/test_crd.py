@@ -36,7 +36,9 @@ def test_check_names_the_file_that_differs(tmp_path, capsys):
 
 def test_nothing_heavy_is_imported():
     code = "import sys, fairway.operator.crd\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
     assert "pydantic" in loaded
     assert HEAVY.isdisjoint(loaded)
 
@@ -53,7 +55,11 @@ def test_every_part_is_bounded_and_explained(path, node):
 
 def test_nothing_that_is_not_described_is_taken_and_a_pod_template_is_a_pod_s():
     assert "preserve-unknown" not in crd.text()
-    assert all("properties" in node or path in ("spec.podTemplate", "metadata") for path, node in NODES.items() if node.get("type") == "object")
+    assert all(
+        "properties" in node or path in ("spec.podTemplate", "metadata")
+        for path, node in NODES.items()
+        if node.get("type") == "object"
+    )
     pod = crd.whole()["properties"]["spec"]["properties"]["podTemplate"]["properties"]["spec"]["properties"]
     assert {"containers", "volumes", "tolerations", "serviceAccountName"} <= pod.keys()
     assert "ephemeralContainers" not in pod
@@ -63,15 +69,21 @@ def test_nothing_that_is_not_described_is_taken_and_a_pod_template_is_a_pod_s():
 
 def test_what_the_definition_takes_is_not_nested_deeper_than_is_read():
     def deep(node: dict) -> int:
-        inner = [*node.get("properties", {}).values(), *(node[word] for word in ("items", "additionalProperties") if word in node)]
+        inner = [
+            *node.get("properties", {}).values(),
+            *(node[word] for word in ("items", "additionalProperties") if word in node),
+        ]
         return 1 + max(map(deep, inner), default=0)
 
-    assert 2 * deep(crd.whole()) < shallow.DEEPEST   # managedFields tell each field with one level more
+    assert 2 * deep(crd.whole()) < shallow.DEEPEST  # managedFields tell each field with one level more
 
 
 def test_every_rule_is_in_its_place_and_says_a_sentence():
-    found = {path: tuple((rule["rule"], rule["message"]) for rule in node["x-kubernetes-validations"])
-             for path, node in NODES.items() if "x-kubernetes-validations" in node}
+    found = {
+        path: tuple((rule["rule"], rule["message"]) for rule in node["x-kubernetes-validations"])
+        for path, node in NODES.items()
+        if "x-kubernetes-validations" in node
+    }
     assert found == crd.RULES
     assert all(len(message.split()) >= 4 and "\n" not in message for rules in found.values() for _, message in rules)
 
@@ -98,7 +110,10 @@ def test_the_status_has_a_word_for_every_phase_and_verdict():
 
 def test_every_column_shows_a_field():
     version = crd.definition()["spec"]["versions"][0]
-    paths = {column["name"]: column["jsonPath"].removeprefix(".").partition("[?")[0] for column in version["additionalPrinterColumns"]}
+    paths = {
+        column["name"]: column["jsonPath"].removeprefix(".").partition("[?")[0]
+        for column in version["additionalPrinterColumns"]
+    }
     assert list(paths) == ["Revision", "Candidate", "Phase", "Weight", "Verdict", "Ready", "Age", "Reason"]
     assert all(path in NODES or path == "metadata.creationTimestamp" for path in paths.values())
 

@@ -38,7 +38,10 @@ def made(looks: Looks) -> loop.Loop:
 
 
 def event(name: str, *, generation: int = 1, kind: str = "MODIFIED") -> dict[str, object]:
-    return {"type": kind, "object": {"metadata": {"namespace": "models", "name": name, "uid": "u", "generation": generation}}}
+    return {
+        "type": kind,
+        "object": {"metadata": {"namespace": "models", "name": name, "uid": "u", "generation": generation}},
+    }
 
 
 def test_a_look_that_came_while_leadership_was_late_is_taken_later(monkeypatch):
@@ -86,9 +89,9 @@ def test_only_silence_of_the_watch_and_looks_that_all_hang_are_an_illness(monkey
     eventually(lambda: looks.taken)
     clock = time.monotonic
     monkeypatch.setattr(loop.time, "monotonic", lambda: clock() + 2 * loop.BEAT_SECONDS)
-    assert not running.alive()   # nothing was heard of the watch
+    assert not running.alive()  # nothing was heard of the watch
     running.beat()
-    assert running.alive()       # though one look hangs
+    assert running.alive()  # though one look hangs
     running._began |= dict.fromkeys(range(loop.WORKERS), 0.0)
     assert not running.alive()
     monkeypatch.undo()

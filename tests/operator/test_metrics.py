@@ -28,7 +28,9 @@ def series(play: world.World) -> dict[str, Any]:
     for family in play.operator.rollouts.collect():
         for sample in family.samples:
             assert sample.labels.items() >= WHO.items()
-            found[" ".join([sample.name, *(value for label, value in sample.labels.items() if label not in WHO)])] = sample.value
+            found[" ".join([sample.name, *(value for label, value in sample.labels.items() if label not in WHO)])] = (
+                sample.value
+            )
     return found
 
 
@@ -37,9 +39,14 @@ def test_each_phase_has_a_series_and_one_of_them_is_1(play):
     play.look(until="Canary 25")
     now = series(play)
     assert {name: value for name, value in now.items() if name.startswith("fairway_rollout_phase ")} == {
-        f"fairway_rollout_phase {phase}": float(phase == "Canary") for phase in metrics.Phase}
+        f"fairway_rollout_phase {phase}": float(phase == "Canary") for phase in metrics.Phase
+    }
     assert now["fairway_rollout_weight"] == 25
-    assert now["fairway_rollout_phase_since_timestamp_seconds"] <= now["fairway_rollout_last_look_timestamp_seconds"] == play.now - 2
+    assert (
+        now["fairway_rollout_phase_since_timestamp_seconds"]
+        <= now["fairway_rollout_last_look_timestamp_seconds"]
+        == play.now - 2
+    )
     assert now["fairway_rollout_pods_available stable"] == now["fairway_rollout_pods_available canary"] == 2
 
 
@@ -52,7 +59,9 @@ def test_a_promotion_is_counted_once_and_the_first_revision_is_none(play):
     assert not any(value for name, value in series(play).items() if "verdict" in name or "rollbacks" in name)
 
 
-@pytest.mark.parametrize(("cause", "phase"), [("fault", "RolledBack"), ("aborted", "RolledBack"), ("superseded", "Stable")])
+@pytest.mark.parametrize(
+    ("cause", "phase"), [("fault", "RolledBack"), ("aborted", "RolledBack"), ("superseded", "Stable")]
+)
 def test_a_rollback_is_counted_once_by_its_cause(play, cause, phase):
     play.ask("b")
     play.look(until="Canary 25")
@@ -67,7 +76,9 @@ def test_a_rollback_is_counted_once_by_its_cause(play, cause, phase):
             play.ask("c")
     play.look(until=f"{phase} 0")
     now = series(play)
-    assert {name: now[f"fairway_rollout_rollbacks_total {name}"] for name in metrics.CAUSES} == {name: float(name == cause) for name in metrics.CAUSES}
+    assert {name: now[f"fairway_rollout_rollbacks_total {name}"] for name in metrics.CAUSES} == {
+        name: float(name == cause) for name in metrics.CAUSES
+    }
     assert now["fairway_rollout_stalled"] == (cause != "superseded")
 
 

@@ -46,7 +46,13 @@ def test_a_better_revision_is_promoted_and_the_old_one_s_pods_go(play):
 
 def test_no_revision_with_traffic_changes_its_place_comes_at_once_or_vanishes_at_once(play):
     """Each would be answered 500 for some milliseconds by real proxies."""
-    for package, end in (("b", "Stable 0"), ("c", "Canary 50"), ("d", "Stable 0"), ("e", "Canary 25"), ("f", "Stable 0")):
+    for package, end in (
+        ("b", "Stable 0"),
+        ("c", "Canary 50"),
+        ("d", "Stable 0"),
+        ("e", "Canary 25"),
+        ("f", "Stable 0"),
+    ):
         play.ask(package)
         play.look(until=end)  # and the next is asked for at once
     play.look(20)
@@ -88,7 +94,10 @@ def test_the_next_rollout_follows_the_strategy_that_came_with_it(play):
 def test_a_strategy_that_changes_in_mid_rollout_waits_for_the_next(play):
     play.ask("b")
     play.look(until="Canary 25")
-    play.ask("b", strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05, "count": "requests"}]})
+    play.ask(
+        "b",
+        strategy={**world.SHORT, "guards": [{"name": "other", "type": "errors", "maxRate": 0.05, "count": "requests"}]},
+    )
     assert [guard["name"] for guard in play.look(until="Canary 50")["guards"]] == ["errors"]
     assert "the strategy was edited: it counts from the next rollout on" in play.status["reason"]
     assert [guard["name"] for guard in play.look(until="Stable 0")["guards"]] == ["errors"]
@@ -109,9 +118,15 @@ def test_naming_the_image_that_runs_already_starts_nothing(play):
     assert (play.status["phase"], revision(play, "stable")) == ("Stable", before)
 
 
-@pytest.mark.parametrize("steps", [[{"weight": 25}, {"weight": 50}], [{"weight": 25, "pause": True}, {"weight": 50}]], ids=["canary", "paused"])
+@pytest.mark.parametrize(
+    "steps",
+    [[{"weight": 25}, {"weight": 50}], [{"weight": 25, "pause": True}, {"weight": 50}]],
+    ids=["canary", "paused"],
+)
 @pytest.mark.parametrize(("end", "phase"), [("crash", "RollingBack"), ("take_away", None)])
-def test_a_candidate_without_a_pod_left_is_taken_out_at_once_and_is_to_blame_only_for_its_own_end(play, steps, end, phase):
+def test_a_candidate_without_a_pod_left_is_taken_out_at_once_and_is_to_blame_only_for_its_own_end(
+    play, steps, end, phase
+):
     play.ask("b", strategy={**world.SHORT, "canary": {"steps": steps}})
     play.look(until="Canary 25")
     while len(play.shares) < 2 or min(play.shares.values()) < 0.01:
@@ -149,13 +164,16 @@ def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(pl
     assert play.shares[bad] == pytest.approx(1e-6)
 
 
-@pytest.mark.parametrize("refused", [{"Deployment"}, {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ControllerRevision"}],
-                         ids=["Deployments", "all but the route"])
+@pytest.mark.parametrize(
+    "refused",
+    [{"Deployment"}, {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "ControllerRevision"}],
+    ids=["Deployments", "all but the route"],
+)
 def test_a_promotion_reaches_the_route_although_every_server_object_is_refused(play, refused):
     play.ask("b")
     promoted = play.look(until="Baking 95")["candidate"]["revision"]
     play.cluster.refused = refused
-    play.restart()   # the new operator writes all of them
+    play.restart()  # the new operator writes all of them
     for _ in range(30):
         play.patient()
     assert play.status["phase"] == "Stable"
@@ -177,7 +195,11 @@ def test_a_refused_object_is_said_in_the_table_and_as_stalled_until_it_is_taken(
     for _ in range(2):
         play.patient()
     stalled = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
-    assert (stalled["status"], stalled["reason"], stalled["message"]) == ("True", "Refused", f"a webhook refused the {kind}")
+    assert (stalled["status"], stalled["reason"], stalled["message"]) == (
+        "True",
+        "Refused",
+        f"a webhook refused the {kind}",
+    )
     assert play.status["reason"].endswith(f"; a webhook refused the {kind}")
     assert condition(play, "Ready") == "False"
     play.cluster.refused = set()
@@ -207,7 +229,11 @@ def test_no_request_is_sent_to_a_revision_whose_service_is_refused(play):
     assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
-@pytest.mark.parametrize("away", [errors.Unavailable("Prometheus does not answer"), errors.ConfigError("no such bucket")], ids=["away", "odd"])
+@pytest.mark.parametrize(
+    "away",
+    [errors.Unavailable("Prometheus does not answer"), errors.ConfigError("no such bucket")],
+    ids=["away", "odd"],
+)
 def test_a_rollout_whose_counts_cannot_be_read_holds_and_still_takes_out_what_is_dead(play, away):
     play.ask("b")
     play.look(until="Canary 25")
@@ -247,12 +273,20 @@ def test_a_command_is_obeyed_once_and_a_wrong_one_changes_nothing(play):
     play.ask("b")
     play.look(until="Canary 25")
     found = play.cluster.objects["ModelDeployment", "income"]
-    for wrong in ("abort!", '{"id": ' * 3000 + "1" + "}" * 3000, '{"id": ' + "[" * 900 + "]" * 900 + ', "verb": "abort"}', "[]", '"id"'):
+    for wrong in (
+        "abort!",
+        '{"id": ' * 3000 + "1" + "}" * 3000,
+        '{"id": ' + "[" * 900 + "]" * 900 + ', "verb": "abort"}',
+        "[]",
+        '"id"',
+    ):
         found["metadata"]["annotations"] = {"fairway.dev/command": wrong}
         assert play.look()["phase"] == "Canary"
         found = play.cluster.objects["ModelDeployment", "income"]
     found = play.cluster.objects["ModelDeployment", "income"]
-    found["metadata"]["annotations"] = {"fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "x" * 100_000})}
+    found["metadata"]["annotations"] = {
+        "fairway.dev/command": json.dumps({"verb": "abort", "id": "1", "by": "jo", "why": "x" * 100_000})
+    }
     play.look(until="RolledBack 0")
     assert play.status["lastCommand"] == "1"
 
@@ -277,7 +311,13 @@ def test_a_checkpoint_of_another_version_is_read(play):
 def test_a_late_rollback_that_cannot_return_says_so_and_lets_the_next_revision_in(play):
     found: dict[str, Any] = play.cluster.objects["ModelDeployment", "income"]
     kept = json.loads(found["status"]["checkpoint"])
-    kept["state"] |= {"phase": "RollingBack", "previous": "aaaaaaaaaaaa", "since": play.now, "rejected": [kept["state"]["stable"]], "reason": "quality: worse"}
+    kept["state"] |= {
+        "phase": "RollingBack",
+        "previous": "aaaaaaaaaaaa",
+        "since": play.now,
+        "rejected": [kept["state"]["stable"]],
+        "reason": "quality: worse",
+    }
     found["status"]["checkpoint"] = json.dumps(kept)
     play.ask("b")
     play.look()
@@ -290,7 +330,9 @@ def test_a_first_revision_that_never_gets_ready_leaves_no_pods():
     play = world.World()
     play.ask("a", strategy={**world.SHORT, "progressDeadline": "10s"})
     play.look()
-    play.cluster.pods = {name: 0 for kind, name in play.cluster.objects if kind == "Deployment"} | {f"income-{revision(play, 'candidate')}": 0}
+    play.cluster.pods = {name: 0 for kind, name in play.cluster.objects if kind == "Deployment"} | {
+        f"income-{revision(play, 'candidate')}": 0
+    }
     play.look(until="RolledBack 0")
     play.look(15)
     assert not [name for kind, name in play.cluster.objects if kind in ("Deployment", "Service")]
@@ -326,7 +368,11 @@ def test_a_first_revision_is_ready_once_the_gateway_has_taken_its_route_and_its_
     play = world.World()
     play.cluster.accepts, play.counts.reached = False, False
     until_stable(play)
-    assert (condition(play, "Ready"), condition(play, "Available"), condition(play, "RouteReady")) == ("False", "True", "False")
+    assert (condition(play, "Ready"), condition(play, "Available"), condition(play, "RouteReady")) == (
+        "False",
+        "True",
+        "False",
+    )
     play.look()
     assert "no gateway has accepted the HTTPRoute yet" in play.status["reason"]
     play.cluster.accept()
@@ -337,12 +383,14 @@ def test_a_first_revision_is_ready_once_the_gateway_has_taken_its_route_and_its_
     assert (condition(play, "Ready"), condition(play, "RouteReady"), play.counts.asked) == ("True", "True", [0, 0])
     play.restart()
     play.look(5)
-    assert (condition(play, "Ready"), len(play.counts.asked)) == ("True", 2)   # and is not asked for again at rest
+    assert (condition(play, "Ready"), len(play.counts.asked)) == ("True", 2)  # and is not asked for again at rest
 
 
 def test_a_route_that_the_gateway_refuses_makes_nothing_ready_and_its_sentence_is_in_the_table(play):
     play.cluster.accept(status="False", message="No listeners match this parent ref")
-    assert "gateway models does not take the HTTPRoute (No): No listeners match this parent ref" in play.look()["reason"]
+    assert (
+        "gateway models does not take the HTTPRoute (No): No listeners match this parent ref" in play.look()["reason"]
+    )
     assert (condition(play, "Ready"), condition(play, "Available")) == ("False", "True")
     play.cluster.accept()
     play.look()
@@ -383,10 +431,16 @@ def test_a_hook_outside_the_namespace_is_refused_before_anything_begins(play):
     before = revision(play, "stable")
     play.ask("b", strategy={**world.SHORT, "hooks": [{**GATE, "url": "http://gate.other.svc/"}]})
     play.look(3)
-    assert (condition(play, "Accepted"), condition(play, "Available"), revision(play, "stable")) == ("False", "True", before)
+    assert (condition(play, "Accepted"), condition(play, "Available"), revision(play, "stable")) == (
+        "False",
+        "True",
+        before,
+    )
     said = next(found["message"] for found in play.status["conditions"] if found["type"] == "Accepted")
-    assert said == ("hook gate: the operator does not call host 'gate.other.svc': wanted a Service of the namespace, NAME.models.svc "
-                    "(operator.hookHosts of the chart)")
+    assert said == (
+        "hook gate: the operator does not call host 'gate.other.svc': wanted a Service of the namespace, NAME.models.svc "
+        "(operator.hookHosts of the chart)"
+    )
     assert not any(found["phase"] == "Starting" for found in play.status["history"])
 
 
@@ -432,7 +486,7 @@ def test_annotations_that_are_written_all_the_time_stop_no_rollout(busy):
 
     def annotate(now: Any) -> bool:
         now["metadata"]["annotations"] = {"example.test/turn": str(turn := next(turns))}
-        return turn % 8 != 7   # an API server does not lose every race
+        return turn % 8 != 7  # an API server does not lose every race
 
     busy.cluster.write = annotate
     busy.ask("b")
@@ -440,10 +494,14 @@ def test_annotations_that_are_written_all_the_time_stop_no_rollout(busy):
     assert next(turns) > 50
 
 
-@pytest.mark.parametrize("change", [
-    lambda now: now["metadata"].update(generation=now["metadata"]["generation"] + 1),
-    lambda now: now["status"].update(weight=99),
-], ids=["spec", "status"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda now: now["metadata"].update(generation=now["metadata"]["generation"] + 1),
+        lambda now: now["status"].update(weight=99),
+    ],
+    ids=["spec", "status"],
+)
 def test_nothing_is_stored_over_what_was_not_decided_on(busy, change):
     busy.ask("b")
 
@@ -482,9 +540,17 @@ def test_who_writes_faster_than_a_look_can_is_told_as_a_conflict(busy):
 
 OTHERS = {
     "an administrator's": {},
-    "one that carries our labels": {"labels": {"fairway.dev/deployment": "income", "app.kubernetes.io/managed-by": "fairway"}},
-    "another controller's": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "income", "uid": "u2", "controller": True}]},
-    "one that we own and do not control": {"ownerReferences": [{"kind": "ModelDeployment", "name": "income", "uid": "u"}]},
+    "one that carries our labels": {
+        "labels": {"fairway.dev/deployment": "income", "app.kubernetes.io/managed-by": "fairway"}
+    },
+    "another controller's": {
+        "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "income", "uid": "u2", "controller": True}
+        ]
+    },
+    "one that we own and do not control": {
+        "ownerReferences": [{"kind": "ModelDeployment", "name": "income", "uid": "u"}]
+    },
 }
 
 
@@ -493,7 +559,11 @@ OTHERS = {
 def test_an_object_that_is_another_s_is_never_taken_and_the_resource_says_so(kind, metadata):
     play = world.World()
     play.cluster.kinds.add("ServiceMonitor")
-    theirs = {"kind": kind, "metadata": {"name": "income", "namespace": "models", "uid": "x", "generation": 1, **metadata}, "spec": {"theirs": True}}
+    theirs = {
+        "kind": kind,
+        "metadata": {"name": "income", "namespace": "models", "uid": "x", "generation": 1, **metadata},
+        "spec": {"theirs": True},
+    }
     play.cluster._keep((kind, "income"), theirs)
     play.ask("a")
     for _ in range(10):
@@ -508,9 +578,14 @@ def test_an_object_that_is_another_s_is_never_taken_and_the_resource_says_so(kin
 
 def test_what_was_refused_is_made_and_the_condition_goes_when_the_name_is_free(play):
     del play.cluster.objects["NetworkPolicy", "income"]
-    play.cluster._keep(("NetworkPolicy", "income"), {"kind": "NetworkPolicy", "metadata": {"name": "income", "uid": "x", "generation": 1}})
+    play.cluster._keep(
+        ("NetworkPolicy", "income"),
+        {"kind": "NetworkPolicy", "metadata": {"name": "income", "uid": "x", "generation": 1}},
+    )
     play.restart()
-    with pytest.raises(errors.PlatformError, match="NetworkPolicy income is not fairway's: no ModelDeployment controls it"):
+    with pytest.raises(
+        errors.PlatformError, match="NetworkPolicy income is not fairway's: no ModelDeployment controls it"
+    ):
         play.look()
     del play.cluster.objects["NetworkPolicy", "income"]
     play.look()
@@ -520,8 +595,15 @@ def test_what_was_refused_is_made_and_the_condition_goes_when_the_name_is_free(p
 def test_nothing_that_is_another_s_is_deleted_though_it_carries_our_labels(play):
     old = revision(play, "stable")
     play.cluster.objects["Service", f"income-{old}"]["metadata"]["ownerReferences"] = []
-    stray = {"kind": "Deployment", "metadata": {"name": "shop", "uid": "x", "generation": 1, "labels": {
-        "fairway.dev/deployment": "income", "fairway.dev/revision": "0123456789ab"}}}
+    stray = {
+        "kind": "Deployment",
+        "metadata": {
+            "name": "shop",
+            "uid": "x",
+            "generation": 1,
+            "labels": {"fairway.dev/deployment": "income", "fairway.dev/revision": "0123456789ab"},
+        },
+    }
     play.cluster._keep(("Deployment", "shop"), stray)
     play.ask("b")
     play.look(until="Stable 0")
@@ -546,17 +628,39 @@ def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
     assert condition(play, "Stalled") == "False"
 
 
-@pytest.mark.parametrize(("created", "stalled"), [("2026-01-01T00:00:00Z", "True"), ("2026-03-01T00:00:00Z", "False")], ids=["older", "younger"])
+@pytest.mark.parametrize(
+    ("created", "stalled"),
+    [("2026-01-01T00:00:00Z", "True"), ("2026-03-01T00:00:00Z", "False")],
+    ids=["older", "younger"],
+)
 def test_a_route_that_takes_the_same_requests_is_the_reason_where_it_is_older(play, created, stalled):
     ours = play.cluster.objects["HTTPRoute", "income"]
     ours["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
-    ours["status"]["parents"][0]["conditions"].append({
-        "type": "RouteRulesOverlap", "status": "True", "message": "Overlapping match conditions with route(s): HTTPRoute research/shop"})
-    play.cluster._keep(("HTTPRoute", "shop"), {"kind": "HTTPRoute", "metadata": {
-        "name": "shop", "namespace": "research", "uid": "x", "creationTimestamp": created, "labels": {}}})
+    ours["status"]["parents"][0]["conditions"].append(
+        {
+            "type": "RouteRulesOverlap",
+            "status": "True",
+            "message": "Overlapping match conditions with route(s): HTTPRoute research/shop",
+        }
+    )
+    play.cluster._keep(
+        ("HTTPRoute", "shop"),
+        {
+            "kind": "HTTPRoute",
+            "metadata": {
+                "name": "shop",
+                "namespace": "research",
+                "uid": "x",
+                "creationTimestamp": created,
+                "labels": {},
+            },
+        },
+    )
     play.look(3)
     assert (condition(play, "Stalled"), condition(play, "Ready")) == (stalled, "False" if stalled == "True" else "True")
-    assert any("HTTPRoute research/shop takes the same requests" in event for event in play.cluster.events) == (stalled == "True")
+    assert any("HTTPRoute research/shop takes the same requests" in event for event in play.cluster.events) == (
+        stalled == "True"
+    )
 
 
 def test_looks_that_begin_at_once_all_know_what_the_cluster_serves():
@@ -565,7 +669,7 @@ def test_looks_that_begin_at_once_all_know_what_the_cluster_serves():
     class Slow:
         def serves(self, kind: str) -> bool:
             with contextlib.suppress(threading.BrokenBarrierError):
-                answering.wait(timeout=0.2)   # the other look comes before there is an answer
+                answering.wait(timeout=0.2)  # the other look comes before there is an answer
             return True
 
     server: Any = Slow()

@@ -17,7 +17,12 @@ def in_effect(*of: traffic.Route) -> routes.Routes:
     for number, one in enumerate(of):
         known.written(one, arriving=False, now=float(number))
         if not number:
-            told = known.confirm(sample(routes.confirm.PATIENCE_SECONDS, stable=0, candidate=0), route=one, accepted=True, now=routes.confirm.PATIENCE_SECONDS)
+            told = known.confirm(
+                sample(routes.confirm.PATIENCE_SECONDS, stable=0, candidate=0),
+                route=one,
+                accepted=True,
+                now=routes.confirm.PATIENCE_SECONDS,
+            )
             assert told is not None
             assert told.route_version == one.version
     return known
@@ -28,7 +33,15 @@ def sample(at: float, *, stable: int | None, candidate: int | None) -> traffic.S
     return traffic.Sample(at=at, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
 
 
-def play(known: routes.Routes, to: traffic.Route, *, weights: list[int], rng: np.random.Generator, requests: int = 100, start: float = 100.0) -> list[str]:
+def play(
+    known: routes.Routes,
+    to: traffic.Route,
+    *,
+    weights: list[int],
+    rng: np.random.Generator,
+    requests: int = 100,
+    start: float = 100.0,
+) -> list[str]:
     """Gives the version each scrape says, one a second, while the gateway really splits by `weights`."""
     known.written(to, arriving=False, now=start)
     stable = candidate = 1000
@@ -36,7 +49,12 @@ def play(known: routes.Routes, to: traffic.Route, *, weights: list[int], rng: np
     for second, weight in enumerate(weights):
         taken = int(rng.binomial(requests, weight / 100))
         candidate, stable = candidate + taken, stable + requests - taken
-        told = known.confirm(sample(start + 1 + second, stable=stable, candidate=candidate), route=to, accepted=True, now=start + 1 + second)
+        told = known.confirm(
+            sample(start + 1 + second, stable=stable, candidate=candidate),
+            route=to,
+            accepted=True,
+            now=start + 1 + second,
+        )
         said.append(told.route_version if told else "unread")
     return said
 
@@ -55,9 +73,15 @@ def test_the_old_split_confirms_nothing_however_long_it_lasts():
     assert set(play(known, route(0), weights=[5] * 100, rng=np.random.default_rng(1))) == {""}
 
 
-@pytest.mark.parametrize("before", [
-    [route(50)], [route(50), route(100), route(0, stable="bbb", candidate=None)], [route(100), route(0, stable="bbb", candidate=None)],
-], ids=["of another rollout", "promoted and not seen", "promoted and seen"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        [route(50)],
+        [route(50), route(100), route(0, stable="bbb", candidate=None)],
+        [route(100), route(0, stable="bbb", candidate=None)],
+    ],
+    ids=["of another rollout", "promoted and not seen", "promoted and seen"],
+)
 @pytest.mark.parametrize("stable", ["aaa", "bbb"], ids=["after a rollback", "after a promotion"])
 def test_an_earlier_rollout_of_the_same_weight_confirms_nothing_of_the_next(before, stable):
     rng = np.random.default_rng(3)
@@ -76,16 +100,27 @@ def test_a_route_that_was_in_effect_before_another_was_written_is_confirmed_anew
 def test_a_candidate_that_still_arrives_has_not_its_share_yet():
     known = in_effect(route(0, candidate=None))
     known.written(route(50), arriving=True, now=100)
-    told = [known.confirm(sample(100 + second, stable=50 * second, candidate=50 * second), route=route(50), accepted=True, now=100 + second)
-            for second in range(1, 100)]
+    told = [
+        known.confirm(
+            sample(100 + second, stable=50 * second, candidate=50 * second),
+            route=route(50),
+            accepted=True,
+            now=100 + second,
+        )
+        for second in range(1, 100)
+    ]
     assert {one.route_version for one in told if one} == {""}
 
 
 def test_a_promotion_is_in_effect_also_where_stable_s_last_request_came_late_and_its_counts_have_gone():
     known, to = in_effect(route(50)), route(100)
     known.written(to, arriving=False, now=100)
-    said = [known.confirm(sample(101 + second, stable=stable, candidate=20 * second), route=to, accepted=True, now=101 + second)
-            for second, stable in enumerate([10, 12, None, None, None, None])]
+    said = [
+        known.confirm(
+            sample(101 + second, stable=stable, candidate=20 * second), route=to, accepted=True, now=101 + second
+        )
+        for second, stable in enumerate([10, 12, None, None, None, None])
+    ]
     assert said[1] is not None
     assert said[1].route_version == ""
     assert said[-1] is not None
@@ -102,12 +137,21 @@ def test_an_operator_that_was_restarted_takes_the_weight_before_from_the_state(w
 
 
 def test_what_is_counted_before_the_gateway_has_accepted_a_route_says_nothing_about_it():
-    known, to = in_effect(route(0, candidate=None)), route(50, candidate="ccc")   # proxies may be two routes behind, with another revision there
+    known, to = (
+        in_effect(route(0, candidate=None)),
+        route(50, candidate="ccc"),
+    )  # proxies may be two routes behind, with another revision there
     known.written(to, arriving=False, now=100)
     for second in range(1, 40):
-        known.confirm(sample(100 + second, stable=50 * second, candidate=50 * second), route=to, accepted=False, now=100 + second)
-    told = [known.confirm(sample(140 + second, stable=2000 + 100 * second, candidate=2000), route=to, accepted=True, now=140 + second)
-            for second in range(30)]
+        known.confirm(
+            sample(100 + second, stable=50 * second, candidate=50 * second), route=to, accepted=False, now=100 + second
+        )
+    told = [
+        known.confirm(
+            sample(140 + second, stable=2000 + 100 * second, candidate=2000), route=to, accepted=True, now=140 + second
+        )
+        for second in range(30)
+    ]
     assert {one.route_version for one in told if one} == {""}
 
 
@@ -138,8 +182,19 @@ def test_a_revision_that_lost_its_share_leaves_for_some_seconds_and_then_is_gone
 
 
 def http_route(generation: int = 1, **weights: int) -> dict[str, object]:
-    return {"metadata": {"name": "income", "generation": generation}, "status": {"parents": [condition(1)]},
-            "spec": {"rules": [{"backendRefs": [{"name": f"income-{revision}", "weight": weight} for revision, weight in weights.items()]}]}}
+    return {
+        "metadata": {"name": "income", "generation": generation},
+        "status": {"parents": [condition(1)]},
+        "spec": {
+            "rules": [
+                {
+                    "backendRefs": [
+                        {"name": f"income-{revision}", "weight": weight} for revision, weight in weights.items()
+                    ]
+                }
+            ]
+        },
+    }
 
 
 def test_a_candidate_begins_with_a_millionth_until_the_gateway_has_accepted_it():
@@ -174,14 +229,42 @@ def condition(generation: int, status: str = "True") -> dict[str, object]:
 
 
 def resolved(generation: int, status: str = "True") -> dict[str, object]:
-    return {"conditions": [*condition(generation)["conditions"],   # type: ignore[misc]
-                           {"type": "ResolvedRefs", "status": status, "observedGeneration": generation, "message": "Service models/income-aaa not found"}]}
+    return {
+        "conditions": [
+            *condition(generation)["conditions"],  # type: ignore[misc]
+            {
+                "type": "ResolvedRefs",
+                "status": status,
+                "observedGeneration": generation,
+                "message": "Service models/income-aaa not found",
+            },
+        ]
+    }
 
 
-@pytest.mark.parametrize(("parents", "expected"), [
-    ([resolved(3)], True), ([resolved(3, "False")], False), ([condition(3), resolved(2, "False")], False),
-    ([], False), ([condition(3)], True), ([condition(2)], False), ([condition(3, "False")], False), ([condition(3), condition(2)], False),
-], ids=["all is there", "no Service", "an earlier one had no Service", "nobody", "accepted", "an earlier one", "refused", "one of two"])
+@pytest.mark.parametrize(
+    ("parents", "expected"),
+    [
+        ([resolved(3)], True),
+        ([resolved(3, "False")], False),
+        ([condition(3), resolved(2, "False")], False),
+        ([], False),
+        ([condition(3)], True),
+        ([condition(2)], False),
+        ([condition(3, "False")], False),
+        ([condition(3), condition(2)], False),
+    ],
+    ids=[
+        "all is there",
+        "no Service",
+        "an earlier one had no Service",
+        "nobody",
+        "accepted",
+        "an earlier one",
+        "refused",
+        "one of two",
+    ],
+)
 def test_acceptance_is_of_every_gateway_and_of_this_generation(parents, expected):
     assert routes.accepted({"metadata": {"generation": 3}, "status": {"parents": parents}}) is expected
 
@@ -190,10 +273,17 @@ def test_a_route_that_is_not_there_is_not_accepted():
     assert routes.accepted(None) is False
 
 
-@pytest.mark.parametrize(("parents", "answers", "word"), [
-    ([condition(3)], True, "Answering"), ([condition(3)], False, "NotAnswering"), ([condition(3)], None, "Accepted"), ([condition(2)], True, "NotAccepted"),
-    ([resolved(3, "False")], True, "Refused"), (None, True, "NotWritten"),
-])
+@pytest.mark.parametrize(
+    ("parents", "answers", "word"),
+    [
+        ([condition(3)], True, "Answering"),
+        ([condition(3)], False, "NotAnswering"),
+        ([condition(3)], None, "Accepted"),
+        ([condition(2)], True, "NotAccepted"),
+        ([resolved(3, "False")], True, "Refused"),
+        (None, True, "NotWritten"),
+    ],
+)
 def test_a_route_stands_as_the_gateway_and_its_proxies_say(parents, answers, word):
     found = {"metadata": {"generation": 3}, "status": {"parents": parents}} if parents is not None else None
     standing = routes.standing(found, answers=answers, unknown="nobody counts")

@@ -38,7 +38,10 @@ def test_traffic_does_not_wait_for_a_webhook_of_seldons_that_is_away(play):
     play.look(until="Stable 0")
     play.ask("b", runtime="seldon")
     second = play.look(until="Baking 95")["candidate"]["revision"]
-    play.cluster.refused, play.cluster.refusal = {"SeldonDeployment"}, errors.Unavailable("failed calling webhook: no endpoints available")
+    play.cluster.refused, play.cluster.refusal = (
+        {"SeldonDeployment"},
+        errors.Unavailable("failed calling webhook: no endpoints available"),
+    )
     play.restart()
     for _ in range(20):
         play.patient()
@@ -59,7 +62,9 @@ def test_without_seldon_the_spec_is_not_accepted_until_it_is_installed(play):
     play.cluster.kinds = set()
     play.ask("a", runtime="seldon")
     status = play.look()
-    assert {"type": "Accepted", "status": "False"}.items() <= next(c for c in status["conditions"] if c["type"] == "Accepted").items()
+    assert {"type": "Accepted", "status": "False"}.items() <= next(
+        c for c in status["conditions"] if c["type"] == "Accepted"
+    ).items()
     assert "install its operator" in status["reason"]
     play.cluster.kinds = {"SeldonDeployment"}
     assert play.look(until="Stable 0")["reason"]

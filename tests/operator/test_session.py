@@ -13,13 +13,20 @@ from kopf._cogs.clients import auth
 
 from fairway.operator import session
 
-POISON = b'{"type": "ADDED", "object": {"metadata": {"name": "bad"}, "spec": ' + b'{"a": ' * 1500 + b"1" + b"}" * 1500 + b"}}"
+POISON = (
+    b'{"type": "ADDED", "object": {"metadata": {"name": "bad"}, "spec": '
+    + b'{"a": ' * 1500
+    + b"1"
+    + b"}" * 1500
+    + b"}}"
+)
 GOOD = b'{"type": "ADDED", "object": {"metadata": {"name": "good"}, "spec": {"a": 1}}}'
 
 
 @pytest.fixture
 def server():
     """Gives the address of a server that lists and watches one object that is nested too deep, and one that is not."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             watches = "watch" in self.path
@@ -44,7 +51,11 @@ def test_a_list_and_a_watch_give_every_object_though_one_is_nested_without_end(s
         info = kopf.ConnectionInfo(server=server, insecure=True)
         monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: info)
         context = auth.APIContext(await session.login())
-        common: dict[str, Any] = {"settings": kopf.OperatorSettings(), "logger": __import__("logging").getLogger("test"), "context": context}
+        common: dict[str, Any] = {
+            "settings": kopf.OperatorSettings(),
+            "logger": __import__("logging").getLogger("test"),
+            "context": context,
+        }
         listed = await (await kopf_api.request.__wrapped__("get", "/list", **common)).json()
         response = await kopf_api.request.__wrapped__("get", "/watch", **common)
         watched = [json.loads(line) async for line in kopf_api.iter_jsonlines(response.content)]

@@ -16,8 +16,13 @@ from fairway.platforms.kubernetes import api, counts
 from fairway.rollout import traffic
 
 NAME, NAMESPACE = "income", "models"
-SHORT = {"warmup": "0s", "shadow": {"enabled": False}, "canary": {"steps": [{"weight": 25}, {"weight": 50}]}, "bake": {"weight": 5, "duration": "2s"},
-         "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05, "count": "requests"}]}
+SHORT = {
+    "warmup": "0s",
+    "shadow": {"enabled": False},
+    "canary": {"steps": [{"weight": 25}, {"weight": 50}]},
+    "bake": {"weight": 5, "duration": "2s"},
+    "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05, "count": "requests"}],
+}
 
 TEMPLATES = {"requests": counts.Queries(requests='sum(requests{r="{revision}"})', errors='sum(errors{r="{revision}"})')}
 
@@ -27,13 +32,15 @@ class Cluster(api.Api):
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], api.Object] = {}
-        self.pods: dict[str, int] = {}              # Deployment -> available replicas, 2 where nothing is said
-        self.refused: set[str] = set()              # kinds that cannot be written
-        self.refusal: errors.FairwayError | None = None   # and what is said of them
-        self.accepts = True                         # whether the gateway's controller is there
-        self.routes: list[dict[str, tuple[int, int]]] = []   # each HTTPRoute that was written: revision -> its place and its weight
-        self.kinds = {"BackendTrafficPolicy"}       # of others, that are installed
-        self.events: list[str] = []                 # reason and message of each that was posted
+        self.pods: dict[str, int] = {}  # Deployment -> available replicas, 2 where nothing is said
+        self.refused: set[str] = set()  # kinds that cannot be written
+        self.refusal: errors.FairwayError | None = None  # and what is said of them
+        self.accepts = True  # whether the gateway's controller is there
+        self.routes: list[
+            dict[str, tuple[int, int]]
+        ] = []  # each HTTPRoute that was written: revision -> its place and its weight
+        self.kinds = {"BackendTrafficPolicy"}  # of others, that are installed
+        self.events: list[str] = []  # reason and message of each that was posted
         self._version = 0
 
     def apply(self, obj: Any, **_: Any) -> api.Object:
@@ -50,10 +57,24 @@ class Cluster(api.Api):
         new["metadata"]["generation"] = (old["metadata"]["generation"] if old else 0) + changed
         new["status"] = old.get("status", {}) if old else {}
         if self.accepts:
-            new["status"] = {"parents": [{"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": new["metadata"]["generation"]}]}]}
+            new["status"] = {
+                "parents": [
+                    {
+                        "conditions": [
+                            {"type": "Accepted", "status": "True", "observedGeneration": new["metadata"]["generation"]}
+                        ]
+                    }
+                ]
+            }
         if obj["kind"] == "HTTPRoute":
             backends = new["spec"]["rules"][0]["backendRefs"]
-            self.routes.append({b["name"].removeprefix(f"{NAME}-"): (place, b["weight"]) for place, b in enumerate(backends) if b["weight"]})
+            self.routes.append(
+                {
+                    b["name"].removeprefix(f"{NAME}-"): (place, b["weight"])
+                    for place, b in enumerate(backends)
+                    if b["weight"]
+                }
+            )
         if obj["kind"] == "SeldonDeployment":
             self._seldon(new)
         return self._keep(key, new)
@@ -68,8 +89,13 @@ class Cluster(api.Api):
             name = f"{NAME}-{predictor['name']}-0-server"
             names.add(name)
             labels = predictor["componentSpecs"][0]["metadata"]["labels"]
-            self._keep(("Deployment", name), {"kind": "Deployment", "metadata": {"name": name, "labels": labels, "generation": 1,
-                                                                                  "ownerReferences": [owner]}})
+            self._keep(
+                ("Deployment", name),
+                {
+                    "kind": "Deployment",
+                    "metadata": {"name": name, "labels": labels, "generation": 1, "ownerReferences": [owner]},
+                },
+            )
         for key in [key for key in self.objects if key[0] == "Deployment" and key[1] not in names]:
             del self.objects[key]
 
@@ -78,18 +104,34 @@ class Cluster(api.Api):
 
     def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[api.Object]:
         wanted = dict(label.split("=") for label in labels.split(","))
-        found = [copy.deepcopy(obj) for (of, _), obj in self.objects.items() if of == kind and wanted.items() <= obj["metadata"]["labels"].items()]
+        found = [
+            copy.deepcopy(obj)
+            for (of, _), obj in self.objects.items()
+            if of == kind and wanted.items() <= obj["metadata"]["labels"].items()
+        ]
         for obj in found if kind == "Deployment" else ():
             available = self.pods.get(obj["metadata"]["name"], 2)
-            obj["status"] = {"availableReplicas": available, "updatedReplicas": available, "observedGeneration": obj["metadata"]["generation"]}
+            obj["status"] = {
+                "availableReplicas": available,
+                "updatedReplicas": available,
+                "observedGeneration": obj["metadata"]["generation"],
+            }
         return found
 
     def accept(self, *, status: str = "True", message: str = "") -> None:
         """Says what the gateway's controller has to say of the HTTPRoute."""
         route = self.objects["HTTPRoute", NAME]
-        condition = {"type": "Accepted", "status": status, "reason": "Yes" if status == "True" else "No", "message": message,
-                     "observedGeneration": route["metadata"]["generation"]}
-        self._keep(("HTTPRoute", NAME), {**route, "status": {"parents": [{"parentRef": {"name": "models"}, "conditions": [condition]}]}})
+        condition = {
+            "type": "Accepted",
+            "status": status,
+            "reason": "Yes" if status == "True" else "No",
+            "message": message,
+            "observedGeneration": route["metadata"]["generation"],
+        }
+        self._keep(
+            ("HTTPRoute", NAME),
+            {**route, "status": {"parents": [{"parentRef": {"name": "models"}, "conditions": [condition]}]}},
+        )
 
     def take_away(self, deployment: str) -> None:
         """Ends a Deployment's pods, as a drain does, and takes no new ones."""
@@ -99,8 +141,19 @@ class Cluster(api.Api):
         """Ends the container of a Deployment's only pod."""
         self.pods[deployment] = 0
         labels = self.objects["Deployment", deployment]["metadata"]["labels"]
-        server = {"name": "server", "restartCount": 1, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
-        self._keep(("Pod", deployment), {"kind": "Pod", "metadata": {"name": deployment, "labels": labels}, "status": {"containerStatuses": [server]}})
+        server = {
+            "name": "server",
+            "restartCount": 1,
+            "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+        }
+        self._keep(
+            ("Pod", deployment),
+            {
+                "kind": "Pod",
+                "metadata": {"name": deployment, "labels": labels},
+                "status": {"containerStatuses": [server]},
+            },
+        )
 
     def create(self, obj: Any, **_: Any) -> api.Object:
         if obj["kind"] == "Event":
@@ -167,7 +220,7 @@ class Counts:
     now: float = 0.0
     away: errors.FairwayError | None = None
     reached: bool | None = True
-    asked: list[int] = field(default_factory=list)   # indices of backends
+    asked: list[int] = field(default_factory=list)  # indices of backends
     counts: dict[str, int] = field(default_factory=dict)
     _served: float = 0.0
 
@@ -175,7 +228,10 @@ class Counts:
         if self.away is not None:
             raise self.away
         self._serve()
-        arms = [traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0) for name in (route.stable, route.candidate)]
+        arms = [
+            traffic.ArmCounts(requests=self.counts.get(name or "", 0), errors=0)
+            for name in (route.stable, route.candidate)
+        ]
         return traffic.Sample(at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
 
     def answers(self, **asked: Any) -> bool | None:
@@ -189,8 +245,14 @@ class Counts:
         """Answers `sum(requests{r="REVISION"})`; whatever else is asked for has no series."""
         if self.now != self._served:
             self._serve()
-        found = [{"metric": {}, "value": [at, str(count)]} for name, count in self.counts.items() if query == f'sum(requests{{r="{name}"}})']
-        return read(json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()), self.now
+        found = [
+            {"metric": {}, "value": [at, str(count)]}
+            for name, count in self.counts.items()
+            if query == f'sum(requests{{r="{name}"}})'
+        ]
+        return read(
+            json.dumps({"status": "success", "data": {"resultType": "vector", "result": found}}).encode()
+        ), self.now
 
     def _serve(self) -> None:
         self._served = self.now
@@ -208,10 +270,16 @@ def shares(cluster: Cluster) -> dict[str, float]:
     found = cluster.objects.get(("HTTPRoute", NAME))
     predictors = cluster.objects.get(("SeldonDeployment", NAME))
     if found is None and predictors is not None:
-        return {predictor["name"]: predictor["traffic"] / 100 for predictor in predictors["spec"]["predictors"] if predictor["traffic"]}
+        return {
+            predictor["name"]: predictor["traffic"] / 100
+            for predictor in predictors["spec"]["predictors"]
+            if predictor["traffic"]
+        }
     backends = found["spec"]["rules"][0]["backendRefs"] if found else []
     total = sum(backend["weight"] for backend in backends)
-    return {backend["name"].removeprefix(f"{NAME}-"): backend["weight"] / total for backend in backends if backend["weight"]}
+    return {
+        backend["name"].removeprefix(f"{NAME}-"): backend["weight"] / total for backend in backends if backend["weight"]
+    }
 
 
 @dataclass
@@ -219,8 +287,8 @@ class World:
     """The cluster, its gateway, and one operator that may be replaced by a new one."""
 
     cluster: Cluster = field(default_factory=Cluster)
-    now: float = 1_700_000_000.0      # what the clock on the wall says
-    elapsed: float = 0.0              # since the machine began
+    now: float = 1_700_000_000.0  # what the clock on the wall says
+    elapsed: float = 0.0  # since the machine began
 
     def __post_init__(self) -> None:
         self.counts = Counts(self.cluster)
@@ -230,17 +298,34 @@ class World:
         """A new operator, which remembers nothing."""
         gateway: Any = self.counts
         settings = Settings(server_image="server:1", templates=TEMPLATES)
-        self.operator = Reconciler(self.cluster, settings, evidence=evidence, prometheus=gateway,
-                                   source=clocks.Source(wall=lambda: self.now, monotonic=lambda: self.elapsed))
+        self.operator = Reconciler(
+            self.cluster,
+            settings,
+            evidence=evidence,
+            prometheus=gateway,
+            source=clocks.Source(wall=lambda: self.now, monotonic=lambda: self.elapsed),
+        )
 
     def ask(self, package: str, **spec: Any) -> None:
         """Writes the spec, as `kubectl apply` does."""
         old = self.cluster.objects.get(("ModelDeployment", NAME), {})
         document = {
-            "apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "status": old.get("status", {}),
-            "metadata": {"name": NAME, "namespace": NAMESPACE, "uid": "u", "generation": old.get("metadata", {}).get("generation", 0) + 1},
-            "spec": {"model": {"uri": f"s3://models/{package}", "digest": f"sha256:{package * 64}"}, "gateway": {"parentRefs": [{"name": "models"}]},
-                     "strategy": SHORT, **spec}}
+            "apiVersion": "fairway.dev/v1alpha1",
+            "kind": "ModelDeployment",
+            "status": old.get("status", {}),
+            "metadata": {
+                "name": NAME,
+                "namespace": NAMESPACE,
+                "uid": "u",
+                "generation": old.get("metadata", {}).get("generation", 0) + 1,
+            },
+            "spec": {
+                "model": {"uri": f"s3://models/{package}", "digest": f"sha256:{package * 64}"},
+                "gateway": {"parentRefs": [{"name": "models"}]},
+                "strategy": SHORT,
+                **spec,
+            },
+        }
         self.cluster._keep(("ModelDeployment", NAME), document)
 
     def look(self, times: int = 1, *, until: str | None = None) -> dict[str, Any]:
@@ -251,7 +336,9 @@ class World:
             self.pass_time(2.0)
             if until is not None and f"{self.status['phase']} {self.status['weight']}" == until:
                 return self.status
-        assert until is None, f"stands at {self.status['phase']} {self.status['weight']}, not at {until}: {self.status['reason']}"
+        assert until is None, (
+            f"stands at {self.status['phase']} {self.status['weight']}, not at {until}: {self.status['reason']}"
+        )
         return self.status
 
     def patient(self) -> dict[str, Any]:

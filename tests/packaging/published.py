@@ -21,8 +21,8 @@ class Published:
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[int] = field(default_factory=list)
     redirects: dict[str, str] = field(default_factory=dict)
-    asked: list[tuple[str, str, str]] = field(default_factory=list)     # path, query, authorization
-    wanted: str = ""                                                    # the authorization that everything needs, "" for none
+    asked: list[tuple[str, str, str]] = field(default_factory=list)  # path, query, authorization
+    wanted: str = ""  # the authorization that everything needs, "" for none
     challenge: str = ""
     url: str = ""
 
@@ -89,7 +89,9 @@ def serving() -> Iterator[Published]:
 
 def put(published: Published, folder: Path, *, at: str) -> None:
     """Serves the files of the folder below a path: on a web server, or as a bucket."""
-    published.files |= {f"{at}/{file.relative_to(folder)}": file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    published.files |= {
+        f"{at}/{file.relative_to(folder)}": file.read_bytes() for file in folder.rglob("*") if file.is_file()
+    }
 
 
 def push(published: Published, folder: Path, *, repository: str, tag: str) -> None:
@@ -99,5 +101,11 @@ def push(published: Published, folder: Path, *, repository: str, tag: str) -> No
         content = file.read_bytes()
         digest = "sha256:" + hashlib.sha256(content).hexdigest()
         published.files[f"/v2/{repository}/blobs/{digest}"] = content
-        layers.append({"digest": digest, "size": len(content), "annotations": {"org.opencontainers.image.title": str(file.relative_to(folder))}})
+        layers.append(
+            {
+                "digest": digest,
+                "size": len(content),
+                "annotations": {"org.opencontainers.image.title": str(file.relative_to(folder))},
+            }
+        )
     published.files[f"/v2/{repository}/manifests/{tag}"] = json.dumps({"schemaVersion": 2, "layers": layers}).encode()

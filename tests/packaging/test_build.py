@@ -14,7 +14,8 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 KINDS = {
     "tabular": {
         "data": {"source": "csv", "path": str(DATA / "adult.data"), "target": "income", "limit": 2000},
-        "training": {"epochs": 1}},
+        "training": {"epochs": 1},
+    },
     "image": {"data": {"source": "digits"}, "training": {"family": "convolutional", "epochs": 1}},
 }
 
@@ -31,8 +32,14 @@ def made(request, tmp_path_factory) -> tuple[schema.Config, Path, artifacts.Pack
 def build(config: schema.Config, folder: Path) -> artifacts.Package:
     gate = artifacts.GateDecision(promote=True, reason="it is better", checks=())
     return package.build(
-        name=config.name, dataset=folder / "data", checkpoint=folder / "checkpoint", evaluation=None, gate=gate, config=config,
-        out=folder / "store")
+        name=config.name,
+        dataset=folder / "data",
+        checkpoint=folder / "checkpoint",
+        evaluation=None,
+        gate=gate,
+        config=config,
+        out=folder / "store",
+    )
 
 
 def test_a_trained_model_is_packaged_with_its_lineage_and_reproduces_its_golden_rows(made):
@@ -77,5 +84,11 @@ def test_a_checkpoint_of_another_dataset_is_refused(made, tmp_path):
     artifacts.write_json(checkpoint / "checkpoint.json", record | {"dataset_version": "sha256:other"})
     with pytest.raises(errors.PackageError, match="was trained on dataset sha256:other"):
         package.build(
-            name="x", dataset=folder / "data", checkpoint=checkpoint, evaluation=None, gate=None, config=config,
-            out=tmp_path / "store")
+            name="x",
+            dataset=folder / "data",
+            checkpoint=checkpoint,
+            evaluation=None,
+            gate=None,
+            config=config,
+            out=tmp_path / "store",
+        )

@@ -79,10 +79,16 @@ def test_a_path_out_of_the_package_is_refused(folder, tmp_path, name):
         package.load(copy)
 
 
-@pytest.mark.parametrize(("text", "sentence"), [
-    ("{", "is not JSON"), ("[]", "holds a list"), ("{}", "formatVersion None"), ('{"formatVersion": 1}', "has no 'name'"),
-    ('{"formatVersion": NaN}', "NaN is no JSON number"),
-])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "holds a list"),
+        ("{}", "formatVersion None"),
+        ('{"formatVersion": 1}', "has no 'name'"),
+        ('{"formatVersion": NaN}', "NaN is no JSON number"),
+    ],
+)
 def test_a_damaged_manifest_is_refused_with_a_sentence(folder, tmp_path, text, sentence):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(errors.PackageError, match=sentence):
@@ -98,9 +104,11 @@ def test_a_manifest_that_was_rewritten_in_the_store_is_refused(folder):
 
 def test_a_revision_changes_with_package_serving_and_image():
     names = {
-        package.revision("sha256:a", serving=schema.Serving()), package.revision("sha256:b", serving=schema.Serving()),
+        package.revision("sha256:a", serving=schema.Serving()),
+        package.revision("sha256:b", serving=schema.Serving()),
         package.revision("sha256:a", serving=schema.Serving(workers=2)),
-        package.revision("sha256:a", serving=schema.Serving(), image="v2")}
+        package.revision("sha256:a", serving=schema.Serving(), image="v2"),
+    }
     assert len(names) == 4
     assert all(len(name) == 12 and int(name, 16) >= 0 for name in names)
     assert package.revision("sha256:a", serving=schema.Serving()) in names
@@ -130,16 +138,19 @@ def test_without_reference_rows_there_is_no_reference(folder):
     assert "reference.npz" not in package.load(folder).files
 
 
-@pytest.mark.parametrize(("changes", "sentence"), [
-    pytest.param({"classes": ["one"]}, "at least two different names", id="one-class"),
-    pytest.param({"classes": ["a", "b", "c"]}, "answered with shape", id="classes-do-not-fit"),
-    pytest.param({"features": []}, "features is", id="no-features"),
-    pytest.param({"features": [{"name": "x", "kind": "text"}]}, "number, category or image", id="unknown-kind"),
-    pytest.param({"colour": 1}, "'colour' is no key", id="unknown-key"),
-    pytest.param({"layout": "wide"}, "wanted named or flat", id="unknown-layout"),
-    pytest.param({"golden": "none.csv"}, "cannot be read as CSV", id="no-rows-file"),
-    pytest.param({"preprocessing": {"wage": []}}, "none of the features", id="unknown-feature"),
-])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"classes": ["one"]}, "at least two different names", id="one-class"),
+        pytest.param({"classes": ["a", "b", "c"]}, "answered with shape", id="classes-do-not-fit"),
+        pytest.param({"features": []}, "features is", id="no-features"),
+        pytest.param({"features": [{"name": "x", "kind": "text"}]}, "number, category or image", id="unknown-kind"),
+        pytest.param({"colour": 1}, "'colour' is no key", id="unknown-key"),
+        pytest.param({"layout": "wide"}, "wanted named or flat", id="unknown-layout"),
+        pytest.param({"golden": "none.csv"}, "cannot be read as CSV", id="no-rows-file"),
+        pytest.param({"preprocessing": {"wage": []}}, "none of the features", id="unknown-feature"),
+    ],
+)
 def test_a_wrong_schema_file_is_refused_with_a_sentence(tmp_path, changes, sentence):
     with pytest.raises(errors.PackageError, match=sentence):
         imported(tmp_path, **changes)
@@ -150,7 +161,9 @@ def test_what_is_no_graph_is_refused_with_a_sentence(tmp_path):
     (tmp_path / "schema.json").write_text(json.dumps(support.SCHEMA))
     (tmp_path / "model.onnx").write_bytes(b"not a graph")
     with pytest.raises(errors.PackageError, match="no ONNX graph that can run"):
-        package.import_onnx(tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store")
+        package.import_onnx(
+            tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store"
+        )
     assert os.listdir(tmp_path / "store") == []
 
 

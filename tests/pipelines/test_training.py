@@ -39,14 +39,24 @@ def test_production_refuses_an_image_that_may_change(file):
 
 
 def test_only_training_with_a_gpu_asks_for_one():
-    with_gpu = [name for name, one in compiled.containers(committed("training-gpu.yaml")[0]).items() if "accelerator" in one["resources"]]
-    without = [name for name, one in compiled.containers(committed("training.yaml")[0]).items() if "accelerator" in one["resources"]]
+    with_gpu = [
+        name
+        for name, one in compiled.containers(committed("training-gpu.yaml")[0]).items()
+        if "accelerator" in one["resources"]
+    ]
+    without = [
+        name
+        for name, one in compiled.containers(committed("training.yaml")[0]).items()
+        if "accelerator" in one["resources"]
+    ]
     assert (with_gpu, without) == (["exec-train"], [])
 
 
 def test_training_on_a_gpu_tolerates_its_taint_has_shared_memory_and_ends_some_day():
     documents = committed("training-gpu.yaml")
-    assert compiled.containers(documents[0])["exec-train"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert (
+        compiled.containers(documents[0])["exec-train"]["resources"]["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    )
     asked = compiled.kubernetes_of(documents, "exec-train")
     assert asked["tolerations"] == [{"effect": "NoSchedule", "key": "nvidia.com/gpu", "operator": "Exists"}]
     assert [(mount["mountPath"], mount["medium"]) for mount in asked["emptyDirMounts"]] == [("/dev/shm", "Memory")]
@@ -57,9 +67,13 @@ def test_training_on_a_gpu_tolerates_its_taint_has_shared_memory_and_ends_some_d
 def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
     documents = committed(file)
     steps = compiled.containers(documents[0])
-    assert set(steps) == {f"exec-{name}" for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")}
+    assert set(steps) == {
+        f"exec-{name}" for name in ("prepare", "train", "evaluate", "gate", "package", "deploy", "refuse")
+    }
     for name, step in steps.items():
-        assert {"resourceCpuLimit", "resourceMemoryLimit", "resourceCpuRequest", "resourceMemoryRequest"} <= set(step["resources"])
+        assert {"resourceCpuLimit", "resourceMemoryLimit", "resourceCpuRequest", "resourceMemoryRequest"} <= set(
+            step["resources"]
+        )
         assert int(compiled.kubernetes_of(documents, name)["activeDeadlineSeconds"]) > 0
     assert not check.INSTALLS.search((FOLDER / file).read_text())
 
@@ -68,7 +82,12 @@ def test_every_step_has_limits_and_a_timeout_and_installs_nothing(file):
 def test_only_pure_steps_are_cached(file):
     pipeline = committed(file)[0]
     graphs = [pipeline["root"]["dag"], *(one["dag"] for one in pipeline["components"].values() if "dag" in one)]
-    cached = {name for graph in graphs for name, task in graph["tasks"].items() if task.get("cachingOptions", {}).get("enableCache")}
+    cached = {
+        name
+        for graph in graphs
+        for name, task in graph["tasks"].items()
+        if task.get("cachingOptions", {}).get("enableCache")
+    }
     assert {name for name in cached if not name.startswith("condition")} == {"train", "evaluate", "gate"}
 
 
@@ -82,26 +101,41 @@ def test_a_committed_side_effect_whose_cache_is_turned_on_is_found(step):
     documents = copy.deepcopy(committed("training.yaml"))
     task_of(documents[0], step)["cachingOptions"] = {"enableCache": True}
     assert check.findings(documents, environment="kind") == (
-        f"step {step} has a side effect and its cache is on: a second run would not act; set_caching_options(False)",)
+        f"step {step} has a side effect and its cache is on: a second run would not act; set_caching_options(False)",
+    )
 
 
 @pytest.mark.parametrize(("key", "word"), [("resourceCpuLimit", "CPU"), ("resourceMemoryLimit", "memory")])
 def test_a_committed_step_that_loses_its_limit_is_found(key, word):
     documents = copy.deepcopy(committed("training.yaml"))
     del compiled.containers(documents[0])["exec-evaluate"]["resources"][key]
-    assert check.findings(documents, environment="kind") == (f"step evaluate has no {word} limit: set one, or it can take the node from others",)
+    assert check.findings(documents, environment="kind") == (
+        f"step evaluate has no {word} limit: set one, or it can take the node from others",
+    )
 
 
 @pytest.mark.parametrize(
-    "command", [["sh", "-c", "python3 -m pip install six"], ["pip", "install", "six"], ["sh", "-c", "pip3 --quiet install six"],
-                ["sh", "-c", "apt-get -y install gcc"], ["bash", "-c", "uv pip install six"]], ids=" ".join)
+    "command",
+    [
+        ["sh", "-c", "python3 -m pip install six"],
+        ["pip", "install", "six"],
+        ["sh", "-c", "pip3 --quiet install six"],
+        ["sh", "-c", "apt-get -y install gcc"],
+        ["bash", "-c", "uv pip install six"],
+    ],
+    ids=" ".join,
+)
 def test_an_installation_at_run_time_is_found_however_it_is_written(command):
     documents = copy.deepcopy(committed("training.yaml"))
     compiled.containers(documents[0])["exec-gate"]["command"] = command
-    assert [sentence.split(":")[0] for sentence in check.findings(documents, environment="kind")] == ["step gate installs packages at run time"]
+    assert [sentence.split(":")[0] for sentence in check.findings(documents, environment="kind")] == [
+        "step gate installs packages at run time"
+    ]
 
 
-@pytest.mark.parametrize("command", [["echo", "pipeline installed"], ["sh", "-c", "pipx list; installer"], ["apt", "list"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["echo", "pipeline installed"], ["sh", "-c", "pipx list; installer"], ["apt", "list"]], ids=" ".join
+)
 def test_what_only_looks_like_an_installation_is_not_found(command):
     documents = copy.deepcopy(committed("training.yaml"))
     compiled.containers(documents[0])["exec-gate"]["command"] = command
@@ -109,7 +143,9 @@ def test_what_only_looks_like_an_installation_is_not_found(command):
 
 
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
-    section = schema.Pipeline(image=PINNED, train=schema.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=schema.Resources(memory="3Gi"))
+    section = schema.Pipeline(
+        image=PINNED, train=schema.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=schema.Resources(memory="3Gi")
+    )
     documents = compiled.for_training(section)
     steps = compiled.containers(documents[0])
     assert {step["image"] for step in steps.values()} == {PINNED}
@@ -207,13 +243,31 @@ def bare_gpu():
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(bare_condition, "named output promote of step named and has no dsl.Else"),
-     (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
-     (cached_side_effect, "step acting has a side effect and its cache is on"), (installs, "step installing installs packages at run time"),
-     (moving_image, "step moving runs python: wanted a tag that does not move"), (judged_body := (lambda: judged() and None), "has no memory limit"),
-     (judged_body, "step judged has no CPU limit"), (judged_body, "step judged has no timeout"), (bare_gpu, "without a toleration"),
-     (bare_gpu, "without shared memory")],
-    ids=["bare-condition", "nested-bare-condition", "cached-side-effect", "pip", "moving-image", "memory", "cpu", "timeout", "toleration", "shm"])
+    [
+        (bare_condition, "named output promote of step named and has no dsl.Else"),
+        (nested_bare_condition, "named output promote of step named and has no dsl.Else"),
+        (cached_side_effect, "step acting has a side effect and its cache is on"),
+        (installs, "step installing installs packages at run time"),
+        (moving_image, "step moving runs python: wanted a tag that does not move"),
+        (judged_body := (lambda: judged() and None), "has no memory limit"),
+        (judged_body, "step judged has no CPU limit"),
+        (judged_body, "step judged has no timeout"),
+        (bare_gpu, "without a toleration"),
+        (bare_gpu, "without shared memory"),
+    ],
+    ids=[
+        "bare-condition",
+        "nested-bare-condition",
+        "cached-side-effect",
+        "pip",
+        "moving-image",
+        "memory",
+        "cpu",
+        "timeout",
+        "toleration",
+        "shm",
+    ],
+)
 def test_the_checker_finds(body, words, tmp_path):
     assert any(words in sentence for sentence in check.findings(documents(body, tmp_path), environment="kind"))
 
@@ -235,12 +289,16 @@ def uncached_side_effect():
     acting().set_caching_options(False)
 
 
-@pytest.mark.parametrize("body", [unnamed_condition, named_with_else, uncached_side_effect], ids=lambda body: body.__name__)
+@pytest.mark.parametrize(
+    "body", [unnamed_condition, named_with_else, uncached_side_effect], ids=lambda body: body.__name__
+)
 def test_the_checker_is_silent_on_what_works(body, tmp_path):
     found = check.findings(documents(body, tmp_path), environment="kind")
     assert [sentence for sentence in found if "limit" not in sentence and "timeout" not in sentence] == []
 
 
 def test_a_pipeline_that_would_fail_silently_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(errors.PlatformError, match=r"^made\.yaml would fail silently: .*named output promote.*; and \d+ more$"):
+    with pytest.raises(
+        errors.PlatformError, match=r"^made\.yaml would fail silently: .*named output promote.*; and \d+ more$"
+    ):
         check.require(documents(bare_condition, tmp_path), environment="kind", what="made.yaml")

@@ -15,13 +15,27 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
 from fairway.rollout.states import Phase
 
-POLICY = schema.Strategy(guards=(schema.Guard(name="errors", type="errors", max_rate=0.5), schema.Guard(name="rejections", type="rejections"),
-                                 schema.Guard(name="slow", type="latency", threshold="100ms", max_rate=0.5)))
+POLICY = schema.Strategy(
+    guards=(
+        schema.Guard(name="errors", type="errors", max_rate=0.5),
+        schema.Guard(name="rejections", type="rejections"),
+        schema.Guard(name="slow", type="latency", threshold="100ms", max_rate=0.5),
+    )
+)
 TIMEOUT = 10.0
 START = 1_000_000.0
 
 
-def row(seq: int, at: float, *, role: str = "canary", unit: str | None = None, client: str | None = None, status: int = 200, seconds: float = 0.01):
+def row(
+    seq: int,
+    at: float,
+    *,
+    role: str = "canary",
+    unit: str | None = None,
+    client: str | None = None,
+    status: int = 200,
+    seconds: float = 0.01,
+):
     return store.Exposure(seq, START + at, role, unit, client, status, seconds, "cat")
 
 
@@ -43,15 +57,37 @@ class Answered:
 
 
 def in_canary(weight: float = 0.25) -> states.State:
-    return states.State(phase=Phase.CANARY, stable="aaa", candidate="bbb", segments=(Segment(start=START - 1, end=None, weight=weight, version="v"),))
+    return states.State(
+        phase=Phase.CANARY,
+        stable="aaa",
+        candidate="bbb",
+        segments=(Segment(start=START - 1, end=None, weight=weight, version="v"),),
+    )
 
 
-def take(rows: Answered, counted: arrivals.Arrivals, state: states.State, *, now: float, active: int | None = 1, whole: bool = True) -> arrivals.Exposures:
+def take(
+    rows: Answered,
+    counted: arrivals.Arrivals,
+    state: states.State,
+    *,
+    now: float,
+    active: int | None = 1,
+    whole: bool = True,
+) -> arrivals.Exposures:
     rows.now = START + now
     arm = traffic.ArmCounts(requests=1, errors=0, active=active)
     sample = traffic.Sample(at=START + now, epoch="e", route_version="v", stable=arm, candidate=arm)
-    return counted.take(rows, "income", state=state, policy=POLICY, wanted_version="v", whole=whole, sample=sample,  # type: ignore[arg-type]
-                             timeout_seconds=TIMEOUT, now=START + now)
+    return counted.take(
+        rows,
+        "income",
+        state=state,
+        policy=POLICY,
+        wanted_version="v",
+        whole=whole,
+        sample=sample,  # type: ignore[arg-type]
+        timeout_seconds=TIMEOUT,
+        now=START + now,
+    )
 
 
 def visits(found: arrivals.Exposures) -> tuple[int, int]:
@@ -63,7 +99,11 @@ def bad(found: arrivals.Exposures, guard: str = "errors") -> tuple[int, int]:
 
 
 def test_a_request_counts_once_the_timeout_of_all_that_came_with_it_has_passed() -> None:
-    rows, counted, state = Answered([row(1, 1.0), row(2, 2.0, seconds=8.0), row(3, 5.0)]), arrivals.Arrivals(), in_canary()
+    rows, counted, state = (
+        Answered([row(1, 1.0), row(2, 2.0, seconds=8.0), row(3, 5.0)]),
+        arrivals.Arrivals(),
+        in_canary(),
+    )
     found = []
     for now in (9.0, 12.5, 15.0, 17.0):
         found.append(take(rows, counted, state, now=now))
@@ -75,15 +115,18 @@ def test_where_nothing_is_under_way_nothing_is_waited_for() -> None:
     rows, counted = Answered([row(1, 1.0), row(2, 2.0)]), arrivals.Arrivals()
     first = take(rows, counted, in_canary(), now=3.0, active=0)
     then = take(rows, counted, replace(in_canary(), cursors=first.cursors), now=4.5, active=3)
-    assert (visits(first), visits(then)) == ((0, 0), (2, 0))   # the second look knows that their events were delivered
+    assert (visits(first), visits(then)) == ((0, 0), (2, 0))  # the second look knows that their events were delivered
 
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_what_was_counted_before_what_waits_is_not_counted_again(restarted: bool) -> None:
-    rows, counted = Answered([row(1, 5.0, unit="late"), row(2, 1.0, seconds=8.0, unit="slow"), row(3, 2.0, unit="u")]), arrivals.Arrivals()
+    rows, counted = (
+        Answered([row(1, 5.0, unit="late"), row(2, 1.0, seconds=8.0, unit="slow"), row(3, 2.0, unit="u")]),
+        arrivals.Arrivals(),
+    )
     first = take(rows, counted, in_canary(), now=13.5)
     state = replace(in_canary(), cursors=first.cursors)
-    assert visits(take(rows, counted, state, now=16.5)) == (1, 0)   # a look that is never stored
+    assert visits(take(rows, counted, state, now=16.5)) == (1, 0)  # a look that is never stored
     then = take(rows, arrivals.Arrivals() if restarted else counted, state, now=17.0)
     assert (visits(first), visits(then)) == ((2, 0), (1, 0))
     assert then.cursors == Cursors(exposure=3, ahead=3, settled=START + 6.0)
@@ -97,7 +140,12 @@ def test_what_came_while_an_arm_had_no_capacity_counts_for_nothing() -> None:
 
 def test_what_the_gateway_counted_alone_while_events_could_not_be_read_is_passed_over() -> None:
     state = replace(in_canary(), cursors=Cursors(alone_from=START + 3.0, alone_until=START + 6.0))
-    found = take(Answered([row(1, 1.0), row(2, 2.0, seconds=2.0), row(3, 5.0), row(4, 6.5)]), arrivals.Arrivals(), state, now=20.0)
+    found = take(
+        Answered([row(1, 1.0), row(2, 2.0, seconds=2.0), row(3, 5.0), row(4, 6.5)]),
+        arrivals.Arrivals(),
+        state,
+        now=20.0,
+    )
     assert visits(found) == (2, 0)
 
 
@@ -117,7 +165,9 @@ def test_a_unit_that_fails_all_day_has_failed_once_and_its_visits_are_what_the_l
     assert sum(one.held["errors"][0].bad for one in found.counted) == 20
 
 
-@pytest.mark.parametrize(("status", "counts"), [(400, 1), (404, 1), (413, 1), (408, 0), (429, 0), (499, 0), (500, 0), (200, 0)])
+@pytest.mark.parametrize(
+    ("status", "counts"), [(400, 1), (404, 1), (413, 1), (408, 0), (429, 0), (499, 0), (500, 0), (200, 0)]
+)
 def test_what_nobody_can_help_is_no_rejection(status: int, counts: int) -> None:
     found = take(Answered([row(1, 1.0, unit="u", status=status)]), arrivals.Arrivals(), in_canary(), now=20.0)
     assert bad(found, "rejections") == (counts, 0)
@@ -126,8 +176,13 @@ def test_what_nobody_can_help_is_no_rejection(status: int, counts: int) -> None:
 def attack(*, client: str | None, aimed: int, crowd: int) -> float:
     """Gives the evidence against a healthy candidate after a client that knows the arms has sent what fails, from as many units of the candidate."""
     roles = np.where(np.random.default_rng(0).random(crowd) < 0.05, "canary", "stable").tolist()
-    rows = [row(0, number * 20 / crowd, role=role, unit=f"u{number}", client=f"{number % 500:04x}") for number, role in enumerate(roles)]
-    rows += [row(0, 15.0 + number / 100, unit=f"made-up-{number}", client=client, status=400) for number in range(aimed)]
+    rows = [
+        row(0, number * 20 / crowd, role=role, unit=f"u{number}", client=f"{number % 500:04x}")
+        for number, role in enumerate(roles)
+    ]
+    rows += [
+        row(0, 15.0 + number / 100, unit=f"made-up-{number}", client=client, status=400) for number in range(aimed)
+    ]
     found = take(Answered(rows), arrivals.Arrivals(), in_canary(0.05), now=60.0)
     batch = ledgers.Batch(counted=found.counted, exposed=found.exposed)
     return ledgers.observe(ledgers.begin(POLICY, at=START), batch, strategy=POLICY, offline=None, at=START + 60).harm
@@ -135,12 +190,17 @@ def attack(*, client: str | None, aimed: int, crowd: int) -> float:
 
 def test_a_client_that_makes_up_units_and_aims_at_the_candidate_does_not_roll_it_back() -> None:
     assert attack(client="beef", aimed=42, crowd=1000) < 0.5 * math.log(100)
-    assert attack(client=None, aimed=42, crowd=1000) > math.log(100)   # what the bound is for: addresses that nobody tells apart
+    assert attack(client=None, aimed=42, crowd=1000) > math.log(
+        100
+    )  # what the bound is for: addresses that nobody tells apart
 
 
 def test_a_single_caller_is_the_traffic_and_is_heard() -> None:
     roles = np.where(np.random.default_rng(1).random(1000) < 0.05, "canary", "stable").tolist()
-    rows = [row(0, number / 50, role=role, client="aaaa", status=500 if role == "canary" else 200) for number, role in enumerate(roles)]
+    rows = [
+        row(0, number / 50, role=role, client="aaaa", status=500 if role == "canary" else 200)
+        for number, role in enumerate(roles)
+    ]
     found = take(Answered(rows), arrivals.Arrivals(), in_canary(0.05), now=60.0)
     assert bad(found)[0] > 20
 
@@ -153,8 +213,12 @@ def incident(seed: int, *, slower: float) -> Answered:
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(0, 120, 6000))
     canary, fails = rng.random(6000) < 0.25, rng.random(6000) < np.where((at > 20) & (at < 60), 0.3, 0.005)
-    return Answered([row(0, t, role="canary" if c else "stable", status=500 if f else 200, seconds=0.05 + slower * c)
-                     for t, c, f in zip(at, canary, fails, strict=True)])
+    return Answered(
+        [
+            row(0, t, role="canary" if c else "stable", status=500 if f else 200, seconds=0.05 + slower * c)
+            for t, c, f in zip(at, canary, fails, strict=True)
+        ]
+    )
 
 
 def warming(seed: int) -> Answered:
@@ -162,8 +226,12 @@ def warming(seed: int) -> Answered:
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(-30, 60, 4500))
     canary, fails = (rng.random(4500) < 0.25) & (at > 0), rng.random(4500) < 0.05
-    return Answered([row(0, t, role="canary" if c else "stable", status=500 if f else 200, seconds=0.01 if f else 6.0)
-                     for t, c, f in zip(at, canary, fails, strict=True)])
+    return Answered(
+        [
+            row(0, t, role="canary" if c else "stable", status=500 if f else 200, seconds=0.01 if f else 6.0)
+            for t, c, f in zip(at, canary, fails, strict=True)
+        ]
+    )
 
 
 def evidence_by_arrival(rows: Answered) -> float:
@@ -173,7 +241,13 @@ def evidence_by_arrival(rows: Answered) -> float:
     for now in range(1, 132):
         found = take(rows, counted, state, now=now)
         state = replace(state, cursors=found.cursors)
-        ledger = ledgers.observe(ledger, ledgers.Batch(counted=found.counted, exposed=found.exposed), strategy=errors, offline=None, at=START + now)
+        ledger = ledgers.observe(
+            ledger,
+            ledgers.Batch(counted=found.counted, exposed=found.exposed),
+            strategy=errors,
+            offline=None,
+            at=START + now,
+        )
         most = max(most, ledger.harm)
     return most
 
@@ -181,7 +255,10 @@ def evidence_by_arrival(rows: Answered) -> float:
 def evidence_by_answer(rows: Answered) -> float:
     """Gives the same where requests count when they are answered, as a gateway's counters have them."""
     ended = np.array(rows.times)
-    canary, fails = np.array([one.role == "canary" for one in rows.rows]), np.array([one.status == 500 for one in rows.rows])
+    canary, fails = (
+        np.array([one.role == "canary" for one in rows.rows]),
+        np.array([one.status == 500 for one in rows.rows]),
+    )
     wealth, most = evidence.Wealth.start(at=0.0), 0.0
     for second in range(1, 132):
         now = (ended > START + second - 1) & (ended <= START + second)
@@ -195,7 +272,7 @@ def evidence_by_answer(rows: Answered) -> float:
 def test_an_incident_of_both_is_not_held_against_the_arm_that_answers_later(slower: float) -> None:
     runs = [incident(seed, slower=slower) for seed in (0, 4, 5)]
     assert max(evidence_by_arrival(run) for run in runs) < math.log(100)
-    assert slower < 2 or min(evidence_by_answer(run) for run in runs) > math.log(100)   # what it would be by answers
+    assert slower < 2 or min(evidence_by_answer(run) for run in runs) > math.log(100)  # what it would be by answers
 
 
 def test_a_candidate_whose_failures_are_told_before_its_successes_is_healthy() -> None:
@@ -209,14 +286,18 @@ def test_a_user_who_is_always_slow_was_slow_once() -> None:
     others = [row(100 + number, 5.0 * number, role="stable", unit=f"u{number}") for number in range(1, 9)]
     found = take(Answered([*slow, *others]), arrivals.Arrivals(), in_canary(), now=60)
     assert bad(found, "slow") == (1, 0)
-    assert sum(one.held["slow"][0].bad for one in found.counted) == 8   # a limit is held against all of them
+    assert sum(one.held["slow"][0].bad for one in found.counted) == 8  # a limit is held against all of them
 
 
 def test_a_window_that_misses_an_arm_is_bet_on_by_what_came() -> None:
-    late = Answered([row(number, 1.0, unit=f"u{number}", status=500 if number % 4 == 0 else 200) for number in range(1, 61)])
+    late = Answered(
+        [row(number, 1.0, unit=f"u{number}", status=500 if number % 4 == 0 else 200) for number in range(1, 61)]
+    )
     (window,) = take(late, arrivals.Arrivals(), in_canary(weight=0.25), now=30).counted
-    assert window.shares["errors"] == 1.0   # nothing is bet
-    even = Answered([row(number, 1.0, role="canary" if number % 4 == 0 else "stable", unit=f"u{number}") for number in range(1, 61)])
+    assert window.shares["errors"] == 1.0  # nothing is bet
+    even = Answered(
+        [row(number, 1.0, role="canary" if number % 4 == 0 else "stable", unit=f"u{number}") for number in range(1, 61)]
+    )
     (window,) = take(even, arrivals.Arrivals(), in_canary(weight=0.25), now=30).counted
     assert window.shares["errors"] == 0.25
 
@@ -240,9 +321,13 @@ class Told(Answered):
 @pytest.mark.parametrize(("ahead", "says"), [(3600.0, "3600 s before"), (-3600.0, "3600 s after")])
 def test_events_dated_by_another_clock_leave_the_count_to_the_gateway_and_say_so(ahead: float, says: str) -> None:
     before = traffic.ArmCounts(requests=0, errors=0)
-    state = replace(in_canary(), sample=traffic.Sample(at=START, epoch="e", route_version="v", stable=before, candidate=before))
+    state = replace(
+        in_canary(), sample=traffic.Sample(at=START, epoch="e", route_version="v", stable=before, candidate=before)
+    )
     found = take(Told([row(1, -ahead)]), arrivals.Arrivals(), state, now=0.5)
     assert visits(found) == (0, 0)
     assert found.unread is not None
     assert says in found.unread
-    assert take(Answered([row(1, -30.0)]), arrivals.Arrivals(), state, now=0.5).unread is None   # servers that tell what they kept
+    assert (
+        take(Answered([row(1, -30.0)]), arrivals.Arrivals(), state, now=0.5).unread is None
+    )  # servers that tell what they kept

@@ -41,21 +41,32 @@ def come(caller: hooks.Caller, *calls: Call, known: schema.Hook, now: float = 2.
     return found
 
 
-@pytest.mark.parametrize(("status", "body", "answer"), [
-    (200, b"{}", Answer("passed", "it answered 200")),
-    (204, b"", Answer("passed", "it answered 204")),
-    (409, b'{"message": "a freeze\\n until\\u001b[31m Monday"}', Answer("refused", "it answered 409: a freeze until[31m Monday")),
-    (422, b"<html>", Answer("refused", "it answered 422")),
-    (404, b"<html>", Answer("away", "it answered 404")),   # a proxy's, perhaps
-    (403, b"{}", Answer("away", "it answered 403")),
-    (429, b"{}", Answer("away", "it answered 429")),
-    (503, b'{"message": "still testing"}', Answer("away", "it answered 503: still testing")),
-    (302, b"{}", Answer("away", "it answered 302")),
-    (200, b'{"message": ["no text"]}', Answer("passed", "it answered 200")),
-    (409, b"[" * 4000, Answer("refused", "it answered 409")),
-    (409, json.dumps({"message": "x" * 3000}).encode(), Answer("refused", f"it answered 409: {'x' * hooks.SAID}")),
-    (409, json.dumps({"message": "y" * 100_000}).encode(), Answer("refused", "it answered 409")),   # more than is read
-])
+@pytest.mark.parametrize(
+    ("status", "body", "answer"),
+    [
+        (200, b"{}", Answer("passed", "it answered 200")),
+        (204, b"", Answer("passed", "it answered 204")),
+        (
+            409,
+            b'{"message": "a freeze\\n until\\u001b[31m Monday"}',
+            Answer("refused", "it answered 409: a freeze until[31m Monday"),
+        ),
+        (422, b"<html>", Answer("refused", "it answered 422")),
+        (404, b"<html>", Answer("away", "it answered 404")),  # a proxy's, perhaps
+        (403, b"{}", Answer("away", "it answered 403")),
+        (429, b"{}", Answer("away", "it answered 429")),
+        (503, b'{"message": "still testing"}', Answer("away", "it answered 503: still testing")),
+        (302, b"{}", Answer("away", "it answered 302")),
+        (200, b'{"message": ["no text"]}', Answer("passed", "it answered 200")),
+        (409, b"[" * 4000, Answer("refused", "it answered 409")),
+        (409, json.dumps({"message": "x" * 3000}).encode(), Answer("refused", f"it answered 409: {'x' * hooks.SAID}")),
+        (
+            409,
+            json.dumps({"message": "y" * 100_000}).encode(),
+            Answer("refused", "it answered 409"),
+        ),  # more than is read
+    ],
+)
 def test_what_an_answer_means(status: int, body: bytes, answer: Answer) -> None:
     with receiver.receiver(status=status, body=body, headers={"location": "/elsewhere"}) as service:
         assert come(hooks.Caller(), CALL, known=hook(service.url)) == {CALL.id: answer}
@@ -70,9 +81,20 @@ def test_what_a_hook_is_told_is_a_cloudevent_with_one_id_for_all_tries() -> None
         first, second = service.told
     assert first["contentType"] == "application/cloudevents+json"
     assert (first["specversion"], first["type"], first["source"], first["subject"]) == (
-        "1.0", "dev.fairway.hook.v1", "/fairway/models/income/rollout", "preStep")
+        "1.0",
+        "dev.fairway.hook.v1",
+        "/fairway/models/income/rollout",
+        "preStep",
+    )
     assert first["id"] == second["id"] == CALL.id
-    assert first["data"] == {"hook": "gate", "at": "preStep", "namespace": "models", "deployment": "income", "revision": "b", "weight": 5}
+    assert first["data"] == {
+        "hook": "gate",
+        "at": "preStep",
+        "namespace": "models",
+        "deployment": "income",
+        "revision": "b",
+        "weight": 5,
+    }
 
 
 def test_a_look_does_not_wait_and_calls_nobody_twice_at_once() -> None:
@@ -103,10 +125,16 @@ def test_who_takes_too_long_has_not_answered() -> None:
     assert answer.kind == "away"
 
 
-@pytest.mark.parametrize(("begin", "drop"), [
-    (b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n", b"x"), (b"HTTP/1.1 200 OK\r\nx-y: ", b"z"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"a: b\r\n"),
-], ids=["body", "header", "continue", "trailers"])
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nx-y: ", b"z"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n", b"a: b\r\n"),
+    ],
+    ids=["body", "header", "continue", "trailers"],
+)
 def test_an_answer_that_never_ends_keeps_nobody_and_is_none(begin: bytes, drop: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         over = threading.Event()
@@ -130,6 +158,7 @@ def test_an_answer_that_never_ends_keeps_nobody_and_is_none(begin: bytes, drop: 
 
 def test_what_is_no_http_is_told_in_a_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
+
         def babble() -> None:
             connection, _ = listening.accept()
             with connection, contextlib.suppress(OSError):
@@ -149,7 +178,9 @@ def test_what_goes_wrong_in_a_call_is_an_answer_and_frees_its_place() -> None:
     def broken(deployment: hooks.Deployment, url: str) -> hooks.Place:
         raise errors.Unavailable("the API server does not answer")
 
-    assert come(hooks.Caller(finds=broken), CALL, known=hook("http://host/")) == {CALL.id: Answer("away", "the API server does not answer")}
+    assert come(hooks.Caller(finds=broken), CALL, known=hook("http://host/")) == {
+        CALL.id: Answer("away", "the API server does not answer")
+    }
 
 
 def test_a_deployment_that_is_gone_leaves_nothing() -> None:
@@ -159,12 +190,14 @@ def test_a_deployment_that_is_gone_leaves_nothing() -> None:
         support.eventually(lambda: service.told, seconds=10)
         caller.forget(WHO)
         service.slow.set()
-        again = come(caller, CALL, known=hook(service.url))   # called anew: the first answer belongs to nobody
+        again = come(caller, CALL, known=hook(service.url))  # called anew: the first answer belongs to nobody
     assert again[CALL.id].kind == "passed"
     assert len(service.told) == 2
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"]
+)
 def test_nobody_there_is_no_answer(url: str) -> None:
     answer = come(hooks.Caller(), CALL, known=hook(url, timeout="2s"))[CALL.id]
     assert answer.kind == "away"
@@ -181,7 +214,9 @@ def test_what_must_not_be_called_is_not() -> None:
         raise errors.Unavailable(f"not from {deployment.namespace}")
 
     with receiver.receiver() as service:
-        assert come(hooks.Caller(finds=nowhere), CALL, known=hook(service.url)) == {CALL.id: Answer("away", "not from models")}
+        assert come(hooks.Caller(finds=nowhere), CALL, known=hook(service.url)) == {
+            CALL.id: Answer("away", "not from models")
+        }
         assert service.told == []
 
 
@@ -191,11 +226,12 @@ def test_the_address_that_was_checked_is_called_under_the_name_of_the_url() -> N
         known = hook("http://name.that.nobody.resolves.invalid/x")
         answer = come(hooks.Caller(finds=lambda deployment, url: place), CALL, known=known)[CALL.id]
         assert service.told[0]["host"] == "name.that.nobody.resolves.invalid"
-    assert answer == Answer("refused", "it answered 409")   # and nothing of what it said
+    assert answer == Answer("refused", "it answered 409")  # and nothing of what it said
 
 
 def test_nothing_is_repeated_of_what_answers_in_another_language() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
+
         def babble() -> None:
             connection, _ = listening.accept()
             with connection, contextlib.suppress(OSError):
@@ -211,4 +247,9 @@ def test_nothing_is_repeated_of_what_answers_in_another_language() -> None:
 
 
 def test_what_is_not_due_is_not_called() -> None:
-    assert hooks.Caller().answers(WHO, [replace(CALL, due=3.0), replace(CALL, passed=True)], known=[hook("http://host/")], now=2.0) == {}
+    assert (
+        hooks.Caller().answers(
+            WHO, [replace(CALL, due=3.0), replace(CALL, passed=True)], known=[hook("http://host/")], now=2.0
+        )
+        == {}
+    )

@@ -26,12 +26,30 @@ def events(tmp_path: Path):
 
 
 def take(
-    evidence: units.Evidence, state: states.State, exposures: look.Counted | None = None, policy: schema.Strategy = POLICY, *, ready=("aaa", "bbb"), now=NOW,
+    evidence: units.Evidence,
+    state: states.State,
+    exposures: look.Counted | None = None,
+    policy: schema.Strategy = POLICY,
+    *,
+    ready=("aaa", "bbb"),
+    now=NOW,
 ):
     """Takes a look ten seconds after the events, when all that had come has ended."""
     return look.look(
-        state, deployment="income", desired=state.candidate or state.stable, store=evidence, counted=exposures or look.Counted(), sample=None,
-        ready=ready, broken={}, policy=policy, offline_disagreement=None, command=None, now=now, timeout_seconds=1.0)
+        state,
+        deployment="income",
+        desired=state.candidate or state.stable,
+        store=evidence,
+        counted=exposures or look.Counted(),
+        sample=None,
+        ready=ready,
+        broken={},
+        policy=policy,
+        offline_disagreement=None,
+        command=None,
+        now=now,
+        timeout_seconds=1.0,
+    )
 
 
 def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
@@ -47,7 +65,11 @@ def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None
     events.add([made.prediction("r"), made.label("r", "dog")])
     seen = take(events.within("default"), states.State(phase=Phase.STABLE, stable="aaa"))
     assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (
-        None, (), (), Cursors(pairs=2, labels=2, outcomes=2, exposure=2, store=events.position().store))
+        None,
+        (),
+        (),
+        Cursors(pairs=2, labels=2, outcomes=2, exposure=2, store=events.position().store),
+    )
 
 
 def total(seen: Seen) -> tuple[int, int]:
@@ -56,7 +78,9 @@ def total(seen: Seen) -> tuple[int, int]:
 
 
 def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: store.EventStore) -> None:
-    events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")])
+    events.add(
+        [canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")]
+    )
     counted = look.Counted()
     first = take(events.within("default"), in_segment(), counted)
     events.add([canary("r6", unit="u"), canary("r7", unit="v")])
@@ -75,29 +99,46 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
     counted = look.Counted()
     first = take(events.within("default"), in_segment(), counted)
     version = states.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
-    ended, begun = replace(in_segment().segments[0], end=made.START + 5), Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2)
+    ended, begun = (
+        replace(in_segment().segments[0], end=made.START + 5),
+        Segment(start=made.START + 6, end=None, weight=0.25, version=version, cursor=2),
+    )
     waiting = replace(STATE, step=1, segments=(ended,), cursors=first.cursors)
     events.add([made.prediction("r0", role="canary", revision="bbb", unitId="x", at=made.START + 5)])
     between = take(events.within("default"), waiting, counted)
-    events.add([made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
-                made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7)])
+    events.add(
+        [
+            made.prediction("r3", role="canary", revision="bbb", unitId="u", at=made.START + 7),
+            made.prediction("r4", role="canary", revision="bbb", unitId="w", at=made.START + 7),
+        ]
+    )
     state = replace(waiting, segments=(ended, begun), cursors=between.cursors)
-    for memory in (counted, look.Counted()):   # the second after a restart
+    for memory in (counted, look.Counted()):  # the second after a restart
         [second] = take(events.within("default"), state, memory).exposed
         assert (second.candidate, second.new) == (2, (1, 0))
 
 
-def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answered_without_an_event(events: store.EventStore) -> None:
+def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answered_without_an_event(
+    events: store.EventStore,
+) -> None:
     counted, before = look.Counted(), in_segment()
     state = replace(before, cursors=take(events.within("default"), before, counted).cursors)
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(40)])
     out = take(events.within("default"), state, counted, ready=("bbb",))
     events.add([canary("r40", unit="u1"), made.prediction("r41", unitId="w")])
-    assert (total(out), total(take(events.within("default"), replace(state, cursors=out.cursors), counted))) == ((0, 0), (1, 1))
+    assert (total(out), total(take(events.within("default"), replace(state, cursors=out.cursors), counted))) == (
+        (0, 0),
+        (1, 1),
+    )
 
 
 def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: store.EventStore) -> None:
-    events.add([made.prediction("slow", unitId="u", latencySeconds=3.0, at=made.START + 1), made.prediction("quick", unitId="v", at=made.START + 1)])
+    events.add(
+        [
+            made.prediction("slow", unitId="u", latencySeconds=3.0, at=made.START + 1),
+            made.prediction("quick", unitId="v", at=made.START + 1),
+        ]
+    )
     assert total(take(events.within("default"), in_segment())) == (0, 1)
 
 
@@ -106,13 +147,27 @@ def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(e
     counted, state = look.Counted(), in_segment(start=made.START + 5)
     early = take(events.within("default"), state, counted)
     events.add([made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)])
-    assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == ((0, 0), (1, 0))
+    assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == (
+        (0, 0),
+        (1, 0),
+    )
 
 
-def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_events_come(events: store.EventStore) -> None:
-    events.add([made.prediction("r1", role="canary", revision="bbb", unitId="u", at=made.START), made.prediction("r2", unitId="v", at=made.START + 60)])
+def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_events_come(
+    events: store.EventStore,
+) -> None:
+    events.add(
+        [
+            made.prediction("r1", role="canary", revision="bbb", unitId="u", at=made.START),
+            made.prediction("r2", unitId="v", at=made.START + 60),
+        ]
+    )
     seen = take(events.within("default"), in_segment(), now=NOW + 60)
-    assert [(one.candidate, one.stable) for one in seen.exposed] == [(one.candidate, one.stable) for one in seen.counted] == [(1, 0), (0, 1)]
+    assert (
+        [(one.candidate, one.stable) for one in seen.exposed]
+        == [(one.candidate, one.stable) for one in seen.counted]
+        == [(1, 0), (0, 1)]
+    )
 
 
 def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore) -> None:
@@ -129,33 +184,74 @@ def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore)
 
 def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wrong(events: store.EventStore) -> None:
     rows = made.prediction("r1", role="canary", revision="bbb", unitId="u", label=["cat", "cat", "cat", "dog"])
-    events.add([rows, canary("r2", unit="u"), canary("r3"), made.label("r1", ["dog", "cat", "cat", None]), made.label("r2", "dog"), made.label("r3", "cat")])
+    events.add(
+        [
+            rows,
+            canary("r2", unit="u"),
+            canary("r3"),
+            made.label("r1", ["dog", "cat", "cat", None]),
+            made.label("r2", "dog"),
+            made.label("r3", "cat"),
+        ]
+    )
     [labelled] = take(events.within("default"), in_segment()).labelled
     assert (labelled.candidate, labelled.stable) == ((2, pytest.approx(1 / 3)), (0, 0))
 
 
 def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventStore) -> None:
-    sliced = schema.Strategy(guards=(schema.Guard(name="quality", type="quality"), schema.Guard(name="each", type="quality", slice_by="sector")))
+    sliced = schema.Strategy(
+        guards=(
+            schema.Guard(name="quality", type="quality"),
+            schema.Guard(name="each", type="quality", slice_by="sector"),
+        )
+    )
     for number, sector in enumerate(["state", "private", "state"]):
-        events.add([made.prediction(f"r{number}", role="canary", revision="bbb", inputs={"sector": [sector]}), made.label(f"r{number}", "dog")])
+        events.add(
+            [
+                made.prediction(f"r{number}", role="canary", revision="bbb", inputs={"sector": [sector]}),
+                made.label(f"r{number}", "dog"),
+            ]
+        )
     labelled = take(events.within("default"), in_segment(), policy=sliced).labelled
-    assert {(found.slice, found.candidate) for found in labelled} == {("state", (2, 2)), ("private", (1, 1)), (None, (3, 3))}
+    assert {(found.slice, found.candidate) for found in labelled} == {
+        ("state", (2, 2)),
+        ("private", (1, 1)),
+        (None, (3, 3)),
+    }
     assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [None]
 
 
 BUSINESS = schema.Strategy(guards=(schema.Guard(name="sales", type="business", outcome="purchase", upper=10),))
 
 
-def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(events: store.EventStore) -> None:
-    events.add([canary("r1", unit="u"), canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w"), canary("r5")])
+def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(
+    events: store.EventStore,
+) -> None:
+    events.add(
+        [
+            canary("r1", unit="u"),
+            canary("r2", unit="u"),
+            canary("r3", unit="v"),
+            made.prediction("r4", unitId="w"),
+            canary("r5"),
+        ]
+    )
     state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
     exposures = look.Counted()
 
     def took(state: states.State, exposures: look.Counted) -> Seen:
         return take(events.within("default"), state, exposures, policy=BUSINESS)
 
-    assert took(state, exposures).valued == ()     # it takes up what was counted before
-    events.add([made.outcome("r1", 4.0), made.outcome("r2", 9.0), made.outcome("r4", 1.0), made.outcome("r1", 7.0, name="visit"), made.outcome("r5", 2.0)])
+    assert took(state, exposures).valued == ()  # it takes up what was counted before
+    events.add(
+        [
+            made.outcome("r1", 4.0),
+            made.outcome("r2", 9.0),
+            made.outcome("r4", 1.0),
+            made.outcome("r1", 7.0, name="visit"),
+            made.outcome("r5", 2.0),
+        ]
+    )
     first = took(state, exposures)
     bought = next(found for found in first.valued if found.name == "purchase")
     assert (bought.weight, bought.candidate, bought.stable) == (0.05, (4.0, 2.0), (1.0,))
@@ -164,7 +260,9 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
     assert [(found.name, found.candidate) for found in restarted.valued] == [("purchase", (3.0,))]
 
 
-def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_restart_the_units_of_all_pages_are_known(
+    events: store.EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
     counted = look.Counted()
@@ -172,33 +270,56 @@ def test_after_a_restart_the_units_of_all_pages_are_known(events: store.EventSto
     assert (total(seen), seen.cursors.exposure, len(counted.arrivals.met["exposure"].known)) == ((0, 0), 7, 4)
 
 
-def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(events: store.EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
+    events: store.EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i}") for i in range(30)])
     counted, state = look.Counted(), in_segment(cursors=Cursors(exposure=30))
     looks = []
     while not looks or looks[-1].unread is not None:
         looks.append(take(events.within("default"), state, counted))
-    assert [seen.unread for seen in looks[:2]] == ["what was counted before the restart is read again: event 8 of 30",
-                                                   "what was counted before the restart is read again: event 16 of 30"]
-    assert (total(looks[-1]), len(counted.arrivals.met["exposure"].known), looks[-1].cursors.exposure) == ((0, 0), 30, 30)
+    assert [seen.unread for seen in looks[:2]] == [
+        "what was counted before the restart is read again: event 8 of 30",
+        "what was counted before the restart is read again: event 16 of 30",
+    ]
+    assert (total(looks[-1]), len(counted.arrivals.met["exposure"].known), looks[-1].cursors.exposure) == (
+        (0, 0),
+        30,
+        30,
+    )
     events.add([canary("r30", unit="u0"), canary("r31", unit="new")])
     assert total(take(events.within("default"), replace(state, cursors=looks[-1].cursors), counted)) == (1, 0)
 
 
-@pytest.mark.parametrize(("identity", "cursor", "said"), [
-    ("0" * 32, 1, "is another one now"), ("0" * 32, 900, "is another one now"), (None, 900, "was set back: its newest event is 3, and 900 was read before"),
-    ("", 900, "was set back"),
-], ids=["another", "another that is behind", "set back", "an older state's"])
+@pytest.mark.parametrize(
+    ("identity", "cursor", "said"),
+    [
+        ("0" * 32, 1, "is another one now"),
+        ("0" * 32, 900, "is another one now"),
+        (None, 900, "was set back: its newest event is 3, and 900 was read before"),
+        ("", 900, "was set back"),
+    ],
+    ids=["another", "another that is behind", "set back", "an older state's"],
+)
 def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_is_said(
-    events: store.EventStore, identity: str | None, cursor: int, said: str,
+    events: store.EventStore,
+    identity: str | None,
+    cursor: int,
+    said: str,
 ) -> None:
     events.add([canary("r1", unit="u"), canary("r2"), canary("r3")])
     here = events.position().store
-    state = in_segment(cursors=Cursors(pairs=cursor, labels=cursor, exposure=cursor, store=here if identity is None else identity),
-                       ledger=ledgers.begin(POLICY, at=NOW))
+    state = in_segment(
+        cursors=Cursors(pairs=cursor, labels=cursor, exposure=cursor, store=here if identity is None else identity),
+        ledger=ledgers.begin(POLICY, at=NOW),
+    )
     seen = take(events.within("default"), state)
-    assert (seen.unread, seen.exposed, seen.cursors) == (None, (), Cursors(pairs=3, labels=3, outcomes=3, exposure=3, store=here))
+    assert (seen.unread, seen.exposed, seen.cursors) == (
+        None,
+        (),
+        Cursors(pairs=3, labels=3, outcomes=3, exposure=3, store=here),
+    )
     after = strategy.advance(state, seen, strategy=POLICY)
     [told] = [event for event in after.events if event.type == "StoreReplaced"]
     assert said in told.message
@@ -216,7 +337,10 @@ def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events
 
 def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
-    counted, state = look.Counted(), in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW))
+    counted, state = (
+        look.Counted(),
+        in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW)),
+    )
     state = strategy.advance(state, take(events.within("default"), state, counted), strategy=POLICY).state
     events.add([canary("r3", unit="w"), canary("r4", unit="w")])
     first = take(events.within("default"), state, counted)
@@ -253,12 +377,25 @@ class Away:
 def test_without_evidence_the_look_is_taken_and_nothing_moves_forward() -> None:
     state = in_segment(cursors=Cursors(pairs=7, labels=7, exposure=7))
     seen = take(Away(), state)
-    assert (seen.unread, seen.cursors, seen.ready) == ("the collector does not answer", state.cursors, frozenset({"aaa", "bbb"}))
+    assert (seen.unread, seen.cursors, seen.ready) == (
+        "the collector does not answer",
+        state.cursors,
+        frozenset({"aaa", "bbb"}),
+    )
 
 
-@pytest.mark.parametrize(("facts", "offline"), [
-    ({"championDisagreement": 0.04, "championDigest": "sha256:a"}, 0.04), ({"championDisagreement": 0.04, "championDigest": "sha256:z"}, None),
-    ({"championDisagreement": 0.04}, 0.04), ({"championDisagreement": None, "championDigest": "sha256:a"}, None), ({}, None), (None, None),
-])
-def test_what_evaluation_found_of_another_champion_says_nothing_of_the_one_in_service(facts: dict | None, offline: float | None) -> None:
+@pytest.mark.parametrize(
+    ("facts", "offline"),
+    [
+        ({"championDisagreement": 0.04, "championDigest": "sha256:a"}, 0.04),
+        ({"championDisagreement": 0.04, "championDigest": "sha256:z"}, None),
+        ({"championDisagreement": 0.04}, 0.04),
+        ({"championDisagreement": None, "championDigest": "sha256:a"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_what_evaluation_found_of_another_champion_says_nothing_of_the_one_in_service(
+    facts: dict | None, offline: float | None
+) -> None:
     assert look.offline_disagreement(facts, stable="sha256:a") == offline

@@ -8,8 +8,18 @@ from typing import Any
 from fairway.config import loader, schema
 from fairway.retraining import run
 
-TINY = ("name=digits", "data.source=digits", "data.target=digit", "data.limit=300", "training.family=convolutional", "training.epochs=2",
-        "training.channels=[4]", "training.threads=1", "evaluation.gate.maxCalibrationError=1", "evaluation.gate.beatZeroRule=false")
+TINY = (
+    "name=digits",
+    "data.source=digits",
+    "data.target=digit",
+    "data.limit=300",
+    "training.family=convolutional",
+    "training.epochs=2",
+    "training.channels=[4]",
+    "training.threads=1",
+    "evaluation.gate.maxCalibrationError=1",
+    "evaluation.gate.beatZeroRule=false",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,5 +48,7 @@ def written(config: schema.Config, file: Path) -> Path:
 def promote(home: Path) -> Promoted:
     """A folder whose name has `python3` in it is the harder one: kfp writes over that word in a step's command."""
     told: list[tuple[Any, ...]] = []
-    record = run.run_training(settings(), home=home, champion=None, deploy=True, progress=lambda *what: told.append(what))
+    record = run.run_training(
+        settings(), home=home, champion=None, deploy=True, progress=lambda *what: told.append(what)
+    )
     return Promoted(record, home, told)

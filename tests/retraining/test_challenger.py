@@ -29,15 +29,41 @@ def pictures() -> tuple[list[list[float]], list[str]]:
 
 
 def prediction(request: str, inputs: dict[str, Any] | None, *, rows: int, **data: Any) -> dict[str, Any]:
-    body = {"requestId": request, "unitId": None, "deployment": "digits", "namespace": "default", "revision": "aaa", "role": "stable", "status": 200,
-            "rows": rows, "inputDigest": "0123456789abcdef", "inputs": inputs, "labels": ["1"] * rows, "probabilities": None, "latencySeconds": 0.002}
-    return {"specversion": "1.0", "type": "dev.fairway.prediction.v1", "id": f"{request}/aaa/stable", "source": "/fairway/default/digits/aaa",
-            "time": STAMP, "datacontenttype": "application/json", "data": body | data}
+    body = {
+        "requestId": request,
+        "unitId": None,
+        "deployment": "digits",
+        "namespace": "default",
+        "revision": "aaa",
+        "role": "stable",
+        "status": 200,
+        "rows": rows,
+        "inputDigest": "0123456789abcdef",
+        "inputs": inputs,
+        "labels": ["1"] * rows,
+        "probabilities": None,
+        "latencySeconds": 0.002,
+    }
+    return {
+        "specversion": "1.0",
+        "type": "dev.fairway.prediction.v1",
+        "id": f"{request}/aaa/stable",
+        "source": "/fairway/default/digits/aaa",
+        "time": STAMP,
+        "datacontenttype": "application/json",
+        "data": body | data,
+    }
 
 
 def label(request: str, truth: Any) -> dict[str, Any]:
-    return {"specversion": "1.0", "type": "dev.fairway.label.v1", "id": request, "source": "/fairway/default/digits/labels", "time": STAMP,
-            "data": {"requestId": request, "deployment": "digits", "namespace": "default", "label": truth}}
+    return {
+        "specversion": "1.0",
+        "type": "dev.fairway.label.v1",
+        "id": request,
+        "source": "/fairway/default/digits/labels",
+        "time": STAMP,
+        "data": {"requestId": request, "deployment": "digits", "namespace": "default", "label": truth},
+    }
 
 
 @pytest.fixture
@@ -47,12 +73,24 @@ def store(tmp_path: Path) -> Iterator[events.EventStore]:
     made.close()
 
 
-def test_each_labelled_row_is_written_once_with_its_own_label(promoted: runs.Promoted, store: events.EventStore, tmp_path: Path) -> None:
+def test_each_labelled_row_is_written_once_with_its_own_label(
+    promoted: runs.Promoted, store: events.EventStore, tmp_path: Path
+) -> None:
     images, truth = pictures()
-    store.add([prediction("one", {"image": images[:1]}, rows=1), prediction("one", {"image": images[:1]}, rows=1, role="canary", revision="bbb"),
-               prediction("shadowed", {"image": images[1:2]}, rows=1, role="shadow"), prediction("unlabelled", {"image": images[2:3]}, rows=1),
-               prediction("three", {"image": images[3:6]}, rows=3), prediction("unlogged", None, rows=1),
-               label("one", truth[0]), label("shadowed", truth[1]), label("three", [truth[3], None, truth[5]]), label("unlogged", truth[6])])
+    store.add(
+        [
+            prediction("one", {"image": images[:1]}, rows=1),
+            prediction("one", {"image": images[:1]}, rows=1, role="canary", revision="bbb"),
+            prediction("shadowed", {"image": images[1:2]}, rows=1, role="shadow"),
+            prediction("unlabelled", {"image": images[2:3]}, rows=1),
+            prediction("three", {"image": images[3:6]}, rows=3),
+            prediction("unlogged", None, rows=1),
+            label("one", truth[0]),
+            label("shadowed", truth[1]),
+            label("three", [truth[3], None, truth[5]]),
+            label("unlogged", truth[6]),
+        ]
+    )
     out = tmp_path / "made" / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 3
     written = pd.read_parquet(out)
@@ -62,16 +100,28 @@ def test_each_labelled_row_is_written_once_with_its_own_label(promoted: runs.Pro
     assert [file.name for file in out.parent.iterdir()] == [challenger.LABELLED]
 
 
-def test_requests_of_a_model_with_other_features_join_nothing(promoted: runs.Promoted, store: events.EventStore, tmp_path: Path) -> None:
+def test_requests_of_a_model_with_other_features_join_nothing(
+    promoted: runs.Promoted, store: events.EventStore, tmp_path: Path
+) -> None:
     images, truth = pictures()
-    store.add([prediction("older", {"pixels": images[:1]}, rows=1), prediction("few", {"image": images[:1]}, rows=1),
-               prediction("good", {"image": images[1:2]}, rows=1), label("older", truth[0]), label("few", [truth[0], truth[1]]), label("good", truth[1])])
+    store.add(
+        [
+            prediction("older", {"pixels": images[:1]}, rows=1),
+            prediction("few", {"image": images[:1]}, rows=1),
+            prediction("good", {"image": images[1:2]}, rows=1),
+            label("older", truth[0]),
+            label("few", [truth[0], truth[1]]),
+            label("good", truth[1]),
+        ]
+    )
     out = tmp_path / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 1
     assert list(pd.read_parquet(out)["digit"]) == [truth[1]]
 
 
-def test_without_labels_the_data_is_what_it_was(promoted: runs.Promoted, store: events.EventStore, tmp_path: Path) -> None:
+def test_without_labels_the_data_is_what_it_was(
+    promoted: runs.Promoted, store: events.EventStore, tmp_path: Path
+) -> None:
     out = tmp_path / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 0
     before = prepare.prepare(runs.settings().data, out=tmp_path / "before", seed=0)
@@ -86,17 +136,46 @@ def test_an_earlier_file_of_the_kind_is_replaced_and_another_is_kept() -> None:
     assert joined.data.extra[1] == Path("runs/two/labelled.parquet")
 
 
-def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_champion(promoted: runs.Promoted, tmp_path: Path) -> None:
+def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_champion(
+    promoted: runs.Promoted, tmp_path: Path
+) -> None:
     images, truth = pictures()
     store = events.EventStore(tmp_path / "events.db")
-    store.add([event for number in range(SEEN) for event in (
-        prediction(str(number), {"image": images[number:number + 1]}, rows=1), label(str(number), truth[number]))])
+    store.add(
+        [
+            event
+            for number in range(SEEN)
+            for event in (
+                prediction(str(number), {"image": images[number : number + 1]}, rows=1),
+                label(str(number), truth[number]),
+            )
+        ]
+    )
     store.close()
-    config = runs.written(runs.settings("evaluation.gate.maxAccuracyDrop=1", "retraining.deploy=false"), tmp_path / "config.json")
+    config = runs.written(
+        runs.settings("evaluation.gate.maxAccuracyDrop=1", "retraining.deploy=false"), tmp_path / "config.json"
+    )
     done = subprocess.run(
-        [sys.executable, "-m", "fairway.retraining.challenger", "--home", str(tmp_path), "--deployment", "digits", "--config", str(config),
-         "--champion", str(promoted.package), "--run", "second"],
-        env={**os.environ, "PYTHONPATH": str(Path(run.__file__).parents[2])}, capture_output=True, text=True, check=False)
+        [
+            sys.executable,
+            "-m",
+            "fairway.retraining.challenger",
+            "--home",
+            str(tmp_path),
+            "--deployment",
+            "digits",
+            "--config",
+            str(config),
+            "--champion",
+            str(promoted.package),
+            "--run",
+            "second",
+        ],
+        env={**os.environ, "PYTHONPATH": str(Path(run.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert f"{SEEN} labelled rows join the training split" in done.stdout
     kept = artifacts.read_json(tmp_path / "runs" / "second" / "run.json")

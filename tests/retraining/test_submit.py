@@ -23,9 +23,21 @@ def test_the_same_request_has_the_same_name_and_another_has_another():
 
 @pytest.mark.parametrize(
     ("state", "adopted"),
-    [("RUNNING", "1"), ("PENDING", "1"), ("PAUSED", "1"), (None, "1"), ("SUCCEEDED", None), ("FAILED", None), ("CANCELED", None)])
+    [
+        ("RUNNING", "1"),
+        ("PENDING", "1"),
+        ("PAUSED", "1"),
+        (None, "1"),
+        ("SUCCEEDED", None),
+        ("FAILED", None),
+        ("CANCELED", None),
+    ],
+)
 def test_a_run_of_the_name_is_adopted_while_it_goes_on(state, adopted):
-    runs = [V2beta1Run(run_id="0", display_name="another", state="RUNNING"), V2beta1Run(run_id="1", display_name="digits", state=state)]
+    runs = [
+        V2beta1Run(run_id="0", display_name="another", state="RUNNING"),
+        V2beta1Run(run_id="1", display_name="digits", state=state),
+    ]
     assert submit.adopted(runs, name="digits") == adopted
 
 

@@ -46,8 +46,19 @@ def module(tmp_path, monkeypatch):
 
 
 def settings(function: str = "fit", *overrides: str):
-    return loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", "data.limit=600", "training.family=function",
-                                        f"training.function=theirs:{function}", "evaluation.gate.maxCalibrationError=1", *overrides])
+    return loader.load(
+        None,
+        overrides=[
+            "name=digits",
+            "data.source=digits",
+            "data.target=digit",
+            "data.limit=600",
+            "training.family=function",
+            f"training.function=theirs:{function}",
+            "evaluation.gate.maxCalibrationError=1",
+            *overrides,
+        ],
+    )
 
 
 def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
@@ -56,19 +67,27 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
     assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "package", "deploy"]
     assert all(step["status"] == "done" and step["seconds"] > 0 for step in record.steps)
     assert [told[:2] for told in promoted.told if len(told) < 4 or not told[3]] == [
-        (step["step"], status) for step in record.steps for status in ("running", "done")]
-    assert [told[3].split(" validation")[0] for told in promoted.told if len(told) == 4 and told[3]] == ["epoch 1", "epoch 2"]
+        (step["step"], status) for step in record.steps for status in ("running", "done")
+    ]
+    assert [told[3].split(" validation")[0] for told in promoted.told if len(told) == 4 and told[3]] == [
+        "epoch 1",
+        "epoch 2",
+    ]
     package = manifest.load(promoted.package)
     assert package.digest == record.digest
     assert promoted.package.parent == promoted.home / "packages"
     assert record.revision is not None
     assert record.steps[3]["parameters"] == {"Output": True}
     assert 0 < record.steps[2]["artifacts"]["metrics"]["metadata"]["accuracy"] <= 1
-    assert artifacts.read_json(Path(record.folder) / "run.json") == artifacts.as_json(record) | {"steps": list(record.steps)}
+    assert artifacts.read_json(Path(record.folder) / "run.json") == artifacts.as_json(record) | {
+        "steps": list(record.steps)
+    }
 
 
 def test_a_refused_run_takes_the_refusing_branch_and_packages_nothing(module, tmp_path):
-    record = run.run_training(settings("fit", "evaluation.gate.minAccuracy=0.9999"), home=tmp_path, champion=None, deploy=True)
+    record = run.run_training(
+        settings("fit", "evaluation.gate.minAccuracy=0.9999"), home=tmp_path, champion=None, deploy=True
+    )
     assert record.outcome == "refused"
     assert "0.9999" in record.reason
     assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "refuse"]
@@ -86,7 +105,9 @@ def test_a_failing_function_of_the_user_gives_its_own_sentence(module, tmp_path)
 
 def test_a_failing_source_of_the_user_gives_its_own_sentence_and_leaves_no_package(module, tmp_path):
     theirs = settings("fit", "data.source=function", "data.function=theirs:no_rows")
-    with pytest.raises(errors.TrainingError, match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\)$") as raised:
+    with pytest.raises(
+        errors.TrainingError, match=r"^step prepare failed: .*the archive is on fire.* \(log: .*pipeline\.log\)$"
+    ) as raised:
         run.run_training(theirs, home=tmp_path, champion=None, deploy=True)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "packages").exists()

@@ -20,7 +20,11 @@ def follow(*lines: str) -> tuple[steps.Follower, list[steps.Told]]:
 def test_a_step_is_told_when_it_begins_gets_on_and_ends():
     done = f"06:37:09.841 - INFO - Task {CYAN}'train'{PLAIN} finished with status {GREEN}SUCCESS{PLAIN}"
     _, told = follow(BEGAN, "    progress: epoch 1", "    anything else", done)
-    assert [(one.status, one.seconds, one.message) for one in told] == [("running", None, ""), ("running", 1.0, "epoch 1"), ("done", 3.0, "")]
+    assert [(one.status, one.seconds, one.message) for one in told] == [
+        ("running", None, ""),
+        ("running", 1.0, "epoch 1"),
+        ("done", 3.0, ""),
+    ]
 
 
 def test_a_step_cannot_pass_for_kfp():
@@ -30,15 +34,27 @@ def test_a_step_cannot_pass_for_kfp():
 
 def test_of_chained_errors_the_steps_own_is_said_not_its_cause():
     follower, _ = follow(
-        BEGAN, "    Traceback (most recent call last):", "      File one", "    KeyError: 'age'", "    ",
-        "    The above exception was the direct cause of the following exception:", "    ",
-        "    Traceback (most recent call last):", "      File two", "    fairway.errors.DataError: feature age is absent", FAILED,
-        "Traceback (most recent call last):", "RuntimeError: Pipeline 'fairway-training' finished with status FAILURE.")
+        BEGAN,
+        "    Traceback (most recent call last):",
+        "      File one",
+        "    KeyError: 'age'",
+        "    ",
+        "    The above exception was the direct cause of the following exception:",
+        "    ",
+        "    Traceback (most recent call last):",
+        "      File two",
+        "    fairway.errors.DataError: feature age is absent",
+        FAILED,
+        "Traceback (most recent call last):",
+        "RuntimeError: Pipeline 'fairway-training' finished with status FAILURE.",
+    )
     assert steps.sentence(follower.failed()) == "feature age is absent"
 
 
 def test_an_error_that_is_not_ours_keeps_its_kind():
-    follower, _ = follow(BEGAN, "    Traceback (most recent call last):", "      File one", "    their.package.Broken: no luck", FAILED)
+    follower, _ = follow(
+        BEGAN, "    Traceback (most recent call last):", "      File one", "    their.package.Broken: no luck", FAILED
+    )
     assert steps.sentence(follower.failed()) == "their.package.Broken: no luck"
 
 
@@ -50,7 +66,9 @@ def test_a_step_that_was_killed_says_so_with_its_last_line():
 
 def test_a_configuration_that_no_step_can_be_handed_is_refused_before_anything_runs(tmp_path):
     names = ",".join(f"a-column-with-a-long-name-{number}" for number in range(4000))
-    config = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit", f"data.ignore=[{names}]"])
+    config = loader.load(
+        None, overrides=["name=digits", "data.source=digits", "data.target=digit", f"data.ignore=[{names}]"]
+    )
     with pytest.raises(errors.ConfigError, match=r"bytes as JSON: wanted fewer than 102400"):
         run.run_training(config, home=tmp_path, champion=None, deploy=False)
     assert list(tmp_path.iterdir()) == []

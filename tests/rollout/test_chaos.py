@@ -17,10 +17,20 @@ from fairway.rollout.states import Phase
 from tests.rollout.world import World
 
 POLICY = schema.Strategy(
-    warmup=timedelta(seconds=2), progress_deadline=timedelta(seconds=20), shadow=schema.Shadow(budget=timedelta(seconds=60)),
-    canary=schema.Canary(budget=timedelta(seconds=90)), bake=schema.Bake(duration=timedelta(seconds=5)),
-    hooks=(schema.Hook.model_validate({"name": "freeze", "url": "http://host/", "at": ["preRollout", "preStep", "postRollback"]}),
-           schema.Hook.model_validate({"name": "smoke", "url": "http://host/", "at": ["prePromotion"], "onRefusal": "rollback"})))
+    warmup=timedelta(seconds=2),
+    progress_deadline=timedelta(seconds=20),
+    shadow=schema.Shadow(budget=timedelta(seconds=60)),
+    canary=schema.Canary(budget=timedelta(seconds=90)),
+    bake=schema.Bake(duration=timedelta(seconds=5)),
+    hooks=(
+        schema.Hook.model_validate(
+            {"name": "freeze", "url": "http://host/", "at": ["preRollout", "preStep", "postRollback"]}
+        ),
+        schema.Hook.model_validate(
+            {"name": "smoke", "url": "http://host/", "at": ["prePromotion"], "onRefusal": "rollback"}
+        ),
+    ),
+)
 ANSWERS = st.sampled_from([None, Answer("passed", "200"), Answer("refused", "403"), Answer("away", "503")])
 AGREED = {"freeze": Answer("passed", "200"), "smoke": Answer("passed", "200")}
 SERVED_BY_ONE = (Phase.PENDING, Phase.STARTING, Phase.STABLE, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
@@ -87,7 +97,9 @@ class Chaos(RuleBasedStateMachine):
 
     @rule(wrong=st.integers(0, 200))
     def labels_come(self, wrong: int) -> None:
-        self.world.labelled = (ledgers.Labelled(weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)),)
+        self.world.labelled = (
+            ledgers.Labelled(weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)),
+        )
 
     @invariant()
     def no_weight_on_who_was_rolled_back(self) -> None:
@@ -96,7 +108,7 @@ class Chaos(RuleBasedStateMachine):
             assert states.split(state, strategy=POLICY) == (0, 0)
         route = states.route(state, deployment="d", strategy=POLICY)
         if state.phase is Phase.ROLLED_BACK and not any(event.type == "Retry" for event in self.world.events):
-            assert state.stable not in state.rejected   # also where the condemned one had been promoted
+            assert state.stable not in state.rejected  # also where the condemned one had been promoted
         if route is not None and state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
             assert route.candidate is None
 
@@ -106,7 +118,10 @@ class Chaos(RuleBasedStateMachine):
         self.answered = {call.id: self.world.answer[call.hook] for call in self.world.called[asked:]}
         if after.phase is Phase.PROMOTING and before.phase is not Phase.PROMOTING:
             self._promoted(before)
-        served = states.split(before, strategy=POLICY) != states.split(after, strategy=POLICY) and after.phase in (Phase.SHADOW, Phase.CANARY)
+        served = states.split(before, strategy=POLICY) != states.split(after, strategy=POLICY) and after.phase in (
+            Phase.SHADOW,
+            Phase.CANARY,
+        )
         if served and before.phase not in (Phase.PAUSED, Phase.PROMOTING):
             assert self._agreed(before, "freeze")
         if after.phase is Phase.PAUSED and before.phase is Phase.PAUSED:
@@ -132,15 +147,29 @@ class Chaos(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        world.readable, world.unread, world.ready, world.broken, world.rate, world.failing = True, None, ("a", "b", "c"), {}, 2000, 0.0
+        world.readable, world.unread, world.ready, world.broken, world.rate, world.failing = (
+            True,
+            None,
+            ("a", "b", "c"),
+            {},
+            2000,
+            0.0,
+        )
         world.answer = dict(AGREED)
         for _ in range(600):
             self._look()
-            if world.state.phase in RESTS and (world.state.phase is Phase.PAUSED or world.desired in (world.state.stable, *world.state.rejected)):
+            if world.state.phase in RESTS and (
+                world.state.phase is Phase.PAUSED or world.desired in (world.state.stable, *world.state.rejected)
+            ):
                 return
         raise AssertionError(f"still {world.state.phase} after 600 looks: {world.state.reason}")
 
 
 TestChaos = Chaos.TestCase
-TestChaos.settings = settings(max_examples=40, stateful_step_count=30, deadline=None, derandomize=True,
-                              suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+TestChaos.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

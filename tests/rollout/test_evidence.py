@@ -20,18 +20,27 @@ from fairway.rollout.evidence import ArmCounts, Wealth
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.integers(2, 60), st.data())
-def test_the_two_arm_factor_is_at_most_one_in_expectation_for_every_split_and_count(total: int, data: st.DataObject) -> None:
+def test_the_two_arm_factor_is_at_most_one_in_expectation_for_every_split_and_count(
+    total: int, data: st.DataObject
+) -> None:
     canary = data.draw(st.integers(1, total - 1))
     bad = data.draw(st.integers(0, total))
     among = np.arange(max(0, bad - (total - canary)), min(bad, canary) + 1)
     chance = stats.hypergeom(total, bad, canary).pmf(among)
-    factors = np.array([np.exp(evidence.factors_two_arm(ArmCounts(canary, int(x)), ArmCounts(total - canary, bad - int(x)))) for x in among])
+    factors = np.array(
+        [
+            np.exp(evidence.factors_two_arm(ArmCounts(canary, int(x)), ArmCounts(total - canary, bad - int(x))))
+            for x in among
+        ]
+    )
     assert np.all(chance @ factors <= 1 + 1e-9)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0, 0.3), st.floats(0.01, 0.99), st.booleans())
-def test_the_difference_factor_is_at_most_one_in_expectation_however_many_of_each_arm_are_here(n: int, m: int, margin: float, base: float, harm: bool) -> None:
+def test_the_difference_factor_is_at_most_one_in_expectation_however_many_of_each_arm_are_here(
+    n: int, m: int, margin: float, base: float, harm: bool
+) -> None:
     stable = base * (1 - margin)
     canary = stable + margin  # exactly at the edge of the null hypothesis
     mean = np.zeros(evidence.GRID)
@@ -43,7 +52,9 @@ def test_the_difference_factor_is_at_most_one_in_expectation_however_many_of_eac
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(2, 7), st.data(), st.booleans())
-def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_units_fell_to_the_canary(total: int, data: st.DataObject, harm: bool) -> None:
+def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_units_fell_to_the_canary(
+    total: int, data: st.DataObject, harm: bool
+) -> None:
     """Each unit has its loss under either revision, as different from the others' as may be: only the draw is random."""
     canary, unit = data.draw(st.integers(1, total - 1)), st.lists(st.floats(0, 1), min_size=total, max_size=total)
     mine, theirs = np.array(data.draw(unit)), np.array(data.draw(unit))
@@ -53,7 +64,10 @@ def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_u
     mean, draws = np.zeros(evidence.GRID), 0
     for chosen in itertools.combinations(range(total), canary):
         rest = [unit for unit in range(total) if unit not in chosen]
-        counts = ArmCounts(canary, float(mine[list(chosen)].sum())), ArmCounts(total - canary, float(theirs[rest].sum()))
+        counts = (
+            ArmCounts(canary, float(mine[list(chosen)].sum())),
+            ArmCounts(total - canary, float(theirs[rest].sum())),
+        )
         mean += np.exp(evidence.factors_difference(*counts, margin=margin, harm=harm))
         draws += 1
     assert np.all(mean / draws <= 1 + 1e-9)
@@ -61,10 +75,12 @@ def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_u
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(1, 5))
-def test_the_paired_factor_is_fair_where_the_canary_fails_as_often_as_is_tolerated(mine: float, theirs: float, both: float, ratio: float) -> None:
+def test_the_paired_factor_is_fair_where_the_canary_fails_as_often_as_is_tolerated(
+    mine: float, theirs: float, both: float, ratio: float
+) -> None:
     scale = max(1.0, mine + theirs + both, ratio * (theirs + both), mine + both)
     theirs, both = theirs / scale, both / scale
-    alone = ratio * (theirs + both) - both      # at the edge: it fails `ratio` times as many of the same requests
+    alone = ratio * (theirs + both) - both  # at the edge: it fails `ratio` times as many of the same requests
     if alone < 0 or alone + theirs + both > 1:
         return
     chances = ((alone, (1, 0, 0)), (theirs, (0, 1, 0)), (both, (0, 0, 1)), (1 - alone - theirs - both, (0, 0, 0)))
@@ -94,8 +110,12 @@ def test_equal_arms_cross_the_bound_no_more_often_than_alpha_while_weights_and_r
             weight = (0.05, 0.25, 0.5)[tick // 40]
             rate = 0.01 + 0.009 * math.sin(tick / 9) + (0.1 if 50 < tick < 60 else 0.0)
             canary = rng.binomial(50, weight)
-            wealth = wealth.bet(evidence.factors_two_arm(ArmCounts(canary, rng.binomial(canary, rate)),
-                                                         ArmCounts(50 - canary, rng.binomial(50 - canary, rate))))
+            wealth = wealth.bet(
+                evidence.factors_two_arm(
+                    ArmCounts(canary, rng.binomial(canary, rate)),
+                    ArmCounts(50 - canary, rng.binomial(50 - canary, rate)),
+                )
+            )
             if tick % 30 == 29:
                 wealth = wealth.restart(at=float(tick))
         crossed += wealth.peak >= math.log(1 / alpha)
@@ -110,7 +130,11 @@ def test_a_canary_that_fails_a_fifth_of_its_requests_is_found_within_fifteen_bad
             canary = rng.binomial(100, 0.1)
             failed = rng.binomial(canary, 0.2)
             bad += failed
-            wealth = wealth.bet(evidence.factors_two_arm(ArmCounts(canary, failed), ArmCounts(100 - canary, rng.binomial(100 - canary, 0.005))))
+            wealth = wealth.bet(
+                evidence.factors_two_arm(
+                    ArmCounts(canary, failed), ArmCounts(100 - canary, rng.binomial(100 - canary, 0.005))
+                )
+            )
         bad_served.append(bad)
     assert np.median(bad_served) <= 15
 
@@ -141,7 +165,11 @@ def test_wealth_survives_json_to_the_last_bit() -> None:
     assert again.log_e == wealth.log_e
 
 
-@pytest.mark.parametrize("arm", [ArmCounts(-1, 0), ArmCounts(3, 4), ArmCounts(3, -1)], ids=["negative", "more bad than requests", "negative bad"])
+@pytest.mark.parametrize(
+    "arm",
+    [ArmCounts(-1, 0), ArmCounts(3, 4), ArmCounts(3, -1)],
+    ids=["negative", "more bad than requests", "negative bad"],
+)
 def test_impossible_counts_are_refused(arm: ArmCounts) -> None:
     with pytest.raises(ValueError, match="wanted 0 <= bad <= requests"):
         evidence.factors_two_arm(arm, ArmCounts(10, 0))
@@ -154,28 +182,42 @@ def test_a_batch_without_bad_requests_or_with_one_arm_missing_says_nothing() -> 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(1, 8), st.integers(1, 8), st.floats(0.2, 5), st.floats(0.01, 0.95), st.booleans())
-def test_the_two_arm_factor_with_a_margin_is_at_most_one_in_expectation(canary: int, stable: int, ratio: float, base: float, harm: bool) -> None:
-    base = min(base, 0.99 / ratio)      # at the edge of the null hypothesis
+def test_the_two_arm_factor_with_a_margin_is_at_most_one_in_expectation(
+    canary: int, stable: int, ratio: float, base: float, harm: bool
+) -> None:
+    base = min(base, 0.99 / ratio)  # at the edge of the null hypothesis
     mean = np.zeros(evidence.GRID)
     for x in range(canary + 1):
         for y in range(stable + 1):
             chance = stats.binom(canary, ratio * base).pmf(x) * stats.binom(stable, base).pmf(y)
-            mean += chance * np.exp(evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(stable, y), max_ratio=ratio, harm=harm))
+            mean += chance * np.exp(
+                evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(stable, y), max_ratio=ratio, harm=harm)
+            )
     assert np.all(mean <= 1 + 1e-9)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(2, 4), st.data(), st.floats(0, 0.3), st.floats(0, 1), st.booleans())
 def test_the_factor_of_values_is_fair_over_who_of_these_units_fell_to_the_canary(
-    total: int, data: st.DataObject, margin: float, centre: float, harm: bool,
+    total: int,
+    data: st.DataObject,
+    margin: float,
+    centre: float,
+    harm: bool,
 ) -> None:
     """Only the draw is random, and the order in which it is met: of the arms, however many of each, and not of the values."""
     canary = data.draw(st.integers(1, total - 1))
     stable = np.array(data.draw(st.lists(st.floats(0, 1), min_size=total, max_size=total))) * (1 - margin)
     mean, draws = np.zeros(evidence.GRID), 0
-    for chosen, order in itertools.product(itertools.combinations(range(total), canary), itertools.permutations(range(total))):
+    for chosen, order in itertools.product(
+        itertools.combinations(range(total), canary), itertools.permutations(range(total))
+    ):
         rest = [unit for unit in range(total) if unit not in chosen]
-        mean += np.exp(evidence.factors_values(stable[list(chosen)] + margin, stable[rest], order=order, margin=margin, centre=centre, harm=harm))
+        mean += np.exp(
+            evidence.factors_values(
+                stable[list(chosen)] + margin, stable[rest], order=order, margin=margin, centre=centre, harm=harm
+            )
+        )
         draws += 1
     assert np.allclose(mean / draws, 1, atol=1e-9)
 
@@ -189,10 +231,14 @@ def test_values_outside_their_bounds_are_refused() -> None:
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 5), min_size=3, max_size=3).filter(lambda bins: sum(bins) >= 2), st.data())
-def test_the_shift_factor_is_at_most_one_in_expectation_whatever_was_seen_before(bins: list[int], data: st.DataObject) -> None:
+def test_the_shift_factor_is_at_most_one_in_expectation_whatever_was_seen_before(
+    bins: list[int], data: st.DataObject
+) -> None:
     rows = np.repeat(np.arange(3), bins)
     canary = data.draw(st.integers(1, len(rows) - 1))
-    before = tuple(np.array(data.draw(st.lists(st.integers(0, 500), min_size=3, max_size=3)), dtype=float) for _ in range(2))
+    before = tuple(
+        np.array(data.draw(st.lists(st.integers(0, 500), min_size=3, max_size=3)), dtype=float) for _ in range(2)
+    )
     mean, draws = np.zeros(evidence.GRID), 0
     for chosen in itertools.combinations(range(len(rows)), canary):
         mine = np.bincount(rows[list(chosen)], minlength=3).astype(float)
@@ -206,8 +252,12 @@ def test_a_shift_of_the_answers_is_found_and_equal_answers_are_not() -> None:
         rng, held = np.random.default_rng(3), Wealth.start(at=0.0)
         canary, stable = np.zeros(10), np.zeros(10)
         for _ in range(200):
-            new = [np.histogram(rng.normal(mean, 1, n), bins=np.array([-9, -1.3, -0.8, -0.5, -0.2, 0, 0.2, 0.5, 0.8, 1.3, 9]))[0].astype(float)
-                   for mean, n in ((shifted, 10), (0.0, 30))]
+            new = [
+                np.histogram(
+                    rng.normal(mean, 1, n), bins=np.array([-9, -1.3, -0.8, -0.5, -0.2, 0, 0.2, 0.5, 0.8, 1.3, 9])
+                )[0].astype(float)
+                for mean, n in ((shifted, 10), (0.0, 30))
+            ]
             held = held.bet(evidence.factors_shift(new[0], new[1], before=(canary, stable)))
             canary, stable = canary + new[0], stable + new[1]
         return held
@@ -216,8 +266,11 @@ def test_a_shift_of_the_answers_is_found_and_equal_answers_are_not() -> None:
     assert wealth(0.0).peak < math.log(100)
 
 
-def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_restarts_and_weights_chosen_by_what_was_seen() -> None:
+def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_restarts_and_weights_chosen_by_what_was_seen() -> (
+    None
+):
     """Every path of three batches under H0, exactly: rates move, and the weight of the next batch hangs on the wealth so far."""
+
     def expected(wealth: Wealth, depth: int) -> float:
         if depth == 3:
             return math.exp(wealth.log_e)
@@ -227,14 +280,20 @@ def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_rest
         for x in range(canary + 1):
             for y in range(4 - canary + 1):
                 chance = stats.binom(canary, rate).pmf(x) * stats.binom(4 - canary, rate).pmf(y)
-                total += chance * expected(here.bet(evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(4 - canary, y))), depth + 1)
+                total += chance * expected(
+                    here.bet(evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(4 - canary, y))), depth + 1
+                )
         return total
 
     assert 0.5 < expected(Wealth.start(at=0.0), 0) <= 1 + 1e-12
 
 
 def test_an_alarm_rings_while_something_is_amiss_and_for_a_while_after() -> None:
-    alarm, calm, amiss = evidence.Alarm(), evidence.factors_above(ArmCounts(100, 0), limit=0.01), evidence.factors_above(ArmCounts(100, 10), limit=0.01)
+    alarm, calm, amiss = (
+        evidence.Alarm(),
+        evidence.factors_above(ArmCounts(100, 0), limit=0.01),
+        evidence.factors_above(ArmCounts(100, 10), limit=0.01),
+    )
     for second in range(100):
         alarm = alarm.learn(calm, at=float(second))
     assert not alarm.on(at=100.0)
@@ -249,7 +308,9 @@ def test_an_alarm_rings_while_something_is_amiss_and_for_a_while_after() -> None
 
 
 def _worth(log_e: float) -> Wealth:
-    return dataclasses.replace(Wealth.start(at=0.0, restarts=False), stakes=np.full((1, evidence.GRID), log_e - math.log(evidence.GRID)))
+    return dataclasses.replace(
+        Wealth.start(at=0.0, restarts=False), stakes=np.full((1, evidence.GRID), log_e - math.log(evidence.GRID))
+    )
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -260,7 +321,9 @@ def test_who_is_guilty_is_what_closed_testing_says(logs: list[float], alpha: flo
     for name in wealths:
         others = [other for other in wealths if other != name]
         sets = [(name, *some) for size in range(len(others) + 1) for some in itertools.combinations(others, size)]
-        if all(evidence.combine({member: wealths[member] for member in one}) >= math.log(1 / alpha) - 1e-9 for one in sets):
+        if all(
+            evidence.combine({member: wealths[member] for member in one}) >= math.log(1 / alpha) - 1e-9 for one in sets
+        ):
             by_hand.append(name)
     assert set(evidence.guilty(wealths, alpha=alpha)) == set(by_hand)
 
@@ -273,7 +336,9 @@ def test_who_is_guilty_is_what_closed_testing_says(logs: list[float], alpha: flo
 def test_e_bh_names_what_ville_names(logs: list[float], rate: float) -> None:
     mask = evalues.ebh(np.exp(logs), alpha=rate)
     named = set(evidence.e_bh(dict(enumerate(logs)), rate=rate))
-    assert named == set(np.flatnonzero(mask)) or len({round(logs[i], 9) for i in named ^ set(np.flatnonzero(mask))}) == 1   # a tie at the edge
+    assert (
+        named == set(np.flatnonzero(mask)) or len({round(logs[i], 9) for i in named ^ set(np.flatnonzero(mask))}) == 1
+    )  # a tie at the edge
 
 
 @pytest.mark.parametrize(("truth", "limit"), [(0.05, 0.01), (0.2, 0.1), (0.02, 0.01), (0.5, 0.3)])
@@ -297,15 +362,25 @@ def test_the_evidence_of_bounded_values_is_within_some_nats_of_a_betting_test_s(
     ours = Wealth.start(at=0.0, restarts=False)
     for start in range(0, 4000, 40):
         here = slice(start, start + 40)
-        ours = ours.bet(evidence.factors_values(value[here][arm[here]], value[here][~arm[here]], order=rng.permutation(40), margin=0.0, centre=0.5))
+        ours = ours.bet(
+            evidence.factors_values(
+                value[here][arm[here]], value[here][~arm[here]], order=rng.permutation(40), margin=0.0, centre=0.5
+            )
+        )
     assert theirs.log_e_values_[-1] > 3
-    assert ours.log_e >= theirs.log_e_values_[-1] - math.log(evidence.GRID) - 2   # what an even spread over the alternatives may cost, and a little
+    assert (
+        ours.log_e >= theirs.log_e_values_[-1] - math.log(evidence.GRID) - 2
+    )  # what an even spread over the alternatives may cost, and a little
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0.0, 0.3), st.floats(0.05, 0.95), st.booleans())
 def test_the_factor_of_answers_is_at_most_one_in_expectation_where_a_share_differs_by_the_margin(
-    n: int, m: int, margin: float, base: float, less: bool,
+    n: int,
+    m: int,
+    margin: float,
+    base: float,
+    less: bool,
 ) -> None:
     stable = base * (1 - margin) + (margin if less else 0.0)
     canary = stable - margin if less else stable + margin
@@ -316,13 +391,21 @@ def test_the_factor_of_answers_is_at_most_one_in_expectation_where_a_share_diffe
     assert np.all(mean <= 1 + 1e-9)
 
 
-@pytest.mark.parametrize("refused", [
-    lambda: evidence.factors_split(candidate=-100, stable=10, weight=0.5), lambda: evidence.factors_split(candidate=100, stable=-1, weight=0.5),
-    lambda: evidence.factors_shift(np.array([5.0, -1.0]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
-    lambda: evidence.factors_shift(np.array([5.0, math.nan]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
-    lambda: evidence.factors_two_arm(ArmCounts(10, math.nan), ArmCounts(10, 0)), lambda: evidence.factors_below(ArmCounts(10, 11), limit=0.1),
-    lambda: evidence.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), margin=0.0), lambda: evidence.factors_paired(1, -1, 0),
-])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: evidence.factors_split(candidate=-100, stable=10, weight=0.5),
+        lambda: evidence.factors_split(candidate=100, stable=-1, weight=0.5),
+        lambda: evidence.factors_shift(np.array([5.0, -1.0]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
+        lambda: evidence.factors_shift(
+            np.array([5.0, math.nan]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))
+        ),
+        lambda: evidence.factors_two_arm(ArmCounts(10, math.nan), ArmCounts(10, 0)),
+        lambda: evidence.factors_below(ArmCounts(10, 11), limit=0.1),
+        lambda: evidence.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), margin=0.0),
+        lambda: evidence.factors_paired(1, -1, 0),
+    ],
+)
 def test_counts_that_cannot_be_are_refused_with_a_sentence(refused: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="wanted 0"):
         refused()

@@ -69,7 +69,7 @@ def test_a_refusal_holds_says_who_and_is_asked_again() -> None:
         assert state.phase is Phase.SHADOW
     assert state.reason == "waiting for hook gate before the canary's next step: it answered 409: a freeze until Monday"
     (call,) = calls(play, "preStep")
-    assert 3 <= call.tries <= 7   # each ten seconds, not at every look
+    assert 3 <= call.tries <= 7  # each ten seconds, not at every look
     play.answer = {"preStep": YES}
     assert play.until(Phase.CANARY, looks=15).step == 0
 
@@ -227,7 +227,10 @@ def test_who_wants_to_know_is_told_of_each_end_once() -> None:
     play.look()
     play.look()
     assert [(call.at, call.data["revision"], call.data["phase"]) for call in play.called] == [
-        ("postPause", "b", "Paused"), ("postPromotion", "b", "Stable"), ("postRollback", "c", "RolledBack")]
+        ("postPause", "b", "Paused"),
+        ("postPromotion", "b", "Stable"),
+        ("postRollback", "c", "RolledBack"),
+    ]
     assert play.state.calls == ()
 
 
@@ -241,7 +244,9 @@ def test_who_cannot_be_told_is_tried_again_ever_later_and_then_given_up_with_an_
     tries = [call.tries for call in play.called]
     assert tries == list(range(hooks.TRIES))
     assert len({call.id for call in play.called}) == 1
-    assert [event.message for event in play.events if event.type == "HookFailed"] == ["hook gate was not told (postPromotion): it does not answer: timed out"]
+    assert [event.message for event in play.events if event.type == "HookFailed"] == [
+        "hook gate was not told (postPromotion): it does not answer: timed out"
+    ]
     assert play.state.calls == ()
 
 
@@ -272,18 +277,28 @@ def test_what_cannot_be_delivered_is_bounded() -> None:
     kept: tuple[hooks.Call, ...] = ()
     lost: list[hooks.Call] = []
     for number in range(100):
-        kept, dropped = hooks.tell(kept, (hook("postRollback"),), at="postRollback", data={"revision": str(number)}, now=float(number))
+        kept, dropped = hooks.tell(
+            kept, (hook("postRollback"),), at="postRollback", data={"revision": str(number)}, now=float(number)
+        )
         lost += dropped
     assert [call.data["revision"] for call in (*lost, *kept)] == [str(number) for number in range(100)]
     assert [call.data["revision"] for call in kept] == [str(number) for number in range(100 - hooks.KEPT, 100)]
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"at": []}, "at least 1"), ({"at": ["preStep", "preStep"]}, "wanted each once"), ({"timeout": "2m"}, "1m at most"), ({"timeout": "0s"}, "above 0"),
-    ({"url": "ftp://host/x"}, "url"), ({"url": "http://user:secret@host/"}, "url"), ({"url": "http://host:port/"}, "url"),
-    ({"at": ["postPause"], "onRefusal": "rollback"}, "only told"),
-    ({"at": ["never"]}, "preRollout"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"at": []}, "at least 1"),
+        ({"at": ["preStep", "preStep"]}, "wanted each once"),
+        ({"timeout": "2m"}, "1m at most"),
+        ({"timeout": "0s"}, "above 0"),
+        ({"url": "ftp://host/x"}, "url"),
+        ({"url": "http://user:secret@host/"}, "url"),
+        ({"url": "http://host:port/"}, "url"),
+        ({"at": ["postPause"], "onRefusal": "rollback"}, "only told"),
+        ({"at": ["never"]}, "preRollout"),
+    ],
+)
 def test_a_hook_that_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         schema.Hook.model_validate({"name": "gate", "url": "http://host:80/ask", "at": ["preStep"], **change})

@@ -33,7 +33,10 @@ def test_the_relative_risk_is_hardly_ever_outside_at_any_look_although_rates_and
         for tick in range(30):
             weight, rate = (0.1, 0.3, 0.5)[tick // 10], 0.03 + 0.02 * math.sin(tick / 5)
             canary = int(rng.binomial(100, weight))
-            ratio = ratio.add(ArmCounts(canary, int(rng.binomial(canary, 2 * rate))), ArmCounts(100 - canary, int(rng.binomial(100 - canary, rate))))
+            ratio = ratio.add(
+                ArmCounts(canary, int(rng.binomial(canary, 2 * rate))),
+                ArmCounts(100 - canary, int(rng.binomial(100 - canary, rate))),
+            )
             low, high = ratio.interval(alpha=0.1)
             missed |= (low is not None and low > 2) or (high is not None and high < 2)
         outside += missed

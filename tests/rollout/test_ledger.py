@@ -22,19 +22,32 @@ def policy(*guards: dict[str, object], **more: object) -> schema.Strategy:
 def learn(strategy: schema.Strategy, batches: list[ledgers.Batch]) -> Ledger:
     ledger = ledgers.begin(strategy, at=0.0)
     for number, batch in enumerate(batches):
-        ledger = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))   # as one that is killed at each look
+        ledger = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))  # as one that is killed at each look
         ledger = ledgers.observe(ledger, batch, strategy=strategy, offline=None, at=2.0 * number)
     return ledger
 
 
-def answers(shares: dict[str, float], others: dict[str, float], *, looks: int = 300, seed: int = 0, weight: float = 0.25) -> list[ledgers.Batch]:
+def answers(
+    shares: dict[str, float], others: dict[str, float], *, looks: int = 300, seed: int = 0, weight: float = 0.25
+) -> list[ledgers.Batch]:
     """Gives looks of 40 units each, whose answers have these shares in the canary and in stable."""
     rng, batches = np.random.default_rng(seed), []
     for _ in range(looks):
         mine = int(rng.binomial(40, weight))
-        counts = [dict(zip(wanted, map(int, rng.multinomial(n, list(wanted.values()))), strict=True)) for n, wanted in ((mine, shares), (40 - mine, others))]
+        counts = [
+            dict(zip(wanted, map(int, rng.multinomial(n, list(wanted.values()))), strict=True))
+            for n, wanted in ((mine, shares), (40 - mine, others))
+        ]
         met = {answer: (counts[0].get(answer, 0), counts[1].get(answer, 0)) for answer in {**counts[0], **counts[1]}}
-        batches.append(ledgers.Batch(exposed=(ledgers.Exposed(weight=weight, candidate=mine, stable=40 - mine, new=(mine, 40 - mine), answers=met),)))
+        batches.append(
+            ledgers.Batch(
+                exposed=(
+                    ledgers.Exposed(
+                        weight=weight, candidate=mine, stable=40 - mine, new=(mine, 40 - mine), answers=met
+                    ),
+                )
+            )
+        )
     return batches
 
 
@@ -52,15 +65,26 @@ def test_a_canary_that_answers_otherwise_is_rolled_back_with_the_answer_named(sh
 
 def test_without_a_margin_any_difference_is_drift_and_none_is_not() -> None:
     strict = policy({"name": "answers", "type": "drift", "maxShift": 0})
-    verdict = judge.decide(learn(strict, answers({"high": 0.36, "low": 0.64}, {"high": 0.3, "low": 0.7}, looks=600)), strategy=strict, stage="canary")
+    verdict = judge.decide(
+        learn(strict, answers({"high": 0.36, "low": 0.64}, {"high": 0.3, "low": 0.7}, looks=600)),
+        strategy=strict,
+        stage="canary",
+    )
     assert verdict.action is Action.ROLLBACK
     assert verdict.guard == "answers"
     same = {"high": 0.3, "low": 0.7}
-    assert max(learn(strict, answers(same, same, looks=100, seed=seed)).harms["answers"].peak for seed in range(20)) < math.log(100)
+    assert max(
+        learn(strict, answers(same, same, looks=100, seed=seed)).harms["answers"].peak for seed in range(20)
+    ) < math.log(100)
 
 
 def test_answers_within_the_margin_are_no_drift() -> None:
-    found = [learn(DRIFT, answers({"high": 0.34, "low": 0.66}, {"high": 0.3, "low": 0.7}, looks=100, seed=seed)).harms["answers"].peak for seed in range(20)]
+    found = [
+        learn(DRIFT, answers({"high": 0.34, "low": 0.66}, {"high": 0.3, "low": 0.7}, looks=100, seed=seed))
+        .harms["answers"]
+        .peak
+        for seed in range(20)
+    ]
     assert max(found) < math.log(100)
 
 
@@ -73,14 +97,22 @@ def test_only_six_answers_are_kept_the_most_frequent_ones() -> None:
     assert set(facts["answers"]["answers"]) == set(kept)
 
 
-FAILED = ledgers.Gateway(candidate=10, stable=100, bad={"errors": (1, 0)}, shares={"errors": 0.1},
-                         held={"errors": (ArmCounts(10, 1), ArmCounts(100, 0))})
+FAILED = ledgers.Gateway(
+    candidate=10,
+    stable=100,
+    bad={"errors": (1, 0)},
+    shares={"errors": 0.1},
+    held={"errors": (ArmCounts(10, 1), ArmCounts(100, 0))},
+)
 
 
 def test_units_that_fail_again_and_again_count_once() -> None:
     units = policy({"name": "errors", "type": "errors", "maxRate": 0.1})
-    again = dataclasses.replace(FAILED, bad={"errors": (0, 0)})   # the same user, all day long
-    assert learn(units, [ledgers.Batch(counted=(FAILED, *[again] * 1000))]).harm == learn(units, [ledgers.Batch(counted=(FAILED,))]).harm
+    again = dataclasses.replace(FAILED, bad={"errors": (0, 0)})  # the same user, all day long
+    assert (
+        learn(units, [ledgers.Batch(counted=(FAILED, *[again] * 1000))]).harm
+        == learn(units, [ledgers.Batch(counted=(FAILED,))]).harm
+    )
     ledger = learn(units, [ledgers.Batch(counted=(FAILED,) * 20)])
     assert ledger.totals["errors"] == (200, 20, 2000, 0)
     verdict = judge.decide(ledger, strategy=units, stage="canary")
@@ -89,14 +121,22 @@ def test_units_that_fail_again_and_again_count_once() -> None:
 
 
 def test_requests_that_no_server_answered_count_beside_the_events_of_the_others() -> None:
-    crashing = ledgers.Gateway(candidate=0, stable=0, bad={"errors": (3, 0)}, observed={"errors": (10, 90)},
-                               held={"errors": (ArmCounts(3, 3), ArmCounts(0, 0))})
+    crashing = ledgers.Gateway(
+        candidate=0,
+        stable=0,
+        bad={"errors": (3, 0)},
+        observed={"errors": (10, 90)},
+        held={"errors": (ArmCounts(3, 3), ArmCounts(0, 0))},
+    )
     answered = ledgers.Gateway(candidate=7, stable=90, bad={"errors": (0, 0)}, shares={"errors": 0.1})
-    ledger = learn(policy({"name": "errors", "type": "errors", "maxRate": 0.1}), [ledgers.Batch(gateway=crashing, counted=(answered,))] * 3)
+    ledger = learn(
+        policy({"name": "errors", "type": "errors", "maxRate": 0.1}),
+        [ledgers.Batch(gateway=crashing, counted=(answered,))] * 3,
+    )
     assert ledger.totals["errors"] == (30, 9, 270, 0)
     assert ledger.harms["errors"].log_e > math.log(100)
     assert ledger.certificates["errors"].log_e < 0
-    assert (ledger.ratios["errors"].interval(alpha=0.05).low or 0.0) > 1   # by the requests at risk
+    assert (ledger.ratios["errors"].interval(alpha=0.05).low or 0.0) > 1  # by the requests at risk
 
 
 def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so() -> None:
@@ -109,36 +149,65 @@ def test_a_limit_is_suspended_while_stable_is_beyond_it_and_the_verdict_says_so(
     assert alone.harms["errors/limit"].log_e > math.log(100)
 
 
-@pytest.mark.parametrize(("bad", "more", "action"), [
-    (13, {}, Action.ROLLBACK), (13, {"tolerance": 1.3}, Action.HOLD), (18, {"tolerance": 1.3}, Action.ROLLBACK),
-    (13, {"maxRate": None, "maxRatio": 1.5}, Action.PROMOTE), (13, {"count": "requests", "requestsPerUnit": 50}, Action.HOLD),
-], ids=["any harm", "within the tolerance", "beyond it", "within maxRatio", "of users who fail fifty times"])
-def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(bad: int, more: dict[str, object], action: Action) -> None:
+@pytest.mark.parametrize(
+    ("bad", "more", "action"),
+    [
+        (13, {}, Action.ROLLBACK),
+        (13, {"tolerance": 1.3}, Action.HOLD),
+        (18, {"tolerance": 1.3}, Action.ROLLBACK),
+        (13, {"maxRate": None, "maxRatio": 1.5}, Action.PROMOTE),
+        (13, {"count": "requests", "requestsPerUnit": 50}, Action.HOLD),
+    ],
+    ids=["any harm", "within the tolerance", "beyond it", "within maxRatio", "of users who fail fifty times"],
+)
+def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(
+    bad: int, more: dict[str, object], action: Action
+) -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.01, **more})
     busy = ledgers.Batch(gateway=ledgers.Gateway(candidate=1000, stable=1000, bad={"errors": (bad, 10)}))
     assert judge.decide(learn(strategy, [busy] * 600), strategy=strategy, stage="canary").action is action
 
 
 def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_both_fail() -> None:
-    strategy = schema.Strategy.model_validate({"guards": [{"name": "errors", "type": "errors", "maxRate": 0.2, "tolerance": 1.5}]})
-    pairs = ledgers.Batch(paired=ledgers.Paired(compared=880, disagreements=0, candidate_failures=50, stable_failures=20, both_failures=50))
-    assert learn(strategy, [pairs] * 20).harms["errors/shadow"].peak < math.log(100)   # 100 against 70 of 1000
-    worse = ledgers.Batch(paired=ledgers.Paired(compared=880, disagreements=0, candidate_failures=100, stable_failures=20, both_failures=50))
+    strategy = schema.Strategy.model_validate(
+        {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.2, "tolerance": 1.5}]}
+    )
+    pairs = ledgers.Batch(
+        paired=ledgers.Paired(
+            compared=880, disagreements=0, candidate_failures=50, stable_failures=20, both_failures=50
+        )
+    )
+    assert learn(strategy, [pairs] * 20).harms["errors/shadow"].peak < math.log(100)  # 100 against 70 of 1000
+    worse = ledgers.Batch(
+        paired=ledgers.Paired(
+            compared=880, disagreements=0, candidate_failures=100, stable_failures=20, both_failures=50
+        )
+    )
     assert learn(strategy, [worse] * 20).harms["errors/shadow"].peak > math.log(100)
 
 
 def test_a_certificate_does_not_outlive_the_rate_that_earned_it() -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRate": 0.02})
-    well, ill = (ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (bad, bad)})) for bad in (0, 8))
+    well, ill = (
+        ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (bad, bad)})) for bad in (0, 8)
+    )
     earned = judge.decide(learn(strategy, [well] * 3), strategy=strategy, stage="canary")
     assert earned.action is Action.PROMOTE
     assert "errors below 2.00% on average so far (0 of 300)" in earned.reason
-    assert judge.decide(learn(strategy, [well, well, well, ill]), strategy=strategy, stage="canary").action is Action.HOLD
+    assert (
+        judge.decide(learn(strategy, [well, well, well, ill]), strategy=strategy, stage="canary").action is Action.HOLD
+    )
 
 
 def test_who_else_is_guilty_is_said_beside_the_verdict() -> None:
-    both = policy({"name": "errors", "type": "errors", "maxRate": 0.1}, {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.1})
-    ledger = learn(both, [ledgers.Batch(gateway=ledgers.Gateway(candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)}))])
+    both = policy(
+        {"name": "errors", "type": "errors", "maxRate": 0.1},
+        {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.1},
+    )
+    ledger = learn(
+        both,
+        [ledgers.Batch(gateway=ledgers.Gateway(candidate=200, stable=600, bad={"errors": (60, 0), "slow": (70, 0)}))],
+    )
     facts = judge.decide(ledger, strategy=both, stage="canary").evidence
     assert set(facts["combined"]["guilty"]) == {"errors", "slow"}
 
@@ -150,10 +219,17 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     assert verdict.action is Action.HOLD
     assert verdict.eta_seconds is not None
     assert 5 < verdict.eta_seconds < 300
-    shadow = schema.Strategy.model_validate({"shadow": {"minPairs": 500}, "guards": [{"name": "differs", "type": "disagreement"}]})
-    pairs = [ledgers.Batch(paired=ledgers.Paired(compared=50, disagreements=0, candidate_failures=0, stable_failures=0))] * 5
+    shadow = schema.Strategy.model_validate(
+        {"shadow": {"minPairs": 500}, "guards": [{"name": "differs", "type": "disagreement"}]}
+    )
+    pairs = [
+        ledgers.Batch(paired=ledgers.Paired(compared=50, disagreements=0, candidate_failures=0, stable_failures=0))
+    ] * 5
     verdict = judge.decide(learn(shadow, pairs), strategy=shadow, stage="shadow")
-    assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, pytest.approx(8.0, abs=0.1))   # as many pairs again, at 250 in 8 s
+    assert (verdict.action, verdict.eta_seconds) == (
+        Action.HOLD,
+        pytest.approx(8.0, abs=0.1),
+    )  # as many pairs again, at 250 in 8 s
     hopeless = [ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=300, bad={"errors": (3, 9)}))] * 20
     verdict = judge.decide(learn(errors, hopeless), strategy=errors, stage="canary")
     assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)
@@ -163,14 +239,33 @@ def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> lis
     """Gives looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are nothing)."""
     rng, batches = np.random.default_rng(seed), []
     for _ in range(looks):
-        values = [tuple(np.where(rng.random(20) < 0.4, rng.exponential(mean / 0.4, 20), 0.0).tolist()) for mean in (mine, theirs)]
-        batches.append(ledgers.Batch(valued=(ledgers.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),
-                                             ledgers.Valued(name="visit", weight=0.5, candidate=(1e9,), stable=(0.0,)))))
+        values = [
+            tuple(np.where(rng.random(20) < 0.4, rng.exponential(mean / 0.4, 20), 0.0).tolist())
+            for mean in (mine, theirs)
+        ]
+        batches.append(
+            ledgers.Batch(
+                valued=(
+                    ledgers.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),
+                    ledgers.Valued(name="visit", weight=0.5, candidate=(1e9,), stable=(0.0,)),
+                )
+            )
+        )
     return batches
 
 
 def business(**more: object) -> schema.Strategy:
-    return policy({"name": "sales", "type": "business", "outcome": "purchase", "upper": 10, "maxLossIncrease": 0, "gates": "canary", **more})
+    return policy(
+        {
+            "name": "sales",
+            "type": "business",
+            "outcome": "purchase",
+            "upper": 10,
+            "maxLossIncrease": 0,
+            "gates": "canary",
+            **more,
+        }
+    )
 
 
 def test_an_a_b_test_promotes_what_sells_more_and_says_the_effect_with_its_interval() -> None:
@@ -179,7 +274,7 @@ def test_an_a_b_test_promotes_what_sells_more_and_says_the_effect_with_its_inter
     assert "purchase is" in verdict.reason
     assert "better than stable's" in verdict.reason
     intervals = verdict.evidence["sales"]["intervals"]
-    truth = [0.4 * mean / 0.4 * (1 - np.exp(-10 / (mean / 0.4))) for mean in (3.0, 2.0)]   # with the bound at 10
+    truth = [0.4 * mean / 0.4 * (1 - np.exp(-10 / (mean / 0.4))) for mean in (3.0, 2.0)]  # with the bound at 10
     assert intervals["candidate"][0] < truth[0] < intervals["candidate"][1]
     assert intervals["stable"][0] < truth[1] < intervals["stable"][1]
     assert 0 < intervals["effect"][0] < truth[0] - truth[1] < intervals["effect"][1]
@@ -189,8 +284,11 @@ def test_an_a_b_test_takes_back_what_sells_less_and_leaves_equals_to_a_person() 
     worse = judge.decide(learn(business(), sales(1.0, 2.0)), strategy=business(), stage="canary")
     assert (worse.action, worse.guard) == (Action.ROLLBACK, "sales")
     assert "not better than stable's" in worse.reason
-    held = [judge.decide(learn(business(), sales(2.0, 2.0, seed=seed)), strategy=business(), stage="canary").action for seed in range(20)]
-    assert held.count(Action.HOLD) >= 18   # each is wrong once in twenty at the most
+    held = [
+        judge.decide(learn(business(), sales(2.0, 2.0, seed=seed)), strategy=business(), stage="canary").action
+        for seed in range(20)
+    ]
+    assert held.count(Action.HOLD) >= 18  # each is wrong once in twenty at the most
 
 
 def test_what_should_be_small_is_better_when_it_is_and_bounds_hold_the_extremes() -> None:
@@ -213,24 +311,48 @@ SLICED = policy({"name": "each", "type": "quality", "sliceBy": "sector"}, {"name
 def labels(wrong: dict[str, tuple[float, float]], *, looks: int = 60, seed: int = 0) -> list[ledgers.Batch]:
     """Gives looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in stable."""
     rng = np.random.default_rng(seed)
-    return [ledgers.Batch(labelled=tuple(
-        ledgers.Labelled(weight=0.5, slice=of, candidate=ArmCounts(10, int(rng.binomial(10, mine))), stable=ArmCounts(10, int(rng.binomial(10, theirs))))
-        for of, (mine, theirs) in wrong.items())) for _ in range(looks)]
+    return [
+        ledgers.Batch(
+            labelled=tuple(
+                ledgers.Labelled(
+                    weight=0.5,
+                    slice=of,
+                    candidate=ArmCounts(10, int(rng.binomial(10, mine))),
+                    stable=ArmCounts(10, int(rng.binomial(10, theirs))),
+                )
+                for of, (mine, theirs) in wrong.items()
+            )
+        )
+        for _ in range(looks)
+    ]
 
 
 def test_a_slice_that_suffers_is_found_and_named_though_the_whole_looks_well() -> None:
-    verdict = judge.decide(learn(SLICED, labels({"state": (0.05, 0.1), "private": (0.45, 0.1), "farm": (0.02, 0.1)})), strategy=SLICED, stage="canary")
+    verdict = judge.decide(
+        learn(SLICED, labels({"state": (0.05, 0.1), "private": (0.45, 0.1), "farm": (0.02, 0.1)})),
+        strategy=SLICED,
+        stage="canary",
+    )
     assert verdict.action is Action.ROLLBACK
     assert verdict.guard == "each"
     assert "where sector is 'private'" in verdict.reason
-    assert {tuple(row["slice"].values()) for row in verdict.evidence.values() if "slice" in row} == {("state",), ("private",), ("farm",)}
+    assert {tuple(row["slice"].values()) for row in verdict.evidence.values() if "slice" in row} == {
+        ("state",),
+        ("private",),
+        ("farm",),
+    }
 
 
 def test_a_guard_of_the_whole_counts_an_answer_once_and_not_again_in_its_slices() -> None:
     counts = {"candidate": ArmCounts(10, 4), "stable": ArmCounts(30, 3)}
     batch = ledgers.Batch(labelled=tuple(ledgers.Labelled(weight=0.25, slice=of, **counts) for of in (None, "state")))
     assert learn(SLICED, [batch, batch]).totals["quality"] == (20, 8, 60, 6)
-    assert learn(SLICED, [batch, batch]).totals["each/0"] == (10, 4, 30, 3)   # what a slice is about must not hang on what it brings
+    assert learn(SLICED, [batch, batch]).totals["each/0"] == (
+        10,
+        4,
+        30,
+        3,
+    )  # what a slice is about must not hang on what it brings
 
 
 def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() -> None:
@@ -241,20 +363,30 @@ def test_all_slices_together_have_one_budget_and_the_ninth_is_not_looked_at() ->
     assert len(ledgers_[0].harms) == 9
 
 
-@pytest.mark.parametrize("guard", [
-    {"name": "errors", "type": "errors", "maxRatio": 1.5}, {"name": "right", "type": "quality", "gates": "canary", "maxLossIncrease": 0},
-    {"name": "sales", "type": "business", "gates": "canary", "outcome": "sale", "upper": 1, "maxLossIncrease": 0},
-])
-def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_that_grows_has(guard: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "guard",
+    [
+        {"name": "errors", "type": "errors", "maxRatio": 1.5},
+        {"name": "right", "type": "quality", "gates": "canary", "maxLossIncrease": 0},
+        {"name": "sales", "type": "business", "gates": "canary", "outcome": "sale", "upper": 1, "maxLossIncrease": 0},
+    ],
+)
+def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_that_grows_has(
+    guard: dict[str, object],
+) -> None:
     strategy = policy(guard)
     labels = ledgers.Labelled(weight=0.5, candidate=ArmCounts(100, 0), stable=ArmCounts(100, 0))
     sold = ledgers.Valued(name="sale", weight=0.5, candidate=(1.0,) * 5, stable=(1.0,) * 5)
-    none_bad = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (0, 0)}), labelled=(labels,), valued=(sold,))
+    none_bad = ledgers.Batch(
+        gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (0, 0)}), labelled=(labels,), valued=(sold,)
+    )
     verdict = judge.decide(learn(strategy, [none_bad] * 5), strategy=strategy, stage="canary")
     assert (verdict.action, verdict.eta_seconds) == (Action.HOLD, None)
     better = ledgers.Batch(
-        gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (0, 1)}), valued=(dataclasses.replace(sold, stable=(0.0, 1.0, 1.0, 1.0, 1.0)),),
-        labelled=(dataclasses.replace(labels, stable=ArmCounts(100, 1)),))
+        gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (0, 1)}),
+        valued=(dataclasses.replace(sold, stable=(0.0, 1.0, 1.0, 1.0, 1.0)),),
+        labelled=(dataclasses.replace(labels, stable=ArmCounts(100, 1)),),
+    )
     verdict = judge.decide(learn(strategy, [better] * 4), strategy=strategy, stage="canary")
     assert verdict.action is Action.HOLD
     assert verdict.eta_seconds is not None
@@ -264,15 +396,26 @@ def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_tha
 def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> None:
     strategy = schema.Strategy()
     ledger = ledgers.begin(strategy, at=0.0)
-    said = [judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)]
+    said = [
+        judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)
+    ]
     assert "differ from stable's in at most 3.0%, for evaluation did not compare the two" in said[0]
     assert "compare" not in said[1]
 
 
-@pytest.mark.parametrize(("lost", "action"), [((6, 6), Action.PROMOTE), ((9, 6), Action.HOLD)], ids=["alike", "one and a half times as often"])
-def test_requests_that_nobody_answered_certify_a_ratio_only_by_how_many_there_were(lost: tuple[int, int], action: Action) -> None:
+@pytest.mark.parametrize(
+    ("lost", "action"),
+    [((6, 6), Action.PROMOTE), ((9, 6), Action.HOLD)],
+    ids=["alike", "one and a half times as often"],
+)
+def test_requests_that_nobody_answered_certify_a_ratio_only_by_how_many_there_were(
+    lost: tuple[int, int], action: Action
+) -> None:
     strategy = policy({"name": "errors", "type": "errors", "maxRatio": 1.5, "tolerance": 2})
     held = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
-    batch = ledgers.Batch(gateway=ledgers.Gateway(
-        candidate=1000, stable=1000, bad={"errors": lost}, observed={"errors": (1000, 1000)}, held={"errors": held}))
+    batch = ledgers.Batch(
+        gateway=ledgers.Gateway(
+            candidate=1000, stable=1000, bad={"errors": lost}, observed={"errors": (1000, 1000)}, held={"errors": held}
+        )
+    )
     assert judge.decide(learn(strategy, [batch] * 100), strategy=strategy, stage="canary").action is action

@@ -14,7 +14,9 @@ from tests.rollout.world import STRATEGY, World
 
 
 def canary(**more: object) -> schema.Strategy:
-    return STRATEGY.model_copy(update={"shadow": schema.Shadow(enabled=False), "canary": schema.Canary.model_validate(more)})
+    return STRATEGY.model_copy(
+        update={"shadow": schema.Shadow(enabled=False), "canary": schema.Canary.model_validate(more)}
+    )
 
 
 def test_the_first_step_says_how_many_requests_it_waits_for_and_ends_when_they_have_come() -> None:
@@ -31,7 +33,9 @@ def test_the_first_step_says_how_many_requests_it_waits_for_and_ends_when_they_h
 
 @pytest.mark.parametrize(("weight", "least", "most"), [(5, 45, 65), (25, 80, 120), (50, 140, 210)])
 def test_the_larger_the_step_the_more_requests_show_as_much_harm(weight: int, least: int, most: int) -> None:
-    needed = power.needed(ledgers.begin(schema.Strategy(), at=0.0), strategy=schema.Strategy(), share=weight / 100, since=0.0, rates={})
+    needed = power.needed(
+        ledgers.begin(schema.Strategy(), at=0.0), strategy=schema.Strategy(), share=weight / 100, since=0.0, rates={}
+    )
     assert least < needed["errors"] == needed["slow"] < most
 
 
@@ -39,13 +43,23 @@ def test_the_larger_the_step_the_more_requests_show_as_much_harm(weight: int, le
 @pytest.mark.parametrize("weight", [0.05, 0.25, 0.5])
 def test_four_harms_in_five_are_found_with_as_many_requests(weight: float, usual: float) -> None:
     strategy = canary(harm=0.1)
-    n = round(power.needed(ledgers.begin(strategy, at=0.0), strategy=strategy, share=weight, since=0.0, rates={"errors": usual})["errors"])
+    n = round(
+        power.needed(
+            ledgers.begin(strategy, at=0.0), strategy=strategy, share=weight, since=0.0, rates={"errors": usual}
+        )["errors"]
+    )
     found = 0
     for run in range(200):
         rng, ledger = np.random.default_rng(run), ledgers.begin(strategy, at=0.0)
         rest = round(n * (1 - weight) / weight)
-        gateway = ledgers.Gateway(candidate=n, stable=rest, bad={"errors": (int(rng.binomial(n, usual + 0.1)), int(rng.binomial(rest, usual)))})
-        found += ledgers.observe(ledger, ledgers.Batch(gateway=gateway), strategy=strategy, offline=None, at=2.0).harm >= np.log(100)
+        gateway = ledgers.Gateway(
+            candidate=n,
+            stable=rest,
+            bad={"errors": (int(rng.binomial(n, usual + 0.1)), int(rng.binomial(rest, usual)))},
+        )
+        found += ledgers.observe(
+            ledger, ledgers.Batch(gateway=gateway), strategy=strategy, offline=None, at=2.0
+        ).harm >= np.log(100)
     assert 0.7 < found / 200 < 0.92
 
 
@@ -78,7 +92,12 @@ def test_without_a_comparison_a_step_waits_for_none() -> None:
     ledger = ledgers.begin(all_of_it, at=0.0)
     assert power.lacking(ledger, strategy=all_of_it, arrived=(5, 0), weight=1.0, since=0.0) is None
     outcomes = dataclasses.replace(ledger)
-    assert power.lacking(outcomes, strategy=all_of_it.model_copy(update={"guards": ()}), arrived=(1, 1), weight=0.5, since=0.0) is None
+    assert (
+        power.lacking(
+            outcomes, strategy=all_of_it.model_copy(update={"guards": ()}), arrived=(1, 1), weight=0.5, since=0.0
+        )
+        is None
+    )
 
 
 def test_the_plan_foretells_the_steps() -> None:
@@ -96,6 +115,8 @@ def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
     ledger = ledgers.begin(strategy, at=0.0)
     for number in range(40):
         counts = ledgers.Gateway(candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)})
-        ledger = ledgers.observe(ledger, ledgers.Batch(counted=(counts,)), strategy=strategy, offline=None, at=5.0 * number + 5)
+        ledger = ledgers.observe(
+            ledger, ledgers.Batch(counted=(counts,)), strategy=strategy, offline=None, at=5.0 * number + 5
+        )
     assert power.lacking(ledger, strategy=strategy, arrived=(2000, 2000), weight=0.5, since=0.0) is None
     assert power.lacking(ledger, strategy=strategy, arrived=(200, 200), weight=0.5, since=0.0) is not None

@@ -14,9 +14,14 @@ from fairway.config import schema
 from fairway.rollout import record, replay
 from fairway.rollout.replay import COLUMNS, Counted
 
-POLICY = schema.Strategy.model_validate({
-    "warmup": "0s", "canary": {"steps": [{"weight": 25, "minDuration": "30s", "pause": True}, {"weight": 50}], "budget": "30m"},
-    "bake": {"weight": 5, "duration": "60s"}, "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}]})
+POLICY = schema.Strategy.model_validate(
+    {
+        "warmup": "0s",
+        "canary": {"steps": [{"weight": 25, "minDuration": "30s", "pause": True}, {"weight": 50}], "budget": "30m"},
+        "bake": {"weight": 5, "duration": "60s"},
+        "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02}],
+    }
+)
 HEADER = ",".join(COLUMNS)
 
 
@@ -52,8 +57,16 @@ def test_a_healthy_one_would_have_been_promoted_through_every_step_and_the_bake(
     found = replay.run(read(table(rate=100, bad=0.005)), POLICY)
     assert found["verdict"] == "PROMOTE"
     assert [(phase["phase"], phase["weight"]) for phase in found["phases"]] == [
-        ("Starting", 0), ("Canary", 25), ("Canary", 50), ("Promoting", 95), ("Baking", 95), ("Stable", 0)]
-    assert found["at_seconds"] == next(phase["since_seconds"] for phase in found["phases"] if phase["phase"] == "Promoting")
+        ("Starting", 0),
+        ("Canary", 25),
+        ("Canary", 50),
+        ("Promoting", 95),
+        ("Baking", 95),
+        ("Stable", 0),
+    ]
+    assert found["at_seconds"] == next(
+        phase["since_seconds"] for phase in found["phases"] if phase["phase"] == "Promoting"
+    )
 
 
 def test_a_harm_that_begins_in_the_bake_would_have_taken_the_promotion_back() -> None:
@@ -70,14 +83,18 @@ def test_too_few_requests_hold_and_say_how_long_it_would_take() -> None:
 
 
 def test_a_spent_budget_is_inconclusive() -> None:
-    short = POLICY.model_copy(update={"canary": POLICY.canary.model_copy(update={"budget": schema.parse_duration("60s")})})
+    short = POLICY.model_copy(
+        update={"canary": POLICY.canary.model_copy(update={"budget": schema.parse_duration("60s")})}
+    )
     found = replay.run(read(table(rate=1, bad=0.0)), short)
     assert found["verdict"] == "INCONCLUSIVE"
     assert 60 < found["at_seconds"] <= 70
 
 
 def test_a_budget_of_bad_requests_ends_it_whatever_the_evidence() -> None:
-    found = replay.run(read(table(rate=100, bad=0.004)), POLICY.model_copy(update={"bad_requests": 3, "false_rollback": 1e-9}))
+    found = replay.run(
+        read(table(rate=100, bad=0.004)), POLICY.model_copy(update={"bad_requests": 3, "false_rollback": 1e-9})
+    )
     assert found["verdict"] == "ROLLBACK"
     assert "badRequests allows 3" in found["reason"]
 
@@ -92,12 +109,21 @@ def test_recorded_pairs_are_judged_in_shadow() -> None:
 
 
 def test_a_guard_without_rows_learns_nothing_and_certifies_nothing() -> None:
-    two = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02},
-                                                                     {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.02}]})
+    two = schema.Strategy.model_validate(
+        {
+            "warmup": "0s",
+            "guards": [
+                {"name": "errors", "type": "errors", "maxRate": 0.02},
+                {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.02},
+            ],
+        }
+    )
     found = replay.run(read([HEADER, *(f"{at},{at + 5},slow,500,500,0,0" for at in range(0, 60, 5))], two), two)
     assert found["verdict"] == "HOLD"
     assert "errors (e = 1 of 20, 0 of 0)" in found["reason"]
-    both = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": name, "type": "errors", "maxRate": 0.5} for name in ("one", "other")]})
+    both = schema.Strategy.model_validate(
+        {"warmup": "0s", "guards": [{"name": name, "type": "errors", "maxRate": 0.5} for name in ("one", "other")]}
+    )
     found = replay.run(read([HEADER, *(f"{at},{at + 5},one,500,500,0,100" for at in range(0, 60, 5))], both), both)
     assert found["verdict"] == "ROLLBACK"
 
@@ -122,24 +148,33 @@ def test_a_restart_at_any_point_gives_the_same_to_the_last_bit(bad: float) -> No
     assert whole.decided == broken.decided
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    ("0,5,errors,100,25,-1,0", "line 2: baseline_events is '-1': wanted a whole number, 0 or more"),
-    ("0,5,errors,100,25,0,26", "line 2: canary_events is 26, more than canary_requests, 25"),
-    ("0,5,errors,100,nan,0,0", "line 2: canary_requests is 'nan': wanted a whole number"),
-    ("0,nan,errors,100,25,0,0", "line 2: end_seconds is 'nan': wanted a number of seconds"),
-    ("0,inf,errors,100,25,0,0", "line 2: end_seconds is 'inf'"),
-    ("5,0,errors,100,25,0,0", "ends at 0 s, not after it begins at 5 s"),
-    ("0,5,errors,100,25.5,0,0", "canary_requests is '25.5'"),
-    ("0,5,slow,100,25,0,0", "guard 'slow' is none of the strategy's: wanted errors"),
-    ("0,5,errors,100,25,0", "line 2 has 6 cells: wanted 7"),
-    ("0,5,errors,100,25,0,0\n2,7,errors,100,25,0,0", "wanted intervals that do not overlap"),
-    ("0,5,errors,100,25,0,0\n0,5,errors,100,25,0,1", "stands there already with other counts"),
-    ("5,10,errors,100,25,0,0\n0,5,errors,100,25,0,0", "line 3: guard errors goes back from 5 to 0 s: wanted a clock that goes forward"),
-    ("0,5,errors,100000000000000000000000000,25,0,0", "baseline_requests is '100000000000000000000000000': wanted a whole number, 0 or more, 1e+12 at most"),
-    ("0,1e300,errors,100,25,0,0", "end_seconds is '1e300': wanted a number of seconds, 1e+12 at most"),
-    ("-1e300,5,errors,100,25,0,0", "start_seconds is '-1e300'"),
-    (f"0,5,{'x' * 200_000},100,25,0,0", "is no CSV table (field larger than field limit"),
-])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("0,5,errors,100,25,-1,0", "line 2: baseline_events is '-1': wanted a whole number, 0 or more"),
+        ("0,5,errors,100,25,0,26", "line 2: canary_events is 26, more than canary_requests, 25"),
+        ("0,5,errors,100,nan,0,0", "line 2: canary_requests is 'nan': wanted a whole number"),
+        ("0,nan,errors,100,25,0,0", "line 2: end_seconds is 'nan': wanted a number of seconds"),
+        ("0,inf,errors,100,25,0,0", "line 2: end_seconds is 'inf'"),
+        ("5,0,errors,100,25,0,0", "ends at 0 s, not after it begins at 5 s"),
+        ("0,5,errors,100,25.5,0,0", "canary_requests is '25.5'"),
+        ("0,5,slow,100,25,0,0", "guard 'slow' is none of the strategy's: wanted errors"),
+        ("0,5,errors,100,25,0", "line 2 has 6 cells: wanted 7"),
+        ("0,5,errors,100,25,0,0\n2,7,errors,100,25,0,0", "wanted intervals that do not overlap"),
+        ("0,5,errors,100,25,0,0\n0,5,errors,100,25,0,1", "stands there already with other counts"),
+        (
+            "5,10,errors,100,25,0,0\n0,5,errors,100,25,0,0",
+            "line 3: guard errors goes back from 5 to 0 s: wanted a clock that goes forward",
+        ),
+        (
+            "0,5,errors,100000000000000000000000000,25,0,0",
+            "baseline_requests is '100000000000000000000000000': wanted a whole number, 0 or more, 1e+12 at most",
+        ),
+        ("0,1e300,errors,100,25,0,0", "end_seconds is '1e300': wanted a number of seconds, 1e+12 at most"),
+        ("-1e300,5,errors,100,25,0,0", "start_seconds is '-1e300'"),
+        (f"0,5,{'x' * 200_000},100,25,0,0", "is no CSV table (field larger than field limit"),
+    ],
+)
 def test_bad_tables_are_refused_with_the_line_and_what_is_wanted(line: str, words: str) -> None:
     with pytest.raises(errors.DataError, match=re.escape(words)):
         read([HEADER, *line.split("\n")])
@@ -163,14 +198,21 @@ def test_a_clock_that_goes_back_is_refused_and_changes_nothing() -> None:
     assert record.to_json(learnt.state) == before
 
 
-@pytest.mark.parametrize(("guard", "words"), [
-    ({"name": "one", "type": "drift"}, "guard one is about answers, which counts of requests do not tell"),
-    ({"name": "one", "type": "business", "outcome": "sale", "upper": 1}, "is about outcomes"),
-    ({"name": "one", "type": "errors", "count": "units", "maxRate": 0.1}, "is about units"),
-    ({"name": "one", "type": "quality", "sliceBy": "sector"}, "is about sector"),
-])
-def test_a_guard_that_counts_do_not_tell_of_is_refused_and_may_be_left_out(guard: dict[str, object], words: str) -> None:
-    policy = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [guard, {"name": "errors", "type": "errors", "maxRate": 0.02}]})
+@pytest.mark.parametrize(
+    ("guard", "words"),
+    [
+        ({"name": "one", "type": "drift"}, "guard one is about answers, which counts of requests do not tell"),
+        ({"name": "one", "type": "business", "outcome": "sale", "upper": 1}, "is about outcomes"),
+        ({"name": "one", "type": "errors", "count": "units", "maxRate": 0.1}, "is about units"),
+        ({"name": "one", "type": "quality", "sliceBy": "sector"}, "is about sector"),
+    ],
+)
+def test_a_guard_that_counts_do_not_tell_of_is_refused_and_may_be_left_out(
+    guard: dict[str, object], words: str
+) -> None:
+    policy = schema.Strategy.model_validate(
+        {"shadow": {"enabled": False}, "guards": [guard, {"name": "errors", "type": "errors", "maxRate": 0.02}]}
+    )
     with pytest.raises(errors.DataError, match=words):
         read([HEADER, "0,5,errors,100,25,0,0", "0,5,one,100,25,0,0"], policy)
     assert replay.run(read([HEADER, "0,5,errors,100,25,0,0"], policy), policy)["verdict"] == "HOLD"
@@ -185,12 +227,20 @@ def test_two_guards_that_read_the_same_labels_or_pairs_are_refused(type: str) ->
 
 
 def test_guards_may_come_one_after_the_other() -> None:
-    two = schema.Strategy.model_validate({"guards": [{"name": name, "type": "errors", "maxRate": 0.1} for name in ("one", "other")]})
+    two = schema.Strategy.model_validate(
+        {"guards": [{"name": name, "type": "errors", "maxRate": 0.1} for name in ("one", "other")]}
+    )
     read([HEADER, *(f"{at},{at + 5},{name},100,25,0,0" for name in ("one", "other") for at in range(0, 60, 5))], two)
 
 
 def test_a_limit_by_stable_s_rate_holds_while_nothing_fails() -> None:
-    policy = schema.Strategy.model_validate({"warmup": "0s", "shadow": {"enabled": False}, "guards": [{"name": "errors", "type": "errors", "maxRatio": 1.5}]})
+    policy = schema.Strategy.model_validate(
+        {
+            "warmup": "0s",
+            "shadow": {"enabled": False},
+            "guards": [{"name": "errors", "type": "errors", "maxRatio": 1.5}],
+        }
+    )
     found = replay.run(read([HEADER, *(f"{at},{at + 5},errors,100,100,0,0" for at in range(0, 60, 5))], policy), policy)
     assert found["verdict"] == "HOLD"
 

@@ -111,7 +111,9 @@ def test_a_candidate_without_capacity_holds_and_goes_on_when_it_is_back() -> Non
 
 
 def in_canary(**changes: Any) -> World:
-    world = World(policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=20), **changes})).serving("a")
+    world = World(policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=20), **changes})).serving(
+        "a"
+    )
     world.until(Phase.CANARY)
     world.look()
     return world
@@ -128,9 +130,17 @@ def test_a_candidate_whose_only_pod_is_taken_away_gives_its_share_to_stable_and_
     assert [(world.look().phase, weight(world)) for _ in range(15)] == [(Phase.CANARY, 0)] * 15
     assert "waits for capacity" in world.state.reason
     world.absent = ()
-    assert (world.look().phase, world.state.step, weight(world), world.state.since) == (Phase.CANARY, before.step, 5, before.since + 15)
+    assert (world.look().phase, world.state.step, weight(world), world.state.since) == (
+        Phase.CANARY,
+        before.step,
+        5,
+        before.since + 15,
+    )
     assert world.until(Phase.STABLE).stable == "b"
-    assert [event.type for event in world.events if event.type.startswith("Capacity")] == ["CapacityLost", "CapacityBack"]
+    assert [event.type for event in world.events if event.type.startswith("Capacity")] == [
+        "CapacityLost",
+        "CapacityBack",
+    ]
 
 
 def test_a_candidate_that_does_not_come_back_by_the_deadline_is_rolled_back() -> None:
@@ -153,17 +163,22 @@ def test_in_every_stage_an_absent_candidate_has_neither_weight_nor_copies_and_th
     assert phase is not Phase.PAUSED or world.state.reason == reason
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    ({"broken": {"b": "out of memory"}}, "does not stay up: out of memory"), ({"desired": "c"}, "superseded"),
-    ({"command": Command("abort", "sam", "enough")}, "aborted by sam"),
-], ids=["its own end", "another revision", "a person"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"broken": {"b": "out of memory"}}, "does not stay up: out of memory"),
+        ({"desired": "c"}, "superseded"),
+        ({"command": Command("abort", "sam", "enough")}, "aborted by sam"),
+    ],
+    ids=["its own end", "another revision", "a person"],
+)
 def test_what_ends_a_rollout_ends_one_that_waits_for_capacity_too(change: dict[str, Any], said: str) -> None:
     world = in_canary()
     world.absent = ("b",)
     world.look()
     for name, value in change.items():
         setattr(world, name, value)
-    world.unread = "the collector does not answer"   # nor is a store needed for it
+    world.unread = "the collector does not answer"  # nor is a store needed for it
     assert world.look().phase is Phase.ROLLING_BACK
     assert said in world.state.reason
 
@@ -179,7 +194,9 @@ def test_requests_that_met_a_pod_as_it_was_taken_away_are_no_evidence() -> None:
 
 
 def test_a_candidate_that_never_becomes_ready_is_rolled_back_at_the_deadline() -> None:
-    world = World(ready=("a",), policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=20)})).serving("a")
+    world = World(
+        ready=("a",), policy=STRATEGY.model_copy(update={"progress_deadline": timedelta(seconds=20)})
+    ).serving("a")
     state = world.until(Phase.ROLLED_BACK)
     assert state.stable == "a"
     assert "progressDeadline" in state.reason
@@ -235,7 +252,10 @@ def test_the_history_says_who_asked_for_what_and_why_and_promotion_still_quotes_
         world.command = Command(verb, "sam", "lunch")
         assert world.look().phase is phase
     rows = [(row["action"], row["revision"], row["phase"], row["reason"]) for row in world.state.history[-2:]]
-    assert rows == [("pause", "b", "Paused", "paused by sam: lunch"), ("resume", "b", "Promoting", "resumed by sam: lunch")]
+    assert rows == [
+        ("pause", "b", "Paused", "paused by sam: lunch"),
+        ("resume", "b", "Promoting", "resumed by sam: lunch"),
+    ]
     assert "sam" not in world.until(Phase.STABLE).reason
 
 
@@ -251,7 +271,9 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
     world = World().serving("a")
     world.until(Phase.STABLE)
     segment = next(s for s in world.state.segments if s.weight == 0.5)
-    worse = ledgers.Labelled(weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8))
+    worse = ledgers.Labelled(
+        weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8)
+    )
     world.labelled = (worse,)
     state = world.until(Phase.ROLLED_BACK)
     assert state.stable == "a"
@@ -321,34 +343,66 @@ def test_each_rollout_is_judged_by_the_strategy_that_was_asked_for_when_it_began
     assert states.in_force(before, begun, begun=STRATEGY, newest=newest) is newest
     assert states.in_force(begun, play.until(Phase.CANARY), begun=STRATEGY, newest=newest) is STRATEGY
     served = play.until(Phase.STABLE)
-    assert states.in_force(served, play.look(), begun=STRATEGY, newest=newest) is STRATEGY   # late labels are judged by it too
+    assert (
+        states.in_force(served, play.look(), begun=STRATEGY, newest=newest) is STRATEGY
+    )  # late labels are judged by it too
     play.desired = "c"
     assert states.in_force(served, play.until(Phase.STARTING), begun=STRATEGY, newest=newest) is newest
 
 
 def scraped(at: float, stable: int, candidate: int, *, epoch: str = "one", version: str = "r") -> traffic.Sample:
-    return traffic.Sample(at=at, epoch=epoch, route_version=version, stable=traffic.ArmCounts(requests=stable, errors=0),
-                          candidate=traffic.ArmCounts(requests=candidate, errors=0))
+    return traffic.Sample(
+        at=at,
+        epoch=epoch,
+        route_version=version,
+        stable=traffic.ArmCounts(requests=stable, errors=0),
+        candidate=traffic.ArmCounts(requests=candidate, errors=0),
+    )
 
 
 def counted(*samples: traffic.Sample) -> tuple[int, float, int, float]:
     """Gives the totals of the errors guard after looks at these scrapes, from the first on."""
     state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=ledgers.begin(STRATEGY, at=0.0))
     for number, sample in enumerate(samples):
-        state = intake.learn(state, Seen(now=100.0 + number, desired="b", sample=sample, wanted_version="r"), strategy=STRATEGY)
+        state = intake.learn(
+            state, Seen(now=100.0 + number, desired="b", sample=sample, wanted_version="r"), strategy=STRATEGY
+        )
     assert state.ledger is not None
     return tuple(state.ledger.totals["errors"])
 
 
 def test_a_scrape_that_is_older_than_the_last_counts_nothing_again() -> None:
-    assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(1, 100, 10), scraped(3, 300, 30)) == (20, 0, 200, 0)
-    assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(2, 200, 20), scraped(3, 300, 30)) == (20, 0, 200, 0)
+    assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(1, 100, 10), scraped(3, 300, 30)) == (
+        20,
+        0,
+        200,
+        0,
+    )
+    assert counted(scraped(1, 100, 10), scraped(2, 200, 20), scraped(2, 200, 20), scraped(3, 300, 30)) == (
+        20,
+        0,
+        200,
+        0,
+    )
 
 
-def test_of_several_proxies_one_that_lags_is_not_counted_twice_and_a_reset_without_a_sign_is_believed_after_a_minute() -> None:
-    both = [scraped(1, 1000, 100), scraped(2, 2200, 220), scraped(3, 1500, 150), scraped(4, 3100, 310)]   # one ahead, the other behind
+def test_of_several_proxies_one_that_lags_is_not_counted_twice_and_a_reset_without_a_sign_is_believed_after_a_minute() -> (
+    None
+):
+    both = [
+        scraped(1, 1000, 100),
+        scraped(2, 2200, 220),
+        scraped(3, 1500, 150),
+        scraped(4, 3100, 310),
+    ]  # one ahead, the other behind
     assert counted(*both) == (210, 0, 2100, 0)
-    began_anew = [scraped(1, 1000, 100), scraped(2, 2000, 200), scraped(10, 100, 10), scraped(70, 200, 20), scraped(75, 300, 30)]
+    began_anew = [
+        scraped(1, 1000, 100),
+        scraped(2, 2000, 200),
+        scraped(10, 100, 10),
+        scraped(70, 200, 20),
+        scraped(75, 300, 30),
+    ]
     assert counted(*began_anew) == (110, 0, 1100, 0)
 
 
@@ -357,15 +411,24 @@ def test_a_clock_that_was_set_back_loses_nothing_that_was_counted_on() -> None:
 
 
 def test_counters_that_begin_anew_are_counted_from_there() -> None:
-    assert counted(scraped(1, 100, 10), scraped(2, 5, 1, epoch="two"), scraped(3, 105, 11, epoch="two")) == (10, 0, 100, 0)
+    assert counted(scraped(1, 100, 10), scraped(2, 5, 1, epoch="two"), scraped(3, 105, 11, epoch="two")) == (
+        10,
+        0,
+        100,
+        0,
+    )
 
 
 def test_what_was_served_by_another_route_is_no_evidence() -> None:
-    assert counted(scraped(1, 100, 10), scraped(2, 200, 90, version="old"), scraped(3, 300, 100), scraped(4, 400, 110)) == (10, 0, 100, 0)
+    assert counted(
+        scraped(1, 100, 10), scraped(2, 200, 90, version="old"), scraped(3, 300, 100), scraped(4, 400, 110)
+    ) == (10, 0, 100, 0)
 
 
 def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before_the_route_is_there() -> None:
-    play = World(policy=STRATEGY.model_copy(update={"warmup": timedelta(seconds=20), "shadow": schema.Shadow(enabled=False)})).serving("a")
+    play = World(
+        policy=STRATEGY.model_copy(update={"warmup": timedelta(seconds=20), "shadow": schema.Shadow(enabled=False)})
+    ).serving("a")
     play.failing = 0.9
     play.until(Phase.CANARY)
     for _ in range(19):
@@ -383,7 +446,13 @@ def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before
 
 def stretches(*looks: tuple[float, float], warmup_until: float = 0.0) -> list[tuple[float, float | None]]:
     """Gives the stretches of one weight after looks at (the rollout's own time, the clock on the wall)."""
-    state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=ledgers.begin(STRATEGY, at=0.0), counting_from=warmup_until)
+    state = states.State(
+        phase=Phase.CANARY,
+        stable="a",
+        candidate="b",
+        ledger=ledgers.begin(STRATEGY, at=0.0),
+        counting_from=warmup_until,
+    )
     for now, wall in looks:
         seen = Seen(now=now, wall=wall, desired="b", sample=scraped(now, 100, 10), wanted_version="r")
         state = intake.learn(state, seen, strategy=STRATEGY)
@@ -400,12 +469,17 @@ def test_a_clock_that_is_set_back_ends_the_stretch_and_one_that_is_set_ahead_doe
 
 
 def test_what_was_served_in_two_stretches_of_different_weights_by_a_clock_that_was_set_back_counts_for_none() -> None:
-    first, second = Segment(start=100.0, end=200.0, weight=0.05, version="r"), Segment(start=150.0, end=None, weight=0.25, version="s")
+    first, second = (
+        Segment(start=100.0, end=200.0, weight=0.05, version="r"),
+        Segment(start=150.0, end=None, weight=0.25, version="s"),
+    )
     assert [units.in_effect((first, second), at=at) for at in (120.0, 170.0, 210.0)] == [first, None, second]
 
 
 def test_while_events_cannot_be_read_the_gateway_alone_rolls_back_and_what_it_counts_is_counted_once() -> None:
-    world = World(policy=STRATEGY.model_copy(update={"guards": (schema.Guard(name="errors", type="errors", max_rate=0.02),)})).serving("a")
+    world = World(
+        policy=STRATEGY.model_copy(update={"guards": (schema.Guard(name="errors", type="errors", max_rate=0.02),)})
+    ).serving("a")
     world.until(Phase.CANARY)
     world.failing, world.unread = 0.3, "the collector does not answer"
     began = world.look().looked

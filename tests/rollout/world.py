@@ -13,7 +13,10 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
 
-GUARDS = tuple(guard.model_copy(update={"count": "requests"}) if guard.type in ("errors", "latency") else guard for guard in schema.DEFAULT_GUARDS)
+GUARDS = tuple(
+    guard.model_copy(update={"count": "requests"}) if guard.type in ("errors", "latency") else guard
+    for guard in schema.DEFAULT_GUARDS
+)
 STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)), guards=GUARDS)
 
 
@@ -25,18 +28,20 @@ class World:
     state: State = dataclasses.field(default_factory=State)
     now: float = 1000.0
     rate: int = 150
-    failing: float = 0.0              # of the candidate's requests
+    failing: float = 0.0  # of the candidate's requests
     disagreeing: float = 0.03
     ready: tuple[str, ...] = ("a", "b", "c")
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
-    absent: tuple[str, ...] = ()      # revisions without a pod
+    absent: tuple[str, ...] = ()  # revisions without a pod
     readable: bool = True
     unread: str | None = None
     epoch: str = "first"
-    route: str | None = None          # version of the route in effect; the one that is wanted where nothing is said
+    route: str | None = None  # version of the route in effect; the one that is wanted where nothing is said
     labelled: tuple[ledgers.Labelled, ...] = ()
     command: Command | None = None
-    answer: dict[str, hooks.Answer] = dataclasses.field(default_factory=dict)   # of a hook, by its name or by where it is asked; none is silence
+    answer: dict[str, hooks.Answer] = dataclasses.field(
+        default_factory=dict
+    )  # of a hook, by its name or by where it is asked; none is silence
     called: list[hooks.Call] = dataclasses.field(default_factory=list)
     desired: str = "a"
     counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
@@ -50,15 +55,32 @@ class World:
         self._traffic(weight)
         paired = None
         if mirror:
-            paired = ledgers.Paired(compared=self.rate, disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
-                                  candidate_failures=0, stable_failures=0)
-        seen = Seen(now=self.now, desired=self.desired, ready=frozenset(self.ready) - set(self.absent), broken=self.broken,
-                    absent=frozenset(self.absent),
-                    wanted_version=wanted.version if wanted else None, sample=self._sample(wanted, weight), paired=paired,
-                    labelled=self.labelled, offline_disagreement=0.03, command=self.command, unread=self.unread, cursors=self.state.cursors,
-                    answers=self._answers())
+            paired = ledgers.Paired(
+                compared=self.rate,
+                disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
+                candidate_failures=0,
+                stable_failures=0,
+            )
+        seen = Seen(
+            now=self.now,
+            desired=self.desired,
+            ready=frozenset(self.ready) - set(self.absent),
+            broken=self.broken,
+            absent=frozenset(self.absent),
+            wanted_version=wanted.version if wanted else None,
+            sample=self._sample(wanted, weight),
+            paired=paired,
+            labelled=self.labelled,
+            offline_disagreement=0.03,
+            command=self.command,
+            unread=self.unread,
+            cursors=self.state.cursors,
+            answers=self._answers(),
+        )
         self.command, self.labelled = None, ()
-        stored = record.from_json(json.loads(json.dumps(record.to_json(self.state))))  # as a supervisor killed at each look would
+        stored = record.from_json(
+            json.loads(json.dumps(record.to_json(self.state)))
+        )  # as a supervisor killed at each look would
         after = strategy.advance(stored, seen, strategy=self.policy)
         self.state = after.state
         self.events += after.events
@@ -79,8 +101,11 @@ class World:
 
     def _answers(self) -> dict[str, hooks.Answer]:
         """Calls the hooks that are due and have something to say."""
-        said = {call.id: self.answer.get(call.hook) or self.answer[call.at] for call in hooks.due(self.state.calls, now=self.now)
-                if {call.hook, call.at} & self.answer.keys()}
+        said = {
+            call.id: self.answer.get(call.hook) or self.answer[call.at]
+            for call in hooks.due(self.state.calls, now=self.now)
+            if {call.hook, call.at} & self.answer.keys()
+        }
         self.called += [call for call in self.state.calls if call.id in said]
         return said
 
@@ -93,6 +118,14 @@ class World:
     def _sample(self, wanted: traffic.Route | None, weight: int) -> traffic.Sample | None:
         if not self.readable or wanted is None:
             return None
-        arms: dict[str, Any] = {arm: traffic.ArmCounts(requests=n, errors=bad, timed=n, slow={"100ms": 0}) for arm, (n, bad) in self.counters.items()}
-        return traffic.Sample(at=self.now, epoch=self.epoch, route_version=self.route or wanted.version, stable=arms["stable"],
-                              candidate=arms["candidate"] if weight else None)
+        arms: dict[str, Any] = {
+            arm: traffic.ArmCounts(requests=n, errors=bad, timed=n, slow={"100ms": 0})
+            for arm, (n, bad) in self.counters.items()
+        }
+        return traffic.Sample(
+            at=self.now,
+            epoch=self.epoch,
+            route_version=self.route or wanted.version,
+            stable=arms["stable"],
+            candidate=arms["candidate"] if weight else None,
+        )

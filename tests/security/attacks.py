@@ -26,7 +26,9 @@ class Attack:
 
 def _tensor(name: str, datatype: str, shape: list[int], data: object) -> bytes:
     others = [one for one in support.ONE["inputs"] if one["name"] != name]
-    return json.dumps({"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}, *others]}).encode()
+    return json.dumps(
+        {"inputs": [{"name": name, "datatype": datatype, "shape": shape, "data": data}, *others]}
+    ).encode()
 
 
 def _nested(depth: int, *, inside: str = '"x"') -> bytes:
@@ -35,28 +37,50 @@ def _nested(depth: int, *, inside: str = '"x"') -> bytes:
 
 
 def _binary(size: int, *, shape: list[int]) -> Attack:
-    header = json.dumps({"inputs": [{"name": "age", "datatype": "FP64", "shape": shape, "parameters": {"binary_data_size": size}}]}).encode()
-    return Attack(f"binary tensor of {size} bytes and shape {shape}", header + b"\0" * 64, {"inference-header-content-length": str(len(header))})
+    header = json.dumps(
+        {"inputs": [{"name": "age", "datatype": "FP64", "shape": shape, "parameters": {"binary_data_size": size}}]}
+    ).encode()
+    return Attack(
+        f"binary tensor of {size} bytes and shape {shape}",
+        header + b"\0" * 64,
+        {"inference-header-content-length": str(len(header))},
+    )
 
 
 def bodies() -> list[Attack]:
     """Return the hostile bodies; a server answers each with 2xx or 4xx, and in bounded memory."""
     one = json.dumps(support.ONE).encode()
     return [
-        Attack("one long word among many short ones, for a number", _tensor("age", "FP64", [20_000], [WORD, *[""] * 19_999])),
-        Attack("one long word among many short ones, for a category", _tensor("sector", "BYTES", [20_000], [WORD, *[""] * 19_999])),
-        Attack("nested lists of words", _tensor("sector", "BYTES", [100, 200], [[WORD, *[""] * 199], *[[""] * 200] * 99])),
+        Attack(
+            "one long word among many short ones, for a number",
+            _tensor("age", "FP64", [20_000], [WORD, *[""] * 19_999]),
+        ),
+        Attack(
+            "one long word among many short ones, for a category",
+            _tensor("sector", "BYTES", [20_000], [WORD, *[""] * 19_999]),
+        ),
+        Attack(
+            "nested lists of words", _tensor("sector", "BYTES", [100, 200], [[WORD, *[""] * 199], *[[""] * 200] * 99])
+        ),
         Attack("a shape whose product overflows", _tensor("age", "FP64", [2**32, 2**32], [1.0])),
         Attack("a shape beyond any integer", _tensor("age", "FP64", [10**30], [1.0])),
         Attack("a negative shape", _tensor("age", "FP64", [-1], [1.0])),
-        Attack("five thousand outputs", json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 5_000}).encode()),
-        Attack("the same output twice", json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 2}).encode()),
+        Attack(
+            "five thousand outputs",
+            json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 5_000}).encode(),
+        ),
+        Attack(
+            "the same output twice", json.dumps({**support.ONE, "outputs": [{"name": "probabilities"}] * 2}).encode()
+        ),
         Attack("words nested 1,000 deep", _nested(1_000)),
         Attack("words nested 100,000 deep", _nested(100_000)),
         Attack("numbers nested 1,000 deep", _nested(1_000, inside="1")),
         Attack("the largest number", _tensor("age", "FP64", [1], [1.7976931348623157e308])),
         Attack("an infinite number", one.replace(b"39", b"1e999")),
-        Attack("more rows than can be answered in time", json.dumps(support.tensors([39] * 200_000, [40] * 200_000, ["state"] * 200_000)).encode()),
+        Attack(
+            "more rows than can be answered in time",
+            json.dumps(support.tensors([39] * 200_000, [40] * 200_000, ["state"] * 200_000)).encode(),
+        ),
         Attack("no JSON", b"\xff\xfe\x00"),
         Attack("half of it", one[: len(one) // 2]),
         Attack("nothing", b""),
@@ -86,10 +110,16 @@ class Outcome:
     @property
     def server_errors(self) -> dict[str, set[int]]:
         """Return the attacks that were answered with 5xx."""
-        return {name: found for name, statuses in self.answered.items() if (found := {status for status in statuses if status >= 500})}
+        return {
+            name: found
+            for name, statuses in self.answered.items()
+            if (found := {status for status in statuses if status >= 500})
+        }
 
 
-def play(url: str, attacks: Iterable[Attack], *, units: Iterable[str], headers: Mapping[str, str] | None = None) -> Outcome:
+def play(
+    url: str, attacks: Iterable[Attack], *, units: Iterable[str], headers: Mapping[str, str] | None = None
+) -> Outcome:
     """Send each attack once as each unit, so that both arms get it."""
     outcome, units = Outcome(), list(units)
     with httpx.Client(timeout=60, headers=headers) as client:
@@ -97,7 +127,7 @@ def play(url: str, attacks: Iterable[Attack], *, units: Iterable[str], headers: 
             for unit in units:
                 try:
                     answer = client.post(url, content=attack.body, headers={"x-fairway-unit": unit, **attack.headers})
-                except httpx.HTTPError as error:   # a gateway may close a connection on what it refuses
+                except httpx.HTTPError as error:  # a gateway may close a connection on what it refuses
                     outcome.broken.append(f"{attack.name}: {error!r}")
                     continue
                 outcome.statuses[answer.status_code] += 1

@@ -20,7 +20,7 @@ from tests.serving import support
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
 UNITS = [f"stranger-{number}" for number in range(6)]
-LIMIT_BYTES = 1 << 30   # memory of a server's pod by default
+LIMIT_BYTES = 1 << 30  # memory of a server's pod by default
 PATH = f"/v2/models/{worlds.NAME}/infer"
 
 
@@ -81,31 +81,55 @@ def test_half_open_uploads_take_nobodys_place(platform: World) -> None:
 def test_what_a_client_claims_to_be_is_harmless(platform: World) -> None:
     """One request id 700 times, arms, roles and revisions of the client's own."""
     revision = platform.deploy(concurrency=202)
-    claims = {"x-request-id": "always-the-same", "x-fairway-arm": "canary", "x-fairway-revision": revision, "x-fairway-role": "shadow",
-              "x-envoy-external-address": "10.0.0.1", "x-forwarded-for": "10.0.0.1"}
+    claims = {
+        "x-request-id": "always-the-same",
+        "x-fairway-arm": "canary",
+        "x-fairway-revision": revision,
+        "x-fairway-role": "shadow",
+        "x-envoy-external-address": "10.0.0.1",
+        "x-forwarded-for": "10.0.0.1",
+    }
     with httpx.Client(headers=claims) as stranger:
         answers = [stranger.post(gateway(platform) + PATH, json=support.ONE).status_code for _ in range(700)]
     assert set(answers) == {200}
     assert platform.ended(revision).state.stable == revision
 
 
-@pytest.mark.parametrize(("method", "path"), [
-    ("POST", "/v1/events"), ("POST", "/v1/labels"), ("POST", "/v1/outcomes"), ("GET", "/v1/cursor"),
-    ("GET", f"/v1/exposure?namespace=default&deployment={worlds.NAME}&after=0"), ("GET", f"/v1/labelled?namespace=default&deployment={worlds.NAME}&after=0"),
-    ("GET", f"/v1/outcomes?namespace=default&deployment={worlds.NAME}&after=0"),
-])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/events"),
+        ("POST", "/v1/labels"),
+        ("POST", "/v1/outcomes"),
+        ("GET", "/v1/cursor"),
+        ("GET", f"/v1/exposure?namespace=default&deployment={worlds.NAME}&after=0"),
+        ("GET", f"/v1/labelled?namespace=default&deployment={worlds.NAME}&after=0"),
+        ("GET", f"/v1/outcomes?namespace=default&deployment={worlds.NAME}&after=0"),
+    ],
+)
 @pytest.mark.parametrize("token", [None, "guessed"])
-def test_without_the_owners_token_nothing_is_written_and_nothing_is_read(platform: World, method: str, path: str, token: str | None) -> None:
+def test_without_the_owners_token_nothing_is_written_and_nothing_is_read(
+    platform: World, method: str, path: str, token: str | None
+) -> None:
     headers = {"authorization": f"Bearer {token}"} if token else {}
-    answer = httpx.request(method, client.need(platform.home).collector + path, headers=headers, content=b"[]" if method == "POST" else None)
+    answer = httpx.request(
+        method,
+        client.need(platform.home).collector + path,
+        headers=headers,
+        content=b"[]" if method == "POST" else None,
+    )
     assert answer.status_code in (401, 403)
     assert set(answer.json()) == {"error"}
 
 
 def test_what_lies_in_the_home_is_its_owners_alone(platform: World) -> None:
     assert stat.S_IMODE(platform.home.root.stat().st_mode) == 0o700
-    readable = [str(path) for folder, _, files in os.walk(platform.home.root) for path in (platform.home.root / folder / name for name in files)
-                if path.suffix in {".db", ".token", ".sock"} and stat.S_IMODE(path.lstat().st_mode) & 0o077]
+    readable = [
+        str(path)
+        for folder, _, files in os.walk(platform.home.root)
+        for path in (platform.home.root / folder / name for name in files)
+        if path.suffix in {".db", ".token", ".sock"} and stat.S_IMODE(path.lstat().st_mode) & 0o077
+    ]
     assert readable == []
 
 

@@ -48,19 +48,29 @@ def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
     constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.zeros(2, dtype=np.float32), "b")]
     if fragile:
         table = np.zeros((8, 2), dtype=np.float32)
-        constants += [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array(0, dtype=np.int64), "first")]
+        constants += [
+            numpy_helper.from_array(table, "table"),
+            numpy_helper.from_array(np.array(0, dtype=np.int64), "first"),
+        ]
         nodes += [
-            node("Gather", ["numbers", "first"], ["column"], axis=1), node("Cast", ["column"], ["index"], to=TensorProto.INT64),
-            node("Gather", ["table", "index"], ["found"], axis=0), node("Add", ["soft", "found"], ["probabilities"])]
+            node("Gather", ["numbers", "first"], ["column"], axis=1),
+            node("Cast", ["column"], ["index"], to=TensorProto.INT64),
+            node("Gather", ["table", "index"], ["found"], axis=0),
+            node("Add", ["soft", "found"], ["probabilities"]),
+        ]
     else:
         nodes.append(node("Identity", ["soft"], ["probabilities"]))
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")]
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")
+    ]
     graph = helper.make_graph(nodes, "tiny", tensors[:1], tensors[1:], constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
     return path
 
 
-def packaged(folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False, also: Sequence[dict[str, object]] = ()) -> artifacts.Package:
+def packaged(
+    folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False, also: Sequence[dict[str, object]] = ()
+) -> artifacts.Package:
     """Gives a package whose clients must send the features `also` beside ours."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.json").write_text(json.dumps({**SCHEMA, "features": [*SCHEMA["features"], *also]}))
@@ -70,11 +80,13 @@ def packaged(folder: Path, *, name: str = "income", seed: int = 0, fragile: bool
 
 def tensors(age: list[object], hours: list[object], sector: list[object]) -> dict[str, object]:
     shape = [len(age)]
-    return {"inputs": [
-        {"name": "age", "datatype": "FP64", "shape": shape, "data": age},
-        {"name": "hours", "datatype": "INT64", "shape": shape, "data": hours},
-        {"name": "sector", "datatype": "BYTES", "shape": shape, "data": sector},
-    ]}
+    return {
+        "inputs": [
+            {"name": "age", "datatype": "FP64", "shape": shape, "data": age},
+            {"name": "hours", "datatype": "INT64", "shape": shape, "data": hours},
+            {"name": "sector", "datatype": "BYTES", "shape": shape, "data": sector},
+        ]
+    }
 
 
 ONE = tensors([39], [40], ["state"])
@@ -193,18 +205,35 @@ class Server:
 
 
 def serve(
-    folder: Path, *, model: Path | str, collector: str = "", spool: Path | None = None, serving: schema.Serving | None = None,
-    target: str = command.SERVICE, extra: dict[str, str] | None = None,
+    folder: Path,
+    *,
+    model: Path | str,
+    collector: str = "",
+    spool: Path | None = None,
+    serving: schema.Serving | None = None,
+    target: str = command.SERVICE,
+    extra: dict[str, str] | None = None,
 ) -> Server:
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     environment = command.environment(
-        package=Path(model), deployment="income", namespace="models", revision="0123456789ab", collector=collector, spool=spool,
-        serving=serving or schema.Serving(reveal_revision=True), home=folder / "bentoml")
+        package=Path(model),
+        deployment="income",
+        namespace="models",
+        revision="0123456789ab",
+        collector=collector,
+        spool=spool,
+        serving=serving or schema.Serving(reveal_revision=True),
+        home=folder / "bentoml",
+    )
     environment |= {"PYTHONPATH": str(SRC), **(extra or {})}
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command.argv(port, target=target), env={**os.environ, **environment}, stdout=output, stderr=output,
-            start_new_session=True)
+            command.argv(port, target=target),
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     return Server(process, port, log)

@@ -45,9 +45,14 @@ def refusal(queue: admission.Backlog, *, shadow: bool = False) -> int | None:
     return None
 
 
-@pytest.mark.parametrize(("costs", "stable", "shadow"), [([], None, None), ([0.1], None, None), ([0.1, 0.1], None, 429), ([0.3, 0.3], 429, 429)],
-                         ids=["in-work-only", "little", "some", "much"])
-def test_what_waits_decides_by_its_work_and_copies_are_shed_first(costs: list[float], stable: int | None, shadow: int | None) -> None:
+@pytest.mark.parametrize(
+    ("costs", "stable", "shadow"),
+    [([], None, None), ([0.1], None, None), ([0.1, 0.1], None, 429), ([0.3, 0.3], 429, 429)],
+    ids=["in-work-only", "little", "some", "much"],
+)
+def test_what_waits_decides_by_its_work_and_copies_are_shed_first(
+    costs: list[float], stable: int | None, shadow: int | None
+) -> None:
     async def story() -> None:
         queue, found = backlog(), []
 
@@ -131,7 +136,9 @@ def test_a_dear_refusal_weighs_more_from_then_on_and_a_cheap_one_tells_nothing()
         for seconds in (0.0, 0.02):
             for _ in range(20):
                 with pytest.raises(protocol.Invalid, match="no"):
-                    await queue.run(functools.partial(refuse, seconds), cost=0.005, deadline=asyncio.get_running_loop().time() + 10)
+                    await queue.run(
+                        functools.partial(refuse, seconds), cost=0.005, deadline=asyncio.get_running_loop().time() + 10
+                    )
             await behind(queue, [0.01], ask)
         assert waits[0] >= 0.01
         assert waits[1] > 2 * 0.01
@@ -246,7 +253,7 @@ def test_a_body_takes_the_place_of_one_whose_time_is_up_in_the_same_moment(monke
         coming: list[asyncio.Task[bytes]] = []
         oldest, end = held(under_way), loop.time() + 0.05
         loop.call_at(end + 0.049, lambda: coming.append(asyncio.create_task(under_way.read(whole, announced=5))))
-        loop.call_at(end, time.sleep, 0.1)   # the loop is busy until both are due
+        loop.call_at(end, time.sleep, 0.1)  # the loop is busy until both are due
         with pytest.raises(protocol.Invalid, match="did not come"):
             await oldest
         assert await coming[0] == b"whole"

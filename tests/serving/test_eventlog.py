@@ -24,13 +24,15 @@ def receiver() -> Iterator[support.Receiver]:
 
 def record(number: int, **changes: object) -> eventlog.Record:
     plain = eventlog.Record(
-        request_id=f"r{number}", unit=None, role="stable", status=200, at=1.5, seconds=0.001, digest="0" * 16)
+        request_id=f"r{number}", unit=None, role="stable", status=200, at=1.5, seconds=0.001, digest="0" * 16
+    )
     return plain._replace(**changes)
 
 
 def log_to(url: str, folder, *, revision: str, settings: schema.Events = FAST) -> eventlog.EventLog:
     return eventlog.EventLog(
-        settings, origin=eventlog.Origin(namespace="n", deployment="d", revision=revision), collector=url, folder=folder)
+        settings, origin=eventlog.Origin(namespace="n", deployment="d", revision=revision), collector=url, folder=folder
+    )
 
 
 def dropped(revision: str, reason: str) -> float:
@@ -40,11 +42,18 @@ def dropped(revision: str, reason: str) -> float:
 
 def test_an_event_has_the_fields_of_cloudevents_and_null_for_a_missing_number():
     inputs = {
-        "age": np.array([np.nan, 3.0]), "sector": np.array(["a", None], dtype=object), "image": np.ones((2, 3), dtype=np.float32)}
+        "age": np.array([np.nan, 3.0]),
+        "sector": np.array(["a", None], dtype=object),
+        "image": np.ones((2, 3), dtype=np.float32),
+    }
     origin = eventlog.Origin(namespace="n", deployment="d", revision="r")
     line = eventlog.encode(record(1, inputs=inputs, rows=2), origin=origin, sample=1.0)
     event = orjson.loads(line)
-    assert (event["id"], event["source"], event["time"]) == ("r1/r/stable", "/fairway/n/d/r", "1970-01-01T00:00:01.500000Z")
+    assert (event["id"], event["source"], event["time"]) == (
+        "r1/r/stable",
+        "/fairway/n/d/r",
+        "1970-01-01T00:00:01.500000Z",
+    )
     assert event["data"]["inputs"] == {"age": [None, 3.0], "sector": ["a", None], "image": [[1.0, 1.0, 1.0]] * 2}
 
 
@@ -112,7 +121,9 @@ def test_what_cannot_be_delivered_at_the_end_is_on_disk(receiver, tmp_path):
 
 
 def test_a_full_queue_drops_and_counts_instead_of_waiting(receiver, tmp_path):
-    log = log_to(receiver.url, tmp_path, revision="queue", settings=schema.Events.model_validate({"queue": 10, "interval": "1h"}))
+    log = log_to(
+        receiver.url, tmp_path, revision="queue", settings=schema.Events.model_validate({"queue": 10, "interval": "1h"})
+    )
     for number in range(15):
         log.append(record(number))
     log.start()

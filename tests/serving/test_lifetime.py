@@ -85,8 +85,13 @@ def test_a_collector_that_comes_back_gets_everything(start, model, tmp_path):
 
 def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(start, model, tmp_path):
     receiver = support.Receiver().open()
-    server = start(model=model.path, collector=receiver.url, spool=tmp_path / "spool", extra={"FAIRWAY_DRAIN_SECONDS": "5"},
-                   serving=schema.Serving.model_validate({"timeout": "60s"})).wait_ready()
+    server = start(
+        model=model.path,
+        collector=receiver.url,
+        spool=tmp_path / "spool",
+        extra={"FAIRWAY_DRAIN_SECONDS": "5"},
+        serving=schema.Serving.model_validate({"timeout": "60s"}),
+    ).wait_ready()
     begun, draining = threading.Semaphore(0), threading.Event()
 
     def body() -> Iterator[bytes]:
@@ -98,7 +103,9 @@ def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(
         yield whole[20:]
 
     def one(number: int) -> int:
-        return httpx.post(server.infer, content=body(), headers={"x-request-id": f"held-{number}"}, timeout=60).status_code
+        return httpx.post(
+            server.infer, content=body(), headers={"x-request-id": f"held-{number}"}, timeout=60
+        ).status_code
 
     try:
         with concurrent.futures.ThreadPoolExecutor(6) as pool, httpx.Client() as client:
@@ -109,7 +116,9 @@ def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(
             draining.set()
             assert [answer.result() for answer in answers] == [200] * 6
         assert server.process.wait(timeout=30) == 0
-        assert {event["data"]["requestId"] for event in receiver.events if event["data"]["status"] == 200} == {f"held-{number}" for number in range(6)}
+        assert {event["data"]["requestId"] for event in receiver.events if event["data"]["status"] == 200} == {
+            f"held-{number}" for number in range(6)
+        }
     finally:
         draining.set()
         receiver.close()
@@ -125,7 +134,7 @@ def test_sigterm_resets_no_connection_although_no_gateway_is_there(start, model)
                 async with session.post(server.infer, json=support.ONE) as answer:
                     await answer.read()
                     answers[answer.status] += 1
-            except aiohttp.ClientConnectorError:   # nobody listens any more: the request was never sent
+            except aiohttp.ClientConnectorError:  # nobody listens any more: the request was never sent
                 answers["refused"] += 1
             except (aiohttp.ClientError, OSError) as error:
                 answers[repr(error)] += 1
@@ -167,7 +176,9 @@ def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
 
 
 def test_a_body_that_does_not_come_is_408_and_holds_up_nobody(start, model):
-    server = start(model=model.path, serving=schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})).wait_ready()
+    server = start(
+        model=model.path, serving=schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})
+    ).wait_ready()
 
     def slow() -> Iterator[bytes]:
         yield b"{"
@@ -190,7 +201,9 @@ def test_uploads_held_open_take_nobody_s_place(start, model):
     server = start(model=model.path, serving=schema.Serving.model_validate({"timeout": "60s"})).wait_ready()
     half = b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(uploads.MOST + 4)]
+        held = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(uploads.MOST + 4)
+        ]
         for one in held:
             one.sendall(half)
         assert all(b" 408 " in one.recv(100) for one in held[:4])
@@ -234,7 +247,8 @@ def test_a_missing_package_ends_the_server_with_a_sentence(start, tmp_path):
 def test_nothing_heavy_is_imported_by_what_serves():
     code = (
         "import sys; import fairway.serving.app, fairway.serving.service, fairway.serving.batch; "
-        "print([name for name in ('torch', 'pandas', 'sklearn', 'pyarrow', 'hydra', 'onnx', 'scipy') if name in sys.modules])")
+        "print([name for name in ('torch', 'pandas', 'sklearn', 'pyarrow', 'hydra', 'onnx', 'scipy') if name in sys.modules])"
+    )
     environment = {**os.environ, "PYTHONPATH": str(support.SRC)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "[]", done.stderr
@@ -243,8 +257,15 @@ def test_nothing_heavy_is_imported_by_what_serves():
 def test_the_command_binds_one_address_and_the_environment_gives_the_settings_back(tmp_path):
     serving = schema.Serving(workers=2)
     environment = command.environment(
-        package=tmp_path, deployment="income", namespace="models", revision="abc", collector="", spool=None, serving=serving,
-        home=tmp_path)
+        package=tmp_path,
+        deployment="income",
+        namespace="models",
+        revision="abc",
+        collector="",
+        spool=None,
+        serving=serving,
+        home=tmp_path,
+    )
     settings = command.read(environment)
     assert command.argv(8123)[-6:] == ["--host", "127.0.0.1", "--port", "8123", "--timeout-keep-alive", "75"]
     assert (settings.serving, settings.package, settings.spool) == (serving, tmp_path, None)

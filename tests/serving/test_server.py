@@ -79,20 +79,29 @@ def test_a_request_id_that_is_not_sane_is_replaced(client, given):
 def test_binary_tensors_in_and_out_give_what_json_gives(client):
     age, hours = np.array([20.0, 60.0]).tobytes(), np.array([40.0, np.nan]).tobytes()
     sector = b"".join(struct.pack("<I", len(text)) + text for text in (b"state", b"private"))
-    head = json.dumps({"parameters": {"binary_data_output": True}, "inputs": [
-        {"name": name, "datatype": kind, "shape": [2], "parameters": {"binary_data_size": len(data)}}
-        for name, kind, data in (("age", "FP64", age), ("hours", "FP64", hours), ("sector", "BYTES", sector))]}).encode()
+    head = json.dumps(
+        {
+            "parameters": {"binary_data_output": True},
+            "inputs": [
+                {"name": name, "datatype": kind, "shape": [2], "parameters": {"binary_data_size": len(data)}}
+                for name, kind, data in (("age", "FP64", age), ("hours", "FP64", hours), ("sector", "BYTES", sector))
+            ],
+        }
+    ).encode()
     headers = {"inference-header-content-length": str(len(head))}
     answer = client.post("/v2/models/income/infer", content=head + age + hours + sector, headers=headers)
     length = int(answer.headers["inference-header-content-length"])
     outputs = json.loads(answer.content[:length])["outputs"]
     sizes = [entry["parameters"]["binary_data_size"] for entry in outputs]
-    probabilities = np.frombuffer(answer.content[length + sizes[0]:length + sizes[0] + sizes[1]], dtype="<f4").reshape(2, 2)
+    probabilities = np.frombuffer(
+        answer.content[length + sizes[0] : length + sizes[0] + sizes[1]], dtype="<f4"
+    ).reshape(2, 2)
     plain = infer(client, support.tensors([20, 60], [40, None], ["state", "private"]))
     assert answer.headers["content-type"] == "application/octet-stream"
     assert np.allclose(probabilities.ravel(), output(plain, "probabilities")["data"])
-    assert answer.content[length:length + sizes[0]] == b"".join(
-        struct.pack("<I", len(text)) + text.encode() for text in output(plain, "label")["data"])
+    assert answer.content[length : length + sizes[0]] == b"".join(
+        struct.pack("<I", len(text)) + text.encode() for text in output(plain, "label")["data"]
+    )
 
 
 def changed(position: int, **entries: object) -> dict:
@@ -101,29 +110,43 @@ def changed(position: int, **entries: object) -> dict:
     return document
 
 
-@pytest.mark.parametrize(("document", "sentence"), [
-    pytest.param(changed(0, name="wage"), "'wage' is none of the model's", id="unknown-tensor"),
-    pytest.param({"inputs": support.ONE["inputs"][:2]}, "'sector' are missing", id="missing-feature"),
-    pytest.param(changed(0, shape=[1, 2]), "has shape [1, 2]: wanted [n] or [n, 1]", id="wrong-shape"),
-    pytest.param(changed(0, shape=[2]), "holds 1 values: wanted 2", id="wrong-count"),
-    pytest.param(changed(0, datatype="BYTES"), "has datatype 'BYTES': wanted FP64 or INT64", id="wrong-datatype"),
-    pytest.param(changed(2, datatype="FP64", data=[1.0]), "wanted BYTES for a category", id="number-for-a-category"),
-    pytest.param(changed(0, data=["39"]), "holds '39': wanted numbers", id="text-for-a-number"),
-    pytest.param(changed(0, data=[True]), "holds True: wanted numbers", id="boolean-for-a-number"),
-    pytest.param(changed(0, data=[None]), "has a missing value", id="null-where-none-was-missing"),
-    pytest.param(changed(0, shape=[0], data=[]), "has 1 rows, the tensors before it have 0", id="row-counts-differ"),
-    pytest.param({"inputs": "none"}, 'no list "inputs"', id="inputs-no-list"),
-    pytest.param(support.ONE | {"outputs": [{"name": "score"}]}, "output tensor 'score'", id="unknown-output"),
-])
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        pytest.param(changed(0, name="wage"), "'wage' is none of the model's", id="unknown-tensor"),
+        pytest.param({"inputs": support.ONE["inputs"][:2]}, "'sector' are missing", id="missing-feature"),
+        pytest.param(changed(0, shape=[1, 2]), "has shape [1, 2]: wanted [n] or [n, 1]", id="wrong-shape"),
+        pytest.param(changed(0, shape=[2]), "holds 1 values: wanted 2", id="wrong-count"),
+        pytest.param(changed(0, datatype="BYTES"), "has datatype 'BYTES': wanted FP64 or INT64", id="wrong-datatype"),
+        pytest.param(
+            changed(2, datatype="FP64", data=[1.0]), "wanted BYTES for a category", id="number-for-a-category"
+        ),
+        pytest.param(changed(0, data=["39"]), "holds '39': wanted numbers", id="text-for-a-number"),
+        pytest.param(changed(0, data=[True]), "holds True: wanted numbers", id="boolean-for-a-number"),
+        pytest.param(changed(0, data=[None]), "has a missing value", id="null-where-none-was-missing"),
+        pytest.param(
+            changed(0, shape=[0], data=[]), "has 1 rows, the tensors before it have 0", id="row-counts-differ"
+        ),
+        pytest.param({"inputs": "none"}, 'no list "inputs"', id="inputs-no-list"),
+        pytest.param(support.ONE | {"outputs": [{"name": "score"}]}, "output tensor 'score'", id="unknown-output"),
+    ],
+)
 def test_a_wrong_request_is_refused_with_a_sentence(client, document, sentence):
     answer = infer(client, document)
     assert answer.status_code == 400
     assert sentence in answer.json()["error"]
 
 
-@pytest.mark.parametrize("body", [
-    b'{"inputs":[{"name":"age","datatype":"FP64","shape":[1],"data":[NaN]}]}', b"", b"\xff\xfe", b"[" * 100_000,
-], ids=["nan", "empty", "not-utf-8", "too-deep"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs":[{"name":"age","datatype":"FP64","shape":[1],"data":[NaN]}]}',
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
+    ids=["nan", "empty", "not-utf-8", "too-deep"],
+)
 def test_what_is_not_json_is_refused_with_a_sentence(client, body):
     answer = client.post("/v2/models/income/infer", content=body)
     assert answer.status_code == 400
@@ -156,8 +179,9 @@ def test_the_metadata_names_inputs_outputs_and_revision(client):
     assert client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
 
 
-@pytest.mark.parametrize("path", [
-    "/v2/health/live", "/v2/health/ready", "/v2/models/income/ready", "/livez", "/readyz", "/healthz"])
+@pytest.mark.parametrize(
+    "path", ["/v2/health/live", "/v2/health/ready", "/v2/models/income/ready", "/livez", "/readyz", "/healthz"]
+)
 def test_probes_of_both_protocols_answer(client, path):
     assert client.get(path).status_code == 200
 
@@ -174,7 +198,13 @@ def test_requests_are_counted_by_role_and_code_beside_bentoml_s_own_metrics(clie
     infer(client, changed(0, data=["x"]), x_fairway_arm="canary")
     after = server.metrics()
     for code in ("200", "400"):
-        labels = {"role": "canary", "code": code, "deployment": "income", "namespace": "models", "revision": "0123456789ab"}
+        labels = {
+            "role": "canary",
+            "code": code,
+            "deployment": "income",
+            "namespace": "models",
+            "revision": "0123456789ab",
+        }
         name = "fairway_serving_requests_total"
         assert value(after, name, **labels) - value(before, name, **labels) == 1
     name = "fairway_serving_request_seconds_count"
@@ -184,11 +214,16 @@ def test_requests_are_counted_by_role_and_code_beside_bentoml_s_own_metrics(clie
 
 def test_values_outside_the_training_range_are_answered_and_counted(client, server):
     before = server.metrics()
-    assert infer(client, support.tensors([140, 30], [40, 40], ["state", "abroad"]), x_fairway_arm="stable").status_code == 200
+    assert (
+        infer(client, support.tensors([140, 30], [40, 40], ["state", "abroad"]), x_fairway_arm="stable").status_code
+        == 200
+    )
     after = server.metrics()
     name = "fairway_serving_out_of_range_total"
     assert value(after, name, feature="age", role="stable") - value(before, name, feature="age", role="stable") == 1
-    assert value(after, name, feature="sector", role="stable") - value(before, name, feature="sector", role="stable") == 1
+    assert (
+        value(after, name, feature="sector", role="stable") - value(before, name, feature="sector", role="stable") == 1
+    )
 
 
 def test_each_request_leaves_one_event_with_inputs_and_answers(client, receiver):
@@ -230,7 +265,9 @@ def test_a_refused_request_leaves_an_event_with_its_status(client, receiver):
 
 
 def test_an_unknown_path_leaves_an_event_for_another_revision_may_know_it(client, receiver):
-    answer = client.post("/v2/models/income/explain", json=support.ONE, headers={"x-request-id": "astray", "x-fairway-arm": "canary"})
+    answer = client.post(
+        "/v2/models/income/explain", json=support.ONE, headers={"x-request-id": "astray", "x-fairway-arm": "canary"}
+    )
     assert answer.status_code == 404
     support.eventually(lambda: "astray/0123456789ab/canary" in receiver.ids, seconds=30)
 

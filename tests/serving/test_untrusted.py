@@ -37,19 +37,26 @@ def nested(depth: int) -> bytes:
     return one("sector", data="@").replace(b'"@"', b"[" * depth + b"]" * depth)
 
 
-@pytest.mark.parametrize(("body", "sentence"), [
-    pytest.param(one("age", shape=[20_000], data=WORDS), "wanted numbers", id="long-word-among-many"),
-    pytest.param(one("age", shape=[20_000], data=[[word] for word in WORDS]), "wanted numbers", id="long-word-in-nested-lists"),
-    pytest.param(one("sector", shape=[20_000], data=WORDS), "has a missing value", id="long-word-in-a-category"),
-    pytest.param(one("age", shape=[2**62, 4], data=[1]), "rows: wanted at most", id="overflowing-shape"),
-    pytest.param(one("age", shape=[2**62], data=[1]), "rows: wanted at most", id="enormous-shape"),
-    pytest.param(one("age", shape=[100_000], data=[[]] * 100_000), "holds 0 values", id="empty-lists"),
-    pytest.param(one("age", shape=[2], data=[1, [2]]), "lists beside values", id="lists-beside-values"),
-    pytest.param(one("age", shape=[2], data=[[1], [2, 3]]), "rows of different lengths", id="ragged"),
-    pytest.param(nested(1_000), "is nested deeper than its shape", id="category-nested-deep"),
-    pytest.param(nested(100_000), "is not JSON", id="nested-deeper-than-any"),
-    pytest.param(one("age", name="x" * MEBIBYTE), "is none of the model's", id="long-name"),
-])
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        pytest.param(one("age", shape=[20_000], data=WORDS), "wanted numbers", id="long-word-among-many"),
+        pytest.param(
+            one("age", shape=[20_000], data=[[word] for word in WORDS]),
+            "wanted numbers",
+            id="long-word-in-nested-lists",
+        ),
+        pytest.param(one("sector", shape=[20_000], data=WORDS), "has a missing value", id="long-word-in-a-category"),
+        pytest.param(one("age", shape=[2**62, 4], data=[1]), "rows: wanted at most", id="overflowing-shape"),
+        pytest.param(one("age", shape=[2**62], data=[1]), "rows: wanted at most", id="enormous-shape"),
+        pytest.param(one("age", shape=[100_000], data=[[]] * 100_000), "holds 0 values", id="empty-lists"),
+        pytest.param(one("age", shape=[2], data=[1, [2]]), "lists beside values", id="lists-beside-values"),
+        pytest.param(one("age", shape=[2], data=[[1], [2, 3]]), "rows of different lengths", id="ragged"),
+        pytest.param(nested(1_000), "is nested deeper than its shape", id="category-nested-deep"),
+        pytest.param(nested(100_000), "is not JSON", id="nested-deeper-than-any"),
+        pytest.param(one("age", name="x" * MEBIBYTE), "is none of the model's", id="long-name"),
+    ],
+)
 def test_a_request_that_would_be_multiplied_is_refused_before_any_array_is_made(server, body, sentence):
     tracemalloc.start()
     status, answer = server.ask(body)
@@ -93,12 +100,20 @@ def test_a_model_without_a_finite_answer_to_usual_values_is_at_fault_itself(tmp_
     nodes = [node("Log", ["numbers"], ["logits"]), node("Softmax", ["logits"], ["probabilities"], axis=1)]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("numbers", "probabilities")]
     graph = helper.make_graph(nodes, "logarithm", ends[:1], ends[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "model.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), tmp_path / "model.onnx"
+    )
     (tmp_path / "rows.json").write_text(json.dumps([{"age": 60, "hours": 60, "sector": "state"}]))
     (tmp_path / "schema.json").write_text(json.dumps({**support.SCHEMA, "golden": "rows.json"}))
-    made = package.import_onnx(tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store")
+    made = package.import_onnx(
+        tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store"
+    )
     server = targets.Application(Path(made.path))
-    assert [server.ask(orjson.dumps(support.tensors([age], [60], ["state"])))[0] for age in (60, 20, -20)] == [200, 500, 400]
+    assert [server.ask(orjson.dumps(support.tensors([age], [60], ["state"])))[0] for age in (60, 20, -20)] == [
+        200,
+        500,
+        400,
+    ]
     server.close()
 
 
@@ -107,23 +122,38 @@ def raw_deflate(body: bytes) -> bytes:
     return packing.compress(body) + packing.flush()
 
 
-@pytest.mark.parametrize(("encoding", "pack"), [
-    ("gzip", gzip.compress), ("x-gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("identity", bytes),
-], ids=["gzip", "x-gzip", "upper-case", "deflate", "bare-deflate", "identity"])
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        ("identity", bytes),
+    ],
+    ids=["gzip", "x-gzip", "upper-case", "deflate", "bare-deflate", "identity"],
+)
 def test_a_compressed_body_is_answered_as_it_would_be_without(server, encoding, pack):
-    plain, packed = server.ask(orjson.dumps(support.ONE)), server.ask(pack(orjson.dumps(support.ONE)), {"content-encoding": encoding})
+    plain, packed = (
+        server.ask(orjson.dumps(support.ONE)),
+        server.ask(pack(orjson.dumps(support.ONE)), {"content-encoding": encoding}),
+    )
     assert plain[0] == packed[0] == 200
     assert orjson.loads(plain[1])["outputs"] == orjson.loads(packed[1])["outputs"]
 
 
-@pytest.mark.parametrize(("body", "encoding", "status"), [
-    pytest.param(gzip.compress(b" " * (100 * MEBIBYTE)), "gzip", 413, id="bomb"),
-    pytest.param(gzip.compress(b"{}")[:-4], "gzip", 400, id="cut"),
-    pytest.param(b"{}", "gzip", 400, id="not-gzip"),
-    pytest.param(gzip.compress(b"{}") * 2, "gzip", 400, id="two-in-one"),
-    pytest.param(b"{}", "br", 415, id="brotli"),
-    pytest.param(gzip.compress(gzip.compress(b"{}")), "gzip, gzip", 415, id="twice"),
-])
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        pytest.param(gzip.compress(b" " * (100 * MEBIBYTE)), "gzip", 413, id="bomb"),
+        pytest.param(gzip.compress(b"{}")[:-4], "gzip", 400, id="cut"),
+        pytest.param(b"{}", "gzip", 400, id="not-gzip"),
+        pytest.param(gzip.compress(b"{}") * 2, "gzip", 400, id="two-in-one"),
+        pytest.param(b"{}", "br", 415, id="brotli"),
+        pytest.param(gzip.compress(gzip.compress(b"{}")), "gzip, gzip", 415, id="twice"),
+    ],
+)
 def test_a_body_that_cannot_be_unpacked_within_its_bound_is_refused(server, body, encoding, status):
     tracemalloc.start()
     seen, answer = server.ask(body, {"content-encoding": encoding})
@@ -131,19 +161,19 @@ def test_a_body_that_cannot_be_unpacked_within_its_bound_is_refused(server, body
     tracemalloc.stop()
     assert seen == status
     assert json.loads(answer)["error"]
-    assert peak < 24 * MEBIBYTE    # maxBodyMebibytes is 8
+    assert peak < 24 * MEBIBYTE  # maxBodyMebibytes is 8
 
 
 def test_a_compressed_body_is_judged_by_what_it_unpacks_to(server, monkeypatch):
     body = orjson.dumps(support.tensors([20] * 5_000, [40] * 5_000, ["state"] * 5_000))
     monkeypatch.setattr(server.app, "inline_bytes", 0)
-    monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))   # of a slow model: more than its 10 s for these rows
+    monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))  # of a slow model: more than its 10 s for these rows
     assert [server.ask(body)[0], server.ask(gzip.compress(body), {"content-encoding": "gzip"})[0]] == [413, 413]
 
 
 def test_a_byte_costs_what_the_dearest_body_of_a_client_does(server, monkeypatch):
     monkeypatch.setattr(server.app, "_timed", lambda body: len(body) * (1e-3 if b"[0],[0]," in body else 1e-9))
     for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
-        monkeypatch.setattr(server.app, name, getattr(server.app, name))   # to be put back
+        monkeypatch.setattr(server.app, name, getattr(server.app, name))  # to be put back
     server.app.calibrate()
     assert server.ask(b" " * (2 << 20))[0] == 413

@@ -38,7 +38,9 @@ def tabular(folder: Path, *, rows: int = 240) -> Path:
 def digits(folder: Path, *, limit: int | None = 400) -> Path:
     """Gives a prepared dataset of scikit-learn's digits."""
     split = schema.Split(validation=0.1667, test=0.3322)
-    prepare.prepare(schema.Data(source="digits", target="digit", limit=limit, split=split), out=folder / "digits", seed=0)
+    prepare.prepare(
+        schema.Data(source="digits", target="digit", limit=limit, split=split), out=folder / "digits", seed=0
+    )
     return folder / "digits"
 
 

@@ -4,7 +4,12 @@ from fairway import errors
 from fairway.config import schema
 from fairway.training import device
 
-CPU, OLD_GPU, GPU, MAC = device.Machine(), device.Machine(cuda=True), device.Machine(cuda=True, bfloat16=True), device.Machine(mps=True)
+CPU, OLD_GPU, GPU, MAC = (
+    device.Machine(),
+    device.Machine(cuda=True),
+    device.Machine(cuda=True, bfloat16=True),
+    device.Machine(mps=True),
+)
 
 
 @pytest.mark.parametrize(

@@ -59,16 +59,22 @@ def test_a_run_killed_in_mid_training_resumes_and_ends_with_the_same_weights(dig
     section = made.training(family="convolutional", epochs=4, dropout=0.3, augmentation={"rotation": 10})
     whole = fit.fit(section, dataset=digits, out=tmp_path / "whole")
     command = [sys.executable, "-c", CHILD, section.model_dump_json(), str(digits), str(tmp_path / "killed")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(SRC)}) as child:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(SRC)}
+    ) as child:
         seen = [child.stdout.readline().strip()]
         child.stdin.write("\n")
         child.stdin.flush()
-        seen.append(child.stdout.readline().strip())  # the second epoch is kept: its callback waits for a line that never comes
+        seen.append(
+            child.stdout.readline().strip()
+        )  # the second epoch is kept: its callback waits for a line that never comes
         child.send_signal(signal.SIGKILL)
     assert seen == ["1", "2"]
     assert not (tmp_path / "killed").exists()
     epochs = []
-    resumed = fit.fit(section, dataset=digits, out=tmp_path / "killed", progress=lambda row: epochs.append(row["epoch"]))
+    resumed = fit.fit(
+        section, dataset=digits, out=tmp_path / "killed", progress=lambda row: epochs.append(row["epoch"])
+    )
     assert epochs == [3, 4]
     assert resumed.history == whole.history
     assert same_weights(tmp_path / "whole", tmp_path / "killed")
@@ -82,7 +88,9 @@ def test_what_another_section_left_behind_is_not_resumed_from(tabular, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         fit.fit(made.training(seed=1), dataset=tabular, out=tmp_path / "out", progress=stop)
     epochs = []
-    fit.fit(made.training(seed=2), dataset=tabular, out=tmp_path / "out", progress=lambda row: epochs.append(row["epoch"]))
+    fit.fit(
+        made.training(seed=2), dataset=tabular, out=tmp_path / "out", progress=lambda row: epochs.append(row["epoch"])
+    )
     assert epochs == [1, 2, 3]
 
 
@@ -102,7 +110,11 @@ def test_the_graph_answers_as_the_network_did_on_rows_it_never_saw(data, values,
         expected = program(*[torch.from_numpy(np.array(value)) for value in rows.values()]).numpy()
     assert record.onnx_max_difference < 1e-4
     assert np.allclose(answers, expected, atol=1e-5)
-    assert np.allclose(graph.run(tmp_path / "out" / "model.onnx", {k: v[:1] for k, v in rows.items()}, classes=answers.shape[1]), answers[:1], atol=1e-6)
+    assert np.allclose(
+        graph.run(tmp_path / "out" / "model.onnx", {k: v[:1] for k, v in rows.items()}, classes=answers.shape[1]),
+        answers[:1],
+        atol=1e-6,
+    )
 
 
 def test_no_file_of_a_checkpoint_names_a_path_or_holds_a_row(digits, tmp_path):
@@ -123,13 +135,17 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
     assert record.epochs == record.best_epoch + 2 < 60
     assert losses[record.best_epoch - 1] == min(losses) != losses[-1]
     held_out = splits.load(tabular).validation
-    answers = graph.run(tmp_path / "out" / "model.onnx", held_out.inputs(), classes=2)  # what is exported, not only what is recorded
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", held_out.inputs(), classes=2
+    )  # what is exported, not only what is recorded
     assert metrics.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_digits_are_learnt(tmp_path):
     dataset = made.digits(tmp_path, limit=None)
-    record = fit.fit(schema.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out")
+    record = fit.fit(
+        schema.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
+    )
     test = splits.load(dataset).test
     answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), classes=10)
     assert (answers.argmax(axis=1) == test.target).mean() > 0.95
@@ -141,7 +157,9 @@ def test_progress_tells_each_epoch_as_the_history_keeps_it(tabular, tmp_path):
     record = fit.fit(made.training(), dataset=tabular, out=tmp_path / "out", progress=told.append)
     assert tuple(told) == record.history
     assert told[0].keys() == {"epoch", "train_loss", "validation_loss", "validation_accuracy"}
-    assert artifacts.from_json(artifacts.Checkpoint, artifacts.read_json(tmp_path / "out" / "checkpoint.json")) == record
+    assert (
+        artifacts.from_json(artifacts.Checkpoint, artifacts.read_json(tmp_path / "out" / "checkpoint.json")) == record
+    )
 
 
 def test_training_leaves_the_threads_of_the_process_as_they_were(tabular, tmp_path):
@@ -150,7 +168,15 @@ def test_training_leaves_the_threads_of_the_process_as_they_were(tabular, tmp_pa
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("values", [{"batchSize": 1, "epochs": 1}, {"batchSize": 10_000, "epochs": 1}, {"classWeights": "balanced"}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"batchSize": 1, "epochs": 1},
+        {"batchSize": 10_000, "epochs": 1},
+        {"classWeights": "balanced"},
+        {"precision": "bfloat16"},
+    ],
+)
 def test_odd_but_allowed_sections_train(values, tabular, tmp_path):
     assert fit.fit(made.training(**values), dataset=tabular, out=tmp_path / "out").history
 
@@ -185,12 +211,24 @@ def test_data_that_cannot_be_learnt_from_is_refused(split, keep, said, tmp_path)
 def test_a_loss_that_is_no_number_any_more_names_the_learning_rate(tabular, tmp_path, monkeypatch):
     given = splits.Split.inputs
     huge = np.float32(3e38)
-    monkeypatch.setattr(splits.Split, "inputs", lambda self: {key: value * huge if key == "numbers" else value for key, value in given(self).items()})
-    with pytest.raises(errors.TrainingError, match=r"loss became (nan|inf) in epoch 1: .* lower training.learningRate \(0.003\)"), np.errstate(over="ignore"):
+    monkeypatch.setattr(
+        splits.Split,
+        "inputs",
+        lambda self: {key: value * huge if key == "numbers" else value for key, value in given(self).items()},
+    )
+    with (
+        pytest.raises(
+            errors.TrainingError, match=r"loss became (nan|inf) in epoch 1: .* lower training.learningRate \(0.003\)"
+        ),
+        np.errstate(over="ignore"),
+    ):
         fit.fit(made.training(), dataset=tabular, out=tmp_path / "out")
 
 
-@pytest.mark.parametrize(("data", "family", "said"), [("tabular", "convolutional", "needs an image feature"), ("digits", "tabular", "cannot use an image")])
+@pytest.mark.parametrize(
+    ("data", "family", "said"),
+    [("tabular", "convolutional", "needs an image feature"), ("digits", "tabular", "cannot use an image")],
+)
 def test_a_family_that_does_not_fit_the_data_is_refused(data, family, said, request, tmp_path):
     with pytest.raises(errors.TrainingError, match=said):
         fit.fit(made.training(family=family), dataset=request.getfixturevalue(data), out=tmp_path / "out")

@@ -5,7 +5,9 @@ from fairway.config import schema
 from fairway.training import loop, model
 
 
-@pytest.mark.parametrize(("count", "size", "sizes"), [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4])])
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"), [(10, 4, [4, 4, 2]), (9, 4, [4, 5]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 4, [4])]
+)
 def test_every_row_is_in_one_batch_and_no_larger_batch_ends_with_a_single_row(count, size, sizes):
     parts = loop.batches(count, size=size, seed=1)
     assert [len(part) for part in parts] == sizes

@@ -76,11 +76,14 @@ def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
     return graph.run(folder / "out" / "model.onnx", splits.load(dataset).test.inputs(layout), classes=2)
 
 
-@pytest.mark.parametrize("estimator", [
-    pytest.param("RandomForestClassifier(20, random_state=seed)", id="random forest"),
-    pytest.param("LogisticRegression()", id="logistic regression"),
-    pytest.param("make_pipeline(StandardScaler(), LogisticRegression())", id="pipeline"),
-])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        pytest.param("RandomForestClassifier(20, random_state=seed)", id="random forest"),
+        pytest.param("LogisticRegression()", id="logistic regression"),
+        pytest.param("make_pipeline(StandardScaler(), LogisticRegression())", id="pipeline"),
+    ],
+)
 def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, dataset, tmp_path):
     record = run(SKLEARN.format(estimator=estimator), name="user_sklearn")
     exported = onnx.load(tmp_path / "out" / "model.onnx").graph
@@ -94,7 +97,12 @@ def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, datase
 
 def test_a_torch_module_takes_the_named_inputs_in_any_order(run, dataset, tmp_path):
     assert run(NAMED, name="user_named").layout == "named"
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.onnx", "model.safetensors", "model.pt2", "checkpoint.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "model.onnx",
+        "model.safetensors",
+        "model.pt2",
+        "checkpoint.json",
+    }
     assert np.allclose(answers(tmp_path, dataset, layout="named").sum(axis=1), 1)
 
 
@@ -111,18 +119,36 @@ def test_code_that_forgets_its_seed_still_gives_the_same_model_twice(run, tmp_pa
 
 
 def onnx_file(
-    path: Path, *, inputs: dict[str, int], output: str = "probabilities", kind: int = TensorProto.FLOAT, softmax: bool = True, rows: int | None = None,
+    path: Path,
+    *,
+    inputs: dict[str, int],
+    output: str = "probabilities",
+    kind: int = TensorProto.FLOAT,
+    softmax: bool = True,
+    rows: int | None = None,
     ir_version: int = 10,
 ) -> None:
     """Writes a graph of the first input's columns times random weights, with softmax or without."""
     name, width = next(iter(inputs.items()))
     weights = np.random.default_rng(0).normal(size=(width, 2)).astype(helper.tensor_dtype_to_np_dtype(kind))
-    last = helper.make_node("Softmax", ["logits"], [output], axis=1) if softmax else helper.make_node("Identity", ["logits"], [output])
+    last = (
+        helper.make_node("Softmax", ["logits"], [output], axis=1)
+        if softmax
+        else helper.make_node("Identity", ["logits"], [output])
+    )
     body = helper.make_graph(
-        [helper.make_node("MatMul", [name, "weights"], ["logits"]), last], "made",
+        [helper.make_node("MatMul", [name, "weights"], ["logits"]), last],
+        "made",
         [helper.make_tensor_value_info(key, kind, [rows, size]) for key, size in inputs.items()],
-        [helper.make_tensor_value_info(output, kind, [rows, 2])], [numpy_helper.from_array(weights, "weights")])
-    onnx.save(helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir_version, doc_string="private"), path)
+        [helper.make_tensor_value_info(output, kind, [rows, 2])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    onnx.save(
+        helper.make_model(
+            body, opset_imports=[helper.make_opsetid("", 17)], ir_version=ir_version, doc_string="private"
+        ),
+        path,
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +158,9 @@ def onnx_file(
         pytest.param({"inputs": {"features": 5}}, "flat", id="flat"),
         pytest.param({"inputs": {"X": 5}, "output": "y"}, "flat", id="other names"),
         pytest.param({"inputs": {"features": 5}, "kind": TensorProto.DOUBLE}, "flat", id="float64"),
-        pytest.param({"inputs": {"X": 5}, "kind": TensorProto.DOUBLE, "output": "y"}, "flat", id="float64 and other names"),
+        pytest.param(
+            {"inputs": {"X": 5}, "kind": TensorProto.DOUBLE, "output": "y"}, "flat", id="float64 and other names"
+        ),
     ],
 )
 def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout, run, dataset, tmp_path):
@@ -140,7 +168,9 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
     record = run(RETURNS.format(line="return 'mine.onnx'"), name="user_onnx")
     proto = onnx.load(tmp_path / "out" / "model.onnx")
     assert (record.layout, record.onnx_max_difference < 1e-6) == (layout, True)
-    assert [(node.name, node.type.tensor_type.elem_type) for node in proto.graph.output] == [("probabilities", TensorProto.FLOAT)]
+    assert [(node.name, node.type.tensor_type.elem_type) for node in proto.graph.output] == [
+        ("probabilities", TensorProto.FLOAT)
+    ]
     assert [node.name for node in proto.graph.input] == (["features"] if layout == "flat" else ["numbers"])
     assert "private" not in str(proto)
     assert np.allclose(answers(tmp_path, dataset, layout=layout).sum(axis=1), 1)
@@ -149,12 +179,32 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
 @pytest.mark.parametrize(
     ("made_with", "said"),
     [
-        pytest.param({"inputs": {"numbers": 2, "other": 3}}, "has the inputs numbers, other: wanted some of numbers, categories, image", id="unknown inputs"),
-        pytest.param({"inputs": {"image": 5}}, "wants the input 'image': the data has numbers, categories", id="an input that the data lacks"),
-        pytest.param({"inputs": {"features": 4}}, r"cannot be run on 36 rows .*: wanted inputs features \[n, 5\]", id="another width"),
+        pytest.param(
+            {"inputs": {"numbers": 2, "other": 3}},
+            "has the inputs numbers, other: wanted some of numbers, categories, image",
+            id="unknown inputs",
+        ),
+        pytest.param(
+            {"inputs": {"image": 5}},
+            "wants the input 'image': the data has numbers, categories",
+            id="an input that the data lacks",
+        ),
+        pytest.param(
+            {"inputs": {"features": 4}},
+            r"cannot be run on 36 rows .*: wanted inputs features \[n, 5\]",
+            id="another width",
+        ),
         pytest.param({"inputs": {"features": 5}, "rows": 1}, "with a first axis of any length", id="a fixed batch"),
-        pytest.param({"inputs": {"features": 5}, "ir_version": 99}, "no ONNX graph that can run: .*[Uu]nsupported model IR version: 99", id="too new"),
-        pytest.param({"inputs": {"features": 5}, "softmax": False}, "wanted probabilities that add up to 1, with the softmax inside", id="logits"),
+        pytest.param(
+            {"inputs": {"features": 5}, "ir_version": 99},
+            "no ONNX graph that can run: .*[Uu]nsupported model IR version: 99",
+            id="too new",
+        ),
+        pytest.param(
+            {"inputs": {"features": 5}, "softmax": False},
+            "wanted probabilities that add up to 1, with the softmax inside",
+            id="logits",
+        ),
     ],
 )
 def test_an_onnx_file_that_cannot_be_served_is_refused_with_a_sentence(made_with, said, run, tmp_path):
@@ -173,24 +223,65 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param(RETURNS.format(line="return 42"), "returned a int: wanted a torch module, a scikit-learn classifier", id="a number"),
+        pytest.param(
+            RETURNS.format(line="return 42"),
+            "returned a int: wanted a torch module, a scikit-learn classifier",
+            id="a number",
+        ),
         pytest.param(RETURNS.format(line="return None"), "returned a NoneType: wanted", id="nothing"),
-        pytest.param(RETURNS.format(line="return 'gone.onnx'"), "returned the path gone.onnx: there is no such file", id="no file"),
-        pytest.param(RETURNS.format(line="raise ValueError('too few rows')"), "user_bad:fit raised ValueError: too few rows", id="raises"),
-        pytest.param(FLAT.format(logits="self.last(features)[:, :1]"), r"gives \[36, 1\] .*: wanted logits of shape \[36, 2\]", id="one column"),
-        pytest.param(FLAT.format(logits="self.last(features).softmax(1)"), "probabilities as it seems: wanted logits", id="softmax twice"),
-        pytest.param(FLAT.format(logits="self.last(features) / 0"), "gives NaN or infinity on validation rows", id="infinite"),
-        pytest.param(FLAT.format(logits="self.last(features @ features)"), "the network raised RuntimeError on its inputs", id="wrong shapes inside"),
-        pytest.param(FLAT.format(logits="self.last(features) if features.sum() > 0 else -self.last(features)"), "torch cannot export the network",
-                     id="a branch on values"),
-        pytest.param(FLAT.replace("def forward(self, features)", "def forward(self, x)").format(logits="self.last(x)"),
-                     "whose forward takes x: wanted numbers, categories by name, or one matrix features", id="unknown parameter"),
-        pytest.param(SKLEARN.format(estimator="LogisticRegression()").replace("splits.train.target", "splits.train.target + 1"),
-                     r"the estimator knows the classes \['1', '2'\]: wanted 0 to 1", id="other classes"),
-        pytest.param("from sklearn.linear_model import LogisticRegression\ndef fit(splits, *, seed): return LogisticRegression()",
-                     "the estimator knows no classes: it is not fitted", id="not fitted"),
-        pytest.param("class Mine:\n    classes_ = [0, 1]\n    def predict_proba(self, x): ...\ndef fit(splits, *, seed): return Mine()",
-                     "skl2onnx cannot convert a Mine", id="unknown to skl2onnx"),
+        pytest.param(
+            RETURNS.format(line="return 'gone.onnx'"),
+            "returned the path gone.onnx: there is no such file",
+            id="no file",
+        ),
+        pytest.param(
+            RETURNS.format(line="raise ValueError('too few rows')"),
+            "user_bad:fit raised ValueError: too few rows",
+            id="raises",
+        ),
+        pytest.param(
+            FLAT.format(logits="self.last(features)[:, :1]"),
+            r"gives \[36, 1\] .*: wanted logits of shape \[36, 2\]",
+            id="one column",
+        ),
+        pytest.param(
+            FLAT.format(logits="self.last(features).softmax(1)"),
+            "probabilities as it seems: wanted logits",
+            id="softmax twice",
+        ),
+        pytest.param(
+            FLAT.format(logits="self.last(features) / 0"), "gives NaN or infinity on validation rows", id="infinite"
+        ),
+        pytest.param(
+            FLAT.format(logits="self.last(features @ features)"),
+            "the network raised RuntimeError on its inputs",
+            id="wrong shapes inside",
+        ),
+        pytest.param(
+            FLAT.format(logits="self.last(features) if features.sum() > 0 else -self.last(features)"),
+            "torch cannot export the network",
+            id="a branch on values",
+        ),
+        pytest.param(
+            FLAT.replace("def forward(self, features)", "def forward(self, x)").format(logits="self.last(x)"),
+            "whose forward takes x: wanted numbers, categories by name, or one matrix features",
+            id="unknown parameter",
+        ),
+        pytest.param(
+            SKLEARN.format(estimator="LogisticRegression()").replace("splits.train.target", "splits.train.target + 1"),
+            r"the estimator knows the classes \['1', '2'\]: wanted 0 to 1",
+            id="other classes",
+        ),
+        pytest.param(
+            "from sklearn.linear_model import LogisticRegression\ndef fit(splits, *, seed): return LogisticRegression()",
+            "the estimator knows no classes: it is not fitted",
+            id="not fitted",
+        ),
+        pytest.param(
+            "class Mine:\n    classes_ = [0, 1]\n    def predict_proba(self, x): ...\ndef fit(splits, *, seed): return Mine()",
+            "skl2onnx cannot convert a Mine",
+            id="unknown to skl2onnx",
+        ),
     ],
 )
 def test_what_a_user_s_function_gets_wrong_becomes_a_sentence(text, said, run, tmp_path):

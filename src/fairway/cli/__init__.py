@@ -28,7 +28,10 @@ VERBS = {
     "down": ("fairway.cli.platform", "Stop the local platform."),
     "status": ("fairway.cli.platform", "Show what runs and where each deployment stands."),
     "deploy": ("fairway.cli.platform", "Ask for a new revision; its rollout begins."),
-    "render": ("fairway.cli.render", "Print what to apply to a cluster: the ModelDeployment, or the objects made of it."),
+    "render": (
+        "fairway.cli.render",
+        "Print what to apply to a cluster: the ModelDeployment, or the objects made of it.",
+    ),
     "rollout": ("fairway.cli.rollout", "Follow, explain, pause, resume, promote or abort a rollout."),
     "predict": ("fairway.cli.platform", "Send rows to the model in service."),
     "label": ("fairway.cli.platform", "Send labels that came late."),
@@ -37,7 +40,10 @@ VERBS = {
     "collector": ("fairway.cli.collector", "Collect predictions and labels, as a service of its own."),
     "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),
     "operator": ("fairway.cli.operator", "Look after the ModelDeployments of a cluster (the operator's container)."),
-    "trial": ("fairway.cli.trial", "Try an installation on a cluster: serve a package, canary it under traffic, clean up."),
+    "trial": (
+        "fairway.cli.trial",
+        "Try an installation on a cluster: serve a package, canary it under traffic, clean up.",
+    ),
 }
 
 
@@ -54,12 +60,17 @@ class Verbs(click.Group):
         command: click.Command = getattr(module, cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS:
             import difflib
 
             near = difflib.get_close_matches(args[0], VERBS, n=1)
-            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "; see `fairway --help`"))
+            ctx.fail(
+                f"there is no command {args[0]!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "; see `fairway --help`")
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,8 +14,14 @@ from fairway import errors
 from fairway.cli import alerts, licences, options
 
 # extra -> (distribution, module that shows it is there)
-EXTRAS = {"data": ("pandas", "pandas"), "train": ("torch", "torch"), "serve": ("bentoml", "bentoml"), "local": ("httpx", "httpx"),
-          "pipelines": ("kfp", "kfp"), "drift": ("alibi-detect", "alibi_detect")}
+EXTRAS = {
+    "data": ("pandas", "pandas"),
+    "train": ("torch", "torch"),
+    "serve": ("bentoml", "bentoml"),
+    "local": ("httpx", "httpx"),
+    "pipelines": ("kfp", "kfp"),
+    "drift": ("alibi-detect", "alibi_detect"),
+}
 ROOM_BYTES = 2 * 1024**3
 
 
@@ -23,7 +29,7 @@ ROOM_BYTES = 2 * 1024**3
 class Finding:
     """One thing looked at."""
 
-    level: str      # ok | note | warning | error
+    level: str  # ok | note | warning | error
     subject: str
     sentence: str
 
@@ -34,17 +40,29 @@ class Finding:
 @options.output
 def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Check configuration, environment and licences; exit 1 where something would fail."""
-    findings = [*_configuration(path, overrides), *_environment(), *_licences(path, overrides), *_home(root), *_platform(root), *_alerts(root)]
+    findings = [
+        *_configuration(path, overrides),
+        *_environment(),
+        *_licences(path, overrides),
+        *_home(root),
+        *_platform(root),
+        *_alerts(root),
+    ]
     sound = all(finding.level != "error" for finding in findings)
-    options.show({"sound": sound, "findings": [asdict(finding) for finding in findings]}, form=form,
-                 text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings))
+    options.show(
+        {"sound": sound, "findings": [asdict(finding) for finding in findings]},
+        form=form,
+        text="\n".join(f"{finding.level:<8} {finding.subject:<14} {finding.sentence}" for finding in findings),
+    )
     if not sound:
         raise errors.PlatformError("something would fail: see the errors above")
 
 
 def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
     if not path.exists():
-        return [Finding("note", "configuration", f"{path} is not there: `fairway init DATA --target COLUMN` writes one")]
+        return [
+            Finding("note", "configuration", f"{path} is not there: `fairway init DATA --target COLUMN` writes one")
+        ]
     try:
         config = options.load(path, overrides)
     except errors.ConfigError as error:
@@ -72,13 +90,17 @@ def _environment() -> list[Finding]:
 
 def _licences(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
     found = [Finding(level, "licence", sentence) for level, sentence in licences.installed()]
-    return found if _runtime(path, overrides) != "seldon" else [*found, Finding(licences.SELDON.level, "runtime seldon", licences.SELDON.sentence)]
+    return (
+        found
+        if _runtime(path, overrides) != "seldon"
+        else [*found, Finding(licences.SELDON.level, "runtime seldon", licences.SELDON.sentence)]
+    )
 
 
 def _runtime(path: Path, overrides: tuple[str, ...]) -> str | None:
     try:
         return options.load(path, overrides).serving.runtime
-    except errors.ConfigError:   # told already
+    except errors.ConfigError:  # told already
         return None
 
 
@@ -90,13 +112,25 @@ def _home(root: Path) -> list[Finding]:
         return [Finding("error", "home", f"{place} cannot be written: choose another with --home")]
     free = shutil.disk_usage(place).free
     level = "ok" if free > ROOM_BYTES else "warning"
-    return [Finding(level, "home", f"{free / 1024**3:.1f} GiB free at {place}" + ("" if level == "ok" else ": free some, packages and events need room"))]
+    return [
+        Finding(
+            level,
+            "home",
+            f"{free / 1024**3:.1f} GiB free at {place}"
+            + ("" if level == "ok" else ": free some, packages and events need room"),
+        )
+    ]
 
 
 def _alerts(root: Path) -> list[Finding]:
     """Return what the monitor of this home has told and nobody has settled yet."""
     told = alerts.open_in(root / "events.db")
-    return [Finding("warning", "alert", f"{alert.name} of {alert.summary}: `fairway monitor` has the evidence and what to do") for alert in told]
+    return [
+        Finding(
+            "warning", "alert", f"{alert.name} of {alert.summary}: `fairway monitor` has the evidence and what to do"
+        )
+        for alert in told
+    ]
 
 
 def _platform(root: Path) -> list[Finding]:
@@ -113,4 +147,10 @@ def _platform(root: Path) -> list[Finding]:
         return [Finding("error", "platform", str(error))]
     if stands.first is not None:
         return [Finding("error", "platform", stands.first)]
-    return [Finding("ok", "platform", f"runs; the gateway answers on {stands.gateway}" if stands.gateway else "stopped: `fairway up` starts it")]
+    return [
+        Finding(
+            "ok",
+            "platform",
+            f"runs; the gateway answers on {stands.gateway}" if stands.gateway else "stopped: `fairway up` starts it",
+        )
+    ]

@@ -16,28 +16,56 @@ if TYPE_CHECKING:
     from fairway.rollout.states import State
 
 Object = dict[str, Any]
-APPROXIMATE = "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
+APPROXIMATE = (
+    "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
+)
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
-def deploy(where: options.Where, config: "schema.Config", *, package: Path, uri: str | None, wait: bool, timeout: str | None, note: str, form: str) -> None:
+def deploy(
+    where: options.Where,
+    config: "schema.Config",
+    *,
+    package: Path,
+    uri: str | None,
+    wait: bool,
+    timeout: str | None,
+    note: str,
+    form: str,
+) -> None:
     """Applies the ModelDeployment that asks for the package, and follows it where that is wanted."""
     from fairway.packaging import manifest
     from fairway.platforms.kubernetes import api, client, deployment
 
     seconds, namespace = options.seconds(timeout), where.namespace or config.namespace
     digest = manifest.load(package).digest
-    asked = deployment.manifest(config.name, namespace, deployment.spec(config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest))
+    asked = deployment.manifest(
+        config.name,
+        namespace,
+        deployment.spec(config, uri=deployment.place(config, digest=digest, uri=uri), digest=digest),
+    )
     asked["metadata"] |= {"annotations": {client.NOTE: note}} if note else {}
     server = api.connect(where.context)
     found, changed = client.deploy(server, asked)
     if form == "text":
-        click.echo(f"{digest} " + ("is asked for" if changed else "was asked for already") + f" by ModelDeployment {namespace}/{config.name}")
+        click.echo(
+            f"{digest} "
+            + ("is asked for" if changed else "was asked for already")
+            + f" by ModelDeployment {namespace}/{config.name}"
+        )
     if wait:
         _follow(server, found, seconds=seconds, form=form)
     elif form == "json":
-        options.show({"deployment": config.name, "namespace": namespace, "digest": digest, "generation": found["metadata"]["generation"],
-                      "changed": changed}, form=form)
+        options.show(
+            {
+                "deployment": config.name,
+                "namespace": namespace,
+                "digest": digest,
+                "generation": found["metadata"]["generation"],
+                "changed": changed,
+            },
+            form=form,
+        )
 
 
 def status(where: options.Where, config: "schema.Config", *, form: str) -> None:
@@ -68,29 +96,75 @@ def explain(where: options.Where, config: "schema.Config", *, form: str) -> None
     evidenced, text = evidence.explained(state, policy, approximate=APPROXIMATE if spec.counts is not None else "")
     shown = record(found)
     known = {name: told.get(name, []) for name in ("guards", "conditions", "history")}
-    options.show({**shown, **evidenced, **known}, form=form, text="\n".join(filter(None, [
-        f"{shown['phase']}: {shown['reason']}", text,
-        options.table([{"condition": row["type"], "status": row["status"], "since": row["lastTransitionTime"], "why": row["reason"]}
-                       for row in known["conditions"]]),
-        options.table([{"at": row["at"], **{key: row.get(key) for key in ("revision", "phase", "action", "reason")}} for row in known["history"]])])))
+    options.show(
+        {**shown, **evidenced, **known},
+        form=form,
+        text="\n".join(
+            filter(
+                None,
+                [
+                    f"{shown['phase']}: {shown['reason']}",
+                    text,
+                    options.table(
+                        [
+                            {
+                                "condition": row["type"],
+                                "status": row["status"],
+                                "since": row["lastTransitionTime"],
+                                "why": row["reason"],
+                            }
+                            for row in known["conditions"]
+                        ]
+                    ),
+                    options.table(
+                        [
+                            {
+                                "at": row["at"],
+                                **{key: row.get(key) for key in ("revision", "phase", "action", "reason")},
+                            }
+                            for row in known["history"]
+                        ]
+                    ),
+                ],
+            )
+        ),
+    )
 
 
 def steer(where: options.Where, config: "schema.Config", *, verb: str, why: str, force: bool, form: str) -> None:
     """Asks the operator, and says what it did."""
     from fairway.platforms.kubernetes import api, client
 
-    told = client.command(api.connect(where.context), where.namespace or config.namespace, config.name, verb, who=options.user(), why=why, force=force)
+    told = client.command(
+        api.connect(where.context),
+        where.namespace or config.namespace,
+        config.name,
+        verb,
+        who=options.user(),
+        why=why,
+        force=force,
+    )
     done = told["history"][-1]["reason"]
-    options.show({"deployment": config.name, "verb": verb, "phase": told.get("phase"), "answer": done}, form=form, text=done)
+    options.show(
+        {"deployment": config.name, "verb": verb, "phase": told.get("phase"), "answer": done}, form=form, text=done
+    )
 
 
 def record(found: Object) -> Object:
     """Gives what the status says, under the names that the local platform's verbs use."""
     told = found.get("status", {})
     arms = {name: told.get(name, {}).get("revision") for name in ("stable", "candidate")}
-    return {"deployment": found["metadata"]["name"], "namespace": found["metadata"]["namespace"], "phase": told.get("phase"), **arms,
-            "weight": told.get("weight", 0), "mirror": told.get("mirror", 0), "verdict": told.get("verdict"),
-            "reason": told.get("reason", "no operator has looked at it yet"), "rejected": told.get("rejected", [])}
+    return {
+        "deployment": found["metadata"]["name"],
+        "namespace": found["metadata"]["namespace"],
+        "phase": told.get("phase"),
+        **arms,
+        "weight": told.get("weight", 0),
+        "mirror": told.get("mirror", 0),
+        "verdict": told.get("verdict"),
+        "reason": told.get("reason", "no operator has looked at it yet"),
+        "rejected": told.get("rejected", []),
+    }
 
 
 def verdict(found: Object) -> None:
@@ -130,8 +204,10 @@ def _resumed(found: Object) -> tuple["resource.Spec", "State", "schema.Strategy"
     try:
         spec = resource.Spec.model_validate(found["spec"])
         state, policy, _ = status.resume(found.get("status", {}), policy=resource.policy(spec))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:   # also what pydantic and JSON say
-        raise errors.PlatformError("the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # also what pydantic and JSON say
+        raise errors.PlatformError(
+            "the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one"
+        ) from error
     return spec, state, policy
 
 

@@ -13,10 +13,24 @@ from fairway.cli import options
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(0, 2**31 - 2), default=0, show_default=True, help="Fixes data, models and traffic.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("fairway-demo"), show_default=True, help="Where report.html and report.json go.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 2), default=0, show_default=True, help="Fixes data, models and traffic."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("fairway-demo"),
+    show_default=True,
+    help="Where report.html and report.json go.",
+)
 @click.option("--keep", is_flag=True, help="Leave everything running, and print the addresses.")
-@click.option("--home", "root", type=click.Path(path_type=Path), default=None, help="Home directory of the demo's platform; by default a temporary one.")
+@click.option(
+    "--home",
+    "root",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Home directory of the demo's platform; by default a temporary one.",
+)
 @options.output
 def demo(seed: int, out: Path, keep: bool, root: Path | None, form: str) -> None:
     """Play the whole story on one machine, on real data: about three minutes on two cores.
@@ -60,13 +74,26 @@ def demo(seed: int, out: Path, keep: bool, root: Path | None, form: str) -> None
     click.echo(f"\n{report.summary(record)}\nreport  {out / 'report.html'}")
     if keep:
         addresses = client.need(home)
-        click.echo(f"running  gateway {addresses.gateway}  collector {addresses.collector}  monitor {addresses.monitor}/metrics\n"
-                   f"stop it with: fairway down --home {home.root}")
+        click.echo(
+            f"running  gateway {addresses.gateway}  collector {addresses.collector}  monitor {addresses.monitor}/metrics\n"
+            f"stop it with: fairway down --home {home.root}"
+        )
 
 
 def _table(record: dict[str, Any]) -> str:
-    return options.table([{"model": row["name"], "revision": row["revision"], "outcome": row["outcome"], "caught by": row["caught_by"],
-                           "requests": row["requests"], "seconds": row["seconds"]} for row in record["revisions"]])
+    return options.table(
+        [
+            {
+                "model": row["name"],
+                "revision": row["revision"],
+                "outcome": row["outcome"],
+                "caught by": row["caught_by"],
+                "requests": row["requests"],
+                "seconds": row["seconds"],
+            }
+            for row in record["revisions"]
+        ]
+    )
 
 
 def _keep_logs(logs: Path, to: Path) -> None:

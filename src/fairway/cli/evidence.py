@@ -18,13 +18,22 @@ def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "
     promise = judge.qualified((verdict.guarantee if verdict else "") or judge.guarantee(policy), approximate)
     suspended, unfair = (verdict.suspended, verdict.unfair) if verdict else ((), ())
     combined = evidence.get("combined", {})
-    text = "\n".join(filter(None, [
-        options.table([_row(bet, row) for bet, row in evidence.items() if "candidate" in row]),
-        *(f"{bet}: in are {_came_in(row['cameIn'])}" for bet, row in evidence.items() if "cameIn" in row),
-        f"all guards together: ln e = {combined.get('logE')} of {combined.get('needed')} needed to roll back" if combined else None,
-        f"guilty by itself: {', '.join(combined['guilty'])}" if combined.get("guilty") else None,
-        f"suspended, because stable is beyond its objective too: {', '.join(suspended)}" if suspended else None,
-        f"not judged, because their labels or outcomes are no lottery: {', '.join(unfair)}" if unfair else None, promise]))
+    text = "\n".join(
+        filter(
+            None,
+            [
+                options.table([_row(bet, row) for bet, row in evidence.items() if "candidate" in row]),
+                *(f"{bet}: in are {_came_in(row['cameIn'])}" for bet, row in evidence.items() if "cameIn" in row),
+                f"all guards together: ln e = {combined.get('logE')} of {combined.get('needed')} needed to roll back"
+                if combined
+                else None,
+                f"guilty by itself: {', '.join(combined['guilty'])}" if combined.get("guilty") else None,
+                f"suspended, because stable is beyond its objective too: {', '.join(suspended)}" if suspended else None,
+                f"not judged, because their labels or outcomes are no lottery: {', '.join(unfair)}" if unfair else None,
+                promise,
+            ],
+        )
+    )
     return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended), "unfair": list(unfair)}, text
 
 
@@ -43,16 +52,37 @@ def listed(deployments: list[dict[str, Any]], *, rate: float, approximate: str =
     """
     from fairway.rollout import evidence, judge
 
-    harms = {number: deployment["harm"] for number, deployment in enumerate(deployments) if deployment["harm"] is not None}
+    harms = {
+        number: deployment["harm"] for number, deployment in enumerate(deployments) if deployment["harm"] is not None
+    }
     marked = evidence.e_bh(harms, rate=rate)
-    rows = [{**deployment, "harmful": number in marked if number in harms else None} for number, deployment in enumerate(deployments)]
+    rows = [
+        {**deployment, "harmful": number in marked if number in harms else None}
+        for number, deployment in enumerate(deployments)
+    ]
     words = {True: "yes", False: "not shown", None: "-"}
-    columns = [name for name in ("namespace", "deployment", "phase", "weight", "verdict") if all(name in row for row in rows)]
-    text = options.table([{**{name: row[name] for name in columns}, "harm (ln e)": row["harm"], "harmful": words[row["harmful"]], "reason": row["reason"]}
-                          for row in rows])
-    promise = judge.qualified(f"of the revisions called harmful, a share of at most {rate:.3g} is expected to be no worse than stable", approximate)
-    return ({"deployments": rows, "falseDiscoveryRate": rate, "guarantee": promise},
-            "\n".join(filter(None, [text or "nothing is deployed: `fairway deploy PACKAGE`", promise if marked else None])))
+    columns = [
+        name for name in ("namespace", "deployment", "phase", "weight", "verdict") if all(name in row for row in rows)
+    ]
+    text = options.table(
+        [
+            {
+                **{name: row[name] for name in columns},
+                "harm (ln e)": row["harm"],
+                "harmful": words[row["harmful"]],
+                "reason": row["reason"],
+            }
+            for row in rows
+        ]
+    )
+    promise = judge.qualified(
+        f"of the revisions called harmful, a share of at most {rate:.3g} is expected to be no worse than stable",
+        approximate,
+    )
+    return (
+        {"deployments": rows, "falseDiscoveryRate": rate, "guarantee": promise},
+        "\n".join(filter(None, [text or "nothing is deployed: `fairway deploy PACKAGE`", promise if marked else None])),
+    )
 
 
 def span(interval: list[float | None] | None) -> str:
@@ -67,8 +97,13 @@ def span(interval: list[float | None] | None) -> str:
 
 def _came_in(found: dict[str, Any]) -> str:
     """Gives in words how many labels or outcomes are in, by arm and by answer."""
-    parts = [f"{_of(found[arm])} of {of} units" for arm, of in (("candidate", "the candidate's"), ("stable", "stable's"))]
-    parts += [f"{_of(arms['candidate'])} and {_of(arms['stable'])} of those answered {answer!r}" for answer, arms in found.get("answers", {}).items()]
+    parts = [
+        f"{_of(found[arm])} of {of} units" for arm, of in (("candidate", "the candidate's"), ("stable", "stable's"))
+    ]
+    parts += [
+        f"{_of(arms['candidate'])} and {_of(arms['stable'])} of those answered {answer!r}"
+        for answer, arms in found.get("answers", {}).items()
+    ]
     return ", ".join(parts)
 
 
@@ -80,5 +115,12 @@ def _row(bet: str, row: dict[str, Any]) -> dict[str, Any]:
     intervals = row.get("intervals", {})
     counts = {arm: f"{row[arm]['bad']:.4g} of {row[arm]['n']}" for arm in ("candidate", "stable")}
     what = "effect" if "effect" in intervals else "ratio"
-    return {"guard": bet, **counts, "candidate, 95 %": span(intervals.get("candidate")), "stable, 95 %": span(intervals.get("stable")),
-            "ratio or effect": span(intervals.get(what)), "harm (ln e)": row["logE"], "certificate (ln e)": row["logCertificate"]}
+    return {
+        "guard": bet,
+        **counts,
+        "candidate, 95 %": span(intervals.get("candidate")),
+        "stable, 95 %": span(intervals.get("stable")),
+        "ratio or effect": span(intervals.get(what)),
+        "harm (ln e)": row["logE"],
+        "certificate (ln e)": row["logCertificate"],
+    }

@@ -11,9 +11,19 @@ from fairway.cli import options
 @click.command()
 @click.argument("uri")
 @click.option("--digest", required=True, help="The package's digest, sha256:..., as `fairway package` prints it.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder to make. One that holds this package already is kept.")
-@click.option("--facts", type=click.Path(path_type=Path), default=Path("/dev/termination-log"), show_default=True,
-              help="A file that is there takes what a rollout wants to know of the package: Kubernetes shows it as the container's message.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The folder to make. One that holds this package already is kept.",
+)
+@click.option(
+    "--facts",
+    type=click.Path(path_type=Path),
+    default=Path("/dev/termination-log"),
+    show_default=True,
+    help="A file that is there takes what a rollout wants to know of the package: Kubernetes shows it as the container's message.",
+)
 @options.output
 def fetch(uri: str, digest: str, out: Path, facts: Path, form: str) -> None:
     """Download the model package at URI and check every file of it.

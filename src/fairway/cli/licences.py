@@ -11,21 +11,36 @@ from dataclasses import dataclass
 class Terms:
     """What one distribution asks of those who use it or pass it on."""
 
-    level: str      # note | warning, as `fairway check` prints
+    level: str  # note | warning, as `fairway check` prints
     sentence: str
 
 
 TERMS = {
-    "alibi-detect": Terms("warning", "is under the Business Source License 1.1: production use needs a licence from Seldon, except for non-profit "
-                                     "education; development and tests do not"),
-    "psycopg": Terms("note", "is under LGPL-3.0: use it freely; whoever passes an image with it on offers its source. Only events in PostgreSQL need it"),
-    "opencv-python": Terms("note", "is Apache-2.0, and its wheel holds FFmpeg and Qt under LGPL, and OpenSSL 1.1, which gets no more fixes. alibi-detect "
-                                   "brings it; nothing of fairway decodes images with it"),
-    "nvidia-cudnn-cu13": Terms("note", "and the other nvidia-* wheels, which torch brings, are proprietary: using them and passing them on with an "
-                                       "application is allowed on NVIDIA's terms"),
+    "alibi-detect": Terms(
+        "warning",
+        "is under the Business Source License 1.1: production use needs a licence from Seldon, except for non-profit "
+        "education; development and tests do not",
+    ),
+    "psycopg": Terms(
+        "note",
+        "is under LGPL-3.0: use it freely; whoever passes an image with it on offers its source. Only events in PostgreSQL need it",
+    ),
+    "opencv-python": Terms(
+        "note",
+        "is Apache-2.0, and its wheel holds FFmpeg and Qt under LGPL, and OpenSSL 1.1, which gets no more fixes. alibi-detect "
+        "brings it; nothing of fairway decodes images with it",
+    ),
+    "nvidia-cudnn-cu13": Terms(
+        "note",
+        "and the other nvidia-* wheels, which torch brings, are proprietary: using them and passing them on with an "
+        "application is allowed on NVIDIA's terms",
+    ),
 }
-SELDON = Terms("note", "seldon-core 1.17.1 (Apache-2.0; not free from 1.18 on) holds werkzeug 2.2.3, gunicorn 20.1.0, Flask 2.2.5, cryptography 41.0.7 and "
-                       "protobuf 3.20.3, which have known weaknesses, in the image fairway/seldon: its pods take requests from the gateway alone")
+SELDON = Terms(
+    "note",
+    "seldon-core 1.17.1 (Apache-2.0; not free from 1.18 on) holds werkzeug 2.2.3, gunicorn 20.1.0, Flask 2.2.5, cryptography 41.0.7 and "
+    "protobuf 3.20.3, which have known weaknesses, in the image fairway/seldon: its pods take requests from the gateway alone",
+)
 
 
 def installed() -> list[tuple[str, str]]:

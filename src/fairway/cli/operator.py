@@ -16,30 +16,87 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
 @click.command()
 @click.option("--server-image", required=True, help="Image of a model server, for resources that name none.")
 @click.option("--seldon-image", default="", help="The same for resources of runtime seldon.")
-@click.option("--collector", required=True, metavar="URL", help="Where servers send events, and where pairs and labels are read.")
-@click.option("--collector-token", type=click.Path(path_type=Path), default=None, metavar="FILE",
-              help="The token that the collector knows the operator by; read at each question, for it is replaced while it is used.")
+@click.option(
+    "--collector", required=True, metavar="URL", help="Where servers send events, and where pairs and labels are read."
+)
+@click.option(
+    "--collector-token",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="The token that the collector knows the operator by; read at each question, for it is replaced while it is used.",
+)
 @click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
-@click.option("--gateway-label", "gateway_labels", required=True, multiple=True, metavar="NAME=VALUE",
-              help="A label that only Prometheus' scrape of the gateway sets, such as namespace=envoy-gateway-system: its counters are asked by it.")
-@click.option("--operator-namespace", default="fairway-system", show_default=True, help="Where the operator runs; the Lease lies there.")
-@click.option("--namespace", "namespaces", multiple=True, help="A namespace to look after; all of them where none is named.")
-@click.option("--interval", default="2s", show_default=True, help="Between two looks at a rollout in progress; as often as Prometheus scrapes.")
-@click.option("--hook-host", "hook_hosts", multiple=True, metavar="PATTERN",
-              help="A host that hooks may name, such as `*.example.com`; Services of their own namespace always may be named.")
-@click.option("--hook-network", "hook_networks", multiple=True, metavar="CIDR",
-              help="A private network that such hosts may lie in, such as `10.20.0.0/16`; public addresses always may be called.")
-@click.option("--seldon-from", multiple=True, metavar="NAMESPACE",
-              help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring where none is named.")
-@click.option("--counts", "templates", default="{}", metavar="JSON",
-              help="Queries that ModelDeployments may name in spec.counts, by name: an object with requests, errors and within.")
+@click.option(
+    "--gateway-label",
+    "gateway_labels",
+    required=True,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A label that only Prometheus' scrape of the gateway sets, such as namespace=envoy-gateway-system: its counters are asked by it.",
+)
+@click.option(
+    "--operator-namespace",
+    default="fairway-system",
+    show_default=True,
+    help="Where the operator runs; the Lease lies there.",
+)
+@click.option(
+    "--namespace", "namespaces", multiple=True, help="A namespace to look after; all of them where none is named."
+)
+@click.option(
+    "--interval",
+    default="2s",
+    show_default=True,
+    help="Between two looks at a rollout in progress; as often as Prometheus scrapes.",
+)
+@click.option(
+    "--hook-host",
+    "hook_hosts",
+    multiple=True,
+    metavar="PATTERN",
+    help="A host that hooks may name, such as `*.example.com`; Services of their own namespace always may be named.",
+)
+@click.option(
+    "--hook-network",
+    "hook_networks",
+    multiple=True,
+    metavar="CIDR",
+    help="A private network that such hosts may lie in, such as `10.20.0.0/16`; public addresses always may be called.",
+)
+@click.option(
+    "--seldon-from",
+    multiple=True,
+    metavar="NAMESPACE",
+    help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring where none is named.",
+)
+@click.option(
+    "--counts",
+    "templates",
+    default="{}",
+    metavar="JSON",
+    help="Queries that ModelDeployments may name in spec.counts, by name: an object with requests, errors and within.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where /healthz, /readyz and /metrics listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8081, show_default=True)
 @click.option("--context", default=None, help="Outside a cluster: the kubeconfig's context.")
 def operator(
-    server_image: str, seldon_image: str, collector: str, collector_token: Path | None, prometheus: str, gateway_labels: tuple[str, ...],
-    operator_namespace: str, namespaces: tuple[str, ...], interval: str, hook_hosts: tuple[str, ...], hook_networks: tuple[str, ...],
-    seldon_from: tuple[str, ...], templates: str, host: str, port: int, context: str | None,
+    server_image: str,
+    seldon_image: str,
+    collector: str,
+    collector_token: Path | None,
+    prometheus: str,
+    gateway_labels: tuple[str, ...],
+    operator_namespace: str,
+    namespaces: tuple[str, ...],
+    interval: str,
+    hook_hosts: tuple[str, ...],
+    hook_networks: tuple[str, ...],
+    seldon_from: tuple[str, ...],
+    templates: str,
+    host: str,
+    port: int,
+    context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway.config import schema
@@ -58,10 +115,20 @@ def operator(
         hosts.network(network)
     server = api.connect(context)
     settings = reconcile.Settings(
-        server_image=server_image, seldon_image=seldon_image, interval_seconds=seconds, hook_hosts=hook_hosts, hook_networks=hook_networks,
+        server_image=server_image,
+        seldon_image=seldon_image,
+        interval_seconds=seconds,
+        hook_hosts=hook_hosts,
+        hook_networks=hook_networks,
         templates=counts.templates(templates),
-        cluster=workloads.Settings(collector=collector, namespace=operator_namespace, prometheus=prometheus, envoy_gateway=False,
-                                   seldon_from=seldon_from or workloads.SELDON_FROM))
+        cluster=workloads.Settings(
+            collector=collector,
+            namespace=operator_namespace,
+            prometheus=prometheus,
+            envoy_gateway=False,
+            seldon_from=seldon_from or workloads.SELDON_FROM,
+        ),
+    )
 
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(collector, namespace=namespace, token=collector_token)
@@ -77,5 +144,7 @@ def _labels(given: tuple[str, ...]) -> dict[str, str]:
     """Return the labels by name; raise UsageError for what is none."""
     for text in given:
         if not LABEL.fullmatch(text):
-            raise errors.UsageError(f"--gateway-label {text!r}: wanted NAME=VALUE, such as namespace=envoy-gateway-system")
+            raise errors.UsageError(
+                f"--gateway-label {text!r}: wanted NAME=VALUE, such as namespace=envoy-gateway-system"
+            )
     return dict(text.split("=", 1) for text in given)

@@ -21,28 +21,58 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def config(function: F) -> F:
     """Adds --config and --set."""
-    function = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-                            help="Override a key of the configuration, such as training.epochs=5; may be repeated.")(function)
-    return click.option("--config", "-c", "path", type=click.Path(path_type=Path), default=Path("fairway.yaml"), show_default=True,
-                        help="The configuration file.")(function)
+    function = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a key of the configuration, such as training.epochs=5; may be repeated.",
+    )(function)
+    return click.option(
+        "--config",
+        "-c",
+        "path",
+        type=click.Path(path_type=Path),
+        default=Path("fairway.yaml"),
+        show_default=True,
+        help="The configuration file.",
+    )(function)
 
 
 def home(function: F) -> F:
     """Adds --home; by default .fairway in the current directory, where a second project does not meet it."""
-    return click.option("--home", "root", type=click.Path(path_type=Path), envvar="FAIRWAY_HOME", default=Path(".fairway"), show_default=True,
-                        help="Where the local platform keeps its things.")(function)
+    return click.option(
+        "--home",
+        "root",
+        type=click.Path(path_type=Path),
+        envvar="FAIRWAY_HOME",
+        default=Path(".fairway"),
+        show_default=True,
+        help="Where the local platform keeps its things.",
+    )(function)
 
 
 def output(function: F) -> F:
     """Adds --output."""
-    return click.option("--output", "-o", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
-                        help="How the record is printed.")(function)
+    return click.option(
+        "--output",
+        "-o",
+        "form",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How the record is printed.",
+    )(function)
 
 
 def uri(function: F) -> F:
     """Adds --uri."""
-    return click.option("--uri", default=None, help="Where the cluster finds the package: s3://, https://, oci:// or pvc://claim/folder. "
-                                                    "By default in platform.store, under its digest.")(function)
+    return click.option(
+        "--uri",
+        default=None,
+        help="Where the cluster finds the package: s3://, https://, oci:// or pvc://claim/folder. "
+        "By default in platform.store, under its digest.",
+    )(function)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,20 +87,31 @@ class Where:
         """Says whether a cluster is meant; by default what the configuration says."""
         meant = (self.on or config.platform.kind) == "kubernetes"
         if not meant and (self.namespace or self.context):
-            raise errors.UsageError("--namespace and --context name a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes")
+            raise errors.UsageError(
+                "--namespace and --context name a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes"
+            )
         return meant
 
 
 def cluster(function: F) -> F:
     """Adds --on, --namespace and --context, as the argument `where`."""
+
     @functools.wraps(function)
     def called(*args: Any, on: str | None, namespace: str | None, context: str | None, **named: Any) -> Any:
         return function(*args, where=Where(on=on, namespace=namespace, context=context), **named)
 
-    wrapped = click.option("--context", default=None, help="On a cluster: the kubeconfig's context, instead of its current one.")(called)
-    wrapped = click.option("--namespace", "-n", default=None, help="On a cluster: the namespace, instead of the configuration's.")(wrapped)
-    wrapped = click.option("--on", type=click.Choice(["local", "kubernetes"]), default=None,
-                           help="The local platform or a cluster; platform.kind of the configuration by default.")(wrapped)
+    wrapped = click.option(
+        "--context", default=None, help="On a cluster: the kubeconfig's context, instead of its current one."
+    )(called)
+    wrapped = click.option(
+        "--namespace", "-n", default=None, help="On a cluster: the namespace, instead of the configuration's."
+    )(wrapped)
+    wrapped = click.option(
+        "--on",
+        type=click.Choice(["local", "kubernetes"]),
+        default=None,
+        help="The local platform or a cluster; platform.kind of the configuration by default.",
+    )(wrapped)
     return cast(F, wrapped)
 
 
@@ -119,7 +160,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         return ""
     cells = [[name.upper() for name in rows[0]], *([_short(value) for value in row.values()] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-    return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
 
 
 def user() -> str:

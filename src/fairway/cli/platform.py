@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The gateway's port; 0 takes a free one, and keeps it from then on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="The gateway's port; 0 takes a free one, and keeps it from then on.",
+)
 @options.home
 @options.output
 def up(port: int, root: Path, form: str) -> None:
@@ -31,8 +37,12 @@ def up(port: int, root: Path, form: str) -> None:
     home = options.open_home(root)
     addresses, started = client.up(home, port=port)
     record = artifacts.as_json(addresses)
-    options.show(record, form=form, text=f"{'started' if started else 'running already'}\ngateway    {addresses.gateway}\n"
-                                         f"collector  {addresses.collector}\nmonitor    {addresses.monitor}/metrics")
+    options.show(
+        record,
+        form=form,
+        text=f"{'started' if started else 'running already'}\ngateway    {addresses.gateway}\n"
+        f"collector  {addresses.collector}\nmonitor    {addresses.monitor}/metrics",
+    )
     trouble = _settled(home)
     if trouble is not None:
         raise errors.PlatformError(trouble)
@@ -83,13 +93,33 @@ def status(root: Path, form: str) -> None:
     for deployment in deployments:
         current = deployment.state
         weight, mirror = states.split(current, strategy=deployment.policy)
-        rows.append({"name": deployment.name, "stable": current.stable, "candidate": current.candidate, "phase": str(current.phase), "weight": weight,
-                     "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None,
-                     "serves": current.stable is not None and stands.gateway is not None and deployment.name not in stands.silent,
-                     "reason": _reason(deployment, stands)})
-    record = {"running": addresses is not None, "addresses": artifacts.as_json(addresses) if addresses else None, "gateway": stands.gateway,
-              "trouble": stands.trouble, "deployments": rows}
-    head = f"gateway {addresses.gateway}   collector {addresses.collector}" if addresses else f"no platform runs in {home.root}: `fairway up`"
+        rows.append(
+            {
+                "name": deployment.name,
+                "stable": current.stable,
+                "candidate": current.candidate,
+                "phase": str(current.phase),
+                "weight": weight,
+                "mirror": mirror,
+                "verdict": str(current.verdict.action) if current.verdict else None,
+                "serves": current.stable is not None
+                and stands.gateway is not None
+                and deployment.name not in stands.silent,
+                "reason": _reason(deployment, stands),
+            }
+        )
+    record = {
+        "running": addresses is not None,
+        "addresses": artifacts.as_json(addresses) if addresses else None,
+        "gateway": stands.gateway,
+        "trouble": stands.trouble,
+        "deployments": rows,
+    }
+    head = (
+        f"gateway {addresses.gateway}   collector {addresses.collector}"
+        if addresses
+        else f"no platform runs in {home.root}: `fairway up`"
+    )
     told = alerts.open_in(home.events)
     record["alerts"] = [artifacts.as_json(alert) for alert in told]
     lines = [options.table(rows) if rows else "nothing is deployed: `fairway deploy PACKAGE`", *map(alerts.line, told)]
@@ -108,7 +138,9 @@ def _reason(deployment: "state.Deployment", stands: "standing.Standing") -> str:
 
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path), required=False)
-@click.option("--wait/--no-wait", default=False, help="Follow the rollout until it has ended; exit 3 where it is rolled back.")
+@click.option(
+    "--wait/--no-wait", default=False, help="Follow the rollout until it has ended; exit 3 where it is rolled back."
+)
 @click.option("--timeout", default=None, metavar="DURATION", help="With --wait: give up after this long, such as 10m.")
 @click.option("--note", default="", help="What to remember of this revision, such as a ticket.")
 @options.uri
@@ -117,8 +149,16 @@ def _reason(deployment: "state.Deployment", stands: "standing.Standing") -> str:
 @options.home
 @options.output
 def deploy(
-    package: Path | None, wait: bool, timeout: str | None, note: str, uri: str | None, where: options.Where, path: Path, overrides: tuple[str, ...],
-    root: Path, form: str,
+    package: Path | None,
+    wait: bool,
+    timeout: str | None,
+    note: str,
+    uri: str | None,
+    where: options.Where,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
 ) -> None:
     """Ask for PACKAGE to be served, by default the newest that was built for this configuration; its rollout begins.
 
@@ -139,7 +179,9 @@ def deploy(
     folder = package or _newest(home.packages, config.name)
     revision, changed = client.deploy(home, folder, config=config, note=note, now=time.time())
     if form == "text":
-        click.echo(f"revision {revision.revision} of {config.name} " + ("is asked for" if changed else "was asked for already"))
+        click.echo(
+            f"revision {revision.revision} of {config.name} " + ("is asked for" if changed else "was asked for already")
+        )
         if client.running(home) is None:
             click.echo("no platform runs: start it with `fairway up`, and the rollout begins")
     if not wait:
@@ -155,9 +197,19 @@ def _wait(home: Any, name: str, revision: str, *, timeout: str | None, form: str
 
     client.need(home)
     seconds = options.seconds(timeout)
-    ended = client.follow(home, name, revision=revision, timeout_seconds=seconds, tell=None if form == "json" else _told)
+    ended = client.follow(
+        home, name, revision=revision, timeout_seconds=seconds, tell=None if form == "json" else _told
+    )
     if form == "json":
-        options.show({"revision": revision, "phase": str(ended.state.phase), "stable": ended.state.stable, "reason": ended.state.reason}, form=form)
+        options.show(
+            {
+                "revision": revision,
+                "phase": str(ended.state.phase),
+                "stable": ended.state.stable,
+                "reason": ended.state.reason,
+            },
+            form=form,
+        )
     if revision in ended.state.rejected:
         raise errors.Refused(f"revision {revision} was rolled back: {ended.state.reason}")
     if ended.state.phase is Phase.PAUSED:
@@ -169,13 +221,20 @@ def _told(event: Any) -> None:
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="Rows to send, csv or parquet; by default the test rows that `prepare` left.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Rows to send, csv or parquet; by default the test rows that `prepare` left.",
+)
 @click.option("--rows", type=click.IntRange(min=1), default=5, show_default=True, help="How many of them.")
 @click.option("--row", default=None, metavar="JSON", help='One row as a JSON object, such as {"age": 41, ...}.')
 @options.config
 @options.home
 @options.output
-def predict(data: Path | None, rows: int, row: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def predict(
+    data: Path | None, rows: int, row: str | None, path: Path, overrides: tuple[str, ...], root: Path, form: str
+) -> None:
     """Send rows to the model in service, through the gateway."""
     from fairway.platforms.local import requests
 
@@ -188,40 +247,83 @@ def predict(data: Path | None, rows: int, row: str | None, path: Path, overrides
 @click.command()
 @click.argument("request_id", required=False)
 @click.argument("label", required=False)
-@click.option("--file", "file", type=click.Path(path_type=Path), default=None, help="Many labels: CSV with the columns request_id and label.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Many labels: CSV with the columns request_id and label.",
+)
 @options.config
 @options.home
 @options.output
-def label(request_id: str | None, label: str | None, file: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def label(
+    request_id: str | None,
+    label: str | None,
+    file: Path | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
     """Send the true LABEL of the prediction REQUEST_ID, or many from a file."""
     from fairway.platforms.local import requests
 
-    rows = _rows(file, {"request_id": request_id, "label": label}, wanted="REQUEST_ID and LABEL, or --file with both as columns")
+    rows = _rows(
+        file, {"request_id": request_id, "label": label}, wanted="REQUEST_ID and LABEL, or --file with both as columns"
+    )
     config = options.load(path, overrides)
     pairs = [(row["request_id"], row["label"]) for row in rows]
-    accepted = requests.send_labels(options.open_home(root), config.name, namespace=config.namespace, labels=pairs, now=time.time())
-    options.show({"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new")
+    accepted = requests.send_labels(
+        options.open_home(root), config.name, namespace=config.namespace, labels=pairs, now=time.time()
+    )
+    options.show(
+        {"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new"
+    )
 
 
 @click.command()
 @click.argument("request_id", required=False)
 @click.argument("name", required=False)
 @click.argument("value", required=False)
-@click.option("--file", "file", type=click.Path(path_type=Path), default=None, help="Many outcomes: CSV with the columns request_id, outcome and value.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Many outcomes: CSV with the columns request_id, outcome and value.",
+)
 @options.config
 @options.home
 @options.output
 def outcome(
-    request_id: str | None, name: str | None, value: str | None, file: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str,
+    request_id: str | None,
+    name: str | None,
+    value: str | None,
+    file: Path | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
 ) -> None:
     """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file; guards of type business read them."""
     from fairway.platforms.local import requests
 
-    rows = _rows(file, {"request_id": request_id, "outcome": name, "value": value}, wanted="REQUEST_ID, NAME and VALUE, or --file with them as columns")
+    rows = _rows(
+        file,
+        {"request_id": request_id, "outcome": name, "value": value},
+        wanted="REQUEST_ID, NAME and VALUE, or --file with them as columns",
+    )
     config = options.load(path, overrides)
     outcomes = [(row["request_id"], row["outcome"], _finite(row["value"], of=row["request_id"])) for row in rows]
-    accepted = requests.send_outcomes(options.open_home(root), config.name, namespace=config.namespace, outcomes=outcomes, now=time.time())
-    options.show({"sent": len(outcomes), "new": accepted}, form=form, text=f"sent {len(outcomes)} outcomes, {accepted} of them new")
+    accepted = requests.send_outcomes(
+        options.open_home(root), config.name, namespace=config.namespace, outcomes=outcomes, now=time.time()
+    )
+    options.show(
+        {"sent": len(outcomes), "new": accepted},
+        form=form,
+        text=f"sent {len(outcomes)} outcomes, {accepted} of them new",
+    )
 
 
 def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:
@@ -262,22 +364,38 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
     deployment = known.deployment(config.name)
     known.close()
     revision = deployment.state.stable if deployment else None
-    accuracy = store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels) if revision else None
+    accuracy = (
+        store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels)
+        if revision
+        else None
+    )
     windows = store.drift(config.name, revision=revision, limit=limit) if revision else []
     known_alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
     store.close()
-    record = {"deployment": config.name, "revision": revision, "labelled": accuracy.rows if accuracy else 0,
-              "accuracy": 1 - accuracy.wrong / accuracy.rows if accuracy and accuracy.rows else None,
-              "retraining": deployment.retraining if deployment else None, "windows": windows, "alerts": known_alerts}
+    record = {
+        "deployment": config.name,
+        "revision": revision,
+        "labelled": accuracy.rows if accuracy else 0,
+        "accuracy": 1 - accuracy.wrong / accuracy.rows if accuracy and accuracy.rows else None,
+        "retraining": deployment.retraining if deployment else None,
+        "windows": windows,
+        "alerts": known_alerts,
+    }
     options.show(record, form=form, text=_monitored(record))
 
 
 def _monitored(record: dict[str, Any]) -> str:
-    accuracy = f"{record['accuracy']:.3f} on {record['labelled']} labels" if record["accuracy"] is not None else "no labels yet"
+    accuracy = (
+        f"{record['accuracy']:.3f} on {record['labelled']} labels"
+        if record["accuracy"] is not None
+        else "no labels yet"
+    )
     lines = [f"deployment  {record['deployment']}, revision {record['revision']}", f"accuracy    {accuracy}"]
     if record["retraining"]:
         lines.append(f"retraining  {record['retraining'].get('reason')}")
-    lines.append(f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted")
+    lines.append(
+        f"windows     {len(record['windows'])} newest, {sum(bool(w.get('drifted')) for w in record['windows'])} drifted"
+    )
     for alert in record["alerts"]:
         state = "open" if alert["resolved_at"] is None else "resolved"
         lines.append(f"{alert['severity']:<7} {state:<9} {alert['name']}: {alert['summary']}")
@@ -299,7 +417,10 @@ def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> 
     deployment = store.deployment(config.name)
     if deployment is None or deployment.state.stable is None:
         raise errors.UsageError(f"nothing serves as {config.name}: deploy a package first")
-    store.save_retraining(config.name, {**deployment.retraining, "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else "")})
+    store.save_retraining(
+        config.name,
+        {**deployment.retraining, "asked": f"asked for by {options.user()}" + (f": {reason}" if reason else "")},
+    )
     store.close()
     click.echo(f"asked; it begins when no rollout is on its way. Follow it in {home.runs} and with `fairway status`")
 
@@ -312,7 +433,9 @@ def _newest(store: Path, name: str) -> Path:
         if not folder.name.startswith(".") and file.exists() and artifacts.read_json(file).get("name") == name:
             found.append((file.stat().st_mtime, folder))
     if not found:
-        raise errors.UsageError(f"there is no package of {name} in {store}: build one with `fairway run training`, or name it")
+        raise errors.UsageError(
+            f"there is no package of {name} in {store}: build one with `fairway run training`, or name it"
+        )
     return max(found)[1]
 
 

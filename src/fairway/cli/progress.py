@@ -39,5 +39,7 @@ def steps(*, quiet: bool) -> Callable[..., None] | None:
 
 
 def _epoch(row: Any, total: int) -> str:
-    return (f"epoch {row['epoch']:>3}/{total}  train loss {row['train_loss']:.4f}  validation loss {row['validation_loss']:.4f}  "
-            f"accuracy {row['validation_accuracy']:.4f}")
+    return (
+        f"epoch {row['epoch']:>3}/{total}  train loss {row['train_loss']:.4f}  validation loss {row['validation_loss']:.4f}  "
+        f"accuracy {row['validation_accuracy']:.4f}"
+    )

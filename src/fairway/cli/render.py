@@ -14,14 +14,39 @@ from fairway.cli import options
 @click.argument("package", type=click.Path(path_type=Path))
 @options.uri
 @click.option("--image", default=None, help="The server's image; the operator's default where it is left out.")
-@click.option("--gateway", "gateways", multiple=True, metavar="[NAMESPACE/]NAME",
-              help="The Gateway that requests come in by, instead of platform.gateways; may be repeated.")
-@click.option("--hostname", "hostnames", multiple=True, help="A host name to answer to, instead of platform.hostnames; may be repeated.")
+@click.option(
+    "--gateway",
+    "gateways",
+    multiple=True,
+    metavar="[NAMESPACE/]NAME",
+    help="The Gateway that requests come in by, instead of platform.gateways; may be repeated.",
+)
+@click.option(
+    "--hostname",
+    "hostnames",
+    multiple=True,
+    help="A host name to answer to, instead of platform.hostnames; may be repeated.",
+)
 @click.option("--objects", is_flag=True, help="Show the objects that the operator would make of it instead.")
-@click.option("--output", "-o", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="How it is printed.")
+@click.option(
+    "--output",
+    "-o",
+    "form",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="How it is printed.",
+)
 @options.config
 def render(
-    package: Path, uri: str | None, image: str | None, gateways: tuple[str, ...], hostnames: tuple[str, ...], objects: bool, form: str, path: Path,
+    package: Path,
+    uri: str | None,
+    image: str | None,
+    gateways: tuple[str, ...],
+    hostnames: tuple[str, ...],
+    objects: bool,
+    form: str,
+    path: Path,
     overrides: tuple[str, ...],
 ) -> None:
     """Print the ModelDeployment that asks for PACKAGE with this configuration."""
@@ -48,15 +73,24 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
     image = spec.image or f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
     owner, parent = workloads.Owner(name=name, namespace=namespace), resource.route(spec)
     settings = workloads.Settings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
-    revision = workloads.Revision(name=resource.revision(spec, image=image), model=spec.model, image=image, runtime=spec.runtime, serving=spec.serving,
-                                  pod_template=spec.pod_template, defaulted_image=spec.image is None)
+    revision = workloads.Revision(
+        name=resource.revision(spec, image=image),
+        model=spec.model,
+        image=image,
+        runtime=spec.runtime,
+        serving=spec.serving,
+        pod_template=spec.pod_template,
+        defaulted_image=spec.image is None,
+    )
     route = traffic.route(deployment=name, stable=revision.name, candidate=None, weight=0, mirror=0)
     predictors = seldon.deployment(owner, [revision], scaling=spec.scaling, settings=settings, stable=revision.name)
     return [
-        workloads.controller_revision(owner, revision, number=1, settings=settings), *([predictors] if spec.runtime == "seldon" else []),
+        workloads.controller_revision(owner, revision, number=1, settings=settings),
+        *([predictors] if spec.runtime == "seldon" else []),
         *workloads.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
         *workloads.for_deployment(owner, spec, settings=settings),
-        *([gateway.http_route(owner, parent, route, runtime=spec.runtime)] if parent is not None else []), gateway.backend_policy(owner, spec),
+        *([gateway.http_route(owner, parent, route, runtime=spec.runtime)] if parent is not None else []),
+        gateway.backend_policy(owner, spec),
     ]
 
 
@@ -64,7 +98,9 @@ def _print(found: list[dict[str, Any]], *, form: str) -> None:
     import yaml
 
     if form == "json":
-        click.echo(json.dumps(found[0] if len(found) == 1 else {"apiVersion": "v1", "kind": "List", "items": found}, indent=2))
+        click.echo(
+            json.dumps(found[0] if len(found) == 1 else {"apiVersion": "v1", "kind": "List", "items": found}, indent=2)
+        )
     else:
         plain = json.loads(json.dumps(found))  # in YAML what two objects share would become an alias
         click.echo(yaml.safe_dump_all(plain, sort_keys=False, width=120), nl=False)

@@ -38,21 +38,31 @@ def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: P
 
 
 @rollout.command("list")
-@click.option("--false-discovery-rate", "rate", type=click.FloatRange(min=0, min_open=True, max=1, max_open=True), default=0.1, show_default=True,
-              help="Share of the revisions called harmful that may be expected to be no worse than stable. A rollback has its own rate, falseRollback.")
+@click.option(
+    "--false-discovery-rate",
+    "rate",
+    type=click.FloatRange(min=0, min_open=True, max=1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="Share of the revisions called harmful that may be expected to be no worse than stable. A rollback has its own rate, falseRollback.",
+)
 @click.option("--all-namespaces", "-A", "everywhere", is_flag=True, help="On a cluster: of every namespace.")
 @options.cluster
 @options.config
 @options.home
 @options.output
-def list_(rate: float, everywhere: bool, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def list_(
+    rate: float, everywhere: bool, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
+) -> None:
     """Show every deployment's rollout, and which revisions do harm."""
     config = options.load(path, overrides)
     if where.kubernetes(config):
         cluster.list_(where, config, everywhere=everywhere, rate=rate, form=form)
         return
     if everywhere:
-        raise errors.UsageError("--all-namespaces is about a cluster: add --on kubernetes, or set platform.kind to kubernetes")
+        raise errors.UsageError(
+            "--all-namespaces is about a cluster: add --on kubernetes, or set platform.kind to kubernetes"
+        )
     rows = [{**_record(deployment), "harm": evidence.harm(deployment.state)} for deployment in _deployments(root)]
     record, text = evidence.listed(rows, rate=rate)
     options.show(record, form=form, text=text)
@@ -64,7 +74,9 @@ def list_(rate: float, everywhere: bool, where: options.Where, path: Path, overr
 @options.config
 @options.home
 @options.output
-def watch(timeout: str | None, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def watch(
+    timeout: str | None, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
+) -> None:
     """Follow the rollout until it has ended; exit 3 where it is rolled back."""
     config = options.load(path, overrides)
     if where.kubernetes(config):
@@ -90,14 +102,22 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
     deployment = _deployment(root, config)
     current = deployment.state
     record, text = evidence.explained(current, deployment.policy)
-    options.show({**_record(deployment), **record, "history": [dict(row) for row in current.history]}, form=form,
-                 text=f"{current.phase}: {current.reason}\n{text}")
+    options.show(
+        {**_record(deployment), **record, "history": [dict(row) for row in current.history]},
+        form=form,
+        text=f"{current.phase}: {current.reason}\n{text}",
+    )
 
 
 @rollout.command()
 @click.argument("counts", type=click.Path(path_type=Path))
-@click.option("--strategy", "strategy_file", type=click.Path(path_type=Path), default=None,
-              help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.")
+@click.option(
+    "--strategy",
+    "strategy_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.",
+)
 @options.config
 @options.output
 def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
@@ -111,28 +131,72 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
 
     policy = _policy(strategy_file, path, overrides)
     try:
-        lines = counts.read_text(encoding="utf-8-sig").splitlines()   # spreadsheets begin with a byte order mark
+        lines = counts.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets begin with a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UsageError(f"{counts} cannot be read as text ({error}): wanted a CSV table of counts") from error
     record = replays.run(replays.read(lines, guards=policy.guards, name=str(counts)), policy)
-    rows = [{"bet": name, "e": value, **{arm: evidence.span(record["intervals"].get(name, {}).get(arm)) for arm in ("candidate", "stable", "ratio")}}
-            for name, value in record["e_values"].items()]
-    text = "\n".join([f"{record['verdict']} at {record['at_seconds']:g} s: {record['reason']}", options.table(list(record["phases"])), options.table(rows),
-                      f"intervals: 95 %, at every look at once. {record['guarantee']}"])
+    rows = [
+        {
+            "bet": name,
+            "e": value,
+            **{
+                arm: evidence.span(record["intervals"].get(name, {}).get(arm))
+                for arm in ("candidate", "stable", "ratio")
+            },
+        }
+        for name, value in record["e_values"].items()
+    ]
+    text = "\n".join(
+        [
+            f"{record['verdict']} at {record['at_seconds']:g} s: {record['reason']}",
+            options.table(list(record["phases"])),
+            options.table(rows),
+            f"intervals: 95 %, at every look at once. {record['guarantee']}",
+        ]
+    )
     options.show(record, form=form, text=text)
 
 
 @rollout.command()
-@click.option("--requests-per-second", "rps", type=click.FloatRange(min=0, min_open=True), required=True, help="Of the whole deployment, both arms together.")
-@click.option("--usual-rate", "usual", multiple=True, metavar="GUARD=RATE",
-              help="What a healthy revision shows, such as errors=0.005 (0 by default); of disagreement what evaluation measured; may be repeated.")
-@click.option("--effect", "effects", multiple=True, metavar="GUARD=SHARE",
-              help="How much better the outcomes of a business guard are hoped to be, as a share of their range; --usual-rate is stable's mean then.")
-@click.option("--strategy", "strategy_file", type=click.Path(path_type=Path), default=None,
-              help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.")
+@click.option(
+    "--requests-per-second",
+    "rps",
+    type=click.FloatRange(min=0, min_open=True),
+    required=True,
+    help="Of the whole deployment, both arms together.",
+)
+@click.option(
+    "--usual-rate",
+    "usual",
+    multiple=True,
+    metavar="GUARD=RATE",
+    help="What a healthy revision shows, such as errors=0.005 (0 by default); of disagreement what evaluation measured; may be repeated.",
+)
+@click.option(
+    "--effect",
+    "effects",
+    multiple=True,
+    metavar="GUARD=SHARE",
+    help="How much better the outcomes of a business guard are hoped to be, as a share of their range; --usual-rate is stable's mean then.",
+)
+@click.option(
+    "--strategy",
+    "strategy_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.",
+)
 @options.config
 @options.output
-def plan(rps: float, usual: tuple[str, ...], effects: tuple[str, ...], strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
+def plan(
+    rps: float,
+    usual: tuple[str, ...],
+    effects: tuple[str, ...],
+    strategy_file: Path | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    form: str,
+) -> None:
     """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse a limit that cannot be certified."""
     from dataclasses import asdict
 
@@ -141,26 +205,60 @@ def plan(rps: float, usual: tuple[str, ...], effects: tuple[str, ...], strategy_
     if not math.isfinite(rps):
         raise errors.UsageError(f"--requests-per-second is {rps}: wanted a finite number above 0")
     policy = _policy(strategy_file, path, overrides)
-    expected = [asdict(one) for one in plans.plan(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy),
-                                                  effects=_rates("--effect", effects, policy))]
-    rows = [{"guard": one["guard"], "gates": one["gates"], "limit": _limit(one["limit"]), "usual": f"{one['usual']:.2%}",
-             "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
-             "smallest limit": "-" if one["smallest_limit"] is None else _limit(one["smallest_limit"]),
-             **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()}} for one in expected]
+    expected = [
+        asdict(one)
+        for one in plans.plan(
+            policy,
+            requests_per_second=rps,
+            usual=_rates("--usual-rate", usual, policy),
+            effects=_rates("--effect", effects, policy),
+        )
+    ]
+    rows = [
+        {
+            "guard": one["guard"],
+            "gates": one["gates"],
+            "limit": _limit(one["limit"]),
+            "usual": f"{one['usual']:.2%}",
+            "certified after": "-" if one["certified_seconds"] is None else f"{one['certified_seconds']:.0f} s",
+            "smallest limit": "-" if one["smallest_limit"] is None else _limit(one["smallest_limit"]),
+            **{f"{bad} found after": "-" if at is None else f"{at:.0f} s" for bad, at in _found(one).items()},
+        }
+        for one in expected
+    ]
     steps = plans.schedule(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy))
-    untold = [guard.name for guard in policy.guards if guard.stage == "bake" or (guard.stage == "canary" and guard.type == "quality")]
+    untold = [
+        guard.name
+        for guard in policy.guards
+        if guard.stage == "bake" or (guard.stage == "canary" and guard.type == "quality")
+    ]
     foretold = [{**asdict(step), "seconds": step.seconds if math.isfinite(step.seconds) else None} for step in steps]
     record = {"requests_per_second": rps, "guards": expected, "steps": foretold, "not_foretold": untold}
-    options.show(record, form=form, text="\n".join(filter(None, [
-        options.table(rows), f"A step ends when {policy.canary.harm:.0%} more failing would have been found: {', '.join(map(_step, steps))}.",
-        "Expected values: about half of all rollouts take longer.",
-        f"Not foretold: {', '.join(untold)}. Who knows when labels come, or when the bake ends?" if untold else None])))
+    options.show(
+        record,
+        form=form,
+        text="\n".join(
+            filter(
+                None,
+                [
+                    options.table(rows),
+                    f"A step ends when {policy.canary.harm:.0%} more failing would have been found: {', '.join(map(_step, steps))}.",
+                    "Expected values: about half of all rollouts take longer.",
+                    f"Not foretold: {', '.join(untold)}. Who knows when labels come, or when the bake ends?"
+                    if untold
+                    else None,
+                ],
+            )
+        ),
+    )
 
 
 def _step(step: "plans.Step") -> str:
     if not math.isfinite(step.seconds):
         return f"{step.weight} % never, for no number of requests shows it"
-    return f"{step.weight} % after {step.seconds:.0f} s" + (f" ({step.requests:.0f} requests of the candidate)" if step.requests else "")
+    return f"{step.weight} % after {step.seconds:.0f} s" + (
+        f" ({step.requests:.0f} requests of the candidate)" if step.requests else ""
+    )
 
 
 def _found(one: dict[str, Any]) -> dict[str, float | None]:
@@ -185,8 +283,10 @@ def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> di
         except ValueError:
             rates[name] = -1.0
         if name not in names or not 0 <= rates[name] < 1:
-            raise errors.UsageError(f"{option} is {text!r}: wanted GUARD=RATE with a guard of "
-                                    f"{', '.join(names)} and a share from 0 to 1, such as errors=0.005")
+            raise errors.UsageError(
+                f"{option} is {text!r}: wanted GUARD=RATE with a guard of "
+                f"{', '.join(names)} and a share from 0 to 1, such as errors=0.005"
+            )
     return rates
 
 
@@ -202,14 +302,18 @@ def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "schem
     try:
         found = documents.parse(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise errors.UsageError(f"{file} cannot be read as YAML ({' '.join(str(error).split())}): wanted a strategy") from error
+        raise errors.UsageError(
+            f"{file} cannot be read as YAML ({' '.join(str(error).split())}): wanted a strategy"
+        ) from error
     for key in ("spec", "strategy"):
         found = found.get(key, found) if isinstance(found, dict) else found
     try:
         return schema.Strategy.model_validate(found if found is not None else {})
     except ValidationError as error:
         first = error.errors()[0]
-        raise errors.ConfigError(f"{file}: strategy{''.join(f'.{part}' for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}") from error
+        raise errors.ConfigError(
+            f"{file}: strategy{''.join(f'.{part}' for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
@@ -219,7 +323,15 @@ def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
     @options.config
     @options.home
     @options.output
-    def command(reason: str, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str, forced: bool = False) -> None:
+    def command(
+        reason: str,
+        where: options.Where,
+        path: Path,
+        overrides: tuple[str, ...],
+        root: Path,
+        form: str,
+        forced: bool = False,
+    ) -> None:
         if forced and not reason:
             raise errors.UsageError("--force promotes without a certificate: say why with --reason")
         config = options.load(path, overrides)
@@ -228,7 +340,13 @@ def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
         else:
             _ask(verb, reason=reason, force=forced, config=config, root=root, form=form)
 
-    return click.option("--force", "forced", is_flag=True, help="Promote without the judge's certificate; needs --reason.")(command) if force else command
+    return (
+        click.option(
+            "--force", "forced", is_flag=True, help="Promote without the judge's certificate; needs --reason."
+        )(command)
+        if force
+        else command
+    )
 
 
 rollout.add_command(_steer("pause", "Hold everything as it is; a harm still rolls back."))
@@ -251,7 +369,9 @@ def _ask(verb: str, *, reason: str, force: bool, config: "schema.Config", root: 
     deadline = time.monotonic() + ANSWER_SECONDS
     while (answer := store.answer(number)) is None:
         if time.monotonic() > deadline:
-            raise errors.Unavailable(f"the supervisor did not take the command within {ANSWER_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}")
+            raise errors.Unavailable(
+                f"the supervisor did not take the command within {ANSWER_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}"
+            )
         time.sleep(0.1)
     store.close()
     options.show({"deployment": deployment.name, "verb": verb, "answer": answer}, form=form, text=answer)
@@ -271,7 +391,9 @@ def _deployments(root: Path) -> list[Any]:
 def _deployment(root: Path, config: "schema.Config") -> Any:
     deployment = next((one for one in _deployments(root) if one.name == config.name), None)
     if deployment is None:
-        raise errors.UsageError(f"there is no deployment {config.name!r} in {root.resolve()}: `fairway deploy PACKAGE` makes one")
+        raise errors.UsageError(
+            f"there is no deployment {config.name!r} in {root.resolve()}: `fairway deploy PACKAGE` makes one"
+        )
     return deployment
 
 
@@ -280,6 +402,14 @@ def _record(deployment: Any) -> dict[str, Any]:
 
     current = deployment.state
     weight, mirror = states.split(current, strategy=deployment.policy)
-    return {"deployment": deployment.name, "phase": str(current.phase), "stable": current.stable, "candidate": current.candidate, "weight": weight,
-            "mirror": mirror, "verdict": str(current.verdict.action) if current.verdict else None, "reason": current.reason,
-            "rejected": list(current.rejected)}
+    return {
+        "deployment": deployment.name,
+        "phase": str(current.phase),
+        "stable": current.stable,
+        "candidate": current.candidate,
+        "weight": weight,
+        "mirror": mirror,
+        "verdict": str(current.verdict.action) if current.verdict else None,
+        "reason": current.reason,
+        "rejected": list(current.rejected),
+    }

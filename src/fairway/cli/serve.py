@@ -11,8 +11,16 @@ from fairway.cli import options
 
 @click.command()
 @click.argument("package", type=click.Path(path_type=Path))
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 in a container.")
-@click.option("--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="The port to listen on, 0 for a free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 in a container."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=3000,
+    show_default=True,
+    help="The port to listen on, 0 for a free one.",
+)
 @options.home
 def serve(package: Path, host: str, port: int, root: Path) -> None:
     """Serve one PACKAGE in the foreground, without gateway or rollout.
@@ -27,14 +35,31 @@ def serve(package: Path, host: str, port: int, root: Path) -> None:
 
     made, serving = manifest.load(package), command.serving(os.environ)
     if port and ports.taken(port):
-        raise errors.UsageError(f"port {port} is taken by another program: choose another with --port, or 0 for a free one")
+        raise errors.UsageError(
+            f"port {port} is taken by another program: choose another with --port, or 0 for a free one"
+        )
     chosen = port or ports.free_port()
     given = os.environ.get("BENTOML_HOME")
     ours = command.environment(
-        package=package, deployment=made.name, namespace="default", revision=packages.revision(made.digest, serving=serving), collector="",
-        spool=None, serving=serving, home=Path(given) if given else options.open_home(root).root / "serve" / str(chosen))
-    environment = {**ours, **os.environ, "FAIRWAY_PACKAGE": ours["FAIRWAY_PACKAGE"], "BENTOML_HOME": ours["BENTOML_HOME"]}
+        package=package,
+        deployment=made.name,
+        namespace="default",
+        revision=packages.revision(made.digest, serving=serving),
+        collector="",
+        spool=None,
+        serving=serving,
+        home=Path(given) if given else options.open_home(root).root / "serve" / str(chosen),
+    )
+    environment = {
+        **ours,
+        **os.environ,
+        "FAIRWAY_PACKAGE": ours["FAIRWAY_PACKAGE"],
+        "BENTOML_HOME": ours["BENTOML_HOME"],
+    }
     settings = command.read(environment)
-    click.echo(f"{settings.deployment}, revision {settings.revision}: http://{host}:{chosen}/v2/models/{settings.deployment}/infer", err=True)
+    click.echo(
+        f"{settings.deployment}, revision {settings.revision}: http://{host}:{chosen}/v2/models/{settings.deployment}/infer",
+        err=True,
+    )
     argv = command.argv(chosen, host=host)
     os.execve(argv[0], argv, environment)  # noqa: S606 - the server takes this process's place, and its signals

@@ -13,7 +13,13 @@ from fairway.cli import options
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
 @click.option("--name", default=None, help="Name of the deployment; by default from the file's name.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("fairway.yaml"), show_default=True, help="Where to write the configuration.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("fairway.yaml"),
+    show_default=True,
+    help="Where to write the configuration.",
+)
 @click.option("--force", is_flag=True, help="Replace a configuration that is there already.")
 def init(data: Path, target: str, name: str | None, out: Path, force: bool) -> None:
     """Look at DATA (csv or parquet) and write fairway.yaml with what was found and why."""
@@ -60,14 +66,22 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
         record = fit.fit(config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report)
     plain = artifacts.as_json(record)
     history = plain.pop("history")
-    options.show(artifacts.as_json(record) if form == "json" else plain | {"last_epoch": history[-1] if history else None}, form=form)
+    options.show(
+        artifacts.as_json(record) if form == "json" else plain | {"last_epoch": history[-1] if history else None},
+        form=form,
+    )
 
 
 @click.command()
 @options.config
 @options.home
 @options.output
-@click.option("--champion", type=click.Path(path_type=Path), default=None, help="Package of the model in service; by default the one that serves.")
+@click.option(
+    "--champion",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Package of the model in service; by default the one that serves.",
+)
 def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, champion: Path | None) -> None:
     """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3 where it refuses."""
     config = options.load(path, overrides)
@@ -75,29 +89,55 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     _need(work / "checkpoint" / "checkpoint.json", verb="train")
     from fairway.evaluation import gate, measure
 
-    record = measure.evaluate(config.evaluation, dataset=work / "dataset", checkpoint=work / "checkpoint",
-                              champion=champion or _serving(root, config.name), out=work / "evaluation")
+    record = measure.evaluate(
+        config.evaluation,
+        dataset=work / "dataset",
+        checkpoint=work / "checkpoint",
+        champion=champion or _serving(root, config.name),
+        out=work / "evaluation",
+    )
     decision = gate.decide(config.evaluation.gate, evaluation=record)
-    artifacts.write_json(work / "evaluation" / "gate.json", {"model": _digest(work), "decision": artifacts.as_json(decision)})
-    options.show({"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)}, form=form,
-                 text=f"accuracy {record.accuracy:.4f}  log loss {record.log_loss:.4f}  calibration error {record.calibration_error:.4f}  "
-                      f"rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}")
+    artifacts.write_json(
+        work / "evaluation" / "gate.json", {"model": _digest(work), "decision": artifacts.as_json(decision)}
+    )
+    options.show(
+        {"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)},
+        form=form,
+        text=f"accuracy {record.accuracy:.4f}  log loss {record.log_loss:.4f}  calibration error {record.calibration_error:.4f}  "
+        f"rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}",
+    )
     if not decision.promote:
         raise errors.Refused(f"the gate refused: {decision.reason}")
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option("--schema", "schema_file", type=click.Path(path_type=Path), default=None,
-              help="Features and classes of a MODEL trained elsewhere (YAML or JSON).")
-@click.option("--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one.")
+@click.option(
+    "--schema",
+    "schema_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Features and classes of a MODEL trained elsewhere (YAML or JSON).",
+)
+@click.option(
+    "--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one."
+)
 @click.option("--name", default=None, help="Name of the deployment that MODEL is for; by default the configuration's.")
 @click.option("--bento", is_flag=True, help="Build a Bento of the package too.")
 @options.config
 @options.home
 @options.output
-def package(model: Path | None, schema_file: Path | None, evaluation: Path | None, name: str | None, bento: bool, path: Path,
-            overrides: tuple[str, ...], root: Path, form: str) -> None:
+def package(
+    model: Path | None,
+    schema_file: Path | None,
+    evaluation: Path | None,
+    name: str | None,
+    bento: bool,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
     """Build a model package of what was trained here, or of MODEL (an ONNX file) and --schema."""
     from fairway.packaging import package as stage
 
@@ -106,7 +146,9 @@ def package(model: Path | None, schema_file: Path | None, evaluation: Path | Non
             raise errors.UsageError(f"{model} needs --schema FILE, which names its features and classes")
         place = options.open_home(root)
         deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
-        record = stage.import_onnx(model, schema=schema_file, name=deployment, out=place.packages, evaluation=evaluation)
+        record = stage.import_onnx(
+            model, schema=schema_file, name=deployment, out=place.packages, evaluation=evaluation
+        )
     else:
         config = options.load(path, overrides)
         place, work = options.open_home(root), _work(root, config.name)
@@ -114,8 +156,15 @@ def package(model: Path | None, schema_file: Path | None, evaluation: Path | Non
         verdict = _verdict(work)
         if not verdict.promote:
             raise errors.Refused(f"the gate refused this model: {verdict.reason}")
-        record = stage.build(name=config.name, dataset=work / "dataset", checkpoint=work / "checkpoint", evaluation=work / "evaluation" / "evaluation.json",
-                             gate=verdict, config=config, out=place.packages)
+        record = stage.build(
+            name=config.name,
+            dataset=work / "dataset",
+            checkpoint=work / "checkpoint",
+            evaluation=work / "evaluation" / "evaluation.json",
+            gate=verdict,
+            config=config,
+            out=place.packages,
+        )
     tag = _bento(record, place.root / "bentoml") if bento else None
     options.show(artifacts.as_json(record) | ({"bento": tag} if tag else {}), form=form)
 
@@ -126,15 +175,35 @@ def run() -> None:
 
 
 @run.command()
-@click.option("--on", "where", type=click.Choice(["local", "kubernetes"]), default="local", show_default=True,
-              help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.")
+@click.option(
+    "--on",
+    "where",
+    type=click.Choice(["local", "kubernetes"]),
+    default="local",
+    show_default=True,
+    help="Here under kfp.local, or on a cluster's Kubeflow Pipelines.",
+)
 @click.option("--host", default=None, help="Address of the Kubeflow Pipelines API (--on kubernetes).")
 @click.option("--deploy", is_flag=True, help="Deploy the package where the gate lets it through.")
-@click.option("--champion", type=click.Path(path_type=Path), default=None, help="Package of the model in service; by default the one that serves.")
+@click.option(
+    "--champion",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Package of the model in service; by default the one that serves.",
+)
 @options.config
 @options.home
 @options.output
-def training(where: str, host: str | None, deploy: bool, champion: Path | None, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
+def training(
+    where: str,
+    host: str | None,
+    deploy: bool,
+    champion: Path | None,
+    path: Path,
+    overrides: tuple[str, ...],
+    root: Path,
+    form: str,
+) -> None:
     """Run the training pipeline: prepare, train, evaluate, gate, package. Exit 3 where the gate refuses."""
     config = options.load(path, overrides)
     if where == "kubernetes":
@@ -146,8 +215,13 @@ def training(where: str, host: str | None, deploy: bool, champion: Path | None, 
     from fairway.retraining import run as runner
 
     place = options.open_home(root)
-    record = runner.run_training(config, home=place.root, champion=champion or _serving(root, config.name), deploy=deploy,
-                                 progress=progress.steps(quiet=form == "json"))
+    record = runner.run_training(
+        config,
+        home=place.root,
+        champion=champion or _serving(root, config.name),
+        deploy=deploy,
+        progress=progress.steps(quiet=form == "json"),
+    )
     options.show(record, form=form, text=_told(record))
     if record.outcome == "refused":
         raise errors.Refused(f"the gate refused: {record.reason}")

@@ -23,15 +23,23 @@ if TYPE_CHECKING:
     from fairway.platforms.kubernetes import api
 
 CLIENTS = 4
-UNITS = 200                   # users that requests come from
-PAUSE_SECONDS = 0.02          # between two requests of one client: about 150 a second in all, which certify 5 % errors within a minute
+UNITS = 200  # users that requests come from
+PAUSE_SECONDS = (
+    0.02  # between two requests of one client: about 150 a second in all, which certify 5 % errors within a minute
+)
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.5
-MARK = "fairway.dev/trial"    # label of the ModelDeployment
-TURN = "trial.fairway.dev/revision"   # annotation of its pods, which makes the second revision another
-STRATEGY: Mapping[str, Any] = {  # everything real but in a hurry; no latency guard, for nobody has said what is slow here
-    "warmup": "1s", "shadow": {"minPairs": 200}, "canary": {"steps": [{"weight": 25}, {"weight": 50}], "harm": 0.5}, "bake": {"weight": 5, "duration": "5s"},
-    "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}]}
+MARK = "fairway.dev/trial"  # label of the ModelDeployment
+TURN = "trial.fairway.dev/revision"  # annotation of its pods, which makes the second revision another
+STRATEGY: Mapping[
+    str, Any
+] = {  # everything real but in a hurry; no latency guard, for nobody has said what is slow here
+    "warmup": "1s",
+    "shadow": {"minPairs": 200},
+    "canary": {"steps": [{"weight": 25}, {"weight": 50}], "harm": 0.5},
+    "bake": {"weight": 5, "duration": "5s"},
+    "guards": [{"name": "disagreement", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.05}],
+}
 Object = dict[str, Any]
 
 
@@ -39,15 +47,40 @@ Object = dict[str, Any]
 @click.option("--uri", required=True, help="Where the package lies: s3://, https://, oci:// or pvc://claim/folder.")
 @click.option("--digest", required=True, help="Its digest, sha256:..., as `fairway package` prints it.")
 @click.option("--gateway", required=True, metavar="[NAMESPACE/]NAME", help="The Gateway that requests come in by.")
-@click.option("--url", required=True, help="Where that Gateway is reached from here, such as http://envoy.envoy-gateway-system.svc.")
-@click.option("--namespace", "-n", required=True, help="Where the ModelDeployment is made; the Gateway must take routes from it.")
+@click.option(
+    "--url",
+    required=True,
+    help="Where that Gateway is reached from here, such as http://envoy.envoy-gateway-system.svc.",
+)
+@click.option(
+    "--namespace", "-n", required=True, help="Where the ModelDeployment is made; the Gateway must take routes from it."
+)
 @click.option("--name", default="fairway-trial", show_default=True, help="The ModelDeployment's name.")
-@click.option("--hostname", default="fairway-trial.test", show_default=True, help="The name that requests are sent to; a listener must take it.")
-@click.option("--pod-template", default="{}", metavar="JSON", help="What the servers need besides, as in spec.podTemplate: a service account, resources.")
+@click.option(
+    "--hostname",
+    default="fairway-trial.test",
+    show_default=True,
+    help="The name that requests are sent to; a listener must take it.",
+)
+@click.option(
+    "--pod-template",
+    default="{}",
+    metavar="JSON",
+    help="What the servers need besides, as in spec.podTemplate: a service account, resources.",
+)
 @click.option("--timeout", default="4m", show_default=True, help="Until everything must be done.")
 @click.option("--context", default=None, help="The kubeconfig's context, instead of its current one.")
 def trial(
-    uri: str, digest: str, gateway: str, url: str, namespace: str, name: str, hostname: str, pod_template: str, timeout: str, context: str | None,
+    uri: str,
+    digest: str,
+    gateway: str,
+    url: str,
+    namespace: str,
+    name: str,
+    hostname: str,
+    pod_template: str,
+    timeout: str,
+    context: str | None,
 ) -> None:
     """Serve a package on a cluster, canary it under traffic, and clean up.
 
@@ -58,7 +91,15 @@ def trial(
 
     seconds = options.seconds(timeout)
     deadline = time.monotonic() + (seconds or 0.0)
-    asked = manifest(uri=uri, digest=digest, gateway=gateway, namespace=namespace, name=name, hostname=hostname, template=_template(pod_template))
+    asked = manifest(
+        uri=uri,
+        digest=digest,
+        gateway=gateway,
+        namespace=namespace,
+        name=name,
+        hostname=hostname,
+        template=_template(pod_template),
+    )
     _connection(url)  # a mistake in it is said before anything is made
     server = api.connect(context)
     with _cleaned(server, namespace, name):
@@ -67,21 +108,33 @@ def trial(
         with flowing(url, hostname, name, body) as traffic:
             _canary(server, second(asked), before=first, deadline=deadline)
     if traffic.failed:
-        raise errors.PlatformError(f"{traffic.failed} of {traffic.total} requests failed while the revision was promoted: {traffic.failures()}")
+        raise errors.PlatformError(
+            f"{traffic.failed} of {traffic.total} requests failed while the revision was promoted: {traffic.failures()}"
+        )
     _tell(f"passed: {traffic.total} requests, none failed")
 
 
 # -- what is asked for --------------------------------------------------------------------------------------------------
 
 
-def manifest(*, uri: str, digest: str, gateway: str, namespace: str, name: str, hostname: str, template: Object) -> Object:
+def manifest(
+    *, uri: str, digest: str, gateway: str, namespace: str, name: str, hostname: str, template: Object
+) -> Object:
     """Gives the ModelDeployment of the first revision."""
     where, _, gateway_name = gateway.rpartition("/")
     parent = {"name": gateway_name, **({"namespace": where} if where else {})}
     return {
-        "apiVersion": "fairway.dev/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": name, "namespace": namespace, "labels": {MARK: "true"}},
-        "spec": {"model": {"uri": uri, "digest": digest}, "gateway": {"parentRefs": [parent], "hostnames": [hostname]},
-                 "scaling": {"minReplicas": 1, "maxReplicas": 1}, "strategy": STRATEGY, "podTemplate": _marked(template, revision="first")}}
+        "apiVersion": "fairway.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": name, "namespace": namespace, "labels": {MARK: "true"}},
+        "spec": {
+            "model": {"uri": uri, "digest": digest},
+            "gateway": {"parentRefs": [parent], "hostnames": [hostname]},
+            "scaling": {"minReplicas": 1, "maxReplicas": 1},
+            "strategy": STRATEGY,
+            "podTemplate": _marked(template, revision="first"),
+        },
+    }
 
 
 def second(asked: Object) -> Object:
@@ -97,7 +150,14 @@ def request(metadata: Object) -> bytes:
         size = 1
         for length in shape:
             size *= length
-        inputs.append({"name": tensor["name"], "datatype": tensor["datatype"], "shape": shape, "data": ["-" if tensor["datatype"] == "BYTES" else 0] * size})
+        inputs.append(
+            {
+                "name": tensor["name"],
+                "datatype": tensor["datatype"],
+                "shape": shape,
+                "data": ["-" if tensor["datatype"] == "BYTES" else 0] * size,
+            }
+        )
     return json.dumps({"inputs": inputs}).encode()
 
 
@@ -110,9 +170,11 @@ def _template(text: str) -> Object:
     try:
         template = json.loads(text)
     except ValueError as error:
-        raise errors.UsageError(f"--pod-template {text[:200]!r} is no JSON ({error}): wanted an object such as {{\"spec\": {{...}}}}") from error
+        raise errors.UsageError(
+            f'--pod-template {text[:200]!r} is no JSON ({error}): wanted an object such as {{"spec": {{...}}}}'
+        ) from error
     if not isinstance(template, dict):
-        raise errors.UsageError(f"--pod-template {text[:200]!r}: wanted an object such as {{\"spec\": {{...}}}}")
+        raise errors.UsageError(f'--pod-template {text[:200]!r}: wanted an object such as {{"spec": {{...}}}}')
     return template
 
 
@@ -124,7 +186,9 @@ def _cleaned(server: "api.Api", namespace: str, name: str) -> Iterator[None]:
     """Takes away what an earlier trial left, and in the end what this one made, however it ends."""
     found = server.get("ModelDeployment", namespace, name)
     if found is not None and found["metadata"].get("labels", {}).get(MARK) != "true":
-        raise errors.UsageError(f"ModelDeployment {namespace}/{name} is there and is no trial's: name another with --name")
+        raise errors.UsageError(
+            f"ModelDeployment {namespace}/{name} is there and is no trial's: name another with --name"
+        )
     _gone(server, namespace, name)
     before = signal.signal(signal.SIGTERM, _interrupt)  # as a pod is ended at its deadline, or by a person
     try:
@@ -149,7 +213,9 @@ def _gone(server: "api.Api", namespace: str, name: str) -> None:
     until = time.monotonic() + ANSWER_SECONDS
     while server.get("ModelDeployment", namespace, name) is not None:
         if time.monotonic() > until:
-            raise errors.Unavailable(f"ModelDeployment {namespace}/{name} of an earlier trial does not go: see its finalizers")
+            raise errors.Unavailable(
+                f"ModelDeployment {namespace}/{name} of an earlier trial does not go: see its finalizers"
+            )
         time.sleep(POLL_SECONDS)
 
 
@@ -175,7 +241,9 @@ def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
     client.deploy(server, asked)
     metadata, tell = asked["metadata"], cluster.teller(_tell)
     left = max(0.0, deadline - time.monotonic())
-    for found in client.watch(server, metadata["namespace"], metadata["name"], until=client.settled, timeout_seconds=left):
+    for found in client.watch(
+        server, metadata["namespace"], metadata["name"], until=client.settled, timeout_seconds=left
+    ):
         tell(found)
     if not client.holds(found, "Ready"):
         raise errors.Refused(f"the revision was not promoted: {_line(found)}")
@@ -222,7 +290,10 @@ class Traffic:
 def flowing(url: str, hostname: str, name: str, body: bytes) -> Iterator[Traffic]:
     """Gives traffic that flows until the block ends."""
     traffic = Traffic()
-    clients = [threading.Thread(target=_client, args=(traffic, number, url, hostname, name, body), daemon=True) for number in range(CLIENTS)]
+    clients = [
+        threading.Thread(target=_client, args=(traffic, number, url, hostname, name, body), daemon=True)
+        for number in range(CLIENTS)
+    ]
     for client in clients:
         client.start()
     try:
@@ -264,14 +335,18 @@ def _metadata(url: str, hostname: str, name: str, *, deadline: float) -> Object:
         except (OSError, http.client.HTTPException) as error:
             said = str(error) or type(error).__name__
         if time.monotonic() > deadline:
-            raise errors.Unavailable(f"{url} does not lead to the model ({said}): wanted the Gateway's address, "
-                                     f"and a listener that takes {hostname} and routes from the namespace")
+            raise errors.Unavailable(
+                f"{url} does not lead to the model ({said}): wanted the Gateway's address, "
+                f"and a listener that takes {hostname} and routes from the namespace"
+            )
         time.sleep(POLL_SECONDS)
 
 
 def _connection(url: str) -> http.client.HTTPConnection:
     place = urlsplit(url)
     if place.scheme not in ("http", "https") or not place.hostname:
-        raise errors.UsageError(f"--url {url!r}: wanted the Gateway's address, such as http://envoy.envoy-gateway-system.svc")
+        raise errors.UsageError(
+            f"--url {url!r}: wanted the Gateway's address, such as http://envoy.envoy-gateway-system.svc"
+        )
     kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
     return kind(place.hostname, place.port, timeout=ANSWER_SECONDS)

@@ -4,10 +4,10 @@ from typing import Any
 
 import yaml
 
-LARGEST = 4 << 20        # characters
+LARGEST = 4 << 20  # characters
 MOST_VALUES = 1_000_000  # each alias counted as what it stands for
-DEEPEST = 100            # maps and lists in each other
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)   # libyaml's, where it is: ten times as fast
+DEEPEST = 100  # maps and lists in each other
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it is: ten times as fast
 
 
 class Unreadable(yaml.YAMLError):
@@ -21,14 +21,14 @@ def parse(text: str) -> Any:
     _measure(text)
     try:
         return yaml.load(text, Loader=LOADER)  # noqa: S506 - a safe loader
-    except (ValueError, OverflowError) as error:   # a date that is none, a number of thousands of digits
+    except (ValueError, OverflowError) as error:  # a date that is none, a number of thousands of digits
         raise Unreadable(f"a value in it cannot be read ({error})") from error
 
 
 def _measure(text: str) -> None:
     """Raise Unreadable where the document is too deep or stands for too many values; nothing of it is made."""
     sizes: dict[str, int] = {}
-    within: list[tuple[str | None, int]] = []   # what is open: its anchor, and the values before it
+    within: list[tuple[str | None, int]] = []  # what is open: its anchor, and the values before it
     values = 0
     for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -47,4 +47,6 @@ def _measure(text: str) -> None:
                 raise Unreadable(f"the alias *{event.anchor} stands within what it stands for")
             values += sizes.get(event.anchor or "", 1)
         if len(within) > DEEPEST or values > MOST_VALUES:
-            raise Unreadable(f"it is nested more than {DEEPEST} deep, or stands for more than {MOST_VALUES} values, aliases counted")
+            raise Unreadable(
+                f"it is nested more than {DEEPEST} deep, or stands for more than {MOST_VALUES} values, aliases counted"
+            )

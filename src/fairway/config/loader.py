@@ -88,13 +88,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = documents.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise errors.ConfigError(f"{path} does not exist: write one with `fairway init DATA --target COLUMN`") from error
+        raise errors.ConfigError(
+            f"{path} does not exist: write one with `fairway init DATA --target COLUMN`"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise errors.ConfigError(f"{path} is not YAML: {_first_line(error)}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise errors.ConfigError(f"{path} holds a {type(data).__name__}: wanted a map of sections such as data and training")
+        raise errors.ConfigError(
+            f"{path} holds a {type(data).__name__}: wanted a map of sections such as data and training"
+        )
     return data
 
 
@@ -103,7 +107,11 @@ def _compose(choices: Iterable[str]) -> DictConfig:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
             return compose("config", overrides=list(choices))
     except HydraException as error:
-        groups = "; ".join(f"{folder.name}: {', '.join(sorted(f.stem for f in folder.glob('*.yaml')))}" for folder in sorted(CONF.iterdir()) if folder.is_dir())
+        groups = "; ".join(
+            f"{folder.name}: {', '.join(sorted(f.stem for f in folder.glob('*.yaml')))}"
+            for folder in sorted(CONF.iterdir())
+            if folder.is_dir()
+        )
         raise errors.ConfigError(f"defaults: {_first_line(error)} The groups are {groups}") from error
 
 

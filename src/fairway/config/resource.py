@@ -75,7 +75,9 @@ class Scaling(schema.Section):
     @model_validator(mode="after")
     def _ordered(self) -> "Scaling":
         if self.max_replicas < self.min_replicas:
-            raise ValueError(f"scaling.maxReplicas {self.max_replicas} is below scaling.minReplicas {self.min_replicas}")
+            raise ValueError(
+                f"scaling.maxReplicas {self.max_replicas} is below scaling.minReplicas {self.min_replicas}"
+            )
         return self
 
 
@@ -110,10 +112,14 @@ class Spec(schema.Section):
         if self.routing == "seldon" and self.runtime != "seldon":
             raise ValueError("routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself")
         if self.routing == "seldon" and self.counts is None:
-            raise ValueError("routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them")
+            raise ValueError(
+                "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them"
+            )
         if self.routing == "seldon" and self.strategy.shadow.enabled:
-            raise ValueError("routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, "
-                             "or use routing gateway")
+            raise ValueError(
+                "routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, "
+                "or use routing gateway"
+            )
         return self
 
 
@@ -121,15 +127,19 @@ def route(spec: Spec) -> Gateway | None:
     """Return the gateway section with the timeout that the route has: a server answers its own 504 sooner, so that a late answer is one failure, not two."""
     if spec.gateway is None:
         return None
-    return spec.gateway.model_copy(update={"timeout": max(spec.gateway.timeout, spec.serving.timeout + timedelta(seconds=1))})
+    return spec.gateway.model_copy(
+        update={"timeout": max(spec.gateway.timeout, spec.serving.timeout + timedelta(seconds=1))}
+    )
 
 
 def policy(spec: Spec) -> schema.Strategy:
     """Return the strategy; its guards count requests where queries give their counts, for only our gateways tell servers the arm that events need."""
     if spec.counts is None:
         return spec.strategy
-    guards = tuple(guard.model_copy(update={"count": guard.count or "requests"}) if guard.type in ("errors", "latency") else guard
-                   for guard in spec.strategy.guards)
+    guards = tuple(
+        guard.model_copy(update={"count": guard.count or "requests"}) if guard.type in ("errors", "latency") else guard
+        for guard in spec.strategy.guards
+    )
     return spec.strategy.model_copy(update={"guards": guards})
 
 
@@ -140,8 +150,12 @@ def revision(spec: Spec, *, image: str) -> str:
 
 def identity(spec: Spec) -> dict[str, Any]:
     """Gives all of a revision that the spec says by itself; where it came from and how it is rolled out are no part of it."""
-    return {"digest": spec.model.digest, "podTemplate": spec.pod_template, "runtime": spec.runtime,
-            "serving": spec.serving.model_dump(mode="json", by_alias=True)}
+    return {
+        "digest": spec.model.digest,
+        "podTemplate": spec.pod_template,
+        "runtime": spec.runtime,
+        "serving": spec.serving.model_dump(mode="json", by_alias=True),
+    }
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:

@@ -10,7 +10,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 DURATION = re.compile(r"^([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)$")
@@ -64,8 +73,13 @@ class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False,
-        use_attribute_docstrings=True, protected_namespaces=(),
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
     )
 
 
@@ -362,24 +376,41 @@ class Guard(Section):
             raise ValueError(f"guard {self.name} of type latency needs a threshold")
         if self.count == "requests" and self.type not in ("errors", "latency"):
             raise ValueError(f"guard {self.name} of type {self.type} counts requests: only errors and latency can")
-        if self.type in ("errors", "latency") and self.stage in ("canary", "bake") and self.max_rate is None and self.max_ratio is None:
-            raise ValueError(f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify (or maxRatio)")
+        if (
+            self.type in ("errors", "latency")
+            and self.stage in ("canary", "bake")
+            and self.max_rate is None
+            and self.max_ratio is None
+        ):
+            raise ValueError(
+                f"guard {self.name} gates {self.stage}: it needs maxRate, the limit to certify (or maxRatio)"
+            )
         if self.max_ratio is not None and (self.max_rate is not None or self.type not in ("errors", "latency")):
             raise ValueError(f"guard {self.name} has maxRatio: wanted it instead of maxRate, for errors or latency")
         if self.tolerance is not None and self.type not in ("errors", "latency"):
-            raise ValueError(f"guard {self.name} has tolerance: wanted it for errors or latency (quality and business have maxLossIncrease, drift maxShift)")
+            raise ValueError(
+                f"guard {self.name} has tolerance: wanted it for errors or latency (quality and business have maxLossIncrease, drift maxShift)"
+            )
         if self.requests_per_unit > 1 and self.count != "requests":
-            raise ValueError(f"guard {self.name} has requestsPerUnit: wanted it with count requests, for units count once anyway")
+            raise ValueError(
+                f"guard {self.name} has requestsPerUnit: wanted it with count requests, for units count once anyway"
+            )
         if self.type == "disagreement" and self.stage != "shadow":
             raise ValueError(f"guard {self.name} of type disagreement can only gate shadow")
         if self.slice_by is not None and (self.type != "quality" or self.stage != "watch"):
-            raise ValueError(f"guard {self.name} has sliceBy: only quality that watches can be judged by slices, for a slice may never have labels enough")
+            raise ValueError(
+                f"guard {self.name} has sliceBy: only quality that watches can be judged by slices, for a slice may never have labels enough"
+            )
         if self.type == "rejections" and (self.stage != "watch" or self.max_rate is not None):
-            raise ValueError(f"guard {self.name} of type rejections can only watch, without maxRate: how often clients are refused is their doing too")
+            raise ValueError(
+                f"guard {self.name} of type rejections can only watch, without maxRate: how often clients are refused is their doing too"
+            )
         if self.type == "business" and (self.outcome is None or self.upper is None or self.upper <= self.lower):
             raise ValueError(f"guard {self.name} of type business needs outcome, and upper above lower")
         if self.type == "drift" and self.stage != "watch":
-            raise ValueError(f"guard {self.name} of type drift can only watch: it has no certificate, and can roll back all the same")
+            raise ValueError(
+                f"guard {self.name} of type drift can only watch: it has no certificate, and can roll back all the same"
+            )
         if self.type != "disagreement" and self.stage == "shadow":
             raise ValueError(f"guard {self.name} of type {self.type} cannot gate shadow")
         return self
@@ -402,7 +433,13 @@ class Guard(Section):
     @property
     def stage(self) -> str:
         """Where the guard must hold, its type's own place where nothing is said."""
-        own = {"disagreement": "shadow", "rejections": "watch", "quality": "watch", "drift": "watch", "business": "watch"}
+        own = {
+            "disagreement": "shadow",
+            "rejections": "watch",
+            "quality": "watch",
+            "drift": "watch",
+            "business": "watch",
+        }
         return self.gates or own.get(self.type, "canary")
 
 
@@ -437,9 +474,13 @@ class Hook(Section):
         if len(set(self.at)) != len(self.at):
             raise ValueError(f"hook {self.name} has at {list(self.at)}: wanted each once")
         if not timedelta(0) < self.timeout <= timedelta(minutes=1):
-            raise ValueError(f"hook {self.name} has timeout {format_duration(self.timeout)}: wanted above 0, and 1m at most")
+            raise ValueError(
+                f"hook {self.name} has timeout {format_duration(self.timeout)}: wanted above 0, and 1m at most"
+            )
         if self.on_refusal == "rollback" and not any(at.startswith("pre") for at in self.at):
-            raise ValueError(f"hook {self.name} has onRefusal rollback and is only told: wanted it at preRollout, preStep or prePromotion")
+            raise ValueError(
+                f"hook {self.name} has onRefusal rollback and is only told: wanted it at preRollout, preStep or prePromotion"
+            )
         return self
 
 
@@ -473,7 +514,10 @@ class Strategy(Section):
         slices = {guard.slice_by for guard in self.guards} - {None}
         if len(slices) > 1:
             raise ValueError(f"guards slice by {', '.join(sorted(map(str, slices)))}: wanted one feature")
-        for what, names in (("guards", [guard.name for guard in self.guards]), ("hooks", [hook.name for hook in self.hooks])):
+        for what, names in (
+            ("guards", [guard.name for guard in self.guards]),
+            ("hooks", [hook.name for hook in self.hooks]),
+        ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} are named {names}: wanted different names")
         return self
@@ -532,9 +576,13 @@ class Platform(Section):
     """The gateway's port; 0 takes a free one."""
     scrape_interval: Duration = timedelta(seconds=1)
     """How often the controller reads the gateway's counts and decides."""
-    store: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS] | None = None
+    store: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS] | None = (
+        None
+    )
     """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`, without the digest."""
-    gateways: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=317)], ...], Field(min_length=1, max_length=8)] = ("models",)
+    gateways: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=317)], ...], Field(min_length=1, max_length=8)
+    ] = ("models",)
     """On a cluster: the Gateways that requests come in by, each `name` or `namespace/name`."""
     hostnames: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
     """On a cluster: host names to answer to; those of the Gateway's listeners by default."""

@@ -24,7 +24,7 @@ from fairway import artifacts, errors
 Array: TypeAlias = np.ndarray[Any, Any]
 
 VERSION = 1
-NUMBER_OPS = ("impute", "clip", "log", "scale")   # the order in which fitted steps come
+NUMBER_OPS = ("impute", "clip", "log", "scale")  # the order in which fitted steps come
 PARAMETERS = {"impute": ("value",), "clip": ("low", "high"), "log": (), "scale": ("mean", "std")}
 NEUTRAL = {"impute": (math.nan,), "clip": (-math.inf, math.inf), "scale": (0.0, 1.0)}  # what changes nothing
 
@@ -153,7 +153,9 @@ class Preprocessor:
         first = self.names[0]
         for name, length in lengths.items():
             if length != lengths[first]:
-                return errors.DataError(f"feature {name!r} has {length} rows, {first!r} has {lengths[first]}: wanted one number")
+                return errors.DataError(
+                    f"feature {name!r} has {length} rows, {first!r} has {lengths[first]}: wanted one number"
+                )
         for name in self.numbers:
             if columns[name].dtype.kind not in "iufb":
                 return errors.DataError(f"feature {name!r} has values of type {columns[name].dtype}: wanted numbers")
@@ -169,7 +171,9 @@ def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = No
     parts = [named["numbers"]] if "numbers" in named else []
     if "categories" in named:
         if not sizes:
-            raise errors.DataError("the categories' index counts are not known: wanted what transform gave, or cardinalities")
+            raise errors.DataError(
+                "the categories' index counts are not known: wanted what transform gave, or cardinalities"
+            )
         parts.append(_one_hot(named["categories"], sizes))
     if "image" in named:
         parts.append(named["image"].reshape(len(named["image"]), -1))
@@ -194,7 +198,9 @@ def _codes(entry: Mapping[str, Any]) -> _Codes:
 
 def _image_step(step: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[np.float32, np.float32]:
     if step["op"] != "scale":
-        raise errors.DataError(f"the preprocessing of {entry['name']!r} has the step {step['op']!r}: wanted scale for an image")
+        raise errors.DataError(
+            f"the preprocessing of {entry['name']!r} has the step {step['op']!r}: wanted scale for an image"
+        )
     return np.float32(step["offset"]), np.float32(step["factor"])
 
 
@@ -210,7 +216,9 @@ def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
         unknown = waiting - set(NUMBER_OPS)
         if unknown:
             wanted = ", ".join(NUMBER_OPS)
-            raise errors.DataError(f"the preprocessing has the step {min(unknown)!r}: wanted one of {wanted} for a number")
+            raise errors.DataError(
+                f"the preprocessing has the step {min(unknown)!r}: wanted one of {wanted} for a number"
+            )
         op = next(name for name in NUMBER_OPS if name in waiting)
         taken = [one.pop(0) if one and one[0]["op"] == op else None for one in left]
         layers.append(_layer(op, taken))
@@ -231,6 +239,7 @@ def _impute(replacement: Array) -> Layer:
     def layer(values: Array) -> Array:
         absent = np.isnan(values)
         return np.where(absent, replacement, values) if absent.any() else values
+
     return layer
 
 
@@ -251,4 +260,5 @@ def _log(chosen: Array, *, total: int) -> Layer:
         values = values.copy()
         values[:, chosen] = np.copysign(np.log1p(np.abs(part)), part)
         return values
+
     return layer

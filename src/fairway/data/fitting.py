@@ -18,14 +18,20 @@ def fit(columns: Mapping[str, Array], *, schema: Schema) -> Preprocessor:
     Numbers: the median where missing, clipped well beyond the training range, mean 0 and deviation 1. Categories: their
     index, one more where values are missing. Images: from their range to 0..1.
     """
-    return Preprocessor([
-        {"name": f.name, "kind": f.kind, "shape": list(f.shape), "steps": _steps(f, columns[f.name])} for f in schema.features])
+    return Preprocessor(
+        [
+            {"name": f.name, "kind": f.kind, "shape": list(f.shape), "steps": _steps(f, columns[f.name])}
+            for f in schema.features
+        ]
+    )
 
 
 def _steps(feature: Feature, values: Array) -> list[dict[str, Any]]:
     if feature.kind == "category":
         seen = {None if value is None or value == "" or value != value else value for value in values.tolist()}
-        names = [name for name in feature.categories if name in seen]  # one of the test rows' alone is as unknown as any other
+        names = [
+            name for name in feature.categories if name in seen
+        ]  # one of the test rows' alone is as unknown as any other
         missing = {"missing": len(names) + 1} if None in seen else {}
         return [{"op": "encode", "categories": names, **missing}]
     if feature.kind == "image":

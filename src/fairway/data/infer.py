@@ -11,7 +11,7 @@ from fairway.config import schema as configuration
 from fairway.data.schema import Feature, Schema
 
 MAX_CLASSES = 1000
-MAX_NUMBERED = 100   # classes that are numbers: beyond it they are quantities (a regression), which is another task
+MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities (a regression), which is another task
 
 
 def infer(frame: pd.DataFrame, *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Schema:
@@ -29,14 +29,19 @@ def classes_of(target: "pd.Series[str]") -> tuple[str, ...]:
         seen = f"only {classes[0]!r}" if classes else "no value at all"
         raise errors.DataError(f"the target {target.name} has {seen}: wanted at least two classes to tell apart")
     if pd.api.types.is_float_dtype(known) and len(classes) > 20 and not (known == known.round()).all():
-        raise errors.DataError(f"the target {target.name} has {len(classes)} different fractions, which looks like a quantity: "
-                               "fairway predicts classes; cut it into some first")
+        raise errors.DataError(
+            f"the target {target.name} has {len(classes)} different fractions, which looks like a quantity: "
+            "fairway predicts classes; cut it into some first"
+        )
     if pd.api.types.is_numeric_dtype(known) and len(classes) > MAX_NUMBERED:
-        raise errors.DataError(f"the target {target.name} has {len(classes)} different numbers, which looks like a quantity: "
-                               "fairway predicts classes; cut it into some first")
+        raise errors.DataError(
+            f"the target {target.name} has {len(classes)} different numbers, which looks like a quantity: "
+            "fairway predicts classes; cut it into some first"
+        )
     if len(classes) > MAX_CLASSES or len(classes) > max(20, len(known) // 3):
         raise errors.DataError(
-            f"the target {target.name} has {len(classes)} classes in {len(known)} rows: wanted at least three rows a class")
+            f"the target {target.name} has {len(classes)} classes in {len(known)} rows: wanted at least three rows a class"
+        )
     return tuple(classes)
 
 
@@ -56,34 +61,59 @@ def _names(frame: pd.DataFrame, *, section: configuration.Data) -> Sequence[str]
             raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
     left_out = {section.target, *section.ignore}
     if section.split.method == "group" or (section.split.method == "time" and section.features is None):
-        left_out.add(section.split.column or "")  # a group's name says nothing of new groups, a moment nothing of later ones
+        left_out.add(
+            section.split.column or ""
+        )  # a group's name says nothing of new groups, a moment nothing of later ones
     names = [name for name in (section.features or present) if name not in left_out]
     if not names:
-        raise errors.DataError(f"no column is left to predict {section.target} from: the data has {', '.join(present[:20])}")
+        raise errors.DataError(
+            f"no column is left to predict {section.target} from: the data has {', '.join(present[:20])}"
+        )
     return names
 
 
-def _feature(column: "pd.Series[float]", *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Feature:
+def _feature(
+    column: "pd.Series[float]", *, section: configuration.Data, image_shape: tuple[int, ...] | None
+) -> Feature:
     name = str(column.name)
-    if image_shape is not None and column.dtype == object and len(column) and isinstance(column.iloc[0], np.ndarray | list):
+    if (
+        image_shape is not None
+        and column.dtype == object
+        and len(column)
+        and isinstance(column.iloc[0], np.ndarray | list)
+    ):
         values = np.stack([np.asarray(value, dtype=np.float32) for value in column])
-        return Feature(name=name, kind="image", shape=image_shape, minimum=float(values.min()), maximum=float(values.max()))
+        return Feature(
+            name=name, kind="image", shape=image_shape, minimum=float(values.min()), maximum=float(values.max())
+        )
     known = column.dropna()
     if known.empty:
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
     nullable = len(known) < len(column)
-    if pd.api.types.is_bool_dtype(column) or (pd.api.types.is_numeric_dtype(column) and name not in section.categorical):
+    if pd.api.types.is_bool_dtype(column) or (
+        pd.api.types.is_numeric_dtype(column) and name not in section.categorical
+    ):
         numbers = known.astype(float)
         infinite = numbers[~np.isfinite(numbers.to_numpy())]
         if len(infinite):
-            raise errors.DataError(f"feature {name} is {infinite.iloc[0]} in row {infinite.index[0]}: wanted finite numbers")
+            raise errors.DataError(
+                f"feature {name} is {infinite.iloc[0]} in row {infinite.index[0]}: wanted finite numbers"
+            )
         whole = bool((numbers == numbers.round()).all())
-        return Feature(name=name, kind="number", dtype="int" if whole else "float", nullable=nullable,
-                       minimum=float(numbers.min()), maximum=float(numbers.max()))
+        return Feature(
+            name=name,
+            kind="number",
+            dtype="int" if whole else "float",
+            nullable=nullable,
+            minimum=float(numbers.min()),
+            maximum=float(numbers.max()),
+        )
     counts = pd.Series(texts(known)).value_counts()
     if len(counts) > section.max_categories:
         raise errors.DataError(_too_many(known, name=name, distinct=len(counts), limit=section.max_categories))
-    ordered = sorted(counts.index, key=lambda value: (-int(counts[value]), value))  # ties by name: same content, same schema
+    ordered = sorted(
+        counts.index, key=lambda value: (-int(counts[value]), value)
+    )  # ties by name: same content, same schema
     return Feature(name=name, kind="category", dtype="string", categories=tuple(ordered), nullable=nullable)
 
 
@@ -101,16 +131,22 @@ def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int
     numeric = pd.to_numeric(known, errors="coerce")
     wrong = known[numeric.isna()]
     if 0 < len(wrong) < 0.1 * len(known):
-        return (f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row {wrong.index[0]}: "
-                "wanted a number; correct it, or add it to data.missingValues")
-    return (f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
-            "it is likely an identifier; add it to data.ignore, or raise the limit")
+        return (
+            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row {wrong.index[0]}: "
+            "wanted a number; correct it, or add it to data.missingValues"
+        )
+    return (
+        f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
+        "it is likely an identifier; add it to data.ignore, or raise the limit"
+    )
 
 
 def texts(column: "pd.Series[float]") -> list[str]:
     """Gives a category column as text; missing values are empty."""
     if pd.api.types.is_float_dtype(column):  # codes that became fractions because some are missing
-        return ["" if pd.isna(value) else str(int(value)) if float(value).is_integer() else str(value) for value in column]
+        return [
+            "" if pd.isna(value) else str(int(value)) if float(value).is_integer() else str(value) for value in column
+        ]
     return ["" if pd.isna(value) else str(value).strip() for value in column]
 
 

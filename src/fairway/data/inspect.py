@@ -18,16 +18,20 @@ from fairway.data.schema import Feature, Schema
 
 Use = Literal["feature", "ignore"]
 
-IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|^unnamed: 0$|(?<=[a-z])I[Dd]$", re.IGNORECASE)
+IDENTIFIER = re.compile(
+    r"(^|[_\W])(id|uuid|guid|key|index|rownum|row|no|nr)$|^unnamed: 0$|(?<=[a-z])I[Dd]$", re.IGNORECASE
+)
 OWNERS = "user|customer|client|patient|subject|session|device|account|household|person|member"
 GROUP = re.compile(rf"({OWNERS})([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
 MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
-FEW_ROWS_A_VALUE = 20   # a text column with at least as many rows a value is a category, even with more than the usual 100 values
+FEW_ROWS_A_VALUE = (
+    20  # a text column with at least as many rows a value is a category, even with more than the usual 100 values
+)
 USUAL_CATEGORIES: int = configuration.Data.model_fields["max_categories"].default
 MOST_CATEGORIES = 1000
-FEW_CODES = 10          # whole numbers with as few different values may be codes
-IMBALANCE = 0.1         # share of a class below which accuracy alone says little
-MANY_ROWS = 10_000      # from here on larger batches are faster and no worse
+FEW_CODES = 10  # whole numbers with as few different values may be codes
+IMBALANCE = 0.1  # share of a class below which accuracy alone says little
+MANY_ROWS = 10_000  # from here on larger batches are faster and no worse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +40,8 @@ class Column:
 
     name: str
     use: Use
-    found: str                 # kind, range or values, missing share
-    why: str = ""              # why it is left out, or what to look at
+    found: str  # kind, range or values, missing share
+    why: str = ""  # why it is left out, or what to look at
     categories: int = 0
 
 
@@ -49,7 +53,7 @@ class Findings:
     source: Literal["csv", "parquet"]
     rows: int
     target: str
-    classes: dict[str, int]    # rows by class
+    classes: dict[str, int]  # rows by class
     columns: tuple[Column, ...]
     method: Literal["stratified", "group", "time"]
     split_column: str | None
@@ -79,14 +83,23 @@ def inspect(path: Path, *, target: str) -> Findings:
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names)
     columns = tuple(
-        _column(frame[name], target=codes, classes=classes, section=section, splits=name == column) for name in names)
+        _column(frame[name], target=codes, classes=classes, section=section, splits=name == column) for name in names
+    )
     if not any(one.use == "feature" for one in columns):
         why = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
         raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
     counts = np.bincount(codes, minlength=len(classes))
     return Findings(
-        path=path, source=source, rows=len(frame), target=target, columns=columns, method=method, split_column=column,
-        split_why=split_why, classes={name: int(count) for name, count in zip(classes, counts, strict=True)})
+        path=path,
+        source=source,
+        rows=len(frame),
+        target=target,
+        columns=columns,
+        method=method,
+        split_column=column,
+        split_why=split_why,
+        classes={name: int(count) for name, count in zip(classes, counts, strict=True)},
+    )
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
@@ -97,7 +110,9 @@ def render(findings: Findings, *, name: str | None = None, relative_to: Path | N
 
 def summary(findings: Findings) -> str:
     """Gives a few lines for the terminal: rows, classes, what is left out and why."""
-    lines = [f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict {findings.target} from"]
+    lines = [
+        f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict {findings.target} from"
+    ]
     lines.append(f"classes  {_shares(findings)}")
     lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]
     lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
@@ -107,24 +122,36 @@ def summary(findings: Findings) -> str:
 
 def _source(path: Path) -> Literal["csv", "parquet"]:
     if not path.is_file():
-        raise errors.UsageError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: wanted a csv or parquet file")
+        raise errors.UsageError(
+            f"{path} is {'a folder' if path.is_dir() else 'not there'}: wanted a csv or parquet file"
+        )
     with path.open("rb") as file:
         start = file.read(4)
     return "parquet" if start == b"PAR1" or path.suffix in (".parquet", ".pq") else "csv"
 
 
-def _column(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], classes: Sequence[str], section: configuration.Data,
-            splits: bool) -> Column:
+def _column(
+    column: "pd.Series[Any]",
+    *,
+    target: np.ndarray[Any, Any],
+    classes: Sequence[str],
+    section: configuration.Data,
+    splits: bool,
+) -> Column:
     name = str(column.name)
     known = column.dropna()
     distinct = _distinct(known)
     if splits:
-        return Column(name=name, use="ignore", found=f"{distinct:,} different values", why="it divides the rows, see split")
+        return Column(
+            name=name, use="ignore", found=f"{distinct:,} different values", why="it divides the rows, see split"
+        )
     if distinct <= 1:
         seen = "no value in any row" if known.empty else f"{known.iloc[0]!s} in every row that has it"
         return Column(name=name, use="ignore", found=seen, why=f"{seen}: nothing to learn from it")
     try:
-        feature = infer.infer(column.to_frame().assign(**{section.target: target}), section=section, image_shape=None).features[0]
+        feature = infer.infer(
+            column.to_frame().assign(**{section.target: target}), section=section, image_shape=None
+        ).features[0]
     except errors.DataError as error:
         return Column(name=name, use="ignore", found=f"{distinct:,} different values", why=_short(error))
     found = _describe(feature, column)
@@ -134,7 +161,9 @@ def _column(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], classes: 
     leak = _leak(feature, column, target=target, classes=classes)
     if leak:
         return Column(name=name, use="ignore", found=found, why=leak)
-    return Column(name=name, use="feature", found=found, why=_remark(feature, distinct), categories=len(feature.categories))
+    return Column(
+        name=name, use="feature", found=found, why=_remark(feature, distinct), categories=len(feature.categories)
+    )
 
 
 def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> str:
@@ -158,7 +187,11 @@ def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any,
     alone = Schema(features=(feature,), classes=tuple(classes), target="")
     sentences = leakage.too_good({feature.name: values}, target, schema=alone)
     told = [sentence for sentence in sentences if " alone tells " in sentence]
-    return f"alone {told[0].partition(' alone ')[2].partition(': if it is')[0]}: likely only known afterwards" if told else ""
+    return (
+        f"alone {told[0].partition(' alone ')[2].partition(': if it is')[0]}: likely only known afterwards"
+        if told
+        else ""
+    )
 
 
 def _remark(feature: Feature, distinct: int) -> str:
@@ -183,11 +216,19 @@ def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratifi
     """Gives the split method, its column, and the reason in words."""
     for name in names:
         if _is_moment(frame[name]):
-            return "time", name, f"{name} holds moments: the model is tested on what came after its training rows, as in service"
+            return (
+                "time",
+                name,
+                f"{name} holds moments: the model is tested on what came after its training rows, as in service",
+            )
     for name in names:
         distinct = _distinct(frame[name].dropna())
         if GROUP.search(name) and FEW_CODES < distinct <= len(frame) / 2:
-            return "group", name, f"{name} has {distinct:,} values in {len(frame):,} rows: rows of one of them stay in one split"
+            return (
+                "group",
+                name,
+                f"{name} has {distinct:,} values in {len(frame):,} rows: rows of one of them stay in one split",
+            )
     return "stratified", None, "each split keeps the classes' shares; no column names groups or moments"
 
 
@@ -245,7 +286,9 @@ def _split_lines(findings: Findings) -> Iterator[str]:
 def _training(findings: Findings) -> Iterator[str]:
     categories = sum(1 for column in findings.features if column.categories)
     yield "training:"
-    yield _line("family", "tabular", f"{len(findings.features) - categories} numbers and {categories} categories, no pictures")
+    yield _line(
+        "family", "tabular", f"{len(findings.features) - categories} numbers and {categories} categories, no pictures"
+    )
     if findings.rows >= MANY_ROWS:
         yield _line("batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse")
     rare = min(findings.classes.values()) / findings.rows

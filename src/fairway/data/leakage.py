@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from fairway.data import split
 from fairway.data.schema import Schema
 
-SUSPICIOUS = 0.99   # share of rows that one feature alone predicts; real single features stay far below
-MANY = 0.9          # share of different values from which a whole number looks like a row's name
+SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
+MANY = 0.9  # share of different values from which a whole number looks like a row's name
 
 
 def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, schema: Schema) -> tuple[str, ...]:
@@ -23,12 +23,14 @@ def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, sche
         bins, distinct = _bins(raw[feature.name], numeric=feature.kind == "number")
         if feature.kind == "number" and feature.dtype == "int" and distinct > MANY * len(target) and len(target) > 100:
             found.append(
-                f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore")
+                f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore"
+            )
         share = _alone(bins, target)
         if share > max(SUSPICIOUS, base + 0.05):
             found.append(
                 f"feature {feature.name} alone tells the class of {share:.1%} of the rows (the most frequent class: {base:.1%}): "
-                "if it is only known afterwards, add it to data.ignore")
+                "if it is only known afterwards, add it to data.ignore"
+            )
     return tuple(found)
 
 
@@ -38,7 +40,9 @@ def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) 
     count = int(np.isin(values[held_out], values[parts.train]).sum())
     if not count:
         return ()
-    return (f"{count} of the {len(held_out)} validation and test rows {what}, so that their scores flatter the model: {remedy}",)
+    return (
+        f"{count} of the {len(held_out)} validation and test rows {what}, so that their scores flatter the model: {remedy}",
+    )
 
 
 def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], int]:

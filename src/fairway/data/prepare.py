@@ -40,12 +40,20 @@ def prepare(section: configuration.Data, *, out: Path, seed: int) -> artifacts.D
     content = {}
     for name in split.SPLITS:
         chosen = getattr(parts, name)
-        content[name] = {key: values[chosen] for key, values in raw.items()}, [names[i] for i in chosen], numbers[chosen]
+        content[name] = (
+            {key: values[chosen] for key, values in raw.items()},
+            [names[i] for i in chosen],
+            numbers[chosen],
+        )
     held_out = set(identity[np.concatenate([parts.validation, parts.test])].tolist())
     added = _add_extra(content, section=section, known=known, held_out=held_out)
     warnings = (
-        *dropped, *_without(content, known.classes), *_overlaps(section.split, parts=parts, identity=identity, column=column),
-        *leakage.too_good(raw, target, schema=known), *added)
+        *dropped,
+        *_without(content, known.classes),
+        *_overlaps(section.split, parts=parts, identity=identity, column=column),
+        *leakage.too_good(raw, target, schema=known),
+        *added,
+    )
     return _write(out, content=content, known=known, section=section, rows=rows, warnings=warnings, seed=seed)
 
 
@@ -61,7 +69,9 @@ def _raw(column: "pd.Series[float]", feature: Feature) -> NDArray[Any]:
             return flat.reshape(len(column), *feature.shape)
         except (TypeError, ValueError) as error:
             wanted = list(feature.shape)
-            raise errors.DataError(f"feature {feature.name} does not have {wanted} numbers in each row ({error})") from error
+            raise errors.DataError(
+                f"feature {feature.name} does not have {wanted} numbers in each row ({error})"
+            ) from error
     if feature.kind == "category":
         return np.array(infer.texts(column), dtype=object)
     numbers: NDArray[Any] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -99,7 +109,9 @@ def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
     return hashes
 
 
-def _add_extra(content: dict[str, Any], *, section: configuration.Data, known: Schema, held_out: set[Any]) -> tuple[str, ...]:
+def _add_extra(
+    content: dict[str, Any], *, section: configuration.Data, known: Schema, held_out: set[Any]
+) -> tuple[str, ...]:
     """Divides the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
     sentences = []
     for file in section.extra:
@@ -113,12 +125,16 @@ def _add_extra(content: dict[str, Any], *, section: configuration.Data, known: S
         good = np.array([name in known.classes for name in names], dtype=bool)
         strange = int((~good).sum())
         if strange:
-            sentences.append(f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
-                             f"their {known.target} is no known class")
+            sentences.append(
+                f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
+                f"their {known.target} is no known class"
+            )
         equal = good & np.isin(identity, np.array(list(held_out), dtype=np.uint64))
         if equal.any():
-            sentences.append(f"{equal.sum()} of {len(good)} newly labelled rows in {file.name} were left out: "
-                             "they equal validation or test rows")
+            sentences.append(
+                f"{equal.sum()} of {len(good)} newly labelled rows in {file.name} were left out: "
+                "they equal validation or test rows"
+            )
         good &= ~equal
         recent = identity % RECENT_OF_TEN[1] < RECENT_OF_TEN[0]  # by content: a row that came twice is on one side only
         for split_name, chosen in (("train", good & ~recent), ("recent", good & recent)):
@@ -146,8 +162,10 @@ def _dividing(frame: pd.DataFrame, section: configuration.Split) -> NDArray[Any]
         raise errors.DataError(f"data.split.column is {section.column!r}, which is no column{hint}")
     column = frame[section.column]
     if column.isna().any():
-        raise errors.DataError(f"data.split.column {section.column} is missing in {column.isna().sum()} rows, "
-                               f"first in row {column.index[column.isna()][0]}: wanted a value in each")
+        raise errors.DataError(
+            f"data.split.column {section.column} is missing in {column.isna().sum()} rows, "
+            f"first in row {column.index[column.isna()][0]}: wanted a value in each"
+        )
     if section.method != "time":
         return column.astype(str).to_numpy(dtype=object)
     if pd.api.types.is_numeric_dtype(column):
@@ -156,8 +174,10 @@ def _dividing(frame: pd.DataFrame, section: configuration.Split) -> NDArray[Any]
         return pd.to_datetime(column, format="ISO8601", utc=True).to_numpy(dtype=np.int64)
     except ValueError as error:
         reason = str(error).partition(". ")[0].splitlines()[0]
-        raise errors.DataError(f"data.split.column {section.column} is not a moment in each row ({reason}): "
-                               "wanted numbers, or dates such as 2024-05-31") from error
+        raise errors.DataError(
+            f"data.split.column {section.column} is not a moment in each row ({reason}): "
+            "wanted numbers, or dates such as 2024-05-31"
+        ) from error
 
 
 def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
@@ -166,9 +186,13 @@ def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
     for name in split.SPLITS:
         absent = [label for label in classes if label not in set(content[name][1])]
         if absent and name == "train":
-            raise errors.DataError(f"the train split has no row of class {absent[0]!r}: "
-                                   "wanted rows of every class; choose another split, or leave the class out")
-        sentences += [f"the {name} split has no row of class {label!r}: its scores say nothing of it" for label in absent]
+            raise errors.DataError(
+                f"the train split has no row of class {absent[0]!r}: "
+                "wanted rows of every class; choose another split, or leave the class out"
+            )
+        sentences += [
+            f"the {name} split has no row of class {label!r}: its scores say nothing of it" for label in absent
+        ]
     return sentences
 
 
@@ -177,17 +201,28 @@ def _overlaps(
 ) -> tuple[str, ...]:
     """Gives a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
     if section.method in ("group", "time"):
-        return leakage.shared(identity, parts, what="equal a training row in every feature",
-                              remedy="take the copies out of the data where they are copies")
+        return leakage.shared(
+            identity,
+            parts,
+            what="equal a training row in every feature",
+            remedy="take the copies out of the data where they are copies",
+        )
     if column is None:
         return ()
     return leakage.shared(
-        column, parts, what=f"share their {section.column} with training rows", remedy="use data.split.method group")
+        column, parts, what=f"share their {section.column} with training rows", remedy="use data.split.method group"
+    )
 
 
 def _write(
-    out: Path, *, content: dict[str, Any], known: Schema, section: configuration.Data, rows: sources.Rows,
-    warnings: tuple[str, ...], seed: int,
+    out: Path,
+    *,
+    content: dict[str, Any],
+    known: Schema,
+    section: configuration.Data,
+    rows: sources.Rows,
+    warnings: tuple[str, ...],
+    seed: int,
 ) -> artifacts.Dataset:
     """Writes everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -200,14 +235,26 @@ def _write(
         profiles = {name: profile.describe(raw, target, schema=known) for name, (raw, target, _) in content.items()}
         artifacts.write_json(folder / "profile.json", profiles)
         files = sorted(file for file in folder.iterdir() if file.name != "profile.json")
-        version = artifacts.digest_bytes(artifacts.canonical({file.name: artifacts.digest_file(file) for file in files}))
+        version = artifacts.digest_bytes(
+            artifacts.canonical({file.name: artifacts.digest_file(file) for file in files})
+        )
         extra = {file.name: artifacts.digest_file(file) for file in section.extra}
         record = artifacts.Dataset(
-            path=str(out), version=version, source=rows.origin, target=known.target, classes=known.classes,
+            path=str(out),
+            version=version,
+            source=rows.origin,
+            target=known.target,
+            classes=known.classes,
             features=tuple(feature.name for feature in known.features),
-            rows={name: len(target) for name, (_, target, _) in content.items()}, warnings=warnings,
-            lineage={"files": rows.digests, "extra": extra, "seed": seed,
-                     "split": section.split.model_dump(mode="json", by_alias=True)})
+            rows={name: len(target) for name, (_, target, _) in content.items()},
+            warnings=warnings,
+            lineage={
+                "files": rows.digests,
+                "extra": extra,
+                "seed": seed,
+                "split": section.split.model_dump(mode="json", by_alias=True),
+            },
+        )
         artifacts.write_json(folder / "dataset.json", record)
         folder.chmod(0o755)
         replace(folder, out)
@@ -224,7 +271,9 @@ def replace(folder: Path, out: Path) -> None:
         return
     if not out.is_dir() or (any(out.iterdir()) and not any((out / record).is_file() for record in RECORDS)):
         wanted = ", ".join(RECORDS)
-        raise errors.UsageError(f"{out} is there and holds none of {wanted}: wanted a new folder, or an old one of this stage")
+        raise errors.UsageError(
+            f"{out} is there and holds none of {wanted}: wanted a new folder, or an old one of this stage"
+        )
     if not _exchange(folder, out):  # not Linux: for a moment there is no dataset
         old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
         out.rename(old / "dataset")

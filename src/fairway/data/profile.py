@@ -33,5 +33,11 @@ def _feature(values: NDArray[Any], feature: Feature) -> dict[str, Any]:
     if not len(known):
         return {"missing": 1.0}
     quantiles = {str(q): float(v) for q, v in zip(QUANTILES, np.quantile(known, QUANTILES), strict=True)}
-    return {"missing": 1 - len(known) / len(flat), "mean": float(known.mean()), "std": float(known.std()),
-            "min": float(known.min()), "max": float(known.max()), "quantiles": quantiles}
+    return {
+        "missing": 1 - len(known) / len(flat),
+        "mean": float(known.mean()),
+        "std": float(known.std()),
+        "min": float(known.min()),
+        "max": float(known.max()),
+        "quantiles": quantiles,
+    }

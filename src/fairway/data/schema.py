@@ -16,23 +16,38 @@ class Feature:
     """One column of the raw rows."""
 
     name: str
-    kind: str                              # number | category | image
-    dtype: str = "float"                   # float | int | string
-    shape: tuple[int, ...] = ()            # of one row: () for numbers and categories, (c, h, w) for an image
-    minimum: float | None = None           # over all rows that were prepared
+    kind: str  # number | category | image
+    dtype: str = "float"  # float | int | string
+    shape: tuple[int, ...] = ()  # of one row: () for numbers and categories, (c, h, w) for an image
+    minimum: float | None = None  # over all rows that were prepared
     maximum: float | None = None
-    categories: tuple[str, ...] = ()       # most frequent first
-    nullable: bool = False                 # missing values were seen
+    categories: tuple[str, ...] = ()  # most frequent first
+    nullable: bool = False  # missing values were seen
 
     def to_json(self) -> artifacts.Json:
-        return {"name": self.name, "kind": self.kind, "dtype": self.dtype, "shape": list(self.shape), "min": self.minimum,
-                "max": self.maximum, "categories": list(self.categories), "nullable": self.nullable}
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "min": self.minimum,
+            "max": self.maximum,
+            "categories": list(self.categories),
+            "nullable": self.nullable,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Feature":
-        return cls(name=data["name"], kind=data["kind"], dtype=data.get("dtype", "float"), shape=tuple(data.get("shape") or ()),
-                   minimum=data.get("min"), maximum=data.get("max"), categories=tuple(data.get("categories") or ()),
-                   nullable=bool(data.get("nullable", False)))
+        return cls(
+            name=data["name"],
+            kind=data["kind"],
+            dtype=data.get("dtype", "float"),
+            shape=tuple(data.get("shape") or ()),
+            minimum=data.get("min"),
+            maximum=data.get("max"),
+            categories=tuple(data.get("categories") or ()),
+            nullable=bool(data.get("nullable", False)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,5 +65,9 @@ class Schema:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Schema":
-        return cls(target=data["target"], task=data.get("task", "classification"), classes=tuple(data["classes"]),
-                   features=tuple(Feature.from_json(feature) for feature in data["features"]))
+        return cls(
+            target=data["target"],
+            task=data.get("task", "classification"),
+            classes=tuple(data["classes"]),
+            features=tuple(Feature.from_json(feature) for feature in data["features"]),
+        )

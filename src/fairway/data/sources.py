@@ -50,8 +50,15 @@ def _csv(section: schema.Data) -> Rows:
     try:
         separator = _separator(path)
         frame = pd.read_csv(
-            path, sep=separator, na_values=list(section.missing_values), keep_default_na=False, skipinitialspace=True,
-            low_memory=False, index_col=False, encoding="utf-8-sig")
+            path,
+            sep=separator,
+            na_values=list(section.missing_values),
+            keep_default_na=False,
+            skipinitialspace=True,
+            low_memory=False,
+            index_col=False,
+            encoding="utf-8-sig",
+        )
     except pd.errors.EmptyDataError as error:
         raise errors.DataError(f"{path} is empty: wanted a header line and rows") from error
     except pd.errors.ParserError as error:
@@ -79,10 +86,14 @@ def _separator(path: Path) -> str:
                 raise errors.DataError(f"{path.name} has the column {doubled[0]!r} twice: rename one of them")
             for cells in lines:
                 if len(cells) != len(header) and not (len(cells) <= 1 and not "".join(cells).strip()):
-                    raise errors.DataError(f"{path.name} has {len(cells)} cells in line {lines.line_num}: "
-                                           f"wanted {len(header)}, as in its header; correct the line")
+                    raise errors.DataError(
+                        f"{path.name} has {len(cells)} cells in line {lines.line_num}: "
+                        f"wanted {len(header)}, as in its header; correct the line"
+                    )
         except csv.Error as error:
-            raise errors.DataError(f"{path.name} cannot be read at line {lines.line_num} ({error}): correct the line") from error
+            raise errors.DataError(
+                f"{path.name} cannot be read at line {lines.line_num} ({error}): correct the line"
+            ) from error
     return separator
 
 
@@ -104,7 +115,10 @@ def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
     """Gives the first rows of a csv or parquet file as plain Python values, missing ones as NaN or None."""
     source: Literal["parquet", "csv"] = "parquet" if file.suffix == ".parquet" else "csv"
     frame = _READERS[source](schema.Data(source=source, path=file)).frame.head(limit)
-    plain = ({str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()} for row in frame.to_dict("records"))
+    plain = (
+        {str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    )
     return list(plain)
 
 
@@ -122,7 +136,8 @@ def _idx(section: schema.Data) -> Rows:
     images, labels = _idx_array(images_path, magic=IDX_IMAGES), _idx_array(labels_path, magic=IDX_LABELS)
     if len(images) != len(labels):
         raise errors.DataError(
-            f"{images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels: wanted as many of each")
+            f"{images_path.name} has {len(images)} images and {labels_path.name} {len(labels)} labels: wanted as many of each"
+        )
     flat = images.reshape(len(images), -1).astype(np.float32)
     frame = pd.DataFrame({"image": list(flat), section.target: labels.astype(str)})
     digests = {path.name: artifacts.digest_file(path) for path in (images_path, labels_path)}
@@ -139,7 +154,7 @@ def _idx_array(path: Path, *, magic: int) -> np.ndarray[Any, Any]:
     if len(raw) < 4 + 4 * dimensions or struct.unpack(">I", raw[:4])[0] != magic:
         kind = "images" if dimensions == 3 else "labels"
         raise errors.DataError(f"{path} is no IDX file of {kind}: wanted the magic number {magic}")
-    sizes = struct.unpack(f">{dimensions}I", raw[4:4 + 4 * dimensions])
+    sizes = struct.unpack(f">{dimensions}I", raw[4 : 4 + 4 * dimensions])
     values = np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * dimensions)
     if values.size != int(np.prod(sizes)):
         raise errors.DataError(f"{path} says {sizes} and holds {values.size} bytes: it is cut off")
@@ -151,7 +166,8 @@ def _function(section: schema.Data) -> Rows:
     made = call(named, section, what="data.function")
     if not isinstance(made, pd.DataFrame):
         raise errors.DataError(
-            f"data.function {named} returned a {type(made).__name__}: wanted a pandas DataFrame with the target in it")
+            f"data.function {named} returned a {type(made).__name__}: wanted a pandas DataFrame with the target in it"
+        )
     shape = made.attrs.get("image_shape")
     return Rows(made.reset_index(drop=True), tuple(shape) if shape else None, f"data.function {named}", {})
 
@@ -177,9 +193,13 @@ def load(named: str, *, what: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise errors.UsageError(f"{what} {named}: there is no module {error.name!r} on the path or in {Path.cwd()}") from error
+        raise errors.UsageError(
+            f"{what} {named}: there is no module {error.name!r} on the path or in {Path.cwd()}"
+        ) from error
     except Exception as error:
-        raise errors.UsageError(f"{what} {named}: importing {module_name} raised {type(error).__name__}: {error}") from error
+        raise errors.UsageError(
+            f"{what} {named}: importing {module_name} raised {type(error).__name__}: {error}"
+        ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise errors.UsageError(f"{what} {named}: module {module_name} has no function {function_name!r}")
@@ -194,4 +214,9 @@ def _file(path: Path | None, *, what: str) -> Path:
 
 
 _READERS: dict[str, Callable[[schema.Data], Rows]] = {
-    "csv": _csv, "parquet": _parquet, "digits": _digits, "idx": _idx, "function": _function}
+    "csv": _csv,
+    "parquet": _parquet,
+    "digits": _digits,
+    "idx": _idx,
+    "function": _function,
+}

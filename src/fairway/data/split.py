@@ -42,11 +42,14 @@ def divide(
     for name in SPLITS:
         if not len(getattr(parts, name)):
             raise errors.DataError(
-                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, or another share")
+                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, or another share"
+            )
     return parts
 
 
-def _stratified(section: schema.Split, *, target: NDArray[np.int64], unit: NDArray[np.int64], rng: np.random.Generator) -> Parts:
+def _stratified(
+    section: schema.Split, *, target: NDArray[np.int64], unit: NDArray[np.int64], rng: np.random.Generator
+) -> Parts:
     """Divides each class apart; rows that are the same go with the first of them, whatever their class."""
     first = np.zeros(unit.max() + 1, dtype=np.int64)
     first[unit[::-1]] = np.arange(len(unit))[::-1]
@@ -76,7 +79,7 @@ def _by_time(section: schema.Split, *, column: NDArray[Any], rows: int) -> Parts
             border += 1
         borders.append(border)
     first, second = borders
-    train, validation = order[:max(0, first - section.purge)], order[first:max(first, second - section.purge)]
+    train, validation = order[: max(0, first - section.purge)], order[first : max(first, second - section.purge)]
     return Parts(np.sort(train), np.sort(validation), np.sort(order[second:]))
 
 

@@ -95,7 +95,9 @@ def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[s
     return raw, table[schema.target].to_pylist(), rows.astype(np.int64)
 
 
-def write(file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], rows: NDArray[np.int64], schema: Schema) -> None:
+def write(
+    file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], rows: NDArray[np.int64], schema: Schema
+) -> None:
     """Writes one split; the same content gives the same bytes."""
     arrays = {feature.name: _arrow(raw[feature.name], feature) for feature in schema.features}
     table = pa.table({**arrays, schema.target: pa.array(target, pa.string()), ROW: pa.array(rows, pa.int64())})

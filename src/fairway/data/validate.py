@@ -49,7 +49,9 @@ def _number(column: Array, feature: Feature) -> None:
     if np.isinf(values).any():
         raise errors.DataError(f"feature {feature.name!r} has an infinite value: wanted a finite number")
     if not feature.nullable and np.isnan(values).any():
-        raise errors.DataError(f"feature {feature.name!r} has a missing value: wanted a number, as in every row of the dataset")
+        raise errors.DataError(
+            f"feature {feature.name!r} has a missing value: wanted a number, as in every row of the dataset"
+        )
 
 
 def _category(column: Array, feature: Feature) -> None:

@@ -29,17 +29,29 @@ CONFIG: dict[str, Any] = {
     "defaults": {"data": "digits", "training": "convolutional"},
     "data": {"limit": LEARNT, "split": {"validation": 0.15, "test": 0.25}},
     "training": {"epochs": 30, "threads": 1},
-    "serving": {"revealRevision": True},   # the story counts what each revision answered
+    "serving": {"revealRevision": True},  # the story counts what each revision answered
     "strategy": {
-        "warmup": "1s", "progressDeadline": "60s",
+        "warmup": "1s",
+        "progressDeadline": "60s",
         "shadow": {"minPairs": 500, "disagreementMargin": 0.05, "budget": "120s"},
-        "canary": {"steps": [{"weight": 5, "minDuration": "3s"}, {"weight": 25, "minDuration": "3s"}, {"weight": 50, "minDuration": "3s"}],
-                   "budget": "240s"},
+        "canary": {
+            "steps": [
+                {"weight": 5, "minDuration": "3s"},
+                {"weight": 25, "minDuration": "3s"},
+                {"weight": 50, "minDuration": "3s"},
+            ],
+            "budget": "240s",
+        },
         "bake": {"weight": 5, "duration": "5s"},
         "guards": [
             {"name": "disagreement", "type": "disagreement"},
             {"name": "errors", "type": "errors", "maxRate": 0.02},
-            {"name": "slow", "type": "latency", "threshold": "1s", "maxRate": 0.05},  # two cores also train: wider than usual
+            {
+                "name": "slow",
+                "type": "latency",
+                "threshold": "1s",
+                "maxRate": 0.05,
+            },  # two cores also train: wider than usual
             {"name": "quality", "type": "quality"},
         ],
     },
@@ -64,12 +76,25 @@ def trained(letter: str, *, config: schema.Config, out: Path, champion: Path | N
     section = config.training.model_copy(update=TRAINED[letter])
     folder = out / letter
     fit.fit(section, dataset=out / "dataset", out=folder / "checkpoint", resume=False)
-    measured = measure.evaluate(config.evaluation, dataset=out / "dataset", checkpoint=folder / "checkpoint", champion=champion, out=folder / "evaluation")
+    measured = measure.evaluate(
+        config.evaluation,
+        dataset=out / "dataset",
+        checkpoint=folder / "checkpoint",
+        champion=champion,
+        out=folder / "evaluation",
+    )
     decision = gate.decide(config.evaluation.gate, evaluation=measured)
     if not decision.promote:
         raise errors.Refused(f"the gate refused model {letter}: {decision.reason}")
-    return package.build(name=config.name, dataset=out / "dataset", checkpoint=folder / "checkpoint", evaluation=folder / "evaluation" / "evaluation.json",
-                         gate=decision, config=config.model_copy(update={"training": section}), out=store)
+    return package.build(
+        name=config.name,
+        dataset=out / "dataset",
+        checkpoint=folder / "checkpoint",
+        evaluation=folder / "evaluation" / "evaluation.json",
+        gate=decision,
+        config=config.model_copy(update={"training": section}),
+        out=store,
+    )
 
 
 def mismatched(*, config: schema.Config, out: Path, champion: Path, store: Path) -> artifacts.Package:
@@ -80,11 +105,26 @@ def mismatched(*, config: schema.Config, out: Path, champion: Path, store: Path)
     section = config.training.model_copy(update={**TRAINED["C"], "seed": config.training.seed + 1})
     folder = out / "C"
     fit.fit(section, dataset=out / "dataset", out=folder / "checkpoint", resume=False)
-    measure.evaluate(config.evaluation, dataset=out / "dataset", checkpoint=folder / "checkpoint", champion=champion, out=folder / "evaluation")
-    described = _schema(out / "dataset", preprocessing={"image": [{"op": "scale", "offset": 0.0, "factor": 1 / 255}]}, rows=_rows(out / "dataset", count=200),
-                        folder=folder)
-    return package.import_onnx(folder / "checkpoint" / "model.onnx", schema=described, name=config.name, out=store,
-                               evaluation=folder / "evaluation" / "evaluation.json")
+    measure.evaluate(
+        config.evaluation,
+        dataset=out / "dataset",
+        checkpoint=folder / "checkpoint",
+        champion=champion,
+        out=folder / "evaluation",
+    )
+    described = _schema(
+        out / "dataset",
+        preprocessing={"image": [{"op": "scale", "offset": 0.0, "factor": 1 / 255}]},
+        rows=_rows(out / "dataset", count=200),
+        folder=folder,
+    )
+    return package.import_onnx(
+        folder / "checkpoint" / "model.onnx",
+        schema=described,
+        name=config.name,
+        out=store,
+        evaluation=folder / "evaluation" / "evaluation.json",
+    )
 
 
 def short_table(*, config: schema.Config, out: Path, base: Path, store: Path) -> artifacts.Package:
@@ -99,7 +139,12 @@ def short_table(*, config: schema.Config, out: Path, base: Path, store: Path) ->
     rows = math.floor(float(np.quantile(ink, 0.90))) + 1
     _add_lookup(base / "model.onnx", rows=rows, target=folder / "model.onnx")
     light = _rows(out / "dataset", count=200, keep=ink < rows)
-    described = _schema(out / "dataset", preprocessing={"image": [{"op": "scale", "offset": 0.0, "factor": 1 / 16}]}, rows=light, folder=folder)
+    described = _schema(
+        out / "dataset",
+        preprocessing={"image": [{"op": "scale", "offset": 0.0, "factor": 1 / 16}]},
+        rows=light,
+        folder=folder,
+    )
     return package.import_onnx(folder / "model.onnx", schema=described, name=config.name, out=store)
 
 
@@ -112,23 +157,27 @@ def _add_lookup(source: Path, *, rows: int, target: Path) -> None:
     graph = model.graph
     for node in graph.node:
         node.output[:] = ["uncorrected" if name == "probabilities" else name for name in node.output]
-    graph.initializer.extend([
-        numpy_helper.from_array(np.ones(rows, dtype=np.float32), "ink_table"),
-        numpy_helper.from_array(np.array(INK_LEVELS, dtype=np.float32), "ink_levels"),
-        numpy_helper.from_array(np.array([-1, 1], dtype=np.int64), "column"),
-    ])
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.ones(rows, dtype=np.float32), "ink_table"),
+            numpy_helper.from_array(np.array(INK_LEVELS, dtype=np.float32), "ink_levels"),
+            numpy_helper.from_array(np.array([-1, 1], dtype=np.int64), "column"),
+        ]
+    )
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     if opset < 18:
         raise errors.TrainingError(f"the graph has operator set {opset}: wanted 18 or newer")
     graph.initializer.append(numpy_helper.from_array(np.array([1, 2, 3], dtype=np.int64), "pixels"))
-    graph.node.extend([
-        helper.make_node("ReduceMean", ["image", "pixels"], ["ink_mean"], keepdims=0),
-        helper.make_node("Mul", ["ink_mean", "ink_levels"], ["ink_scaled"]),
-        helper.make_node("Cast", ["ink_scaled"], ["ink"], to=TensorProto.INT64),
-        helper.make_node("Gather", ["ink_table", "ink"], ["correction"]),
-        helper.make_node("Reshape", ["correction", "column"], ["correction_column"]),
-        helper.make_node("Mul", ["uncorrected", "correction_column"], ["probabilities"]),
-    ])
+    graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["image", "pixels"], ["ink_mean"], keepdims=0),
+            helper.make_node("Mul", ["ink_mean", "ink_levels"], ["ink_scaled"]),
+            helper.make_node("Cast", ["ink_scaled"], ["ink"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["ink_table", "ink"], ["correction"]),
+            helper.make_node("Reshape", ["correction", "column"], ["correction_column"]),
+            helper.make_node("Mul", ["uncorrected", "correction_column"], ["probabilities"]),
+        ]
+    )
     onnx.checker.check_model(model)
     artifacts.write_bytes(target, model.SerializeToString())
 
@@ -144,8 +193,13 @@ def _schema(dataset: Path, *, preprocessing: dict[str, Any], rows: list[dict[str
     known = artifacts.read_json(dataset / "schema.json")
     artifacts.write_json(folder / "rows.json", rows)
     described = {
-        "target": known["target"], "classes": known["classes"], "layout": "named", "golden": "rows.json", "reference": "rows.json",
-        "features": [{"name": "image", "kind": "image", "shape": [1, 8, 8], "range": [0, 16]}], "preprocessing": preprocessing,
+        "target": known["target"],
+        "classes": known["classes"],
+        "layout": "named",
+        "golden": "rows.json",
+        "reference": "rows.json",
+        "features": [{"name": "image", "kind": "image", "shape": [1, 8, 8], "range": [0, 16]}],
+        "preprocessing": preprocessing,
     }
     artifacts.write_bytes(folder / "schema.yaml", yaml.safe_dump(described, sort_keys=False).encode())
     return folder / "schema.yaml"

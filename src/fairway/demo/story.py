@@ -23,7 +23,12 @@ from fairway.platforms.local.home import Home
 RATE, CLIENTS, UNITS = 200.0, 8, 2000
 ROTATION_DEGREES = 12.0
 LABELS_BEFORE, LABELS_AFTER, LABELS_LAST = 60, 900, 250
-MODELS_SECONDS, ROLLOUT_SECONDS, TICKET_SECONDS, LOOP_SECONDS = 300.0, 300.0, 180.0, 300.0   # on a machine that is busy; alone a fifth
+MODELS_SECONDS, ROLLOUT_SECONDS, TICKET_SECONDS, LOOP_SECONDS = (
+    300.0,
+    300.0,
+    180.0,
+    300.0,
+)  # on a machine that is busy; alone a fifth
 POLL_SECONDS = 0.2
 LEAST_REQUESTS = 10_000
 
@@ -40,8 +45,8 @@ class Stage:
     began: float
     users: traffic.Traffic
     revisions: list[dict[str, Any]] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)   # revision -> letter
-    told: int = 0                                         # number of the last event of the platform's own story that was told
+    names: dict[str, str] = field(default_factory=dict)  # revision -> letter
+    told: int = 0  # number of the last event of the platform's own story that was told
 
 
 def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
@@ -59,9 +64,22 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
             _act(stage, "A", first, asked="first")
             users.start()
             _act(stage, "B", packages.next("B"), asked="trained for longer; the gate let it through")
-            _act(stage, "C", packages.next("C"), asked="packaged by hand, with the scale of 8-bit pictures in its schema; every health check passes")
-            hurried = config.model_copy(update={"strategy": config.strategy.model_copy(update={"shadow": schema.Shadow(enabled=False)})})
-            _act(stage, "D", packages.next("D"), asked="a hot fix in a hurry, its shadow skipped; a table in it is too short for some pictures", config=hurried)
+            _act(
+                stage,
+                "C",
+                packages.next("C"),
+                asked="packaged by hand, with the scale of 8-bit pictures in its schema; every health check passes",
+            )
+            hurried = config.model_copy(
+                update={"strategy": config.strategy.model_copy(update={"shadow": schema.Shadow(enabled=False)})}
+            )
+            _act(
+                stage,
+                "D",
+                packages.next("D"),
+                asked="a hot fix in a hurry, its shadow skipped; a table in it is too short for some pictures",
+                config=hurried,
+            )
             record = _shift(stage)
             record |= _labels(stage)
         finally:
@@ -82,8 +100,14 @@ def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: schema
 
 
 def _follow(stage: Stage, letter: str, revision: str, *, started: float) -> None:
-    ended = client.follow(stage.home, models.NAME, revision=revision, timeout_seconds=ROLLOUT_SECONDS, after=stage.told,
-                          tell=lambda event: stage.tell(event.type, event.message)).state
+    ended = client.follow(
+        stage.home,
+        models.NAME,
+        revision=revision,
+        timeout_seconds=ROLLOUT_SECONDS,
+        after=stage.told,
+        tell=lambda event: stage.tell(event.type, event.message),
+    ).state
     with contextlib.closing(state.Store(stage.home.state)) as known:
         stage.told = known.story(models.NAME)[-1][0]
     rolled_back = revision in ended.rejected
@@ -91,10 +115,18 @@ def _follow(stage: Stage, letter: str, revision: str, *, started: float) -> None
     outcome = "rolled back" if rolled_back else "first" if not stage.revisions else "promoted"
     if not rolled_back and ended.stable != revision:
         raise errors.Refused(f"model {letter} is neither in service nor rolled back: {ended.phase}: {ended.reason}")
-    stage.revisions.append({
-        "name": letter, "revision": revision, "outcome": outcome, "verdict": str(verdict.action) if verdict else None, "reason": ended.reason,
-        "caught_by": verdict.guard if verdict and rolled_back else None, "evidence": dict(ended.history[-1]["evidence"]) if ended.history else {},
-        "seconds": round(time.time() - started, 1)})
+    stage.revisions.append(
+        {
+            "name": letter,
+            "revision": revision,
+            "outcome": outcome,
+            "verdict": str(verdict.action) if verdict else None,
+            "reason": ended.reason,
+            "caught_by": verdict.guard if verdict and rolled_back else None,
+            "evidence": dict(ended.history[-1]["evidence"]) if ended.history else {},
+            "seconds": round(time.time() - started, 1),
+        }
+    )
 
 
 def _shift(stage: Stage) -> dict[str, Any]:
@@ -103,9 +135,14 @@ def _shift(stage: Stage) -> dict[str, Any]:
     alert_before = {alert.id for alert in store.alerts(deployment=models.NAME)}
     moved = time.time()
     stage.users.shift(lambda images: _rotated(images))
-    stage.tell("shift", f"the pictures are turned by {ROTATION_DEGREES:.0f} degrees from now on, as if a scanner had been moved")
+    stage.tell(
+        "shift",
+        f"the pictures are turned by {ROTATION_DEGREES:.0f} degrees from now on, as if a scanner had been moved",
+    )
     for _ in _patiently(TICKET_SECONDS, "no ticket was opened for the shift"):
-        tickets = [a for a in store.alerts(deployment=models.NAME) if a.severity == "ticket" and a.id not in alert_before]
+        tickets = [
+            a for a in store.alerts(deployment=models.NAME) if a.severity == "ticket" and a.id not in alert_before
+        ]
         if tickets:
             break
     stage.tell("ticket", tickets[0].summary)
@@ -118,9 +155,20 @@ def _shift(stage: Stage) -> dict[str, Any]:
                 found[feature["name"]] = max(found.get(feature["name"], 0.0), abs(feature["effect"]))
     pages = [alert.name for alert in store.alerts(deployment=models.NAME) if alert.severity == "page"]
     store.close()
-    features = [{"name": name, "effect": round(effect, 4)} for name, effect in sorted(found.items(), key=lambda item: -item[1])]
-    return {"moved": moved, "drift": {"detected": True, "features": features, "windows": len(drifted), "seconds": round(time.time() - moved, 1),
-                                      "pages": pages, "ticket": tickets[0].summary}}
+    features = [
+        {"name": name, "effect": round(effect, 4)} for name, effect in sorted(found.items(), key=lambda item: -item[1])
+    ]
+    return {
+        "moved": moved,
+        "drift": {
+            "detected": True,
+            "features": features,
+            "windows": len(drifted),
+            "seconds": round(time.time() - moved, 1),
+            "pages": pages,
+            "ticket": tickets[0].summary,
+        },
+    }
 
 
 def _labels(stage: Stage) -> dict[str, Any]:
@@ -138,7 +186,11 @@ def _labels(stage: Stage) -> dict[str, Any]:
     for _ in _patiently(LOOP_SECONDS, "no challenger was deployed"):
         deployment = _deployment(known)
         _tell_story(stage, known)
-        if deployment.retraining.get("running") is None and deployment.retraining.get("outcome") and deployment.desired not in stage.names:
+        if (
+            deployment.retraining.get("running") is None
+            and deployment.retraining.get("outcome")
+            and deployment.desired not in stage.names
+        ):
             break
         if deployment.retraining.get("outcome", "") and str(deployment.retraining["outcome"]).startswith("refused"):
             raise errors.Refused(f"the gate refused the challenger: {deployment.retraining['outcome']}")
@@ -147,7 +199,11 @@ def _labels(stage: Stage) -> dict[str, Any]:
     _follow(stage, "E", challenger, started=deployment.retraining["lastRunAt"])
     recovered = time.time()
     for _ in _patiently(30.0, "the challenger answered too few requests"):
-        late = [answer for answer in stage.users.answers(since=recovered) if answer.revision == challenger and answer.status == 200]
+        late = [
+            answer
+            for answer in stage.users.answers(since=recovered)
+            if answer.revision == challenger and answer.status == 200
+        ]
         if len(late) >= 2 * LABELS_LAST and stage.users.tally.requests >= LEAST_REQUESTS:
             break
     sent += _send(stage, _labelled_half(late)[:LABELS_LAST])
@@ -158,8 +214,11 @@ def _labels(stage: Stage) -> dict[str, Any]:
         "after_shift": traffic.accuracy([a for a in unseen if a.shifted and a.revision == stable_before]),
         "after_retraining": traffic.accuracy([a for a in unseen if a.at >= recovered and a.revision == challenger]),
     }
-    stage.tell("recovered", f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, {accuracy['after_shift']:.3f} after it, "
-                            f"{accuracy['after_retraining']:.3f} with the challenger")
+    stage.tell(
+        "recovered",
+        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, {accuracy['after_shift']:.3f} after it, "
+        f"{accuracy['after_retraining']:.3f} with the challenger",
+    )
     cursor, joined = 0, 0
     for _ in _patiently(10.0, "not every label was joined"):
         cursor, labels = store.labelled(models.NAME, namespace=stage.config.namespace, after=cursor)
@@ -168,8 +227,15 @@ def _labels(stage: Stage) -> dict[str, Any]:
             break
     store.close()
     known.close()
-    return {"labels": {"sent": sent, "joined": joined}, "accuracy": accuracy,
-            "retraining": {"started": True, "run": deployment.retraining.get("run") or _run_name(stage.home), "reason": deployment.retraining["why"]}}
+    return {
+        "labels": {"sent": sent, "joined": joined},
+        "accuracy": accuracy,
+        "retraining": {
+            "started": True,
+            "run": deployment.retraining.get("run") or _run_name(stage.home),
+            "reason": deployment.retraining["why"],
+        },
+    }
 
 
 def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:
@@ -180,9 +246,16 @@ def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:
     for row in stage.revisions:
         row["requests"] = tally.by_revision[row["revision"]]
     record.pop("moved")
-    return {"seconds": round(time.time() - stage.began, 1), "requests": tally.requests, "failed_requests": tally.failed - defect_errors,
-            "defect_errors": defect_errors, "false_rollback": stage.config.strategy.false_rollback, "false_promotion": stage.config.strategy.false_promotion,
-            "revisions": stage.revisions, **record}
+    return {
+        "seconds": round(time.time() - stage.began, 1),
+        "requests": tally.requests,
+        "failed_requests": tally.failed - defect_errors,
+        "defect_errors": defect_errors,
+        "false_rollback": stage.config.strategy.false_rollback,
+        "false_promotion": stage.config.strategy.false_promotion,
+        "revisions": stage.revisions,
+        **record,
+    }
 
 
 # -- what the acts use --------------------------------------------------------------------------------------------------
@@ -217,9 +290,21 @@ class _Trained:
 def _trained(home: Home, *, out: Path, seed: int) -> _Trained:
     home.make()
     log = home.logs / "models.log"
-    argv = [sys.executable, "-m", "fairway.demo.models", "--store", str(home.packages), "--out", str(out), "--seed", str(seed)]
+    argv = [
+        sys.executable,
+        "-m",
+        "fairway.demo.models",
+        "--store",
+        str(home.packages),
+        "--out",
+        str(out),
+        "--seed",
+        str(seed),
+    ]
     with log.open("ab") as errors_to:
-        return _Trained(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, text=True), log)
+        return _Trained(
+            subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, text=True), log
+        )
 
 
 def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
@@ -228,8 +313,16 @@ def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
     frame = sources.read(schema.Data(source="digits", target="digit")).frame
     held_out = np.setdiff1d(np.arange(len(frame)), learnt)
     images = np.stack(frame["image"].to_list())[held_out].reshape(-1, 1, 8, 8)
-    return traffic.Traffic(gateway, images=images, labels=frame["digit"].iloc[held_out].tolist(), deployment=models.NAME, rate=RATE, clients=CLIENTS,
-                           units=UNITS, seed=seed)
+    return traffic.Traffic(
+        gateway,
+        images=images,
+        labels=frame["digit"].iloc[held_out].tolist(),
+        deployment=models.NAME,
+        rate=RATE,
+        clients=CLIENTS,
+        units=UNITS,
+        seed=seed,
+    )
 
 
 def _rotated(images: traffic.Images) -> traffic.Images:
@@ -251,7 +344,9 @@ def _unlabelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
 
 def _send(stage: Stage, answers: Sequence[traffic.Answer]) -> int:
     labels = [(answer.request_id, answer.truth) for answer in answers]
-    return requests.send_labels(stage.home, models.NAME, namespace=stage.config.namespace, labels=labels, now=time.time())
+    return requests.send_labels(
+        stage.home, models.NAME, namespace=stage.config.namespace, labels=labels, now=time.time()
+    )
 
 
 def _tell_story(stage: Stage, known: state.Store) -> None:

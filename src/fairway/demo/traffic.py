@@ -25,8 +25,8 @@ class Answer:
 
     at: float
     request_id: str
-    row: int              # which picture
-    status: int           # 0: the connection broke
+    row: int  # which picture
+    status: int  # 0: the connection broke
     revision: str
     predicted: str
     truth: str
@@ -38,7 +38,7 @@ class Tally:
     """What the clients saw, in all and by revision."""
 
     requests: int = 0
-    failed: int = 0       # 500 or more, or a broken connection
+    failed: int = 0  # 500 or more, or a broken connection
     by_revision: Counter[str] = field(default_factory=Counter)
     failed_by_revision: Counter[str] = field(default_factory=Counter)
 
@@ -46,7 +46,18 @@ class Tally:
 class Traffic:
     """`clients` concurrent users, `rate` requests a second together, until `stop`; runs in a thread of its own."""
 
-    def __init__(self, url: str, *, images: Images, labels: Sequence[str], deployment: str, rate: float, clients: int, units: int, seed: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        images: Images,
+        labels: Sequence[str],
+        deployment: str,
+        rate: float,
+        clients: int,
+        units: int,
+        seed: int,
+    ) -> None:
         self._url = f"{url}/v2/models/{deployment}/infer"
         self._images, self._labels = images, labels
         self._rate, self._clients, self._units = rate, clients, units
@@ -101,9 +112,14 @@ class Traffic:
             async with session.post(self._url, data=body(self._images[row]), headers=headers) as response:
                 content = await response.read()
                 status = response.status
-                request_id, revision = response.headers.get("x-request-id", ""), response.headers.get("x-fairway-revision", "")
+                request_id, revision = (
+                    response.headers.get("x-request-id", ""),
+                    response.headers.get("x-fairway-revision", ""),
+                )
                 if status == 200:
-                    predicted = next(out["data"][0] for out in orjson.loads(content)["outputs"] if out["name"] == "label")
+                    predicted = next(
+                        out["data"][0] for out in orjson.loads(content)["outputs"] if out["name"] == "label"
+                    )
         except (aiohttp.ClientError, TimeoutError, OSError):
             status = 0
         return Answer(at, request_id, row, status, revision, predicted, self._labels[row], shifted)
@@ -121,7 +137,10 @@ class Traffic:
 def body(image: Images) -> bytes:
     """Gives one picture as a request of the Open Inference Protocol."""
     shape = [1, *image.shape]
-    return orjson.dumps({"inputs": [{"name": "image", "datatype": "FP32", "shape": shape, "data": image.ravel()}]}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(
+        {"inputs": [{"name": "image", "datatype": "FP32", "shape": shape, "data": image.ravel()}]},
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )
 
 
 def accuracy(answers: Sequence[Answer]) -> float | None:

@@ -21,12 +21,15 @@ UNKNOWN = -1  # the champion's answer is a class that this dataset has not
 class Answers:
     """What a model says of rows, in the order of this dataset's classes."""
 
-    predicted: NDArray[np.int64]   # index of the class, or UNKNOWN
-    probabilities: Array           # [n, classes]; 0 for a class that the model does not know
+    predicted: NDArray[np.int64]  # index of the class, or UNKNOWN
+    probabilities: Array  # [n, classes]; 0 for a class that the model does not know
 
     def scores(self, truth: Array) -> dict[str, float]:
         """Gives accuracy and log loss."""
-        return {"accuracy": float((self.predicted == truth).mean()), "log_loss": metrics.log_loss(self.probabilities, truth)}
+        return {
+            "accuracy": float((self.predicted == truth).mean()),
+            "log_loss": metrics.log_loss(self.probabilities, truth),
+        }
 
     def differing(self, probabilities: Array) -> int:
         """Gives on how many rows the other model answers with another class."""
@@ -71,30 +74,45 @@ def _read(package: Path) -> tuple[str, list[str], features.Preprocessor]:
     manifest = _json(package / "manifest.json")
     missing = [key for key in ("layout", "classes") if key not in manifest]
     if missing:
-        raise errors.PackageError(f"{package / 'manifest.json'} has no {missing[0]!r}: wanted the manifest of a model package")
-    return str(manifest["layout"]), list(manifest["classes"]), features.Preprocessor.load(_json(package / "preprocessing.json"))
+        raise errors.PackageError(
+            f"{package / 'manifest.json'} has no {missing[0]!r}: wanted the manifest of a model package"
+        )
+    return (
+        str(manifest["layout"]),
+        list(manifest["classes"]),
+        features.Preprocessor.load(_json(package / "preprocessing.json")),
+    )
 
 
 def _json(file: Path) -> artifacts.Json:
     try:
         return artifacts.read_json(file)
     except (OSError, ValueError) as error:
-        raise errors.PackageError(f"{file} cannot be read ({error}): wanted a file of a model package; name another champion, or none") from error
+        raise errors.PackageError(
+            f"{file} cannot be read ({error}): wanted a file of a model package; name another champion, or none"
+        ) from error
 
 
 def _comparable(preprocessor: features.Preprocessor, rows: splits.Split, *, package: Path) -> None:
     advice = "it cannot be compared; evaluate with another champion, or with none"
     lacking = [name for name in preprocessor.names if name not in rows.columns]
     if lacking:
-        raise errors.DataError(f"the model in service ({package}) needs the feature {lacking[0]!r}, which this dataset has not: {advice}")
+        raise errors.DataError(
+            f"the model in service ({package}) needs the feature {lacking[0]!r}, which this dataset has not: {advice}"
+        )
     theirs, ours = _kinds(preprocessor), _kinds(rows.preprocessor)
     for name, kind in theirs.items():
         if ours[name] != kind:
-            raise errors.DataError(f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this dataset: {advice}")
+            raise errors.DataError(
+                f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this dataset: {advice}"
+            )
 
 
 def _kinds(preprocessor: features.Preprocessor) -> dict[str, str]:
-    return {name: "number" if name in preprocessor.numbers else "category" if name in preprocessor.categories else "image" for name in preprocessor.names}
+    return {
+        name: "number" if name in preprocessor.numbers else "category" if name in preprocessor.categories else "image"
+        for name in preprocessor.names
+    }
 
 
 def _loss_of(shares: Array, truth: Array) -> float:

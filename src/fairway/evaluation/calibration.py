@@ -17,7 +17,13 @@ def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> list
     rows = []
     for number in np.unique(place):
         inside = place == number
-        rows.append({"share": float(inside.mean()), "confidence": float(confidence[inside].mean()), "accuracy": float(right[inside].mean())})
+        rows.append(
+            {
+                "share": float(inside.mean()),
+                "confidence": float(confidence[inside].mean()),
+                "accuracy": float(right[inside].mean()),
+            }
+        )
     return rows
 
 
@@ -27,4 +33,9 @@ def error(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> float:
     >>> error(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 1]))  # says 90 %, is right in 50 %
     0.4
     """
-    return float(sum(row["share"] * abs(row["confidence"] - row["accuracy"]) for row in reliability(probabilities, truth, bins=bins)))
+    return float(
+        sum(
+            row["share"] * abs(row["confidence"] - row["accuracy"])
+            for row in reliability(probabilities, truth, bins=bins)
+        )
+    )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
-FLOOR = 1e-7   # a probability of 0 for what happened would make the loss infinite
+FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinite
 
 
 def accuracy(probabilities: Floats, truth: Ints) -> float:
@@ -50,5 +50,13 @@ def per_class(table: Ints, *, names: Sequence[str]) -> list[dict[str, Any]]:
     right, asked, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
     precision, recall = right / np.maximum(said, 1), right / np.maximum(asked, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return [{"class": name, "rows": int(asked[i]), "precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i])}
-            for i, name in enumerate(names)]
+    return [
+        {
+            "class": name,
+            "rows": int(asked[i]),
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+        }
+        for i, name in enumerate(names)
+    ]

@@ -15,18 +15,39 @@ from fairway import artifacts
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 INK, ACCENT, PALE, MUTED = "#1f2933", "#2563eb", "#cbd5e1", "#64748b"
-SIZE = (4.4, 3.5)     # inches; the page scales the drawings to its columns
-MANY_CLASSES = 30     # beyond these a drawn confusion matrix cannot be read
-LONG_NAME = 14        # characters of a class beside the matrix; the table below it has the whole name
+SIZE = (4.4, 3.5)  # inches; the page scales the drawings to its columns
+MANY_CLASSES = 30  # beyond these a drawn confusion matrix cannot be read
+LONG_NAME = 14  # characters of a class beside the matrix; the table below it has the whole name
 # no date, and a fixed salt for the ids; text stays text, so that it can be searched and no font is embedded
-STYLE: Any = {"svg.hashsalt": "fairway", "svg.fonttype": "none", "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": PALE,
-         "xtick.color": MUTED, "ytick.color": MUTED, "font.size": 9, "text.parse_math": False}
-BASELINES = {"champion": "the model in service", "zero_rule": "always the most frequent class", "random": "guessing by the classes' shares"}
+STYLE: Any = {
+    "svg.hashsalt": "fairway",
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": PALE,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "font.size": 9,
+    "text.parse_math": False,
+}
+BASELINES = {
+    "champion": "the model in service",
+    "zero_rule": "always the most frequent class",
+    "random": "guessing by the classes' shares",
+}
 
 
-def render(record: artifacts.Evaluation, *, classes: Sequence[str], fitted: artifacts.Checkpoint, reliability: Sequence[dict[str, float]]) -> str:
+def render(
+    record: artifacts.Evaluation,
+    *,
+    classes: Sequence[str],
+    fitted: artifacts.Checkpoint,
+    reliability: Sequence[dict[str, float]],
+) -> str:
     """Gives the page as HTML."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"percent": lambda value: f"{100 * value:.2f} %", "count": lambda value: f"{value:,}"}
     with matplotlib.rc_context(STYLE):
         plots = {
@@ -37,7 +58,8 @@ def render(record: artifacts.Evaluation, *, classes: Sequence[str], fitted: arti
     rows = [("this model", {"accuracy": record.accuracy, "log_loss": record.log_loss})]
     rows += [(words, record.baselines[name]) for name, words in BASELINES.items() if record.baselines.get(name)]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        record=record, fitted=fitted, plots=plots, models=rows, verdict=_verdict(record))
+        record=record, fitted=fitted, plots=plots, models=rows, verdict=_verdict(record)
+    )
 
 
 def _verdict(record: artifacts.Evaluation) -> str:
@@ -45,7 +67,11 @@ def _verdict(record: artifacts.Evaluation) -> str:
     champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
     beside, name = (champion, BASELINES["champion"]) if champion else (rule, BASELINES["zero_rule"])
     points = 100 * (record.accuracy - beside["accuracy"])
-    than = f"as accurate as {name}" if abs(points) < 0.005 else f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate than {name}"
+    than = (
+        f"as accurate as {name}"
+        if abs(points) < 0.005
+        else f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate than {name}"
+    )
     return f"Right on {record.accuracy:.2%} of {record.rows:,} test rows, {than}.".replace("%", " %")
 
 
@@ -59,15 +85,22 @@ def _drawn(draw: Any, *values: Any) -> str:
     out = StringIO()
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     text = out.getvalue()
-    return text[text.index("<svg"):]
+    return text[text.index("<svg") :]
 
 
 def _reliability(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
     axes.plot([0, 1], [0, 1], color=PALE, linewidth=1)
     for row in rows:
         axes.plot([row["confidence"]] * 2, [row["confidence"], row["accuracy"]], color=ACCENT, alpha=0.35, linewidth=1)
-    axes.scatter([row["confidence"] for row in rows], [row["accuracy"] for row in rows], s=[12 + 260 * row["share"] for row in rows],
-                 color=ACCENT, alpha=0.85, linewidth=0, zorder=3)
+    axes.scatter(
+        [row["confidence"] for row in rows],
+        [row["accuracy"] for row in rows],
+        s=[12 + 260 * row["share"] for row in rows],
+        color=ACCENT,
+        alpha=0.85,
+        linewidth=0,
+        zorder=3,
+    )
     axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.04), ylim=(0, 1.04))
 
 
@@ -78,11 +111,21 @@ def _confusion(axes: Axes, record: artifacts.Evaluation, classes: Sequence[str])
     for i, row in enumerate(record.confusion):
         for j, count in enumerate(row):
             if count:
-                axes.text(j, i, f"{count:,}", ha="center", va="center", fontsize=small, color="white" if shares[i][j] > 0.5 else INK)
-    names = [name if len(name) <= LONG_NAME else f"{name[:LONG_NAME - 1]}…" for name in classes]
+                axes.text(
+                    j,
+                    i,
+                    f"{count:,}",
+                    ha="center",
+                    va="center",
+                    fontsize=small,
+                    color="white" if shares[i][j] > 0.5 else INK,
+                )
+    names = [name if len(name) <= LONG_NAME else f"{name[: LONG_NAME - 1]}…" for name in classes]
     axes.set(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
     slanted = sum(map(len, names)) > 40
-    axes.set_xticklabels(names, fontsize=max(small, 6), rotation=40 if slanted else 0, ha="right" if slanted else "center")
+    axes.set_xticklabels(
+        names, fontsize=max(small, 6), rotation=40 if slanted else 0, ha="right" if slanted else "center"
+    )
     axes.set_yticklabels(names, fontsize=max(small, 6))
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -94,7 +137,14 @@ def _training(axes: Axes, fitted: artifacts.Checkpoint) -> None:
     validation = [row["validation_loss"] for row in fitted.history]
     axes.plot(epochs, [row["train_loss"] for row in fitted.history], color=PALE, label="training")
     axes.plot(epochs, validation, color=ACCENT, label="validation")
-    axes.scatter([fitted.best_epoch], [validation[fitted.best_epoch - 1]], s=28, color=ACCENT, zorder=3, label=f"kept: epoch {fitted.best_epoch}")
+    axes.scatter(
+        [fitted.best_epoch],
+        [validation[fitted.best_epoch - 1]],
+        s=28,
+        color=ACCENT,
+        zorder=3,
+        label=f"kept: epoch {fitted.best_epoch}",
+    )
     axes.set(xlabel="epoch", ylabel="loss (nats)")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,8 +13,8 @@ from fairway.data import splits
 from fairway.data.schema import Feature
 from fairway.evaluation import metrics
 
-FEW = 12      # categories with at most this many values are sliced without being asked
-PARTS = 4     # a number is cut at its quartiles, or by value where it has no more values than that
+FEW = 12  # categories with at most this many values are sliced without being asked
+PARTS = 4  # a number is cut at its quartiles, or by value where it has no more values than that
 
 
 def measure(section: schema.Evaluation, *, data: splits.Splits, probabilities: NDArray[Any]) -> list[dict[str, Any]]:
@@ -25,8 +25,15 @@ def measure(section: schema.Evaluation, *, data: splits.Splits, probabilities: N
             count = int(inside.sum())
             if count:
                 answers, truth = probabilities[inside], data.test.target[inside]
-                rows.append({"slice": label, "rows": count, "accuracy": metrics.accuracy(answers, truth),
-                             "log_loss": metrics.log_loss(answers, truth), "judged": count >= section.min_slice_rows})
+                rows.append(
+                    {
+                        "slice": label,
+                        "rows": count,
+                        "accuracy": metrics.accuracy(answers, truth),
+                        "log_loss": metrics.log_loss(answers, truth),
+                        "judged": count >= section.min_slice_rows,
+                    }
+                )
     return sorted(rows, key=lambda row: (not row["judged"], row["accuracy"]))
 
 
@@ -58,5 +65,7 @@ def _sliced(names: Sequence[str], data: splits.Splits) -> list[Feature]:
         if name not in known:
             raise errors.DataError(f"evaluation.slices names {name!r}: wanted some of {', '.join(known)}")
         if known[name].kind == "image":
-            raise errors.DataError(f"evaluation.slices names {name!r}, which is an image: wanted a number or a category")
+            raise errors.DataError(
+                f"evaluation.slices names {name!r}, which is an image: wanted a number or a category"
+            )
     return [known[name] for name in names]

@@ -10,6 +10,7 @@ Three ways, chosen by `--auth`:
 Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to `KEEP_SECONDS`.
 """
 
+import functools
 import hashlib
 import hmac
 import os
@@ -24,11 +25,11 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 from fairway import errors
 
 AUDIENCE = "fairway-collector"
-KEEP_SECONDS = 60.0          # a verdict of the API server; every server asks once a minute at most
-REFUSED_SECONDS = 5.0        # a refusal is forgotten sooner: a role that was just given should count
-KEPT = 4096                  # verdicts; the oldest is forgotten first
-LONGEST_TOKEN = 16_384       # characters: a service account's has about a thousand
-ACTS_AT_ONCE = 20            # deployments that one batch may be about: each may be a question to the API server
+KEEP_SECONDS = 60.0  # a verdict of the API server; every server asks once a minute at most
+REFUSED_SECONDS = 5.0  # a refusal is forgotten sooner: a role that was just given should count
+KEPT = 4096  # verdicts; the oldest is forgotten first
+LONGEST_TOKEN = 16_384  # characters: a service account's has about a thousand
+ACTS_AT_ONCE = 20  # deployments that one batch may be about: each may be a question to the API server
 
 Kind = Literal["prediction", "label", "outcome", "evidence"]
 Key = TypeVar("Key", bound=Hashable)
@@ -49,7 +50,7 @@ class Act(NamedTuple):
     kind: Kind
     namespace: str
     deployment: str
-    revision: str = ""           # of a prediction
+    revision: str = ""  # of a prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,8 @@ class Caller:
     """Whose token it is."""
 
     name: str
-    serves: Act | None = None    # the predictions that it may write, where it is a model server's
-    subject: Mapping[str, Any] = field(default_factory=dict, compare=False)   # as `Authority` knows it
+    serves: Act | None = None  # the predictions that it may write, where it is a model server's
+    subject: Mapping[str, Any] = field(default_factory=dict, compare=False)  # as `Authority` knows it
 
 
 class Authority(Protocol):
@@ -125,11 +126,15 @@ class OwnersToken:
         try:
             wanted = self._file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise errors.Unavailable(f"the token file {self._file} cannot be read ({error}): wanted one that this process may read") from error
+            raise errors.Unavailable(
+                f"the token file {self._file} cannot be read ({error}): wanted one that this process may read"
+            ) from error
         if not wanted:
             raise errors.Unavailable(f"the token file {self._file} is empty: delete it, and start the collector again")
         if token is None or not hmac.compare_digest(token.encode(), wanted.encode()):
-            raise Unauthenticated(f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its owner may read it")
+            raise Unauthenticated(
+                f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its owner may read it"
+            )
         return Caller(name="the owner")
 
     def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
@@ -161,12 +166,15 @@ class Reviewed:
     def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
         acts = list(acts)
         if sum(act.kind != "prediction" for act in acts) > ACTS_AT_ONCE:
-            raise errors.DataError(f"the batch is about more than {ACTS_AT_ONCE} deployments: send those of fewer at once; nothing was stored")
+            raise errors.DataError(
+                f"the batch is about more than {ACTS_AT_ONCE} deployments: send those of fewer at once; nothing was stored"
+            )
         return [act for act in acts if not self._allowed(caller, act)]
 
     def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
         for act in self.unknown(caller, acts):
-            _need(self._rights.get_or((caller.name, act), lambda act=act: self._authority.allows(caller, act)), caller, act)  # type: ignore[misc]
+            ask = functools.partial(self._authority.allows, caller, act)
+            _need(self._rights.get_or((caller.name, act), ask), caller, act)
 
     def _allowed(self, caller: Caller, act: Act) -> bool:
         """Say whether the caller is known to be allowed the act; raise Denied where it is known not to be."""
@@ -242,7 +250,7 @@ def make_token_file(file: Path) -> Path:
     with os.fdopen(descriptor, "w") as opened:
         opened.write(secrets.token_urlsafe(32) + "\n")
     try:
-        os.link(fresh, file)      # whole or not at all, and never over one that another process has made
+        os.link(fresh, file)  # whole or not at all, and never over one that another process has made
     except FileExistsError:
         pass
     finally:
@@ -257,25 +265,33 @@ def authorization(file: Path | None) -> dict[str, str]:
     try:
         return {"authorization": f"Bearer {file.read_text(encoding='ascii').strip()}"}
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.Unavailable(f"the token for the collector cannot be read from {file} ({error}): wanted a file with a token") from error
+        raise errors.Unavailable(
+            f"the token for the collector cannot be read from {file} ({error}): wanted a file with a token"
+        ) from error
 
 
 def _own(caller: Caller, act: Act) -> None:
     if caller.serves == act:
         return
     if caller.serves is None:
-        raise Denied(f"{caller.name} is no model server of fairway's: predictions are written by the pods of a ModelDeployment alone")
+        raise Denied(
+            f"{caller.name} is no model server of fairway's: predictions are written by the pods of a ModelDeployment alone"
+        )
     its = caller.serves
-    raise Denied(f"{caller.name} serves revision {its.revision} of {its.namespace}/{its.deployment}, and may not write predictions of "
-                 f"revision {act.revision} of {act.namespace}/{act.deployment}")
+    raise Denied(
+        f"{caller.name} serves revision {its.revision} of {its.namespace}/{its.deployment}, and may not write predictions of "
+        f"revision {act.revision} of {act.namespace}/{act.deployment}"
+    )
 
 
 def _need(allowed: bool, caller: Caller, act: Act) -> None:
     if allowed:
         return
     verb, resource = RIGHTS[act.kind]
-    raise Denied(f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in namespace "
-                 f"{act.namespace} that allows {verb} on {resource}.fairway.dev")
+    raise Denied(
+        f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in namespace "
+        f"{act.namespace} that allows {verb} on {resource}.fairway.dev"
+    )
 
 
 def _whole(token: str | None) -> str:

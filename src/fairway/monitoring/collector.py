@@ -45,25 +45,31 @@ from fairway.monitoring import access, events, store, upkeep
 from fairway.serving import decoding
 
 MAX_BODY_BYTES = 64 * 2**20
-MAX_BATCH = 10_000                  # as many as serving.events.batchSize allows
-MAX_WAITING = 64                    # batches that wait for the writer: beyond it the sender is told to come back
-MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES   # of all bodies together: the memory limit is for as much, parsed
-UNPROVEN_BODY_BYTES = 2**20         # of a caller with neither a pod nor, where its query says, a role: only its body tells what it wants
+MAX_BATCH = 10_000  # as many as serving.events.batchSize allows
+MAX_WAITING = 64  # batches that wait for the writer: beyond it the sender is told to come back
+MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES  # of all bodies together: the memory limit is for as much, parsed
+UNPROVEN_BODY_BYTES = (
+    2**20
+)  # of a caller with neither a pod nor, where its query says, a role: only its body tells what it wants
 TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
-UNPROVEN = (f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the deployment) in which your role is, such "
-            "as ?namespace=shop; nothing was stored")
-BODY_SECONDS = 30.0                 # for a body to come: a sender that stalls keeps its place no longer
-STORE_TIMEOUT_SECONDS = 1.0         # below the sender's patience, so that it hears "busy" rather than nothing
+UNPROVEN = (
+    f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the deployment) in which your role is, such "
+    "as ?namespace=shop; nothing was stored"
+)
+BODY_SECONDS = 30.0  # for a body to come: a sender that stalls keeps its place no longer
+STORE_TIMEOUT_SECONDS = 1.0  # below the sender's patience, so that it hears "busy" rather than nothing
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
-REVIEWERS = 4                       # questions to the API server at once about tokens that are new, and as many about callers that it knows already
-MAX_VALUES = 5_000_000              # of JSON in a body: a few bytes each, and 72 and more once read. A server's batch of 4 MiB has less than half
-MAX_HEAVY = 2_000_000               # of them lists, objects and fields of objects: up to 150 bytes each
-NAMESPACE = store.NAMESPACE          # of a short form that names none
+REVIEWERS = (
+    4  # questions to the API server at once about tokens that are new, and as many about callers that it knows already
+)
+MAX_VALUES = 5_000_000  # of JSON in a body: a few bytes each, and 72 and more once read. A server's batch of 4 MiB has less than half
+MAX_HEAVY = 2_000_000  # of them lists, objects and fields of objects: up to 150 bytes each
+NAMESPACE = store.NAMESPACE  # of a short form that names none
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
-UPKEEP_SECONDS = 10.0               # between two looks at whether the store takes a write, and what must go of it
-CHECK_SECONDS = 6 * 3600.0          # between two readings of the whole file: a damaged one must not take what it may lose
+UPKEEP_SECONDS = 10.0  # between two looks at whether the store takes a write, and what must go of it
+CHECK_SECONDS = 6 * 3600.0  # between two readings of the whole file: a damaged one must not take what it may lose
 
 Decoder = Callable[[object, Request], list[events.Row]]
 Answer = dict[str, Any]
@@ -110,26 +116,47 @@ class Metrics:
         arm = ("namespace", "deployment", "revision", "role")
         registry = self.registry
         self.events = prometheus_client.Counter(
-            "fairway_monitoring_events", "Events stored, each counted once.", ("type", *arm), registry=registry)
+            "fairway_monitoring_events", "Events stored, each counted once.", ("type", *arm), registry=registry
+        )
         self.duplicates = prometheus_client.Counter(
-            "fairway_monitoring_events_duplicate", "Events that were in the store already.", ("type", *arm), registry=registry)
+            "fairway_monitoring_events_duplicate",
+            "Events that were in the store already.",
+            ("type", *arm),
+            registry=registry,
+        )
         self.rejected = prometheus_client.Counter(
-            "fairway_monitoring_batches_rejected", "Batches of which nothing was stored.", ("reason",), registry=registry)
+            "fairway_monitoring_batches_rejected",
+            "Batches of which nothing was stored.",
+            ("reason",),
+            registry=registry,
+        )
         self.seconds = prometheus_client.Histogram(
-            "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry)
+            "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry
+        )
         self.busy = prometheus_client.Gauge(
-            "fairway_monitoring_store_busy", "1 while the last batch found the store locked or its disk full.", registry=registry)
+            "fairway_monitoring_store_busy",
+            "1 while the last batch found the store locked or its disk full.",
+            registry=registry,
+        )
         self.pruned = prometheus_client.Counter(
-            "fairway_monitoring_events_pruned", "Events let go, by reason: age, size (--max-bytes), or full (the disk took no more).", ("reason",),
-            registry=registry)
+            "fairway_monitoring_events_pruned",
+            "Events let go, by reason: age, size (--max-bytes), or full (the disk took no more).",
+            ("reason",),
+            registry=registry,
+        )
         self.bytes = prometheus_client.Gauge(
-            "fairway_monitoring_store_bytes", "What the events take, without room that is free again; 0 for PostgreSQL.", registry=registry)
+            "fairway_monitoring_store_bytes",
+            "What the events take, without room that is free again; 0 for PostgreSQL.",
+            registry=registry,
+        )
 
     def count(self, rows: list[events.Row], *, new: list[events.Row]) -> None:
         fresh = {id(row) for row in new}
         for row in rows:
             counter = self.events if id(row) in fresh else self.duplicates
-            counter.labels(row.type, row.namespace, row.deployment, row.revision if row.type != "outcome" else "", row.role).inc()
+            counter.labels(
+                row.type, row.namespace, row.deployment, row.revision if row.type != "outcome" else "", row.role
+            ).inc()
 
 
 class Collector:
@@ -140,28 +167,43 @@ class Collector:
     """
 
     def __init__(
-        self, place: str, *, gate: access.Access, keep: timedelta | None = None, max_bytes: int = upkeep.MAX_BYTES, reserve: bool = False,
-        loopback: bool = True, source: clocks.Source = clocks.MACHINE,
+        self,
+        place: str,
+        *,
+        gate: access.Access,
+        keep: timedelta | None = None,
+        max_bytes: int = upkeep.MAX_BYTES,
+        reserve: bool = False,
+        loopback: bool = True,
+        source: clocks.Source = clocks.MACHINE,
     ) -> None:
         self._gate, self._loopback = gate, loopback
         self._store = _open(place, timeout_seconds=STORE_TIMEOUT_SECONDS)
         self._read_store = _open(place, timeout_seconds=READ_TIMEOUT_SECONDS)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
-        self._strangers, self._known = Reviewers("strangers"), Reviewers("known")   # whoever makes up tokens waits with his like alone
+        self._strangers, self._known = (
+            Reviewers("strangers"),
+            Reviewers("known"),
+        )  # whoever makes up tokens waits with his like alone
         self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-checker")
         self._clock = clocks.Steady(source, start=self._read_store.newest_at())
         held = upkeep.Reserve(self._store.path.with_suffix(".reserve")) if reserve and _is_file(place) else None
-        self._upkeep = upkeep.Upkeep(self._read_store, keep=keep, max_bytes=max_bytes, now=self._clock.now, reserve=held)
+        self._upkeep = upkeep.Upkeep(
+            self._read_store, keep=keep, max_bytes=max_bytes, now=self._clock.now, reserve=held
+        )
         self._full = asyncio.Event()
         self._ending = threading.Event()
-        self._unwell: dict[str, str] = {}   # damage, room, refusal -> the sentence
+        self._unwell: dict[str, str] = {}  # damage, room, refusal -> the sentence
         self.name = self._store.name
         self._waiting = self._asking = self._bytes = 0
         self.metrics = Metrics()
         self.app = Starlette(
             routes=[
-                *(Route(f"/v1/{name}", partial(self._take, decode=decode), methods=["POST"]) for name, decode in DECODERS.items()),
+                *(
+                    Route(f"/v1/{name}", partial(self._take, decode=decode), methods=["POST"])
+                    for name, decode in DECODERS.items()
+                ),
                 *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
                 Route("/livez", _alive),
                 Route("/healthz", self._health),
@@ -200,7 +242,7 @@ class Collector:
                 await self._writing(self._probe)
             except errors.FairwayError as error:
                 self._learn(error)
-                if isinstance(error, errors.PlatformError):   # its rights, say: until the next look finds otherwise
+                if isinstance(error, errors.PlatformError):  # its rights, say: until the next look finds otherwise
                     self._unwell["refusal"] = str(error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), UPKEEP_SECONDS)
@@ -250,7 +292,9 @@ class Collector:
             _need_json(request)
             self._need_sound()
             if self._waiting >= MAX_WAITING:
-                raise errors.StoreBusy(f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again")
+                raise errors.StoreBusy(
+                    f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again"
+                )
             self._waiting += 1
             try:
                 accepted, new = await self._kept(request, caller=caller, decode=decode)
@@ -270,14 +314,18 @@ class Collector:
         rows = await self._rows(request, largest=await self._largest(request, caller=caller), decode=decode)
         with self._in_work(sum(map(_size, rows))):
             await self._permit(caller, _acts(rows))
-            return await asyncio.shield(self._writing(self._write, rows))   # a client that hangs up must not cancel a write half-way
+            return await asyncio.shield(
+                self._writing(self._write, rows)
+            )  # a client that hangs up must not cancel a write half-way
 
     async def _rows(self, request: Request, *, largest: int, decode: Decoder) -> list[events.Row]:
         """Return what came."""
         body = bytearray()
         try:
             await self._receive(request, body, largest=largest)
-            rows: list[events.Row] = await self._writing(partial(_decoded, bytes(body), request, decode, largest=largest))
+            rows: list[events.Row] = await self._writing(
+                partial(_decoded, bytes(body), request, decode, largest=largest)
+            )
             return rows
         finally:
             self._bytes -= len(body)
@@ -294,7 +342,9 @@ class Collector:
 
     def _need_room(self, size: int) -> None:
         if self._bytes + size > MAX_BYTES_IN_WORK:
-            raise errors.StoreBusy(f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again")
+            raise errors.StoreBusy(
+                f"{MAX_BYTES_IN_WORK} bytes of events are in work already; nothing was stored, try again"
+            )
 
     async def _largest(self, request: Request, *, caller: access.Caller) -> int:
         """Return how many bytes a body may have."""
@@ -303,7 +353,9 @@ class Collector:
         query = request.query_params
         kind: access.Kind = "outcome" if request.url.path.endswith("/outcomes") else "label"
         try:
-            await self._permit(caller, [access.Act(kind, query.get("namespace", NAMESPACE), query.get("deployment", ""))])
+            await self._permit(
+                caller, [access.Act(kind, query.get("namespace", NAMESPACE), query.get("deployment", ""))]
+            )
         except access.Denied:
             return UNPROVEN_BODY_BYTES
         return MAX_BODY_BYTES
@@ -380,9 +432,17 @@ def meaning(error: errors.FairwayError) -> tuple[int, str]:
     if isinstance(error, decoding.Undecodable):
         return error.status, "undecodable"
     kinds: tuple[tuple[type[errors.FairwayError], int, str], ...] = (
-        (access.Unauthenticated, 401, "unauthenticated"), (access.Denied, 403, "denied"), (TooLarge, 413, "too_large"), (NotJson, 415, "invalid"),
-        (Slow, 408, "slow"), (errors.DataError, 400, "invalid"), (errors.StoreReplaced, 410, "replaced"), (errors.StoreBusy, 503, "busy"),
-        (errors.Unavailable, 503, "unavailable"), (errors.StoreDamaged, 503, "damaged"))
+        (access.Unauthenticated, 401, "unauthenticated"),
+        (access.Denied, 403, "denied"),
+        (TooLarge, 413, "too_large"),
+        (NotJson, 415, "invalid"),
+        (Slow, 408, "slow"),
+        (errors.DataError, 400, "invalid"),
+        (errors.StoreReplaced, 410, "replaced"),
+        (errors.StoreBusy, 503, "busy"),
+        (errors.Unavailable, 503, "unavailable"),
+        (errors.StoreDamaged, 503, "damaged"),
+    )
     return next(((status, reason) for kind, status, reason in kinds if isinstance(error, kind)), (503, "refused"))
 
 
@@ -395,22 +455,31 @@ def _need_no_page(request: Request, *, loopback: bool) -> None:
     """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name that was bent to this machine by Host."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if origin is not None:
-        raise access.Denied(f"the request is a web page's (Origin {events.shown(origin)}): wanted a program's, without Origin")
+        raise access.Denied(
+            f"the request is a web page's (Origin {events.shown(origin)}): wanted a program's, without Origin"
+        )
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if loopback and name not in LOOPBACK:
-        raise access.Denied(f"the request is for host {events.shown(host)}: wanted {' or '.join(LOOPBACK)}, where this collector listens")
+        raise access.Denied(
+            f"the request is for host {events.shown(host)}: wanted {' or '.join(LOOPBACK)}, where this collector listens"
+        )
 
 
 def _need_json(request: Request) -> None:
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in JSON_TYPES:
-        raise NotJson(f"the Content-Type is {events.shown(given or None)}: wanted {JSON_TYPES[0]} or {JSON_TYPES[2]}; nothing was stored")
+        raise NotJson(
+            f"the Content-Type is {events.shown(given or None)}: wanted {JSON_TYPES[0]} or {JSON_TYPES[2]}; nothing was stored"
+        )
 
 
 def _acts(rows: list[events.Row]) -> set[access.Act]:
     """Return what the rows are about; only a prediction has a revision."""
     kinds: dict[str, access.Kind] = {"prediction": "prediction", "label": "label", "outcome": "outcome"}
-    return {access.Act(kinds[row.type], row.namespace, row.deployment, row.revision if row.type == "prediction" else "") for row in rows}
+    return {
+        access.Act(kinds[row.type], row.namespace, row.deployment, row.revision if row.type == "prediction" else "")
+        for row in rows
+    }
 
 
 def _size(row: events.Row) -> int:
@@ -427,13 +496,17 @@ async def _alive(_: Request) -> Response:
 
 
 def _parse(body: bytes) -> object:
-    heavy = sum(map(body.count, (b"[", b"{", b":")))   # in words, too: it is a bound
+    heavy = sum(map(body.count, (b"[", b"{", b":")))  # in words, too: it is a bound
     if heavy > MAX_HEAVY or heavy + body.count(b",") > MAX_VALUES:
-        raise TooLarge(f"the body has more than {MAX_VALUES} values, or {MAX_HEAVY} lists and fields: send fewer events at once; nothing was stored")
+        raise TooLarge(
+            f"the body has more than {MAX_VALUES} values, or {MAX_HEAVY} lists and fields: send fewer events at once; nothing was stored"
+        )
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise errors.DataError(f"the body is no JSON ({error}): wanted a list of CloudEvents; nothing was stored") from error
+        raise errors.DataError(
+            f"the body is no JSON ({error}): wanted a list of CloudEvents; nothing was stored"
+        ) from error
 
 
 def _batch(data: object) -> list[object]:
@@ -460,7 +533,8 @@ def _decode_short(data: object, request: Request, *, read: Callable[..., events.
     deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", NAMESPACE)
     now = time.time()
     return [
-        events.parse(item, position=i) if isinstance(item, dict) and "specversion" in item
+        events.parse(item, position=i)
+        if isinstance(item, dict) and "specversion" in item
         else read(item, deployment=deployment, namespace=namespace, time=now, position=i)
         for i, item in enumerate(_batch(data))
     ]
@@ -480,7 +554,9 @@ def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
     try:
         from fairway.monitoring import postgres
     except ImportError as error:
-        raise errors.UsageError(f'a store in PostgreSQL needs psycopg ({error}): install it with `pip install "fairway[postgres]"`') from error
+        raise errors.UsageError(
+            f'a store in PostgreSQL needs psycopg ({error}): install it with `pip install "fairway[postgres]"`'
+        ) from error
     return postgres.PostgresStore(place, timeout_seconds=timeout_seconds)
 
 
@@ -499,8 +575,13 @@ def _cursor(opened: store.EventStore, _: Mapping[str, str]) -> Answer:
 
 def _pairs(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
     stable, candidate = _name(query, "stable"), _name(query, "candidate")
-    cursor, pairs = opened.pairs(_name(query, "deployment"), namespace=_name(query, "namespace"), stable=stable, candidate=candidate,
-                                 after=_number(query, "after"))
+    cursor, pairs = opened.pairs(
+        _name(query, "deployment"),
+        namespace=_name(query, "namespace"),
+        stable=stable,
+        candidate=candidate,
+        after=_number(query, "after"),
+    )
     return {"cursor": cursor, "pairs": asdict(pairs)}
 
 
@@ -519,7 +600,11 @@ def _exposure(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
 
 def _span(query: Mapping[str, str]) -> dict[str, Any]:
     """Gives the namespace, and from which event to which is asked."""
-    return {"namespace": _name(query, "namespace"), "after": _number(query, "after"), "until": _number(query, "until") if "until" in query else None}
+    return {
+        "namespace": _name(query, "namespace"),
+        "after": _number(query, "after"),
+        "until": _number(query, "until") if "until" in query else None,
+    }
 
 
 def _rows(kind: Any, answer: tuple[int, Sequence[tuple[Any, ...]]]) -> Answer:
@@ -527,38 +612,62 @@ def _rows(kind: Any, answer: tuple[int, Sequence[tuple[Any, ...]]]) -> Answer:
     return {"cursor": cursor, "fields": kind._fields, "rows": [tuple(row) for row in found]}
 
 
-QUESTIONS: dict[str, Question] = {"cursor": _cursor, "pairs": _pairs, "labelled": _labelled, "outcomes": _outcomes, "exposure": _exposure}
+QUESTIONS: dict[str, Question] = {
+    "cursor": _cursor,
+    "pairs": _pairs,
+    "labelled": _labelled,
+    "outcomes": _outcomes,
+    "exposure": _exposure,
+}
 
 
 def _name(query: Mapping[str, str], key: str) -> str:
     value = query.get(key, "")
     if not 0 < len(value) <= events.LONGEST_NAME or not events.storable(value):
-        raise errors.DataError(f"the query's {key} is {events.shown(value or None)}: wanted a name of 1 to {events.LONGEST_NAME} characters")
+        raise errors.DataError(
+            f"the query's {key} is {events.shown(value or None)}: wanted a name of 1 to {events.LONGEST_NAME} characters"
+        )
     return value
 
 
 def _number(query: Mapping[str, str], key: str) -> int:
     text = query.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise errors.DataError(f"the query's {key} is {events.shown(text or None)}: wanted the cursor of the last answer, 0 for the first")
+        raise errors.DataError(
+            f"the query's {key} is {events.shown(text or None)}: wanted the cursor of the last answer, 0 for the first"
+        )
     return int(text)
 
 
 def serve(
-    *, place: str, gate: access.Access, host: str, port: int, keep: timedelta | None = None, max_bytes: int = upkeep.MAX_BYTES, reserve: bool = False,
+    *,
+    place: str,
+    gate: access.Access,
+    host: str,
+    port: int,
+    keep: timedelta | None = None,
+    max_bytes: int = upkeep.MAX_BYTES,
+    reserve: bool = False,
 ) -> None:
     """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
     collector = Collector(place, gate=gate, keep=keep, max_bytes=max_bytes, reserve=reserve, loopback=host in LOOPBACK)
     try:
         listener = socket.create_server((host, port), backlog=512)
     except OSError as error:
-        raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port, or 0 for a free one") from error
+        raise errors.UsageError(
+            f"cannot listen on {host}:{port} ({error}): name another --port, or 0 for a free one"
+        ) from error
     # uvicorn sends itself the signal again when it has finished; ending then is what we want, dying of it is not.
     signal.signal(signal.SIGTERM, _ignore)
     signal.signal(signal.SIGINT, _ignore)
     print(f"collector listens on http://{host}:{listener.getsockname()[1]}, stores to {collector.name}", flush=True)
     settings = uvicorn.Config(
-        collector.app, loop="uvloop", http="httptools", lifespan="on", log_level="warning", access_log=False,
+        collector.app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
         timeout_graceful_shutdown=10,
     )
     uvicorn.Server(settings).run(sockets=[listener])
@@ -569,12 +678,16 @@ def local_gate(auth: str, *, token_file: Path | None) -> access.Access:
     if auth == "none":
         return access.Open()
     if token_file is None:
-        raise errors.UsageError("--auth token-file needs --token-file FILE (it is made where it is missing, readable by its owner alone): "
-                                "whoever reaches the collector would be believed otherwise; --auth none says that you want that")
+        raise errors.UsageError(
+            "--auth token-file needs --token-file FILE (it is made where it is missing, readable by its owner alone): "
+            "whoever reaches the collector would be believed otherwise; --auth none says that you want that"
+        )
     try:
         return access.OwnersToken(access.make_token_file(token_file))
     except OSError as error:
-        raise errors.UsageError(f"--token-file {token_file} cannot be made ({error.strerror}): name one that this process may write") from error
+        raise errors.UsageError(
+            f"--token-file {token_file} cannot be made ({error.strerror}): name one that this process may write"
+        ) from error
 
 
 def _ignore(_: int, __: FrameType | None) -> None:
@@ -582,20 +695,47 @@ def _ignore(_: int, __: FrameType | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m fairway.monitoring.collector", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--store", required=True, help="the event store: a file, or postgresql://user:password@host/database")
+    parser = argparse.ArgumentParser(
+        prog="python -m fairway.monitoring.collector", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--store", required=True, help="the event store: a file, or postgresql://user:password@host/database"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, required=True, help="the port to listen on, 0 for a free one")
     parser.add_argument("--token-file", type=Path, help="the token that callers must have; made where it is missing")
-    parser.add_argument("--auth", choices=("token-file", "none"), default="token-file", help="how callers are told apart (default: %(default)s)")
-    parser.add_argument("--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)")
-    parser.add_argument("--max-bytes", type=upkeep.parse_bytes, default=upkeep.MAX_BYTES, help="let the oldest events go beyond it, such as 8Gi (the default)")
-    parser.add_argument("--reserve", action="store_true", help="hold room on the volume, up to 128 MiB, to remove events with when it is full")
+    parser.add_argument(
+        "--auth",
+        choices=("token-file", "none"),
+        default="token-file",
+        help="how callers are told apart (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)"
+    )
+    parser.add_argument(
+        "--max-bytes",
+        type=upkeep.parse_bytes,
+        default=upkeep.MAX_BYTES,
+        help="let the oldest events go beyond it, such as 8Gi (the default)",
+    )
+    parser.add_argument(
+        "--reserve",
+        action="store_true",
+        help="hold room on the volume, up to 128 MiB, to remove events with when it is full",
+    )
     arguments = parser.parse_args(argv)
     try:
         gate = local_gate(arguments.auth, token_file=arguments.token_file)
-        serve(place=arguments.store, gate=gate, host=arguments.host, port=arguments.port, keep=arguments.retention, max_bytes=arguments.max_bytes,
-              reserve=arguments.reserve)
+        serve(
+            place=arguments.store,
+            gate=gate,
+            host=arguments.host,
+            port=arguments.port,
+            keep=arguments.retention,
+            max_bytes=arguments.max_bytes,
+            reserve=arguments.reserve,
+        )
     except errors.FairwayError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

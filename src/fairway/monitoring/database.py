@@ -19,7 +19,7 @@ from fairway import errors
 
 # SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file cannot grow.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
-_FULL_BYTES = 2**20   # free on a disk that is called full
+_FULL_BYTES = 2**20  # free on a disk that is called full
 _VACUUM_PAGES = 8192  # given back at once: 32 MiB
 _RETRY_SECONDS = 0.02
 
@@ -71,27 +71,38 @@ class Database:
     def used_bytes(self) -> int:
         """Return the size of what is in the store, without the pages that wait to be used again."""
         with self._lock, self._translated():
-            pages, free, size = (int(self._connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size"))
+            pages, free, size = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size")
+            )
         return (pages - free) * size
 
     def compact(self) -> None:
         """Write the log back and give free pages to the disk, as far as others let it."""
         with self._lock, self._translated():
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            with suppress(sqlite3.OperationalError):   # the log of that needs room as well
-                self._connection.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES});")   # `execute` gives one page back only
+            with suppress(sqlite3.OperationalError):  # the log of that needs room as well
+                self._connection.executescript(
+                    f"PRAGMA incremental_vacuum({_VACUUM_PAGES});"
+                )  # `execute` gives one page back only
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def damage(self) -> str | None:
         """Return what is wrong with the file, None where it is sound; reads all of it, on a connection of its own."""
         try:
-            with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=self.timeout_seconds)) as connection:
+            with closing(
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=self.timeout_seconds)
+            ) as connection:
                 found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                return None   # busy, or away: that says nothing of what is in it
+                return None  # busy, or away: that says nothing of what is in it
             found = str(error)
-        return None if found == "ok" else f"the event store {self.path} is damaged ({' '.join(found.split())[:200]}); move it away, a new one is made"
+        return (
+            None
+            if found == "ok"
+            else f"the event store {self.path} is damaged ({' '.join(found.split())[:200]}); move it away, a new one is made"
+        )
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -133,20 +144,29 @@ class Database:
     def _meaning(self, error: sqlite3.DatabaseError) -> Exception:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _full(self.path)):
-            return errors.StoreFull(f"the event store {self.path} is on a full disk ({error}); nothing was stored, try again")
+            return errors.StoreFull(
+                f"the event store {self.path} is on a full disk ({error}); nothing was stored, try again"
+            )
         if code in _PASSING:
-            return errors.StoreBusy(f"the event store {self.path} cannot be used now ({error}); nothing was stored, try again")
+            return errors.StoreBusy(
+                f"the event store {self.path} cannot be used now ({error}); nothing was stored, try again"
+            )
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return errors.StoreDamaged(f"the event store {self.path} is damaged ({error}); move it away, a new one is made")
+            return errors.StoreDamaged(
+                f"the event store {self.path} is damaged ({error}); move it away, a new one is made"
+            )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-            return errors.PlatformError(f"the event store {self.path} cannot be written ({error}); check its permissions")
+            return errors.PlatformError(
+                f"the event store {self.path} cannot be written ({error}); check its permissions"
+            )
         return error
 
     def _open(self, migrations: Sequence[Sequence[str]]) -> Lite:
         with self._translated():
             _make(self.path)
             connection = sqlite3.connect(
-                self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False, factory=Lite)
+                self.path, timeout=self.timeout_seconds, isolation_level=None, check_same_thread=False, factory=Lite
+            )
             try:
                 self._configure(connection)
                 self._migrate(connection, migrations)
@@ -157,7 +177,9 @@ class Database:
 
     def _configure(self, connection: sqlite3.Connection) -> None:
         deadline = time.monotonic() + self.timeout_seconds
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")   # of a new file: what is pruned can be given back to the disk
+        connection.execute(
+            "PRAGMA auto_vacuum=INCREMENTAL"
+        )  # of a new file: what is pruned can be given back to the disk
         while True:
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -168,7 +190,7 @@ class Database:
                     raise
                 time.sleep(_RETRY_SECONDS)
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA cache_size=-32768")           # 32 MiB: the inner pages of a million rows' index
+        connection.execute("PRAGMA cache_size=-32768")  # 32 MiB: the inner pages of a million rows' index
         connection.execute("PRAGMA mmap_size=268435456")
         connection.execute("PRAGMA journal_size_limit=67108864")
 
@@ -206,7 +228,7 @@ def _make(path: Path) -> None:
     """
     if str(path) == ":memory:":
         return
-    with suppress(OSError):   # SQLite then says what is wrong
+    with suppress(OSError):  # SQLite then says what is wrong
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 

@@ -13,8 +13,10 @@ LABEL = "dev.fairway.label.v1"
 OUTCOME = "dev.fairway.outcome.v1"
 ROLES = ("stable", "canary", "shadow")
 LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may put into the index
-LONGEST_WORD = 4096 # characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
-MOST_LEVELS = 4     # of lists in each other: a row of pictures
+LONGEST_WORD = (
+    4096  # characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
+)
+MOST_LEVELS = 4  # of lists in each other: a row of pictures
 NUMBERS: set[type] = {int, float, type(None)}
 PLAIN = NUMBERS | {str, bool}
 
@@ -22,22 +24,22 @@ PLAIN = NUMBERS | {str, bool}
 class Row(NamedTuple):
     """One event as the store keeps it; the order is that of the table's columns."""
 
-    type: str                    # prediction | label | outcome
+    type: str  # prediction | label | outcome
     deployment: str
     request_id: str
-    revision: str                # empty for labels; the name of an outcome, of which a request may have several
-    role: str                    # empty for labels and outcomes
+    revision: str  # empty for labels; the name of an outcome, of which a request may have several
+    role: str  # empty for labels and outcomes
     namespace: str
     unit: str | None
-    time: float                  # seconds since the epoch
+    time: float  # seconds since the epoch
     status: int | None
     rows: int
     input_digest: str | None
-    latency: float | None        # seconds
-    client: str | None           # bucket of the address that the gateway was asked from; no address
-    labels: str | None           # JSON list: the predicted ones, or the true ones; of an outcome, its value
-    inputs: str | None           # JSON object of lists
-    probabilities: str | None    # JSON list of lists
+    latency: float | None  # seconds
+    client: str | None  # bucket of the address that the gateway was asked from; no address
+    labels: str | None  # JSON list: the predicted ones, or the true ones; of an outcome, its value
+    inputs: str | None  # JSON object of lists
+    probabilities: str | None  # JSON list of lists
 
 
 def parse(event: Any, *, position: int = 0) -> Row:
@@ -75,9 +77,22 @@ def _label(data: "_Reader", *, time: float) -> Row:
     if not values or not all(isinstance(v, str) or (v is None and isinstance(truth, list)) for v in values):
         data.refuse("label", truth, "a class name, or a list with one for each row (null where it is not known)")
     return Row(
-        type="label", deployment=data.name("deployment"), request_id=data.name("requestId"), revision="", role="",
-        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=len(values), input_digest=None, latency=None, client=None,
-        labels=compact(values), inputs=None, probabilities=None,
+        type="label",
+        deployment=data.name("deployment"),
+        request_id=data.name("requestId"),
+        revision="",
+        role="",
+        namespace=data.name("namespace"),
+        unit=None,
+        time=time,
+        status=None,
+        rows=len(values),
+        input_digest=None,
+        latency=None,
+        client=None,
+        labels=compact(values),
+        inputs=None,
+        probabilities=None,
     )
 
 
@@ -86,9 +101,22 @@ def _outcome(data: "_Reader", *, time: float) -> Row:
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         data.refuse("value", value, "a number")
     return Row(
-        type="outcome", deployment=data.name("deployment"), request_id=data.name("requestId"), revision=data.name("outcome"), role="",
-        namespace=data.name("namespace"), unit=None, time=time, status=None, rows=1, input_digest=None, latency=None, client=None,
-        labels=compact([float(value)]), inputs=None, probabilities=None,
+        type="outcome",
+        deployment=data.name("deployment"),
+        request_id=data.name("requestId"),
+        revision=data.name("outcome"),
+        role="",
+        namespace=data.name("namespace"),
+        unit=None,
+        time=time,
+        status=None,
+        rows=1,
+        input_digest=None,
+        latency=None,
+        client=None,
+        labels=compact([float(value)]),
+        inputs=None,
+        probabilities=None,
     )
 
 
@@ -97,10 +125,21 @@ def _prediction(data: "_Reader", *, time: float) -> Row:
     if role not in ROLES:
         data.refuse("role", role, "stable, canary or shadow")
     return Row(
-        type="prediction", deployment=data.name("deployment"), request_id=data.name("requestId"), revision=data.name("revision"),
-        role=role, namespace=data.name("namespace"), unit=data.optional_name("unitId"), time=time,
-        status=data.integer("status", low=100, high=599), rows=rows, input_digest=data.optional_name("inputDigest"),
-        latency=data.seconds("latencySeconds"), client=data.optional_name("client"), labels=data.labels("labels", rows=rows), inputs=data.inputs("inputs"),
+        type="prediction",
+        deployment=data.name("deployment"),
+        request_id=data.name("requestId"),
+        revision=data.name("revision"),
+        role=role,
+        namespace=data.name("namespace"),
+        unit=data.optional_name("unitId"),
+        time=time,
+        status=data.integer("status", low=100, high=599),
+        rows=rows,
+        input_digest=data.optional_name("inputDigest"),
+        latency=data.seconds("latencySeconds"),
+        client=data.optional_name("client"),
+        labels=data.labels("labels", rows=rows),
+        inputs=data.inputs("inputs"),
         probabilities=data.probabilities("probabilities", rows=rows),
     )
 
@@ -165,7 +204,9 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        numbers = isinstance(value, list) and all(isinstance(row, list) and artifacts.is_plain(row, kinds=NUMBERS) for row in value)
+        numbers = isinstance(value, list) and all(
+            isinstance(row, list) and artifacts.is_plain(row, kinds=NUMBERS) for row in value
+        )
         if not numbers or len(value) != rows:
             self.refuse(key, value, f"a list of {rows} lists of numbers, one a row, or null")
         return compact(value)
@@ -174,8 +215,14 @@ class _Reader:
         value = self.mapping.get(key)
         if value is None:
             return None
-        if not isinstance(value, Mapping) or not all(isinstance(v, list) and artifacts.is_plain(v, kinds=PLAIN, levels=MOST_LEVELS) for v in value.values()):
-            self.refuse(key, value, f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or null")
+        if not isinstance(value, Mapping) or not all(
+            isinstance(v, list) and artifacts.is_plain(v, kinds=PLAIN, levels=MOST_LEVELS) for v in value.values()
+        ):
+            self.refuse(
+                key,
+                value,
+                f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or null",
+            )
         return compact({name: _cut(values) for name, values in value.items()})
 
 

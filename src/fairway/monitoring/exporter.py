@@ -15,34 +15,59 @@ class Exporter:
     def __init__(self) -> None:
         registry = self.registry = prometheus_client.CollectorRegistry()
         self._windows = prometheus_client.Counter(
-            "fairway_monitoring_windows", "Windows tested; they share no row.", (*ARM, "drifted"), registry=registry)
+            "fairway_monitoring_windows", "Windows tested; they share no row.", (*ARM, "drifted"), registry=registry
+        )
         self._features = prometheus_client.Counter(
-            "fairway_monitoring_feature_windows_drifted", "Windows in which the feature moved; a picture counts as one feature.",
-            (*ARM, "feature"), registry=registry)
-        self._rows = prometheus_client.Counter(
-            "fairway_monitoring_window_rows", "Rows tested.", ARM, registry=registry)
+            "fairway_monitoring_feature_windows_drifted",
+            "Windows in which the feature moved; a picture counts as one feature.",
+            (*ARM, "feature"),
+            registry=registry,
+        )
+        self._rows = prometheus_client.Counter("fairway_monitoring_window_rows", "Rows tested.", ARM, registry=registry)
         self._unreadable = prometheus_client.Counter(
-            "fairway_monitoring_unreadable", "Requests left out: their inputs do not fit the reference.", ARM, registry=registry)
+            "fairway_monitoring_unreadable",
+            "Requests left out: their inputs do not fit the reference.",
+            ARM,
+            registry=registry,
+        )
         self._failed = prometheus_client.Counter(
-            "fairway_monitoring_windows_failed", "Windows that could not be tested and were passed over.", ARM, registry=registry)
+            "fairway_monitoring_windows_failed",
+            "Windows that could not be tested and were passed over.",
+            ARM,
+            registry=registry,
+        )
         self._p_value = prometheus_client.Gauge(
-            "fairway_monitoring_window_p_value", "Corrected p-value of the newest window; alert on the counters, not on this.",
-            ARM, registry=registry)
+            "fairway_monitoring_window_p_value",
+            "Corrected p-value of the newest window; alert on the counters, not on this.",
+            ARM,
+            registry=registry,
+        )
         self._last = prometheus_client.Gauge(
-            "fairway_monitoring_last_window_timestamp_seconds", "When the newest window was tested.", ARM, registry=registry)
+            "fairway_monitoring_last_window_timestamp_seconds",
+            "When the newest window was tested.",
+            ARM,
+            registry=registry,
+        )
         self._ticket = prometheus_client.Gauge(
-            "fairway_monitoring_ticket_open", "1 while a drift ticket is open.", ARM, registry=registry)
+            "fairway_monitoring_ticket_open", "1 while a drift ticket is open.", ARM, registry=registry
+        )
         self._errors = prometheus_client.Counter(
-            "fairway_monitoring_errors", "Looks that failed, by kind of error.", (*ARM[:2], "error"), registry=registry)
+            "fairway_monitoring_errors", "Looks that failed, by kind of error.", (*ARM[:2], "error"), registry=registry
+        )
         self.looked = prometheus_client.Gauge(
-            "fairway_monitoring_last_look_timestamp_seconds", "When the monitor last looked for full windows.", registry=registry)
+            "fairway_monitoring_last_look_timestamp_seconds",
+            "When the monitor last looked for full windows.",
+            registry=registry,
+        )
 
     def serve(self, *, port: int, host: str = "127.0.0.1") -> int:
         """Answers scrapes in a thread of its own, and gives the port (a free one for 0)."""
         try:
             server, _ = prometheus_client.start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
-            raise errors.UsageError(f"cannot listen on {host}:{port} ({error}): name another --port, 0 for a free one") from error
+            raise errors.UsageError(
+                f"cannot listen on {host}:{port} ({error}): name another --port, 0 for a free one"
+            ) from error
         return int(server.server_port)
 
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
@@ -55,7 +80,15 @@ class Exporter:
         self._ticket.labels(namespace, deployment, revision, "stable").set(is_open)
 
     def window(
-        self, result: base.DriftResult, *, namespace: str, deployment: str, revision: str, rows: int, unreadable: int, at: float
+        self,
+        result: base.DriftResult,
+        *,
+        namespace: str,
+        deployment: str,
+        revision: str,
+        rows: int,
+        unreadable: int,
+        at: float,
     ) -> None:
         """Counts one tested window."""
         arm = (namespace, deployment, revision, "stable")

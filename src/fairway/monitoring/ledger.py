@@ -38,7 +38,7 @@ class Alert:
     description: str
     opened_at: float
     updated_at: float
-    times: int                     # how often its condition was seen since it opened
+    times: int  # how often its condition was seen since it opened
     resolved_at: float | None
     resolution: str | None
 
@@ -71,10 +71,12 @@ class Ledger(database.Database):
     def resolve_alert(self, *, name: str, deployment: str, at: float, resolution: str | None = None) -> bool:
         """Resolves the open alert; False where none is open."""
         with self.writing() as connection:
-            return bool(connection.execute(
-                "UPDATE alerts SET resolved_at=?, resolution=? WHERE deployment=? AND name=? AND resolved_at IS NULL",
-                (at, resolution, deployment, name),
-            ).rowcount)
+            return bool(
+                connection.execute(
+                    "UPDATE alerts SET resolved_at=?, resolution=? WHERE deployment=? AND name=? AND resolved_at IS NULL",
+                    (at, resolution, deployment, name),
+                ).rowcount
+            )
 
     def alerts(self, *, deployment: str | None = None, open_only: bool = False, limit: int = 100) -> list[Alert]:
         """Gives the newest alerts first, the open ones before the resolved."""
@@ -97,7 +99,9 @@ class Ledger(database.Database):
             )
             return int(inserted.fetchall()[0][0])
 
-    def drift(self, deployment: str, *, revision: str | None = None, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+    def drift(
+        self, deployment: str, *, revision: str | None = None, after: int = 0, limit: int = 100
+    ) -> list[dict[str, Any]]:
         """Gives the newest `limit` windows' verdicts, oldest of them first; each with its number as `id`."""
         with self.reading() as connection:
             rows = connection.execute(

@@ -30,7 +30,7 @@ from fairway.monitoring.detectors import base
 from fairway.packaging import golden, manifest
 
 log = logging.getLogger("fairway.monitoring.monitor")
-IDLE_SECONDS = 5.0            # between looks while nothing is to be watched
+IDLE_SECONDS = 5.0  # between looks while nothing is to be watched
 SHORTEST_SECONDS = 0.2
 PRUNE_SECONDS = 600.0
 
@@ -63,7 +63,7 @@ class Monitor:
         self._watched: tuple[Watched, ...] = ()
         self._subjects: dict[Watched, Subject | None] = {}
         self._pruned = -PRUNE_SECONDS
-        self._clock: clocks.Steady | None = None   # once it has read when the newest event came
+        self._clock: clocks.Steady | None = None  # once it has read when the newest event came
 
     @property
     def interval_seconds(self) -> float:
@@ -93,13 +93,15 @@ class Monitor:
         try:
             return self._test(watched, subject, after=after, streak=streak, now=now)
         except errors.Temporary:
-            raise       # the store is busy: the same window is tested at the next look
+            raise  # the store is busy: the same window is tested at the next look
         except Exception as error:  # one window's: clients choose what is in it, and the next one is tested
             self._pass(watched, error, after=after, streak=streak, now=now)
             raise
 
     def _test(self, watched: Watched, subject: Subject, *, after: int, streak: windows.Streak, now: float) -> bool:
-        newest = self._events.newest(watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after)
+        newest = self._events.newest(
+            watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+        )
         with contextlib.closing(newest):
             window = windows.assemble(newest, reference=subject.reference, rows=watched.section.window)
         if window is None:
@@ -107,7 +109,8 @@ class Monitor:
         if window.rows < windows.MIN_ROWS:
             raise errors.DataError(
                 f"the inputs of {window.unreadable} of {window.requests} requests do not fit the reference of {watched.package}:"
-                " wanted the features of its schema; the window was skipped")
+                " wanted the features of its schema; the window was skipped"
+            )
         result = subject.detector.check(subject.reference, window.arrays)
         self._conclude(watched, window, result, streak=streak, now=now)
         return True
@@ -115,50 +118,91 @@ class Monitor:
     def _pass(self, watched: Watched, error: Exception, *, after: int, streak: windows.Streak, now: float) -> None:
         """Goes on after the window, which has no verdict, and tells a person."""
         with self._events.writing():
-            last = self._events.last(watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after)
+            last = self._events.last(
+                watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
+            )
             self._keep(watched, after=last, streak=streak)
             self._events.open_alert(
-                name=windows.FAILED, severity="ticket", deployment=watched.deployment, at=now, summary=windows.failure(error, watched.deployment),
-                description=windows.FAILED_DESCRIPTION)
+                name=windows.FAILED,
+                severity="ticket",
+                deployment=watched.deployment,
+                at=now,
+                summary=windows.failure(error, watched.deployment),
+                description=windows.FAILED_DESCRIPTION,
+            )
         self.series.passed_over(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
 
     def _conclude(
-        self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float,
+        self,
+        watched: Watched,
+        window: windows.Window,
+        result: base.DriftResult,
+        *,
+        streak: windows.Streak,
+        now: float,
     ) -> None:
         decision = windows.decide(
-            streak, drifted=result.drifted, began=window.first_at, consecutive=watched.section.consecutive)
+            streak, drifted=result.drifted, began=window.first_at, consecutive=watched.section.consecutive
+        )
         verdict = {
-            "deployment": watched.deployment, "revision": watched.revision, "at": now, "lastSeq": window.last_seq,
-            "inARow": decision.streak.drifted, **windows.record(window, result),
+            "deployment": watched.deployment,
+            "revision": watched.revision,
+            "at": now,
+            "lastSeq": window.last_seq,
+            "inARow": decision.streak.drifted,
+            **windows.record(window, result),
         }
         with self._events.writing():
             self._events.add_drift(verdict)
             self._keep(watched, after=window.last_seq, streak=decision.streak)
-            self._events.resolve_alert(name=windows.FAILED, deployment=watched.deployment, at=now, resolution="a window was tested again")
+            self._events.resolve_alert(
+                name=windows.FAILED, deployment=watched.deployment, at=now, resolution="a window was tested again"
+            )
             if decision.action in ("open", "refresh"):
                 self._ticket(watched, window, result, streak=decision.streak, now=now)
             elif decision.action == "resolve":
                 self._events.resolve_alert(
-                    name=windows.ALERT, deployment=watched.deployment, at=now, resolution=windows.resolution(decision.streak))
+                    name=windows.ALERT,
+                    deployment=watched.deployment,
+                    at=now,
+                    resolution=windows.resolution(decision.streak),
+                )
         self.series.window(
-            result, namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, rows=window.rows,
-            unreadable=window.unreadable, at=now)
+            result,
+            namespace=watched.namespace,
+            deployment=watched.deployment,
+            revision=watched.revision,
+            rows=window.rows,
+            unreadable=window.unreadable,
+            at=now,
+        )
         self._show_ticket(watched, decision.streak)
-        log.info("%s %s: window of %d rows, p %.3g, %s", watched.deployment, watched.revision, window.rows, result.p_value,
-                 f"drifted, {decision.streak.drifted} in a row" if result.drifted else "like the reference")
+        log.info(
+            "%s %s: window of %d rows, p %.3g, %s",
+            watched.deployment,
+            watched.revision,
+            window.rows,
+            result.p_value,
+            f"drifted, {decision.streak.drifted} in a row" if result.drifted else "like the reference",
+        )
 
     def _show_ticket(self, watched: Watched, streak: windows.Streak) -> None:
         self.series.ticket(
-            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, is_open=streak.open)
+            namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision, is_open=streak.open
+        )
 
     def _ticket(
         self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float
     ) -> None:
         since = datetime.fromtimestamp(streak.since or now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         self._events.open_alert(
-            name=windows.ALERT, severity="ticket", deployment=watched.deployment, at=now,
+            name=windows.ALERT,
+            severity="ticket",
+            deployment=watched.deployment,
+            at=now,
             summary=windows.summary(result, deployment=watched.deployment, streak=streak),
-            description=windows.description(result, revision=watched.revision, rows=window.rows, since=since))
+            description=windows.description(result, revision=watched.revision, rows=window.rows, since=since),
+        )
 
     def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
         """Gives where the last window ended and the streak so far; a new revision starts anew and closes the old one's ticket."""
@@ -170,8 +214,11 @@ class Monitor:
         with self._events.writing():
             self._keep(watched, after=kept["after"], streak=windows.Streak())
             self._events.resolve_alert(
-                name=windows.ALERT, deployment=watched.deployment, at=now,
-                resolution=f"revision {watched.revision} is in service now, held against a reference of its own")
+                name=windows.ALERT,
+                deployment=watched.deployment,
+                at=now,
+                resolution=f"revision {watched.revision} is in service now, held against a reference of its own",
+            )
         return int(kept["after"]), windows.Streak()
 
     def _keep(self, watched: Watched, *, after: int, streak: windows.Streak) -> None:
@@ -187,11 +234,18 @@ class Monitor:
     def _load(self, watched: Watched) -> Subject | None:
         package = manifest.load(watched.package)
         if "reference.npz" not in package.files:
-            log.warning("%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package)
+            log.warning(
+                "%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package
+            )
             return None
         kinds = {feature["name"]: feature["kind"] for feature in package.features}
-        detector = detectors.load(watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes)
-        return Subject(reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features), detector=detector)
+        detector = detectors.load(
+            watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes
+        )
+        return Subject(
+            reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features),
+            detector=detector,
+        )
 
     def _reread(self) -> None:
         """Reads monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
@@ -233,10 +287,15 @@ def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
     found = []
     for name, item in deployments.items():
         try:
-            found.append(Watched(
-                deployment=name, namespace=item["namespace"], revision=item["revision"], package=Path(item["package"]),
-                section=schema.Monitoring.model_validate(item.get("monitoring", {})),
-            ))
+            found.append(
+                Watched(
+                    deployment=name,
+                    namespace=item["namespace"],
+                    revision=item["revision"],
+                    package=Path(item["package"]),
+                    section=schema.Monitoring.model_validate(item.get("monitoring", {})),
+                )
+            )
         except (KeyError, TypeError, pydantic.ValidationError) as error:
             wanted = "wanted namespace, revision, package and monitoring"
             raise errors.ConfigError(f"{where}: deployment {name}: {wanted} ({error})") from error
@@ -246,7 +305,10 @@ def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
 def _shaped(arrays: dict[str, Any], *, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Gives the arrays with images in their shape, so that a finding names the place in the picture."""
     shapes = {feature["name"]: tuple(feature["shape"]) for feature in features if feature["kind"] == "image"}
-    return {name: values.reshape(len(values), *shapes[name]) if name in shapes else values for name, values in arrays.items()}
+    return {
+        name: values.reshape(len(values), *shapes[name]) if name in shapes else values
+        for name, values in arrays.items()
+    }
 
 
 def run(home: Path, *, port: int) -> None:
@@ -255,7 +317,9 @@ def run(home: Path, *, port: int) -> None:
     bound = series.serve(port=port)
     print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    detectors.load("alibi", p_value=0.01)  # the import, before there is a window to wait for it; a signal ends it at once
+    detectors.load(
+        "alibi", p_value=0.01
+    )  # the import, before there is a window to wait for it; a signal ends it at once
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
@@ -274,9 +338,13 @@ def _key(watched: Watched) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m fairway.monitoring.monitor", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m fairway.monitoring.monitor", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--home", type=Path, required=True, help="the platform's home directory")
-    parser.add_argument("--port", type=int, default=0, help="the port for Prometheus, 0 for a free one (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=0, help="the port for Prometheus, 0 for a free one (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when the numerical libraries are imported
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout)

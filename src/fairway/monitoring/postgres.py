@@ -18,7 +18,7 @@ from psycopg import conninfo
 from fairway import errors
 from fairway.monitoring import database, events, store
 
-SCHEMA = "fairway"          # of its own, in a database that others may use too
+SCHEMA = "fairway"  # of its own, in a database that others may use too
 MIGRATIONS = (
     (
         """CREATE TABLE events (
@@ -49,22 +49,46 @@ MIGRATIONS = (
     ),
     ("ALTER TABLE events ADD COLUMN client TEXT",),
 )
-COLUMNS = ("type", "deployment", "request_id", "revision", "role", "namespace", "unit", "time", "status", "rows", "input_digest", "latency", "client", "labels")
+COLUMNS = (
+    "type",
+    "deployment",
+    "request_id",
+    "revision",
+    "role",
+    "namespace",
+    "unit",
+    "time",
+    "status",
+    "rows",
+    "input_digest",
+    "latency",
+    "client",
+    "labels",
+)
 TYPES = ("text",) * 7 + ("double precision", "integer", "integer", "text", "double precision", "text", "text")
 INSERT = f"""
-INSERT INTO events (seq, received, logged, {', '.join(COLUMNS)})
-SELECT seq, %s, logged, {', '.join(COLUMNS)}
-FROM unnest(%s::bigint[], %s::integer[], {', '.join(f'%s::{type}[]' for type in TYPES)}) AS new (seq, logged, {', '.join(COLUMNS)})
+INSERT INTO events (seq, received, logged, {", ".join(COLUMNS)})
+SELECT seq, %s, logged, {", ".join(COLUMNS)}
+FROM unnest(%s::bigint[], %s::integer[], {", ".join(f"%s::{type}[]" for type in TYPES)}) AS new (seq, logged, {", ".join(COLUMNS)})
 ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role) DO NOTHING RETURNING seq"""  # noqa: S608 - constants of this module only
 INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
 NEWEST = "SELECT seq FROM progress"
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"  # any number that nobody else takes: two processes that open a new store at once
-PASSING = ("53", "55", "57", "40", "08", "25")  # no room, a lock, an operator's intervention, a serialisation failure, the connection, read-only
-TRANSACTION = "25"                              # its state is not what was wanted, as where the server became a standby: a new connection is needed
+PASSING = (
+    "53",
+    "55",
+    "57",
+    "40",
+    "08",
+    "25",
+)  # no room, a lock, an operator's intervention, a serialisation failure, the connection, read-only
+TRANSACTION = "25"  # its state is not what was wanted, as where the server became a standby: a new connection is needed
 PORTS = re.compile(r"[0-9,]*")
-MALFORMED = ("the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 for %, %2F for /, %40 for @ "
-             "(PGPASSWORD holds one as it is)")
-STREAMED = 500                                  # rows that one round trip brings
+MALFORMED = (
+    "the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 for %, %2F for /, %40 for @ "
+    "(PGPASSWORD holds one as it is)"
+)
+STREAMED = 500  # rows that one round trip brings
 
 
 def _read(url: str) -> dict[str, Any]:
@@ -74,7 +98,9 @@ def _read(url: str) -> dict[str, Any]:
     except psycopg.Error:
         raise errors.UsageError(MALFORMED) from None
     # With a / or an @ that is not encoded, the rest of the password is taken for the port, the host or the database.
-    misplaced = any("@" in str(settings.get(key, "")) for key in ("host", "dbname")) or not PORTS.fullmatch(str(settings.get("port", "")))
+    misplaced = any("@" in str(settings.get(key, "")) for key in ("host", "dbname")) or not PORTS.fullmatch(
+        str(settings.get("port", ""))
+    )
     if misplaced:
         raise errors.UsageError(MALFORMED)
     return settings
@@ -139,11 +165,16 @@ class PostgresStore(store.EventStore):
         with self.writing() as connection:
             start = self._newest(connection) + 1
             numbers = range(start, start + len(rows))
-            columns = [list(column) for column in zip(*(row[: len(COLUMNS)] for row in rows), strict=True)] or [[] for _ in COLUMNS]
+            columns = [list(column) for column in zip(*(row[: len(COLUMNS)] for row in rows), strict=True)] or [
+                [] for _ in COLUMNS
+            ]
             logged = [int(row.inputs is not None) for row in rows]
             fresh = {seq for (seq,) in connection.execute(INSERT, (received, list(numbers), logged, *columns))}
-            heavy = [(seq, row.inputs, row.probabilities) for seq, row in zip(numbers, rows, strict=True)
-                     if seq in fresh and (row.inputs is not None or row.probabilities is not None)]
+            heavy = [
+                (seq, row.inputs, row.probabilities)
+                for seq, row in zip(numbers, rows, strict=True)
+                if seq in fresh and (row.inputs is not None or row.probabilities is not None)
+            ]
             if heavy:
                 connection.execute(INSERT_PAYLOADS, tuple(list(column) for column in zip(*heavy, strict=True)))
             if fresh:
@@ -190,10 +221,18 @@ class PostgresStore(store.EventStore):
         if self._session is None or self._session.connection.closed:
             wait = max(1, int(self.timeout_seconds))
             connection = psycopg.connect(
-                self._url, autocommit=True, cursor_factory=psycopg.ClientCursor, connect_timeout=wait, application_name="fairway",
-                tcp_user_timeout=int(2000 * self.timeout_seconds))
+                self._url,
+                autocommit=True,
+                cursor_factory=psycopg.ClientCursor,
+                connect_timeout=wait,
+                application_name="fairway",
+                tcp_user_timeout=int(2000 * self.timeout_seconds),
+            )
             self._session = Session(connection)
-            for setting, seconds in (("lock_timeout", self.timeout_seconds), ("statement_timeout", 4 * self.timeout_seconds)):
+            for setting, seconds in (
+                ("lock_timeout", self.timeout_seconds),
+                ("statement_timeout", 4 * self.timeout_seconds),
+            ):
                 self._session.execute(f"SET {setting} = {int(1000 * seconds)}")
             self._session.execute(f"SET search_path TO {SCHEMA}")
             self._session.execute("SET cursor_tuple_fraction = 0.001")  # of a history, the newest rows are read
@@ -211,8 +250,12 @@ class PostgresStore(store.EventStore):
             if state.startswith(TRANSACTION):
                 self.close()
             if isinstance(error, psycopg.OperationalError) or state.startswith(PASSING):
-                raise errors.StoreBusy(f"the event store {self.name} cannot be used now ({said}); nothing was stored, try again") from error
-            raise errors.PlatformError(f"the event store {self.name} refused ({said}): see its log and this user's rights") from error
+                raise errors.StoreBusy(
+                    f"the event store {self.name} cannot be used now ({said}); nothing was stored, try again"
+                ) from error
+            raise errors.PlatformError(
+                f"the event store {self.name} refused ({said}): see its log and this user's rights"
+            ) from error
 
     def _bring_up_to_date(self, session: Session) -> None:
         with session.connection.transaction():
@@ -222,7 +265,9 @@ class PostgresStore(store.EventStore):
             session.execute("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
             version = int(session.execute("SELECT coalesce(max(version), 0) FROM format").fetchone()[0])
             if version > len(MIGRATIONS):
-                raise errors.PlatformError(f"the event store {self.name} has format {version}, this version knows {len(MIGRATIONS)}: upgrade fairway")
+                raise errors.PlatformError(
+                    f"the event store {self.name} has format {version}, this version knows {len(MIGRATIONS)}: upgrade fairway"
+                )
             for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
                 for statement in statements:
                     session.execute(statement)
@@ -236,9 +281,16 @@ def _in_its_words(sql: str) -> str:
     SQLite reads joins in the order of CROSS JOIN, and by number where NOT INDEXED is said. PostgreSQL decides by statistics, which a young
     table lacks: it is told the same by subqueries that it must not flatten (OFFSET 0).
     """
-    sql = re.sub(r"events AS (\w+)( NOT INDEXED)? CROSS JOIN events AS (\w+)",
-                 r"events AS \1\2 CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = \1.request_id OFFSET 0) AS \3", sql)
-    sql = re.sub(r"events AS (\w+) NOT INDEXED", r"(SELECT * FROM events WHERE seq > :after AND seq <= :cursor OFFSET 0) AS \1", sql)
+    sql = re.sub(
+        r"events AS (\w+)( NOT INDEXED)? CROSS JOIN events AS (\w+)",
+        r"events AS \1\2 CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = \1.request_id OFFSET 0) AS \3",
+        sql,
+    )
+    sql = re.sub(
+        r"events AS (\w+) NOT INDEXED",
+        r"(SELECT * FROM events WHERE seq > :after AND seq <= :cursor OFFSET 0) AS \1",
+        sql,
+    )
     sql = re.sub(r"\?(\d)", r"%(p\1)s", sql.replace(" NOT INDEXED", "")).replace("?", "%s")
     return re.sub(r"(?<![:\w]):(\w+)", r"%(\1)s", sql)
 

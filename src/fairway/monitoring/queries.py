@@ -25,9 +25,13 @@ WHERE new.seq > :after AND new.seq <= :cursor AND new.namespace = :namespace AND
 
 PAIRS = (
     "WITH pair AS ("  # noqa: S608 - constants of this module only
-    + _HALF.format(s="new", c="old", new_role="stable", new_revision=":stable", old_role="shadow", old_revision=":candidate")
+    + _HALF.format(
+        s="new", c="old", new_role="stable", new_revision=":stable", old_role="shadow", old_revision=":candidate"
+    )
     + " UNION ALL "
-    + _HALF.format(s="old", c="new", new_role="shadow", new_revision=":candidate", old_role="stable", old_revision=":stable")
+    + _HALF.format(
+        s="old", c="new", new_role="shadow", new_revision=":candidate", old_role="stable", old_revision=":stable"
+    )
     + """), judged AS (SELECT *, CASE
         WHEN mismatched THEN 'mismatched'
         WHEN s_status >= 500 AND c_status >= 500 THEN 'both'
@@ -52,11 +56,11 @@ WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment 
       AND other.role = CASE half.role WHEN 'stable' THEN 'shadow' ELSE 'stable' END
       AND other.revision = CASE half.role WHEN 'stable' THEN :candidate ELSE :stable END)"""
 
-_BEGAN = "p.time - coalesce(p.latency, 0)"   # when the request came, by the weight of that time; an event's time is its answer's
+_BEGAN = "p.time - coalesce(p.latency, 0)"  # when the request came, by the weight of that time; an event's time is its answer's
 
 _ANSWERED = "p.type = 'prediction' AND p.role IN ('stable', 'canary') AND p.status < 400 AND p.labels IS NOT NULL"
 
-_INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"   # pictures are not read for nothing
+_INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"  # pictures are not read for nothing
 
 LABELLED = f"""
 SELECT l.seq, p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, l.labels, {_INPUTS}
@@ -121,4 +125,5 @@ _FIRST = """SELECT (SELECT min(seq) FROM events
 
 # One look into the index for each of the four: min() over all of them would read all of them.
 FIRST_ANSWER = "SELECT min(first) FROM ({}) AS arms".format(  # noqa: S608 - constants of this module only
-    " UNION ALL ".join(_FIRST.format(role=role, logged=logged) for role in ("stable", "canary") for logged in (0, 1)))
+    " UNION ALL ".join(_FIRST.format(role=role, logged=logged) for role in ("stable", "canary") for logged in (0, 1))
+)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 from fairway import budget, errors
 from fairway.monitoring import access, store
 
-LARGEST_ANSWER = 64 * 2**20   # some five times what a full answer takes
+LARGEST_ANSWER = 64 * 2**20  # some five times what a full answer takes
 Row = TypeVar("Row", bound=NamedTuple)
 
 
@@ -22,8 +22,8 @@ class RemoteEvidence:
     url: str
     namespace: str
     timeout_seconds: float = 5.0
-    token: Path | None = None   # file with the token that the collector knows the caller by
-    identity: str = ""    # of the store that cursors are of; empty: of any
+    token: Path | None = None  # file with the token that the collector knows the caller by
+    identity: str = ""  # of the store that cursors are of; empty: of any
 
     def of(self, identity: str) -> "RemoteEvidence":
         """Return the same for cursors of that store: a method raises StoreReplaced where they are another's."""
@@ -45,11 +45,17 @@ class RemoteEvidence:
         answer = self._ask("pairs", deployment=deployment, stable=stable, candidate=candidate, after=after)
         counts = answer.get("pairs")
         wanted = {field.name for field in fields(store.Pairs)}
-        if not isinstance(counts, dict) or counts.keys() != wanted or not all(isinstance(count, int) for count in counts.values()):
+        if (
+            not isinstance(counts, dict)
+            or counts.keys() != wanted
+            or not all(isinstance(count, int) for count in counts.values())
+        ):
             raise _strange(self.url, "pairs")
         return _cursor(answer, at=self.url), store.Pairs(**counts)
 
-    def labelled(self, deployment: str, *, after: int, until: int | None = None, by: str | None = None) -> tuple[int, list[store.Labelled]]:
+    def labelled(
+        self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
+    ) -> tuple[int, list[store.Labelled]]:
         """Gives the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
         answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
         return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
@@ -79,7 +85,9 @@ class RemoteEvidence:
         if status == 410:
             raise errors.StoreReplaced(str(answer.get("error"))[:300])
         if status != 200:
-            raise errors.Unavailable(f"the collector {self.url} answered {status} to /v1/{question}: {answer.get('error')}")
+            raise errors.Unavailable(
+                f"the collector {self.url} answered {status} to /v1/{question}: {answer.get('error')}"
+            )
         return answer
 
     def _get(self, path: str) -> tuple[int, bytes]:
@@ -87,15 +95,23 @@ class RemoteEvidence:
         kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
         connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self.timeout_seconds))
         try:
-            connection.request("GET", place.path.rstrip("/") + path, headers={"accept": "application/json", **access.authorization(self.token)})
+            connection.request(
+                "GET",
+                place.path.rstrip("/") + path,
+                headers={"accept": "application/json", **access.authorization(self.token)},
+            )
             response = connection.getresponse()
             content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self.timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(f"the collector {self.url} does not answer: {error or type(error).__name__}") from error
+            raise errors.Unavailable(
+                f"the collector {self.url} does not answer: {error or type(error).__name__}"
+            ) from error
         finally:
             connection.close()
         if len(content) > LARGEST_ANSWER:
-            raise errors.Unavailable(f"the collector {self.url} answered with more than {LARGEST_ANSWER} bytes: is it a collector?")
+            raise errors.Unavailable(
+                f"the collector {self.url} answered with more than {LARGEST_ANSWER} bytes: is it a collector?"
+            )
         return response.status, content
 
 
@@ -117,4 +133,6 @@ def _rows(kind: type[Row], answer: dict[str, Any], *, at: str) -> list[Row]:
 
 def _strange(at: str, what: str) -> errors.Unavailable:
     """What another version answers while both are upgraded, or something that is no collector at all."""
-    return errors.Unavailable(f"{at} answered {what} in a form that this version does not know: wanted a collector of the same version")
+    return errors.Unavailable(
+        f"{at} answered {what} in a form that this version does not know: wanted a collector of the same version"
+    )

@@ -50,10 +50,12 @@ MIGRATIONS = (
     ),
     ("ALTER TABLE events ADD COLUMN client TEXT",),
 )
-NAMESPACE = "default"          # as in the configuration and in Kubernetes
-EVENTS_AT_ONCE = 50_000        # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
-LARGEST_PAYLOAD = 16 << 20     # characters of a request's logged inputs, or of its answers, that are read again
-LONGEST_SLICE = 64              # characters of a feature's value that a slice is known by: a rollout's state holds them
+NAMESPACE = "default"  # as in the configuration and in Kubernetes
+EVENTS_AT_ONCE = (
+    50_000  # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
+)
+LARGEST_PAYLOAD = 16 << 20  # characters of a request's logged inputs, or of its answers, that are read again
+LONGEST_SLICE = 64  # characters of a feature's value that a slice is known by: a rollout's state holds them
 _END = 2**63 - 1
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
@@ -62,13 +64,13 @@ _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few millise
 class Pairs:
     """Shadow answers against the stable answers to the same requests."""
 
-    compared: int = 0              # stable answered 2xx and the candidate did not fail
-    disagreements: int = 0         # of those: another label in any row, or the candidate refused (4xx)
-    candidate_failures: int = 0    # candidate 5xx, stable not
-    stable_failures: int = 0       # stable 5xx, candidate not
+    compared: int = 0  # stable answered 2xx and the candidate did not fail
+    disagreements: int = 0  # of those: another label in any row, or the candidate refused (4xx)
+    candidate_failures: int = 0  # candidate 5xx, stable not
+    stable_failures: int = 0  # stable 5xx, candidate not
     both_failed: int = 0
-    mismatched_inputs: int = 0     # the two halves did not see the same inputs: counted here only
-    incomparable: int = 0          # stable refused the request (4xx), or labels were not logged: counted here only
+    mismatched_inputs: int = 0  # the two halves did not see the same inputs: counted here only
+    incomparable: int = 0  # stable refused the request (4xx), or labels were not logged: counted here only
 
     def __add__(self, other: "Pairs") -> "Pairs":
         return Pairs(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
@@ -77,8 +79,8 @@ class Pairs:
 class Position(NamedTuple):
     """Where a reader may begin: what is in the store already is passed over."""
 
-    store: str                     # identity of the store: random, made with it
-    newest: int                    # number of its newest event
+    store: str  # identity of the store: random, made with it
+    newest: int  # number of its newest event
 
 
 class Unpaired(NamedTuple):
@@ -94,12 +96,12 @@ class Labelled(NamedTuple):
     request_id: str
     unit: str | None
     revision: str
-    role: str                      # stable | canary
-    predicted_at: float            # when the request came, in seconds since the epoch
-    rows: int                      # rows whose label is known
-    wrong: int                     # of those
-    slice: str | None = None       # value of the feature that was asked for; None where its inputs were not logged
-    answer: str | None = None      # label of the first row
+    role: str  # stable | canary
+    predicted_at: float  # when the request came, in seconds since the epoch
+    rows: int  # rows whose label is known
+    wrong: int  # of those
+    slice: str | None = None  # value of the feature that was asked for; None where its inputs were not logged
+    answer: str | None = None  # label of the first row
 
 
 class Outcome(NamedTuple):
@@ -108,7 +110,7 @@ class Outcome(NamedTuple):
     name: str
     unit: str | None
     revision: str
-    predicted_at: float            # when the request came, in seconds since the epoch
+    predicted_at: float  # when the request came, in seconds since the epoch
     value: float
 
 
@@ -116,13 +118,13 @@ class Exposure(NamedTuple):
     """Which arm a unit met, and what it got."""
 
     seq: int
-    predicted_at: float            # when the request came, in seconds since the epoch
+    predicted_at: float  # when the request came, in seconds since the epoch
     role: str
-    unit: str | None               # None: the client named no unit, and the request is one of its own
-    client: str | None             # bucket of its address
-    status: int                    # HTTP
-    seconds: float                 # that the server took
-    answer: str | None             # label of the first row; None where there is none
+    unit: str | None  # None: the client named no unit, and the request is one of its own
+    client: str | None  # bucket of its address
+    status: int  # HTTP
+    seconds: float  # that the server took
+    answer: str | None  # label of the first row; None where there is none
 
 
 class Prediction(NamedTuple):
@@ -140,7 +142,7 @@ class Prediction(NamedTuple):
 class LabelledInputs(NamedTuple):
     """One logged request with its payload and its true labels, None where a row's is not known."""
 
-    seq: int                       # of the later half
+    seq: int  # of the later half
     request_id: str
     inputs: dict[str, list[Any]]
     labels: list[str | None]
@@ -187,9 +189,13 @@ class Within:
 
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
         with self._own(after):
-            return self.store.pairs(deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after)
+            return self.store.pairs(
+                deployment, namespace=self.namespace, stable=stable, candidate=candidate, after=after
+            )
 
-    def labelled(self, deployment: str, *, after: int, until: int | None = None, by: str | None = None) -> tuple[int, list[Labelled]]:
+    def labelled(
+        self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
+    ) -> tuple[int, list[Labelled]]:
         with self._own(after, until):
             return self.store.labelled(deployment, namespace=self.namespace, after=after, until=until, by=by)
 
@@ -215,7 +221,9 @@ def known(position: Position, *, identity: str, cursors: Iterable[int | None]) -
     if identity not in ("", position.store):
         raise errors.StoreReplaced(f"the event store is another one now ({position.store[:8]}; it was {identity[:8]})")
     if furthest > position.newest:
-        raise errors.StoreReplaced(f"the event store was set back: its newest event is {position.newest}, and {furthest} was read before")
+        raise errors.StoreReplaced(
+            f"the event store was set back: its newest event is {position.newest}, and {furthest} was read before"
+        )
 
 
 class EventStore(ledger.Ledger):
@@ -263,9 +271,17 @@ class EventStore(ledger.Ledger):
         """Gives the store as a rollout in that namespace reads it."""
         return Within(self, namespace)
 
-    def pairs(self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int) -> tuple[int, Pairs]:
+    def pairs(
+        self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int
+    ) -> tuple[int, Pairs]:
         """Gives the new cursor, and the pairs whose later half came after the old one."""
-        values = {"namespace": namespace, "deployment": deployment, "stable": stable, "candidate": candidate, "after": after}
+        values = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "stable": stable,
+            "candidate": candidate,
+            "after": after,
+        }
         with self.reading() as connection:
             cursor = self._reach(connection, after=after)
             counts = connection.execute(queries.PAIRS, {**values, "cursor": cursor}).fetchone()
@@ -275,7 +291,14 @@ class EventStore(ledger.Ledger):
         self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int, before: float
     ) -> tuple[int, Unpaired]:
         """Gives the new cursor, and the halves after the old one that came before the time `before` and are alone still."""
-        values = {"namespace": namespace, "deployment": deployment, "stable": stable, "candidate": candidate, "after": after, "before": before}
+        values = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "stable": stable,
+            "candidate": candidate,
+            "after": after,
+            "before": before,
+        }
         with self.reading() as connection:
             # The cursor stops at the first half that is too young, so that it is looked at again.
             young = connection.execute(queries.FIRST_YOUNG, values).fetchone()[0]
@@ -284,7 +307,13 @@ class EventStore(ledger.Ledger):
         return max(cursor, after), Unpaired(*counts)
 
     def labelled(
-        self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None, by: str | None = None,
+        self,
+        deployment: str,
+        *,
+        namespace: str = NAMESPACE,
+        after: int,
+        until: int | None = None,
+        by: str | None = None,
     ) -> tuple[int, list[Labelled]]:
         """Gives the new cursor (`until` at most), and the served answers (never shadow) whose label joined after the old one, in that order.
 
@@ -292,34 +321,59 @@ class EventStore(ledger.Ledger):
         """
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
-            values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor, "sliced": by is not None}
+            values = {
+                "namespace": namespace,
+                "deployment": deployment,
+                "after": after,
+                "cursor": cursor,
+                "sliced": by is not None,
+            }
             rows = connection.execute(queries.LABELLED, values).fetchall()
         joined = []
         for _, request_id, unit, revision, role, predicted_at, predicted, truth, inputs in rows:
             for of, (known, wrong) in _sliced(predicted, truth, inputs, by=by).items():
                 if known:
-                    joined.append(Labelled(request_id, unit, revision, role, predicted_at, known, wrong, of, _first_label(predicted)))
+                    joined.append(
+                        Labelled(
+                            request_id, unit, revision, role, predicted_at, known, wrong, of, _first_label(predicted)
+                        )
+                    )
         return cursor, joined
 
-    def outcomes(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Outcome]]:
+    def outcomes(
+        self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None
+    ) -> tuple[int, list[Outcome]]:
         """Gives the new cursor (`until` at most), and the outcomes that joined their served request (never shadow) after the old one, in that order."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
             rows = connection.execute(queries.OUTCOMES, values).fetchall()
-        return cursor, [Outcome(name, unit, revision, at, json.loads(value)[0]) for _, name, unit, revision, at, value in rows]
+        return cursor, [
+            Outcome(name, unit, revision, at, json.loads(value)[0]) for _, name, unit, revision, at, value in rows
+        ]
 
-    def exposure(self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None) -> tuple[int, list[Exposure]]:
+    def exposure(
+        self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None
+    ) -> tuple[int, list[Exposure]]:
         """Gives the new cursor (`until` at most), and which arm each request after the old one met (never shadow)."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
             rows = connection.execute(queries.EXPOSURE, values).fetchall()
-        return cursor, [Exposure(seq, at, role, unit, client, status, seconds or 0.0, _first_label(labels))
-                        for seq, at, role, unit, client, status, seconds, labels in rows]
+        return cursor, [
+            Exposure(seq, at, role, unit, client, status, seconds or 0.0, _first_label(labels))
+            for seq, at, role, unit, client, status, seconds, labels in rows
+        ]
 
     def window(
-        self, deployment: str, *, namespace: str = NAMESPACE, revision: str, role: str = "stable", limit: int, after: int = 0,
+        self,
+        deployment: str,
+        *,
+        namespace: str = NAMESPACE,
+        revision: str,
+        role: str = "stable",
+        limit: int,
+        after: int = 0,
         before: int | None = None,
     ) -> list[Prediction]:
         """Gives the newest predictions with logged inputs that have `limit` rows together, oldest first.
@@ -328,7 +382,9 @@ class EventStore(ledger.Ledger):
         """
         found: list[Prediction] = []
         rows = 0
-        for prediction in self.newest(deployment, namespace=namespace, revision=revision, role=role, after=after, before=before):
+        for prediction in self.newest(
+            deployment, namespace=namespace, revision=revision, role=role, after=after, before=before
+        ):
             found.append(prediction)
             rows += prediction.rows
             if rows >= limit:
@@ -336,14 +392,27 @@ class EventStore(ledger.Ledger):
         return found[::-1]
 
     def newest(
-        self, deployment: str, *, namespace: str = NAMESPACE, revision: str, role: str = "stable", after: int = 0, before: int | None = None,
+        self,
+        deployment: str,
+        *,
+        namespace: str = NAMESPACE,
+        revision: str,
+        role: str = "stable",
+        after: int = 0,
+        before: int | None = None,
     ) -> Generator[Prediction, None, None]:
         """Give the predictions with logged inputs, the newest first, read one by one: a payload may be megabytes, and thousands of them make a window.
 
         A payload that cannot be read, or is larger than LARGEST_PAYLOAD, is empty.
         """
-        values = {"namespace": namespace, "deployment": deployment, "revision": revision, "role": role, "after": after,
-                  "before": _END if before is None else before}
+        values = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "revision": revision,
+            "role": role,
+            "after": after,
+            "before": _END if before is None else before,
+        }
         with self.reading() as connection:
             yield from map(_prediction, connection.stream(queries.WINDOW, values))
 
@@ -363,7 +432,12 @@ class EventStore(ledger.Ledger):
         """
         rows = wrong = 0
         times: list[float] = []
-        values: dict[str, Any] = {"namespace": namespace, "deployment": deployment, "revision": revision, "after": after}
+        values: dict[str, Any] = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "revision": revision,
+            "after": after,
+        }
         with self.reading() as connection:
             first = connection.execute(queries.FIRST_ANSWER, values).fetchone()[0]
             values["after"] = max(after, first or 0)
@@ -376,7 +450,9 @@ class EventStore(ledger.Ledger):
                     break
         return Accuracy(rows=rows, wrong=wrong, first_at=min(times, default=None), last_at=max(times, default=None))
 
-    def training_rows(self, deployment: str, *, namespace: str = NAMESPACE, limit: int, after: int = 0) -> list[LabelledInputs]:
+    def training_rows(
+        self, deployment: str, *, namespace: str = NAMESPACE, limit: int, after: int = 0
+    ) -> list[LabelledInputs]:
         """Gives the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
         found: dict[str, LabelledInputs] = {}
         rows = 0
@@ -396,7 +472,8 @@ class EventStore(ledger.Ledger):
         with self.reading() as connection:
             rows = connection.execute(
                 "SELECT deployment, revision, role, count(*) FROM events WHERE (?1 IS NULL OR deployment=?1) AND type <> 'outcome'"
-                " GROUP BY deployment, revision, role ORDER BY 1, 2, 3", (deployment,),
+                " GROUP BY deployment, revision, role ORDER BY 1, 2, 3",
+                (deployment,),
             ).fetchall()
         return [ArmCount(deployment=d, revision=r, role=o, events=n) for d, r, o, n in rows]
 
@@ -433,7 +510,7 @@ class EventStore(ledger.Ledger):
             oldest = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
             if oldest is None:
                 return 0
-            share = (self._newest(connection) - int(oldest)) // 50 + 1   # some may be pictures of megabytes
+            share = (self._newest(connection) - int(oldest)) // 50 + 1  # some may be pictures of megabytes
             return self._remove_oldest(connection, rows=min(rows, share), before=math.inf)
 
     def _remove_oldest(self, connection: database.Connection, *, rows: int, before: float) -> int:

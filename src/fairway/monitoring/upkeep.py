@@ -20,12 +20,12 @@ from fairway.monitoring import store
 
 log = logging.getLogger("fairway.monitoring.upkeep")
 
-MAX_BYTES = 8 * 2**30        # of events by default: below the chart's volume of 10 GiB, which holds the log beside them
+MAX_BYTES = 8 * 2**30  # of events by default: below the chart's volume of 10 GiB, which holds the log beside them
 RESERVE_BYTES = 128 * 2**20  # twice what the log can hold that is not written back, the largest batch in it
-RESERVE_SHARE = 0.25         # of the volume at most
-KEPT_WHEN_FULL = 0.9         # of what was used, and again until the reserve can be held
-LEAST_WHEN_FULL = 0.5        # of what was used: where that makes no room, the volume is full of something else
-ROWS = 2000                  # in one transaction: keeps the write lock for a few milliseconds
+RESERVE_SHARE = 0.25  # of the volume at most
+KEPT_WHEN_FULL = 0.9  # of what was used, and again until the reserve can be held
+LEAST_WHEN_FULL = 0.5  # of what was used: where that makes no room, the volume is full of something else
+ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
 
 def parse_bytes(text: str) -> int:
@@ -41,18 +41,26 @@ class Gone(NamedTuple):
     """What one step has removed."""
 
     events: int
-    reason: str              # age | size | full
+    reason: str  # age | size | full
 
 
 class Upkeep:
     """Keeps one store within its bounds, a step at a time: between two steps others may write and read."""
 
-    def __init__(self, events: store.EventStore, *, keep: timedelta | None, max_bytes: int, now: Callable[[], float], reserve: "Reserve | None") -> None:
+    def __init__(
+        self,
+        events: store.EventStore,
+        *,
+        keep: timedelta | None,
+        max_bytes: int,
+        now: Callable[[], float],
+        reserve: "Reserve | None",
+    ) -> None:
         self._events, self._keep, self._now, self._reserve = events, keep, now, reserve
         self._max_bytes = max_bytes
-        self._bound: float | None = None   # bytes that may stay, while room is made on a full volume
+        self._bound: float | None = None  # bytes that may stay, while room is made on a full volume
         self._lowest = 0.0
-        self._crowded = False              # the volume is full of something else
+        self._crowded = False  # the volume is full of something else
         self._rows = ROWS
 
     def full(self) -> None:
@@ -86,7 +94,7 @@ class Upkeep:
             return None
         if self._bound is None:
             self.full()
-        elif held or self._bound <= self._lowest:   # what fills the volume is not ours
+        elif held or self._bound <= self._lowest:  # what fills the volume is not ours
             self._bound, self._crowded = None, not held
             return None
         else:
@@ -94,7 +102,7 @@ class Upkeep:
         return Gone(0, "full")
 
     def _compact(self) -> None:
-        with suppress(errors.StoreFull):   # fewer events need less room: removing them is tried all the same
+        with suppress(errors.StoreFull):  # fewer events need less room: removing them is tried all the same
             self._events.compact()
 
     def _removed(self, remove: Callable[..., int]) -> int:
@@ -131,7 +139,7 @@ class Reserve:
             finally:
                 os.close(descriptor)
         except OSError:
-            self.release()   # half of it is none
+            self.release()  # half of it is none
             return False
         return True
 
@@ -144,4 +152,4 @@ def _allocate(descriptor: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
         return
-    os.write(descriptor, bytes(size))   # macOS
+    os.write(descriptor, bytes(size))  # macOS

@@ -13,10 +13,10 @@ from fairway.monitoring import store
 from fairway.monitoring.detectors import base, columns
 
 ALERT = "InputDrift"
-MIN_ROWS = 20          # as few as monitoring.window allows
-KEPT_FEATURES = 50     # in one record, the most surprising first: a picture has hundreds
-NAMED_FEATURES = 5     # in a ticket
-FAILED = "DriftWindowFailed"   # ticket of the monitor's own
+MIN_ROWS = 20  # as few as monitoring.window allows
+KEPT_FEATURES = 50  # in one record, the most surprising first: a picture has hundreds
+NAMED_FEATURES = 5  # in a ticket
+FAILED = "DriftWindowFailed"  # ticket of the monitor's own
 NUMBERS: set[type] = {int, float, type(None)}
 
 
@@ -28,9 +28,9 @@ class Window:
     rows: int
     first_at: float
     last_at: float
-    last_seq: int      # number of its newest event: the next window begins after it
+    last_seq: int  # number of its newest event: the next window begins after it
     requests: int
-    unreadable: int    # requests whose logged inputs do not fit the reference, left out
+    unreadable: int  # requests whose logged inputs do not fit the reference, left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,9 @@ class Decision:
 def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> Decision:
     """Opens a ticket after `consecutive` drifted windows in a row, resolves it after as many clean ones."""
     if drifted:
-        after = replace(streak, drifted=streak.drifted + 1, clean=0, since=began if streak.since is None else streak.since)
+        after = replace(
+            streak, drifted=streak.drifted + 1, clean=0, since=began if streak.since is None else streak.since
+        )
         if streak.open:
             return Decision(streak=after, action="refresh")
         opens = after.drifted >= consecutive
@@ -89,16 +91,30 @@ def assemble(newest_first: Iterable[store.Prediction], *, reference: base.Arrays
     if seen < rows:
         return None
     joined = {name: np.concatenate(values[::-1]) for name, values in parts.items() if values}
-    return Window(arrays=joined, rows=len(next(iter(joined.values()), ())), first_at=first_at, last_at=last_at, last_seq=last_seq, requests=requests,
-                  unreadable=unreadable)
+    return Window(
+        arrays=joined,
+        rows=len(next(iter(joined.values()), ())),
+        first_at=first_at,
+        last_at=last_at,
+        last_seq=last_seq,
+        requests=requests,
+        unreadable=unreadable,
+    )
 
 
 def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
     """Gives what the store keeps of one window and its verdict."""
     return {
-        "drifted": result.drifted, "pValue": result.p_value, "threshold": result.threshold, "rows": window.rows,
-        "firstAt": window.first_at, "lastAt": window.last_at, "unreadable": window.unreadable, "tests": len(result.features),
-        "moved": len(result.moved), "features": [asdict(feature) for feature in result.features[:KEPT_FEATURES]],
+        "drifted": result.drifted,
+        "pValue": result.p_value,
+        "threshold": result.threshold,
+        "rows": window.rows,
+        "firstAt": window.first_at,
+        "lastAt": window.last_at,
+        "unreadable": window.unreadable,
+        "tests": len(result.features),
+        "moved": len(result.moved),
+        "features": [asdict(feature) for feature in result.features[:KEPT_FEATURES]],
     }
 
 
@@ -117,13 +133,15 @@ def description(result: base.DriftResult, *, revision: str, rows: int, since: st
         f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift alone neither pages "
         "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new kind of user); if "
         "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; `fairway retrain` trains "
-        "on them.")
+        "on them."
+    )
 
 
 FAILED_DESCRIPTION = (
     "Already done: the window was passed over and the next one is tested; other deployments are watched as ever. Drift within the window that failed "
     "was not looked for. Next: see what these requests held (`fairway monitor`, the monitor's log); where every window fails, the package's schema or its "
-    "reference does not fit what is served: package the model again.")
+    "reference does not fit what is served: package the model again."
+)
 
 
 def failure(error: Exception, deployment: str) -> str:
@@ -141,7 +159,11 @@ def resolution(streak: Streak) -> str:
 
 
 def _evidence(feature: base.FeatureDrift) -> str:
-    unit = {"number": " standard deviations", "category": " of rows in another category", "missing": " more rows lack it"}
+    unit = {
+        "number": " standard deviations",
+        "category": " of rows in another category",
+        "missing": " more rows lack it",
+    }
     words = f"{feature.effect:+.2f}{unit.get(feature.kind, ' in the mean')}"
     return f"{feature.name} {words} (statistic {feature.statistic:.3g}, p {feature.p_value:.2g})"
 
@@ -149,7 +171,9 @@ def _evidence(feature: base.FeatureDrift) -> str:
 def _tested(reference: Mapping[str, Any]) -> list[str]:
     names = [name for name in reference if not name.startswith("__")]
     if not names:
-        raise errors.PackageError("the reference window has no features: wanted one array for each feature in reference.npz")
+        raise errors.PackageError(
+            "the reference window has no features: wanted one array for each feature in reference.npz"
+        )
     return [*names, *([base.PROBABILITIES] if base.PROBABILITIES in reference else [])]
 
 
@@ -162,5 +186,7 @@ def _array(name: str, prediction: store.Prediction, *, like: npt.NDArray[Any], r
     if like.dtype.kind in "OUS":
         return columns.words(values)
     if not artifacts.is_plain(values, kinds=NUMBERS, levels=like.ndim):
-        raise ValueError(f"{name} holds no numbers")   # text would be made into numbers, and a nested list is read as deep as it goes
+        raise ValueError(
+            f"{name} holds no numbers"
+        )  # text would be made into numbers, and a nested list is read as deep as it goes
     return np.asarray(values, dtype=np.float64).reshape(len(values), *like.shape[1:])

@@ -140,68 +140,147 @@ class Root(schema.Section):
 
 RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold, and the sentence where it does not
     "": (
-        ("size(self.metadata.name) <= 50", "metadata.name is longer than 50 characters: objects are named after it and the revision, in 63"),
-        ("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-         "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no hyphen last"),
+        (
+            "size(self.metadata.name) <= 50",
+            "metadata.name is longer than 50 characters: objects are named after it and the revision, in 63",
+        ),
+        (
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no hyphen last",
+        ),
     ),
     "spec": (
-        ("self.routing != 'gateway' || has(self.gateway)", "routing gateway needs gateway.parentRefs: the Gateway that requests come in by"),
-        ("self.routing != 'seldon' || self.runtime == 'seldon'", "routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself"),
-        ("self.routing != 'seldon' || has(self.counts)",
-         "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them"),
-        ("self.routing != 'seldon' || !self.strategy.shadow.enabled",
-         "routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, or use routing gateway"),
+        (
+            "self.routing != 'gateway' || has(self.gateway)",
+            "routing gateway needs gateway.parentRefs: the Gateway that requests come in by",
+        ),
+        (
+            "self.routing != 'seldon' || self.runtime == 'seldon'",
+            "routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself",
+        ),
+        (
+            "self.routing != 'seldon' || has(self.counts)",
+            "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them",
+        ),
+        (
+            "self.routing != 'seldon' || !self.strategy.shadow.enabled",
+            "routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, or use routing gateway",
+        ),
     ),
-    "spec.runtime": (("self == oldSelf", "runtime cannot be changed: create a new ModelDeployment, and move traffic to it"),),
+    "spec.runtime": (
+        ("self == oldSelf", "runtime cannot be changed: create a new ModelDeployment, and move traffic to it"),
+    ),
     "spec.model.uri": (
-        ("!self.matches('^[a-z0-9]+://[^/?#]*@')",
-         "model.uri has credentials in it, for everybody to read: wanted them in a Secret, which podTemplate gives to the init container"),
+        (
+            "!self.matches('^[a-z0-9]+://[^/?#]*@')",
+            "model.uri has credentials in it, for everybody to read: wanted them in a Secret, which podTemplate gives to the init container",
+        ),
     ),
-    "spec.routing": (("self == oldSelf", "routing cannot be changed: create a new ModelDeployment, and move traffic to it"),),
+    "spec.routing": (
+        ("self == oldSelf", "routing cannot be changed: create a new ModelDeployment, and move traffic to it"),
+    ),
     # Where a section may be absent its default, {}, is judged before its fields have theirs.
-    "spec.scaling": (("!has(self.maxReplicas) || self.maxReplicas >= self.minReplicas", "scaling.maxReplicas is below scaling.minReplicas"),),
+    "spec.scaling": (
+        (
+            "!has(self.maxReplicas) || self.maxReplicas >= self.minReplicas",
+            "scaling.maxReplicas is below scaling.minReplicas",
+        ),
+    ),
     "spec.strategy": (
-        ("!has(self.guards) || self.mode == 'fused' || self.guards.all(guard, !has(guard.gates) || guard.gates != 'watch' || !has(guard.maxRate))",
-         "a guard that only watches certifies nothing: drop its maxRate, or let it gate canary or bake"),
+        (
+            "!has(self.guards) || self.mode == 'fused' || self.guards.all(guard, !has(guard.gates) || guard.gates != 'watch' || !has(guard.maxRate))",
+            "a guard that only watches certifies nothing: drop its maxRate, or let it gate canary or bake",
+        ),
     ),
     "spec.strategy.canary.steps": (
         ("size(self) > 0", "canary.steps is empty: wanted at least one step"),
-        ("self.map(step, step.weight).isSorted() && self.all(step, self.exists_one(other, other.weight == step.weight))",
-         "canary.steps weights do not rise: wanted each step above the one before"),
+        (
+            "self.map(step, step.weight).isSorted() && self.all(step, self.exists_one(other, other.weight == step.weight))",
+            "canary.steps weights do not rise: wanted each step above the one before",
+        ),
     ),
-    "spec.strategy.bake.weight": (("self <= 50", "bake.weight is above 50: the old revision would keep more than it gives up"),),
+    "spec.strategy.bake.weight": (
+        ("self <= 50", "bake.weight is above 50: the old revision would keep more than it gives up"),
+    ),
     "spec.strategy.guards": (
-        ("self.all(guard, self.exists_one(other, other.name == guard.name))", "two guards have the same name: wanted different names"),
-        ("self.all(one, self.all(other, !has(one.sliceBy) || !has(other.sliceBy) || one.sliceBy == other.sliceBy))",
-         "guards slice by several features: wanted one"),
+        (
+            "self.all(guard, self.exists_one(other, other.name == guard.name))",
+            "two guards have the same name: wanted different names",
+        ),
+        (
+            "self.all(one, self.all(other, !has(one.sliceBy) || !has(other.sliceBy) || one.sliceBy == other.sliceBy))",
+            "guards slice by several features: wanted one",
+        ),
     ),
-    "spec.strategy.hooks": (("self.all(hook, self.exists_one(other, other.name == hook.name))", "two hooks have the same name: wanted different names"),),
+    "spec.strategy.hooks": (
+        (
+            "self.all(hook, self.exists_one(other, other.name == hook.name))",
+            "two hooks have the same name: wanted different names",
+        ),
+    ),
     "spec.strategy.hooks[]": (
-        ("self.at.all(at, self.at.exists_one(other, other == at))", "a hook names a point of the rollout twice: wanted each once"),
-        ("!self.timeout.endsWith('d') && duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration('1m')",
-         "a hook's timeout is not above 0 and 1m at most: what takes longer should answer 503 at once and be asked again"),
-        ("self.onRefusal != 'rollback' || self.at.exists(at, at.startsWith('pre'))",
-         "a hook that is only told has onRefusal rollback: wanted it at preRollout, preStep or prePromotion"),
+        (
+            "self.at.all(at, self.at.exists_one(other, other == at))",
+            "a hook names a point of the rollout twice: wanted each once",
+        ),
+        (
+            "!self.timeout.endsWith('d') && duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration('1m')",
+            "a hook's timeout is not above 0 and 1m at most: what takes longer should answer 503 at once and be asked again",
+        ),
+        (
+            "self.onRefusal != 'rollback' || self.at.exists(at, at.startsWith('pre'))",
+            "a hook that is only told has onRefusal rollback: wanted it at preRollout, preStep or prePromotion",
+        ),
     ),
     "spec.strategy.guards[]": (
-        ("self.type != 'latency' || has(self.threshold)", "a guard of type latency needs a threshold: an answer slower than it counts"),
-        ("!(self.type in ['errors', 'latency']) || has(self.maxRate) || has(self.maxRatio) || (has(self.gates) && self.gates in ['shadow', 'watch'])",
-         "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify (or maxRatio)"),
-        ("!has(self.sliceBy) || (self.type == 'quality' && (!has(self.gates) || self.gates == 'watch'))",
-         "sliceBy is for quality that watches: a slice may never have labels enough for a certificate"),
-        ("!has(self.tolerance) || self.type in ['errors', 'latency']", "tolerance is of guards of type errors or latency"),
-        ("!has(self.requestsPerUnit) || self.requestsPerUnit == 1 || (has(self.count) && self.count == 'requests')",
-         "requestsPerUnit needs count requests: units count once anyway"),
-        ("!has(self.maxRatio) || (!has(self.maxRate) && self.type in ['errors', 'latency'])", "maxRatio goes instead of maxRate, for errors or latency"),
-        ("self.type != 'disagreement' || !has(self.gates) || self.gates == 'shadow'", "a guard of type disagreement can only gate shadow"),
-        ("self.type == 'disagreement' || !has(self.gates) || self.gates != 'shadow'", "only a guard of type disagreement can gate shadow"),
-        ("self.type != 'drift' || !has(self.gates) || self.gates == 'watch'",
-         "a guard of type drift can only watch: it has no certificate, and can roll back all the same"),
-        ("self.type != 'business' || (has(self.outcome) && has(self.upper) && self.upper > self.lower)",
-         "a guard of type business needs outcome, and upper above lower"),
-        ("!has(self.count) || self.count != 'requests' || self.type in ['errors', 'latency']", "only a guard of type errors or latency can count requests"),
-        ("self.type != 'rejections' || ((!has(self.gates) || self.gates == 'watch') && !has(self.maxRate))",
-         "a guard of type rejections can only watch, without maxRate: how often clients are refused is their doing too"),
+        (
+            "self.type != 'latency' || has(self.threshold)",
+            "a guard of type latency needs a threshold: an answer slower than it counts",
+        ),
+        (
+            "!(self.type in ['errors', 'latency']) || has(self.maxRate) || has(self.maxRatio) || (has(self.gates) && self.gates in ['shadow', 'watch'])",
+            "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify (or maxRatio)",
+        ),
+        (
+            "!has(self.sliceBy) || (self.type == 'quality' && (!has(self.gates) || self.gates == 'watch'))",
+            "sliceBy is for quality that watches: a slice may never have labels enough for a certificate",
+        ),
+        (
+            "!has(self.tolerance) || self.type in ['errors', 'latency']",
+            "tolerance is of guards of type errors or latency",
+        ),
+        (
+            "!has(self.requestsPerUnit) || self.requestsPerUnit == 1 || (has(self.count) && self.count == 'requests')",
+            "requestsPerUnit needs count requests: units count once anyway",
+        ),
+        (
+            "!has(self.maxRatio) || (!has(self.maxRate) && self.type in ['errors', 'latency'])",
+            "maxRatio goes instead of maxRate, for errors or latency",
+        ),
+        (
+            "self.type != 'disagreement' || !has(self.gates) || self.gates == 'shadow'",
+            "a guard of type disagreement can only gate shadow",
+        ),
+        (
+            "self.type == 'disagreement' || !has(self.gates) || self.gates != 'shadow'",
+            "only a guard of type disagreement can gate shadow",
+        ),
+        (
+            "self.type != 'drift' || !has(self.gates) || self.gates == 'watch'",
+            "a guard of type drift can only watch: it has no certificate, and can roll back all the same",
+        ),
+        (
+            "self.type != 'business' || (has(self.outcome) && has(self.upper) && self.upper > self.lower)",
+            "a guard of type business needs outcome, and upper above lower",
+        ),
+        (
+            "!has(self.count) || self.count != 'requests' || self.type in ['errors', 'latency']",
+            "only a guard of type errors or latency can count requests",
+        ),
+        (
+            "self.type != 'rejections' || ((!has(self.gates) || self.gates == 'watch') && !has(self.maxRate))",
+            "a guard of type rejections can only watch, without maxRate: how often clients are refused is their doing too",
+        ),
     ),
 }
 
@@ -209,9 +288,13 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
 # -- the definition -----------------------------------------------------------------------------------------------------
 
 COLUMNS = (
-    ("Revision", "string", ".status.stable.revision"), ("Candidate", "string", ".status.candidate.revision"), ("Phase", "string", ".status.phase"),
-    ("Weight", "integer", ".status.weight"), ("Verdict", "string", ".status.verdict"),
-    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'), ("Age", "date", ".metadata.creationTimestamp"),
+    ("Revision", "string", ".status.stable.revision"),
+    ("Candidate", "string", ".status.candidate.revision"),
+    ("Phase", "string", ".status.phase"),
+    ("Weight", "integer", ".status.weight"),
+    ("Verdict", "string", ".status.verdict"),
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
+    ("Age", "date", ".metadata.creationTimestamp"),
     ("Reason", "string", ".status.reason"),
 )
 OBJECT = {  # what every object has; the API server itself checks it
@@ -219,15 +302,34 @@ OBJECT = {  # what every object has; the API server itself checks it
     "kind": {"description": f"{resource.KIND}.", "type": "string", "maxLength": 64},
     "metadata": {"type": "object"},
 }
-TEMPLATE = "spec.podTemplate"   # Kubernetes' own
+TEMPLATE = "spec.podTemplate"  # Kubernetes' own
 ELSEWHERE = ("spec.serving.runtime",)  # spec.runtime says it
 UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
 # Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too, but a merge would add
 # what server-side apply brings to the guards that came by default, and they could never be left out.
 KEYS = {"status.conditions": "type", "status.guards": "name"}
-ORDER = ("description", "type", "format", "pattern", "enum", "default", "minLength", "maxLength", "minimum", "exclusiveMinimum", "maximum",
-         "exclusiveMaximum", "minItems", "maxItems", "required", "properties", "items", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
-         "x-kubernetes-validations")
+ORDER = (
+    "description",
+    "type",
+    "format",
+    "pattern",
+    "enum",
+    "default",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "exclusiveMinimum",
+    "maximum",
+    "exclusiveMaximum",
+    "minItems",
+    "maxItems",
+    "required",
+    "properties",
+    "items",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-validations",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -256,14 +358,27 @@ def definition() -> Node:
     """Gives the CustomResourceDefinition."""
     plural, singular = resource.PLURAL, resource.KIND.lower()
     version = {
-        "name": resource.VERSION, "served": True, "storage": True, "subresources": {"status": {}},
+        "name": resource.VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
         "additionalPrinterColumns": [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in COLUMNS],
         "schema": {"openAPIV3Schema": whole()},
     }
-    names = {"kind": resource.KIND, "listKind": f"{resource.KIND}List", "plural": plural, "singular": singular, "shortNames": ["md"],
-             "categories": ["fairway"]}
-    return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"{plural}.{resource.GROUP}"},
-            "spec": {"group": resource.GROUP, "names": names, "scope": "Namespaced", "versions": [version]}}
+    names = {
+        "kind": resource.KIND,
+        "listKind": f"{resource.KIND}List",
+        "plural": plural,
+        "singular": singular,
+        "shortNames": ["md"],
+        "categories": ["fairway"],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{resource.GROUP}"},
+        "spec": {"group": resource.GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
 
 
 def whole() -> Node:
@@ -315,13 +430,19 @@ def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Nod
     if node.get("default", ...) is None:
         del node["default"]
     if "properties" in node:
-        node["properties"] = {name: structural(inner, definitions=definitions, path=at) for name, inner in node["properties"].items()
-                              if (at := f"{path}.{name}".lstrip(".")) not in ELSEWHERE}
+        node["properties"] = {
+            name: structural(inner, definitions=definitions, path=at)
+            for name, inner in node["properties"].items()
+            if (at := f"{path}.{name}".lstrip(".")) not in ELSEWHERE
+        }
     elif node["type"] == "object" and path != TEMPLATE:
         raise ValueError(f"{path} has no schema: the API server would take anything there, nested as deep as it comes")
     if node["type"] == "array":
         key = KEYS.get(path)
-        node |= {"items": structural(node["items"], definitions=definitions, path=f"{path}[]"), "x-kubernetes-list-type": "map" if key else "atomic"}
+        node |= {
+            "items": structural(node["items"], definitions=definitions, path=f"{path}[]"),
+            "x-kubernetes-list-type": "map" if key else "atomic",
+        }
         node |= {"x-kubernetes-list-map-keys": [key]} if key else {}
     if path in RULES:
         node["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in RULES[path]]

@@ -17,11 +17,21 @@ class Endpoint:
         self.registry = prometheus_client.CollectorRegistry()
         if rollouts is not None:
             self.registry.register(rollouts)
-        self._looks = prometheus_client.Histogram("fairway_operator_look_seconds", "Time of one look at one ModelDeployment.", registry=self.registry)
+        self._looks = prometheus_client.Histogram(
+            "fairway_operator_look_seconds", "Time of one look at one ModelDeployment.", registry=self.registry
+        )
         self._failures = prometheus_client.Counter(
-            "fairway_operator_looks_failed", "Looks that could not be finished and are taken again.", ("reason",), registry=self.registry)
-        self._leader = prometheus_client.Gauge("fairway_operator_leader", "1 while this process holds the Lease.", registry=self.registry)
-        self._waiting = prometheus_client.Gauge("fairway_operator_queue_length", "ModelDeployments that wait for their next look.", registry=self.registry)
+            "fairway_operator_looks_failed",
+            "Looks that could not be finished and are taken again.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._leader = prometheus_client.Gauge(
+            "fairway_operator_leader", "1 while this process holds the Lease.", registry=self.registry
+        )
+        self._waiting = prometheus_client.Gauge(
+            "fairway_operator_queue_length", "ModelDeployments that wait for their next look.", registry=self.registry
+        )
         self._alive: Callable[[], bool] = lambda: True
         self._is_ready = False
         try:
@@ -51,7 +61,11 @@ class Endpoint:
                 return 200, exposition.CONTENT_TYPE_LATEST, exposition.generate_latest(self.registry)
             case "/healthz":
                 alive = self._alive()
-                return (200 if alive else 500), "text/plain", b"ok\n" if alive else b"nothing is heard of the cluster, or every look hangs, for minutes\n"
+                return (
+                    (200 if alive else 500),
+                    "text/plain",
+                    b"ok\n" if alive else b"nothing is heard of the cluster, or every look hangs, for minutes\n",
+                )
             case "/readyz":
                 return (200 if self._is_ready else 503), "text/plain", b"ok\n" if self._is_ready else b"starting\n"
         return 404, "text/plain", b"there is /healthz, /readyz and /metrics\n"

@@ -16,7 +16,9 @@ WARNINGS = ("Stuck", "CapacityLost", "RollingBack", "RolledBack", "Paused", "Ref
 MESSAGE = 1024  # characters that the API server takes
 
 
-def post(server: api.Api, about: Mapping[str, Any], *, at: float, type: str, message: str, warning: bool = False) -> None:
+def post(
+    server: api.Api, about: Mapping[str, Any], *, at: float, type: str, message: str, warning: bool = False
+) -> None:
     """Posts the event under a name made of its content: a look that is taken again posts nothing twice. Losing one is no failure.
 
     What stays as it is, such as an invalid spec, is looked at again and again.
@@ -25,11 +27,26 @@ def post(server: api.Api, about: Mapping[str, Any], *, at: float, type: str, mes
     name = f"{metadata['name']}.{resource.fingerprint({'uid': metadata['uid'], 'at': 0 if type in ONCE else at, 'type': type, 'message': message})}"
     when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     event = {
-        "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": metadata["namespace"]},
-        "involvedObject": {"apiVersion": about["apiVersion"], "kind": about["kind"], "name": metadata["name"], "namespace": metadata["namespace"],
-                           "uid": metadata["uid"]},
-        "reason": type, "message": message[:MESSAGE], "type": "Warning" if warning else "Normal", "firstTimestamp": when, "lastTimestamp": when,
-        "count": 1, "source": {"component": api.MANAGER}, "reportingComponent": api.MANAGER, "reportingInstance": api.MANAGER}
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+        "reason": type,
+        "message": message[:MESSAGE],
+        "type": "Warning" if warning else "Normal",
+        "firstTimestamp": when,
+        "lastTimestamp": when,
+        "count": 1,
+        "source": {"component": api.MANAGER},
+        "reportingComponent": api.MANAGER,
+        "reportingInstance": api.MANAGER,
+    }
     try:
         server.create(event)
     except api.Conflict:

@@ -25,12 +25,12 @@ from fairway.platforms.kubernetes import api, lease
 log = logging.getLogger("fairway.operator")
 
 LEASE = "fairway-operator"
-WORKERS = 8                  # looks at once: a look waits for the network most of its time
-SHARE = WORKERS // 2         # of them for one namespace at most
-LOOK_SECONDS = 60.0          # that all answers of a look may take together
+WORKERS = 8  # looks at once: a look waits for the network most of its time
+SHARE = WORKERS // 2  # of them for one namespace at most
+LOOK_SECONDS = 60.0  # that all answers of a look may take together
 DEPLOYMENT_LABEL = f"{resource.GROUP}/deployment"
-BEAT_SECONDS = 120.0         # without a beat, or for a look, after which it hangs
-PULSE_SECONDS = 5.0          # between two beats
+BEAT_SECONDS = 120.0  # without a beat, or for a look, after which it hangs
+PULSE_SECONDS = 5.0  # between two beats
 KINDS = {"deployments": "Deployment", "httproutes": "HTTPRoute"}
 
 
@@ -41,8 +41,8 @@ class Loop:
         self.queue = Queue(clock=time.monotonic, share=SHARE)
         self._reconciler, self._health = reconciler, health
         self._seen: dict[Key, tuple[Any, ...]] = {}
-        self._failed: dict[Key, type[Exception]] = {}   # by what its last look failed
-        self._began: dict[int, float] = {}   # worker -> when the look that it is in began
+        self._failed: dict[Key, type[Exception]] = {}  # by what its last look failed
+        self._began: dict[int, float] = {}  # worker -> when the look that it is in began
         self._beaten = time.monotonic()
         self._leads: Any = lambda: False
         self._workers: list[threading.Thread] = []
@@ -50,7 +50,10 @@ class Loop:
     def start(self, *, leads: Any) -> None:
         """Lets the workers begin; each looks at nothing while `leads()` is False."""
         self._leads = leads
-        self._workers = [threading.Thread(target=self._work, args=(number,), name=f"look-{number}", daemon=True) for number in range(WORKERS)]
+        self._workers = [
+            threading.Thread(target=self._work, args=(number,), name=f"look-{number}", daemon=True)
+            for number in range(WORKERS)
+        ]
         for worker in self._workers:
             worker.start()
 
@@ -74,7 +77,13 @@ class Loop:
         found = event["object"]
         metadata = found["metadata"]
         key = metadata["namespace"], metadata["name"]
-        news = (metadata["uid"], metadata.get("generation"), metadata.get("annotations"), metadata.get("deletionTimestamp"), event["type"] == "DELETED")
+        news = (
+            metadata["uid"],
+            metadata.get("generation"),
+            metadata.get("annotations"),
+            metadata.get("deletionTimestamp"),
+            event["type"] == "DELETED",
+        )
         if self._seen.get(key) != news:
             self._seen[key] = news
             self.queue.add(key)
@@ -89,8 +98,16 @@ class Loop:
         if name is None:
             return
         generation = None if event["type"] == "DELETED" else int(str(metadata.get("generation", 0)))
-        self._reconciler.changed(metadata["namespace"], name, kind=KINDS[resource.plural], object_name=metadata["name"], generation=generation)
-        self.queue.add((metadata["namespace"], name), delay=0.2)  # a Deployment that starts says so several times in a moment
+        self._reconciler.changed(
+            metadata["namespace"],
+            name,
+            kind=KINDS[resource.plural],
+            object_name=metadata["name"],
+            generation=generation,
+        )
+        self.queue.add(
+            (metadata["namespace"], name), delay=0.2
+        )  # a Deployment that starts says so several times in a moment
 
     def _work(self, number: int) -> None:
         while (key := self.queue.take()) is not None:
@@ -123,16 +140,22 @@ class Loop:
         except Exception as error:
             self._health.count("failed")
             news, self._failed[key] = self._failed.get(key) is not type(error), type(error)
-            log.error("%s/%s: a look failed (%s); it is taken again", namespace, name, type(error).__name__, exc_info=news)  # one traceback is enough
+            log.error(
+                "%s/%s: a look failed (%s); it is taken again", namespace, name, type(error).__name__, exc_info=news
+            )  # one traceback is enough
             return 10 * RETRY_SECONDS
         finally:
             self._health.observe(time.monotonic() - began)
 
 
-def run(server: api.Api, reconciler: Reconciler, *, namespace: str, namespaces: Collection[str], health: endpoint.Endpoint) -> bool:
+def run(
+    server: api.Api, reconciler: Reconciler, *, namespace: str, namespaces: Collection[str], health: endpoint.Endpoint
+) -> bool:
     """Runs until SIGTERM (True) or until leadership is lost (False): then the process must end, for another may act already."""
     loop = Loop(reconciler, health=health)
-    held = lease.Lease(server, namespace=namespace, name=LEASE, me=f"{socket.gethostname()}-{os.getpid()}", clock=time.monotonic)
+    held = lease.Lease(
+        server, namespace=namespace, name=LEASE, me=f"{socket.gethostname()}-{os.getpid()}", clock=time.monotonic
+    )
     health.watch(alive=loop.alive, leads=held.leads, waiting=lambda: len(loop.queue))
     stop = threading.Event()
     try:
@@ -142,7 +165,9 @@ def run(server: api.Api, reconciler: Reconciler, *, namespace: str, namespaces: 
         loop.queue.close()
 
 
-async def _watch(loop: Loop, held: lease.Lease, *, stop: threading.Event, namespaces: Collection[str], ready: Callable[[], None]) -> bool:
+async def _watch(
+    loop: Loop, held: lease.Lease, *, stop: threading.Event, namespaces: Collection[str], ready: Callable[[], None]
+) -> bool:
     """Watches until SIGTERM (True) or until the Lease is lost (False); gives the Lease back where it still has it."""
     over, lost = asyncio.Event(), threading.Event()
     running = asyncio.get_running_loop()
@@ -161,7 +186,9 @@ async def _watch(loop: Loop, held: lease.Lease, *, stop: threading.Event, namesp
     ready()
     scope: dict[str, Any] = {"namespaces": namespaces} if namespaces else {"clusterwide": True}
     identity: Any = held.me  # kopf would ask for the user's name, which the container's has none
-    await kopf.operator(registry=_registry(loop), settings=_settings(), identity=identity, standalone=True, stop_flag=over, **scope)
+    await kopf.operator(
+        registry=_registry(loop), settings=_settings(), identity=identity, standalone=True, stop_flag=over, **scope
+    )
     pulse.cancel()
     await asyncio.to_thread(loop.finish)  # before the Lease is given back: nobody else may act while we do
     stop.set()
@@ -187,5 +214,5 @@ def _registry(loop: Loop) -> kopf.OperatorRegistry:
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
-    settings.posting.enabled = False       # our own events carry names that make them unique
+    settings.posting.enabled = False  # our own events carry names that make them unique
     return settings

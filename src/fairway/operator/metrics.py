@@ -50,14 +50,21 @@ class Rollouts(registry.Collector):
         self._known: dict[Key, Rollout] = {}
         self._lock = threading.Lock()
 
-    def told(self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: schema.Strategy) -> None:
+    def told(
+        self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: schema.Strategy
+    ) -> None:
         """Takes a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(
-            phase=after.phase, since=after.moved or after.since, looked=seen.at, weight=states.split(after, strategy=policy)[0],
+            phase=after.phase,
+            since=after.moved or after.since,
+            looked=seen.at,
+            weight=states.split(after, strategy=policy)[0],
             verdict=after.verdict.action if after.verdict is not None and after.phase is not Phase.STABLE else None,
             readable=after.phase not in states.JUDGED or (seen.sample is not None and seen.unread is None),
             paused=told.paused or after.phase is Phase.PAUSED,
-            stalled=status.stuck(after, told), pods=_pods(after, told))
+            stalled=status.stuck(after, told),
+            pods=_pods(after, told),
+        )
         with self._lock:
             old = self._known.get(key, Rollout())
             cause = _taken_back(before, after)
@@ -80,48 +87,91 @@ class Rollouts(registry.Collector):
 def _standing(known: Known) -> Iterator[core.Metric]:
     """Gives where each deployment stands, and since when."""
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_phase", "1 for the phase that the deployment is in, else 0.", labels=(*LABELS, "phase")),
-        ((*key, str(phase), rollout.phase is phase) for key, rollout in known for phase in Phase))
+        core.GaugeMetricFamily(
+            "fairway_rollout_phase", "1 for the phase that the deployment is in, else 0.", labels=(*LABELS, "phase")
+        ),
+        ((*key, str(phase), rollout.phase is phase) for key, rollout in known for phase in Phase),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_phase_since_timestamp_seconds", "When the phase, or the canary's step, began.", labels=LABELS),
-        ((*key, rollout.since) for key, rollout in known))
+        core.GaugeMetricFamily(
+            "fairway_rollout_phase_since_timestamp_seconds",
+            "When the phase, or the canary's step, began.",
+            labels=LABELS,
+        ),
+        ((*key, rollout.since) for key, rollout in known),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_last_look_timestamp_seconds", "When the operator last looked at the deployment.", labels=LABELS),
-        ((*key, rollout.looked) for key, rollout in known))
+        core.GaugeMetricFamily(
+            "fairway_rollout_last_look_timestamp_seconds",
+            "When the operator last looked at the deployment.",
+            labels=LABELS,
+        ),
+        ((*key, rollout.looked) for key, rollout in known),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_weight", "Percent of the units that the candidate serves.", labels=LABELS),
-        ((*key, rollout.weight) for key, rollout in known))
+        core.GaugeMetricFamily(
+            "fairway_rollout_weight", "Percent of the units that the candidate serves.", labels=LABELS
+        ),
+        ((*key, rollout.weight) for key, rollout in known),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_pods_available", "Pods that answer, of the revision with that role.", labels=(*LABELS, "role")),
-        ((*key, role, count) for key, rollout in known for role, count in rollout.pods.items()))
+        core.GaugeMetricFamily(
+            "fairway_rollout_pods_available",
+            "Pods that answer, of the revision with that role.",
+            labels=(*LABELS, "role"),
+        ),
+        ((*key, role, count) for key, rollout in known for role, count in rollout.pods.items()),
+    )
 
 
 def _judged(known: Known) -> Iterator[core.Metric]:
     """Gives what the judge says, and what keeps it from saying more."""
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_verdict", "1 for what the judge said last, else 0.", labels=(*LABELS, "verdict")),
-        ((*key, str(action), rollout.verdict is action) for key, rollout in known for action in judge.Action))
+        core.GaugeMetricFamily(
+            "fairway_rollout_verdict", "1 for what the judge said last, else 0.", labels=(*LABELS, "verdict")
+        ),
+        ((*key, str(action), rollout.verdict is action) for key, rollout in known for action in judge.Action),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_evidence_readable", "0 while a rollout holds because counts, pairs or labels cannot be read.",
-                               labels=LABELS),
-        ((*key, rollout.readable) for key, rollout in known))
+        core.GaugeMetricFamily(
+            "fairway_rollout_evidence_readable",
+            "0 while a rollout holds because counts, pairs or labels cannot be read.",
+            labels=LABELS,
+        ),
+        ((*key, rollout.readable) for key, rollout in known),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_paused", "1 while the rollout is paused, by itself, by a person or by spec.paused.", labels=LABELS),
-        ((*key, rollout.paused) for key, rollout in known))
+        core.GaugeMetricFamily(
+            "fairway_rollout_paused",
+            "1 while the rollout is paused, by itself, by a person or by spec.paused.",
+            labels=LABELS,
+        ),
+        ((*key, rollout.paused) for key, rollout in known),
+    )
     yield _told(
-        core.GaugeMetricFamily("fairway_rollout_stalled", "1 while what the spec asks for cannot come without a person.", labels=LABELS),
-        ((*key, rollout.stalled) for key, rollout in known))
+        core.GaugeMetricFamily(
+            "fairway_rollout_stalled", "1 while what the spec asks for cannot come without a person.", labels=LABELS
+        ),
+        ((*key, rollout.stalled) for key, rollout in known),
+    )
 
 
 def _counted(known: Known) -> Iterator[core.Metric]:
     """Gives how rollouts ended since this operator began."""
     yield _told(
-        core.CounterMetricFamily("fairway_rollout_promotions", "Revisions that took the place of another.", labels=LABELS),
-        ((*key, rollout.promotions) for key, rollout in known))
+        core.CounterMetricFamily(
+            "fairway_rollout_promotions", "Revisions that took the place of another.", labels=LABELS
+        ),
+        ((*key, rollout.promotions) for key, rollout in known),
+    )
     yield _told(
-        core.CounterMetricFamily("fairway_rollout_rollbacks", "Revisions that were taken back: at fault, aborted by a person, or superseded.",
-                                 labels=(*LABELS, "cause")),
-        ((*key, cause, count) for key, rollout in known for cause, count in rollout.rollbacks.items()))
+        core.CounterMetricFamily(
+            "fairway_rollout_rollbacks",
+            "Revisions that were taken back: at fault, aborted by a person, or superseded.",
+            labels=(*LABELS, "cause"),
+        ),
+        ((*key, cause, count) for key, rollout in known for cause, count in rollout.rollbacks.items()),
+    )
 
 
 def _told(family: Family, rows: Iterable[tuple[str | float, ...]]) -> Family:
@@ -132,7 +182,11 @@ def _told(family: Family, rows: Iterable[tuple[str | float, ...]]) -> Family:
 
 def _pods(state: State, told: status.Told) -> dict[str, int]:
     revisions = zip(ARMS, (state.stable, state.candidate), strict=True)
-    return {role: told.healths[revision].available for role, revision in revisions if revision is not None and revision in told.healths}
+    return {
+        role: told.healths[revision].available
+        for role, revision in revisions
+        if revision is not None and revision in told.healths
+    }
 
 
 def _promoted(before: State, after: State) -> bool:

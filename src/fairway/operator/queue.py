@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-Key = tuple[str, str]   # namespace, name
+Key = tuple[str, str]  # namespace, name
 
 
 class Queue:
@@ -17,7 +17,7 @@ class Queue:
         self._clock, self._share = clock, share
         self._due: dict[Key, float] = {}
         self._working: set[Key] = set()
-        self._served: dict[str, int] = {}   # namespace -> which look of all was its last
+        self._served: dict[str, int] = {}  # namespace -> which look of all was its last
         self._looks = 0
         self._changed = threading.Condition()
         self._closed = False

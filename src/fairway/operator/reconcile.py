@@ -27,27 +27,32 @@ from fairway.rollout.states import Phase, State
 
 log = logging.getLogger("fairway.operator")
 
-RESTING_SECONDS = 600.0      # a look at what rests, for what no watch told us
-LATE_SECONDS = 60.0          # a look at what waits for something: labels that may condemn a promoted revision, a part of the cluster that is missing
-RETIRE_SECONDS = 20.0        # between the last route that named a revision and the end of its pods
-COUNTS_SECONDS = 15.0        # of a look for the counts: what follows may not wait for them
-RETRY_SECONDS = 2.0          # after something was away
-PATIENCE = 3                 # looks after which what may pass by itself is a refusal
-CONFLICTS = 9                # more writes of a status, where others write the same object
+RESTING_SECONDS = 600.0  # a look at what rests, for what no watch told us
+LATE_SECONDS = 60.0  # a look at what waits for something: labels that may condemn a promoted revision, a part of the cluster that is missing
+RETIRE_SECONDS = 20.0  # between the last route that named a revision and the end of its pods
+COUNTS_SECONDS = 15.0  # of a look for the counts: what follows may not wait for them
+RETRY_SECONDS = 2.0  # after something was away
+PATIENCE = 3  # looks after which what may pass by itself is a refusal
+CONFLICTS = 9  # more writes of a status, where others write the same object
 RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)
-PER_REVISION = ("Service", "HorizontalPodAutoscaler", "ScaledObject", "PodDisruptionBudget")  # and last the Deployment, which they are found by
-HANDED = "fairway-scaling"   # manager of a number of replicas that an autoscaler is about to take
+PER_REVISION = (
+    "Service",
+    "HorizontalPodAutoscaler",
+    "ScaledObject",
+    "PodDisruptionBudget",
+)  # and last the Deployment, which they are found by
+HANDED = "fairway-scaling"  # manager of a number of replicas that an autoscaler is about to take
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the operator was started with."""
 
-    server_image: str                    # for resources that name none
-    seldon_image: str = ""               # for those of runtime seldon
-    interval_seconds: float = 2.0        # between two looks at a rollout in progress
-    hook_hosts: tuple[str, ...] = ()     # that hooks may name besides Services of their own namespace; patterns
-    templates: counts.Templates = field(default_factory=dict)   # queries that resources may name
+    server_image: str  # for resources that name none
+    seldon_image: str = ""  # for those of runtime seldon
+    interval_seconds: float = 2.0  # between two looks at a rollout in progress
+    hook_hosts: tuple[str, ...] = ()  # that hooks may name besides Services of their own namespace; patterns
+    templates: counts.Templates = field(default_factory=dict)  # queries that resources may name
     hook_networks: tuple[str, ...] = ()  # that those may lie in besides what is public
     cluster: workloads.Settings = field(default_factory=workloads.Settings)
 
@@ -59,15 +64,21 @@ class Memory:
     elapsed: clocks.Elapsed
     counted: look.Counted = field(default_factory=look.Counted)
     route: routes.Routes = field(default_factory=routes.Routes)
-    applied: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)   # (kind, name) -> what was applied: its fingerprint, its generation
-    facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> what the init step found in its package
-    deployments: dict[str, Mapping[str, Any]] = field(default_factory=dict)   # revision -> its Deployment at the last look
-    removed: set[tuple[str, str]] = field(default_factory=set)          # (kind, name) -> known not to be there
-    backed: set[str] = field(default_factory=set)   # revisions whose Service is there
-    refusal: tuple[str, str] | None = None     # what ended the last look, or was refused in it
-    answers: str | None = None                 # fingerprint of the gateways and host names for which the gateway has answered
+    applied: dict[tuple[str, str], tuple[str, int]] = field(
+        default_factory=dict
+    )  # (kind, name) -> what was applied: its fingerprint, its generation
+    facts: dict[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # revision -> what the init step found in its package
+    deployments: dict[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # revision -> its Deployment at the last look
+    removed: set[tuple[str, str]] = field(default_factory=set)  # (kind, name) -> known not to be there
+    backed: set[str] = field(default_factory=set)  # revisions whose Service is there
+    refusal: tuple[str, str] | None = None  # what ended the last look, or was refused in it
+    answers: str | None = None  # fingerprint of the gateways and host names for which the gateway has answered
     standing: routes.Standing = routes.NOT_ASKED
-    failures: int = 0                          # looks in a row after which not all was as decided
+    failures: int = 0  # looks in a row after which not all was as decided
 
     def refuse(self, failed: errors.FairwayError | None) -> tuple[str, str] | None:
         """Take notice of what kept the last decision from being made true, and return what the status says of it.
@@ -84,14 +95,19 @@ class Reconciler:
     """Looks at ModelDeployments; one object at a time, from any thread."""
 
     def __init__(
-        self, server: api.Api, settings: Settings, *, evidence: Callable[[str], units.Evidence], prometheus: prometheus.Prometheus,
+        self,
+        server: api.Api,
+        settings: Settings,
+        *,
+        evidence: Callable[[str], units.Evidence],
+        prometheus: prometheus.Prometheus,
         source: clocks.Source = clocks.MACHINE,
     ) -> None:
         self._api, self._settings, self._evidence, self._prometheus = server, settings, evidence, prometheus
         self._source = source
         self._memory: dict[tuple[str, str], Memory] = {}
-        self._served: set[str] = set()   # kinds of others that the cluster is known to have
-        self._asked = -math.inf          # when the cluster was last asked for optional kinds
+        self._served: set[str] = set()  # kinds of others that the cluster is known to have
+        self._asked = -math.inf  # when the cluster was last asked for optional kinds
         self._discovering = threading.Lock()
         self.rollouts = metrics.Rollouts()
         self._hooks = hooks.Caller(finds=self._place)
@@ -119,7 +135,9 @@ class Reconciler:
             return None
         self._discover(self._source.monotonic())
         generation, before = int(found["metadata"]["generation"]), found.get("status", {})
-        memory = self._memory.setdefault((namespace, name), Memory(clocks.Elapsed(self._source), refusal=status.refusal(before)))
+        memory = self._memory.setdefault(
+            (namespace, name), Memory(clocks.Elapsed(self._source), refusal=status.refusal(before))
+        )
         try:
             spec = resource.Spec.model_validate(found["spec"])
         except ValidationError as error:  # only where the definition is of another version
@@ -131,7 +149,7 @@ class Reconciler:
             delay, failed = self._look(found, spec, memory, now=now)
         except errors.Temporary:
             raise
-        except Exception as error:   # whatever it is, it is this resource's
+        except Exception as error:  # whatever it is, it is this resource's
             memory.refusal = _refusal_of(error)
             self._stall(namespace, name, memory.refusal, now=now)
             raise
@@ -145,91 +163,167 @@ class Reconciler:
         if found is None:
             return
         events.post(self._api, found, at=now, type="Stalled", message=refusal[1], warning=True)
-        self._store(found, status.stalled(refusal, generation=int(found["metadata"]["generation"]), before=found.get("status", {}), now=now))
+        self._store(
+            found,
+            status.stalled(
+                refusal, generation=int(found["metadata"]["generation"]), before=found.get("status", {}), now=now
+            ),
+        )
 
     def _discover(self, now: float) -> None:
         """Take notice of what others have installed, or taken away, since the cluster was last asked; every look waits for the first answer."""
         with self._discovering:
             if now - self._asked < LATE_SECONDS:
                 return
-            self._settings = replace(self._settings, cluster=replace(
-                self._settings.cluster, service_monitors=self._api.serves("ServiceMonitor"), keda=self._api.serves("ScaledObject"),
-                envoy_gateway=self._api.serves("BackendTrafficPolicy")))
+            self._settings = replace(
+                self._settings,
+                cluster=replace(
+                    self._settings.cluster,
+                    service_monitors=self._api.serves("ServiceMonitor"),
+                    keda=self._api.serves("ScaledObject"),
+                    envoy_gateway=self._api.serves("BackendTrafficPolicy"),
+                ),
+            )
             self._asked = now
 
-    def _look(self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float) -> tuple[float, errors.FairwayError | None]:
+    def _look(
+        self, found: api.Object, spec: resource.Spec, memory: Memory, *, now: float
+    ) -> tuple[float, errors.FairwayError | None]:
         """Read, decide, store, make true; return the seconds until the next look, and what is to be told as a look that failed.
 
         `now` is the clock on the wall, `time` the rollout's own.
         """
-        owner = workloads.Owner(name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"])
+        owner = workloads.Owner(
+            name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"]
+        )
         before = found.get("status", {})
         state, policy, first = status.resume(before, policy=resource.policy(spec))
         time = memory.elapsed.now(clock=state.clock, looked=state.looked, interval=self._settings.interval_seconds)
         known = self._revisions(owner)
-        desired = revisions.desired(spec, known=known, default_image=self._settings.seldon_image if spec.runtime == "seldon" else self._settings.server_image)
+        desired = revisions.desired(
+            spec,
+            known=known,
+            default_image=self._settings.seldon_image if spec.runtime == "seldon" else self._settings.server_image,
+        )
         kept = set(known)
         problem = self._problem(owner, spec, desired)
         if problem is not None:
             events.post(self._api, found, at=now, type="Invalid", message=problem, warning=True)
-        if problem is not None or spec.paused:  # what serves goes on, and so does a rollout in progress; nothing new begins
+        if (
+            problem is not None or spec.paused
+        ):  # what serves goes on, and so does a rollout in progress; nothing new begins
             desired = known.get(state.candidate or state.stable or "", desired)
         known[desired.name] = desired
         healths = self._healths(owner, spec, (*states.wanted(state), desired.name), memory)
         told = status.Told(
-            generation=int(found["metadata"]["generation"]), desired=desired.name, revisions=known, healths=healths, before=before, now=now,
-            last_command=before.get("lastCommand"), first=first, paused=spec.paused, problem=problem,
-            refusal=memory.refusal, clash=self._clash(found, owner, now=now) if spec.routing == "gateway" else None)
+            generation=int(found["metadata"]["generation"]),
+            desired=desired.name,
+            revisions=known,
+            healths=healths,
+            before=before,
+            now=now,
+            last_command=before.get("lastCommand"),
+            first=first,
+            paused=spec.paused,
+            problem=problem,
+            refusal=memory.refusal,
+            clash=self._clash(found, owner, now=now) if spec.routing == "gateway" else None,
+        )
         if (spec.paused or problem is not None) and state.stable is None and state.candidate is None:
             self._store(found, status.build(state, policy=policy, told=told))
             return LATE_SECONDS, None  # what is missing may be installed
         command, nonce = self._command(found, before, now=now)
         seen = look.look(
-            state, deployment=owner.name, desired=desired.name, store=self._evidence(owner.namespace), counted=memory.counted,
-            sample=self._sample(owner, spec, state, policy, memory, first=first, now=time), policy=policy, now=time, wall=now, command=command,
+            state,
+            deployment=owner.name,
+            desired=desired.name,
+            store=self._evidence(owner.namespace),
+            counted=memory.counted,
+            sample=self._sample(owner, spec, state, policy, memory, first=first, now=time),
+            policy=policy,
+            now=time,
+            wall=now,
+            command=command,
             timeout_seconds=spec.serving.timeout.total_seconds(),
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
             absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=look.offline_disagreement(
-                memory.facts.get(state.candidate or ""), stable=known[state.stable].model.digest if state.stable in known else None),
-            answers=self._hooks.answers(hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=time))
+                memory.facts.get(state.candidate or ""),
+                stable=known[state.stable].model.digest if state.stable in known else None,
+            ),
+            answers=self._hooks.answers(
+                hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=time
+            ),
+        )
         after, unkept = strategy.advance(state, seen, strategy=policy), None
-        if desired.name in states.wanted(after.state) and desired.name not in kept:  # before the status names it: its facts must not be lost
+        if (
+            desired.name in states.wanted(after.state) and desired.name not in kept
+        ):  # before the status names it: its facts must not be lost
             try:
-                self._apply(owner, memory, workloads.controller_revision(
-                    owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster))
+                self._apply(
+                    owner,
+                    memory,
+                    workloads.controller_revision(
+                        owner, desired, number=revisions.number(desired, known=known), settings=self._settings.cluster
+                    ),
+                )
             except errors.PlatformError as error:
-                after = after if desired.name in states.wanted(state) else strategy.Advance(state)   # nothing begins that cannot be kept
+                after = (
+                    after if desired.name in states.wanted(state) else strategy.Advance(state)
+                )  # nothing begins that cannot be kept
                 unkept = error
         if after.state.stable is not None:
             first = gateway.first(first, stable=after.state.stable, candidate=after.state.candidate)
         policy = states.in_force(state, after.state, begun=policy, newest=resource.policy(spec))
-        told = replace(told, first=first, last_command=nonce or told.last_command, edited=states.bound(after.state) and policy != resource.policy(spec),
-                       standing=self._standing(owner, spec, after.state, told, memory, first=first))
+        told = replace(
+            told,
+            first=first,
+            last_command=nonce or told.last_command,
+            edited=states.bound(after.state) and policy != resource.policy(spec),
+            standing=self._standing(owner, spec, after.state, told, memory, first=first),
+        )
         self._store(found, status.build(after.state, policy=policy, told=told))
-        self.rollouts.told((owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy)
-        failed = self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=time) or unkept
+        self.rollouts.told(
+            (owner.namespace, owner.name), told, before=state, after=after.state, seen=seen, policy=policy
+        )
+        failed = (
+            self._make_true(owner, spec, after.state, policy=policy, known=known, memory=memory, first=first, now=time)
+            or unkept
+        )
         self._tell(found, after.events)
         if memory.refuse(failed) != told.refusal:
             self._store(found, status.build(after.state, policy=policy, told=replace(told, refusal=memory.refusal)))
             if memory.refusal is not None:
                 events.post(self._api, found, at=now, type="Stalled", message=memory.refusal[1], warning=True)
         delay = self._delay(after.state, policy=policy, memory=memory, now=time)
-        if not told.standing.holds and after.state.phase in RESTING:   # or the watch tells first
+        if not told.standing.holds and after.state.phase in RESTING:  # or the watch tells first
             delay = min(delay, RETRY_SECONDS if time - after.state.since < LATE_SECONDS else LATE_SECONDS)
         if failed is None or after.state.phase in RESTING or isinstance(failed, errors.Temporary):
             return delay, failed
-        log.error("%s/%s: %s", owner.namespace, owner.name, failed)  # but looked at as often as ever: a refusal keeps no harm from being seen
+        log.error(
+            "%s/%s: %s", owner.namespace, owner.name, failed
+        )  # but looked at as often as ever: a refusal keeps no harm from being seen
         return delay, None
 
     def _tell(self, found: api.Object, happened: Iterable[states.Event]) -> None:
         for event in happened:
-            log.info("%s/%s %s: %s", found["metadata"]["namespace"], found["metadata"]["name"], event.type, event.message)
-            events.post(self._api, found, at=event.at, type=event.type, message=event.message, warning=event.type in events.WARNINGS)
+            log.info(
+                "%s/%s %s: %s", found["metadata"]["namespace"], found["metadata"]["name"], event.type, event.message
+            )
+            events.post(
+                self._api,
+                found,
+                at=event.at,
+                type=event.type,
+                message=event.message,
+                warning=event.type in events.WARNINGS,
+            )
 
-    def _command(self, found: api.Object, before: Mapping[str, Any], *, now: float) -> tuple[Command | None, str | None]:
+    def _command(
+        self, found: api.Object, before: Mapping[str, Any], *, now: float
+    ) -> tuple[Command | None, str | None]:
         """Gives the command that is asked for, once; whoever wrote a wrong one is told, and the rollout goes on."""
         try:
             return _command(found, before)
@@ -256,11 +350,13 @@ class Reconciler:
         for namespace, name in routes.overlapping(route):
             try:
                 other = self._api.get("HTTPRoute", namespace, name)
-            except errors.PlatformError:   # of a namespace that this operator may not read
+            except errors.PlatformError:  # of a namespace that this operator may not read
                 other = {"metadata": {"name": name, "namespace": namespace}}
             if route is not None and other is not None and routes.older(other, route):
-                sentence = (f"HTTPRoute {namespace}/{name} takes the same requests as this resource's, and is older: the gateway follows that one; "
-                            "name other spec.gateway.hostnames, or delete one of the two")
+                sentence = (
+                    f"HTTPRoute {namespace}/{name} takes the same requests as this resource's, and is older: the gateway follows that one; "
+                    "name other spec.gateway.hostnames, or delete one of the two"
+                )
                 events.post(self._api, found, at=now, type="Stalled", message=sentence, warning=True)
                 return "Overlaps", sentence
         return None
@@ -292,7 +388,7 @@ class Reconciler:
         if service is None:
             host = hosts.name(url)
             address = hosts.outside(host, hosts.resolve(host), networks=self._settings.hook_networks)
-            return hooks.Place(address, hosts.port(url), repeats=False)   # what lies outside is not the tenant's to read
+            return hooks.Place(address, hosts.port(url), repeats=False)  # what lies outside is not the tenant's to read
         found = self._api.get("Service", deployment.namespace, service)
         astray = hosts.astray(service, found)
         if found is None or astray is not None:
@@ -307,14 +403,16 @@ class Reconciler:
         for kind in ("SeldonDeployment", *(("VirtualService", "Mapping") if spec.routing == "seldon" else ())):
             if kind not in self._served and self._api.serves(kind):
                 self._served.add(kind)
-        return seldon.unmet(spec, seldon="SeldonDeployment" in self._served, ingress=bool(self._served & {"VirtualService", "Mapping"}))
+        return seldon.unmet(
+            spec, seldon="SeldonDeployment" in self._served, ingress=bool(self._served & {"VirtualService", "Mapping"})
+        )
 
     # -- what is read -----------------------------------------------------------------------------------------------------
 
     def _revisions(self, owner: workloads.Owner) -> dict[str, workloads.Revision]:
         found = self._api.find("ControllerRevision", owner.namespace, labels=workloads.selector(owner))
         known = {}
-        for obj in (obj for obj in found if owned.controlled(obj, uid=owner.uid)):   # anybody may set a label
+        for obj in (obj for obj in found if owned.controlled(obj, uid=owner.uid)):  # anybody may set a label
             try:
                 revision = workloads.read_revision(obj)
                 known[revision.name] = revision
@@ -322,7 +420,9 @@ class Reconciler:
                 log.error("%s/%s: %s", owner.namespace, owner.name, error)
         return known
 
-    def _healths(self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory) -> dict[str, health.Health]:
+    def _healths(
+        self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory
+    ) -> dict[str, health.Health]:
         """Gives each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
         memory.deployments = {_revision(d): d for d in self._deployments(owner)}
         healths = {}
@@ -337,7 +437,7 @@ class Reconciler:
                 found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
                 if found.facts:
                     memory.facts[name] = found.facts
-            if found.ready and not self._backed(owner, name, memory):   # requests for it would be answered 500
+            if found.ready and not self._backed(owner, name, memory):  # requests for it would be answered 500
                 found = replace(found, ready=False, note=f"its Service {owner.name}-{name} is not there")
             healths[name] = found
         return healths
@@ -345,21 +445,40 @@ class Reconciler:
     def _deployments(self, owner: workloads.Owner) -> list[api.Object]:
         """Gives the Deployments of the revisions, ours and those that Seldon made for us."""
         found = self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))
-        return [deployment for deployment in found if owned.controlled(deployment, uid=owner.uid) or seldon.made(deployment, owner=owner)]
+        return [
+            deployment
+            for deployment in found
+            if owned.controlled(deployment, uid=owner.uid) or seldon.made(deployment, owner=owner)
+        ]
 
     def _unmade(self, owner: workloads.Owner, spec: resource.Spec) -> health.Health | None:
         """Gives why Seldon has not made a revision's Deployment, where it says so."""
-        said = seldon.trouble(self._api.get("SeldonDeployment", owner.namespace, owner.name)) if spec.runtime == "seldon" else ""
+        said = (
+            seldon.trouble(self._api.get("SeldonDeployment", owner.namespace, owner.name))
+            if spec.runtime == "seldon"
+            else ""
+        )
         return health.Health(note=said) if said else None
 
     def _backed(self, owner: workloads.Owner, revision: str, memory: Memory) -> bool:
         """Say whether the revision has a Service, which requests can be sent to."""
-        if revision not in memory.backed and self._api.get("Service", owner.namespace, f"{owner.name}-{revision}") is not None:
+        if (
+            revision not in memory.backed
+            and self._api.get("Service", owner.namespace, f"{owner.name}-{revision}") is not None
+        ):
             memory.backed.add(revision)
         return revision in memory.backed
 
     def _sample(
-        self, owner: workloads.Owner, spec: resource.Spec, state: State, policy: schema.Strategy, memory: Memory, *, first: str | None, now: float,
+        self,
+        owner: workloads.Owner,
+        spec: resource.Spec,
+        state: State,
+        policy: schema.Strategy,
+        memory: Memory,
+        *,
+        first: str | None,
+        now: float,
     ) -> traffic.Sample | None:
         """Gives both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
         route = states.route(state, deployment=owner.name, strategy=policy)
@@ -371,18 +490,40 @@ class Reconciler:
                 if spec.counts is not None:
                     queries = counts.chosen(spec.counts.template, self._settings.templates, thresholds=thresholds)
                     raw: traffic.Sample | None = counts.sample(
-                        self._prometheus, queries, namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds)
+                        self._prometheus,
+                        queries,
+                        namespace=owner.namespace,
+                        deployment=owner.name,
+                        route=route,
+                        thresholds=thresholds,
+                    )
                 else:
-                    raw = self._prometheus.sample(namespace=owner.namespace, deployment=owner.name, route=route, thresholds=thresholds,
-                                                  before=state.sample or memory.route.latest, route_version="", first=first)
-        except errors.FairwayError as error:  # whatever it is: a rollout that cannot be judged holds, and one that is broken goes back
+                    raw = self._prometheus.sample(
+                        namespace=owner.namespace,
+                        deployment=owner.name,
+                        route=route,
+                        thresholds=thresholds,
+                        before=state.sample or memory.route.latest,
+                        route_version="",
+                        first=first,
+                    )
+        except (
+            errors.FairwayError
+        ) as error:  # whatever it is: a rollout that cannot be judged holds, and one that is broken goes back
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return None
         accepted = memory.route.follows(route) or self._accepted(owner, spec)
         return memory.route.confirm(raw, route=route, accepted=accepted, now=now)
 
     def _standing(
-        self, owner: workloads.Owner, spec: resource.Spec, state: State, told: status.Told, memory: Memory, *, first: str | None,
+        self,
+        owner: workloads.Owner,
+        spec: resource.Spec,
+        state: State,
+        told: status.Told,
+        memory: Memory,
+        *,
+        first: str | None,
     ) -> routes.Standing:
         """Return how the HTTPRoute of what serves stands; the proxies are asked until they answer, and then once for other gateways or host names.
 
@@ -410,7 +551,7 @@ class Reconciler:
             return None, "spec.counts is of another gateway than Envoy Gateway"
         try:
             answers = self._prometheus.answers(namespace=owner.namespace, deployment=owner.name, index=index)
-        except errors.FairwayError as error:   # Ready is no guess: it is asked again
+        except errors.FairwayError as error:  # Ready is no guess: it is asked again
             log.warning("%s/%s: %s", owner.namespace, owner.name, error)
             return False, ""
         return answers, f"Prometheus keeps no {prometheus.MEMBERS} of the gateway's proxies" if answers is None else ""
@@ -432,7 +573,10 @@ class Reconciler:
         for left in range(CONFLICTS, -1, -1):
             try:
                 stored = self._api.replace_status({**found, "status": new})
-                metadata["resourceVersion"], found["status"] = stored["metadata"]["resourceVersion"], stored.get("status", new)
+                metadata["resourceVersion"], found["status"] = (
+                    stored["metadata"]["resourceVersion"],
+                    stored.get("status", new),
+                )
                 return
             except api.Conflict:
                 newest = self._api.get("ModelDeployment", metadata["namespace"], metadata["name"])
@@ -441,8 +585,16 @@ class Reconciler:
                 metadata["resourceVersion"] = newest["metadata"]["resourceVersion"]
 
     def _make_true(
-        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision],
-        memory: Memory, first: str | None, now: float,
+        self,
+        owner: workloads.Owner,
+        spec: resource.Spec,
+        state: State,
+        *,
+        policy: schema.Strategy,
+        known: Mapping[str, workloads.Revision],
+        memory: Memory,
+        first: str | None,
+        now: float,
     ) -> errors.FairwayError | None:
         """Take each step whatever becomes of the others, and return why the first that did not succeed did not.
 
@@ -450,12 +602,20 @@ class Reconciler:
         """
         wanted = states.wanted(state)
         rests = state.phase in (*RESTING, Phase.STARTING) and now - state.since > RETIRE_SECONDS
-        over = rests and (state.stable is None or self._accepted(owner, spec))  # no request can come to who is not wanted
+        over = rests and (
+            state.stable is None or self._accepted(owner, spec)
+        )  # no request can come to who is not wanted
         route = states.route(state, deployment=owner.name, strategy=policy)
 
         def serve() -> None:
-            servers = [obj for name in wanted if name in known
-                       for obj in workloads.for_revision(owner, known[name], scaling=spec.scaling, settings=self._settings.cluster)]
+            servers = [
+                obj
+                for name in wanted
+                if name in known
+                for obj in workloads.for_revision(
+                    owner, known[name], scaling=spec.scaling, settings=self._settings.cluster
+                )
+            ]
             if spec.runtime == "seldon":
                 servers += self._predictors(owner, spec, state, policy=policy, known=known, over=over)
             self._unscale(owner, spec, wanted, memory=memory)
@@ -468,15 +628,32 @@ class Reconciler:
             self._apply(owner, memory, *workloads.for_deployment(owner, spec, settings=self._settings.cluster))
 
         memory.backed &= set(wanted)
-        there = spec.routing != "seldon" and route is not None and all(self._backed(owner, name, memory) for name in (route.stable, route.candidate) if name)
+        there = (
+            spec.routing != "seldon"
+            and route is not None
+            and all(self._backed(owner, name, memory) for name in (route.stable, route.candidate) if name)
+        )
         failures = [_failure(step) for step in ((divide, serve) if there else (serve, divide))]
-        if over and not any(failures):   # of what may still be sent requests nothing is taken away
-            failures.append(_failure(lambda: self._retire(owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory)))
+        if over and not any(failures):  # of what may still be sent requests nothing is taken away
+            failures.append(
+                _failure(
+                    lambda: self._retire(
+                        owner, keep=wanted, state=state, limit=spec.revision_history_limit, known=known, memory=memory
+                    )
+                )
+            )
         failures.append(_failure(share))  # last: nothing that moves waits for it
         return next((failed for failed in failures if failed is not None), None)
 
     def _predictors(
-        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, policy: schema.Strategy, known: Mapping[str, workloads.Revision], over: bool,
+        self,
+        owner: workloads.Owner,
+        spec: resource.Spec,
+        state: State,
+        *,
+        policy: schema.Strategy,
+        known: Mapping[str, workloads.Revision],
+        over: bool,
     ) -> list[api.Object]:
         """Gives the SeldonDeployment with all that must run, and, until they may end, those that ran; one that runs nothing is taken away."""
         names = list(states.wanted(state))
@@ -487,7 +664,16 @@ class Reconciler:
             self._delete(owner, "SeldonDeployment", owner.name)
             return []
         route = states.route(state, deployment=owner.name, strategy=policy) if spec.routing == "seldon" else None
-        return [seldon.deployment(owner, running, scaling=spec.scaling, settings=self._settings.cluster, stable=state.stable or running[0].name, route=route)]
+        return [
+            seldon.deployment(
+                owner,
+                running,
+                scaling=spec.scaling,
+                settings=self._settings.cluster,
+                stable=state.stable or running[0].name,
+                route=route,
+            )
+        ]
 
     def _unscale(self, owner: workloads.Owner, spec: resource.Spec, wanted: Iterable[str], *, memory: Memory) -> None:
         """Leaves the number of pods to who shall have it: hands it over to an autoscaler, or takes an autoscaler away that is not wanted any more."""
@@ -501,36 +687,65 @@ class Reconciler:
             handed = workloads.handed_over(deployment, manager=api.MANAGER) if scaler is not None else None
             if handed is not None:
                 self._api.apply(handed, manager=HANDED)
-            for kind in {"HorizontalPodAutoscaler", *(("ScaledObject",) if self._settings.cluster.keda else ())} - {scaler}:
+            for kind in {"HorizontalPodAutoscaler", *(("ScaledObject",) if self._settings.cluster.keda else ())} - {
+                scaler
+            }:
                 if (kind, name) not in memory.removed:
                     self._delete(owner, kind, f"{owner.name}-{name}")
                     memory.applied.pop((kind, f"{owner.name}-{name}"), None)
                     memory.removed.add((kind, name))
 
     def _route(
-        self, owner: workloads.Owner, spec: resource.Spec, state: State, *, route: traffic.Route | None, memory: Memory, first: str | None, now: float,
+        self,
+        owner: workloads.Owner,
+        spec: resource.Spec,
+        state: State,
+        *,
+        route: traffic.Route | None,
+        memory: Memory,
+        first: str | None,
+        now: float,
     ) -> None:
         if route is None:
             return
-        if route.candidate is not None and not self._backed(owner, route.candidate, memory):   # what is sent there would be answered 500
+        if route.candidate is not None and not self._backed(
+            owner, route.candidate, memory
+        ):  # what is sent there would be answered 500
             route = traffic.route(deployment=owner.name, stable=route.stable, candidate=None, weight=0, mirror=0)
-        before = next((round(segment.weight * gateway.TOTAL) for segment in reversed(state.segments) if segment.version != route.version), 0)
+        before = next(
+            (
+                round(segment.weight * gateway.TOTAL)
+                for segment in reversed(state.segments)
+                if segment.version != route.version
+            ),
+            0,
+        )
         if spec.routing == "seldon":
             memory.route.recall(None, weight=before)
             memory.route.written(route, arriving=False, now=now)  # with the predictors
             return
         if (parent := resource.route(spec)) is None:
             return
-        written = self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
+        written = (
+            self._api.get("HTTPRoute", owner.namespace, owner.name) if route.weight or memory.route.fresh else None
+        )
         memory.route.recall(written, weight=before)
         index = int(first != route.candidate)
 
         def reached() -> bool:
             return self._answers(owner, spec, index=index)[0] is not False
 
-        leaving, arriving = memory.route.leaving(route, now=now), memory.route.arriving(route, found=written, now=now, reached=reached)
-        self._apply(owner, memory, gateway.http_route(
-            owner, parent, route, first=first, leaving=leaving, arriving=arriving, runtime=spec.runtime))
+        leaving, arriving = (
+            memory.route.leaving(route, now=now),
+            memory.route.arriving(route, found=written, now=now, reached=reached),
+        )
+        self._apply(
+            owner,
+            memory,
+            gateway.http_route(
+                owner, parent, route, first=first, leaving=leaving, arriving=arriving, runtime=spec.runtime
+            ),
+        )
         memory.route.written(route, arriving=arriving, now=now)
         if self._settings.cluster.envoy_gateway:
             self._apply(owner, memory, gateway.backend_policy(owner, spec))
@@ -555,7 +770,14 @@ class Reconciler:
         owned.delete(self._api, kind, namespace=owner.namespace, name=name, uid=owner.uid)
 
     def _retire(
-        self, owner: workloads.Owner, *, keep: tuple[str, ...], state: State, limit: int, known: Mapping[str, workloads.Revision], memory: Memory,
+        self,
+        owner: workloads.Owner,
+        *,
+        keep: tuple[str, ...],
+        state: State,
+        limit: int,
+        known: Mapping[str, workloads.Revision],
+        memory: Memory,
     ) -> None:
         """Takes away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
         for deployment in self._deployments(owner):
@@ -592,7 +814,11 @@ def _revision(deployment: Mapping[str, Any]) -> str:
 
 def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
     """Return what the gateway must count as slow."""
-    return tuple(schema.format_duration(guard.threshold) for guard in policy.guards if guard.threshold is not None and not guard.by_arrival)
+    return tuple(
+        schema.format_duration(guard.threshold)
+        for guard in policy.guards
+        if guard.threshold is not None and not guard.by_arrival
+    )
 
 
 def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:
@@ -618,15 +844,20 @@ def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | No
             return None, None
         who, why = str(asked.get("by", "somebody"))[:253], str(asked.get("why", ""))[:512]
         return Command(verb=asked["verb"], who=who, why=why, force=bool(asked.get("force"))), nonce
-    except (ValueError, KeyError, TypeError, RecursionError) as error:   # RecursionError: a thousand brackets
-        raise errors.ConfigError(f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: a thousand brackets
+        raise errors.ConfigError(
+            f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id"
+        ) from error
 
 
 def _refusal_of(error: Exception) -> tuple[str, str]:
     """Return a word and a sentence for what ended a look."""
     if isinstance(error, errors.FairwayError):
         return status.REFUSED, str(error)
-    return status.FAULT, f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please report it"
+    return (
+        status.FAULT,
+        f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please report it",
+    )
 
 
 def _sentence(error: ValidationError) -> str:

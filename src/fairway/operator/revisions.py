@@ -19,8 +19,15 @@ def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image
             moved = revision.model.uri != spec.model.uri
             return replace(revision, model=spec.model, template=None if moved else revision.template)
     image = spec.image or default_image
-    return Revision(name=resource.revision(spec, image=image), model=spec.model, image=image, runtime=spec.runtime, serving=spec.serving,
-                    pod_template=spec.pod_template, defaulted_image=spec.image is None)
+    return Revision(
+        name=resource.revision(spec, image=image),
+        model=spec.model,
+        image=image,
+        runtime=spec.runtime,
+        serving=spec.serving,
+        pod_template=spec.pod_template,
+        defaulted_image=spec.image is None,
+    )
 
 
 def number(revision: Revision, *, known: Mapping[str, Revision]) -> int:
@@ -31,10 +38,16 @@ def number(revision: Revision, *, known: Mapping[str, Revision]) -> int:
 
 def surplus(known: Mapping[str, Revision], *, needed: Collection[str], limit: int) -> tuple[str, ...]:
     """Gives the oldest revisions beyond the `limit` that are kept besides those needed."""
-    spare = sorted((revision for revision in known.values() if revision.name not in needed), key=lambda revision: revision.number)
+    spare = sorted(
+        (revision for revision in known.values() if revision.name not in needed), key=lambda revision: revision.number
+    )
     return tuple(revision.name for revision in spare[: max(0, len(spare) - limit)])
 
 
 def _identity(revision: Revision) -> dict[str, object]:
-    return {"digest": revision.model.digest, "podTemplate": dict(revision.pod_template), "runtime": revision.runtime,
-            "serving": revision.serving.model_dump(mode="json", by_alias=True)}
+    return {
+        "digest": revision.model.digest,
+        "podTemplate": dict(revision.pod_template),
+        "runtime": revision.runtime,
+        "serving": revision.serving.model_dump(mode="json", by_alias=True),
+    }

@@ -12,14 +12,14 @@ from typing import Any
 from fairway.platforms.kubernetes import confirm, gateway
 from fairway.rollout import traffic
 
-ARRIVING_SECONDS = 2.0      # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
-ARRIVED_SECONDS = 30.0      # twice what Envoy waits for the pods of a cluster: nobody is asked longer whether it has them
-LEAVING_SECONDS = 10.0      # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
-TOTAL = 100                 # weights are percent
-SCRAPES = 60                # newest increments that are looked at
-VITAL = ("Accepted", "ResolvedRefs")   # conditions of an HTTPRoute without which no request is answered
+ARRIVING_SECONDS = 2.0  # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
+ARRIVED_SECONDS = 30.0  # twice what Envoy waits for the pods of a cluster: nobody is asked longer whether it has them
+LEAVING_SECONDS = 10.0  # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
+TOTAL = 100  # weights are percent
+SCRAPES = 60  # newest increments that are looked at
+VITAL = ("Accepted", "ResolvedRefs")  # conditions of an HTTPRoute without which no request is answered
 ROUTE = re.compile(r"HTTPRoute ([-.a-z0-9]+)/([-.a-z0-9]+)")
-POSSIBLE = 10               # routes kept, that the proxies may still follow
+POSSIBLE = 10  # routes kept, that the proxies may still follow
 
 
 @dataclass
@@ -27,14 +27,20 @@ class Routes:
     """The last scrape, and the route that is in effect; after a restart of the operator the newest is confirmed anew."""
 
     latest: traffic.Sample | None = None
-    in_effect: bool = False                 # whether the proxies follow the route that was written last
-    _written: tuple[traffic.Route, ...] = ()    # what the proxies may still follow: what was in effect last, and all that was written since
-    _recalled: int = 0                      # the candidate's weight before all of those, by an earlier operator
-    _since: float = 0.0                     # when the newest was written
-    _waits: float = 0.0                     # from when on scrapes say something about it: it is accepted, and no candidate arrives
-    _learns: float | None = None            # the first scrape that was read since, by Prometheus's clock: what was scraped after it is of the route
+    in_effect: bool = False  # whether the proxies follow the route that was written last
+    _written: tuple[
+        traffic.Route, ...
+    ] = ()  # what the proxies may still follow: what was in effect last, and all that was written since
+    _recalled: int = 0  # the candidate's weight before all of those, by an earlier operator
+    _since: float = 0.0  # when the newest was written
+    _waits: float = 0.0  # from when on scrapes say something about it: it is accepted, and no candidate arrives
+    _learns: float | None = (
+        None  # the first scrape that was read since, by Prometheus's clock: what was scraped after it is of the route
+    )
     _increments: list[tuple[int, int]] = field(default_factory=list)
-    _serving: frozenset[str] | None = None  # revisions with a real share of what was written last; None: nobody knows yet
+    _serving: frozenset[str] | None = (
+        None  # revisions with a real share of what was written last; None: nobody knows yet
+    )
     _leaving: str | None = None
 
     @property
@@ -51,7 +57,14 @@ class Routes:
         if self._serving is None:
             self._serving, self._recalled = gateway.serving(found) if found is not None else frozenset(), weight
 
-    def arriving(self, route: traffic.Route, *, found: Mapping[str, Any] | None, now: float, reached: Callable[[], bool] = lambda: True) -> bool:
+    def arriving(
+        self,
+        route: traffic.Route,
+        *,
+        found: Mapping[str, Any] | None,
+        now: float,
+        reached: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there.
 
         `reached` asks whether they know its pods: of clusters that come within seconds of each other Envoy may wait 15 s for those of the first.
@@ -66,7 +79,11 @@ class Routes:
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
         """Gives the revision that served until the route was written, and must not vanish at once."""
         still = self._leaving if now - self._since < LEAVING_SECONDS and self._leaving not in _serving(route) else None
-        return still if self._newest(route) else next(iter(sorted((self._serving or frozenset()) - _serving(route))), still)
+        return (
+            still
+            if self._newest(route)
+            else next(iter(sorted((self._serving or frozenset()) - _serving(route))), still)
+        )
 
     def written(self, route: traffic.Route, *, arriving: bool, now: float) -> None:
         """Takes notice of the route that the cluster has now."""
@@ -79,7 +96,9 @@ class Routes:
             self._forget(now)
         self._serving = _serving(route) - ({route.candidate} if arriving else set())
 
-    def confirm(self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float) -> traffic.Sample | None:
+    def confirm(
+        self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float
+    ) -> traffic.Sample | None:
         """Gives the sample with the version of the route in effect: `route`'s, or none."""
         if raw is None:
             return None
@@ -116,8 +135,15 @@ class Routes:
 
     def _realised(self, route: traffic.Route, *, now: float) -> bool:
         """Says whether none of the routes before can be what the proxies follow."""
-        befores = {_share(route, before) for before in self._written[:-1] if before.version != route.version} or {self._recalled}
-        return all(confirm.split(self._increments, before=before, after=route.weight, waited_seconds=now - self._waits).confirmed for before in befores)
+        befores = {_share(route, before) for before in self._written[:-1] if before.version != route.version} or {
+            self._recalled
+        }
+        return all(
+            confirm.split(
+                self._increments, before=before, after=route.weight, waited_seconds=now - self._waits
+            ).confirmed
+            for before in befores
+        )
 
 
 def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> int | None:
@@ -175,32 +201,53 @@ def standing(found: Mapping[str, Any] | None, *, answers: bool | None, unknown: 
     if (why := refused(found)) is not None:
         return Standing(False, REFUSED, why)
     if not accepted(found):
-        return Standing(False, "NotAccepted", "no gateway has accepted the HTTPRoute yet: wanted a Gateway that spec.gateway.parentRefs names, "
-                                              "and its controller")
+        return Standing(
+            False,
+            "NotAccepted",
+            "no gateway has accepted the HTTPRoute yet: wanted a Gateway that spec.gateway.parentRefs names, "
+            "and its controller",
+        )
     if answers is None:
-        return Standing(True, "Accepted", f"the gateway has accepted the HTTPRoute; whether its proxies follow cannot be told: {unknown}")
+        return Standing(
+            True,
+            "Accepted",
+            f"the gateway has accepted the HTTPRoute; whether its proxies follow cannot be told: {unknown}",
+        )
     if not answers:
-        return Standing(False, "NotAnswering", "the gateway has accepted the HTTPRoute, and its proxies have no pod to send requests to yet")
+        return Standing(
+            False,
+            "NotAnswering",
+            "the gateway has accepted the HTTPRoute, and its proxies have no pod to send requests to yet",
+        )
     return Standing(True, "Answering", "the gateway sends requests to the revision in service")
 
 
 def _parents(found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
     """Return each Gateway that has said something of the HTTPRoute, with what it says of it as it is now."""
     generation = found["metadata"].get("generation", 1)
-    return [(f"gateway {parent.get('parentRef', {}).get('name', '')}".rstrip(),
-             [c for c in parent.get("conditions", ()) if c.get("observedGeneration", 0) >= generation])
-            for parent in found.get("status", {}).get("parents", ())]
+    return [
+        (
+            f"gateway {parent.get('parentRef', {}).get('name', '')}".rstrip(),
+            [c for c in parent.get("conditions", ()) if c.get("observedGeneration", 0) >= generation],
+        )
+        for parent in found.get("status", {}).get("parents", ())
+    ]
 
 
 def overlapping(found: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """Return namespace and name of the HTTPRoutes that take the same requests, as Envoy Gateway says of ours."""
-    said = [condition.get("message", "") for parent in (found or {}).get("status", {}).get("parents", ()) for condition in parent.get("conditions", ())
-            if (condition.get("type"), condition.get("status")) == ("RouteRulesOverlap", "True")]
+    said = [
+        condition.get("message", "")
+        for parent in (found or {}).get("status", {}).get("parents", ())
+        for condition in parent.get("conditions", ())
+        if (condition.get("type"), condition.get("status")) == ("RouteRulesOverlap", "True")
+    ]
     return tuple(dict.fromkeys((namespace, name) for message in said for namespace, name in ROUTE.findall(message)))
 
 
 def older(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Return whether the first of two HTTPRoutes gets the requests that both take, by the rule of the Gateway API."""
+
     def age(route: Mapping[str, Any]) -> tuple[str, str]:
         metadata = route["metadata"]
         return str(metadata.get("creationTimestamp", "")), f"{metadata.get('namespace')}/{metadata['name']}"

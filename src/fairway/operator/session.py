@@ -16,10 +16,19 @@ async def login(**known: Any) -> kopf.AiohttpSession | None:
     if found is None:
         return None
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()), headers=found.as_http_headers(), proxy=found.proxy_url,
-        trust_env=found.trust_env, response_class=Response)
+        connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+        headers=found.as_http_headers(),
+        proxy=found.proxy_url,
+        trust_env=found.trust_env,
+        response_class=Response,
+    )
     return kopf.AiohttpSession(
-        aiohttp_session=session, server=found.server, default_namespace=found.default_namespace, priority=found.priority, expiration=found.expiration)
+        aiohttp_session=session,
+        server=found.server,
+        default_namespace=found.default_namespace,
+        priority=found.priority,
+        expiration=found.expiration,
+    )
 
 
 class Response(aiohttp.ClientResponse):

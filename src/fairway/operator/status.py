@@ -19,10 +19,13 @@ from fairway.platforms.kubernetes.workloads import Revision
 from fairway.rollout import record, states
 from fairway.rollout.states import Phase, State
 
-TEXT = 1024          # characters of a reason that the definition allows
-REFUSED, FAULT = REFUSALS = ("Refused", "Fault")  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
+TEXT = 1024  # characters of a reason that the definition allows
+REFUSED, FAULT = REFUSALS = (
+    "Refused",
+    "Fault",
+)  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
 ROUTE_READY = "RouteReady"
-LARGEST = 262_144    # characters of a checkpoint that it allows
+LARGEST = 262_144  # characters of a checkpoint that it allows
 MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
 Json = dict[str, Any]
 
@@ -32,19 +35,21 @@ class Told:
     """What a status says besides the rollout's state."""
 
     generation: int
-    desired: str                              # the revision that the spec asks for
+    desired: str  # the revision that the spec asks for
     revisions: Mapping[str, Revision]
     healths: Mapping[str, health.Health]
-    before: Mapping[str, Any]                 # the last status: it keeps the times of transitions that did not happen again
+    before: Mapping[str, Any]  # the last status: it keeps the times of transitions that did not happen again
     now: float
     last_command: str | None
-    first: str | None                         # the revision at index 0 of the HTTPRoute
-    paused: bool                              # by spec.paused
-    problem: str | None                       # why the spec cannot be followed
-    refusal: tuple[str, str] | None = None    # what ended the last look, or was refused in it: a word for programs, and the sentence
-    standing: routes.Standing = routes.NOT_ASKED   # of the HTTPRoute
-    clash: tuple[str, str] | None = None      # an older route takes the same requests: the same two
-    edited: bool = False                      # the spec's strategy is not the one in force
+    first: str | None  # the revision at index 0 of the HTTPRoute
+    paused: bool  # by spec.paused
+    problem: str | None  # why the spec cannot be followed
+    refusal: tuple[str, str] | None = (
+        None  # what ended the last look, or was refused in it: a word for programs, and the sentence
+    )
+    standing: routes.Standing = routes.NOT_ASKED  # of the HTTPRoute
+    clash: tuple[str, str] | None = None  # an older route takes the same requests: the same two
+    edited: bool = False  # the spec's strategy is not the one in force
 
 
 def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
@@ -53,60 +58,111 @@ def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
     arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
     status = crd.Status(
-        observed_generation=told.generation, phase=state.phase, weight=weight, mirror=mirror, verdict=verdict, reason=_cut(_reason(state, told)),
+        observed_generation=told.generation,
+        phase=state.phase,
+        weight=weight,
+        mirror=mirror,
+        verdict=verdict,
+        reason=_cut(_reason(state, told)),
         rejected=state.rejected,
-        conditions=_timed(_conditions(state, told), generation=told.generation, before=told.before.get("conditions", ()), now=told.now),
-        history=tuple(_row(row) for row in state.history), guards=_guards(state), last_command=told.last_command,
-        checkpoint=checkpoint(state, policy=policy, first=told.first), **arms)
+        conditions=_timed(
+            _conditions(state, told), generation=told.generation, before=told.before.get("conditions", ()), now=told.now
+        ),
+        history=tuple(_row(row) for row in state.history),
+        guards=_guards(state),
+        last_command=told.last_command,
+        checkpoint=checkpoint(state, policy=policy, first=told.first),
+        **arms,
+    )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def stuck(state: State, told: Told) -> bool:
     """Say whether what the spec asks for cannot come without a person."""
-    return told.paused or told.problem is not None or _refusal(told) is not None or state.phase is Phase.PAUSED or told.desired in state.rejected
+    return (
+        told.paused
+        or told.problem is not None
+        or _refusal(told) is not None
+        or state.phase is Phase.PAUSED
+        or told.desired in state.rejected
+    )
 
 
 def refusal(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return what had ended the last look, or was refused in it, when the status was written."""
-    found: Mapping[str, Any] = next((condition for condition in status.get("conditions", ()) if condition["type"] == "Stalled"), {})
-    return (found["reason"], found["message"]) if found.get("status") == "True" and found.get("reason") in REFUSALS else None
+    found: Mapping[str, Any] = next(
+        (condition for condition in status.get("conditions", ()) if condition["type"] == "Stalled"), {}
+    )
+    return (
+        (found["reason"], found["message"])
+        if found.get("status") == "True" and found.get("reason") in REFUSALS
+        else None
+    )
 
 
 def answered(status: Mapping[str, Any], *, generation: int) -> bool:
     """Say whether the gateway had answered for the spec of that generation when the status was written."""
-    return any((condition["type"], condition["status"], condition.get("observedGeneration")) == (ROUTE_READY, "True", generation)
-               and condition["reason"] == "Answering" for condition in status.get("conditions", ()))
+    return any(
+        (condition["type"], condition["status"], condition.get("observedGeneration"))
+        == (ROUTE_READY, "True", generation)
+        and condition["reason"] == "Answering"
+        for condition in status.get("conditions", ())
+    )
 
 
 def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: float) -> Json:
     """Gives the status of a spec that cannot be followed: what is in service stays, and the sentence says why."""
-    conditions = [("Accepted", False, "Invalid", sentence), ("Ready", False, "Invalid", sentence), ("Reconciling", False, "Invalid", "nothing is changed"),
-                  ("Stalled", True, "Invalid", sentence)]
+    conditions = [
+        ("Accepted", False, "Invalid", sentence),
+        ("Ready", False, "Invalid", sentence),
+        ("Reconciling", False, "Invalid", "nothing is changed"),
+        ("Stalled", True, "Invalid", sentence),
+    ]
     return {**_with(conditions, generation=generation, before=before, now=now), "reason": _cut(sentence)}
 
 
 def stalled(refusal: tuple[str, str], *, generation: int, before: Mapping[str, Any], now: float) -> Json:
     """Return the status after a look that could not be finished: where the rollout stands is as it was."""
     word, sentence = refusal
-    conditions = [("Ready", False, word, sentence), ("Reconciling", False, word, sentence), ("Stalled", True, word, sentence)]
+    conditions = [
+        ("Ready", False, word, sentence),
+        ("Reconciling", False, word, sentence),
+        ("Stalled", True, word, sentence),
+    ]
     return {"reason": _cut(sentence), **_with(conditions, generation=generation, before=before, now=now)}
 
 
-def _with(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Mapping[str, Any], now: float) -> Json:
+def _with(
+    conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Mapping[str, Any], now: float
+) -> Json:
     """Return the status before with other conditions; those of other types stay."""
-    timed = [condition.model_dump(mode="json", by_alias=True, exclude_none=True)
-             for condition in _timed(conditions, generation=generation, before=before.get("conditions", ()), now=now)]
-    kept = [condition for condition in before.get("conditions", ()) if condition["type"] not in {new["type"] for new in timed}]
+    timed = [
+        condition.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for condition in _timed(conditions, generation=generation, before=before.get("conditions", ()), now=now)
+    ]
+    kept = [
+        condition
+        for condition in before.get("conditions", ())
+        if condition["type"] not in {new["type"] for new in timed}
+    ]
     return {**before, "observedGeneration": generation, "conditions": [*timed, *kept]}
 
 
 def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> str:
     """Gives all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
-    rows = tuple({**row, "evidence": {}, "guarantee": ""} for row in state.history)  # their sentences are kept; the numbers would be half of it
-    kept = {"state": record.to_json(replace(state, history=rows)), "strategy": policy.model_dump(mode="json", by_alias=True), "first": first}
+    rows = tuple(
+        {**row, "evidence": {}, "guarantee": ""} for row in state.history
+    )  # their sentences are kept; the numbers would be half of it
+    kept = {
+        "state": record.to_json(replace(state, history=rows)),
+        "strategy": policy.model_dump(mode="json", by_alias=True),
+        "first": first,
+    }
     text = json.dumps(kept, separators=(",", ":"))
     if len(text) > LARGEST:  # a rollback that cannot be stored would be none: the past goes first
-        text = json.dumps({**kept, "state": record.to_json(replace(state, history=(), segments=()))}, separators=(",", ":"))
+        text = json.dumps(
+            {**kept, "state": record.to_json(replace(state, history=(), segments=()))}, separators=(",", ":")
+        )
     return text
 
 
@@ -121,7 +177,12 @@ def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State
 
 def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     """Gives (type, holds, reason, message)."""
-    stable, desired, paused, problem = told.healths.get(state.stable or "", health.Health()), told.desired, told.paused, told.problem
+    stable, desired, paused, problem = (
+        told.healths.get(state.stable or "", health.Health()),
+        told.desired,
+        told.paused,
+        told.problem,
+    )
     moving = state.phase in MOVING or (state.phase is Phase.PENDING and desired not in state.rejected)
     (word, refusal), stalled = _refusal(told) or (None, None), stuck(state, told)
     serves = state.stable is not None and stable.available > 0
@@ -129,13 +190,29 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     degraded = state.stable is not None and not stable.ready
     where = "PausedBySpec" if paused else word or str(state.phase)
     return [
-        ("Accepted", problem is None, "Valid" if problem is None else "Invalid", problem or f"the spec makes sense{_waits(told)}"),
-        ("Available", serves, "Serving" if serves else "NotServing", f"revision {state.stable} answers" if serves else "no revision answers"),
+        (
+            "Accepted",
+            problem is None,
+            "Valid" if problem is None else "Invalid",
+            problem or f"the spec makes sense{_waits(told)}",
+        ),
+        (
+            "Available",
+            serves,
+            "Serving" if serves else "NotServing",
+            f"revision {state.stable} answers" if serves else "no revision answers",
+        ),
         ("Ready", ready, where, refusal or (state.reason if told.standing.holds else told.standing.sentence)),
         (ROUTE_READY, told.standing.holds, told.standing.word, told.standing.sentence),
         ("Progressing", moving, where, state.reason),
-        ("Degraded", degraded, "StableUnready" if degraded else "AsExpected",
-         f"stable revision {state.stable}: {stable.note}" if degraded else "every pod of the stable revision that must be there is"),
+        (
+            "Degraded",
+            degraded,
+            "StableUnready" if degraded else "AsExpected",
+            f"stable revision {state.stable}: {stable.note}"
+            if degraded
+            else "every pod of the stable revision that must be there is",
+        ),
         ("Reconciling", moving and not stalled, where, state.reason),
         ("Stalled", stalled, where, problem or ("spec.paused is set" if paused else refusal or state.reason)),
     ]
@@ -150,22 +227,45 @@ def _reason(state: State, told: Told) -> str:
 
 
 def _waits(told: Told) -> str:
-    return "; the strategy was edited: it counts from the next rollout on, and this one ends by the strategy that it began with" if told.edited else ""
+    return (
+        "; the strategy was edited: it counts from the next rollout on, and this one ends by the strategy that it began with"
+        if told.edited
+        else ""
+    )
 
 
 def _refusal(told: Told) -> tuple[str, str] | None:
-    return told.refusal or told.clash or next(((REFUSED, found.refused) for found in told.healths.values() if found.refused), None)
+    return (
+        told.refusal
+        or told.clash
+        or next(((REFUSED, found.refused) for found in told.healths.values() if found.refused), None)
+    )
 
 
-def _timed(conditions: Sequence[tuple[str, bool, str, str]], *, generation: int, before: Sequence[Mapping[str, Any]], now: float) -> tuple[crd.Condition, ...]:
+def _timed(
+    conditions: Sequence[tuple[str, bool, str, str]],
+    *,
+    generation: int,
+    before: Sequence[Mapping[str, Any]],
+    now: float,
+) -> tuple[crd.Condition, ...]:
     known = {condition["type"]: condition for condition in before}
     timed = []
     for type_, holds, reason, message in conditions:
         status = "True" if holds else "False"
         same = known.get(type_, {}).get("status") == status
-        timed.append(crd.Condition.model_validate({
-            "type": type_, "status": status, "observedGeneration": generation, "reason": reason, "message": message,
-            "lastTransitionTime": known[type_]["lastTransitionTime"] if same else _time(now)}))
+        timed.append(
+            crd.Condition.model_validate(
+                {
+                    "type": type_,
+                    "status": status,
+                    "observedGeneration": generation,
+                    "reason": reason,
+                    "message": message,
+                    "lastTransitionTime": known[type_]["lastTransitionTime"] if same else _time(now),
+                }
+            )
+        )
     return tuple(timed)
 
 
@@ -173,24 +273,43 @@ def _arm(name: str | None, told: Told) -> crd.Arm | None:
     if name is None:
         return None
     revision = told.revisions.get(name)
-    return crd.Arm(revision=name, digest=revision.model.digest if revision else None, image=revision.image if revision else None,
-                   ready_replicas=told.healths[name].available if name in told.healths else None)
+    return crd.Arm(
+        revision=name,
+        digest=revision.model.digest if revision else None,
+        image=revision.image if revision else None,
+        ready_replicas=told.healths[name].available if name in told.healths else None,
+    )
 
 
 def _row(row: Mapping[str, Any]) -> crd.Row:
-    return crd.Row(at=datetime.datetime.fromtimestamp(row["at"], datetime.UTC), revision=row["revision"], phase=row["phase"], action=row["action"],
-                   reason=_cut(row["reason"]), guard=row["guard"])
+    return crd.Row(
+        at=datetime.datetime.fromtimestamp(row["at"], datetime.UTC),
+        revision=row["revision"],
+        phase=row["phase"],
+        action=row["action"],
+        reason=_cut(row["reason"]),
+        guard=row["guard"],
+    )
 
 
 def _guards(state: State) -> tuple[crd.Evidence, ...]:
     if state.ledger is None:
         return ()
     ledger, harms = state.ledger, defaultdict[str, list[float]](list)
-    for bet, wealth in ledger.harms.items():   # a guard's slices, limits and shadow failures are bets of their own: what speaks most against it
+    for (
+        bet,
+        wealth,
+    ) in (
+        ledger.harms.items()
+    ):  # a guard's slices, limits and shadow failures are bets of their own: what speaks most against it
         harms[bet.partition("/")[0]].append(wealth.log_e)
     certificates = {name: wealth.log_e for name, wealth in ledger.certificates.items()}
-    return tuple(crd.Evidence(name=name, harm=_finite(max(harms[name], default=None)), certificate=_finite(certificates.get(name)))
-                 for name in list(dict.fromkeys((*harms, *certificates)))[:16])
+    return tuple(
+        crd.Evidence(
+            name=name, harm=_finite(max(harms[name], default=None)), certificate=_finite(certificates.get(name))
+        )
+        for name in list(dict.fromkeys((*harms, *certificates)))[:16]
+    )
 
 
 def _finite(value: float | None) -> float | None:

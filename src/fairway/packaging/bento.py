@@ -1,7 +1,7 @@
 """Builds a Bento of a model package: the package, the service and fairway's own source in BentoML's format. No network is needed.
 
-    bentoml serve HOME/bentos/income/0123456789ab        serves it
-    bentoml containerize income:0123456789ab             makes an image of it (that installs requirements: it needs a network)
+bentoml serve HOME/bentos/income/0123456789ab        serves it
+bentoml containerize income:0123456789ab             makes an image of it (that installs requirements: it needs a network)
 """
 
 import json
@@ -21,7 +21,17 @@ from fairway.packaging import manifest
 
 ENTRY = "fairway_bento"
 REQUIREMENTS = (
-    "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "prometheus-client", "pydantic", "starlette", "uvicorn", "uvloop")
+    "bentoml",
+    "httptools",
+    "numpy",
+    "onnxruntime",
+    "orjson",
+    "prometheus-client",
+    "pydantic",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+)
 VERSION_LENGTH = 12
 
 SERVICE = '''"""The service of this Bento: the model package beside this file, served by fairway."""
@@ -44,7 +54,7 @@ __all__ = ["Service"]
 class Bento:
     """A Bento in BentoML's store."""
 
-    tag: str      # name:version, the version is the start of the package's digest
+    tag: str  # name:version, the version is the start of the package's digest
     path: Path
 
 
@@ -57,7 +67,9 @@ def build(package: Path, *, home: Path) -> Bento:
         return bento
     with tempfile.TemporaryDirectory(prefix="fairway-bento-") as folder:
         _lay_out(Path(folder), made, version=version)
-        _run(["build", ".", "--version", version], home=home, folder=Path(folder), what=f"building the Bento {bento.tag}")
+        _run(
+            ["build", ".", "--version", version], home=home, folder=Path(folder), what=f"building the Bento {bento.tag}"
+        )
     return bento
 
 
@@ -74,7 +86,9 @@ def _lay_out(folder: Path, made: manifest.Manifest, *, version: str) -> None:
     shutil.copytree(source, folder / "fairway", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / f"{ENTRY}.py").write_text(SERVICE.format(name=made.name, version=version), encoding="utf-8")
     bentofile = {
-        "service": f"{ENTRY}:Service", "name": made.name, "include": ["*"],
+        "service": f"{ENTRY}:Service",
+        "name": made.name,
+        "include": ["*"],
         "labels": {"fairway.dev/package": made.digest.removeprefix("sha256:"), "fairway.dev/licence": made.licence},
         "python": {"packages": [f"{name}=={metadata.version(name)}" for name in REQUIREMENTS], "lock_packages": False},
     }

@@ -9,9 +9,9 @@ from fairway import artifacts, errors
 
 KINDS = ("number", "category", "image")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-LONGEST_NAME = 256              # characters of a class or a feature
-MOST_CLASSES = 10_000           # a probability of each is in every answer
-LARGEST_IMAGE = 1 << 24         # values of one picture
+LONGEST_NAME = 256  # characters of a class or a feature
+MOST_CLASSES = 10_000  # a probability of each is in every answer
+LARGEST_IMAGE = 1 << 24  # values of one picture
 MOST_AXES = 4
 
 
@@ -39,7 +39,7 @@ def fraction(value: Any, *, where: str) -> float | None:
     """Return a share from 0 to 1, or None where it was not measured."""
     if value is None:
         return None
-    if type(value) not in (int, float) or not 0 <= value <= 1:   # so that NaN is refused too
+    if type(value) not in (int, float) or not 0 <= value <= 1:  # so that NaN is refused too
         _refuse(where, value, "a share from 0 to 1, or null where it was not measured")
     return float(value)
 
@@ -54,16 +54,27 @@ def _feature(feature: Any, *, where: str) -> None:
             _refuse(f"{where}: categories", categories, "a list of words")
         return
     shape = feature.get("shape") or []
-    sizes = isinstance(shape, list) and len(shape) <= MOST_AXES and all(type(size) is int and size > 0 for size in shape)
+    sizes = (
+        isinstance(shape, list) and len(shape) <= MOST_AXES and all(type(size) is int and size > 0 for size in shape)
+    )
     if not sizes or math.prod(shape) > LARGEST_IMAGE or bool(shape) != (feature["kind"] == "image"):
-        _refuse(f"{where}: shape", shape, f"[channels, height, width] of an image with at most {LARGEST_IMAGE} values, and [] of a number")
+        _refuse(
+            f"{where}: shape",
+            shape,
+            f"[channels, height, width] of an image with at most {LARGEST_IMAGE} values, and [] of a number",
+        )
     low, high = feature.get("min"), feature.get("max")
     if not all(end is None or (type(end) in (int, float) and math.isfinite(end)) for end in (low, high)):
         _refuse(f"{where}: min and max", [low, high], "finite numbers, or null")
 
 
 def _names(names: Any, *, where: str, most: int) -> None:
-    if not isinstance(names, list) or not 1 <= len(names) <= most or not artifacts.is_plain(names, kinds={str}) or len(set(names)) < len(names):
+    if (
+        not isinstance(names, list)
+        or not 1 <= len(names) <= most
+        or not artifacts.is_plain(names, kinds={str})
+        or len(set(names)) < len(names)
+    ):
         _refuse(where, names, f"1 to {most} different names")
     for name in names:
         _text(name, where=where)
@@ -80,4 +91,6 @@ def _digest(value: Any, *, where: str) -> None:
 
 
 def _refuse(where: str, value: Any, wanted: str) -> NoReturn:
-    raise errors.PackageError(f"{where} is {errors.shortened(repr(errors.excerpt(value)))}: wanted {wanted}; package the model again")
+    raise errors.PackageError(
+        f"{where} is {errors.shortened(repr(errors.excerpt(value)))}: wanted {wanted}; package the model again"
+    )

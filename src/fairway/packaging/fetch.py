@@ -22,10 +22,10 @@ from urllib.parse import unquote, urlsplit
 from fairway import errors
 from fairway.packaging import manifest, oci, web
 
-ATTEMPTS = 6                    # one and five more: with the pauses, half a minute of a registry that restarts
-PAUSE_SECONDS = 1.0             # before the second attempt, twice as long before each further one
+ATTEMPTS = 6  # one and five more: with the pauses, half a minute of a registry that restarts
+PAUSE_SECONDS = 1.0  # before the second attempt, twice as long before each further one
 CHUNK_BYTES = 1 << 20
-LARGEST_PACKAGE = 64 << 30      # a bound on what a wrong address may write to disk
+LARGEST_PACKAGE = 64 << 30  # a bound on what a wrong address may write to disk
 MOST_FILES = 10_000
 T = TypeVar("T")
 
@@ -37,10 +37,19 @@ class Source(Protocol):
         """Gives the bytes of a file; raises Unavailable where another attempt may succeed, and Permanent where none will."""
 
 
-def fetch(uri: str, *, digest: str, out: Path, environment: Mapping[str, str] = os.environ, pause_seconds: float = PAUSE_SECONDS) -> manifest.Manifest:
+def fetch(
+    uri: str,
+    *,
+    digest: str,
+    out: Path,
+    environment: Mapping[str, str] = os.environ,
+    pause_seconds: float = PAUSE_SECONDS,
+) -> manifest.Manifest:
     """Gives the package with that digest in the folder `out`: downloaded, or found there already. All of it is there, or nothing."""
     if not manifest.HEX.fullmatch(digest.removeprefix("sha256:")) or not digest.startswith("sha256:"):
-        raise errors.UsageError(f"the digest is {digest!r}: wanted sha256: and 64 hexadecimal digits, as `fairway package` prints it")
+        raise errors.UsageError(
+            f"the digest is {digest!r}: wanted sha256: and 64 hexadecimal digits, as `fairway package` prints it"
+        )
     out = out.absolute()
     source = open_source(uri, digest=digest, environment=environment)
     if _full(out):
@@ -65,7 +74,9 @@ def open_source(uri: str, *, digest: str, environment: Mapping[str, str]) -> Sou
     """Gives the source that the address names; nothing is asked of it yet."""
     place = urlsplit(uri)
     if place.username or place.password:
-        raise errors.UsageError(f"{web.shown(uri)}: wanted no password in an address; FAIRWAY_FETCH_AUTHORIZATION holds the header to send")
+        raise errors.UsageError(
+            f"{web.shown(uri)}: wanted no password in an address; FAIRWAY_FETCH_AUTHORIZATION holds the header to send"
+        )
     if place.scheme == "file" and place.netloc in ("", "localhost"):
         return Folder(Path(unquote(place.path)))
     if place.scheme in ("http", "https") and place.hostname:
@@ -77,7 +88,8 @@ def open_source(uri: str, *, digest: str, environment: Mapping[str, str]) -> Sou
     if place.scheme == "oci" and place.netloc and place.path.strip("/"):
         return oci.Repository(uri, tag=digest.removeprefix("sha256:"), environment=environment)
     raise errors.UsageError(
-        f"{uri!r} is no address of a package: wanted file:///folder, http(s)://host/folder, s3://bucket/prefix or oci://registry/repository")
+        f"{uri!r} is no address of a package: wanted file:///folder, http(s)://host/folder, s3://bucket/prefix or oci://registry/repository"
+    )
 
 
 class Folder:
@@ -92,7 +104,9 @@ class Folder:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise errors.PackageError(f"{self._path / name} is missing: wanted the folder of a model package, as `fairway package` writes it") from error
+            raise errors.PackageError(
+                f"{self._path / name} is missing: wanted the folder of a model package, as `fairway package` writes it"
+            ) from error
 
 
 def _full(out: Path) -> bool:
@@ -102,7 +116,9 @@ def _full(out: Path) -> bool:
 def _there(out: Path, *, digest: str) -> manifest.Manifest:
     found = manifest.load(out)
     if found.digest != digest:
-        raise errors.PackageError(f"{out} holds the package {found.digest}: wanted {digest}; delete it, or name another folder")
+        raise errors.PackageError(
+            f"{out} holds the package {found.digest}: wanted {digest}; delete it, or name another folder"
+        )
     return found
 
 
@@ -115,14 +131,18 @@ def _download(source: Source, *, uri: str, digest: str, folder: Path, pause_seco
     room = LARGEST_PACKAGE - take(manifest.NAME, largest=manifest.LARGEST_MANIFEST)[0]
     listed = manifest.read(folder)
     if listed.digest != digest:
-        raise errors.PackageError(f"{uri} holds the package {listed.digest}: wanted {digest}; another package was put in its place")
+        raise errors.PackageError(
+            f"{uri} holds the package {listed.digest}: wanted {digest}; another package was put in its place"
+        )
     if len(listed.files) > MOST_FILES:
         raise errors.PackageError(f"{uri} lists {len(listed.files)} files: wanted at most {MOST_FILES}")
     for name, wanted in listed.files.items():
         size, seen = take(name, largest=room)
         room -= size
         if seen != wanted:
-            raise errors.PackageError(f"{name} of {uri} has the digest {seen}: the manifest says {wanted}; publish the package again")
+            raise errors.PackageError(
+                f"{name} of {uri} has the digest {seen}: the manifest says {wanted}; publish the package again"
+            )
 
 
 def _write(source: Source, name: str, *, to: Path, largest: int) -> tuple[int, str]:
@@ -133,7 +153,9 @@ def _write(source: Source, name: str, *, to: Path, largest: int) -> tuple[int, s
         for chunk in source.chunks(name):
             size += len(chunk)
             if size > largest:
-                raise errors.PackageError(f"{name} is larger than the {largest} bytes that are allowed here: is this the address of a package?")
+                raise errors.PackageError(
+                    f"{name} is larger than the {largest} bytes that are allowed here: is this the address of a package?"
+                )
             seen.update(chunk)
             file.write(chunk)
     return size, f"sha256:{seen.hexdigest()}"

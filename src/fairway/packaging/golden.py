@@ -15,18 +15,18 @@ from fairway import artifacts, errors
 from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
-NPY: Any = np.lib.format   # which has no types
+NPY: Any = np.lib.format  # which has no types
 Columns = dict[str, Array]
 Answer = Callable[[Columns], Array]
 
 ROWS = 8
-REFERENCE_ROWS = 1000     # a window of 200 against 1,000 loses little power to the reference's own noise
+REFERENCE_ROWS = 1000  # a window of 200 against 1,000 loses little power to the reference's own noise
 LARGEST_REFERENCE = 256 << 20  # bytes unpacked; of large pictures fewer rows are kept
-LONGEST_WORD = 256        # characters of a category that drift is told by: numpy's words are all as wide as the longest
-MOST_ARRAYS = 10_000      # of a reference window, one a feature
+LONGEST_WORD = 256  # characters of a category that drift is told by: numpy's words are all as wide as the longest
+MOST_ARRAYS = 10_000  # of a reference window, one a feature
 MOST_AXES = 5
 LARGEST_TOLERANCE = 0.01  # beyond it golden rows would prove nothing
-TOLERANCE = 1e-4          # another processor's kernels differ by 1e-6; a wrong scale or category by far more
+TOLERANCE = 1e-4  # another processor's kernels differ by 1e-6; a wrong scale or category by far more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,16 @@ def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
         tolerance = float(data["tolerance"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise errors.PackageError(
-            f"{path} does not hold golden rows of this schema ({error!r}): package the model again") from error
-    if probabilities.ndim != 2 or not len(probabilities) or any(len(column) != len(probabilities) for column in columns.values()):
+            f"{path} does not hold golden rows of this schema ({error!r}): package the model again"
+        ) from error
+    if (
+        probabilities.ndim != 2
+        or not len(probabilities)
+        or any(len(column) != len(probabilities) for column in columns.values())
+    ):
         raise errors.PackageError(
-            f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again")
+            f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again"
+        )
     if not 0 <= tolerance <= LARGEST_TOLERANCE or not np.isfinite(probabilities).all():
         wanted = f"wanted finite answers and a tolerance of at most {LARGEST_TOLERANCE:g}"
         raise errors.PackageError(f"{path} allows a difference of {tolerance:g}: {wanted}; package the model again")
@@ -61,7 +67,9 @@ def _plain_rows(inputs: Mapping[str, Any], *, declared: Sequence[Mapping[str, An
     """Return the rows where each holds what its feature's kind may; ValueError otherwise."""
     for one in declared:
         kinds: set[type] = {str, type(None)} if one["kind"] == "category" else {int, float, type(None)}
-        if not artifacts.is_plain(inputs[one["name"]], kinds=kinds, levels=1 if one["kind"] != "image" else 1 + max(len(one["shape"]), 1)):
+        if not artifacts.is_plain(
+            inputs[one["name"]], kinds=kinds, levels=1 if one["kind"] != "image" else 1 + max(len(one["shape"]), 1)
+        ):
             raise ValueError(f"values of {one['name']} are of another kind")
     return inputs
 
@@ -100,9 +108,24 @@ def read_reference(path: Path) -> Columns:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
             if total > LARGEST_REFERENCE or len(members) > MOST_ARRAYS:
-                raise ValueError(f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and {LARGEST_REFERENCE}")
-            return {member.filename.removesuffix(".npy"): _array(_unpacked(archive, member), name=member.filename) for member in members}
-    except (OSError, EOFError, NotImplementedError, RuntimeError, SyntaxError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+                raise ValueError(
+                    f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and {LARGEST_REFERENCE}"
+                )
+            return {
+                member.filename.removesuffix(".npy"): _array(_unpacked(archive, member), name=member.filename)
+                for member in members
+            }
+    except (
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise errors.PackageError(f"{path} is no reference window ({error}): package the model again") from error
 
 
@@ -118,9 +141,15 @@ def _array(content: bytes, *, name: str) -> Array:
     version = NPY.read_magic(file)
     if version != (1, 0):
         raise ValueError(f"{name} has format {version}: wanted 1.0")
-    shape, fortran, dtype = NPY.read_array_header_1_0(file)   # a header of at most 10,000 bytes
-    if dtype.kind not in "iufU" or len(shape) > MOST_AXES or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its {len(content)} bytes")
+    shape, fortran, dtype = NPY.read_array_header_1_0(file)  # a header of at most 10,000 bytes
+    if (
+        dtype.kind not in "iufU"
+        or len(shape) > MOST_AXES
+        or math.prod(shape) * dtype.itemsize != len(content) - file.tell()
+    ):
+        raise ValueError(
+            f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its {len(content)} bytes"
+        )
     return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
 
 
@@ -129,7 +158,9 @@ def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows:
     arrays: Columns = {}
     for name, values in columns.items():
         words = values.dtype.kind in "OU"
-        plain = np.asarray([(value or "")[:LONGEST_WORD] for value in values.tolist()], dtype=np.str_) if words else values
+        plain = (
+            np.asarray([(value or "")[:LONGEST_WORD] for value in values.tolist()], dtype=np.str_) if words else values
+        )
         arrays[name] = plain
     arrays["__probabilities__"] = np.asarray(probabilities, dtype=np.float32)
     arrays["__row__"] = np.asarray(rows, dtype=np.int64)
@@ -167,5 +198,7 @@ def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: A
 def _rows(columns: Columns) -> int:
     total = len(next(iter(columns.values())))
     if not total:
-        raise errors.PackageError("there are no rows to take golden rows from: wanted at least one; check the test split")
+        raise errors.PackageError(
+            "there are no rows to take golden rows from: wanted at least one; check the test split"
+        )
     return total

@@ -35,11 +35,13 @@ class Graph:
         self._output = output_of(self._session, classes=classes, model=model)
         self._prepare: Prepare = self._prepare_flat if layout == "flat" else self._prepare_named
         if layout == "flat" and len(self._inputs) != 1:
-            raise errors.PackageError(f"{model} has the inputs {sorted(self._inputs)}: wanted one input for the flat layout")
+            raise errors.PackageError(
+                f"{model} has the inputs {sorted(self._inputs)}: wanted one input for the flat layout"
+            )
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
         """Gives the probabilities, float32 [n, classes]; raises ServingError where the graph refuses or answers nonsense."""
-        with np.errstate(over="ignore", invalid="ignore"):   # what is too large for float32 shows in the answer
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 shows in the answer
             fed = self._prepare(columns)
         try:
             (answer,) = self._session.run([self._output], fed)
@@ -49,7 +51,8 @@ class Graph:
         rows = len(next(iter(fed.values())))
         if probabilities.shape != (rows, self._classes):
             raise errors.ServingError(
-                f"the model answered with shape {list(probabilities.shape)}: wanted {[rows, self._classes]}")
+                f"the model answered with shape {list(probabilities.shape)}: wanted {[rows, self._classes]}"
+            )
         if not np.isfinite(probabilities).all():
             raise NotFinite("the model answered with NaN or infinity: check its inputs and its training")
         return probabilities
@@ -59,7 +62,8 @@ class Graph:
         missing = [name for name in self._inputs if name not in named]
         if missing:
             raise errors.ServingError(
-                f"the graph wants the input {missing[0]!r}, the preprocessing gives {sorted(named)}: check the layout")
+                f"the graph wants the input {missing[0]!r}, the preprocessing gives {sorted(named)}: check the layout"
+            )
         return {name: named[name].astype(dtype, copy=False) for name, dtype in self._inputs.items()}
 
     def _prepare_flat(self, columns: Mapping[str, Array]) -> dict[str, Array]:
@@ -73,7 +77,9 @@ def session(model: Path, *, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # its warnings are about graphs, not about requests
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a spinning thread takes the event loop's core
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # a spinning thread takes the event loop's core
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except FAILURES as error:
@@ -90,12 +96,18 @@ def output_of(session: Any, *, classes: int, model: Path) -> str:
     if len(candidates) != 1:
         seen = ", ".join(f"{node.name} {node.type} {node.shape}" for node in outputs)
         raise errors.PackageError(
-            f"{model} has the outputs {seen}: wanted `probabilities`, or one float output of shape [n, {classes}]")
+            f"{model} has the outputs {seen}: wanted `probabilities`, or one float output of shape [n, {classes}]"
+        )
     return str(candidates[0])
 
 
 def _dtype(node: Any, model: Path) -> Any:
-    kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(float16)": np.float16}
+    kinds = {
+        "tensor(float)": np.float32,
+        "tensor(double)": np.float64,
+        "tensor(int64)": np.int64,
+        "tensor(float16)": np.float16,
+    }
     if node.type not in kinds:
         raise errors.PackageError(f"{model} has the input {node.name} of {node.type}: wanted one of {', '.join(kinds)}")
     return kinds[node.type]

@@ -43,29 +43,60 @@ NAMED_INPUTS = {"numbers", "categories", "image"}
 
 
 def import_onnx(
-    model: Path, *, schema: Path, name: str, out: Path, evaluation: Path | None = None, licence: str = "unspecified",
+    model: Path,
+    *,
+    schema: Path,
+    name: str,
+    out: Path,
+    evaluation: Path | None = None,
+    licence: str = "unspecified",
 ) -> artifacts.Package:
     """Gives the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
     if not re.fullmatch(configuration.NAME, name):
-        raise errors.UsageError(f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53")
+        raise errors.UsageError(
+            f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53"
+        )
     declared = read_schema(schema)
     measured = _measured(evaluation) if evaluation else None
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
         layout = declared["layout"] or _layout_of(folder / "model.onnx")
-        artifacts.write_json(folder / "schema.json", {
-            "target": declared["target"], "task": "classification", "classes": declared["classes"],
-            "features": declared["features"]})
+        artifacts.write_json(
+            folder / "schema.json",
+            {
+                "target": declared["target"],
+                "task": "classification",
+                "classes": declared["classes"],
+                "features": declared["features"],
+            },
+        )
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
         _write_rows(folder, declared=declared, layout=layout, root=schema.parent)
         if evaluation:
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
         lineage: artifacts.Json = {
-            "datasetVersion": "", "source": "imported ONNX graph", "codeVersion": __version__, "configuration": {}, "seed": None,
-            "gate": None}
-        made = store.put(out, folder=folder, describe=lambda files: manifest.describe(
-            name=name, classes=tuple(declared["classes"]), layout=layout, target=declared["target"],
-            features=declared["features"], lineage=lineage, licence=licence, evaluation=measured, files=files))
+            "datasetVersion": "",
+            "source": "imported ONNX graph",
+            "codeVersion": __version__,
+            "configuration": {},
+            "seed": None,
+            "gate": None,
+        }
+        made = store.put(
+            out,
+            folder=folder,
+            describe=lambda files: manifest.describe(
+                name=name,
+                classes=tuple(declared["classes"]),
+                layout=layout,
+                target=declared["target"],
+                features=declared["features"],
+                lineage=lineage,
+                licence=licence,
+                evaluation=measured,
+                files=files,
+            ),
+        )
     return made.record()
 
 
@@ -74,14 +105,17 @@ def read_schema(path: Path) -> artifacts.Json:
     data = _mapping(path)
     unknown = sorted(set(data) - KEYS)
     if unknown:
-        raise errors.PackageError(f"{path}: {unknown[0]!r} is no key of a schema file: wanted {', '.join(sorted(KEYS))}")
+        raise errors.PackageError(
+            f"{path}: {unknown[0]!r} is no key of a schema file: wanted {', '.join(sorted(KEYS))}"
+        )
     classes = data.get("classes")
     if not isinstance(classes, list) or len(classes) < 2 or len(set(map(str, classes))) != len(classes):
         raise errors.PackageError(f"{path}: classes is {classes!r}: wanted a list of at least two different names")
     entries = data.get("features")
     if not isinstance(entries, list) or not entries:
         raise errors.PackageError(
-            f"{path}: features is {entries!r}: wanted a list such as [{{name: age, kind: number, range: [17, 90]}}]")
+            f"{path}: features is {entries!r}: wanted a list such as [{{name: age, kind: number, range: [17, 90]}}]"
+        )
     features = [_feature(entry, where=f"{path}: features[{index}]") for index, entry in enumerate(entries)]
     names = [one["name"] for one in features]
     if len(set(names)) != len(names):
@@ -89,9 +123,14 @@ def read_schema(path: Path) -> artifacts.Json:
     if data.get("layout") not in (None, *manifest.LAYOUTS):
         raise errors.PackageError(f"{path}: layout is {data['layout']!r}: wanted named or flat")
     return {
-        "target": str(data.get("target", "label")), "classes": [str(name) for name in classes], "layout": data.get("layout"),
-        "features": features, "preprocessing": _preprocessing(data.get("preprocessing") or {}, features, path=path),
-        "golden": data.get("golden"), "reference": data.get("reference")}
+        "target": str(data.get("target", "label")),
+        "classes": [str(name) for name in classes],
+        "layout": data.get("layout"),
+        "features": features,
+        "preprocessing": _preprocessing(data.get("preprocessing") or {}, features, path=path),
+        "golden": data.get("golden"),
+        "reference": data.get("reference"),
+    }
 
 
 def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
@@ -108,13 +147,19 @@ def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Co
     try:
         return golden.columns_of(columns, declared=declared)
     except (OverflowError, TypeError, ValueError) as error:
-        raise errors.PackageError(f"{path} has rows that do not fit the schema ({error}): wanted its features' kinds and shapes") from error
+        raise errors.PackageError(
+            f"{path} has rows that do not fit the schema ({error}): wanted its features' kinds and shapes"
+        ) from error
 
 
 def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Path) -> None:
     features = declared["features"]
     answer = graph.Graph(
-        model=folder / "model.onnx", preprocessing=folder / "preprocessing.json", layout=layout, classes=len(declared["classes"]))
+        model=folder / "model.onnx",
+        preprocessing=folder / "preprocessing.json",
+        layout=layout,
+        classes=len(declared["classes"]),
+    )
     reference = read_rows(root / declared["reference"], declared=features) if declared["reference"] else None
     if declared["golden"]:
         rows = read_rows(root / declared["golden"], declared=features)
@@ -133,7 +178,9 @@ def made_up(declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
     """Gives rows that sweep each feature's range and categories: enough to tell one graph from another."""
     columns: dict[str, Any] = {}
     for position, feature in enumerate(declared):
-        steps = (np.arange(golden.ROWS) * (position + 1)) % golden.ROWS  # each feature at its own pace, so that rows differ
+        steps = (
+            np.arange(golden.ROWS) * (position + 1)
+        ) % golden.ROWS  # each feature at its own pace, so that rows differ
         if feature["kind"] == "category":
             columns[feature["name"]] = [feature["categories"][step % len(feature["categories"])] for step in steps]
             continue
@@ -144,7 +191,9 @@ def made_up(declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
             ramp = np.linspace(0, 1, math.prod(feature["shape"]))
             columns[feature["name"]] = [low + (value - low) * ramp for value in values]
         else:
-            columns[feature["name"]] = [float(round(value)) if feature["dtype"] == "int" else float(value) for value in values]
+            columns[feature["name"]] = [
+                float(round(value)) if feature["dtype"] == "int" else float(value) for value in values
+            ]
     return golden.columns_of(columns, declared=declared)
 
 
@@ -160,21 +209,33 @@ def _mapping(path: Path) -> artifacts.Json:
 
 def _feature(entry: Any, *, where: str) -> artifacts.Json:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry.get("kind") not in KINDS:
-        raise errors.PackageError(f"{where} is {entry!r}: wanted a map with a name and the kind number, category or image")
+        raise errors.PackageError(
+            f"{where} is {entry!r}: wanted a map with a name and the kind number, category or image"
+        )
     unknown = sorted(set(entry) - FEATURE_KEYS)
     if unknown:
-        raise errors.PackageError(f"{where}: {unknown[0]!r} is no key of a feature: wanted {', '.join(sorted(FEATURE_KEYS))}")
+        raise errors.PackageError(
+            f"{where}: {unknown[0]!r} is no key of a feature: wanted {', '.join(sorted(FEATURE_KEYS))}"
+        )
     kind = entry["kind"]
     low, high = _range(entry.get("range"), where=where)
     feature: artifacts.Json = {
-        "name": entry["name"], "kind": kind, "dtype": entry.get("dtype") or ("string" if kind == "category" else "float"),
-        "shape": list(entry.get("shape") or []), "nullable": bool(entry.get("nullable", False))}
+        "name": entry["name"],
+        "kind": kind,
+        "dtype": entry.get("dtype") or ("string" if kind == "category" else "float"),
+        "shape": list(entry.get("shape") or []),
+        "nullable": bool(entry.get("nullable", False)),
+    }
     if kind == "category":
         categories = entry.get("categories")
         if not isinstance(categories, list) or not categories:
-            raise errors.PackageError(f"{where}: categories is {categories!r}: wanted the list of values that the model knows")
+            raise errors.PackageError(
+                f"{where}: categories is {categories!r}: wanted the list of values that the model knows"
+            )
         return feature | {"categories": [str(value) for value in categories]}
-    if kind == "image" and (len(feature["shape"]) != 3 or not all(type(size) is int and size > 0 for size in feature["shape"])):
+    if kind == "image" and (
+        len(feature["shape"]) != 3 or not all(type(size) is int and size > 0 for size in feature["shape"])
+    ):
         raise errors.PackageError(f"{where}: shape is {entry.get('shape')!r}: wanted [channels, height, width]")
     return feature | {"min": low, "max": high}
 
@@ -195,8 +256,14 @@ def _preprocessing(given: Any, features: Sequence[artifacts.Json], *, path: Path
     if unknown:
         raise errors.PackageError(f"{path}: preprocessing names {unknown[0]!r}, which is none of the features")
     return [
-        {"name": one["name"], "kind": one["kind"], "shape": one["shape"], "steps": given.get(one["name"], _usual_steps(one))}
-        for one in features]
+        {
+            "name": one["name"],
+            "kind": one["kind"],
+            "shape": one["shape"],
+            "steps": given.get(one["name"], _usual_steps(one)),
+        }
+        for one in features
+    ]
 
 
 def _usual_steps(feature: artifacts.Json) -> list[artifacts.Json]:
@@ -238,7 +305,9 @@ def _value(value: Any, *, feature: Mapping[str, Any], path: Path) -> Any:
             raise TypeError("no word")
     except (OverflowError, RecursionError, TypeError, ValueError) as error:
         shown = errors.shortened(repr(errors.excerpt(value)))
-        raise errors.PackageError(f"{path}: {feature['name']} has the value {shown}: wanted a {feature['kind']}") from error
+        raise errors.PackageError(
+            f"{path}: {feature['name']} has the value {shown}: wanted a {feature['kind']}"
+        ) from error
     return value
 
 
@@ -247,7 +316,9 @@ def _measured(evaluation: Path) -> artifacts.Evaluation:
     try:
         return artifacts.from_json(artifacts.Evaluation, manifest.document(file))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise errors.PackageError(f"{file} is no evaluation ({error!r}): wanted what `fairway evaluate` writes") from error
+        raise errors.PackageError(
+            f"{file} is no evaluation ({error!r}): wanted what `fairway evaluate` writes"
+        ) from error
 
 
 def _evaluation_file(evaluation: Path) -> Path:

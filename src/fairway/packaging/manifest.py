@@ -25,10 +25,10 @@ class Manifest:
     name: str
     task: str
     classes: tuple[str, ...]
-    layout: str                                # named | flat
+    layout: str  # named | flat
     target: str
     features: tuple[artifacts.Json, ...]
-    lineage: artifacts.Json                    # datasetVersion, source, codeVersion, configuration, seed, gate
+    lineage: artifacts.Json  # datasetVersion, source, codeVersion, configuration, seed, gate
     licence: str
     champion_digest: str | None
     champion_disagreement: float | None
@@ -38,14 +38,25 @@ class Manifest:
     def record(self) -> artifacts.Package:
         """Gives the record that travels between stages."""
         return artifacts.Package(
-            path=str(self.path), digest=self.digest, name=self.name, task=self.task, classes=self.classes,
-            dataset_version=str(self.lineage.get("datasetVersion") or ""), seed=self.lineage.get("seed"),
-            champion_disagreement=self.champion_disagreement)
+            path=str(self.path),
+            digest=self.digest,
+            name=self.name,
+            task=self.task,
+            classes=self.classes,
+            dataset_version=str(self.lineage.get("datasetVersion") or ""),
+            seed=self.lineage.get("seed"),
+            champion_disagreement=self.champion_disagreement,
+        )
 
     def facts(self) -> artifacts.Json:
         """Gives what a rollout wants to know of the package."""
-        return {"name": self.name, "digest": self.digest, "testAccuracy": self.test_accuracy, "championDigest": self.champion_digest,
-                "championDisagreement": self._disagreement()}
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "testAccuracy": self.test_accuracy,
+            "championDigest": self.champion_digest,
+            "championDisagreement": self._disagreement(),
+        }
 
     def _disagreement(self) -> float | None:
         """Gives how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
@@ -62,7 +73,8 @@ def load(path: Path) -> Manifest:
     manifest = read(path)
     if HEX.fullmatch(path.name) and f"sha256:{path.name}" != manifest.digest:
         raise errors.PackageError(
-            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package the model again")
+            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package the model again"
+        )
     _verify(manifest)
     return manifest
 
@@ -72,7 +84,7 @@ def read(path: Path) -> Manifest:
     data = _read(path)
     try:
         digest = artifacts.digest_bytes(artifacts.canonical(data))
-    except (RecursionError, ValueError) as error:   # 1e999, or half of a character: JSON that has no one form in bytes
+    except (RecursionError, ValueError) as error:  # 1e999, or half of a character: JSON that has no one form in bytes
         raise errors.PackageError(f"{path / NAME} has no digest ({error}): package the model again") from error
     manifest = _parse(data, path=path, digest=digest)
     for name in manifest.files:
@@ -81,13 +93,28 @@ def read(path: Path) -> Manifest:
 
 
 def describe(
-    *, name: str, classes: tuple[str, ...], layout: str, target: str, features: list[artifacts.Json], lineage: artifacts.Json,
-    licence: str, evaluation: artifacts.Evaluation | None, files: dict[str, str],
+    *,
+    name: str,
+    classes: tuple[str, ...],
+    layout: str,
+    target: str,
+    features: list[artifacts.Json],
+    lineage: artifacts.Json,
+    licence: str,
+    evaluation: artifacts.Evaluation | None,
+    files: dict[str, str],
 ) -> artifacts.Json:
     """Gives the manifest as it is written: no clock and no path of this machine, so that the same inputs give the same digest."""
     return {
-        "formatVersion": FORMAT_VERSION, "name": name, "task": "classification", "classes": list(classes), "layout": layout,
-        "features": features, "target": target, "lineage": lineage, "licence": licence,
+        "formatVersion": FORMAT_VERSION,
+        "name": name,
+        "task": "classification",
+        "classes": list(classes),
+        "layout": layout,
+        "features": features,
+        "target": target,
+        "lineage": lineage,
+        "licence": licence,
         "championDigest": evaluation.champion_digest if evaluation else None,
         "championDisagreement": evaluation.champion_disagreement if evaluation else None,
         "testAccuracy": evaluation.accuracy if evaluation else None,
@@ -109,13 +136,18 @@ def document(file: Path) -> artifacts.Json:
 def _read(path: Path) -> artifacts.Json:
     file = path / NAME
     if file.is_symlink() or not file.is_file():
-        raise errors.PackageError(f"{path} has no {NAME}: wanted the folder of a model package, as `fairway package` writes it")
+        raise errors.PackageError(
+            f"{path} has no {NAME}: wanted the folder of a model package, as `fairway package` writes it"
+        )
     if file.stat().st_size > LARGEST_MANIFEST:
-        raise errors.PackageError(f"{file} has {file.stat().st_size} bytes: wanted a manifest of at most {LARGEST_MANIFEST}")
+        raise errors.PackageError(
+            f"{file} has {file.stat().st_size} bytes: wanted a manifest of at most {LARGEST_MANIFEST}"
+        )
     data = document(file)
     if data.get("formatVersion") != FORMAT_VERSION:
         raise errors.PackageError(
-            f"{file} has formatVersion {data.get('formatVersion')!r}: wanted {FORMAT_VERSION}; package the model again")
+            f"{file} has formatVersion {data.get('formatVersion')!r}: wanted {FORMAT_VERSION}; package the model again"
+        )
     return data
 
 
@@ -123,17 +155,29 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
     try:
         claims.check(data, where=str(path / NAME))
         manifest = Manifest(
-            path=path, digest=digest, name=data["name"], task=data["task"], classes=tuple(data["classes"]), layout=data["layout"],
-            target=data["target"], features=tuple(data["features"]), lineage=dict(data["lineage"]), licence=data["licence"],
-            champion_digest=data["championDigest"], champion_disagreement=data["championDisagreement"],
-            test_accuracy=data["testAccuracy"], files=dict(data["files"]))
+            path=path,
+            digest=digest,
+            name=data["name"],
+            task=data["task"],
+            classes=tuple(data["classes"]),
+            layout=data["layout"],
+            target=data["target"],
+            features=tuple(data["features"]),
+            lineage=dict(data["lineage"]),
+            licence=data["licence"],
+            champion_digest=data["championDigest"],
+            champion_disagreement=data["championDisagreement"],
+            test_accuracy=data["testAccuracy"],
+            files=dict(data["files"]),
+        )
     except KeyError as error:
         raise errors.PackageError(f"{path / NAME} has no {error.args[0]!r}: package the model again") from error
     except (TypeError, ValueError) as error:
         raise errors.PackageError(f"{path / NAME} is damaged ({error}): package the model again") from error
     if manifest.layout not in LAYOUTS or manifest.task != "classification":
         raise errors.PackageError(
-            f"{path / NAME} has layout {manifest.layout!r} and task {manifest.task!r}: wanted named or flat, and classification")
+            f"{path / NAME} has layout {manifest.layout!r} and task {manifest.task!r}: wanted named or flat, and classification"
+        )
     missing = [name for name in REQUIRED_FILES if name not in manifest.files]
     if missing:
         raise errors.PackageError(f"{path / NAME} does not list {', '.join(missing)}: package the model again")
@@ -143,24 +187,43 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
 def _verify(manifest: Manifest) -> None:
     for name, wanted in manifest.files.items():
         file = manifest.path / name
-        if any(part.is_symlink() for part in (file, *file.parents) if part != manifest.path and manifest.path in part.parents):
-            raise errors.PackageError(f"{file} is a symbolic link: wanted a file of the package's own; package the model again")
+        if any(
+            part.is_symlink()
+            for part in (file, *file.parents)
+            if part != manifest.path and manifest.path in part.parents
+        ):
+            raise errors.PackageError(
+                f"{file} is a symbolic link: wanted a file of the package's own; package the model again"
+            )
         if not file.is_file():
             raise errors.PackageError(f"{file} is missing: the manifest lists it; package the model again")
         seen = artifacts.digest_file(file)
         if seen != wanted:
-            raise errors.PackageError(f"{file} has the digest {seen}: the manifest says {wanted}; package the model again")
+            raise errors.PackageError(
+                f"{file} has the digest {seen}: the manifest says {wanted}; package the model again"
+            )
     extra = sorted(_walk(manifest.path) - {NAME, *manifest.files})
     if extra:
-        raise errors.PackageError(f"{manifest.path / extra[0]} is not in the manifest: wanted only what it lists; delete it")
+        raise errors.PackageError(
+            f"{manifest.path / extra[0]} is not in the manifest: wanted only what it lists; delete it"
+        )
 
 
 def _check_name(name: Any, path: Path) -> None:
     pure = PurePosixPath(name) if isinstance(name, str) else None
-    if pure is None or pure.is_absolute() or ".." in pure.parts or "\\" in name or str(pure) != name or name in (".", "", NAME):
+    if (
+        pure is None
+        or pure.is_absolute()
+        or ".." in pure.parts
+        or "\\" in name
+        or str(pure) != name
+        or name in (".", "", NAME)
+    ):
         raise errors.PackageError(f"{path / NAME} lists {name!r}: wanted a relative path within the package")
 
 
 def _walk(path: Path) -> set[str]:
     """Gives the relative paths of everything that is no folder, links to folders included."""
-    return {str(item.relative_to(path).as_posix()) for item in path.rglob("*") if item.is_symlink() or not item.is_dir()}
+    return {
+        str(item.relative_to(path).as_posix()) for item in path.rglob("*") if item.is_symlink() or not item.is_dir()
+    }

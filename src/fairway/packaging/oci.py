@@ -21,8 +21,11 @@ from fairway.packaging import web
 TITLE = "org.opencontainers.image.title"
 MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 LARGEST_DOCUMENT = 16 << 20
-PLAIN = ("localhost", "127.0.0.1", "::1")       # registries of this machine are asked without TLS, as docker does
-REALMS = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}   # whose tokens come from another host of theirs
+PLAIN = ("localhost", "127.0.0.1", "::1")  # registries of this machine are asked without TLS, as docker does
+REALMS = {
+    "registry-1.docker.io": "auth.docker.io",
+    "registry.gitlab.com": "gitlab.com",
+}  # whose tokens come from another host of theirs
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
@@ -51,7 +54,9 @@ class Repository:
             self._layers = self._read(headers)
         digest = self._layers.get(name)
         if digest is None:
-            raise errors.PackageError(f"{self._shown} has no layer with the title {name}: wanted what `oras push` makes in a package's folder")
+            raise errors.PackageError(
+                f"{self._shown} has no layer with the title {name}: wanted what `oras push` makes in a package's folder"
+            )
         yield from web.stream(f"{self._base}/blobs/{digest}", headers=headers)
 
     @property
@@ -65,7 +70,9 @@ class Repository:
             titled = [layer for layer in document["layers"] if TITLE in (layer.get("annotations") or {})]
             layers = {layer["annotations"][TITLE]: layer["digest"] for layer in titled}
         except (KeyError, TypeError, AttributeError) as error:
-            raise errors.PackageError(f"{self._shown} has no layers: wanted what `oras push` makes in a package's folder") from error
+            raise errors.PackageError(
+                f"{self._shown} has no layers: wanted what `oras push` makes in a package's folder"
+            ) from error
         return {title: digest for title, digest in layers.items() if DIGEST.fullmatch(str(digest))}
 
     def _headers(self) -> dict[str, str]:
@@ -83,7 +90,6 @@ class Repository:
         token = answer.get("token") or answer.get("access_token")
         return {"authorization": f"Bearer {token}"} if token else {}
 
-
     def _check_realm(self, realm: str) -> None:
         """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only where the login belongs."""
         place, ours = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(self._base)
@@ -93,7 +99,8 @@ class Repository:
             raise errors.PackageError(f"{self._shown} asks for a token from {shown}: wanted an https address")
         if self._login and place.hostname not in (ours.hostname, REALMS.get(str(ours.hostname)), *self._realms):
             raise errors.PackageError(
-                f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it in FAIRWAY_FETCH_REALMS")
+                f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it in FAIRWAY_FETCH_REALMS"
+            )
 
 
 def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:

@@ -26,28 +26,53 @@ OPTIONAL_WEIGHTS = ("model.safetensors", "model.pt2")
 
 
 def build(
-    *, name: str, dataset: Path, checkpoint: Path, evaluation: Path | None, gate: artifacts.GateDecision | None,
-    config: schema.Config, out: Path,
+    *,
+    name: str,
+    dataset: Path,
+    checkpoint: Path,
+    evaluation: Path | None,
+    gate: artifacts.GateDecision | None,
+    config: schema.Config,
+    out: Path,
 ) -> artifacts.Package:
     """Gives the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
     data = artifacts.from_json(artifacts.Dataset, _json(dataset / "dataset.json"))
     fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
     if fitted.dataset_version != data.version:
         raise errors.PackageError(
-            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one; train again")
+            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one; train again"
+        )
     declared = _json(dataset / "schema.json")["features"]
     measured = _evaluation(evaluation)
     with store.workshop(out) as folder:
         _copy(folder, dataset=dataset, checkpoint=checkpoint, evaluation=evaluation)
         _write_rows(folder, dataset=dataset, layout=fitted.layout, classes=data.classes, declared=declared)
-        made = store.put(out, folder=folder, describe=lambda files: manifest.describe(
-            name=name, classes=data.classes, layout=fitted.layout, target=data.target, features=declared,
-            lineage=_lineage(data, fitted, gate=gate, config=config), licence=config.licence, evaluation=measured, files=files))
+        made = store.put(
+            out,
+            folder=folder,
+            describe=lambda files: manifest.describe(
+                name=name,
+                classes=data.classes,
+                layout=fitted.layout,
+                target=data.target,
+                features=declared,
+                lineage=_lineage(data, fitted, gate=gate, config=config),
+                licence=config.licence,
+                evaluation=measured,
+                files=files,
+            ),
+        )
     return made.record()
 
 
 def import_onnx(
-    model: Path, *, schema: Path, name: str, out: Path, evaluation: Path | None = None, licence: str = "unspecified",
+    model: Path,
+    *,
+    schema: Path,
+    name: str,
+    out: Path,
+    evaluation: Path | None = None,
+    licence: str = "unspecified",
 ) -> artifacts.Package:
     """Gives the package of a graph that was trained elsewhere; `packaging.imported` says what the schema file holds."""
     from fairway.packaging import imported  # ONNX Runtime with it, which naming a revision does not need
@@ -74,31 +99,45 @@ def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | N
             store.copy(source, target=folder / source.name)
 
 
-def _write_rows(folder: Path, *, dataset: Path, layout: str, classes: tuple[str, ...], declared: list[artifacts.Json]) -> None:
+def _write_rows(
+    folder: Path, *, dataset: Path, layout: str, classes: tuple[str, ...], declared: list[artifacts.Json]
+) -> None:
     """Writes golden rows and the reference window: test rows that went through the serving path."""
     from fairway.data import splits  # pyarrow and ONNX Runtime, which naming a revision does not need
     from fairway.packaging import graph
 
     raw, numbers = splits.columns(dataset, "test")
     answer = graph.Graph(
-        model=folder / "model.onnx", preprocessing=folder / "preprocessing.json", layout=layout, classes=len(classes))
+        model=folder / "model.onnx", preprocessing=folder / "preprocessing.json", layout=layout, classes=len(classes)
+    )
     rows = golden.columns_of(raw, declared=declared)
     golden.write(folder, rows, answer=answer)
     golden.write_reference(folder, rows, numbers=numbers, answer=answer)
 
 
 def _lineage(
-    data: artifacts.Dataset, fitted: artifacts.Checkpoint, *, gate: artifacts.GateDecision | None, config: schema.Config,
+    data: artifacts.Dataset,
+    fitted: artifacts.Checkpoint,
+    *,
+    gate: artifacts.GateDecision | None,
+    config: schema.Config,
 ) -> artifacts.Json:
     return {
-        "datasetVersion": data.version, "source": data.source, "codeVersion": __version__,
-        "configuration": _configuration(config), "seed": fitted.seed, "gate": artifacts.as_json(gate) if gate else None,
+        "datasetVersion": data.version,
+        "source": data.source,
+        "codeVersion": __version__,
+        "configuration": _configuration(config),
+        "seed": fitted.seed,
+        "gate": artifacts.as_json(gate) if gate else None,
     }
 
 
 def _configuration(config: schema.Config) -> artifacts.Json:
     """Gives the sections that made the model; files by name, because a folder of this machine is nothing to digest."""
-    sections = {name: getattr(config, name).model_dump(mode="json", by_alias=True) for name in ("data", "training", "evaluation")}
+    sections = {
+        name: getattr(config, name).model_dump(mode="json", by_alias=True)
+        for name in ("data", "training", "evaluation")
+    }
     data = sections["data"]
     for key in ("path", "labels"):
         data[key] = Path(data[key]).name if data[key] else None

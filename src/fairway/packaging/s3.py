@@ -6,7 +6,15 @@ from typing import Any
 from fairway import errors
 
 CHUNK_BYTES = 1 << 20
-PASSING = ("InternalError", "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException")
+PASSING = (
+    "InternalError",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+)
 
 
 class Bucket:
@@ -40,7 +48,9 @@ def _client(environment: Mapping[str, str]) -> Any:
         raise errors.UsageError('s3:// needs botocore: install it with `pip install "fairway[s3]"`') from error
     elsewhere = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     settings = config.Config(
-        connect_timeout=10, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 2},
+        connect_timeout=10,
+        read_timeout=30,
+        retries={"mode": "standard", "total_max_attempts": 2},
         # Elsewhere than at Amazon there is rarely a name for each bucket.
         s3={"addressing_style": "path" if elsewhere else "auto"},
     )
@@ -55,6 +65,11 @@ def _refused(error: Any, place: str) -> errors.FairwayError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in PASSING or status >= 500:
         return errors.Unavailable(f"{place} cannot be read now: {code}")
-    advice = {"NoSuchKey": "wanted the files that `fairway package` writes", "NoSuchBucket": "there is no such bucket",
-              "AccessDenied": "these credentials may not read it"}
-    return errors.PackageError(f"{place} was refused with {code or status}: {advice.get(code, 'see the credentials and the address')}")
+    advice = {
+        "NoSuchKey": "wanted the files that `fairway package` writes",
+        "NoSuchBucket": "there is no such bucket",
+        "AccessDenied": "these credentials may not read it",
+    }
+    return errors.PackageError(
+        f"{place} was refused with {code or status}: {advice.get(code, 'see the credentials and the address')}"
+    )

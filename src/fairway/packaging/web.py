@@ -9,9 +9,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from fairway import __version__, errors
 
-TIMEOUT_SECONDS = 30.0          # of silence
+TIMEOUT_SECONDS = 30.0  # of silence
 CHUNK_BYTES = 1 << 20
-PASSING = (408, 425, 429)       # and 5xx
+PASSING = (408, 425, 429)  # and 5xx
 
 
 class Site:
@@ -36,7 +36,9 @@ def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
                 seen += len(chunk)
                 yield chunk
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(f"{shown(url)} broke off after {seen} bytes: {error or type(error).__name__}") from error
+            raise errors.Unavailable(
+                f"{shown(url)} broke off after {seen} bytes: {error or type(error).__name__}"
+            ) from error
     if declared.isdigit() and seen < int(declared):
         raise errors.Unavailable(f"{shown(url)} ended after {seen} of {declared} bytes")
 
@@ -74,7 +76,8 @@ def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.cli
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise errors.PackageError(
-                f"{shown(url)} has a certificate that is not trusted ({error.reason.verify_message}): SSL_CERT_FILE names another authority") from error
+                f"{shown(url)} has a certificate that is not trusted ({error.reason.verify_message}): SSL_CERT_FILE names another authority"
+            ) from error
         raise errors.Unavailable(f"{shown(url)} does not answer: {error.reason}") from error
     except http.client.InvalidURL as error:
         raise errors.UsageError(f"{shown(url)} is no address: {error}") from error
@@ -92,5 +95,9 @@ def shown(url: str) -> str:
 def _refused(error: urllib.error.HTTPError, url: str) -> errors.FairwayError:
     if error.code in PASSING or error.code >= 500:
         return errors.Unavailable(f"{shown(url)} answered {error.code}")
-    advice = {401: "wanted credentials", 403: "these credentials may not read it", 404: "wanted the files that `fairway package` writes"}
+    advice = {
+        401: "wanted credentials",
+        403: "these credentials may not read it",
+        404: "wanted the files that `fairway package` writes",
+    }
     return errors.PackageError(f"{shown(url)} answered {error.code}: {advice.get(error.code, 'wanted 200')}")

@@ -25,16 +25,22 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.seen import Cursors, Segment
 
-WINDOW_SECONDS = 5.0     # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
-FLUSH_SECONDS = 1.0      # from an answer to its event in the store, at most: five times the interval at which servers send them
-AGAIN_SECONDS = 8.0      # the same after the store was away: a sender's longest pause, its patience, and the above
-SKEW_SECONDS = 60.0      # a server whose clock is further ahead is not waited for
-LATE_WINDOWS = 12        # a visit whose event comes later than these is one more
+WINDOW_SECONDS = (
+    5.0  # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
+)
+FLUSH_SECONDS = (
+    1.0  # from an answer to its event in the store, at most: five times the interval at which servers send them
+)
+AGAIN_SECONDS = 8.0  # the same after the store was away: a sender's longest pause, its patience, and the above
+SKEW_SECONDS = 60.0  # a server whose clock is further ahead is not waited for
+LATE_WINDOWS = 12  # a visit whose event comes later than these is one more
 LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
-UNDECIDED = (408, 429, 499)   # a body that did not come, load that was shed, a client that went away: nobody's refusal
-CLIENT_WEIGHT = 3.5      # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
-CLIENT_SHARE = 0.25      # of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
-CLIENT_REQUESTS = 200    # requests met before any client can be that
+UNDECIDED = (408, 429, 499)  # a body that did not come, load that was shed, a client that went away: nobody's refusal
+CLIENT_WEIGHT = 3.5  # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
+CLIENT_SHARE = (
+    0.25  # of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
+)
+CLIENT_REQUESTS = 200  # requests met before any client can be that
 Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
 
 
@@ -64,7 +70,7 @@ class ReadAhead:
     rows: list[events.Exposure] = field(default_factory=list)
     begin: int = 0
     end: int = 0
-    store: str = ""   # identity of the store
+    store: str = ""  # identity of the store
 
     def after(self, cursor: int, *, store: str, read: Read) -> list[events.Exposure]:
         """Return the rows after the cursor, as far as there is room for them; `end` is how far they go."""
@@ -84,52 +90,77 @@ class Exposures:
     cursors: Cursors
     exposed: tuple[ledgers.Exposed, ...] = ()
     counted: tuple[ledgers.Gateway, ...] = ()
-    unread: str | None = None    # why nothing can be counted of what came; the gateway counts alone meanwhile
+    unread: str | None = None  # why nothing can be counted of what came; the gateway counts alone meanwhile
 
 
 @dataclass
 class Arrivals:
     """The requests of one deployment's rollout that were counted; read anew after a restart."""
 
-    since: float | None = None                                  # when the rollout's ledger was opened
-    segment: Segment | None = None                              # in which `step` were met
-    met: dict[str, Firsts] = field(default_factory=dict)        # exposure, step, error, rejection
-    visits: dict[int, Firsts] = field(default_factory=dict)     # number of a window -> units that were met in it
+    since: float | None = None  # when the rollout's ledger was opened
+    segment: Segment | None = None  # in which `step` were met
+    met: dict[str, Firsts] = field(default_factory=dict)  # exposure, step, error, rejection
+    visits: dict[int, Firsts] = field(default_factory=dict)  # number of a window -> units that were met in it
     clients: Clients = field(default_factory=Clients)
-    quiet: tuple[float, ...] = ()                               # instants at which nothing was under way
+    quiet: tuple[float, ...] = ()  # instants at which nothing was under way
     ahead: ReadAhead = field(default_factory=ReadAhead)
 
     def take(
-        self, store: Evidence, deployment: str, *, state: states.State, policy: schema.Strategy, wanted_version: str | None, whole: bool,
-        sample: traffic.Sample | None, timeout_seconds: float, now: float,
+        self,
+        store: Evidence,
+        deployment: str,
+        *,
+        state: states.State,
+        policy: schema.Strategy,
+        wanted_version: str | None,
+        whole: bool,
+        sample: traffic.Sample | None,
+        timeout_seconds: float,
+        now: float,
     ) -> Exposures:
         """Return what has come since the state's cursors and has ended. Where an arm is not `whole` its share is answered without an event: nothing counts."""
+
         def read(start: int, until: int | None) -> tuple[int, list[events.Exposure]]:
             return store.exposure(deployment, after=start, until=until)
 
         before = state.cursors
         self._begin(state)
-        if now < before.settled:   # the clock was set back: what waited by the old one is passed over
+        if now < before.settled:  # the clock was set back: what waited by the old one is passed over
             before, self.quiet = replace(before, exposure=max(before.ahead, before.exposure), settled=0.0), ()
-        settled = before.settled   # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
+        settled = (
+            before.settled
+        )  # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
         if not before.alone_until <= now < before.alone_until + AGAIN_SECONDS:
             settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
         if not whole:
             newest = store.cursor()
             for firsts in self._own() if "exposure" in self.met and self.met["exposure"].whole else ():
-                firsts.settle(after=_token(state.cursors))   # what the last look has found stays counted
+                firsts.settle(after=_token(state.cursors))  # what the last look has found stays counted
             return Exposures(replace(before, exposure=newest, ahead=newest, settled=now))
         segments = _closed(state, wanted_version)
         current = segments[-1] if segments and segments[-1].end is None else None
         self._remember(read, cursors=state.cursors, segments=segments, current=current, policy=policy)
-        rows = [row for row in self.ahead.after(before.exposure, store=before.store, read=read) if not _dealt(row, before)]
-        if rows and _arrives(state.sample, sample) and (apart := rows[-1].predicted_at - now) and abs(apart) > SKEW_SECONDS + timeout_seconds:
-            return Exposures(replace(before, exposure=self.ahead.end, ahead=self.ahead.end), unread=(
-                f"the newest is dated {abs(apart):.0f} s {'after' if apart > 0 else 'before'} this controller's clock: set the clocks of servers and "
-                "controller (NTP)"))
+        rows = [
+            row for row in self.ahead.after(before.exposure, store=before.store, read=read) if not _dealt(row, before)
+        ]
+        if (
+            rows
+            and _arrives(state.sample, sample)
+            and (apart := rows[-1].predicted_at - now)
+            and abs(apart) > SKEW_SECONDS + timeout_seconds
+        ):
+            return Exposures(
+                replace(before, exposure=self.ahead.end, ahead=self.ahead.end),
+                unread=(
+                    f"the newest is dated {abs(apart):.0f} s {'after' if apart > 0 else 'before'} this controller's clock: set the clocks of servers and "
+                    "controller (NTP)"
+                ),
+            )
         due = [row for row in rows if row.predicted_at <= settled]
         waiting = [row.seq for row in rows if settled < row.predicted_at <= now + SKEW_SECONDS]
-        cursors = replace(before, exposure=min(waiting, default=self.ahead.end + 1) - 1, ahead=self.ahead.end, settled=settled)
+        cursors = replace(
+            before, exposure=min(waiting, default=self.ahead.end + 1) - 1, ahead=self.ahead.end, settled=settled
+        )
         exposed, counted = self._count(due, segments=segments, current=current, policy=policy)
         for firsts in self._own():
             firsts.cursor = _token(cursors)
@@ -147,19 +178,36 @@ class Arrivals:
     def _own(self) -> list[Firsts | Clients]:
         return [*self.met.values(), *self.visits.values(), self.clients]
 
-    def _remember(self, read: Read, *, cursors: Cursors, segments: Sequence[Segment], current: Segment | None, policy: schema.Strategy) -> None:
+    def _remember(
+        self,
+        read: Read,
+        *,
+        cursors: Cursors,
+        segments: Sequence[Segment],
+        current: Segment | None,
+        policy: schema.Strategy,
+    ) -> None:
         """Bring what was counted up to the cursors: after a restart it is counted once more, some pages a look. Raises StoreBusy until all is."""
         met = self.met.get("exposure")
         if met is None:
             began = segments[0].cursor if segments else cursors.exposure
-            self.met = {what: Firsts() for what in ("exposure", "step", "error", "rejection", *map(_slow, _latency(policy)))}
+            self.met = {
+                what: Firsts() for what in ("exposure", "step", "error", "rejection", *map(_slow, _latency(policy)))
+            }
             met = self.met["exposure"] = Firsts(reached=began)
             self.visits, self.clients, self.segment = {}, Clients(), current
 
         def take(some: list[events.Exposure]) -> None:
-            self._count([row for row in some if row.seq <= cursors.exposure or _dealt(row, cursors)], segments=segments, current=current, policy=policy)
+            self._count(
+                [row for row in some if row.seq <= cursors.exposure or _dealt(row, cursors)],
+                segments=segments,
+                current=current,
+                policy=policy,
+            )
 
-        met.recall(read, take=take, began=segments[0].cursor if segments else 0, until=max(cursors.ahead, cursors.exposure))
+        met.recall(
+            read, take=take, began=segments[0].cursor if segments else 0, until=max(cursors.ahead, cursors.exposure)
+        )
         for firsts in self._own():
             if not met.whole:
                 firsts.cursor = _token(cursors)
@@ -167,11 +215,18 @@ class Arrivals:
         met.whole = True
         oldest = int(cursors.settled // WINDOW_SECONDS) - LATE_WINDOWS
         self.visits = {window: firsts for window, firsts in self.visits.items() if window >= oldest}
-        if current is not None and (self.segment is None or current.version != self.segment.version or current.start != self.segment.start):
+        if current is not None and (
+            self.segment is None or current.version != self.segment.version or current.start != self.segment.start
+        ):
             self.segment, self.met["step"] = current, Firsts()
 
     def _count(
-        self, rows: Sequence[events.Exposure], *, segments: Sequence[Segment], current: Segment | None, policy: schema.Strategy,
+        self,
+        rows: Sequence[events.Exposure],
+        *,
+        segments: Sequence[Segment],
+        current: Segment | None,
+        policy: schema.Strategy,
     ) -> tuple[tuple[ledgers.Exposed, ...], tuple[ledgers.Gateway, ...]]:
         windows = defaultdict[tuple[float, int], list[events.Exposure]](list)
         for row in rows:
@@ -183,7 +238,9 @@ class Arrivals:
         for (start, _), some in sorted(windows.items()):
             segment = by_start[start]
             self.clients.fresh.update(row.client for row in some if row.client is not None)
-            exposed.append(self._exposed(some, weight=segment.weight, divided=current is not None and start == current.start))
+            exposed.append(
+                self._exposed(some, weight=segment.weight, divided=current is not None and start == current.start)
+            )
             counted.append(self._requests(some, weight=segment.weight, policy=policy))
         return tuple(exposed), tuple(counted)
 
@@ -198,15 +255,23 @@ class Arrivals:
             new[arm] += 1
             if row.answer is not None and row.status < 400:
                 answers[row.answer][arm] += 1
-        return ledgers.Exposed(weight=weight, candidate=here[0], stable=here[1], new=(new[0], new[1]),
-                               answers={answer: (canary, stable) for answer, (canary, stable) in answers.items()})
+        return ledgers.Exposed(
+            weight=weight,
+            candidate=here[0],
+            stable=here[1],
+            new=(new[0], new[1]),
+            answers={answer: (canary, stable) for answer, (canary, stable) in answers.items()},
+        )
 
     def _requests(self, rows: Sequence[events.Exposure], *, weight: float, policy: schema.Strategy) -> ledgers.Gateway:
         """Return the requests of a window by guard: visits of units, how they went, and the first failures of units."""
         met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
         visits = [row for row in rows if row.unit is None or met.first(row.unit)]
         n = _by_arm(visits)
-        firsts = {"errors": self._firsts("error", rows, failed, weight=weight), "rejections": self._firsts("rejection", rows, refused, weight=weight)}
+        firsts = {
+            "errors": self._firsts("error", rows, failed, weight=weight),
+            "rejections": self._firsts("rejection", rows, refused, weight=weight),
+        }
         bad, shares, held = dict[str, tuple[int, int]](), dict[str, float](), dict[str, tuple[ArmCounts, ArmCounts]]()
         judged, share = _judged(policy), _share(n, weight=weight)
         for guard in policy.guards:
@@ -220,7 +285,9 @@ class Arrivals:
             held[guard.name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
         return ledgers.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
 
-    def _firsts(self, what: str, rows: Iterable[events.Exposure], true: Callable[[events.Exposure], bool], *, weight: float) -> tuple[int, int]:
+    def _firsts(
+        self, what: str, rows: Iterable[events.Exposure], true: Callable[[events.Exposure], bool], *, weight: float
+    ) -> tuple[int, int]:
         """Return how many units met it for the first time, by arm, without what is beyond the weight of one client."""
         counted = Counter[str]()
         for row in rows:
@@ -253,7 +320,9 @@ def refused(row: events.Exposure) -> bool:
 
 
 def _latency(policy: schema.Strategy) -> list[schema.Guard]:
-    return [guard for guard in policy.guards if guard.type == "latency" and guard.by_arrival and guard.threshold is not None]
+    return [
+        guard for guard in policy.guards if guard.type == "latency" and guard.by_arrival and guard.threshold is not None
+    ]
 
 
 def _slow(guard: schema.Guard) -> str:
@@ -264,7 +333,10 @@ def _slow(guard: schema.Guard) -> str:
 def _judged(policy: schema.Strategy) -> dict[str, Callable[[events.Exposure], bool]]:
     """Return what each guard that counts by arrival asks of a request, by its name."""
     found: dict[str, Callable[[events.Exposure], bool]] = {
-        guard.name: failed if guard.type == "errors" else refused for guard in policy.guards if guard.by_arrival and guard.type in ("errors", "rejections")}
+        guard.name: failed if guard.type == "errors" else refused
+        for guard in policy.guards
+        if guard.by_arrival and guard.type in ("errors", "rejections")
+    }
     for guard in _latency(policy):
         longest = guard.threshold.total_seconds() if guard.threshold is not None else 0.0
         found[guard.name] = partial(_longer, longest=longest)
@@ -291,8 +363,10 @@ def _arrives(before: traffic.Sample | None, after: traffic.Sample | None) -> boo
     """Say whether the gateway has counted requests since the last look."""
     if before is None or after is None:
         return False
-    return any(new is not None and (old is None or new.requests > old.requests)
-               for old, new in ((before.stable, after.stable), (before.candidate, after.candidate)))
+    return any(
+        new is not None and (old is None or new.requests > old.requests)
+        for old, new in ((before.stable, after.stable), (before.candidate, after.candidate))
+    )
 
 
 def _by_arm(rows: Iterable[events.Exposure]) -> tuple[int, int]:

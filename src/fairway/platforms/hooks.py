@@ -20,10 +20,10 @@ from fairway.rollout import hooks
 
 log = logging.getLogger("fairway.hooks")
 
-AT_ONCE = 4            # calls of one deployment: a hook that hangs keeps no other deployment's waiting
-LARGEST = 4096         # bytes of an answer that are read
-SAID = 200             # characters of what it says that a reason repeats
-NO = (409, 422)        # what a service answers on purpose, and no proxy in its stead
+AT_ONCE = 4  # calls of one deployment: a hook that hangs keeps no other deployment's waiting
+LARGEST = 4096  # bytes of an answer that are read
+SAID = 200  # characters of what it says that a reason repeats
+NO = (409, 422)  # what a service answers on purpose, and no proxy in its stead
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Deployment:
 class Place:
     """Where a hook is called: what was checked is what is connected to, whatever its name stands for a moment later."""
 
-    address: str            # an IP address, or a name where any will do
+    address: str  # an IP address, or a name where any will do
     port: int
-    repeats: bool = True    # whether those who read the rollout may read what the answer says
+    repeats: bool = True  # whether those who read the rollout may read what the answer says
 
 
 def named(deployment: Deployment, url: str) -> Place:
@@ -54,11 +54,13 @@ class Caller:
     """The calls that are under way. `finds` gives the place of a deployment's URL, or raises with why it must not be called."""
 
     finds: Callable[[Deployment, str], Place] = named
-    _running: set[tuple[Deployment, str]] = field(default_factory=set)                       # whose, the call's id
+    _running: set[tuple[Deployment, str]] = field(default_factory=set)  # whose, the call's id
     _answers: dict[tuple[Deployment, str], hooks.Answer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answers(self, deployment: Deployment, calls: Iterable[hooks.Call], *, known: Iterable[schema.Hook], now: float) -> dict[str, hooks.Answer]:
+    def answers(
+        self, deployment: Deployment, calls: Iterable[hooks.Call], *, known: Iterable[schema.Hook], now: float
+    ) -> dict[str, hooks.Answer]:
         """Gives the answers that have come since, by the call's id, and starts what is due and not under way.
 
         An answer is given once: where the look that took it is never stored, the hook is called again.
@@ -66,7 +68,9 @@ class Caller:
         calls, named = tuple(calls), {hook.name: hook for hook in known}
         ids, found = {call.id for call in calls}, dict[str, hooks.Answer]()
         with self._lock:
-            self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment or key[1] in ids}
+            self._answers = {
+                key: answer for key, answer in self._answers.items() if key[0] != deployment or key[1] in ids
+            }
             for call in hooks.due(calls, now=now):
                 key, hook = (deployment, call.id), named.get(call.hook)
                 if key in self._answers:
@@ -74,7 +78,9 @@ class Caller:
                 elif hook is None:
                     found[call.id] = hooks.Answer("refused", "the strategy has no such hook any more")
                 elif key not in self._running and sum(of == deployment for of, _ in self._running) < AT_ONCE:
-                    threading.Thread(target=self._run, args=(deployment, hook, call), name=f"hook-{call.hook}", daemon=True).start()
+                    threading.Thread(
+                        target=self._run, args=(deployment, hook, call), name=f"hook-{call.hook}", daemon=True
+                    ).start()
                     self._running.add(key)
         return found
 
@@ -90,7 +96,7 @@ class Caller:
             answer = post(hook, event(deployment, call, now=time.time()), place=self.finds(deployment, hook.url))
         except errors.FairwayError as error:
             answer = hooks.Answer("away", _line(str(error)))
-        except ValueError as error:   # a port that is none
+        except ValueError as error:  # a port that is none
             answer = hooks.Answer("away", f"it does not answer: {_line(str(error))}")
         finally:
             log.info("%s/%s: hook %s (%s): %s", deployment.namespace, deployment.name, call.hook, call.at, answer.said)
@@ -103,10 +109,21 @@ class Caller:
 def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, object]:
     """Gives the CloudEvent that a hook is sent: the same id at every try of one call."""
     return {
-        "specversion": "1.0", "type": "dev.fairway.hook.v1", "id": call.id, "source": f"/fairway/{deployment.namespace}/{deployment.name}/rollout",
-        "subject": call.at, "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "specversion": "1.0",
+        "type": "dev.fairway.hook.v1",
+        "id": call.id,
+        "source": f"/fairway/{deployment.namespace}/{deployment.name}/rollout",
+        "subject": call.at,
+        "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "datacontenttype": "application/json",
-        "data": {"hook": call.hook, "at": call.at, "namespace": deployment.namespace, "deployment": deployment.name, **call.data}}
+        "data": {
+            "hook": call.hook,
+            "at": call.at,
+            "namespace": deployment.namespace,
+            "deployment": deployment.name,
+            **call.data,
+        },
+    }
 
 
 def post(hook: schema.Hook, body: object, *, place: Place) -> hooks.Answer:
@@ -118,13 +135,29 @@ def post(hook: schema.Hook, body: object, *, place: Place) -> hooks.Answer:
         connection.place = place
         with contextlib.closing(connection), _cut(connection, late, seconds=seconds):
             path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-            connection.request("POST", path, body=json.dumps(body), headers={
-                "content-type": "application/cloudevents+json", "accept": "application/json", "user-agent": f"fairway/{fairway.__version__}"})
+            connection.request(
+                "POST",
+                path,
+                body=json.dumps(body),
+                headers={
+                    "content-type": "application/cloudevents+json",
+                    "accept": "application/json",
+                    "user-agent": f"fairway/{fairway.__version__}",
+                },
+            )
             response = connection.getresponse()
             content = response.read(LARGEST)
-    except (OSError, http.client.HTTPException, ValueError) as error:   # ValueError: a port that is no number, a name that is none
+    except (
+        OSError,
+        http.client.HTTPException,
+        ValueError,
+    ) as error:  # ValueError: a port that is no number, a name that is none
         said = _line(str(error)) if place.repeats else ""
-        return _late(hook) if late.is_set() else hooks.Answer("away", f"it does not answer: {said or type(error).__name__}")
+        return (
+            _late(hook)
+            if late.is_set()
+            else hooks.Answer("away", f"it does not answer: {said or type(error).__name__}")
+        )
     if late.is_set():
         return _late(hook)
     said = f"it answered {response.status}{_message(content) if place.repeats else ''}"
@@ -159,6 +192,7 @@ def _late(hook: schema.Hook) -> hooks.Answer:
 @contextlib.contextmanager
 def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float) -> Iterator[None]:
     """Connects, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with every byte."""
+
     def cut() -> None:
         late.set()
         with contextlib.suppress(OSError):
@@ -166,7 +200,7 @@ def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, secon
 
     began = time.monotonic()
     connection.connect()
-    held = connection.sock   # http.client lets go of it when the answer begins
+    held = connection.sock  # http.client lets go of it when the answer begins
     timer = threading.Timer(max(0.0, began + seconds - time.monotonic()), cut)
     timer.daemon = True
     timer.start()

@@ -13,10 +13,12 @@ from fairway.rollout import evidence, hooks, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Cursors, Seen, Segment
 
-COST = ("what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
-        "and a unit that was counted may count once more after a restart")
+COST = (
+    "what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
+    "and a unit that was counted may count once more after a restart"
+)
 NOWHERE = Cursors()
-READ_SECONDS = 20.0   # that reading the evidence may take in one look: what was decided must still be done
+READ_SECONDS = 20.0  # that reading the evidence may take in one look: what was decided must still be done
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,23 @@ class Counted:
 
 
 def look(
-    state: states.State, *, deployment: str, desired: str, store: Evidence, counted: Counted, sample: traffic.Sample | None,
-    ready: Iterable[str], broken: Mapping[str, str], policy: schema.Strategy, offline_disagreement: float | None, command: Command | None, now: float,
-    timeout_seconds: float, wall: float | None = None, absent: frozenset[str] = frozenset(), notes: Mapping[str, str] | None = None,
+    state: states.State,
+    *,
+    deployment: str,
+    desired: str,
+    store: Evidence,
+    counted: Counted,
+    sample: traffic.Sample | None,
+    ready: Iterable[str],
+    broken: Mapping[str, str],
+    policy: schema.Strategy,
+    offline_disagreement: float | None,
+    command: Command | None,
+    now: float,
+    timeout_seconds: float,
+    wall: float | None = None,
+    absent: frozenset[str] = frozenset(),
+    notes: Mapping[str, str] | None = None,
     answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
     """Gives what was seen; reads the evidence from the state's cursors on.
@@ -41,14 +57,33 @@ def look(
     """
     wanted = states.route(state, deployment=deployment, strategy=policy)
     seen = Seen(
-        now=now, wall=wall, desired=desired, ready=frozenset(ready), broken=broken, absent=absent, notes=notes or {},
-        wanted_version=wanted.version if wanted else None, sample=sample, cursors=state.cursors, offline_disagreement=offline_disagreement,
-        command=command, answers=answers or {})
+        now=now,
+        wall=wall,
+        desired=desired,
+        ready=frozenset(ready),
+        broken=broken,
+        absent=absent,
+        notes=notes or {},
+        wanted_version=wanted.version if wanted else None,
+        sample=sample,
+        cursors=state.cursors,
+        offline_disagreement=offline_disagreement,
+        command=command,
+        answers=answers or {},
+    )
     try:
         with budget.within(READ_SECONDS):
             try:
                 known = store.of(state.cursors.store)
-                return _read(seen, state, deployment=deployment, store=known, counted=counted, policy=policy, timeout_seconds=timeout_seconds)
+                return _read(
+                    seen,
+                    state,
+                    deployment=deployment,
+                    store=known,
+                    counted=counted,
+                    policy=policy,
+                    timeout_seconds=timeout_seconds,
+                )
             except errors.StoreReplaced as error:
                 return replace(seen, cursors=_begin(store, alone=state.cursors), replaced=f"{error}; {COST}")
     except errors.Temporary as error:
@@ -66,7 +101,9 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
     """Gives how much evaluation found the candidate to differ from the package in service (its digest); what it found of another says nothing here."""
     known = facts or {}
     measured, champion = known.get("championDisagreement"), known.get("championDigest")
-    if not isinstance(measured, int | float) or not 0 <= measured <= 1:   # a server says it: what is no share moves no bound
+    if (
+        not isinstance(measured, int | float) or not 0 <= measured <= 1
+    ):  # a server says it: what is no share moves no bound
         return None
     return float(measured) if champion in (None, stable) else None
 
@@ -88,10 +125,17 @@ def by_weight(
         arm[0] += 1
         arm[1] += label.wrong / label.rows
         if label.answer is not None:
-            answers.setdefault((label.slice, segment.weight), {}).setdefault(label.answer, [0, 0])[label.revision != candidate] += 1
+            answers.setdefault((label.slice, segment.weight), {}).setdefault(label.answer, [0, 0])[
+                label.revision != candidate
+            ] += 1
     return tuple(
-        ledgers.Labelled(weight=weight, slice=of, candidate=_counts(arm.get(candidate or "")), stable=_counts(arm.get(stable or "")),
-                         answers={answer: (mine, theirs) for answer, (mine, theirs) in answers.get((of, weight), {}).items()})
+        ledgers.Labelled(
+            weight=weight,
+            slice=of,
+            candidate=_counts(arm.get(candidate or "")),
+            stable=_counts(arm.get(stable or "")),
+            answers={answer: (mine, theirs) for answer, (mine, theirs) in answers.get((of, weight), {}).items()},
+        )
         for (of, weight), arm in counts.items()
     )
 
@@ -100,35 +144,69 @@ def _counts(sums: Sequence[float] | None) -> evidence.ArmCounts:
     return evidence.ArmCounts(int(sums[0]), sums[1]) if sums is not None else evidence.ArmCounts(0, 0)
 
 
-def valued(outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]) -> tuple[ledgers.Valued, ...]:
+def valued(
+    outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
+) -> tuple[ledgers.Valued, ...]:
     """Gives the outcomes by name and by the weight in effect when their requests were answered; those answered between weights are left out."""
     found: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
     for one in outcomes:
         segment = in_effect(segments, at=one.predicted_at)
         if segment is not None and one.revision in (candidate, stable):
             found.setdefault((one.name, segment.weight), ([], []))[one.revision != candidate].append(one.value)
-    return tuple(ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs)) for (name, weight), (mine, theirs) in found.items())
+    return tuple(
+        ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs))
+        for (name, weight), (mine, theirs) in found.items()
+    )
 
 
-def _read(seen: Seen, state: states.State, *, deployment: str, store: Evidence, counted: Counted, policy: schema.Strategy, timeout_seconds: float) -> Seen:
+def _read(
+    seen: Seen,
+    state: states.State,
+    *,
+    deployment: str,
+    store: Evidence,
+    counted: Counted,
+    policy: schema.Strategy,
+    timeout_seconds: float,
+) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         return replace(seen, cursors=_begin(store.of("")))
-    pairs_cursor, paired = _pairs(store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs)
+    pairs_cursor, paired = _pairs(
+        store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs
+    )
     by = next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
     labels_cursor, labels = counted.units.labels(store, deployment, state=state, by=by)
     met = counted.arrivals.take(
-        store, deployment, state=state, policy=policy, wanted_version=seen.wanted_version, whole={candidate, stable} <= seen.ready, sample=seen.sample,
-        timeout_seconds=timeout_seconds, now=seen.at)
+        store,
+        deployment,
+        state=state,
+        policy=policy,
+        wanted_version=seen.wanted_version,
+        whole={candidate, stable} <= seen.ready,
+        sample=seen.sample,
+        timeout_seconds=timeout_seconds,
+        now=seen.at,
+    )
     outcomes_cursor, outcomes = state.cursors.outcomes, list[events.Outcome]()
-    if any(guard.type == "business" for guard in policy.guards):   # nobody else needs that join
+    if any(guard.type == "business" for guard in policy.guards):  # nobody else needs that join
         outcomes_cursor, outcomes = counted.units.outcomes(store, deployment, state=state)
     return replace(
-        seen, unread=met.unread,
-        paired=paired, labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments), exposed=met.exposed, counted=met.counted,
+        seen,
+        unread=met.unread,
+        paired=paired,
+        labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments),
+        exposed=met.exposed,
+        counted=met.counted,
         valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
-        cursors=replace(met.cursors, pairs=pairs_cursor, labels=labels_cursor, outcomes=outcomes_cursor,
-                        store=state.cursors.store or store.position().store))
+        cursors=replace(
+            met.cursors,
+            pairs=pairs_cursor,
+            labels=labels_cursor,
+            outcomes=outcomes_cursor,
+            store=state.cursors.store or store.position().store,
+        ),
+    )
 
 
 def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
@@ -137,9 +215,16 @@ def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
     return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 
 
-def _pairs(store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int) -> tuple[int, ledgers.Paired | None]:
+def _pairs(
+    store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int
+) -> tuple[int, ledgers.Paired | None]:
     if candidate is None or stable is None:
         return store.cursor(), None
     cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
-    return cursor, ledgers.Paired(compared=pairs.compared, disagreements=pairs.disagreements, candidate_failures=pairs.candidate_failures,
-                                stable_failures=pairs.stable_failures, both_failures=pairs.both_failed)
+    return cursor, ledgers.Paired(
+        compared=pairs.compared,
+        disagreements=pairs.disagreements,
+        candidate_failures=pairs.candidate_failures,
+        stable_failures=pairs.stable_failures,
+        both_failures=pairs.both_failed,
+    )

@@ -13,7 +13,7 @@ from fairway.monitoring import store as events
 from fairway.rollout import states
 from fairway.rollout.seen import Segment
 
-PAGES = 4              # of what was counted before a restart, that one look reads again: hundreds of thousands of events
+PAGES = 4  # of what was counted before a restart, that one look reads again: hundreds of thousands of events
 Row = TypeVar("Row")
 Event = TypeVar("Event", events.Outcome, events.Labelled)
 
@@ -33,22 +33,30 @@ class Evidence(Protocol):
 
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, events.Pairs]: ...
 
-    def labelled(self, deployment: str, *, after: int, until: int | None = None, by: str | None = None) -> tuple[int, list[events.Labelled]]: ...
+    def labelled(
+        self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
+    ) -> tuple[int, list[events.Labelled]]: ...
 
-    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[events.Outcome]]: ...
+    def outcomes(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[events.Outcome]]: ...
 
-    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[events.Exposure]]: ...
+    def exposure(
+        self, deployment: str, *, after: int, until: int | None = None
+    ) -> tuple[int, list[events.Exposure]]: ...
 
 
 @dataclass
 class Firsts:
     """Keys that were met. What a look finds is kept when its cursor comes back: a look that was never stored is taken again."""
 
-    known: set[int] = field(default_factory=set)   # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
+    known: set[int] = field(
+        default_factory=set
+    )  # hashes: a fraction of their names' memory; of a million, two are one once in 37 million times
     fresh: set[int] = field(default_factory=set)
-    cursor: Hashable = -1                          # that the last look ended at
-    reached: int = 0                               # how far those that were counted before a restart were read again
-    whole: bool = False                            # whether all of them were
+    cursor: Hashable = -1  # that the last look ended at
+    reached: int = 0  # how far those that were counted before a restart were read again
+    whole: bool = False  # whether all of them were
 
     def settle(self, *, after: Hashable) -> None:
         if after == self.cursor:
@@ -56,23 +64,32 @@ class Firsts:
         self.fresh = set()
 
     def recall(
-        self, read: Callable[[int, int | None], tuple[int, list[Row]]], *, take: Callable[[list[Row]], None], began: int, until: int,
+        self,
+        read: Callable[[int, int | None], tuple[int, list[Row]]],
+        *,
+        take: Callable[[list[Row]], None],
+        began: int,
+        until: int,
     ) -> None:
         """Have `take` count once more what was counted up to `until` before a restart, page by page from where it `began`.
 
         Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next look goes on from there.
         """
-        self.reached = max(self.reached, began)   # a store that was replaced has nothing before
+        self.reached = max(self.reached, began)  # a store that was replaced has nothing before
         for _ in range(PAGES):
             if self.whole or self.reached >= until:
                 return
             at, some = read(self.reached, until)
             if at <= self.reached:
-                raise errors.Unavailable(f"the event store's answer ends at {at}, where it began: wanted what lies between {self.reached} and {until}")
+                raise errors.Unavailable(
+                    f"the event store's answer ends at {at}, where it began: wanted what lies between {self.reached} and {until}"
+                )
             take(some)
             self.reached = at
         if self.reached < until:
-            raise errors.StoreBusy(f"what was counted before the restart is read again: event {self.reached} of {until}")
+            raise errors.StoreBusy(
+                f"what was counted before the restart is read again: event {self.reached} of {until}"
+            )
 
     def first(self, *key: Hashable) -> bool:
         """Says whether the key is new, and remembers it."""
@@ -90,8 +107,8 @@ class Firsts:
 class Units:
     """The units of one deployment's rollout whose labels and outcomes were counted; read anew after a restart."""
 
-    since: float | None = None                                  # when the rollout's ledger was opened
-    met: dict[str, Firsts] = field(default_factory=dict)        # outcome, label
+    since: float | None = None  # when the rollout's ledger was opened
+    met: dict[str, Firsts] = field(default_factory=dict)  # outcome, label
 
     def outcomes(self, store: Evidence, deployment: str, *, state: states.State) -> tuple[int, list[events.Outcome]]:
         """Gives the new cursor, and the first outcomes of their units (each name for itself)."""
@@ -100,12 +117,20 @@ class Units:
         def read(start: int, until: int | None) -> tuple[int, list[events.Outcome]]:
             return store.outcomes(deployment, after=start, until=until)
 
-        met = self._recall("outcome", state, after=state.cursors.outcomes, read=read, key=lambda one: (one.unit, one.name))
+        met = self._recall(
+            "outcome", state, after=state.cursors.outcomes, read=read, key=lambda one: (one.unit, one.name)
+        )
         cursor, some = read(state.cursors.outcomes, None)
         met.cursor = cursor
-        return cursor, [one for one in some if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.name))]
+        return cursor, [
+            one
+            for one in some
+            if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.name))
+        ]
 
-    def labels(self, store: Evidence, deployment: str, *, state: states.State, by: str | None) -> tuple[int, list[events.Labelled]]:
+    def labels(
+        self, store: Evidence, deployment: str, *, state: states.State, by: str | None
+    ) -> tuple[int, list[events.Labelled]]:
         """Gives the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all of an answer's rows together."""
         self._begin(state)
 
@@ -116,7 +141,11 @@ class Units:
         met = self._recall("label", state, after=state.cursors.labels, read=read, key=lambda one: (one.unit, one.slice))
         cursor, some = read(state.cursors.labels, None)
         met.cursor = cursor
-        return cursor, [one for one in some if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.slice))]
+        return cursor, [
+            one
+            for one in some
+            if in_effect(state.segments, at=one.predicted_at) and (one.unit is None or met.first(one.unit, one.slice))
+        ]
 
     def _begin(self, state: states.State) -> None:
         since = state.ledger.since if state.ledger is not None else None
@@ -124,7 +153,12 @@ class Units:
             self.since, self.met = since, {}
 
     def _recall(
-        self, what: str, state: states.State, *, after: int, read: Callable[[int, int | None], tuple[int, list[Event]]],
+        self,
+        what: str,
+        state: states.State,
+        *,
+        after: int,
+        read: Callable[[int, int | None], tuple[int, list[Event]]],
         key: Callable[[Event], tuple[Hashable, ...]],
     ) -> Firsts:
         """Gives the keys that were counted up to the state's cursor; after a restart they are read again (`Firsts.recall`), from where the rollout began."""
@@ -132,7 +166,11 @@ class Units:
         firsts = self.met.setdefault(what, Firsts(reached=began))
 
         def take(some: list[Event]) -> None:
-            firsts.known.update(hash(key(one)) for one in some if one.unit is not None and in_effect(state.segments, at=one.predicted_at) is not None)
+            firsts.known.update(
+                hash(key(one))
+                for one in some
+                if one.unit is not None and in_effect(state.segments, at=one.predicted_at) is not None
+            )
 
         firsts.recall(read, take=take, began=began, until=after)
         firsts.whole = True
@@ -152,5 +190,6 @@ def _with_wholes(labels: list[events.Labelled]) -> list[events.Labelled]:
     for one in labels:
         whole = wholes.get((one.request_id, one.revision, one.role))
         wholes[one.request_id, one.revision, one.role] = one._replace(
-            slice=None, rows=one.rows + (whole.rows if whole else 0), wrong=one.wrong + (whole.wrong if whole else 0))
+            slice=None, rows=one.rows + (whole.rows if whole else 0), wrong=one.wrong + (whole.wrong if whole else 0)
+        )
     return [*wholes.values(), *(one for one in labels if one.slice is not None)]

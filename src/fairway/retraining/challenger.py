@@ -22,7 +22,13 @@ LABELLED = "labelled.parquet"
 
 
 def write_labelled(
-    store: events.EventStore, deployment: str, *, namespace: str = events.NAMESPACE, champion: Path, limit: int, out: Path
+    store: events.EventStore,
+    deployment: str,
+    *,
+    namespace: str = events.NAMESPACE,
+    champion: Path,
+    limit: int,
+    out: Path,
 ) -> int:
     """Writes the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
 
@@ -63,11 +69,22 @@ def main() -> None:
     try:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
         extra = arguments.home / "runs" / arguments.run / LABELLED
-        rows = write_labelled(events.EventStore(arguments.home / "events.db"), arguments.deployment, namespace=config.namespace,
-                              champion=arguments.champion, limit=config.retraining.max_new_rows, out=extra)
+        rows = write_labelled(
+            events.EventStore(arguments.home / "events.db"),
+            arguments.deployment,
+            namespace=config.namespace,
+            champion=arguments.champion,
+            limit=config.retraining.max_new_rows,
+            out=extra,
+        )
         print(f"{rows} labelled rows join the training split", flush=True)
-        record = run.run_training(with_labelled(config, extra), home=arguments.home, champion=arguments.champion, deploy=config.retraining.deploy,
-                                  name=arguments.run)
+        record = run.run_training(
+            with_labelled(config, extra),
+            home=arguments.home,
+            champion=arguments.champion,
+            deploy=config.retraining.deploy,
+            name=arguments.run,
+        )
     except errors.FairwayError as error:
         sys.exit(f"fairway: {error}")
     print(f"{record.outcome}: {record.reason}", flush=True)

@@ -12,7 +12,9 @@ from fairway.retraining import compiled
 
 SIDE_EFFECT = "fairway.dev/side-effect"  # the pod label that says so
 SIDE_EFFECT_IMPORTS = ("from fairway.platforms", "import fairway.platforms")
-INSTALLS = re.compile(r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b")  # also as a list of arguments
+INSTALLS = re.compile(
+    r"\b(?:pip3?|conda|mamba|apt|apt-get)[\s\"',]+(?:-\S+[\s\"',]+)*install\b"
+)  # also as a list of arguments
 CHANNEL = re.compile(r"parameter_values\['([^']+)'\]")
 LIMITS = {"resourceCpuLimit": "CPU", "resourceMemoryLimit": "memory"}
 
@@ -98,8 +100,10 @@ def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
             for channel in CHANNEL.findall(task.get("triggerPolicy", {}).get("condition", "")):
                 origin = _origin(pipeline, owner, task.get("inputs", {}).get("parameters", {}).get(channel, {}))
                 if origin and origin[1] != "Output":
-                    yield (f"condition {task['taskInfo']['name']} asks for the named output {origin[1]} of step {origin[0]} and has no dsl.Else: "
-                           "its branch is skipped without a word; return one value and add dsl.Else")
+                    yield (
+                        f"condition {task['taskInfo']['name']} asks for the named output {origin[1]} of step {origin[0]} and has no dsl.Else: "
+                        "its branch is skipped without a word; return one value and add dsl.Else"
+                    )
 
 
 def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tuple[str, str] | None:
@@ -117,7 +121,9 @@ def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tupl
 
 
 def _cached_side_effects(documents: compiled.Documents) -> Iterator[str]:
-    acting = {name for name, container in compiled.containers(documents[0]).items() if _acts(documents, name, container)}
+    acting = {
+        name for name, container in compiled.containers(documents[0]).items() if _acts(documents, name, container)
+    }
     for task in _tasks(documents[0]):
         component: Any = documents[0]["components"].get(task["componentRef"]["name"], {})
         if component.get("executorLabel") in acting and task.get("cachingOptions", {}).get("enableCache"):

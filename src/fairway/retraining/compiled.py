@@ -24,8 +24,10 @@ def find(name: str) -> Path:
     for place in (package, clone):
         if place.exists():
             return place
-    raise errors.PlatformError(f"the compiled pipeline {name} is neither in {package.parent} nor in {clone.parent}: "
-                               "run `python -m pipelines.compile` in a clone")
+    raise errors.PlatformError(
+        f"the compiled pipeline {name} is neither in {package.parent} nor in {clone.parent}: "
+        "run `python -m pipelines.compile` in a clone"
+    )
 
 
 def read(path: Path) -> Documents:
@@ -65,7 +67,11 @@ def tried_once(documents: Documents) -> Documents:
 
 def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
     """Gives each step's container by its executor's name."""
-    return {name: executor["container"] for name, executor in pipeline["deploymentSpec"]["executors"].items() if "container" in executor}
+    return {
+        name: executor["container"]
+        for name, executor in pipeline["deploymentSpec"]["executors"].items()
+        if "container" in executor
+    }
 
 
 def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
@@ -79,8 +85,14 @@ def _resources(container: artifacts.Json, asked: schema.Resources) -> None:
     """The strings are what the backend reads; the numbers that kfp writes beside them for old backends would disagree."""
     accelerator = container.get("resources", {}).get("accelerator")
     container["resources"] = {
-        "resourceCpuRequest": asked.cpu, "resourceCpuLimit": asked.cpu,
-        "resourceMemoryRequest": asked.memory, "resourceMemoryLimit": asked.memory,
+        "resourceCpuRequest": asked.cpu,
+        "resourceCpuLimit": asked.cpu,
+        "resourceMemoryRequest": asked.memory,
+        "resourceMemoryLimit": asked.memory,
     }
     if accelerator and asked.gpu:
-        container["resources"]["accelerator"] = {**accelerator, "count": str(asked.gpu), "resourceCount": str(asked.gpu)}
+        container["resources"]["accelerator"] = {
+            **accelerator,
+            "count": str(asked.gpu),
+            "resourceCount": str(asked.gpu),
+        }

@@ -10,13 +10,13 @@ from fairway.evaluation import metrics
 class Signals:
     """What is known of the model in service."""
 
-    labelled: int                    # newest labelled answers of the revision in service, `minLabels` of them at most
+    labelled: int  # newest labelled answers of the revision in service, `minLabels` of them at most
     wrong: int
     reference_accuracy: float | None  # on its test split, from its package
-    drifted_windows: int = 0         # in a row, up to now
-    running: str | None = None       # the run in progress
+    drifted_windows: int = 0  # in a row, up to now
+    running: str | None = None  # the run in progress
     last_run_at: float | None = None
-    settled: bool = True             # no rollout is on its way
+    settled: bool = True  # no rollout is on its way
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +26,17 @@ class Decision:
     start: bool
     reason: str
     accuracy: float | None = None
-    bound: float | None = None       # the accuracy is below this at the configured confidence
+    bound: float | None = None  # the accuracy is below this at the configured confidence
 
 
 def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decision:
     """Gives the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
     accuracy = 1 - signals.wrong / signals.labelled if signals.labelled else None
-    bound = metrics.upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence) if signals.labelled else None
+    bound = (
+        metrics.upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence)
+        if signals.labelled
+        else None
+    )
 
     def wait(reason: str) -> Decision:
         return Decision(start=False, reason=reason, accuracy=accuracy, bound=bound)
@@ -45,9 +49,16 @@ def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decis
         return wait("a rollout is on its way; its outcome comes first")
     cool_down = section.cool_down.total_seconds()
     if signals.last_run_at is not None and now - signals.last_run_at < cool_down:
-        return wait(f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after {cool_down:.0f} s (coolDown)")
+        return wait(
+            f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after {cool_down:.0f} s (coolDown)"
+        )
     if section.on_drift and signals.drifted_windows > 0:
-        return Decision(start=True, reason=f"{signals.drifted_windows} windows in a row have drifted (onDrift)", accuracy=accuracy, bound=bound)
+        return Decision(
+            start=True,
+            reason=f"{signals.drifted_windows} windows in a row have drifted (onDrift)",
+            accuracy=accuracy,
+            bound=bound,
+        )
     if signals.reference_accuracy is None:
         return wait("the package in service records no test accuracy to compare with")
     if signals.labelled < section.min_labels or accuracy is None or bound is None:
@@ -57,4 +68,9 @@ def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decis
     if bound >= limit:
         return wait(f"{seen}; not below {limit:.3f} beyond chance (it may be up to {bound:.3f})")
     beyond = f"below {limit:.3f} beyond chance (at most {bound:.3f} at {section.confidence:.0%})"
-    return Decision(start=True, accuracy=accuracy, bound=bound, reason=f"{seen}, {signals.reference_accuracy:.3f} on the test split: {beyond}")
+    return Decision(
+        start=True,
+        accuracy=accuracy,
+        bound=bound,
+        reason=f"{seen}, {signals.reference_accuracy:.3f} on the test split: {beyond}",
+    )

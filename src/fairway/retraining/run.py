@@ -19,7 +19,7 @@ from fairway import artifacts, errors
 from fairway.config import schema
 from fairway.retraining import compiled, steps
 
-PATIENCE_SECONDS = 5.0     # between asking the steps to end and ending them
+PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
 CONFIG_BYTES = 100 * 1024  # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
 Progress = Callable[..., None]
 
@@ -29,18 +29,24 @@ class TrainingRun:
     """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where it failed (`failed`)."""
 
     run: str
-    outcome: str                    # packaged | deployed | refused
-    reason: str                     # the gate's
-    package: str | None             # folder of the package
-    revision: str | None            # where it was deployed
+    outcome: str  # packaged | deployed | refused
+    reason: str  # the gate's
+    package: str | None  # folder of the package
+    revision: str | None  # where it was deployed
     steps: tuple[artifacts.Json, ...]  # step, status, seconds, began, parameters, artifacts
     seconds: float
     folder: str
-    digest: str | None = None       # of the package
+    digest: str | None = None  # of the package
 
 
 def run_training(
-    config: schema.Config, *, home: Path, champion: Path | None, deploy: bool, progress: Progress | None = None, name: str | None = None
+    config: schema.Config,
+    *,
+    home: Path,
+    champion: Path | None,
+    deploy: bool,
+    progress: Progress | None = None,
+    name: str | None = None,
 ) -> TrainingRun:
     """Runs the pipeline and gives how it ended; raises TrainingError with the failed step's own sentence.
 
@@ -51,9 +57,17 @@ def run_training(
     began = time.time()
     text = _configuration(config)
     run, folder, root = _begin(config, home=home, name=name, now=began)
-    arguments = {"config": text, "champion": str(champion.absolute()) if champion else "", "store": str(home / "packages"), "home": str(home),
-                 "deploy_package": deploy}
-    artifacts.write_json(folder / "request.json", {"pipeline": str(compiled.find(compiled.TRAINING[False])), "root": str(root), "arguments": arguments})
+    arguments = {
+        "config": text,
+        "champion": str(champion.absolute()) if champion else "",
+        "store": str(home / "packages"),
+        "home": str(home),
+        "deploy_package": deploy,
+    }
+    artifacts.write_json(
+        folder / "request.json",
+        {"pipeline": str(compiled.find(compiled.TRAINING[False])), "root": str(root), "arguments": arguments},
+    )
     follower = steps.Follower()
 
     def record(outcome: str, reason: str) -> TrainingRun:
@@ -80,8 +94,10 @@ def run_training(
 def _configuration(config: schema.Config) -> str:
     text = json.dumps(config.model_dump(mode="json", by_alias=True))
     if len(json.dumps(text).encode()) > CONFIG_BYTES:
-        raise errors.ConfigError(f"the configuration has {len(text.encode())} bytes as JSON: wanted fewer than {CONFIG_BYTES}, which is what a "
-                                 "pipeline's step can be handed; shorten its longest list (data.features, data.ignore or data.extra)")
+        raise errors.ConfigError(
+            f"the configuration has {len(text.encode())} bytes as JSON: wanted fewer than {CONFIG_BYTES}, which is what a "
+            "pipeline's step can be handed; shorten its longest list (data.features, data.ignore or data.extra)"
+        )
     return text
 
 
@@ -101,13 +117,28 @@ def _begin(config: schema.Config, *, home: Path, name: str | None, now: float) -
 def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.Told], None]) -> None:
     """Runs the child, keeps its log, tells of its steps; raises TrainingError where it fails."""
     source = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "ignore",
-                   "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")]))}
+    environment = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
+    }
     argv = [sys.executable, "-m", "fairway.retraining.submit", str(folder / "request.json")]
-    with (folder / "pipeline.log").open("w", encoding="utf-8") as log, subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.PIPE, env=environment, start_new_session=True,
-        text=True, encoding="utf-8", errors="replace", bufsize=1,
-    ) as child:
+    with (
+        (folder / "pipeline.log").open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            bufsize=1,
+        ) as child,
+    ):
         try:
             assert child.stdout is not None
             for line in child.stdout:
@@ -146,20 +177,31 @@ def _ending(root: Path, follower: steps.Follower, *, deploy: bool, log: Path) ->
     wanted = {"package", *(["deploy"] if deploy else [])} if made.promote else {"refuse"}
     ran = done & {"package", "deploy", "refuse"}
     if ran != wanted:
-        raise errors.TrainingError(f"the gate decided {'to promote' if made.promote else 'to refuse'}, and of its branches "
-                                   f"{', '.join(sorted(ran)) or 'nothing'} ran: wanted {', '.join(sorted(wanted))}; see {log}")
+        raise errors.TrainingError(
+            f"the gate decided {'to promote' if made.promote else 'to refuse'}, and of its branches "
+            f"{', '.join(sorted(ran)) or 'nothing'} ran: wanted {', '.join(sorted(wanted))}; see {log}"
+        )
     outcome = "refused" if not made.promote else "deployed" if deploy else "packaged"
     return outcome, made.reason
 
 
-def _record(run: str, folder: Path, root: Path, follower: steps.Follower, *, outcome: str, reason: str, seconds: float) -> TrainingRun:
+def _record(
+    run: str, folder: Path, root: Path, follower: steps.Follower, *, outcome: str, reason: str, seconds: float
+) -> TrainingRun:
     outputs = {step.name: _output(root, step.name) for step in follower.steps}
     package = outputs.get("package", {})
     metadata = _first(package.get("artifacts", {}).get("package", {})).get("metadata", {})
     return TrainingRun(
-        run=run, outcome=outcome, reason=reason, package=package.get("parameterValues", {}).get("Output"),
-        revision=outputs.get("deploy", {}).get("parameterValues", {}).get("Output"), digest=metadata.get("digest"),
-        steps=tuple(steps.as_json(step, output=outputs[step.name]) for step in follower.steps), seconds=round(seconds, 1), folder=str(folder))
+        run=run,
+        outcome=outcome,
+        reason=reason,
+        package=package.get("parameterValues", {}).get("Output"),
+        revision=outputs.get("deploy", {}).get("parameterValues", {}).get("Output"),
+        digest=metadata.get("digest"),
+        steps=tuple(steps.as_json(step, output=outputs[step.name]) for step in follower.steps),
+        seconds=round(seconds, 1),
+        folder=str(folder),
+    )
 
 
 def _output(root: Path, step: str) -> artifacts.Json:

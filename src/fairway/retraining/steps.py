@@ -73,13 +73,15 @@ class Follower:
 
     def _own(self, step: Step, line: str, *, now: float) -> Told | None:
         """A line of the step itself. Of chained errors the last one counts: the step's own, its causes come before it."""
-        text = line[len(INDENT):]
+        text = line[len(INDENT) :]
         if line == TRACEBACK:
             self._raising = True
         elif self._raising and text and not text.startswith((" ", "\t")):
             self._raising, step.error = False, OURS.sub("", text)
         elif line.startswith(PROGRESS):
-            return Told(step=step.name, status="running", seconds=round(now - step.began, 3), message=line[len(PROGRESS):])
+            return Told(
+                step=step.name, status="running", seconds=round(now - step.began, 3), message=line[len(PROGRESS) :]
+            )
         if text.strip() and not EXECUTOR.match(text):
             step.last = text.strip()
         return None
@@ -99,7 +101,12 @@ def as_json(step: Step, *, output: artifacts.Json) -> artifacts.Json:
     """Gives the step for the record of the run, with what its `executor_output.json` holds."""
     found = {name: held["artifacts"][0] for name, held in output.get("artifacts", {}).items() if held.get("artifacts")}
     return {
-        "step": step.name, "status": step.status, "seconds": step.seconds, "began": step.began,
+        "step": step.name,
+        "status": step.status,
+        "seconds": step.seconds,
+        "began": step.began,
         "parameters": output.get("parameterValues", {}),
-        "artifacts": {name: {"path": one.get("uri", ""), "metadata": one.get("metadata", {})} for name, one in found.items()},
+        "artifacts": {
+            name: {"path": one.get("uri", ""), "metadata": one.get("metadata", {})} for name, one in found.items()
+        },
     }

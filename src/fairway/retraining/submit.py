@@ -1,6 +1,6 @@
 """Pipelines submitted: to a cluster's Kubeflow Pipelines, or run here under kfp.local. The only kfp import.
 
-    python -m fairway.retraining.submit REQUEST.json      # what `run` starts as a process of its own
+python -m fairway.retraining.submit REQUEST.json      # what `run` starts as a process of its own
 """
 
 import hashlib
@@ -28,7 +28,13 @@ GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCEL
 
 
 def submit(
-    config: schema.Config, *, host: str | None, champion: Path | None, deploy: bool, namespace: str | None = None, name: str | None = None
+    config: schema.Config,
+    *,
+    host: str | None,
+    champion: Path | None,
+    deploy: bool,
+    namespace: str | None = None,
+    name: str | None = None,
 ) -> artifacts.Json:
     """Starts a run of the training pipeline on a cluster; gives its id, name, pipeline and whether it was adopted.
 
@@ -43,7 +49,11 @@ def submit(
     documents = compiled.for_training(config.pipeline)
     variant = compiled.TRAINING[config.pipeline.train.gpu > 0]
     check.require(documents, environment=config.environment, what=variant)
-    arguments = {"config": json.dumps(config.model_dump(mode="json", by_alias=True)), "champion": str(champion or ""), "deploy_package": deploy}
+    arguments = {
+        "config": json.dumps(config.model_dump(mode="json", by_alias=True)),
+        "champion": str(champion or ""),
+        "deploy_package": deploy,
+    }
     run_name = name or run_name_of(config.name, documents, arguments)
     place = host or "the current kubeconfig"
     try:
@@ -53,10 +63,14 @@ def submit(
         found = adopted(_runs(client, run_name, namespace), name=run_name)
         started = found or _start(client, documents, arguments, name=run_name, namespace=namespace)
     except ApiException as error:
-        raise errors.PlatformError(f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}") from error
+        raise errors.PlatformError(
+            f"Kubeflow Pipelines at {place} refused: {error.status} {_line(error.body or error.reason)}"
+        ) from error
     except (HTTPError, OSError, ConfigException) as error:
         why = _line(getattr(error, "reason", None) or error)
-        raise errors.Unavailable(f"Kubeflow Pipelines does not answer at {place}: {why}; name it with --host") from error
+        raise errors.Unavailable(
+            f"Kubeflow Pipelines does not answer at {place}: {why}; name it with --host"
+        ) from error
     return {"run": started, "name": run_name, "pipeline": variant, "adopted": found is not None}
 
 
@@ -80,12 +94,15 @@ def _runs(client: Any, name: str, namespace: str | None) -> Iterable[Any]:
     return client.list_runs(page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted).runs or ()
 
 
-def _start(client: Any, documents: compiled.Documents, arguments: artifacts.Json, *, name: str, namespace: str | None) -> str:
+def _start(
+    client: Any, documents: compiled.Documents, arguments: artifacts.Json, *, name: str, namespace: str | None
+) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         file.write_text(compiled.write(documents), encoding="utf-8")
         started = client.create_run_from_pipeline_package(
-            str(file), arguments=arguments, run_name=name, experiment_name=EXPERIMENT, namespace=namespace)
+            str(file), arguments=arguments, run_name=name, experiment_name=EXPERIMENT, namespace=namespace
+        )
     return str(started.run_id)
 
 

@@ -24,24 +24,26 @@ Floats = NDArray[np.float64]
 Name = TypeVar("Name", str, int)
 
 GRID = 12
-RATIOS: Floats = np.geomspace(1.25, 64.0, GRID)   # relative risks of the canary, from a small harm to a total one
+RATIOS: Floats = np.geomspace(1.25, 64.0, GRID)  # relative risks of the canary, from a small harm to a total one
 SHRINKAGES: Floats = np.linspace(0.1, 1.2, GRID)  # how far a bet goes along with what was seen so far
 SPLIT_RATIOS: Floats = np.concatenate([np.geomspace(0.5, 0.95, GRID // 2), np.geomspace(1.05, 2.0, GRID // 2)])
-BINS = GRID // 2                                   # answers whose shares are compared, each in both directions
-MAX_RESTARTS = 10                                  # bounds the state that travels in a custom resource's status
+BINS = GRID // 2  # answers whose shares are compared, each in both directions
+MAX_RESTARTS = 10  # bounds the state that travels in a custom resource's status
 RESTART_SECONDS = 60.0
-ALARM, ALARM_SECONDS = 20.0, 600.0                 # found by simulation: docs/judge.md has what they cost and save
+ALARM, ALARM_SECONDS = 20.0, 600.0  # found by simulation: docs/judge.md has what they cost and save
 
 
-ABOVE: Floats = np.geomspace(0.01, 0.9, GRID)      # alternatives of a rate above its limit, as shares of the way from there to 1
-BELOW: Floats = np.linspace(0.02, 0.9, GRID)       # alternatives of a certificate, as shares of its limit
+ABOVE: Floats = np.geomspace(
+    0.01, 0.9, GRID
+)  # alternatives of a rate above its limit, as shares of the way from there to 1
+BELOW: Floats = np.linspace(0.02, 0.9, GRID)  # alternatives of a certificate, as shares of its limit
 
 
 class Alternatives(NamedTuple):
     """Relative risks of the canary that are bet on, as the factors need them."""
 
-    logs: Floats     # natural logarithms
-    gains: Floats    # the ratios less 1
+    logs: Floats  # natural logarithms
+    gains: Floats  # the ratios less 1
 
 
 WORSE = Alternatives(np.log(RATIOS), RATIOS - 1)
@@ -59,17 +61,19 @@ class ArmCounts(NamedTuple):
 class Wealth:
     """Money spread over restart times and alternatives; `log_e` is the evidence against H0, natural logarithm."""
 
-    stakes: Floats            # [restarts, GRID] logarithm of the money on each alternative, by the time the bet began
+    stakes: Floats  # [restarts, GRID] logarithm of the money on each alternative, by the time the bet began
     starts: tuple[float, ...]  # when each row began, seconds since the epoch
-    cash: float               # money kept for restarts to come
-    restarts: int             # how many there were
-    peak: float               # largest log_e so far: the verdict is sticky
+    cash: float  # money kept for restarts to come
+    restarts: int  # how many there were
+    peak: float  # largest log_e so far: the verdict is sticky
 
     @classmethod
     def start(cls, *, at: float, restarts: bool = True) -> "Wealth":
         """Gives a wealth of 1: half on time zero and half kept for restarts, or all of it on time zero."""
         cash = 0.5 if restarts else 0.0
-        return cls(stakes=np.full((1, GRID), math.log((1 - cash) / GRID)), starts=(at,), cash=cash, restarts=0, peak=0.0)
+        return cls(
+            stakes=np.full((1, GRID), math.log((1 - cash) / GRID)), starts=(at,), cash=cash, restarts=0, peak=0.0
+        )
 
     @property
     def log_e(self) -> float:
@@ -110,21 +114,38 @@ class Wealth:
             poorest = int(np.argmin(rows)) + 1
             amount = float(np.logaddexp(amount, rows[poorest - 1]))
             stakes = np.delete(stakes, poorest, axis=0)
-            starts = starts[:poorest] + starts[poorest + 1:]
+            starts = starts[:poorest] + starts[poorest + 1 :]
         row = np.full((1, GRID), amount - math.log(GRID))
-        return replace(self, stakes=np.vstack([stakes, row]), starts=(*starts, at), cash=max(0.0, self.cash - money), restarts=number)
+        return replace(
+            self,
+            stakes=np.vstack([stakes, row]),
+            starts=(*starts, at),
+            cash=max(0.0, self.cash - money),
+            restarts=number,
+        )
 
     def due(self, *, at: float) -> bool:
         """Says whether a minute has passed since the last restart."""
         return at - self.starts[-1] >= RESTART_SECONDS
 
     def to_json(self) -> dict[str, Any]:
-        return {"stakes": self.stakes.tolist(), "starts": list(self.starts), "cash": self.cash, "restarts": self.restarts, "peak": self.peak}
+        return {
+            "stakes": self.stakes.tolist(),
+            "starts": list(self.starts),
+            "cash": self.cash,
+            "restarts": self.restarts,
+            "peak": self.peak,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Wealth":
-        return cls(stakes=np.array(data["stakes"], dtype=np.float64), starts=tuple(data["starts"]), cash=data["cash"],
-                   restarts=data["restarts"], peak=data["peak"])
+        return cls(
+            stakes=np.array(data["stakes"], dtype=np.float64),
+            starts=tuple(data["starts"]),
+            cash=data["cash"],
+            restarts=data["restarts"],
+            peak=data["peak"],
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +155,7 @@ class Alarm:
     It is on while the largest product of factors over all beginnings, averaged over the alternatives, is `ALARM` or more, and for ten minutes after.
     """
 
-    sums: Floats = field(default_factory=lambda: np.zeros(GRID))   # logarithms of those products, one an alternative
+    sums: Floats = field(default_factory=lambda: np.zeros(GRID))  # logarithms of those products, one an alternative
     until: float = -math.inf
 
     def learn(self, factors: Floats, *, at: float) -> "Alarm":
@@ -195,7 +216,9 @@ def factors_drawn(bad_candidate: int, bad_stable: int, *, weight: float, max_rat
     return two_arm(bad_candidate, bad_candidate + bad_stable, odds / (odds + 1 - weight), WORSE)
 
 
-def two_arm(bad_candidate: "float | Floats", bad: "float | Floats", share: "float | Floats", bets: Alternatives) -> Floats:
+def two_arm(
+    bad_candidate: "float | Floats", bad: "float | Floats", share: "float | Floats", bets: Alternatives
+) -> Floats:
     """Gives the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis; broadcasts over runs."""
     result: Floats = bad_candidate * bets.logs - bad * np.log1p(bets.gains * share)
     return result
@@ -210,7 +233,9 @@ def factors_paired(candidate: int, stable: int, both: int, *, max_ratio: float =
     if min(candidate, stable, both) < 0:
         raise ValueError(f"counts are {candidate}, {stable} and {both}: wanted 0 or more")
     stake = ABOVE / max_ratio
-    result: Floats = candidate * np.log1p(stake) + stable * np.log1p(-stake * max_ratio) + both * np.log1p(-stake * (max_ratio - 1))
+    result: Floats = (
+        candidate * np.log1p(stake) + stable * np.log1p(-stake * max_ratio) + both * np.log1p(-stake * (max_ratio - 1))
+    )
     return result
 
 
@@ -228,7 +253,9 @@ def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, margin: float
     if candidate.n == 0 or stable.n == 0:
         return np.zeros(GRID)
     w, rest = candidate.n / (candidate.n + stable.n), candidate.n + stable.n - candidate.bad - stable.bad
-    return difference(candidate.bad, stable.bad, rest, weight=w, margin=margin, stake=stakes(w, margin=margin, harm=harm))
+    return difference(
+        candidate.bad, stable.bad, rest, weight=w, margin=margin, stake=stakes(w, margin=margin, harm=harm)
+    )
 
 
 def stakes(weight: "float | Floats", *, margin: float, harm: bool) -> Floats:
@@ -238,10 +265,21 @@ def stakes(weight: "float | Floats", *, margin: float, harm: bool) -> Floats:
     return result
 
 
-def difference(bad_candidate: "float | Floats", bad_stable: "float | Floats", rest: "float | Floats", *, weight: "float | Floats", margin: float,
-               stake: Floats) -> Floats:
+def difference(
+    bad_candidate: "float | Floats",
+    bad_stable: "float | Floats",
+    rest: "float | Floats",
+    *,
+    weight: "float | Floats",
+    margin: float,
+    stake: Floats,
+) -> Floats:
     """Return the factors of so many bad units of both arms and of the `rest`, at these stakes (negative: against harm); broadcasts over runs."""
-    won, lost, idle = np.log1p(stake * (1 / weight - margin)), np.log1p(-stake * (1 / (1 - weight) + margin)), np.log1p(-stake * margin)
+    won, lost, idle = (
+        np.log1p(stake * (1 / weight - margin)),
+        np.log1p(-stake * (1 / (1 - weight) + margin)),
+        np.log1p(-stake * margin),
+    )
     result: Floats = bad_candidate * won + bad_stable * lost + rest * idle
     return result
 
@@ -260,7 +298,9 @@ def factors_answers(candidate: Sequence[int], stable: Sequence[int], *, of: tupl
         _check(ArmCounts(of[0], mine), ArmCounts(of[1], theirs))
         for other, (more, less, weight) in enumerate(((mine, theirs, share), (theirs, mine, 1 - share))):
             stake = _stake(np.array(1.5), weight, margin)
-            result[2 * place + other] = difference(more, less, sum(of) - more - less, weight=weight, margin=margin, stake=stake)
+            result[2 * place + other] = difference(
+                more, less, sum(of) - more - less, weight=weight, margin=margin, stake=stake
+            )
     return result
 
 
@@ -270,7 +310,15 @@ def _stake(ratios: Floats, weight: "float | Floats", margin: float) -> Floats:
     return result
 
 
-def factors_values(candidate: Floats, stable: Floats, *, order: Sequence[int] | NDArray[np.int64], margin: float, centre: float, harm: bool = True) -> Floats:
+def factors_values(
+    candidate: Floats,
+    stable: Floats,
+    *,
+    order: Sequence[int] | NDArray[np.int64],
+    margin: float,
+    centre: float,
+    harm: bool = True,
+) -> Floats:
     """Return the factors against H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
 
     The units, the canary's first, are bet on in an `order` that is drawn by lot, each with the split of those still to come: its arm is a lottery then,
@@ -284,24 +332,33 @@ def factors_values(candidate: Floats, stable: Floats, *, order: Sequence[int] | 
     place = np.asarray(order)
     mine, values = (place < len(candidate)).astype(float), np.concatenate([candidate, stable])[place]
     left = np.cumsum(mine[::-1])[::-1] / np.arange(len(values), 0, -1)
-    open_ = (left > 0) & (left < 1)   # at the end units of one arm are left alone, and are compared with nothing
-    result: Floats = bet_on_values(values[open_], mine[open_], weight=left[open_], margin=margin, centre=centre, harm=harm).sum(axis=1)
+    open_ = (left > 0) & (left < 1)  # at the end units of one arm are left alone, and are compared with nothing
+    result: Floats = bet_on_values(
+        values[open_], mine[open_], weight=left[open_], margin=margin, centre=centre, harm=harm
+    ).sum(axis=1)
     return result
 
 
-def bet_on_values(values: Floats, mine: Floats, *, weight: "float | Floats", margin: float, centre: float, harm: bool = True) -> Floats:
+def bet_on_values(
+    values: Floats, mine: Floats, *, weight: "float | Floats", margin: float, centre: float, harm: bool = True
+) -> Floats:
     """Return the factors of each unit, [alternatives, units]: `mine` is 1 for one of the canary, which has the probability `weight`.
 
     The stakes survive every unit's worst outcome.
     """
-    low, high = (np.maximum(centre / weight, (1 - centre) / (1 - weight)), np.maximum((1 - centre) / weight, centre / (1 - weight)))   # of the difference
+    low, high = (
+        np.maximum(centre / weight, (1 - centre) / (1 - weight)),
+        np.maximum((1 - centre) / weight, centre / (1 - weight)),
+    )  # of the difference
     sign, worst = (1.0, low + margin) if harm else (-1.0, high - margin)
     stakes = sign * 0.999 / worst * np.geomspace(0.005, 1.0, GRID)[:, None]
     result: Floats = np.log1p(stakes * ((values - centre) * (mine / weight - (1 - mine) / (1 - weight)) - margin))
     return result
 
 
-def factors_shift(candidate: Floats, stable: Floats, *, before: tuple[Floats, Floats], concentration: float = 200.0) -> Floats:
+def factors_shift(
+    candidate: Floats, stable: Floats, *, before: tuple[Floats, Floats], concentration: float = 200.0
+) -> Floats:
     """Gives the factors against H0: the answers (or scores) of both arms fall into the bins alike.
 
     What was counted `before` (canary, stable; one number a bin) says how much likelier each bin is in the canary; the batch is bet on with
@@ -381,7 +438,7 @@ def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
     sets = np.arange(1, len(order) + 1)
     named = []
     for place, name in enumerate(order):
-        others = np.delete(values, len(order) - 1 - place)                     # ascending: the worst company comes first
+        others = np.delete(values, len(order) - 1 - place)  # ascending: the worst company comes first
         averages = (values[len(order) - 1 - place] + np.concatenate([[0.0], np.cumsum(others)])) / sets
         if averages.min() >= 1 / alpha:
             named.append(name)
@@ -391,7 +448,9 @@ def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
 def e_bh(log_e: Mapping[Name, float], *, rate: float) -> tuple[Name, ...]:
     """Gives the names to report so that at most `rate` of them are expected to be false, whatever the dependence (Wang & Ramdas 2022, section 4)."""
     order = sorted(log_e, key=log_e.__getitem__, reverse=True)
-    enough = [place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))]
+    enough = [
+        place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))
+    ]
     return tuple(order[: max(enough, default=0)])
 
 
@@ -406,5 +465,5 @@ def _log_sum(values: Floats) -> float:
 
 def _check(*arms: ArmCounts) -> None:
     for arm in arms:
-        if not 0 <= arm.bad <= arm.n:   # so that no number is none either
+        if not 0 <= arm.bad <= arm.n:  # so that no number is none either
             raise ValueError(f"counts are {arm.bad} bad of {arm.n}: wanted 0 <= bad <= requests")

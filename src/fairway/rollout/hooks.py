@@ -10,27 +10,31 @@ from typing import Any, Literal
 
 from fairway.config import schema
 
-GATES: Mapping[str, str] = {"preRollout": "the rollout begins", "preStep": "the canary's next step", "prePromotion": "the promotion"}
-RETRY_SECONDS = 10.0     # until a gate that did not let pass is asked again; a yes counts for so long
-TRIES = 8                # of a notification; the last some twenty minutes after the first
-SAID = 400               # characters of an answer that a reason repeats
-KEPT = 16                # notifications that are under way; the oldest goes first
+GATES: Mapping[str, str] = {
+    "preRollout": "the rollout begins",
+    "preStep": "the canary's next step",
+    "prePromotion": "the promotion",
+}
+RETRY_SECONDS = 10.0  # until a gate that did not let pass is asked again; a yes counts for so long
+TRIES = 8  # of a notification; the last some twenty minutes after the first
+SAID = 400  # characters of an answer that a reason repeats
+KEPT = 16  # notifications that are under way; the oldest goes first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One call of one hook, from when it is due until it has its answer."""
 
-    id: str                       # the same at every try: by it a receiver knows what it was told before
+    id: str  # the same at every try: by it a receiver knows what it was told before
     hook: str
-    at: str                       # schema.Hook.at
-    data: Mapping[str, Any]       # what it is told
-    due: float                    # when it is called, or called again
-    key: str = ""                 # a gate's: the transition that waits for it
+    at: str  # schema.Hook.at
+    data: Mapping[str, Any]  # what it is told
+    due: float  # when it is called, or called again
+    key: str = ""  # a gate's: the transition that waits for it
     tries: int = 0
-    passed: bool = False          # a gate's: it let pass, at the last try
-    refused: bool = False         # a gate's: it said no, at the last try
-    said: str = "not asked yet"   # how the last try ended
+    passed: bool = False  # a gate's: it let pass, at the last try
+    refused: bool = False  # a gate's: it said no, at the last try
+    said: str = "not asked yet"  # how the last try ended
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Answer:
     said: str
 
 
-def learn(calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+def learn(
+    calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float
+) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
     """Takes the answers in; gives what is still under way, and the notifications that were given up."""
     kept, lost = [], []
     for call in calls:
@@ -50,7 +56,11 @@ def learn(calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float) -
         if answer is None:
             kept.append(call)
         elif call.at in GATES:
-            kept.append(replace(tried, passed=answer.kind == "passed", refused=answer.kind == "refused", due=now + RETRY_SECONDS))
+            kept.append(
+                replace(
+                    tried, passed=answer.kind == "passed", refused=answer.kind == "refused", due=now + RETRY_SECONDS
+                )
+            )
         elif answer.kind == "refused" or (answer.kind == "away" and tried.tries >= TRIES):
             lost.append(tried)
         elif answer.kind == "away":
@@ -58,18 +68,40 @@ def learn(calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float) -
     return tuple(kept), tuple(lost)
 
 
-def ask(calls: Sequence[Call], hooks: Iterable[schema.Hook], *, points: Sequence[str], key: str, data: Mapping[str, Any], now: float) -> tuple[Call, ...]:
+def ask(
+    calls: Sequence[Call],
+    hooks: Iterable[schema.Hook],
+    *,
+    points: Sequence[str],
+    key: str,
+    data: Mapping[str, Any],
+    now: float,
+) -> tuple[Call, ...]:
     """Gives the calls of the gates at these points, those that were begun for the same `key` as they stand; then the notifications under way.
 
     A yes that was not used in time, because others or the evidence kept it waiting, is asked for again.
     """
-    known = {(call.hook, call.at): replace(call, passed=call.passed and call.due >= now) for call in calls if call.at in GATES and call.key == key}
-    gates = [known.get((hook.name, at)) or _call(hook, at, data=data, key=key, now=now) for at in points for hook in hooks if at in hook.at]
+    known = {
+        (call.hook, call.at): replace(call, passed=call.passed and call.due >= now)
+        for call in calls
+        if call.at in GATES and call.key == key
+    }
+    gates = [
+        known.get((hook.name, at)) or _call(hook, at, data=data, key=key, now=now)
+        for at in points
+        for hook in hooks
+        if at in hook.at
+    ]
     return (*gates, *notifications(calls))
 
 
 def tell(
-    calls: Sequence[Call], hooks: Iterable[schema.Hook], *, at: str, data: Mapping[str, Any], now: float,
+    calls: Sequence[Call],
+    hooks: Iterable[schema.Hook],
+    *,
+    at: str,
+    data: Mapping[str, Any],
+    now: float,
 ) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
     """Adds the notifications of what has just happened; gives the calls, and the notifications that there was no room for any more."""
     told = *notifications(calls), *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at)

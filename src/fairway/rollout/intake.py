@@ -10,15 +10,17 @@ from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
 LAG_SECONDS = 60.0  # that one of several Prometheuses, or of several proxies' scrapes, may be behind
-SET_BACK_SECONDS = 1.0   # less is a clock that is corrected as it runs
-SEGMENTS = 40       # stretches of constant weight kept, for labels that come late
+SET_BACK_SECONDS = 1.0  # less is a clock that is corrected as it runs
+SEGMENTS = 40  # stretches of constant weight kept, for labels that come late
 
 
 def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
-    if seen.replaced is not None:   # units that were counted are looked for from here, after a restart
-        state = replace(state, segments=tuple(replace(segment, cursor=seen.cursors.exposure) for segment in state.segments))
+    if seen.replaced is not None:  # units that were counted are looked for from here, after a restart
+        state = replace(
+            state, segments=tuple(replace(segment, cursor=seen.cursors.exposure) for segment in state.segments)
+        )
     counting = seen.now >= state.counting_from and state.phase is not Phase.STARTING
     segments = _segments(state, seen, weight=split(state, strategy=strategy)[0] if counting else 0, in_effect=in_effect)
     sample = state.sample if seen.sample is None or _stale(state.sample, seen.sample) else seen.sample
@@ -26,14 +28,19 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
     later = replace(state, sample=sample, cursors=cursors, segments=segments, looked=seen.at, clock=seen.now)
     if state.ledger is None:
         return later
-    answers = state.candidate not in seen.absent   # what met a pod as it was taken away says nothing of the revision
+    answers = state.candidate not in seen.absent  # what met a pod as it was taken away says nothing of the revision
     batch = ledgers.Batch(
-        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy, alone=seen.unread is not None) if counting and in_effect and answers else None,
+        gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy, alone=seen.unread is not None)
+        if counting and in_effect and answers
+        else None,
         paired=seen.paired if counting and stage(state) == "shadow" else None,
-        labelled=seen.labelled, valued=seen.valued, exposed=seen.exposed if counting else (), counted=seen.counted if counting else (),
+        labelled=seen.labelled,
+        valued=seen.valued,
+        exposed=seen.exposed if counting else (),
+        counted=seen.counted if counting else (),
     )
     begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
-    ledger = ledgers.divide(state.ledger) if begins else state.ledger   # units meet an arm anew
+    ledger = ledgers.divide(state.ledger) if begins else state.ledger  # units meet an arm anew
     ledger = ledgers.observe(ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
     mine, theirs = (batch.gateway.candidate, batch.gateway.stable) if batch.gateway else (0, 0)
     return replace(later, ledger=ledger, arrived=(state.arrived[0] + mine, state.arrived[1] + theirs))
@@ -41,10 +48,16 @@ def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
 
 def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
     """Return the cursors with the stretch of time in which the gateway alone counted; one that ended a minute ago or less goes on."""
-    return replace(cursors, alone_from=cursors.alone_from if since <= cursors.alone_until + LAG_SECONDS else since, alone_until=until)
+    return replace(
+        cursors,
+        alone_from=cursors.alone_from if since <= cursors.alone_until + LAG_SECONDS else since,
+        alone_until=until,
+    )
 
 
-def _gateway(before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy, *, alone: bool) -> ledgers.Gateway | None:
+def _gateway(
+    before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy, *, alone: bool
+) -> ledgers.Gateway | None:
     """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back.
 
@@ -104,6 +117,14 @@ def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tupl
     if last is not None and last.end is None and (lost or last.version != seen.wanted_version):
         segments, last = (*segments[:-1], replace(last, end=state.looked)), None
     if in_effect and weight and (last is None or last.end is not None):
-        segments = (*segments, Segment(start=seen.at, end=None, weight=weight / TOTAL, version=seen.wanted_version or "",
-                                        cursor=seen.cursors.exposure))
+        segments = (
+            *segments,
+            Segment(
+                start=seen.at,
+                end=None,
+                weight=weight / TOTAL,
+                version=seen.wanted_version or "",
+                cursor=seen.cursors.exposure,
+            ),
+        )
     return segments[-SEGMENTS:]

@@ -13,12 +13,12 @@ import numpy as np
 
 from fairway.rollout.evidence import ArmCounts, Floats
 
-WIDEST = math.log(64.0)                      # relative risks between 1/64 and 64 are told apart
+WIDEST = math.log(64.0)  # relative risks between 1/64 and 64 are told apart
 ANGLES: Floats = (2 * np.arange(33) + 1) * np.pi / 66
-NODES: Floats = WIDEST * np.cos(ANGLES)                       # of Chebyshev, in log rho
-ROOMS: Floats = np.linspace(-WIDEST, WIDEST, 4001)            # where the likelihood is read, and the mixture's even prior
-TILTS: Floats = np.geomspace(0.003, 6.0, 24)                  # of the exponential bets on a rate
-STAKES: Floats = np.geomspace(0.003, 0.95, 24)                # and on a mean
+NODES: Floats = WIDEST * np.cos(ANGLES)  # of Chebyshev, in log rho
+ROOMS: Floats = np.linspace(-WIDEST, WIDEST, 4001)  # where the likelihood is read, and the mixture's even prior
+TILTS: Floats = np.geomspace(0.003, 6.0, 24)  # of the exponential bets on a rate
+STAKES: Floats = np.geomspace(0.003, 0.95, 24)  # and on a mean
 
 
 class Interval(NamedTuple):
@@ -35,6 +35,7 @@ def rate(counts: ArmCounts, *, alpha: float) -> Interval:
     average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below, one over -t from above (Howard et al. 2021, section 3,
     with the Bernoulli's own cumulant). Without requests it is 0 to 1.
     """
+
     def log_e(p: float, sign: float) -> Floats:
         result: Floats = sign * TILTS * counts.bad - counts.n * np.log1p(p * np.expm1(sign * TILTS))
         return result
@@ -48,6 +49,7 @@ def mean(total: float, n: int, *, spread: float, alpha: float) -> Interval:
     `spread` is the sum of their squared distances from what was expected of each before it came. With it, exp(t (x - n p) - psi(t) spread) is a
     supermartingale for psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and so it is for 1 - x.
     """
+
     def log_e(p: float, sign: float) -> Floats:
         result: Floats = sign * STAKES * (total - n * p) - spread * (-np.log1p(-STAKES) - STAKES)
         return result
@@ -86,8 +88,8 @@ class Ratio:
     ten digits everywhere between.
     """
 
-    bad: float = 0                            # in the canary
-    denominators: Floats | None = None        # at NODES
+    bad: float = 0  # in the canary
+    denominators: Floats | None = None  # at NODES
 
     def add(self, candidate: ArmCounts, stable: ArmCounts) -> "Ratio":
         """Gives what is known after one batch; a batch without both arms or without a bad request says nothing."""
@@ -105,7 +107,9 @@ class Ratio:
         average = float(np.logaddexp.reduce(log_likelihood)) - math.log(len(ROOMS))
         held = np.flatnonzero(log_likelihood >= average - math.log(1 / alpha))
         low, high = int(held[0]), int(held[-1])
-        return Interval(None if low == 0 else math.exp(ROOMS[low]), None if high == len(ROOMS) - 1 else math.exp(ROOMS[high]))
+        return Interval(
+            None if low == 0 else math.exp(ROOMS[low]), None if high == len(ROOMS) - 1 else math.exp(ROOMS[high])
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {"bad": self.bad, "denominators": self.denominators.tolist() if self.denominators is not None else None}
@@ -120,7 +124,7 @@ class Ratio:
 def _between() -> Floats:
     """Gives the matrix that reads the Chebyshev series through values at the NODES in every one of the ROOMS."""
     orders = np.arange(len(ANGLES))
-    series = np.cos(np.outer(orders, ANGLES)) * 2 / len(ANGLES)   # values -> coefficients
+    series = np.cos(np.outer(orders, ANGLES)) * 2 / len(ANGLES)  # values -> coefficients
     series[0] /= 2
     result: Floats = np.cos(np.outer(np.arccos(ROOMS / WIDEST), orders)) @ series
     return result

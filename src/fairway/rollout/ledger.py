@@ -20,9 +20,11 @@ from fairway.rollout.intervals import Ratio
 SHADOW = "/shadow"
 LIMIT = "/limit"
 SLICES = 8
-SPLIT_ALPHA = 0.001     # a healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts
-ENOUGH = 10             # labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
-WAITING = 100           # outcomes of one arm that wait for the other's: bounds what travels in a status
+SPLIT_ALPHA = (
+    0.001  # a healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts
+)
+ENOUGH = 10  # labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
+WAITING = 100  # outcomes of one arm that wait for the other's: bounds what travels in a status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +33,16 @@ class Gateway:
 
     candidate: int
     stable: int
-    bad: Mapping[str, tuple[int, int]]   # guard name -> (candidate, stable)
-    observed: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # requests that the guard could see, where they differ
-    shares: Mapping[str, float] = field(default_factory=dict)  # where bad ones are units' first: the probability with which their arm was drawn the candidate
-    held: Mapping[str, tuple[ArmCounts, ArmCounts]] = field(default_factory=dict)  # what a limit is held against, where it is not `observed` and `bad`
+    bad: Mapping[str, tuple[int, int]]  # guard name -> (candidate, stable)
+    observed: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # requests that the guard could see, where they differ
+    shares: Mapping[str, float] = field(
+        default_factory=dict
+    )  # where bad ones are units' first: the probability with which their arm was drawn the candidate
+    held: Mapping[str, tuple[ArmCounts, ArmCounts]] = field(
+        default_factory=dict
+    )  # what a limit is held against, where it is not `observed` and `bad`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +51,8 @@ class Paired:
 
     compared: int
     disagreements: int
-    candidate_failures: int              # of the candidate alone
-    stable_failures: int                 # of stable alone
+    candidate_failures: int  # of the candidate alone
+    stable_failures: int  # of stable alone
     both_failures: int = 0
 
 
@@ -52,11 +60,13 @@ class Paired:
 class Labelled:
     """Units whose labels arrived since the last look, served at one weight of the canary: as a whole, or in one slice where guards ask for them."""
 
-    weight: float                        # probability of the canary when the predictions were made
-    candidate: ArmCounts                 # units, the sum of their shares of wrong rows
+    weight: float  # probability of the canary when the predictions were made
+    candidate: ArmCounts  # units, the sum of their shares of wrong rows
     stable: ArmCounts
     slice: str | None = None
-    answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> units (candidate, stable)
+    answers: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # label of the first row -> units (candidate, stable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +79,10 @@ class Exposed:
     weight: float
     candidate: int
     stable: int
-    new: tuple[int, int]                                                          # first seen in the whole rollout
-    answers: Mapping[str, tuple[int, int]] = field(default_factory=dict)          # label of the first row -> new units that got it
+    new: tuple[int, int]  # first seen in the whole rollout
+    answers: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # label of the first row -> new units that got it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +100,7 @@ class Batch:
     """All that was learnt since the last look."""
 
     gateway: Gateway | None = None
-    counted: tuple[Gateway, ...] = ()    # requests by the time at which they came
+    counted: tuple[Gateway, ...] = ()  # requests by the time at which they came
     paired: Paired | None = None
     labelled: tuple[Labelled, ...] = ()
     valued: tuple[Valued, ...] = ()
@@ -102,24 +114,42 @@ class Ledger:
     harms: Mapping[str, Wealth]
     certificates: Mapping[str, Wealth]
     split: Wealth
-    totals: Mapping[str, tuple[int, float, int, float]]   # bet -> candidate n, candidate bad (of outcomes: their loss), stable n, stable bad
+    totals: Mapping[
+        str, tuple[int, float, int, float]
+    ]  # bet -> candidate n, candidate bad (of outcomes: their loss), stable n, stable bad
     pairs: int = 0
-    ratios: Mapping[str, Ratio] = field(default_factory=dict)      # bet -> relative risk, for its interval
-    answers: Mapping[str, Mapping[str, tuple[int, int]]] = field(default_factory=dict)   # drift guard -> answer -> units that got it (candidate, stable)
-    spreads: Mapping[str, tuple[float, float]] = field(default_factory=dict)   # business guard -> squared distances of the losses from the mean before them
-    weights: Mapping[str, float | None] = field(default_factory=dict)   # business guard -> weight of its outcomes so far, None where there were several
-    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)   # sliced guard -> values whose bets are /0, /1 ...
-    alarms: Mapping[str, Alarm] = field(default_factory=dict)      # bet -> whether stable itself is beyond the limit
-    met: tuple[int, int] = (0, 0)                                  # units of the candidate and of stable that the split is judged by
-    asked: float = 0.0                                             # the candidate's share of them that was asked for
-    lotteries: Mapping[str, Wealth] = field(default_factory=dict)  # guard of labels or outcomes -> evidence that they come in by anything but lot
-    came: Mapping[str, tuple[int, int]] = field(default_factory=dict)   # guard of labels or outcomes -> units (candidate, stable) whose own are in
-    exposed: tuple[int, int] = (0, 0)                              # units that met the candidate and stable in the rollout
-    answered: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)   # answer -> units that got it, and those whose labels are in
-    waiting: Batch = Batch()                                       # labels and outcomes that wait for the other arm's
-    firsts: Mapping[str, float] = field(default_factory=dict)      # bet -> when it began to learn: the look before its first news
-    since: float = 0.0                               # when it was opened
-    at: float = 0.0                                  # when it last learnt something
+    ratios: Mapping[str, Ratio] = field(default_factory=dict)  # bet -> relative risk, for its interval
+    answers: Mapping[str, Mapping[str, tuple[int, int]]] = field(
+        default_factory=dict
+    )  # drift guard -> answer -> units that got it (candidate, stable)
+    spreads: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # business guard -> squared distances of the losses from the mean before them
+    weights: Mapping[str, float | None] = field(
+        default_factory=dict
+    )  # business guard -> weight of its outcomes so far, None where there were several
+    slices: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # sliced guard -> values whose bets are /0, /1 ...
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)  # bet -> whether stable itself is beyond the limit
+    met: tuple[int, int] = (0, 0)  # units of the candidate and of stable that the split is judged by
+    asked: float = 0.0  # the candidate's share of them that was asked for
+    lotteries: Mapping[str, Wealth] = field(
+        default_factory=dict
+    )  # guard of labels or outcomes -> evidence that they come in by anything but lot
+    came: Mapping[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # guard of labels or outcomes -> units (candidate, stable) whose own are in
+    exposed: tuple[int, int] = (0, 0)  # units that met the candidate and stable in the rollout
+    answered: Mapping[str, tuple[int, int, int, int]] = field(
+        default_factory=dict
+    )  # answer -> units that got it, and those whose labels are in
+    waiting: Batch = Batch()  # labels and outcomes that wait for the other arm's
+    firsts: Mapping[str, float] = field(
+        default_factory=dict
+    )  # bet -> when it began to learn: the look before its first news
+    since: float = 0.0  # when it was opened
+    at: float = 0.0  # when it last learnt something
 
     @property
     def crooked(self) -> bool:
@@ -135,8 +165,12 @@ class Ledger:
     def heard(self) -> Mapping[str, Wealth]:
         """The bets against the candidate; those of unfair guards count as money that was never bet, where they have won."""
         unfair = self.unfair
-        return {bet: Wealth.start(at=self.since, restarts=False) if bet.partition("/")[0] in unfair and wealth.log_e > 0 else wealth
-                for bet, wealth in self.harms.items()}
+        return {
+            bet: Wealth.start(at=self.since, restarts=False)
+            if bet.partition("/")[0] in unfair and wealth.log_e > 0
+            else wealth
+            for bet, wealth in self.harms.items()
+        }
 
     @property
     def harm(self) -> float:
@@ -147,15 +181,27 @@ class Ledger:
         return {
             "harms": {name: wealth.to_json() for name, wealth in self.harms.items()},
             "certificates": {name: wealth.to_json() for name, wealth in self.certificates.items()},
-            "split": self.split.to_json(), "totals": {name: list(row) for name, row in self.totals.items()}, "pairs": self.pairs,
+            "split": self.split.to_json(),
+            "totals": {name: list(row) for name, row in self.totals.items()},
+            "pairs": self.pairs,
             "ratios": {name: ratio.to_json() for name, ratio in self.ratios.items()},
-            "answers": {name: {answer: list(pair) for answer, pair in counts.items()} for name, counts in self.answers.items()},
-            "weights": dict(self.weights), "spreads": {name: list(pair) for name, pair in self.spreads.items()},
+            "answers": {
+                name: {answer: list(pair) for answer, pair in counts.items()} for name, counts in self.answers.items()
+            },
+            "weights": dict(self.weights),
+            "spreads": {name: list(pair) for name, pair in self.spreads.items()},
             "slices": {name: list(values) for name, values in self.slices.items()},
-            "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()}, "firsts": dict(self.firsts), "since": self.since, "at": self.at,
-            "met": list(self.met), "asked": self.asked, "exposed": list(self.exposed),
-            "lotteries": {name: wealth.to_json() for name, wealth in self.lotteries.items()}, "came": {name: list(pair) for name, pair in self.came.items()},
-            "answered": {answer: list(counts) for answer, counts in self.answered.items()}, "waiting": _waiting_to_json(self.waiting),
+            "alarms": {name: alarm.to_json() for name, alarm in self.alarms.items()},
+            "firsts": dict(self.firsts),
+            "since": self.since,
+            "at": self.at,
+            "met": list(self.met),
+            "asked": self.asked,
+            "exposed": list(self.exposed),
+            "lotteries": {name: wealth.to_json() for name, wealth in self.lotteries.items()},
+            "came": {name: list(pair) for name, pair in self.came.items()},
+            "answered": {answer: list(counts) for answer, counts in self.answered.items()},
+            "waiting": _waiting_to_json(self.waiting),
         }
 
     @classmethod
@@ -163,17 +209,28 @@ class Ledger:
         return cls(
             harms={name: Wealth.from_json(wealth) for name, wealth in data["harms"].items()},
             certificates={name: Wealth.from_json(wealth) for name, wealth in data["certificates"].items()},
-            split=Wealth.from_json(data["split"]), totals={name: tuple(row) for name, row in data["totals"].items()}, pairs=data["pairs"],
+            split=Wealth.from_json(data["split"]),
+            totals={name: tuple(row) for name, row in data["totals"].items()},
+            pairs=data["pairs"],
             ratios={name: Ratio.from_json(ratio) for name, ratio in data.get("ratios", {}).items()},
-            answers={name: {answer: tuple(pair) for answer, pair in counts.items()} for name, counts in data.get("answers", {}).items()},
-            weights=dict(data.get("weights", {})), spreads={name: tuple(pair) for name, pair in data.get("spreads", {}).items()},
+            answers={
+                name: {answer: tuple(pair) for answer, pair in counts.items()}
+                for name, counts in data.get("answers", {}).items()
+            },
+            weights=dict(data.get("weights", {})),
+            spreads={name: tuple(pair) for name, pair in data.get("spreads", {}).items()},
             slices={name: tuple(values) for name, values in data.get("slices", {}).items()},
             alarms={name: Alarm.from_json(alarm) for name, alarm in data.get("alarms", {}).items()},
-            firsts=dict(data.get("firsts", {})), since=data.get("since", 0.0), at=data.get("at", 0.0),
-            met=tuple(data.get("met", (0, 0))), asked=data.get("asked", 0.0), exposed=tuple(data.get("exposed", (0, 0))),
+            firsts=dict(data.get("firsts", {})),
+            since=data.get("since", 0.0),
+            at=data.get("at", 0.0),
+            met=tuple(data.get("met", (0, 0))),
+            asked=data.get("asked", 0.0),
+            exposed=tuple(data.get("exposed", (0, 0))),
             lotteries={name: Wealth.from_json(wealth) for name, wealth in data.get("lotteries", {}).items()},
             came={name: tuple(pair) for name, pair in data.get("came", {}).items()},
-            answered={answer: tuple(counts) for answer, counts in data.get("answered", {}).items()}, waiting=_waiting_from_json(data.get("waiting", {})),
+            answered={answer: tuple(counts) for answer, counts in data.get("answered", {}).items()},
+            waiting=_waiting_from_json(data.get("waiting", {})),
         )
 
 
@@ -181,9 +238,16 @@ def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
     """Gives the ledger of a rollout that begins: every wealth is 1."""
     bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
     return Ledger(
-        harms={name: Wealth.start(at=at, restarts=not _is_slice(name)) for name in bets},   # slices are many, and the status is small
-        certificates={guard.name: Wealth.start(at=at, restarts=False) for guard in strategy.guards if guard.stage != "watch"},
-        split=Wealth.start(at=at, restarts=False), totals=dict.fromkeys(bets, (0, 0, 0, 0)), since=at, at=at,
+        harms={
+            name: Wealth.start(at=at, restarts=not _is_slice(name)) for name in bets
+        },  # slices are many, and the status is small
+        certificates={
+            guard.name: Wealth.start(at=at, restarts=False) for guard in strategy.guards if guard.stage != "watch"
+        },
+        split=Wealth.start(at=at, restarts=False),
+        totals=dict.fromkeys(bets, (0, 0, 0, 0)),
+        since=at,
+        at=at,
     )
 
 
@@ -192,12 +256,25 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
 
     `offline` is the disagreement that evaluation measured between the two models.
     """
-    harms = {name: wealth.restart(at=at) if wealth.cash > 0 and wealth.due(at=at) else wealth for name, wealth in ledger.harms.items()}
-    certificates, totals, ratios, alarms = dict(ledger.certificates), dict(ledger.totals), dict(ledger.ratios), dict(ledger.alarms)
+    harms = {
+        name: wealth.restart(at=at) if wealth.cash > 0 and wealth.due(at=at) else wealth
+        for name, wealth in ledger.harms.items()
+    }
+    certificates, totals, ratios, alarms = (
+        dict(ledger.certificates),
+        dict(ledger.totals),
+        dict(ledger.ratios),
+        dict(ledger.alarms),
+    )
     spreads, firsts, weights = dict(ledger.spreads), dict(ledger.firsts), dict(ledger.weights)
-    if ledger.crooked:   # the arms have different users, or nobody knows
-        batch = replace(batch, labelled=(), valued=(), exposed=tuple(replace(exposed, new=(0, 0), answers={}) for exposed in batch.exposed),
-                        counted=tuple(_as_split(counted) for counted in batch.counted))
+    if ledger.crooked:  # the arms have different users, or nobody knows
+        batch = replace(
+            batch,
+            labelled=(),
+            valued=(),
+            exposed=tuple(replace(exposed, new=(0, 0), answers={}) for exposed in batch.exposed),
+            counted=tuple(_as_split(counted) for counted in batch.counted),
+        )
     lotteries, came = _drawn(ledger, batch, strategy)
     exposed_units, answered = _answered(ledger, batch, strategy)
     unfair, arriving = ledger.unfair, batch
@@ -223,22 +300,59 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
                 firsts[news.bet] = ledger.at
             a, b, c, d = totals[news.bet]
             totals[news.bet] = (a + news.candidate.n, b + news.candidate.bad, c + news.stable.n, d + news.stable.bad)
-    slices = {guard.name: _known_slices(arriving, ledger.slices.get(guard.name, ())) for guard in strategy.guards if guard.slice_by is not None}
+    slices = {
+        guard.name: _known_slices(arriving, ledger.slices.get(guard.name, ()))
+        for guard in strategy.guards
+        if guard.slice_by is not None
+    }
     split, answers, met, asked = ledger.split, dict(ledger.answers), ledger.met, ledger.asked
     for exposed in batch.exposed:
-        split = split.bet(evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight))
-        met, asked = (met[0] + exposed.candidate, met[1] + exposed.stable), exposed.weight if exposed.candidate + exposed.stable else asked
-        answers |= {guard.name: _counted_answers(exposed, answers.get(guard.name, {})) for guard in strategy.guards if guard.type == "drift"}
+        split = split.bet(
+            evidence.factors_split(candidate=exposed.candidate, stable=exposed.stable, weight=exposed.weight)
+        )
+        met, asked = (
+            (met[0] + exposed.candidate, met[1] + exposed.stable),
+            exposed.weight if exposed.candidate + exposed.stable else asked,
+        )
+        answers |= {
+            guard.name: _counted_answers(exposed, answers.get(guard.name, {}))
+            for guard in strategy.guards
+            if guard.type == "drift"
+        }
     pairs = ledger.pairs + (batch.paired.compared if batch.paired else 0)
     return Ledger(
-        harms=harms, certificates=certificates, split=split, totals=totals, pairs=pairs, ratios=ratios, answers=answers, spreads=spreads, weights=weights,
-        slices=slices, alarms=alarms, met=met, asked=asked, lotteries=lotteries, came=came, exposed=exposed_units, answered=answered, waiting=waiting,
-        firsts=firsts, since=ledger.since, at=at)
+        harms=harms,
+        certificates=certificates,
+        split=split,
+        totals=totals,
+        pairs=pairs,
+        ratios=ratios,
+        answers=answers,
+        spreads=spreads,
+        weights=weights,
+        slices=slices,
+        alarms=alarms,
+        met=met,
+        asked=asked,
+        lotteries=lotteries,
+        came=came,
+        exposed=exposed_units,
+        answered=answered,
+        waiting=waiting,
+        firsts=firsts,
+        since=ledger.since,
+        at=at,
+    )
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
     """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
-    return divide(replace(ledger, harms={name: wealth.restart(at=at) if wealth.cash > 0 else wealth for name, wealth in ledger.harms.items()}))
+    return divide(
+        replace(
+            ledger,
+            harms={name: wealth.restart(at=at) if wealth.cash > 0 else wealth for name, wealth in ledger.harms.items()},
+        )
+    )
 
 
 def divide(ledger: Ledger) -> Ledger:
@@ -268,26 +382,38 @@ def _late(guard: schema.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]
     if guard.type == "quality":
         yield from ((one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None)
     if guard.type == "business":
-        yield from ((len(one.candidate), len(one.stable), one.weight) for one in batch.valued if one.name == guard.outcome)
+        yield from (
+            (len(one.candidate), len(one.stable), one.weight) for one in batch.valued if one.name == guard.outcome
+        )
 
 
-def _drawn(ledger: Ledger, batch: Batch, strategy: schema.Strategy) -> tuple[dict[str, Wealth], dict[str, tuple[int, int]]]:
+def _drawn(
+    ledger: Ledger, batch: Batch, strategy: schema.Strategy
+) -> tuple[dict[str, Wealth], dict[str, tuple[int, int]]]:
     """Gives the lotteries and what came in, after the batch: by lot, as many of each arm come in as were served."""
     lotteries, came = dict(ledger.lotteries), dict(ledger.came)
     for guard in strategy.guards:
         for mine, theirs, weight in _late(guard, batch):
-            before, (n, m) = lotteries.get(guard.name) or Wealth.start(at=ledger.since, restarts=False), came.get(guard.name, (0, 0))
+            before, (n, m) = (
+                lotteries.get(guard.name) or Wealth.start(at=ledger.since, restarts=False),
+                came.get(guard.name, (0, 0)),
+            )
             lotteries[guard.name] = before.bet(evidence.factors_split(candidate=mine, stable=theirs, weight=weight))
             came[guard.name] = n + mine, m + theirs
     return lotteries, came
 
 
-def _answered(ledger: Ledger, batch: Batch, strategy: schema.Strategy) -> tuple[tuple[int, int], dict[str, tuple[int, int, int, int]]]:
+def _answered(
+    ledger: Ledger, batch: Batch, strategy: schema.Strategy
+) -> tuple[tuple[int, int], dict[str, tuple[int, int, int, int]]]:
     """Gives the units that were served, and by answer (the first few that were met) also those whose labels are in."""
     exposed, answered = ledger.exposed, {answer: list(counts) for answer, counts in ledger.answered.items()}
     if not any(guard.type == "quality" for guard in strategy.guards):
         return exposed, {}
-    for place, some in ((0, [one.answers for one in batch.exposed]), (2, [one.answers for one in batch.labelled if one.slice is None])):
+    for place, some in (
+        (0, [one.answers for one in batch.exposed]),
+        (2, [one.answers for one in batch.labelled if one.slice is None]),
+    ):
         for answers in some:
             for answer, (mine, theirs) in sorted(answers.items(), key=lambda item: -sum(item[1])):
                 if answer in answered or len(answered) < evidence.BINS:
@@ -307,18 +433,35 @@ def _gathered(ledger: Ledger, batch: Batch) -> tuple[Batch, Batch]:
     known = {None, *(value for values in ledger.slices.values() for value in values)}
     for one in (*ledger.waiting.labelled, *batch.labelled):
         before = labelled.get((one.weight, one.slice))
-        if one.slice in known:   # what a slice is about must not hang on what it brings
-            labelled[one.weight, one.slice] = replace(one, answers={}) if before is None else Labelled(
-                weight=one.weight, slice=one.slice, candidate=_sum(before.candidate, one.candidate), stable=_sum(before.stable, one.stable))
+        if one.slice in known:  # what a slice is about must not hang on what it brings
+            labelled[one.weight, one.slice] = (
+                replace(one, answers={})
+                if before is None
+                else Labelled(
+                    weight=one.weight,
+                    slice=one.slice,
+                    candidate=_sum(before.candidate, one.candidate),
+                    stable=_sum(before.stable, one.stable),
+                )
+            )
     valued: dict[tuple[float, str], Valued] = {}
     for each in (*ledger.waiting.valued, *batch.valued):
         earlier = valued.get((each.weight, each.name))
-        valued[each.weight, each.name] = each if earlier is None else replace(
-            each, candidate=earlier.candidate + each.candidate, stable=earlier.stable + each.stable)
+        valued[each.weight, each.name] = (
+            each
+            if earlier is None
+            else replace(each, candidate=earlier.candidate + each.candidate, stable=earlier.stable + each.stable)
+        )
     enough = [one for one in labelled.values() if _enough(one.candidate.n, one.stable.n)]
     whole = [one for one in valued.values() if _enough(len(one.candidate), len(one.stable))]
-    waiting = Batch(labelled=tuple(one for one in labelled.values() if one not in enough), valued=tuple(
-        replace(one, candidate=one.candidate[-WAITING:], stable=one.stable[-WAITING:]) for one in valued.values() if one not in whole))
+    waiting = Batch(
+        labelled=tuple(one for one in labelled.values() if one not in enough),
+        valued=tuple(
+            replace(one, candidate=one.candidate[-WAITING:], stable=one.stable[-WAITING:])
+            for one in valued.values()
+            if one not in whole
+        ),
+    )
     return waiting, replace(batch, labelled=tuple(enough), valued=tuple(whole))
 
 
@@ -331,15 +474,23 @@ def _sum(one: ArmCounts, other: ArmCounts) -> ArmCounts:
 
 
 def _waiting_to_json(waiting: Batch) -> dict[str, Any]:
-    return {"labelled": [[one.weight, one.slice, *one.candidate, *one.stable] for one in waiting.labelled],
-            "valued": [[one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued]}
+    return {
+        "labelled": [[one.weight, one.slice, *one.candidate, *one.stable] for one in waiting.labelled],
+        "valued": [[one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued],
+    }
 
 
 def _waiting_from_json(data: Mapping[str, Any]) -> Batch:
-    return Batch(labelled=tuple(Labelled(weight=weight, slice=of, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
-                                for weight, of, n, bad, m, stable_bad in data.get("labelled", ())),
-                 valued=tuple(Valued(weight=weight, name=name, candidate=tuple(mine), stable=tuple(theirs))
-                              for weight, name, mine, theirs in data.get("valued", ())))
+    return Batch(
+        labelled=tuple(
+            Labelled(weight=weight, slice=of, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
+            for weight, of, n, bad, m, stable_bad in data.get("labelled", ())
+        ),
+        valued=tuple(
+            Valued(weight=weight, name=name, candidate=tuple(mine), stable=tuple(theirs))
+            for weight, name, mine, theirs in data.get("valued", ())
+        ),
+    )
 
 
 # -- what a batch says, bet by bet -----------------------------------------------------------------------------------------
@@ -376,14 +527,18 @@ class _News:
     stable: ArmCounts
     harm: Floats
     certificate: Floats | None = None
-    compared: bool = False             # whether both arms were counted at the same time under one split
-    at_risk: tuple[ArmCounts, ArmCounts] | None = None   # what was compared, where it is not what the limit is held against
-    baseline: Floats | None = None     # stable against the limit
-    spread: tuple[float, float] | None = None   # of outcomes: squared distances from the mean before them
-    weight: float | None = None                 # of outcomes
+    compared: bool = False  # whether both arms were counted at the same time under one split
+    at_risk: tuple[ArmCounts, ArmCounts] | None = (
+        None  # what was compared, where it is not what the limit is held against
+    )
+    baseline: Floats | None = None  # stable against the limit
+    spread: tuple[float, float] | None = None  # of outcomes: squared distances from the mean before them
+    weight: float | None = None  # of outcomes
 
 
-def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None) -> Iterable[_News]:
+def _news(
+    guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None
+) -> Iterable[_News]:
     """Gives what the batch says of a guard, bet by bet."""
     match guard.type:
         case "errors" | "latency" | "rejections":
@@ -394,14 +549,24 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
         case "disagreement" if batch.paired is not None and strategy.shadow.enabled:
             limit = allowed_disagreement(strategy, offline)
             counts = ArmCounts(batch.paired.compared, batch.paired.disagreements)
-            yield _News(guard.name, counts, ArmCounts(0, 0), evidence.factors_above(counts, limit=limit), evidence.factors_below(counts, limit=limit))
+            yield _News(
+                guard.name,
+                counts,
+                ArmCounts(0, 0),
+                evidence.factors_above(counts, limit=limit),
+                evidence.factors_below(counts, limit=limit),
+            )
         case "quality":
             # An answer as a whole stands beside its slices: a guard of the whole must not count it again in those.
             places: dict[str | None, str] = {None: guard.name} if guard.slice_by is None else _places(guard, ledger)
             for labels in batch.labelled:
                 if labels.slice in places:
-                    harm, safe = (evidence.factors_difference(labels.candidate, labels.stable, margin=guard.max_loss_increase, harm=side)
-                                  for side in (True, False))
+                    harm, safe = (
+                        evidence.factors_difference(
+                            labels.candidate, labels.stable, margin=guard.max_loss_increase, harm=side
+                        )
+                        for side in (True, False)
+                    )
                     yield _News(places[labels.slice], labels.candidate, labels.stable, harm, safe, compared=True)
         case "business":
             for valued in batch.valued:
@@ -409,7 +574,12 @@ def _news(guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema
                     yield _lost(guard, valued, ledger.totals[guard.name])
         case "drift":
             for exposed in batch.exposed:
-                yield _News(guard.name, ArmCounts(exposed.new[0], 0), ArmCounts(exposed.new[1], 0), _drift(guard, exposed, ledger))
+                yield _News(
+                    guard.name,
+                    ArmCounts(exposed.new[0], 0),
+                    ArmCounts(exposed.new[1], 0),
+                    _drift(guard, exposed, ledger),
+                )
 
 
 def _places(guard: schema.Guard, ledger: Ledger) -> dict[str | None, str]:
@@ -422,13 +592,28 @@ def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, fl
     if guard.upper is None:
         raise ValueError(f"guard {guard.name} has no upper")
     span, best = guard.upper - guard.lower, guard.upper if guard.higher_is_better else guard.lower
-    mine, theirs = (np.abs(np.clip(np.array(values, dtype=np.float64), guard.lower, guard.upper) - best) / span for values in (valued.candidate, valued.stable))
+    mine, theirs = (
+        np.abs(np.clip(np.array(values, dtype=np.float64), guard.lower, guard.upper) - best) / span
+        for values in (valued.candidate, valued.stable)
+    )
     centre = (before[1] + before[3]) / (before[0] + before[2]) if before[0] + before[2] else 0.5
-    order = np.random.default_rng([before[0], before[2]]).permutation(len(mine) + len(theirs))   # the same again for a look that is taken again
-    harm, safe = (evidence.factors_values(mine, theirs, order=order, margin=guard.max_loss_increase, centre=centre, harm=side) for side in (True, False))
+    order = np.random.default_rng([before[0], before[2]]).permutation(
+        len(mine) + len(theirs)
+    )  # the same again for a look that is taken again
+    harm, safe = (
+        evidence.factors_values(mine, theirs, order=order, margin=guard.max_loss_increase, centre=centre, harm=side)
+        for side in (True, False)
+    )
     spread = float(((mine - centre) ** 2).sum()), float(((theirs - centre) ** 2).sum())
-    return _News(guard.name, ArmCounts(len(mine), float(mine.sum())), ArmCounts(len(theirs), float(theirs.sum())), harm, safe,
-                 spread=spread, weight=valued.weight)
+    return _News(
+        guard.name,
+        ArmCounts(len(mine), float(mine.sum())),
+        ArmCounts(len(theirs), float(theirs.sum())),
+        harm,
+        safe,
+        spread=spread,
+        weight=valued.weight,
+    )
 
 
 def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Strategy) -> Iterable[_News]:
@@ -438,7 +623,12 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
     candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
     if guard.name in gateway.shares:
-        harm, at_risk = evidence.factors_drawn(bad_candidate, bad_stable, weight=gateway.shares[guard.name], max_ratio=guard.tolerated), None
+        harm, at_risk = (
+            evidence.factors_drawn(
+                bad_candidate, bad_stable, weight=gateway.shares[guard.name], max_ratio=guard.tolerated
+            ),
+            None,
+        )
     else:
         harm, at_risk = against(guard, candidate, stable), (candidate, stable)
     candidate, stable = gateway.held.get(guard.name, (candidate, stable))
@@ -446,17 +636,23 @@ def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Stra
     if guard.max_ratio is not None:
         certificate = evidence.factors_two_arm(*(at_risk or (candidate, stable)), max_ratio=guard.max_ratio, harm=False)
     if certificate is not None:
-        certificate = certificate / guard.requests_per_unit   # as in `against`
+        certificate = certificate / guard.requests_per_unit  # as in `against`
     yield _News(guard.name, candidate, stable, harm, certificate, compared=True, at_risk=at_risk)
     if strategy.mode == "fused" and guard.objective_rate is not None:
-        above = (evidence.factors_above(arm, limit=guard.objective_rate) / guard.requests_per_unit for arm in (candidate, stable))
+        above = (
+            evidence.factors_above(arm, limit=guard.objective_rate) / guard.requests_per_unit
+            for arm in (candidate, stable)
+        )
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
 
 
 def _as_split(counted: Gateway) -> Gateway:
     """Return the counts without the weight that was asked for: with the split that was realised, of which no more can be bad than there are."""
     n = counted.candidate, counted.stable
-    bad = {name: (min(pair[0], n[0]), min(pair[1], n[1])) if name in counted.shares else pair for name, pair in counted.bad.items()}
+    bad = {
+        name: (min(pair[0], n[0]), min(pair[1], n[1])) if name in counted.shares else pair
+        for name, pair in counted.bad.items()
+    }
     return replace(counted, bad=bad, shares={})
 
 
@@ -468,10 +664,16 @@ def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
     known = ledger.answers.get(guard.name, {})
     batch, of = [exposed.answers.get(answer, (0, 0)) for answer in known], exposed.new
     if guard.max_shift > 0:
-        return evidence.factors_answers([pair[0] for pair in batch], [pair[1] for pair in batch], of=of, margin=guard.max_shift)
+        return evidence.factors_answers(
+            [pair[0] for pair in batch], [pair[1] for pair in batch], of=of, margin=guard.max_shift
+        )
     n, _, m, _ = ledger.totals[guard.name]
     mine, theirs = (_bins([pair[arm] for pair in batch], of=of[arm]) for arm in (0, 1))
-    return evidence.factors_shift(mine, theirs, before=(_bins([pair[0] for pair in known.values()], of=n), _bins([pair[1] for pair in known.values()], of=m)))
+    return evidence.factors_shift(
+        mine,
+        theirs,
+        before=(_bins([pair[0] for pair in known.values()], of=n), _bins([pair[1] for pair in known.values()], of=m)),
+    )
 
 
 def _bins(counts: Sequence[int], *, of: int) -> Floats:
@@ -480,10 +682,17 @@ def _bins(counts: Sequence[int], *, of: int) -> Floats:
 
 def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     """Gives the counts with the batch; the most frequent new answers take the places that are left."""
-    new = sorted((answer for answer in exposed.answers if answer not in known), key=lambda answer: -sum(exposed.answers[answer]))
+    new = sorted(
+        (answer for answer in exposed.answers if answer not in known), key=lambda answer: -sum(exposed.answers[answer])
+    )
     names = [*known, *new[: evidence.BINS - len(known)]]
-    return {name: (known.get(name, (0, 0))[0] + exposed.answers.get(name, (0, 0))[0], known.get(name, (0, 0))[1] + exposed.answers.get(name, (0, 0))[1])
-            for name in names}
+    return {
+        name: (
+            known.get(name, (0, 0))[0] + exposed.answers.get(name, (0, 0))[0],
+            known.get(name, (0, 0))[1] + exposed.answers.get(name, (0, 0))[1],
+        )
+        for name in names
+    }
 
 
 def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:
@@ -491,5 +700,7 @@ def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:
         return
     both = paired.compared + paired.candidate_failures + paired.stable_failures + paired.both_failures
     mine, theirs = paired.candidate_failures + paired.both_failures, paired.stable_failures + paired.both_failures
-    factors = evidence.factors_paired(paired.candidate_failures, paired.stable_failures, paired.both_failures, max_ratio=guard.tolerated)
+    factors = evidence.factors_paired(
+        paired.candidate_failures, paired.stable_failures, paired.both_failures, max_ratio=guard.tolerated
+    )
     yield _News(guard.name + SHADOW, ArmCounts(both, mine), ArmCounts(both, theirs), factors)

@@ -16,8 +16,8 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import Floats, Wealth
 
 LOOK_SECONDS = 5.0
-MOST, MOST_TIMES = 0.99, 64.0   # that a guard's maxRate and maxRatio may be
-HARMS = (0.02, 0.05, 0.2)       # rates of a bad revision whose discovery is foretold
+MOST, MOST_TIMES = 0.99, 64.0  # that a guard's maxRate and maxRatio may be
+HARMS = (0.02, 0.05, 0.2)  # rates of a bad revision whose discovery is foretold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,16 @@ class Expectation:
     guard: str
     gates: str
     limit: float
-    usual: float                                # the healthy rate that was assumed; of outcomes stable's mean, as a share of their range
-    certified_seconds: float | None             # from the stage's beginning, at that rate (or effect); None where no effect was named
-    smallest_limit: float | None                # that can be certified within the stage's budget; of outcomes the smallest effect; None: not any
-    found_seconds: dict[str, float | None]      # rate of a bad revision -> seconds until it is rolled back; None: not within the budget
+    usual: float  # the healthy rate that was assumed; of outcomes stable's mean, as a share of their range
+    certified_seconds: (
+        float | None
+    )  # from the stage's beginning, at that rate (or effect); None where no effect was named
+    smallest_limit: (
+        float | None
+    )  # that can be certified within the stage's budget; of outcomes the smallest effect; None: not any
+    found_seconds: dict[
+        str, float | None
+    ]  # rate of a bad revision -> seconds until it is rolled back; None: not within the budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +44,19 @@ class Step:
     """What is expected of one step of the canary."""
 
     weight: int
-    seconds: float              # that it lasts at the least
-    requests: float | None      # of the candidate, until `canary.harm` would have been found; None where no number is enough
+    seconds: float  # that it lasts at the least
+    requests: (
+        float | None
+    )  # of the candidate, until `canary.harm` would have been found; None where no number is enough
 
 
-def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str, float], effects: dict[str, float] | None = None) -> list[Expectation]:
+def plan(
+    policy: schema.Strategy,
+    *,
+    requests_per_second: float,
+    usual: dict[str, float],
+    effects: dict[str, float] | None = None,
+) -> list[Expectation]:
     """Gives what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
 
     `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of business guards are hoped to be, as shares of their
@@ -51,19 +65,27 @@ def plan(policy: schema.Strategy, *, requests_per_second: float, usual: dict[str
     """
     found, steps = [], schedule(policy, requests_per_second=requests_per_second, usual=usual)
     for guard in policy.guards:
-        if guard.stage not in ("shadow", "canary") or guard.type == "quality" or (guard.stage == "shadow" and not policy.shadow.enabled):
+        if (
+            guard.stage not in ("shadow", "canary")
+            or guard.type == "quality"
+            or (guard.stage == "shadow" and not policy.shadow.enabled)
+        ):
             continue
         rate = usual.get(guard.name, 0.0)
         if guard.max_ratio is not None:
             found.append(_of_ratio(guard, policy, rps=requests_per_second, rate=rate, steps=steps))
         elif guard.type == "business":
-            found.append(_of_outcomes(guard, policy, rps=requests_per_second, mean=rate, effect=(effects or {}).get(guard.name)))
+            found.append(
+                _of_outcomes(guard, policy, rps=requests_per_second, mean=rate, effect=(effects or {}).get(guard.name))
+            )
         else:
             found.append(_of_rate(guard, policy, rps=requests_per_second, rate=rate, steps=steps))
     return found
 
 
-def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]) -> Expectation:
+def _of_rate(
+    guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]
+) -> Expectation:
     limit = (guard.max_rate or 0.0) if guard.type != "disagreement" else ledgers.allowed_disagreement(policy, rate)
     budget = policy.shadow.budget if guard.stage == "shadow" else policy.canary.budget
     served = list(_served(policy, stage=guard.stage, rps=rps, seconds=budget.total_seconds(), steps=steps))
@@ -71,17 +93,35 @@ def _of_rate(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: 
     if least is None or limit < least:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {schema.format_duration(budget)} at {rps:g} requests/s and a usual rate of "
-            f"{rate:.2%}: wanted {_or_more(least, percent=True)}more traffic, or a longer budget")
+            f"{rate:.2%}: wanted {_or_more(least, percent=True)}more traffic, or a longer budget"
+        )
     need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion) * guard.requests_per_unit
     look = int(np.searchsorted(served, max(need, float(policy.shadow.min_pairs) if guard.stage == "shadow" else 0.0)))
-    harms = {} if guard.type == "disagreement" else _harms(guard, policy, rate=rate, rps=rps, seconds=budget.total_seconds(), steps=steps)
-    return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=(look + 1) * LOOK_SECONDS, smallest_limit=least,
-                       found_seconds=harms)
+    harms = (
+        {}
+        if guard.type == "disagreement"
+        else _harms(guard, policy, rate=rate, rps=rps, seconds=budget.total_seconds(), steps=steps)
+    )
+    return Expectation(
+        guard=guard.name,
+        gates=guard.stage,
+        limit=limit,
+        usual=rate,
+        certified_seconds=(look + 1) * LOOK_SECONDS,
+        smallest_limit=least,
+        found_seconds=harms,
+    )
 
 
-def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]) -> Expectation:
+def _of_ratio(
+    guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]
+) -> Expectation:
     """Both arms at the usual rate, and the last step's weight from the beginning."""
-    weight, seconds, limit = policy.canary.steps[-1].weight / 100, policy.canary.budget.total_seconds(), guard.max_ratio or 1.0
+    weight, seconds, limit = (
+        policy.canary.steps[-1].weight / 100,
+        policy.canary.budget.total_seconds(),
+        guard.max_ratio or 1.0,
+    )
 
     def needed(ratio: float) -> float:
         odds = weight * ratio
@@ -92,28 +132,52 @@ def _of_ratio(guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate:
     if needed(limit) > seconds:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {schema.format_duration(policy.canary.budget)} at {rps:g} "
-            f"requests/s and a usual rate of {rate:.2%}: wanted {_or_more(least, percent=False)}more traffic, a longer budget, or maxRate")
-    return Expectation(guard=guard.name, gates=guard.stage, limit=limit, usual=rate, certified_seconds=needed(limit), smallest_limit=least,
-                       found_seconds=_harms(guard, policy, rate=rate, rps=rps, seconds=seconds, steps=steps))
+            f"requests/s and a usual rate of {rate:.2%}: wanted {_or_more(least, percent=False)}more traffic, a longer budget, or maxRate"
+        )
+    return Expectation(
+        guard=guard.name,
+        gates=guard.stage,
+        limit=limit,
+        usual=rate,
+        certified_seconds=needed(limit),
+        smallest_limit=least,
+        found_seconds=_harms(guard, policy, rate=rate, rps=rps, seconds=seconds, steps=steps),
+    )
 
 
-def _of_outcomes(guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None) -> Expectation:
+def _of_outcomes(
+    guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None
+) -> Expectation:
     """Outcomes at the ends of their range, which is where they vary most, and the last step's weight from the beginning."""
     weight = policy.canary.steps[-1].weight / 100
     units = rps * policy.canary.budget.total_seconds()
     alpha, margin = policy.false_promotion, guard.max_loss_increase
     good = mean if guard.higher_is_better else 1 - mean
     if effect is not None and good + effect > 1 + 1e-9:
-        raise errors.ConfigError(f"strategy.guards: {guard.name} has a mean of {mean:.2%} of its range and cannot be better by {effect:.2%}: "
-                                 f"wanted an effect of {1 - good:.2%} at most")
-    least = _bisect(lambda better: units_to_certify(good, better, weight=weight, margin=margin, alpha=alpha) <= units, low=-margin, high=1 - good)
+        raise errors.ConfigError(
+            f"strategy.guards: {guard.name} has a mean of {mean:.2%} of its range and cannot be better by {effect:.2%}: "
+            f"wanted an effect of {1 - good:.2%} at most"
+        )
+    least = _bisect(
+        lambda better: units_to_certify(good, better, weight=weight, margin=margin, alpha=alpha) <= units,
+        low=-margin,
+        high=1 - good,
+    )
     need = units_to_certify(good, effect, weight=weight, margin=margin, alpha=alpha) if effect is not None else None
     if need is not None and need > units:
         raise errors.ConfigError(
             f"strategy.guards: {guard.name} cannot tell an effect of {effect:.2%} of its range within {schema.format_duration(policy.canary.budget)} at "
-            f"{rps:g} units/s ({need:.0f} are expected to be needed): wanted {_or_more(least, percent=True)}more traffic, or a longer budget")
-    return Expectation(guard=guard.name, gates=guard.stage, limit=margin, usual=mean, certified_seconds=need / rps if need is not None else None,
-                       smallest_limit=least, found_seconds={})
+            f"{rps:g} units/s ({need:.0f} are expected to be needed): wanted {_or_more(least, percent=True)}more traffic, or a longer budget"
+        )
+    return Expectation(
+        guard=guard.name,
+        gates=guard.stage,
+        limit=margin,
+        usual=mean,
+        certified_seconds=need / rps if need is not None else None,
+        smallest_limit=least,
+        found_seconds={},
+    )
 
 
 def units_to_certify(mean: float, effect: float, *, weight: float, margin: float, alpha: float) -> float:
@@ -124,7 +188,10 @@ def units_to_certify(mean: float, effect: float, *, weight: float, margin: float
     good = min(1.0, mean + effect)
     loss, mine = np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])
     chance = np.array([weight * good, weight * (1 - good), (1 - weight) * mean, (1 - weight) * (1 - mean)])
-    return _until(evidence.bet_on_values(loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False) @ chance, alpha=alpha)
+    return _until(
+        evidence.bet_on_values(loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False) @ chance,
+        alpha=alpha,
+    )
 
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
@@ -175,7 +242,11 @@ def schedule(policy: schema.Strategy, *, requests_per_second: float, usual: Mapp
     ledger, found = ledgers.begin(policy, at=0.0), []
     for step in policy.canary.steps:
         share = step.weight / 100
-        wanted = max(power.needed(ledger, strategy=policy, share=share, since=0.0, rates=usual).values(), default=0) if share < 1 else 0
+        wanted = (
+            max(power.needed(ledger, strategy=policy, share=share, since=0.0, rates=usual).values(), default=0)
+            if share < 1
+            else 0
+        )
         seconds = max(LOOK_SECONDS, step.min_duration.total_seconds(), wanted / (requests_per_second * share))
         found.append(Step(weight=step.weight, seconds=seconds, requests=wanted if math.isfinite(wanted) else None))
     return found
@@ -191,24 +262,43 @@ def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
         yield steps[step].weight / 100
 
 
-def _served(policy: schema.Strategy, *, stage: str, rps: float, seconds: float, steps: Sequence[Step]) -> Iterator[float]:
+def _served(
+    policy: schema.Strategy, *, stage: str, rps: float, seconds: float, steps: Sequence[Step]
+) -> Iterator[float]:
     """Gives the requests (or pairs) that the canary is expected to have had after each look."""
     total, warmup = 0.0, policy.warmup.total_seconds() if stage == "shadow" or not policy.shadow.enabled else 0.0
-    shares = weights(steps, seconds=seconds) if stage == "canary" else iter([policy.shadow.percent / 100] * max(1, round(seconds / LOOK_SECONDS)))
+    shares = (
+        weights(steps, seconds=seconds)
+        if stage == "canary"
+        else iter([policy.shadow.percent / 100] * max(1, round(seconds / LOOK_SECONDS)))
+    )
     for look, share in enumerate(shares):
         total += rps * LOOK_SECONDS * share * (look * LOOK_SECONDS >= warmup)
         yield total
 
 
-def _harms(guard: schema.Guard, policy: schema.Strategy, *, rate: float, rps: float, seconds: float, steps: Sequence[Step]) -> dict[str, float | None]:
-    return {f"{bad:.0%}": _found(guard, policy, rate=rate, bad=bad, rps=rps, seconds=seconds, steps=steps) for bad in HARMS if bad > rate}
+def _harms(
+    guard: schema.Guard, policy: schema.Strategy, *, rate: float, rps: float, seconds: float, steps: Sequence[Step]
+) -> dict[str, float | None]:
+    return {
+        f"{bad:.0%}": _found(guard, policy, rate=rate, bad=bad, rps=rps, seconds=seconds, steps=steps)
+        for bad in HARMS
+        if bad > rate
+    }
 
 
 def _found(
-    guard: schema.Guard, policy: schema.Strategy, *, rate: float, bad: float, rps: float, seconds: float, steps: Sequence[Step],
+    guard: schema.Guard,
+    policy: schema.Strategy,
+    *,
+    rate: float,
+    bad: float,
+    rps: float,
+    seconds: float,
+    steps: Sequence[Step],
 ) -> float | None:
     """Gives the seconds until a canary with rate `bad` against stable's `rate` is rolled back, as expected."""
-    bets = len(ledgers.begin(policy, at=0.0).harms)   # the others are worth nothing then: the average is that much less
+    bets = len(ledgers.begin(policy, at=0.0).harms)  # the others are worth nothing then: the average is that much less
     need = math.log(bets / policy.false_rollback)
     wealth = Wealth.start(at=0.0)
     for look, share in enumerate(weights(steps, seconds=min(seconds, 86_400.0))):

@@ -12,12 +12,20 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.ledger import Ledger
 
-QUANTILE = 0.8416        # of the normal distribution: four harms in five show at least so much
-MOST = 10**9             # requests: nobody waits for more
-FIRST = math.log(0.5 / evidence.GRID)   # what each bet of a wealth begins with, at the most
+QUANTILE = 0.8416  # of the normal distribution: four harms in five show at least so much
+MOST = 10**9  # requests: nobody waits for more
+FIRST = math.log(0.5 / evidence.GRID)  # what each bet of a wealth begins with, at the most
 
 
-def needed(ledger: Ledger, *, strategy: schema.Strategy, share: float, since: float, rates: Mapping[str, float], enough: int = 0) -> dict[str, float]:
+def needed(
+    ledger: Ledger,
+    *,
+    strategy: schema.Strategy,
+    share: float,
+    since: float,
+    rates: Mapping[str, float],
+    enough: int = 0,
+) -> dict[str, float]:
     """Return, by guard, how many requests of the candidate a step that began at `since` takes; infinity where no number does, 0 where `enough` do.
 
     What is asked: had the candidate been as stable (`rates`) up to the step, and then failed `canary.harm` more of its requests, would it be rolled back? Not
@@ -28,13 +36,23 @@ def needed(ledger: Ledger, *, strategy: schema.Strategy, share: float, since: fl
     for guard in strategy.guards:
         if guard.type in ("errors", "latency") and guard.stage == "canary":
             rate = min(rates.get(guard.name, 0.0), 1.0)
-            shows = functools.partial(_found, guard=guard, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough)
+            shows = functools.partial(
+                _found, guard=guard, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough
+            )
             found[guard.name] = 0 if enough and shows(enough) else _fewest(shows)
     return found
 
 
 def _found(
-    n: int, *, guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, share: float, since: float, rate: float, came: int,
+    n: int,
+    *,
+    guard: schema.Guard,
+    ledger: Ledger,
+    strategy: schema.Strategy,
+    share: float,
+    since: float,
+    rate: float,
+    came: int,
 ) -> bool:
     """Says whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
     harm, others = strategy.canary.harm, round(n * (1 - share) / share)
@@ -73,7 +91,9 @@ def _fewest(enough: Callable[[int], bool]) -> float:
     return high
 
 
-def lacking(ledger: Ledger, *, strategy: schema.Strategy, arrived: tuple[int, int], weight: float, since: float) -> str | None:
+def lacking(
+    ledger: Ledger, *, strategy: schema.Strategy, arrived: tuple[int, int], weight: float, since: float
+) -> str | None:
     """Return what a step waits for, in words; None where it has seen enough, or where all requests are the candidate's and nothing can be compared.
 
     `arrived` are the requests of the candidate and of stable in the step, `weight` is the share that was asked for.

@@ -46,7 +46,13 @@ def from_json(data: Mapping[str, Any]) -> states.State:
 
 
 def _verdict(data: Mapping[str, Any]) -> judge.Verdict:
-    return judge.Verdict(**{**data, "action": judge.Action(data["action"]), **{name: tuple(data.get(name, ())) for name in ("suspended", "unfair")}})
+    return judge.Verdict(
+        **{
+            **data,
+            "action": judge.Action(data["action"]),
+            **{name: tuple(data.get(name, ())) for name in ("suspended", "unfair")},
+        }
+    )
 
 
 def _arrived(data: Any) -> tuple[int, int]:

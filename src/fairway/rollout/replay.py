@@ -20,8 +20,16 @@ from fairway.rollout.judge import Action
 from fairway.rollout.seen import Seen
 from fairway.rollout.states import Phase, State
 
-COLUMNS = ("start_seconds", "end_seconds", "guard", "baseline_requests", "canary_requests", "baseline_events", "canary_events")
-LARGEST = 1e12      # counts and seconds: what is more is a mistake, and no float holds every whole number beyond 9e15
+COLUMNS = (
+    "start_seconds",
+    "end_seconds",
+    "guard",
+    "baseline_requests",
+    "canary_requests",
+    "baseline_events",
+    "canary_events",
+)
+LARGEST = 1e12  # counts and seconds: what is more is a mistake, and no float holds every whole number beyond 9e15
 APPROXIMATE = "where the table's counts are of requests that fell to the arms at random, both arms' at one instant"
 STABLE, CANDIDATE = "stable", "canary"
 
@@ -53,7 +61,7 @@ class Replay:
     policy: schema.Strategy
     state: State
     phases: tuple[Mapping[str, Any], ...] = ()
-    decided: Mapping[str, Any] | None = None   # the record of the decision that stands
+    decided: Mapping[str, Any] | None = None  # the record of the decision that stands
     last: Counted | None = None
 
 
@@ -66,20 +74,28 @@ def read(lines: Iterable[str], *, guards: Sequence[schema.Guard], name: str = "t
         where = f"{name}, line {line}"
         row = _row(cells, where=where)
         if row.guard not in known:
-            raise errors.DataError(f"{where}: guard {row.guard!r} is none of the strategy's: wanted {', '.join(sorted(known))}")
+            raise errors.DataError(
+                f"{where}: guard {row.guard!r} is none of the strategy's: wanted {', '.join(sorted(known))}"
+            )
         _replayable(known[row.guard], latest, known, where=where)
         rows = intervals.setdefault((row.start, row.end), {})
         if rows.setdefault(row.guard, row) != row:
-            raise errors.DataError(f"{where}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already with other counts: wanted one row")
+            raise errors.DataError(
+                f"{where}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already with other counts: wanted one row"
+            )
         if rows[row.guard] is row and row.start < latest.get(row.guard, row).start:
-            raise errors.DataError(f"{where}: guard {row.guard} goes back from {latest[row.guard].start:g} to {row.start:g} s: "
-                                   "wanted a clock that goes forward")
+            raise errors.DataError(
+                f"{where}: guard {row.guard} goes back from {latest[row.guard].start:g} to {row.start:g} s: "
+                "wanted a clock that goes forward"
+            )
         latest[row.guard] = max(latest.get(row.guard, row), row, key=lambda one: one.start)
     ordered = sorted(intervals)
     for (_, end), (start, later) in itertools.pairwise(ordered):
         if start < end:
-            raise errors.DataError(f"{name}: the interval from {start:g} to {later:g} s begins before the one before it ends, at {end:g} s: "
-                                   "wanted intervals that do not overlap")
+            raise errors.DataError(
+                f"{name}: the interval from {start:g} to {later:g} s begins before the one before it ends, at {end:g} s: "
+                "wanted intervals that do not overlap"
+            )
     return tuple(Counted(start, end, intervals[start, end]) for start, end in ordered)
 
 
@@ -88,7 +104,9 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
     try:
         table = csv.DictReader(lines)
         if tuple(table.fieldnames or ()) != COLUMNS:
-            raise errors.DataError(f"{name} has the columns {', '.join(table.fieldnames or ()) or 'none'}: wanted {','.join(COLUMNS)}")
+            raise errors.DataError(
+                f"{name} has the columns {', '.join(table.fieldnames or ()) or 'none'}: wanted {','.join(COLUMNS)}"
+            )
         for cells in table:
             yield table.line_num, cells
     except csv.Error as error:
@@ -97,25 +115,41 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
 
 def _replayable(guard: schema.Guard, others: Iterable[str], known: Mapping[str, schema.Guard], *, where: str) -> None:
     """Refuses what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
-    what = {"drift": "answers", "business": "outcomes"}.get(guard.type) or ("units" if guard.count == "units" else guard.slice_by)
+    what = {"drift": "answers", "business": "outcomes"}.get(guard.type) or (
+        "units" if guard.count == "units" else guard.slice_by
+    )
     if what is not None:
-        raise errors.DataError(f"{where}: guard {guard.name} is about {what}, which counts of requests do not tell: leave its rows out")
+        raise errors.DataError(
+            f"{where}: guard {guard.name} is about {what}, which counts of requests do not tell: leave its rows out"
+        )
     twin = next((name for name in others if name != guard.name and known[name].type == guard.type), None)
     if guard.type in ("disagreement", "quality") and twin is not None:
-        raise errors.DataError(f"{where}: guards {twin} and {guard.name} both read {guard.type}: wanted the rows of one of them")
+        raise errors.DataError(
+            f"{where}: guards {twin} and {guard.name} both read {guard.type}: wanted the rows of one of them"
+        )
 
 
 def _row(cells: Mapping[str, Any], *, where: str) -> Row:
     if None in cells or None in cells.values():
-        raise errors.DataError(f"{where} has {len([cell for cell in cells.values() if cell is not None])} cells: wanted {len(COLUMNS)}")
+        raise errors.DataError(
+            f"{where} has {len([cell for cell in cells.values() if cell is not None])} cells: wanted {len(COLUMNS)}"
+        )
     times = [_number(cells[column], where=f"{where}: {column}", whole=False) for column in COLUMNS[:2]]
     if times[1] <= times[0]:
-        raise errors.DataError(f"{where}: the interval ends at {times[1]:g} s, not after it begins at {times[0]:g} s: wanted a clock that goes forward")
-    stable_n, canary_n, stable_bad, canary_bad = (int(_number(cells[column], where=f"{where}: {column}", whole=True)) for column in COLUMNS[3:])
+        raise errors.DataError(
+            f"{where}: the interval ends at {times[1]:g} s, not after it begins at {times[0]:g} s: wanted a clock that goes forward"
+        )
+    stable_n, canary_n, stable_bad, canary_bad = (
+        int(_number(cells[column], where=f"{where}: {column}", whole=True)) for column in COLUMNS[3:]
+    )
     for arm, n, bad in (("baseline", stable_n, stable_bad), ("canary", canary_n, canary_bad)):
         if bad > n:
-            raise errors.DataError(f"{where}: {arm}_events is {bad}, more than {arm}_requests, {n}: wanted events among the requests")
-    return Row(times[0], times[1], str(cells["guard"]), ArmCounts(canary_n, canary_bad), ArmCounts(stable_n, stable_bad))
+            raise errors.DataError(
+                f"{where}: {arm}_events is {bad}, more than {arm}_requests, {n}: wanted events among the requests"
+            )
+    return Row(
+        times[0], times[1], str(cells["guard"]), ArmCounts(canary_n, canary_bad), ArmCounts(stable_n, stable_bad)
+    )
 
 
 def _number(text: str, *, where: str, whole: bool) -> float:
@@ -123,19 +157,25 @@ def _number(text: str, *, where: str, whole: bool) -> float:
         value = int(text) if whole else float(text)
     except ValueError:
         value = math.nan
-    if not abs(value) <= LARGEST or (whole and value < 0):   # so that no number is none either
-        raise errors.DataError(f"{where} is {text[:40]!r}: wanted {'a whole number, 0 or more' if whole else 'a number of seconds'}, {LARGEST:.0e} at most")
+    if not abs(value) <= LARGEST or (whole and value < 0):  # so that no number is none either
+        raise errors.DataError(
+            f"{where} is {text[:40]!r}: wanted {'a whole number, 0 or more' if whole else 'a number of seconds'}, {LARGEST:.0e} at most"
+        )
     return value
 
 
 def begin(policy: schema.Strategy, *, at: float, pairs: bool) -> Replay:
     """Gives a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at a pause or by hooks."""
     steps = tuple(step.model_copy(update={"pause": False}) for step in policy.canary.steps)
-    policy = policy.model_copy(update={
-        "hooks": (), "canary": policy.canary.model_copy(update={"steps": steps}),
-        "shadow": policy.shadow if pairs else policy.shadow.model_copy(update={"enabled": False})})
+    policy = policy.model_copy(
+        update={
+            "hooks": (),
+            "canary": policy.canary.model_copy(update={"steps": steps}),
+            "shadow": policy.shadow if pairs else policy.shadow.model_copy(update={"enabled": False}),
+        }
+    )
     replay = Replay(policy=policy, state=State(phase=Phase.STABLE, stable=STABLE))
-    for _ in range(2):   # Starting, then the first stage
+    for _ in range(2):  # Starting, then the first stage
         replay = _look(replay, _seen(replay, at=at))
     return replay
 
@@ -145,11 +185,15 @@ def learn(replay: Replay, counted: Counted) -> Replay:
     if counted == replay.last:
         return replay
     if counted.start < replay.state.looked:
-        raise errors.DataError(f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.state.looked:g} s, where the last one ended: "
-                               "wanted a clock that goes forward")
+        raise errors.DataError(
+            f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.state.looked:g} s, where the last one ended: "
+            "wanted a clock that goes forward"
+        )
     if replay.decided is not None and replay.decided["verdict"] != Action.PROMOTE:
         return replay
-    replay = _look(replay, _seen(replay, at=counted.start))      # whatever the weight is now, the counts to come are its own
+    replay = _look(
+        replay, _seen(replay, at=counted.start)
+    )  # whatever the weight is now, the counts to come are its own
     return _look(replace(replay, last=counted), _seen(replay, at=counted.end, counted=counted))
 
 
@@ -158,7 +202,9 @@ def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
     if not counted:
         raise errors.DataError("there is no interval to replay: wanted at least one row under the header")
     types = {guard.name: guard.type for guard in policy.guards}
-    replay = begin(policy, at=counted[0].start, pairs=any(types[name] == "disagreement" for one in counted for name in one.rows))
+    replay = begin(
+        policy, at=counted[0].start, pairs=any(types[name] == "disagreement" for one in counted for name in one.rows)
+    )
     for one in counted:
         replay = learn(replay, one)
     return dict(replay.decided) if replay.decided is not None else {**_record(replay), "phases": list(replay.phases)}
@@ -175,7 +221,11 @@ def _look(replay: Replay, seen: Seen) -> Replay:
     replay = replace(replay, state=after, phases=phases)
     ended = after.phase is not before.phase and after.phase in (Phase.ROLLING_BACK, Phase.PROMOTING, Phase.PAUSED)
     if not ended:
-        return replace(replay, decided={**replay.decided, "phases": list(phases)}) if replay.decided is not None else replay
+        return (
+            replace(replay, decided={**replay.decided, "phases": list(phases)})
+            if replay.decided is not None
+            else replay
+        )
     return replace(replay, decided={**_record(replay), "phases": list(phases)})
 
 
@@ -184,20 +234,31 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     state, policy = replay.state, replay.policy
     wanted = states.route(state, deployment="replay", strategy=policy)
     version = wanted.version if wanted is not None else None
-    sample = traffic.Sample(at=at, epoch="replay", route_version=version or "", stable=None, candidate=None)   # in effect; the counts are the table's
+    sample = traffic.Sample(
+        at=at, epoch="replay", route_version=version or "", stable=None, candidate=None
+    )  # in effect; the counts are the table's
     seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=sample)
     if counted is None:
         return seen
     types = {guard.name: guard.type for guard in policy.guards}
     pairs = [row.canary for name, row in counted.rows.items() if types[name] == "disagreement"]
-    paired = ledgers.Paired(compared=pairs[0].n, disagreements=int(pairs[0].bad), candidate_failures=0, stable_failures=0) if pairs else None
-    labels = tuple(ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
-                   for name, row in counted.rows.items() if types[name] == "quality" and row.canary.n + row.stable.n)
+    paired = (
+        ledgers.Paired(compared=pairs[0].n, disagreements=int(pairs[0].bad), candidate_failures=0, stable_failures=0)
+        if pairs
+        else None
+    )
+    labels = tuple(
+        ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
+        for name, row in counted.rows.items()
+        if types[name] == "quality" and row.canary.n + row.stable.n
+    )
     served = {name: row for name, row in counted.rows.items() if types[name] in ("errors", "latency", "rejections")}
     gateway = ledgers.Gateway(
-        candidate=max((row.canary.n for row in served.values()), default=0), stable=max((row.stable.n for row in served.values()), default=0),
+        candidate=max((row.canary.n for row in served.values()), default=0),
+        stable=max((row.stable.n for row in served.values()), default=0),
         bad={name: (int(row.canary.bad), int(row.stable.bad)) for name, row in served.items()},
-        observed={name: (row.canary.n, row.stable.n) for name, row in served.items()})   # a guard without a row learns nothing
+        observed={name: (row.canary.n, row.stable.n) for name, row in served.items()},
+    )  # a guard without a row learns nothing
     return replace(seen, gateway=gateway, paired=paired, labelled=labels)
 
 
@@ -205,13 +266,21 @@ def _record(replay: Replay) -> dict[str, Any]:
     """Gives what was decided; where nothing was, what the last look said."""
     state = replay.state
     verdict = state.verdict or judge.Verdict(action=Action.HOLD, reason=state.reason)
-    action = {Phase.ROLLING_BACK: Action.ROLLBACK, Phase.PROMOTING: Action.PROMOTE, Phase.PAUSED: Action.INCONCLUSIVE}.get(state.phase, verdict.action)
+    action = {
+        Phase.ROLLING_BACK: Action.ROLLBACK,
+        Phase.PROMOTING: Action.PROMOTE,
+        Phase.PAUSED: Action.INCONCLUSIVE,
+    }.get(state.phase, verdict.action)
     facts = judge.describe(state.ledger, strategy=replay.policy) if state.ledger is not None else {}
     return {
-        "verdict": str(action), "reason": verdict.reason, "at_seconds": state.looked,
+        "verdict": str(action),
+        "reason": verdict.reason,
+        "at_seconds": state.looked,
         "e_values": {name: _plain(row["logE"]) for name, row in facts.items()},
         "intervals": {name: row["intervals"] for name, row in facts.items() if "intervals" in row},
-        "guarantee": judge.qualified(judge.guarantee(replay.policy, compared=not state.ledger or not state.ledger.pairs), APPROXIMATE),
+        "guarantee": judge.qualified(
+            judge.guarantee(replay.policy, compared=not state.ledger or not state.ledger.pairs), APPROXIMATE
+        ),
     }
 
 

@@ -14,12 +14,14 @@ class Cursors:
     pairs: int = 0
     labels: int = 0
     outcomes: int = 0
-    exposure: int = 0   # all up to it was dealt with
-    ahead: int = 0      # of those up to it, what had come by `settled` was dealt with
+    exposure: int = 0  # all up to it was dealt with
+    ahead: int = 0  # of those up to it, what had come by `settled` was dealt with
     settled: float = 0.0
-    alone_from: float = 0.0    # what was answered since then and until then was counted by the gateway, while events could not be read
+    alone_from: float = (
+        0.0  # what was answered since then and until then was counted by the gateway, while events could not be read
+    )
     alone_until: float = 0.0
-    store: str = ""     # identity of the store that gave them; empty: not known
+    store: str = ""  # identity of the store that gave them; empty: not known
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,16 @@ class Segment:
 
     start: float
     end: float | None
-    weight: float       # probability of the canary
+    weight: float  # probability of the canary
     version: str
-    cursor: int = 0     # how far exposures were read when it began
+    cursor: int = 0  # how far exposures were read when it began
 
 
 @dataclass(frozen=True)
 class Command:
     """What a person asked for, once."""
 
-    verb: str           # pause, resume, promote, abort, retry
+    verb: str  # pause, resume, promote, abort, retry
     who: str
     why: str = ""
     force: bool = False
@@ -47,27 +49,29 @@ class Command:
 class Seen:
     """One look. Increments are those since the state's cursors and sample; the strategy stores the new ones."""
 
-    now: float                                                 # the rollout's own time: what elapsed between looks, whatever clocks are set to
-    wall: float | None = None                                  # what the clock on the wall says, for people and for servers' events; `now` if None
-    desired: str | None                                        # revision that the deployment's spec names
-    ready: frozenset[str] = frozenset()                        # revisions that answer
-    broken: Mapping[str, str] = field(default_factory=dict)    # revisions that cannot, and why
-    absent: frozenset[str] = frozenset()                       # revisions without any pod that answers; why is not said
-    notes: Mapping[str, str] = field(default_factory=dict)     # what revisions that are not ready wait for
-    wanted_version: str | None = None                          # version of the route that the current state asks for
-    sample: traffic.Sample | None = None                       # None: the counts could not be read
-    gateway: ledgers.Gateway | None = None                     # increments that are known already (a replay's); else they come from the samples
+    now: float  # the rollout's own time: what elapsed between looks, whatever clocks are set to
+    wall: float | None = None  # what the clock on the wall says, for people and for servers' events; `now` if None
+    desired: str | None  # revision that the deployment's spec names
+    ready: frozenset[str] = frozenset()  # revisions that answer
+    broken: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot, and why
+    absent: frozenset[str] = frozenset()  # revisions without any pod that answers; why is not said
+    notes: Mapping[str, str] = field(default_factory=dict)  # what revisions that are not ready wait for
+    wanted_version: str | None = None  # version of the route that the current state asks for
+    sample: traffic.Sample | None = None  # None: the counts could not be read
+    gateway: ledgers.Gateway | None = (
+        None  # increments that are known already (a replay's); else they come from the samples
+    )
     paired: ledgers.Paired | None = None
     labelled: tuple[ledgers.Labelled, ...] = ()
     valued: tuple[ledgers.Valued, ...] = ()
     exposed: tuple[ledgers.Exposed, ...] = ()
-    counted: tuple[ledgers.Gateway, ...] = ()                  # requests by the time at which they came
+    counted: tuple[ledgers.Gateway, ...] = ()  # requests by the time at which they came
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None
-    answers: Mapping[str, hooks.Answer] = field(default_factory=dict)   # of hooks, by the call's id
-    replaced: str | None = None                                # why the evidence is read anew from where `cursors` say
-    unread: str | None = None                                  # why pairs, labels and exposures could not be read
+    answers: Mapping[str, hooks.Answer] = field(default_factory=dict)  # of hooks, by the call's id
+    replaced: str | None = None  # why the evidence is read anew from where `cursors` say
+    unread: str | None = None  # why pairs, labels and exposures could not be read
 
     @property
     def at(self) -> float:

@@ -11,8 +11,8 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Verdict
 from fairway.rollout.seen import Cursors, Segment
 
-HISTORY = 20        # verdicts kept, as in a custom resource's status
-TOTAL = 100         # weights are percent
+HISTORY = 20  # verdicts kept, as in a custom resource's status
+TOTAL = 100  # weights are percent
 
 
 class Phase(StrEnum):
@@ -38,26 +38,33 @@ class State:
     """All that a rollout remembers; JSON in a row of the state store or in a status."""
 
     phase: Phase = Phase.PENDING
-    stable: str | None = None             # revision in service
-    candidate: str | None = None          # revision that wants its place
-    previous: str | None = None           # what was stable before the last promotion: kept for a late rollback
-    step: int = 0                         # index into canary.steps
-    looked: float = 0.0                   # when the last look was taken, by the clock on the wall
-    moved: float = 0.0                    # when the phase (or step) began, by the clock on the wall: for people
-    clock: float = 0.0                    # the rollout's own time at the last look: what elapsed between looks. All that ends after a while is by it
-    since: float = 0.0                    # when the phase (or step) began, in the rollout's own time, as all below
-    counting_from: float = 0.0            # end of the warm-up: evidence counts from here
-    stage_since: float = 0.0              # when the stage with a budget began
-    arrived: tuple[int, int] = (0, 0)     # requests of the candidate and of stable seen in this step: what it has seen enough is told by
-    absent_since: float | None = None     # since when the candidate has no pod that answers: stable has its share meanwhile
-    resume_to: Phase | None = None        # phase to go back to from Paused
-    passed: bool = False                  # a person let this pause pass (resume, or promote --force)
+    stable: str | None = None  # revision in service
+    candidate: str | None = None  # revision that wants its place
+    previous: str | None = None  # what was stable before the last promotion: kept for a late rollback
+    step: int = 0  # index into canary.steps
+    looked: float = 0.0  # when the last look was taken, by the clock on the wall
+    moved: float = 0.0  # when the phase (or step) began, by the clock on the wall: for people
+    clock: float = (
+        0.0  # the rollout's own time at the last look: what elapsed between looks. All that ends after a while is by it
+    )
+    since: float = 0.0  # when the phase (or step) began, in the rollout's own time, as all below
+    counting_from: float = 0.0  # end of the warm-up: evidence counts from here
+    stage_since: float = 0.0  # when the stage with a budget began
+    arrived: tuple[int, int] = (
+        0,
+        0,
+    )  # requests of the candidate and of stable seen in this step: what it has seen enough is told by
+    absent_since: float | None = (
+        None  # since when the candidate has no pod that answers: stable has its share meanwhile
+    )
+    resume_to: Phase | None = None  # phase to go back to from Paused
+    passed: bool = False  # a person let this pause pass (resume, or promote --force)
     ledger: ledgers.Ledger | None = None
     sample: traffic.Sample | None = None  # the last scrape, to take differences from
     cursors: Cursors = field(default_factory=Cursors)
     segments: tuple[Segment, ...] = ()
-    rejected: tuple[str, ...] = ()        # revisions that were rolled back and are not tried again
-    calls: tuple[hooks.Call, ...] = ()    # of hooks, that are not answered yet
+    rejected: tuple[str, ...] = ()  # revisions that were rolled back and are not tried again
+    calls: tuple[hooks.Call, ...] = ()  # of hooks, that are not answered yet
     verdict: Verdict | None = None
     reason: str = "nothing is deployed yet"
     history: tuple[Mapping[str, Any], ...] = ()
@@ -68,7 +75,7 @@ class Event:
     """Something that a person should be able to read later."""
 
     at: float
-    type: str        # Started, Ready, Step, Promoted, RolledBack, Paused ...
+    type: str  # Started, Ready, Step, Promoted, RolledBack, Paused ...
     message: str
     revision: str | None = None
 
@@ -115,7 +122,9 @@ def wanted(state: State) -> tuple[str, ...]:
 
 def stage(state: State) -> str:
     """Gives the judge's name of the stage: shadow, canary, bake, or nothing."""
-    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(_held(state) or Phase.STABLE, "")
+    return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(
+        _held(state) or Phase.STABLE, ""
+    )
 
 
 def _held(state: State) -> Phase | None:

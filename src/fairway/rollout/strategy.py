@@ -20,7 +20,11 @@ from fairway.rollout.judge import Action, Verdict
 from fairway.rollout.seen import Seen
 from fairway.rollout.states import HISTORY, JUDGED, TOTAL, Event, Phase, State, split, stage
 
-TOLD = {"Promoted": "postPromotion", "RolledBack": "postRollback", "Paused": "postPause"}   # events that hooks are told of
+TOLD = {
+    "Promoted": "postPromotion",
+    "RolledBack": "postRollback",
+    "Paused": "postPause",
+}  # events that hooks are told of
 
 
 @dataclass(frozen=True)
@@ -74,31 +78,75 @@ def _resting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
             return _roll_back(state, seen, verdict)
     if seen.desired is None or seen.desired in (state.stable, *state.rejected):
         return Advance(state)
-    started = replace(state, phase=Phase.STARTING, candidate=seen.desired, previous=None, step=0, since=seen.now, ledger=None, arrived=(0, 0),
-                      passed=False, segments=(), verdict=None, reason=f"revision {seen.desired} is starting")
+    started = replace(
+        state,
+        phase=Phase.STARTING,
+        candidate=seen.desired,
+        previous=None,
+        step=0,
+        since=seen.now,
+        ledger=None,
+        arrived=(0, 0),
+        passed=False,
+        segments=(),
+        verdict=None,
+        reason=f"revision {seen.desired} is starting",
+    )
     return _moved(started, seen, "Started", started.reason)
 
 
 def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     candidate = state.candidate or ""
     if seen.desired not in (None, candidate):
-        dropped = replace(state, phase=_rest(state), candidate=None, since=seen.now, reason=f"revision {candidate} was superseded by {seen.desired}")
+        dropped = replace(
+            state,
+            phase=_rest(state),
+            candidate=None,
+            since=seen.now,
+            reason=f"revision {candidate} was superseded by {seen.desired}",
+        )
         return _moved(dropped, seen, "Superseded", dropped.reason, revision=candidate)
-    if candidate not in seen.ready and hooks.notifications(state.calls) != state.calls:   # it was ready, until hooks let it: its deadline begins anew
+    if (
+        candidate not in seen.ready and hooks.notifications(state.calls) != state.calls
+    ):  # it was ready, until hooks let it: its deadline begins anew
         state = replace(state, since=seen.now, calls=hooks.notifications(state.calls))
     waited = seen.now - state.since
     deadline = strategy.progress_deadline.total_seconds()
     if candidate in seen.broken or (waited > deadline and candidate not in seen.ready):
-        why = seen.broken.get(candidate) or f"it was not ready {deadline:.0f} s after its start (progressDeadline){_noted(seen, candidate)}"
-        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}"))
+        why = (
+            seen.broken.get(candidate)
+            or f"it was not ready {deadline:.0f} s after its start (progressDeadline){_noted(seen, candidate)}"
+        )
+        return _roll_back(
+            state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}")
+        )
     if candidate not in seen.ready:
-        return Advance(replace(state, reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s){_noted(seen, candidate)}"))
+        return Advance(
+            replace(
+                state,
+                reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s){_noted(seen, candidate)}",
+            )
+        )
     if state.stable is None:
-        first = replace(state, phase=Phase.STABLE, stable=candidate, candidate=None, since=seen.now, reason=f"revision {candidate} serves; it is the first")
+        first = replace(
+            state,
+            phase=Phase.STABLE,
+            stable=candidate,
+            candidate=None,
+            since=seen.now,
+            reason=f"revision {candidate} serves; it is the first",
+        )
         return _moved(first, seen, "First", first.reason)
     phase = Phase.SHADOW if strategy.shadow.enabled else Phase.CANARY
-    begun = replace(state, phase=phase, since=seen.now, stage_since=seen.now, counting_from=seen.now + strategy.warmup.total_seconds(),
-                    ledger=ledgers.begin(strategy, at=seen.now), arrived=(0, 0))
+    begun = replace(
+        state,
+        phase=phase,
+        since=seen.now,
+        stage_since=seen.now,
+        counting_from=seen.now + strategy.warmup.total_seconds(),
+        ledger=ledgers.begin(strategy, at=seen.now),
+        arrived=(0, 0),
+    )
     begun = replace(begun, reason=f"revision {candidate} is ready: {_place(begun, strategy)}")
     return _moved(begun, seen, "Ready", begun.reason)
 
@@ -137,27 +185,43 @@ def _absent(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 
 
 def _left(state: State, seen: Seen, verdict: Verdict) -> Advance:
-    reason = f"revision {state.candidate} has no pod left that answers: it waits for capacity, and {state.stable} serves all"
+    reason = (
+        f"revision {state.candidate} has no pod left that answers: it waits for capacity, and {state.stable} serves all"
+    )
     left = replace(state, absent_since=seen.now, sample=None)
     return _moved(_held_for(left, verdict, reason), seen, "CapacityLost", reason)
 
 
 def _returned(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict, *, waited: float) -> Advance:
     """The stage goes on where it was: the time without capacity is not its own, and new pods warm up."""
-    back = replace(state, absent_since=None, sample=None, since=min(seen.now, state.since + waited), stage_since=min(seen.now, state.stage_since + waited),
-                   counting_from=max(state.counting_from, seen.now + strategy.warmup.total_seconds()))
+    back = replace(
+        state,
+        absent_since=None,
+        sample=None,
+        since=min(seen.now, state.since + waited),
+        stage_since=min(seen.now, state.stage_since + waited),
+        counting_from=max(state.counting_from, seen.now + strategy.warmup.total_seconds()),
+    )
     reason = f"revision {state.candidate} is back after {waited:.0f} s: {_place(back, strategy)}"
     return _moved(_held_for(back, verdict, reason), seen, "CapacityBack", reason)
 
 
 def _held_for(state: State, verdict: Verdict, reason: str) -> State:
     """Return the state with a verdict that holds; what a paused one asks a person stays its reason."""
-    return replace(state, verdict=replace(verdict, action=Action.HOLD, reason=reason), reason=state.reason if state.phase is Phase.PAUSED else reason)
+    return replace(
+        state,
+        verdict=replace(verdict, action=Action.HOLD, reason=reason),
+        reason=state.reason if state.phase is Phase.PAUSED else reason,
+    )
 
 
 def _inconclusive(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
     """Asks a person, or goes back, as the strategy has it."""
-    return _roll_back(state, seen, verdict) if strategy.on_inconclusive == "rollback" else _pause(replace(state, verdict=verdict), seen, verdict.reason)
+    return (
+        _roll_back(state, seen, verdict)
+        if strategy.on_inconclusive == "rollback"
+        else _pause(replace(state, verdict=verdict), seen, verdict.reason)
+    )
 
 
 def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
@@ -166,9 +230,18 @@ def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
     if verdict.action is Action.ROLLBACK:
         return _roll_back(state, seen, verdict)
     if candidate in seen.broken:
-        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} does not stay up: {seen.broken[candidate]}"))
+        return _roll_back(
+            state,
+            seen,
+            Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} does not stay up: {seen.broken[candidate]}"),
+        )
     if seen.desired not in (None, candidate):
-        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} was superseded by {seen.desired}"), reject=False)
+        return _roll_back(
+            state,
+            seen,
+            Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} was superseded by {seen.desired}"),
+            reject=False,
+        )
     return None
 
 
@@ -176,19 +249,31 @@ def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdi
     """Moves on where the stage allows it."""
     waited = seen.now - state.since
     if state.phase is Phase.SHADOW:
-        return _enter(state, seen, strategy, phase=Phase.CANARY, verdict=verdict) if verdict.action is Action.PROMOTE else Advance(state)
+        return (
+            _enter(state, seen, strategy, phase=Phase.CANARY, verdict=verdict)
+            if verdict.action is Action.PROMOTE
+            else Advance(state)
+        )
     if state.phase is Phase.BAKING:
         if waited < strategy.bake.duration.total_seconds() or verdict.action is not Action.PROMOTE:
             return Advance(state)
         return _finish(state, seen, verdict)
     step = strategy.canary.steps[state.step]
-    if waited < step.min_duration.total_seconds() or (step.weight < TOTAL and state.arrived[0] == 0) or _lacking(state, strategy) is not None:
-        return Advance(state)   # at 100 % no stable request tells that any came
+    if (
+        waited < step.min_duration.total_seconds()
+        or (step.weight < TOTAL and state.arrived[0] == 0)
+        or _lacking(state, strategy) is not None
+    ):
+        return Advance(state)  # at 100 % no stable request tells that any came
     if step.pause and not state.passed:
         return _pause(state, seen, f"{_step(state, strategy)} asks for a person: `fairway rollout resume`")
     if state.step + 1 < len(strategy.canary.steps):
         return _enter(state, seen, strategy, phase=Phase.CANARY, step=state.step + 1, verdict=verdict)
-    return _enter(state, seen, strategy, phase=Phase.PROMOTING, verdict=verdict) if verdict.action is Action.PROMOTE else Advance(state)
+    return (
+        _enter(state, seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
+        if verdict.action is Action.PROMOTE
+        else Advance(state)
+    )
 
 
 def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
@@ -200,8 +285,16 @@ def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
         waiting, deadline = "waiting for the route to take effect", strategy.progress_deadline
         if seen.now - state.stage_since <= deadline.total_seconds():
             return Advance(replace(state, reason=waiting))
-        return _inconclusive(state, seen, strategy, replace(verdict, action=Action.INCONCLUSIVE, reason=(
-            f"the progressDeadline of {schema.format_duration(deadline)} is over, still {waiting}")))
+        return _inconclusive(
+            state,
+            seen,
+            strategy,
+            replace(
+                verdict,
+                action=Action.INCONCLUSIVE,
+                reason=(f"the progressDeadline of {schema.format_duration(deadline)} is over, still {waiting}"),
+            ),
+        )
     if strategy.bake.weight == 0 or strategy.bake.duration.total_seconds() == 0:
         return _finish(state, seen, verdict)
     baking = replace(state, phase=Phase.BAKING, since=seen.now, stage_since=seen.now)
@@ -211,24 +304,52 @@ def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 
 def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
     promoted = str(Phase.PROMOTING), str(Action.PROMOTE)
-    earned = next((row["reason"] for row in reversed(state.history) if (row["phase"], row["action"]) == promoted), verdict.reason)
-    done = replace(state, phase=Phase.STABLE, stable=state.candidate, previous=state.stable, candidate=None, since=seen.now, verdict=verdict,
-                   reason=f"revision {state.candidate} was promoted: {earned}; the bake brought nothing against it")
-    return _moved(_remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate)
+    earned = next(
+        (row["reason"] for row in reversed(state.history) if (row["phase"], row["action"]) == promoted), verdict.reason
+    )
+    done = replace(
+        state,
+        phase=Phase.STABLE,
+        stable=state.candidate,
+        previous=state.stable,
+        candidate=None,
+        since=seen.now,
+        verdict=verdict,
+        reason=f"revision {state.candidate} was promoted: {earned}; the bake brought nothing against it",
+    )
+    return _moved(
+        _remember(done, seen, verdict, state.candidate), seen, "Promoted", done.reason, revision=state.candidate
+    )
 
 
 def _rolling_back(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     """Weight is 0 from the moment this phase began; it ends when the gateway says so, or cannot be asked, or is not going to say."""
     overdue = seen.now - state.since > strategy.progress_deadline.total_seconds()
-    if state.candidate is None and state.previous is not None:  # late: the promoted revision goes, the one before returns
+    if (
+        state.candidate is None and state.previous is not None
+    ):  # late: the promoted revision goes, the one before returns
         condemned = state.reason.partition(" (waiting")[0]
         if state.previous in seen.ready:
-            back = replace(state, phase=Phase.ROLLED_BACK, stable=state.previous, previous=None, ledger=None, since=seen.now, reason=condemned)
+            back = replace(
+                state,
+                phase=Phase.ROLLED_BACK,
+                stable=state.previous,
+                previous=None,
+                ledger=None,
+                since=seen.now,
+                reason=condemned,
+            )
             return _moved(back, seen, "RolledBack", back.reason, revision=state.stable)
         if overdue or state.previous in seen.broken or seen.desired not in (None, state.stable, state.previous):
-            stays = replace(state, phase=Phase.STABLE, previous=None, ledger=None, since=seen.now,
-                            reason=f"revision {state.stable} serves although it was condemned, because {state.previous} did not come back"
-                                   f"{_noted(seen, state.previous)}: {condemned}")
+            stays = replace(
+                state,
+                phase=Phase.STABLE,
+                previous=None,
+                ledger=None,
+                since=seen.now,
+                reason=f"revision {state.stable} serves although it was condemned, because {state.previous} did not come back"
+                f"{_noted(seen, state.previous)}: {condemned}",
+            )
             return _moved(stays, seen, "Stuck", stays.reason)
         return Advance(replace(state, reason=f"{condemned} (waiting for revision {state.previous} to be ready)"))
     if seen.sample is not None and seen.sample.route_version != seen.wanted_version and not overdue:
@@ -252,26 +373,53 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     if verdict.action is Action.ROLLBACK:
         return verdict
     budget, lacking = _budget(state, strategy), _lacking(state, strategy)
-    if (verdict.action is not Action.PROMOTE or lacking is not None) and seen.now - state.stage_since > budget.total_seconds():
+    if (
+        verdict.action is not Action.PROMOTE or lacking is not None
+    ) and seen.now - state.stage_since > budget.total_seconds():
         waited_for = f"{_step(state, strategy)} has {lacking}; " if lacking is not None else ""
-        return replace(verdict, action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent: {waited_for}{verdict.reason}")
+        return replace(
+            verdict,
+            action=Action.INCONCLUSIVE,
+            reason=f"the budget of {schema.format_duration(budget)} is spent: {waited_for}{verdict.reason}",
+        )
     if seen.now < state.counting_from:
-        return replace(verdict, action=Action.HOLD, reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet")
+        return replace(
+            verdict,
+            action=Action.HOLD,
+            reason=f"warming up for another {state.counting_from - seen.now:.0f} s; evidence does not count yet",
+        )
     if seen.sample is None:
         unknown = "the gateway's counts cannot be read, or an arm has had no request yet"
         return replace(verdict, action=Action.HOLD, reason=f"{unknown}; nothing moves until they can")
     if seen.unread is not None:
-        return replace(verdict, action=Action.HOLD, reason=f"events cannot be read; nothing moves forward until they can: {seen.unread}")
+        return replace(
+            verdict,
+            action=Action.HOLD,
+            reason=f"events cannot be read; nothing moves forward until they can: {seen.unread}",
+        )
     if seen.sample.route_version != seen.wanted_version:
         return replace(verdict, action=Action.HOLD, reason="waiting for the route to take effect")
     if state.candidate not in seen.ready:
-        return replace(verdict, action=Action.HOLD, reason=f"revision {state.candidate} has no capacity at the moment; nothing moves until it has"
-                                                           f"{_noted(seen, state.candidate)}")
+        return replace(
+            verdict,
+            action=Action.HOLD,
+            reason=f"revision {state.candidate} has no capacity at the moment; nothing moves until it has"
+            f"{_noted(seen, state.candidate)}",
+        )
     if state.stable not in seen.ready:  # what fails on both arms is no evidence for a promotion
-        return replace(verdict, action=Action.HOLD, reason=f"stable revision {state.stable} has no capacity at the moment; nothing moves until it has"
-                                                           f"{_noted(seen, state.stable)}")
+        return replace(
+            verdict,
+            action=Action.HOLD,
+            reason=f"stable revision {state.stable} has no capacity at the moment; nothing moves until it has"
+            f"{_noted(seen, state.stable)}",
+        )
     if lacking is not None and verdict.action in (Action.HOLD, Action.PROMOTE):
-        return replace(verdict, action=Action.HOLD, eta_seconds=None, reason=f"{_step(state, strategy)} has {lacking}; {verdict.reason}")
+        return replace(
+            verdict,
+            action=Action.HOLD,
+            eta_seconds=None,
+            reason=f"{_step(state, strategy)} has {lacking}; {verdict.reason}",
+        )
     return verdict
 
 
@@ -291,22 +439,47 @@ def _budget(state: State, strategy: schema.Strategy) -> timedelta:
     return strategy.shadow.budget if stage(state) == "shadow" else strategy.canary.budget
 
 
-def _enter(state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0) -> Advance:
+def _enter(
+    state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0
+) -> Advance:
     """Moves to a stage or step; the ledger gets a restart point, where a late harm is likeliest."""
     assert state.ledger is not None
     same_stage = phase is state.phase
-    moved = replace(state, phase=phase, step=step, since=seen.now, stage_since=state.stage_since if same_stage else seen.now,
-                    ledger=ledgers.restart(state.ledger, at=seen.now), arrived=(0, 0), passed=False, sample=None)
+    moved = replace(
+        state,
+        phase=phase,
+        step=step,
+        since=seen.now,
+        stage_since=state.stage_since if same_stage else seen.now,
+        ledger=ledgers.restart(state.ledger, at=seen.now),
+        arrived=(0, 0),
+        passed=False,
+        sample=None,
+    )
     moved = replace(moved, reason=f"{_place(moved, strategy)}: {verdict.reason}")
-    return _moved(_remember(moved, seen, verdict, state.candidate), seen, "Promoting" if phase is Phase.PROMOTING else "Step", moved.reason)
+    return _moved(
+        _remember(moved, seen, verdict, state.candidate),
+        seen,
+        "Promoting" if phase is Phase.PROMOTING else "Step",
+        moved.reason,
+    )
 
 
 def _roll_back(state: State, seen: Seen, verdict: Verdict, *, reject: bool = True) -> Advance:
     """Takes the weight away at once; nothing is waited for."""
     bad = state.candidate or state.stable or ""
     rejected = tuple(dict.fromkeys((*state.rejected, bad)))[-HISTORY:] if reject else state.rejected
-    going = replace(state, phase=Phase.ROLLING_BACK, since=seen.now, rejected=rejected, verdict=verdict, reason=verdict.reason, resume_to=None, sample=None,
-                    absent_since=None)
+    going = replace(
+        state,
+        phase=Phase.ROLLING_BACK,
+        since=seen.now,
+        rejected=rejected,
+        verdict=verdict,
+        reason=verdict.reason,
+        resume_to=None,
+        sample=None,
+        absent_since=None,
+    )
     return _moved(_remember(going, seen, verdict, bad), seen, "RollingBack", verdict.reason, revision=bad)
 
 
@@ -336,21 +509,46 @@ def _place(state: State, strategy: schema.Strategy) -> str:
 
 
 def _remember(state: State, seen: Seen, verdict: Verdict, revision: str | None) -> State:
-    return _write(state, seen, action=str(verdict.action), reason=verdict.reason, revision=revision, guard=verdict.guard, evidence=verdict.evidence,
-                  guarantee=verdict.guarantee)
+    return _write(
+        state,
+        seen,
+        action=str(verdict.action),
+        reason=verdict.reason,
+        revision=revision,
+        guard=verdict.guard,
+        evidence=verdict.evidence,
+        guarantee=verdict.guarantee,
+    )
 
 
 def _write(
-    state: State, seen: Seen, *, action: str, reason: str, revision: str | None, guard: str | None = None, evidence: Mapping[str, Any] | None = None,
+    state: State,
+    seen: Seen,
+    *,
+    action: str,
+    reason: str,
+    revision: str | None,
+    guard: str | None = None,
+    evidence: Mapping[str, Any] | None = None,
     guarantee: str = "",
 ) -> State:
-    row = {"at": seen.at, "revision": revision, "phase": str(state.phase), "action": action, "reason": reason, "guard": guard, "evidence": evidence or {},
-           "guarantee": guarantee}
+    row = {
+        "at": seen.at,
+        "revision": revision,
+        "phase": str(state.phase),
+        "action": action,
+        "reason": reason,
+        "guard": guard,
+        "evidence": evidence or {},
+        "guarantee": guarantee,
+    }
     return replace(state, history=(*state.history, row)[-HISTORY:])
 
 
 def _moved(state: State, seen: Seen, type: str, message: str, *, revision: str | None = None) -> Advance:
-    return Advance(replace(state, moved=seen.at), (Event(seen.at, type, message, revision or state.candidate or state.stable),))
+    return Advance(
+        replace(state, moved=seen.at), (Event(seen.at, type, message, revision or state.candidate or state.stable),)
+    )
 
 
 def _replaced(after: Advance, seen: Seen) -> Advance:
@@ -374,20 +572,36 @@ def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) 
     points = _points(state, after.state)
     if not points or not strategy.hooks:
         return after
-    calls = hooks.ask(state.calls, strategy.hooks, points=points, key=f"{after.state.phase} {after.state.step}",
-                      data=announcement(after.state, strategy=strategy), now=seen.now)
+    calls = hooks.ask(
+        state.calls,
+        strategy.hooks,
+        points=points,
+        key=f"{after.state.phase} {after.state.step}",
+        data=announcement(after.state, strategy=strategy),
+        now=seen.now,
+    )
     waiting = hooks.waiting(calls)
     if not waiting:
         return after
     names = " and ".join(call.hook for call in waiting)
     said = "; ".join(call.said for call in waiting)
-    state = replace(state, calls=calls, verdict=after.state.verdict or state.verdict,
-                    reason=f"waiting for hook {names} before {hooks.GATES[waiting[0].at]}: {said}")
+    state = replace(
+        state,
+        calls=calls,
+        verdict=after.state.verdict or state.verdict,
+        reason=f"waiting for hook {names} before {hooks.GATES[waiting[0].at]}: {said}",
+    )
     budget = _budget(state, strategy)
     if state.phase is Phase.STARTING or seen.now - state.stage_since <= budget.total_seconds():
         return Advance(state)
-    return _inconclusive(state, seen, strategy, Verdict(
-        action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent {state.reason}"))
+    return _inconclusive(
+        state,
+        seen,
+        strategy,
+        Verdict(
+            action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent {state.reason}"
+        ),
+    )
 
 
 def _points(before: State, after: State) -> tuple[str, ...]:
@@ -408,14 +622,24 @@ def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: t
             data = {**announcement(state, strategy=strategy), "revision": event.revision or ""}
             calls, dropped = hooks.tell(calls, strategy.hooks, at=at, data=data, now=seen.now)
             lost += dropped
-    failed = tuple(Event(seen.at, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"]) for call in lost)
+    failed = tuple(
+        Event(seen.at, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"])
+        for call in lost
+    )
     return Advance(replace(state, calls=calls), (*after.events, *failed))
 
 
 def announcement(state: State, *, strategy: schema.Strategy) -> Mapping[str, Any]:
     """Gives what a hook is told of a state that is about to be, or has come."""
     weight, mirror = split(state, strategy=strategy)
-    return {"revision": state.candidate or "", "stable": state.stable, "phase": str(state.phase), "weight": weight, "mirror": mirror, "reason": state.reason}
+    return {
+        "revision": state.candidate or "",
+        "stable": state.stable,
+        "phase": str(state.phase),
+        "weight": weight,
+        "mirror": mirror,
+        "reason": state.reason,
+    }
 
 
 # -- commands -----------------------------------------------------------------------------------------------------------
@@ -431,20 +655,49 @@ def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[St
     if command.verb == "pause" and state.phase in JUDGED:
         after = _pause(state, seen, f"paused {by}")
     elif command.verb == "resume" and state.phase is Phase.PAUSED and state.resume_to is not None:
-        ended = tuple(replace(segment, end=segment.end or state.looked) for segment in state.segments)   # the next judges anew how units are divided
-        resumed = replace(state, phase=state.resume_to, resume_to=None, passed=True, stage_since=seen.now, segments=ended, reason=f"resumed {by}")
+        ended = tuple(
+            replace(segment, end=segment.end or state.looked) for segment in state.segments
+        )  # the next judges anew how units are divided
+        resumed = replace(
+            state,
+            phase=state.resume_to,
+            resume_to=None,
+            passed=True,
+            stage_since=seen.now,
+            segments=ended,
+            reason=f"resumed {by}",
+        )
         after = _moved(resumed, seen, "Resumed", resumed.reason)
     elif command.verb == "abort" and state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
         after = _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"aborted {by}"))
-    elif command.verb == "promote" and command.force and state.ledger is not None and stage(state) in ("shadow", "canary"):
-        verdict = Verdict(action=Action.PROMOTE, reason=f"promoted without a certificate {by}", guarantee="none: a person overrode the judge")
-        after = _enter(replace(state, phase=Phase.CANARY, resume_to=None), seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
+    elif (
+        command.verb == "promote"
+        and command.force
+        and state.ledger is not None
+        and stage(state) in ("shadow", "canary")
+    ):
+        verdict = Verdict(
+            action=Action.PROMOTE,
+            reason=f"promoted without a certificate {by}",
+            guarantee="none: a person overrode the judge",
+        )
+        after = _enter(
+            replace(state, phase=Phase.CANARY, resume_to=None), seen, strategy, phase=Phase.PROMOTING, verdict=verdict
+        )
     elif command.verb == "retry" and state.rejected and state.phase in (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING):
-        cleared = replace(state, rejected=tuple(r for r in state.rejected if r != seen.desired), reason=f"revision {seen.desired} may be tried again {by}")
+        cleared = replace(
+            state,
+            rejected=tuple(r for r in state.rejected if r != seen.desired),
+            reason=f"revision {seen.desired} may be tried again {by}",
+        )
         after = _moved(cleared, seen, "Retry", cleared.reason, revision=seen.desired)
     if after is None:
-        return state, (Event(seen.at, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),)
+        return state, (
+            Event(seen.at, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),
+        )
     obeyed = after.state
     if obeyed.history == state.history:  # abort and promote stand there already, as verdicts
-        obeyed = _write(obeyed, seen, action=command.verb, reason=obeyed.reason, revision=obeyed.candidate or seen.desired)
+        obeyed = _write(
+            obeyed, seen, action=command.verb, reason=obeyed.reason, revision=obeyed.candidate or seen.desired
+        )
     return obeyed, after.events

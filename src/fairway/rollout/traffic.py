@@ -12,10 +12,10 @@ class Route:
     deployment: str
     stable: str
     candidate: str | None
-    weight: int       # percent of units that the candidate serves
-    mirror: int       # percent of requests copied to the candidate, whose answers are dropped
-    salt: str         # mixed into the hash of the unit, so that each rollout draws its canaries anew
-    version: str      # opaque; differs whenever anything above differs; the gateway reports the one in effect
+    weight: int  # percent of units that the candidate serves
+    mirror: int  # percent of requests copied to the candidate, whose answers are dropped
+    salt: str  # mixed into the hash of the unit, so that each rollout draws its canaries anew
+    version: str  # opaque; differs whenever anything above differs; the gateway reports the one in effect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +25,10 @@ class ArmCounts:
 
     requests: int
     errors: int
-    timed: int = 0                                            # requests in the latency histogram, which may lag `requests`
-    slow: Mapping[str, int] = field(default_factory=dict)     # threshold as the configuration writes it -> slower requests
-    unanswered: int = 0                                       # of the failed: broken off or timed out, so that no server has an event of them
-    active: int | None = None                                 # under way at this instant, no counter; None where nobody says
+    timed: int = 0  # requests in the latency histogram, which may lag `requests`
+    slow: Mapping[str, int] = field(default_factory=dict)  # threshold as the configuration writes it -> slower requests
+    unanswered: int = 0  # of the failed: broken off or timed out, so that no server has an event of them
+    active: int | None = None  # under way at this instant, no counter; None where nobody says
 
     def minus(self, before: "ArmCounts") -> "ArmCounts | None":
         """Gives the increments since `before`, or None where a counter went back.
@@ -36,11 +36,24 @@ class ArmCounts:
         A request that was broken off counts as failed before its retry completes: errors are at most the requests.
         """
         slow = {key: count - before.slow.get(key, 0) for key, count in self.slow.items()}
-        requests, errors, timed = self.requests - before.requests, self.errors - before.errors, self.timed - before.timed
+        requests, errors, timed = (
+            self.requests - before.requests,
+            self.errors - before.errors,
+            self.timed - before.timed,
+        )
         unanswered = self.unanswered - before.unanswered
-        if min(requests, errors, timed, unanswered, *slow.values(), 0) < 0 or any(count > timed for count in slow.values()):
+        if min(requests, errors, timed, unanswered, *slow.values(), 0) < 0 or any(
+            count > timed for count in slow.values()
+        ):
             return None
-        return ArmCounts(requests=requests, errors=min(errors, requests), timed=timed, slow=slow, unanswered=unanswered, active=self.active)
+        return ArmCounts(
+            requests=requests,
+            errors=min(errors, requests),
+            timed=timed,
+            slow=slow,
+            unanswered=unanswered,
+            active=self.active,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +61,8 @@ class Sample:
     """One scrape of one gateway: both arms at one instant."""
 
     at: float
-    epoch: str                     # changes when the gateway's process was replaced: its counters began anew
-    route_version: str             # the route in effect
+    epoch: str  # changes when the gateway's process was replaced: its counters began anew
+    route_version: str  # the route in effect
     stable: ArmCounts | None
     candidate: ArmCounts | None
 
@@ -59,4 +72,12 @@ def route(*, deployment: str, stable: str, candidate: str | None, weight: int, m
     salt = f"{deployment}/{candidate or stable}"
     content = f"{deployment}|{stable}|{candidate}|{weight}|{mirror}|{salt}"
     version = "r" + hashlib.sha256(content.encode()).hexdigest()[:11]
-    return Route(deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror, salt=salt, version=version)
+    return Route(
+        deployment=deployment,
+        stable=stable,
+        candidate=candidate,
+        weight=weight,
+        mirror=mirror,
+        salt=salt,
+        version=version,
+    )

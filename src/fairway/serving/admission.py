@@ -19,11 +19,13 @@ from fairway.serving import protocol
 
 Answer = TypeVar("Answer")
 
-LONGEST_WAIT = 0.5       # seconds: takes up a burst, and is over within a second after the peak
-ROUND_SECONDS = 0.02     # of the event loop's, in which it answers: what a probe or a new connection waits
-SHADOW_SHARE = 0.25      # of that wait, for mirrored copies: they are dropped first, since nobody waits for their answer
-WORK_SHARE = 0.25        # of the deadline, for the work of one request: who waits for the thread behind it is answered in time still
-PACE_SHARE = 0.1         # of a finished request in the running mean of how far the estimates are off
+LONGEST_WAIT = 0.5  # seconds: takes up a burst, and is over within a second after the peak
+ROUND_SECONDS = 0.02  # of the event loop's, in which it answers: what a probe or a new connection waits
+SHADOW_SHARE = 0.25  # of that wait, for mirrored copies: they are dropped first, since nobody waits for their answer
+WORK_SHARE = (
+    0.25  # of the deadline, for the work of one request: who waits for the thread behind it is answered in time still
+)
+PACE_SHARE = 0.1  # of a finished request in the running mean of how far the estimates are off
 
 
 class Refused(protocol.Invalid):
@@ -47,11 +49,13 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[asyncio.Future[None], float, float]] = deque()   # the turn, since when, what it costs
-        self._left: float | None = None      # seconds of this round that are not given away; None where nobody asked in it yet
-        self._queued = 0.0                   # seconds of work that wait
-        self._pace = 1.0                     # seconds that pass, for each of work that was expected
-        self._round = 0.0                    # when this round began
+        self._waiting: deque[tuple[asyncio.Future[None], float, float]] = deque()  # the turn, since when, what it costs
+        self._left: float | None = (
+            None  # seconds of this round that are not given away; None where nobody asked in it yet
+        )
+        self._queued = 0.0  # seconds of work that wait
+        self._pace = 1.0  # seconds that pass, for each of work that was expected
+        self._round = 0.0  # when this round began
         self._longest = 0.0
 
     def wait(self) -> float:
@@ -102,7 +106,7 @@ class Job:
     __slots__ = ("begun", "cost")
 
     def __init__(self, cost: float) -> None:
-        self.cost = cost                     # seconds, as calibration would have it
+        self.cost = cost  # seconds, as calibration would have it
         self.begun: float | None = None
 
 
@@ -114,7 +118,7 @@ class Backlog:
         self._number, self._timeout, self._most = threads, timeout, most
         self._waiting: dict[Job, None] = {}
         self._running: dict[Job, None] = {}
-        self._pace = 1.0                     # seconds that work takes, for each that calibration expected
+        self._pace = 1.0  # seconds that work takes, for each that calibration expected
 
     @property
     def waiting(self) -> int:
@@ -133,7 +137,9 @@ class Backlog:
     def stuck(self) -> bool:
         """Say whether every thread has been at one request for longer than any may take."""
         since = time.perf_counter() - self._timeout
-        return len(running := list(self._running)) >= self._number and all(job.begun is not None and job.begun < since for job in running)
+        return len(running := list(self._running)) >= self._number and all(
+            job.begun is not None and job.begun < since for job in running
+        )
 
     def admit(self, *, longest: float) -> None:
         """Return where a request may join; raises Refused where too many wait, Invalid where the threads do not come back."""
@@ -157,7 +163,7 @@ class Backlog:
                 raise too_many("the request's turn did not come in time") from None
             raise
         finally:
-            self._waiting.pop(job, None)     # a thread skips what was given up before it was begun
+            self._waiting.pop(job, None)  # a thread skips what was given up before it was begun
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -178,5 +184,7 @@ class Backlog:
         finally:
             self._running.pop(job, None)
             took = time.perf_counter() - job.begun
-            if job.cost > 0 and (answered or took > job.cost * self._pace):   # a refusal tells what work takes only where it was dear
+            if job.cost > 0 and (
+                answered or took > job.cost * self._pace
+            ):  # a refusal tells what work takes only where it was dear
                 self._pace += PACE_SHARE * (took / job.cost - self._pace)

@@ -29,28 +29,43 @@ Receive = uploads.Receive
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LABELS = eventlog.LABELS
-BUCKETS = (.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
-REQUESTS = prometheus_client.Counter("fairway_serving_requests_total", "Requests answered, by status.", (*LABELS, "code"))
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+REQUESTS = prometheus_client.Counter(
+    "fairway_serving_requests_total", "Requests answered, by status.", (*LABELS, "code")
+)
 SECONDS = prometheus_client.Histogram(
-    "fairway_serving_request_seconds", "From a request's last byte to its answer, the wait included; requests refused for load are not in it.",
-    LABELS, buckets=BUCKETS)
-SHED = prometheus_client.Counter("fairway_serving_shed_total", "Requests refused for load with 429, before any work on them.", LABELS)
+    "fairway_serving_request_seconds",
+    "From a request's last byte to its answer, the wait included; requests refused for load are not in it.",
+    LABELS,
+    buckets=BUCKETS,
+)
+SHED = prometheus_client.Counter(
+    "fairway_serving_shed_total", "Requests refused for load with 429, before any work on them.", LABELS
+)
 WAITING = prometheus_client.Gauge(
-    "fairway_serving_waiting_requests", "Requests that wait for a thread.", LABELS[:3], multiprocess_mode="livesum")
+    "fairway_serving_waiting_requests", "Requests that wait for a thread.", LABELS[:3], multiprocess_mode="livesum"
+)
 WAIT = prometheus_client.Gauge(
-    "fairway_serving_wait_seconds", "Longest that a request waited or would have to, within the last second.", LABELS[:3], multiprocess_mode="livemax")
+    "fairway_serving_wait_seconds",
+    "Longest that a request waited or would have to, within the last second.",
+    LABELS[:3],
+    multiprocess_mode="livemax",
+)
 ROWS = prometheus_client.Counter("fairway_serving_rows_total", "Rows predicted.", LABELS)
 OUT_OF_RANGE = prometheus_client.Counter(
-    "fairway_serving_out_of_range_total", "Rows beyond the training range or of an unseen category.", (*LABELS, "feature"))
+    "fairway_serving_out_of_range_total",
+    "Rows beyond the training range or of an unseen category.",
+    (*LABELS, "feature"),
+)
 
-INLINE_SECONDS = 0.002    # longest that one request may hold the event loop: what its neighbours then wait
+INLINE_SECONDS = 0.002  # longest that one request may hold the event loop: what its neighbours then wait
 INLINE_LARGEST = 1 << 20
-LONGEST_SIZE = 64         # rows that calibration goes up to
-DEAR_BYTES = 1 << 16      # of the body that calibration takes for the dearest a client can make
-UNPACKED_A_SECOND = 1 << 29   # bytes that zlib writes, about; how far that is off is learned
-UNPACKS_TO = 1032         # times its size, at most: deflate's own bound
-TICK_SECONDS = 1.0        # between two values of the gauges
-NO_EVENT = {408, uploads.GONE, 429}   # of a copy: it was not answered, so there is nothing to compare
+LONGEST_SIZE = 64  # rows that calibration goes up to
+DEAR_BYTES = 1 << 16  # of the body that calibration takes for the dearest a client can make
+UNPACKED_A_SECOND = 1 << 29  # bytes that zlib writes, about; how far that is off is learned
+UNPACKS_TO = 1032  # times its size, at most: deflate's own bound
+TICK_SECONDS = 1.0  # between two values of the gauges
+NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there is nothing to compare
 
 
 class Reply:
@@ -73,7 +88,12 @@ class Application:
     """Answers `/v2`: inference, health and metadata of one model."""
 
     def __init__(
-        self, model: predictor.Predictor, *, settings: schema.Serving, origin: eventlog.Origin, events: eventlog.EventLog,
+        self,
+        model: predictor.Predictor,
+        *,
+        settings: schema.Serving,
+        origin: eventlog.Origin,
+        events: eventlog.EventLog,
     ) -> None:
         self.ready = False
         self.draining = False
@@ -88,10 +108,11 @@ class Application:
         self._turns = admission.Turns()
         self._uploads = uploads.Uploads(largest=self._largest, seconds=self._timeout)
         self._backlog = admission.Backlog(
-            threads=settings.threads, timeout=self._timeout, most=-(-settings.max_concurrency // settings.workers))
+            threads=settings.threads, timeout=self._timeout, most=-(-settings.max_concurrency // settings.workers)
+        )
         self._unpacking = admission.Backlog(threads=1, timeout=self._timeout, most=settings.max_concurrency)
-        self._costs = (0.0, 0.0)   # seconds of a request, and of each byte of its body
-        self._dearest = 0.0        # seconds of each byte of JSON, where a client makes it as dear as it can
+        self._costs = (0.0, 0.0)  # seconds of a request, and of each byte of its body
+        self._dearest = 0.0  # seconds of each byte of JSON, where a client makes it as dear as it can
         self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
         self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
@@ -139,9 +160,23 @@ class Application:
         reply = await self._reply(call, scope, receive)
         seconds = time.perf_counter() - call.arrived
         if call.role != "named" and not (call.role == "shadow" and reply.status in NO_EVENT):
-            self._events.append(eventlog.Record(
-                call.request_id, call.unit, call.role, reply.status, time.time(), seconds, call.digest, reply.rows,
-                reply.columns, reply.labels, reply.probabilities, call.size, call.client))
+            self._events.append(
+                eventlog.Record(
+                    call.request_id,
+                    call.unit,
+                    call.role,
+                    reply.status,
+                    time.time(),
+                    seconds,
+                    call.digest,
+                    reply.rows,
+                    reply.columns,
+                    reply.labels,
+                    reply.probabilities,
+                    call.size,
+                    call.client,
+                )
+            )
         if reply.status != uploads.GONE:
             await self._send(send, reply.status, reply.body, self._headers(call, reply))
         self._count(call, reply, seconds)
@@ -154,7 +189,11 @@ class Application:
         self._count(call, Reply(404, b""), 0.0)
         if call.role == "named":
             return
-        self._events.append(eventlog.Record(call.request_id, call.unit, call.role, 404, time.time(), 0.0, call.digest, client=call.client))
+        self._events.append(
+            eventlog.Record(
+                call.request_id, call.unit, call.role, 404, time.time(), 0.0, call.digest, client=call.client
+            )
+        )
 
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
         """Gives the answer, whatever happens: every failure has its status and its sentence."""
@@ -172,14 +211,18 @@ class Application:
             if (cost := self._most_cost(len(body), call)) > self._timeout:
                 raise protocol.Invalid(
                     f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most {self._timeout:g} s of it "
-                    "(serving.timeout), send fewer rows in each request", status=413)
+                    "(serving.timeout), send fewer rows in each request",
+                    status=413,
+                )
             self._backlog.admit(longest=longest)
             return await self._backlog.run(functools.partial(self._answer, body, call), cost=cost, deadline=deadline)
         except (protocol.Invalid, decoding.Undecodable) as error:
             return Reply(error.status, _error(str(error)))
         except TimeoutError:
-            return Reply(504, _error(
-                f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"))
+            return Reply(
+                504,
+                _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"),
+            )
         except errors.ServingError as error:
             log.error("Request %s failed: %s", call.request_id, error)
             return Reply(500, _error(str(error)))
@@ -201,20 +244,33 @@ class Application:
         self._unpacking.admit(longest=longest)
         return await self._unpacking.run(
             functools.partial(decoding.decoded, body, encoding=call.encoding, largest=self._largest),
-            cost=min(self._largest, UNPACKS_TO * len(body)) / UNPACKED_A_SECOND, deadline=deadline)
+            cost=min(self._largest, UNPACKS_TO * len(body)) / UNPACKED_A_SECOND,
+            deadline=deadline,
+        )
 
     def _answer(self, body: bytes, call: headers.Call) -> Reply:
         note(body, call)
-        request = protocol.parse(body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows)
+        request = protocol.parse(
+            body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows
+        )
         return self._predicted(request, call)
 
     def _predicted(self, request: protocol.Request, call: headers.Call) -> Reply:
         if request.rows > self._most_rows:
-            raise protocol.Invalid(f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in bounds", status=413)
+            raise protocol.Invalid(
+                f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in bounds",
+                status=413,
+            )
         probabilities = self._model.predict(request.columns)
         labels = self._model.labels(probabilities)
         text, length = protocol.answer(
-            request, labels=labels, probabilities=probabilities, model=self._model.name, revision=self._shown, request_id=call.request_id)
+            request,
+            labels=labels,
+            probabilities=probabilities,
+            model=self._model.name,
+            revision=self._shown,
+            request_id=call.request_id,
+        )
         reply = Reply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
         reply.labels, reply.probabilities = labels, probabilities
@@ -223,7 +279,7 @@ class Application:
 
     def _timed(self, body: bytes) -> float:
         started = time.perf_counter()
-        with contextlib.suppress(protocol.Invalid):   # the dear one
+        with contextlib.suppress(protocol.Invalid):  # the dear one
             Application._answer(self, body, headers.Call())
         return time.perf_counter() - started
 
@@ -262,7 +318,8 @@ class Application:
         if reply.unusual:
             for feature, number in reply.unusual.items():
                 OUT_OF_RANGE.labels(
-                    self._origin.namespace, self._origin.deployment, self._origin.revision, call.role, feature).inc(number)
+                    self._origin.namespace, self._origin.deployment, self._origin.revision, call.role, feature
+                ).inc(number)
 
     def _describe(self, kind: str | None, *, path: str, method: str) -> tuple[int, Any]:
         """Gives status and document of everything but inference."""

@@ -18,7 +18,7 @@ class Answers:
     labels: list[str]
     confidence: "np.ndarray[Any, Any]"
     probabilities: "np.ndarray[Any, Any]"
-    unusual: dict[str, int]                # rows beyond the training range, by feature
+    unusual: dict[str, int]  # rows beyond the training range, by feature
 
 
 def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
@@ -28,12 +28,16 @@ def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> 
         missing = [one["name"] for one in declared if one["name"] not in chunk]
         if missing:
             raise errors.DataError(
-                f"the rows have no column {missing[0]!r}: wanted every feature of {model.name}; rename or add it")
+                f"the rows have no column {missing[0]!r}: wanted every feature of {model.name}; rename or add it"
+            )
         try:
             columns = golden.columns_of(chunk, declared=declared)
         except (TypeError, ValueError) as error:
             raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
         probabilities = model.predict(columns)
         yield Answers(
-            labels=model.labels(probabilities), confidence=probabilities.max(axis=1), probabilities=probabilities,
-            unusual=model.unusual(columns))
+            labels=model.labels(probabilities),
+            confidence=probabilities.max(axis=1),
+            probabilities=probabilities,
+            unusual=model.unusual(columns),
+        )

@@ -12,9 +12,11 @@ from fairway import __version__, errors
 from fairway.config import schema
 
 SERVICE = "fairway.serving.service:Service"
-SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}   # what GET /v2 answers
-KEEP_ALIVE_SECONDS = 75  # longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
-DRAIN_SECONDS = 0.2      # between "not ready" and the closed door: what a gateway needs to see it
+SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}  # what GET /v2 answers
+KEEP_ALIVE_SECONDS = (
+    75  # longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
+)
+DRAIN_SECONDS = 0.2  # between "not ready" and the closed door: what a gateway needs to see it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class Settings:
     namespace: str
     revision: str
     collector: str
-    token: Path | None           # file with the token that the collector knows this server by
+    token: Path | None  # file with the token that the collector knows this server by
     spool: Path | None
     serving: schema.Serving
     drain_seconds: float
@@ -35,14 +37,31 @@ class Settings:
 def argv(port: int, *, host: str = "127.0.0.1", target: str = SERVICE) -> list[str]:
     """Gives the command that serves on `port`; `target` is the service, or the folder of a built Bento."""
     return [
-        sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port),
-        "--timeout-keep-alive", str(KEEP_ALIVE_SECONDS),
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        target,
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--timeout-keep-alive",
+        str(KEEP_ALIVE_SECONDS),
     ]
 
 
 def environment(
-    *, package: Path, deployment: str, namespace: str, revision: str, collector: str, spool: Path | None,
-    serving: schema.Serving, home: Path, token: Path | None = None,
+    *,
+    package: Path,
+    deployment: str,
+    namespace: str,
+    revision: str,
+    collector: str,
+    spool: Path | None,
+    serving: schema.Serving,
+    home: Path,
+    token: Path | None = None,
 ) -> dict[str, str]:
     """Gives what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in it."""
     return {
@@ -57,8 +76,8 @@ def environment(
         "BENTOML_HOME": str(home.absolute()),
         "BENTOML_DO_NOT_TRACK": "True",
         "DO_NOT_TRACK": "1",
-        "OTEL_SDK_DISABLED": "true",        # 44 % of BentoML's time
-        "OMP_NUM_THREADS": "1",             # numpy's threads would fight the event loop for the core
+        "OTEL_SDK_DISABLED": "true",  # 44 % of BentoML's time
+        "OMP_NUM_THREADS": "1",  # numpy's threads would fight the event loop for the core
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
     }
@@ -69,7 +88,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     package = environment.get("FAIRWAY_PACKAGE", "")
     if not package:
         raise errors.ServingError(
-            "FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it")
+            "FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it"
+        )
     spool, token = environment.get("FAIRWAY_SPOOL", ""), environment.get("FAIRWAY_COLLECTOR_TOKEN", "")
     return Settings(
         package=Path(package),
@@ -92,7 +112,9 @@ def serving(environment: Mapping[str, str]) -> schema.Serving:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the value"
-        raise errors.ServingError(f"FAIRWAY_SERVING: {key}: {first['msg']}; wanted the serving section as JSON") from error
+        raise errors.ServingError(
+            f"FAIRWAY_SERVING: {key}: {first['msg']}; wanted the serving section as JSON"
+        ) from error
 
 
 def _seconds(text: str) -> float:

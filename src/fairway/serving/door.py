@@ -16,13 +16,17 @@ import socket
 import struct
 from typing import Any
 
-WATCHES = 32                  # of the listener: new connections in a round of the event loop; each costs a system call where one comes
-IDLE_SECONDS = 0.5            # for clients that keep a connection and say nothing: half a second is many round trips
+WATCHES = 32  # of the listener: new connections in a round of the event loop; each costs a system call where one comes
+IDLE_SECONDS = 0.5  # for clients that keep a connection and say nothing: half a second is many round trips
 POLL_SECONDS = 0.01
-SO_ATTACH_FILTER = 26         # asm-generic/socket.h
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # A program for the packets of the listening socket: the flags are byte 13 of TCP's header; a SYN is dropped, all else passes.
-NO_SYN = (struct.pack("HBBI", 0x30, 0, 0, 13) + struct.pack("HBBI", 0x45, 0, 1, 0x02)
-          + struct.pack("HBBI", 0x06, 0, 0, 0) + struct.pack("HBBI", 0x06, 0, 0, 0xFFFF))
+NO_SYN = (
+    struct.pack("HBBI", 0x30, 0, 0, 13)
+    + struct.pack("HBBI", 0x45, 0, 1, 0x02)
+    + struct.pack("HBBI", 0x06, 0, 0, 0)
+    + struct.pack("HBBI", 0x06, 0, 0, 0xFFFF)
+)
 
 
 async def widen(server: Any) -> None:
@@ -33,24 +37,27 @@ async def widen(server: Any) -> None:
 
     def protocol() -> asyncio.Protocol:
         made: asyncio.Protocol = config.http_protocol_class(
-            config=config, server_state=server.server_state, app_state=server.lifespan.state, _loop=loop)
+            config=config, server_state=server.server_state, app_state=server.lifespan.state, _loop=loop
+        )
         return made
 
     for one in [one for listener in server.servers for one in listener.sockets]:
         for _ in range(WATCHES - 1):
             again = socket.socket(fileno=os.dup(one.fileno()))
-            server.servers.append(await loop.create_server(protocol, sock=again, ssl=config.ssl, backlog=config.backlog))
+            server.servers.append(
+                await loop.create_server(protocol, sock=again, ssl=config.ssl, backlog=config.backlog)
+            )
 
 
 async def leave(server: Any, *, seconds: float) -> None:
     """Return when uvicorn's `server` may close its door: `seconds` in which gateways learn that it leaves, then its connections are answered."""
     await asyncio.sleep(seconds)
     for one in [one for listener in server.servers for one in listener.sockets]:
-        with contextlib.suppress(OSError):       # another kernel than Linux: a few connections may be reset there
+        with contextlib.suppress(OSError):  # another kernel than Linux: a few connections may be reset there
             refuse_new(one.fileno())
     clock = asyncio.get_running_loop().time
     deadline = clock() + IDLE_SECONDS
-    await asyncio.sleep(POLL_SECONDS)            # what the kernel had made by then is taken meanwhile
+    await asyncio.sleep(POLL_SECONDS)  # what the kernel had made by then is taken meanwhile
     while server.server_state.connections and clock() < deadline:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(POLL_SECONDS)
 

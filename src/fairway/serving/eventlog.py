@@ -31,19 +31,29 @@ from fairway.serving import spool
 log = logging.getLogger("fairway.serving.eventlog")
 
 TYPE = "dev.fairway.prediction.v1"
-HTTP_TIMEOUT_SECONDS = 2.0      # a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
-QUEUE_BYTES = 32 << 20          # of requests' bodies behind the records in memory: clients choose how large they are
-BATCH_BYTES = 4 << 20           # of them behind one delivery
-LONGEST_BACKOFF_SECONDS = 5.0   # a collector that is back gets the spool within seconds
+HTTP_TIMEOUT_SECONDS = (
+    2.0  # a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
+)
+QUEUE_BYTES = 32 << 20  # of requests' bodies behind the records in memory: clients choose how large they are
+BATCH_BYTES = 4 << 20  # of them behind one delivery
+LONGEST_BACKOFF_SECONDS = 5.0  # a collector that is back gets the spool within seconds
 
 LABELS = ("namespace", "deployment", "revision", "role")
-SENT = prometheus_client.Counter("fairway_serving_events_sent_total", "Events that the collector has acknowledged.", LABELS)
-SPOOLED = prometheus_client.Counter("fairway_serving_events_spooled_total", "Events written to the spool on disk.", LABELS)
-DROPPED = prometheus_client.Counter("fairway_serving_events_dropped_total", "Events lost, by reason.", (*LABELS, "reason"))
+SENT = prometheus_client.Counter(
+    "fairway_serving_events_sent_total", "Events that the collector has acknowledged.", LABELS
+)
+SPOOLED = prometheus_client.Counter(
+    "fairway_serving_events_spooled_total", "Events written to the spool on disk.", LABELS
+)
+DROPPED = prometheus_client.Counter(
+    "fairway_serving_events_dropped_total", "Events lost, by reason.", (*LABELS, "reason")
+)
 QUEUED = prometheus_client.Gauge(
-    "fairway_serving_events_queued", "Events in memory.", LABELS[:3], multiprocess_mode="livesum")
+    "fairway_serving_events_queued", "Events in memory.", LABELS[:3], multiprocess_mode="livesum"
+)
 SPOOL_BYTES = prometheus_client.Gauge(
-    "fairway_serving_spool_bytes", "Bytes of events on disk.", LABELS[:3], multiprocess_mode="livemax")
+    "fairway_serving_spool_bytes", "Bytes of events on disk.", LABELS[:3], multiprocess_mode="livemax"
+)
 
 
 class Record(NamedTuple):
@@ -53,15 +63,15 @@ class Record(NamedTuple):
     unit: str | None
     role: str
     status: int
-    at: float                                    # epoch seconds when it was answered
+    at: float  # epoch seconds when it was answered
     seconds: float
-    digest: str | None                           # of the request's body; None where the body was not read
+    digest: str | None  # of the request's body; None where the body was not read
     rows: int = 0
     inputs: dict[str, "np.ndarray[Any, Any]"] | None = None
     labels: list[str] | None = None
     probabilities: "np.ndarray[Any, Any] | None" = None
-    size: int = 0                                # bytes of the request's body: what the record holds is a few times as much
-    client: str | None = None                    # bucket of the address that the gateway was asked from
+    size: int = 0  # bytes of the request's body: what the record holds is a few times as much
+    client: str | None = None  # bucket of the address that the gateway was asked from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +95,9 @@ class Undelivered(Exception):
 class EventLog:
     """Takes records without waiting; delivers, spools or counts every one of them."""
 
-    def __init__(self, settings: schema.Events, *, origin: Origin, collector: str, folder: Path | None, token: Path | None = None) -> None:
+    def __init__(
+        self, settings: schema.Events, *, origin: Origin, collector: str, folder: Path | None, token: Path | None = None
+    ) -> None:
         self._settings = settings
         self._origin = origin
         self._enabled = bool(collector)
@@ -94,9 +106,9 @@ class EventLog:
         self._spool = spool.Spool(folder, limit_bytes=limit) if folder and limit else None
         self._queue: deque[Record] = deque()
         self._overflow: Counter[str] = Counter()
-        self._taken = self._flushed = 0    # bytes, each counted by one thread alone; the difference is in the queue
+        self._taken = self._flushed = 0  # bytes, each counted by one thread alone; the difference is in the queue
         self._closing = threading.Event()
-        self._down_until = 0.0    # monotonic; nothing is sent before
+        self._down_until = 0.0  # monotonic; nothing is sent before
         self._backoff = 0.0
         self._deadline: float | None = None
         self._disk_complained = False
@@ -150,7 +162,9 @@ class EventLog:
     def _flush(self) -> None:
         while self._queue:
             batch = self._batch()
-            encoded = [(record.role, encode(record, origin=self._origin, sample=self._settings.sample)) for record in batch]
+            encoded = [
+                (record.role, encode(record, origin=self._origin, sample=self._settings.sample)) for record in batch
+            ]
             if not self._deliver(encoded):
                 self._store(encoded)
 
@@ -171,10 +185,12 @@ class EventLog:
         for segment in self._spool.replay():
             lines = [(role_of(line), line) for line in segment.lines()]
             size = self._settings.batch_size
-            if not all(self._deliver(lines[start:start + size]) for start in range(0, len(lines), size)):
+            if not all(self._deliver(lines[start : start + size]) for start in range(0, len(lines), size)):
                 return
             segment.acknowledge()
-            if time.monotonic() > (self._deadline or give_up) and not self._settings.write_ahead:   # else these are the fresh ones
+            if (
+                time.monotonic() > (self._deadline or give_up) and not self._settings.write_ahead
+            ):  # else these are the fresh ones
                 return
 
     def _deliver(self, lines: Sequence[tuple[str, bytes]]) -> bool:
@@ -202,16 +218,22 @@ class EventLog:
         return self._deliver(lines[:middle]) and self._deliver(lines[middle:])
 
     def _store(self, lines: Sequence[tuple[str, bytes]]) -> None:
-        outcome = self._spool.append([line for _, line in lines]) if self._spool else spool.Outcome(written=0, reason="full")
-        self._count(SPOOLED, lines[:outcome.written])
+        outcome = (
+            self._spool.append([line for _, line in lines]) if self._spool else spool.Outcome(written=0, reason="full")
+        )
+        self._count(SPOOLED, lines[: outcome.written])
         if outcome.reason is None:
             self._disk_complained = False
             return
-        lost = Counter(role for role, _ in lines[outcome.written:])
+        lost = Counter(role for role, _ in lines[outcome.written :])
         self._drop(lost, reason=outcome.reason)
         if not self._disk_complained:
             self._disk_complained = True
-            cause = "the disk refused them" if outcome.reason == "disk" else "the spool has reached serving.events.spoolMebibytes"
+            cause = (
+                "the disk refused them"
+                if outcome.reason == "disk"
+                else "the spool has reached serving.events.spoolMebibytes"
+            )
             log.warning("Events are dropped and counted: the collector is away and %s.", cause)
 
     def _down(self) -> bool:
@@ -265,11 +287,15 @@ class Sender:
             raise Undelivered(f"{self._host}:{self._port}: {type(error).__name__} {error}") from error
         except ValueError as error:
             self.close()
-            raise Undelivered(f"the token in {self._token} cannot be sent ({type(error).__name__}): wanted one line of ASCII") from error
+            raise Undelivered(
+                f"the token in {self._token} cannot be sent ({type(error).__name__}): wanted one line of ASCII"
+            ) from error
         if status // 100 == 2:
             return
         permanent = status in (400, 413, 415, 422)
-        raise Undelivered(f"{status} {text}", permanent=permanent, wait_seconds=float(after) if after.isdigit() else 0.0)
+        raise Undelivered(
+            f"{status} {text}", permanent=permanent, wait_seconds=float(after) if after.isdigit() else 0.0
+        )
 
     def _headers(self) -> dict[str, str]:
         content = {"content-type": "application/cloudevents-batch+json"}
@@ -322,8 +348,12 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
             "status": record.status,
             "rows": record.rows,
             "inputDigest": record.digest,
-            "inputs": {name: values.tolist() if values.dtype.kind in "OU" else np.ascontiguousarray(values)
-                       for name, values in record.inputs.items()} if logged and record.inputs else None,
+            "inputs": {
+                name: values.tolist() if values.dtype.kind in "OU" else np.ascontiguousarray(values)
+                for name, values in record.inputs.items()
+            }
+            if logged and record.inputs
+            else None,
             "labels": record.labels,
             "probabilities": record.probabilities,
             "latencySeconds": round(record.seconds, 6),

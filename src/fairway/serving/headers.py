@@ -7,7 +7,11 @@ from collections.abc import Iterable
 
 from fairway.serving import protocol
 
-ROLES = {b"stable": "stable", b"canary": "canary", b"named": "named"}   # named: the client asked for this revision by its name
+ROLES = {
+    b"stable": "stable",
+    b"canary": "canary",
+    b"named": "named",
+}  # named: the client asked for this revision by its name
 SANE_ID = re.compile(rb"[\x20-\x7e]{1,128}")
 SANE_UNIT = re.compile(rb"[\x20-\x7e]{1,256}")
 LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to read
@@ -16,7 +20,18 @@ LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to r
 class Call:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
-    __slots__ = ("arrived", "client", "content_length", "digest", "encoding", "header_length", "request_id", "role", "size", "unit")
+    __slots__ = (
+        "arrived",
+        "client",
+        "content_length",
+        "digest",
+        "encoding",
+        "header_length",
+        "request_id",
+        "role",
+        "size",
+        "unit",
+    )
 
     def __init__(self) -> None:
         self.request_id = ""
@@ -25,10 +40,10 @@ class Call:
         self.role = "shadow"  # the gateway names the arm; a mirrored copy carries none
         self.header_length: int | None = None
         self.content_length = 0
-        self.encoding = ""    # how the body was compressed; empty where it was not
-        self.arrived = 0.0    # time.perf_counter() when its last byte had come
+        self.encoding = ""  # how the body was compressed; empty where it was not
+        self.arrived = 0.0  # time.perf_counter() when its last byte had come
         self.digest: str | None = None
-        self.size = 0         # bytes of the body, unpacked
+        self.size = 0  # bytes of the body, unpacked
 
 
 def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes = b"") -> None:
@@ -61,7 +76,9 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
         elif name == protocol.HEADER_LENGTH:
             into.header_length = _number(value)
             if into.header_length is None:
-                wrong = f"inference-header-content-length is {_shown(value)}: wanted the number of bytes of the JSON part"
+                wrong = (
+                    f"inference-header-content-length is {_shown(value)}: wanted the number of bytes of the JSON part"
+                )
     if meant != revision:
         into.role = "shadow"
     if units:
@@ -92,7 +109,10 @@ def _unit(values: list[bytes]) -> tuple[str, str | None]:
         return values[0].decode("ascii"), None
     seen = _shown(values[0]) if len(values) == 1 else f"there {len(values)} times"
     made_up = hashlib.blake2b(b"\0".join(sorted(values)), digest_size=16).hexdigest()
-    return f"refused:{made_up}", f"x-fairway-unit is {seen}: wanted 1 to 256 printable characters once, or no such header"
+    return (
+        f"refused:{made_up}",
+        f"x-fairway-unit is {seen}: wanted 1 to 256 printable characters once, or no such header",
+    )
 
 
 def _number(value: bytes) -> int | None:

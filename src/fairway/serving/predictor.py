@@ -11,7 +11,7 @@ from fairway.packaging import golden, graph, manifest
 from fairway.serving import protocol
 
 Array = np.ndarray[Any, Any]
-ENORMOUS = 1e9   # no feature is trained on values beyond it without scaling them
+ENORMOUS = 1e9  # no feature is trained on values beyond it without scaling them
 
 
 class Predictor:
@@ -23,14 +23,22 @@ class Predictor:
         self.classes = list(package.classes)
         self.features = protocol.features_of(package.features)
         self._graph = graph.Graph(
-            model=package.path / "model.onnx", preprocessing=package.path / "preprocessing.json", layout=package.layout,
-            classes=len(self.classes), threads=threads)
+            model=package.path / "model.onnx",
+            preprocessing=package.path / "preprocessing.json",
+            layout=package.layout,
+            classes=len(self.classes),
+            threads=threads,
+        )
         self._facts = package.facts()
         self._golden = golden.read(package.path / "golden.json", declared=package.features)
         self._ranges = {
-            one["name"]: (float(one["min"]), float(one["max"])) for one in package.features
-            if one["kind"] != "category" and one.get("min") is not None and one.get("max") is not None}
-        self._categories = {one["name"]: frozenset(one["categories"]) for one in package.features if one["kind"] == "category"}
+            one["name"]: (float(one["min"]), float(one["max"]))
+            for one in package.features
+            if one["kind"] != "category" and one.get("min") is not None and one.get("max") is not None
+        }
+        self._categories = {
+            one["name"]: frozenset(one["categories"]) for one in package.features if one["kind"] == "category"
+        }
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> "Predictor":
@@ -49,7 +57,8 @@ class Predictor:
             if not far:
                 raise
             raise protocol.Invalid(
-                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained on; send values of its range") from error
+                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained on; send values of its range"
+            ) from error
 
     def labels(self, probabilities: Array) -> list[str]:
         """Gives the most probable class of each row."""
@@ -63,7 +72,8 @@ class Predictor:
         if not difference <= self._golden.tolerance:
             raise errors.ServingError(
                 f"{self.package.path}: the golden rows differ by {difference:.3g}, wanted at most {self._golden.tolerance:g}; "
-                "the model, its preprocessing or the runtime is not the one that was packaged: package the model again")
+                "the model, its preprocessing or the runtime is not the one that was packaged: package the model again"
+            )
 
     def sample(self, *, rows: int) -> protocol.Columns:
         """Gives golden rows, repeated to the number wanted: real rows to warm up and measure with."""
@@ -91,15 +101,18 @@ class Predictor:
     def _far(self, columns: Mapping[str, Array]) -> list[str]:
         """Return the features with a value that the model was not trained for; where its range is not known, with an enormous one."""
         enormous = [
-            name for name, feature in self.features.items()
-            if feature.kind != "category" and name not in self._ranges and (np.abs(columns[name]) > ENORMOUS).any()]
+            name
+            for name, feature in self.features.items()
+            if feature.kind != "category" and name not in self._ranges and (np.abs(columns[name]) > ENORMOUS).any()
+        ]
         return [*self.unusual(columns), *enormous]
 
     def metadata(self, *, revision: str | None) -> artifacts.Json:
         """Gives the model's description in the Open Inference Protocol. Without a revision it has nothing that differs from one revision to the next."""
         inputs = [
             {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
-            for one in self.features.values()]
+            for one in self.features.values()
+        ]
         outputs = [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self.classes)]},
@@ -108,4 +121,8 @@ class Predictor:
         described = {"name": self.name, "platform": "onnx", "inputs": inputs, "outputs": outputs}
         if revision is None:
             return {**described, "parameters": {"classes": self.classes}}
-        return {**described, "versions": [revision], "parameters": {"classes": self.classes, "revision": revision, **self._facts}}
+        return {
+            **described,
+            "versions": [revision],
+            "parameters": {"classes": self.classes, "revision": revision, **self._facts},
+        }

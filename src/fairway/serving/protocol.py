@@ -22,15 +22,24 @@ Columns = dict[str, Array]
 Json = dict[str, Any]
 
 DATATYPES = {
-    "FP64": "<f8", "FP32": "<f4", "FP16": "<f2", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "<i1",
-    "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "<u1",
+    "FP64": "<f8",
+    "FP32": "<f4",
+    "FP16": "<f2",
+    "INT64": "<i8",
+    "INT32": "<i4",
+    "INT16": "<i2",
+    "INT8": "<i1",
+    "UINT64": "<u8",
+    "UINT32": "<u4",
+    "UINT16": "<u2",
+    "UINT8": "<u1",
 }
 OUTPUTS = ("label", "probabilities", "confidence")
 ONE_ROW = [1]
 NUMBERS = {int, float, type(None)}
-LONGEST_ID = 256            # characters of what is sent back
-NUMBER_BYTES = 16           # of a float32 in JSON, with its comma
-LARGEST_ANSWER = 64 << 20   # bytes; what a request may be answered with, whatever its rows and the model's classes
+LONGEST_ID = 256  # characters of what is sent back
+NUMBER_BYTES = 16  # of a float32 in JSON, with its comma
+LARGEST_ANSWER = 64 << 20  # bytes; what a request may be answered with, whatever its rows and the model's classes
 NOTHING = memoryview(b"")
 HEADER_LENGTH = b"inference-header-content-length"
 
@@ -48,10 +57,10 @@ class Feature:
     """What a tensor of this name must look like."""
 
     name: str
-    kind: str                  # number | category | image
-    shape: tuple[int, ...]     # of one value: () or (c, h, w)
+    kind: str  # number | category | image
+    shape: tuple[int, ...]  # of one value: () or (c, h, w)
     nullable: bool
-    size: int                  # values of one row
+    size: int  # values of one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ class Request:
     columns: Columns
     rows: int
     id: str | None
-    outputs: tuple[tuple[str, bool], ...]   # name, binary
+    outputs: tuple[tuple[str, bool], ...]  # name, binary
 
 
 ALL_JSON = tuple((name, False) for name in OUTPUTS)
@@ -73,12 +82,18 @@ def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
     found = {}
     for one in declared:
         shape = tuple(one["shape"]) if one["kind"] == "image" else ()
-        found[one["name"]] = Feature(one["name"], one["kind"], shape, bool(one.get("nullable", False)), math.prod(shape))
+        found[one["name"]] = Feature(
+            one["name"], one["kind"], shape, bool(one.get("nullable", False)), math.prod(shape)
+        )
     return found
 
 
 def parse(
-    body: bytes, *, features: Mapping[str, Feature], header_length: int | None = None, most_rows: int | None = None,
+    body: bytes,
+    *,
+    features: Mapping[str, Feature],
+    header_length: int | None = None,
+    most_rows: int | None = None,
 ) -> Request:
     """Gives the rows of a request body; raises Invalid with the sentence for the client, before more rows than `most_rows` are read."""
     head, tail = _split(body, header_length)
@@ -86,7 +101,11 @@ def parse(
 
 
 def read(
-    document: Json, *, features: Mapping[str, Feature], tail: memoryview = NOTHING, most_rows: int | None = None,
+    document: Json,
+    *,
+    features: Mapping[str, Feature],
+    tail: memoryview = NOTHING,
+    most_rows: int | None = None,
 ) -> Request:
     """Return the rows of a request, `most_rows` at most; `tail` is the binary data that follows its JSON."""
     columns: Columns = {}
@@ -99,15 +118,19 @@ def read(
         column, tail = _tensor(entry, feature, tail)
         if rows not in (-1, len(column)):
             raise Invalid(
-                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted one number")
+                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted one number"
+            )
         rows = len(column)
         columns[feature.name] = column
     if len(tail):
-        raise Invalid(f"{len(tail)} bytes follow the last binary tensor: wanted binary_data_size to add up to the body's length")
+        raise Invalid(
+            f"{len(tail)} bytes follow the last binary tensor: wanted binary_data_size to add up to the body's length"
+        )
     if len(columns) < len(features):
         missing = [name for name in features if name not in columns]
         raise Invalid(
-            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in its tensor")
+            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in its tensor"
+        )
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
     return Request(columns, rows, _id(document.get("id")), _outputs(document))
@@ -118,7 +141,8 @@ def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
         return body, NOTHING
     if not 0 < header_length <= len(body):
         raise Invalid(
-            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON")
+            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON"
+        )
     return body[:header_length], memoryview(body)[header_length:]
 
 
@@ -127,7 +151,8 @@ def _document(head: bytes) -> Json:
         document = orjson.loads(head)
     except orjson.JSONDecodeError as error:
         raise Invalid(
-            f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null") from error
+            f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null"
+        ) from error
     if not isinstance(document, dict):
         raise Invalid('the request is no JSON object: wanted {"inputs": [...]}')
     return document
@@ -153,7 +178,9 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
     if most is not None and isinstance(shape, list) and shape and type(shape[0]) is int and shape[0] > most:
         raise Invalid(
             f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what can be answered in time; "
-            "send them in several requests, or raise serving.timeout", status=413)
+            "send them in several requests, or raise serving.timeout",
+            status=413,
+        )
 
 
 def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, memoryview]:
@@ -166,7 +193,9 @@ def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, mem
     if size is None:
         return _from_json(entry.get("data"), rows, feature), tail
     if not isinstance(size, int) or not 0 <= size <= len(tail):
-        raise Invalid(f"binary_data_size of {feature.name!r} is {_short(size)}, {len(tail)} bytes are left: wanted its size")
+        raise Invalid(
+            f"binary_data_size of {feature.name!r} is {_short(size)}, {len(tail)} bytes are left: wanted its size"
+        )
     return _from_binary(tail[:size], str(datatype), rows, feature), tail[size:]
 
 
@@ -196,7 +225,7 @@ def _from_json(data: Any, rows: int, feature: Feature) -> Array:
         if column is not None:
             return column
     if not isinstance(data, list):
-        raise Invalid(f"input tensor {feature.name!r} has no list \"data\": wanted its values, row by row")
+        raise Invalid(f'input tensor {feature.name!r} has no list "data": wanted its values, row by row')
     values = _flat(data, feature)
     _check_count(len(values), rows, feature)
     return _strings(values, rows, feature) if feature.kind == "category" else _numbers(values, rows, feature)
@@ -216,25 +245,33 @@ def _single(value: Any, feature: Feature) -> Array | None:
 
 def _flat(data: list[Any], feature: Feature) -> list[Any]:
     """Return the values of nested lists in their order; no array is made of what was not looked at, and no list is nested deeper than its tensor."""
-    deepest = max(len(feature.shape), 1) + 1   # [n, 1], or [n, c, h, w]
+    deepest = max(len(feature.shape), 1) + 1  # [n, 1], or [n, c, h, w]
     for _ in range(deepest - 1):
         kinds = set(map(type, data))
         if list not in kinds:
             return data
         if kinds != {list}:
-            raise Invalid(f"input tensor {feature.name!r} holds lists beside values: wanted one list, or lists of the same depth")
+            raise Invalid(
+                f"input tensor {feature.name!r} holds lists beside values: wanted one list, or lists of the same depth"
+            )
         if len(set(map(len, data))) > 1:
             raise Invalid(f"input tensor {feature.name!r} has rows of different lengths: wanted rows of one length")
         data = list(itertools.chain.from_iterable(data))
     if list in set(map(type, data)):
-        raise Invalid(f"input tensor {feature.name!r} is nested deeper than its shape: wanted {deepest} levels of lists at most")
+        raise Invalid(
+            f"input tensor {feature.name!r} is nested deeper than its shape: wanted {deepest} levels of lists at most"
+        )
     return data
 
 
 def _numbers(values: list[Any], rows: int, feature: Feature) -> Array:
-    if not set(map(type, values)) <= NUMBERS:  # asked of Python's types: numpy would turn "1" and true into numbers without a word
+    if (
+        not set(map(type, values)) <= NUMBERS
+    ):  # asked of Python's types: numpy would turn "1" and true into numbers without a word
         wrong = next(value for value in values if type(value) not in NUMBERS)
-        raise Invalid(f"input tensor {feature.name!r} holds {_short(wrong)}: wanted numbers, or null where one is missing")
+        raise Invalid(
+            f"input tensor {feature.name!r} holds {_short(wrong)}: wanted numbers, or null where one is missing"
+        )
     return _finished(np.array(values, dtype=np.float64), rows, feature)
 
 
@@ -243,7 +280,9 @@ def _strings(values: list[Any], rows: int, feature: Feature) -> Array:
     for value in values:
         if value is None or value == "":
             if not feature.nullable:
-                raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a string in every row, as in training")
+                raise Invalid(
+                    f"input tensor {feature.name!r} has a missing value: wanted a string in every row, as in training"
+                )
         elif type(value) is not str:
             raise Invalid(f"input tensor {feature.name!r} holds {_short(value)}: wanted strings")
     column = np.empty(rows, dtype=object)  # numpy's own strings would each be as wide as the longest
@@ -256,7 +295,9 @@ def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) ->
         return _strings(_binary_strings(raw, feature), rows, feature)
     dtype = np.dtype(DATATYPES[datatype])
     if len(raw) % dtype.itemsize:
-        raise Invalid(f"input tensor {feature.name!r} has {len(raw)} bytes: wanted a multiple of {dtype.itemsize} for {datatype}")
+        raise Invalid(
+            f"input tensor {feature.name!r} has {len(raw)} bytes: wanted a multiple of {dtype.itemsize} for {datatype}"
+        )
     values = np.frombuffer(raw, dtype=dtype)
     _check_count(values.size, rows, feature)
     return _finished(values, rows, feature)
@@ -266,15 +307,21 @@ def _binary_strings(raw: memoryview, feature: Feature) -> list[str]:
     values, position = [], 0
     while position < len(raw):
         if position + 4 > len(raw):
-            raise Invalid(f"input tensor {feature.name!r} ends within a length: wanted 4 bytes of length before each string")
+            raise Invalid(
+                f"input tensor {feature.name!r} ends within a length: wanted 4 bytes of length before each string"
+            )
         (length,) = struct.unpack_from("<I", raw, position)
         position += 4
         if position + length > len(raw):
-            raise Invalid(f"input tensor {feature.name!r} announces a string of {length} bytes, {len(raw) - position} are left")
+            raise Invalid(
+                f"input tensor {feature.name!r} announces a string of {length} bytes, {len(raw) - position} are left"
+            )
         try:
-            values.append(str(raw[position:position + length], "utf-8"))
+            values.append(str(raw[position : position + length], "utf-8"))
         except UnicodeDecodeError as error:
-            raise Invalid(f"input tensor {feature.name!r} holds bytes that are not UTF-8: wanted UTF-8 strings") from error
+            raise Invalid(
+                f"input tensor {feature.name!r} holds bytes that are not UTF-8: wanted UTF-8 strings"
+            ) from error
         position += length
     return values
 
@@ -288,7 +335,9 @@ def _finished(values: Array, rows: int, feature: Feature) -> Array:
     """Gives numbers as float64 `[n]`, images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
     column: Array
     if feature.kind == "image":
-        with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes infinite, which is refused below
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # a double beyond float32 becomes infinite, which is refused below
             column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
     else:
         column = values.astype(np.float64, copy=False).reshape(rows)
@@ -296,7 +345,9 @@ def _finished(values: Array, rows: int, feature: Feature) -> Array:
         if np.isinf(column).any():
             raise Invalid(f"input tensor {feature.name!r} holds an infinite value: wanted finite numbers")
         if np.isnan(column).any() and not (feature.nullable and feature.kind == "number"):
-            raise Invalid(f"input tensor {feature.name!r} has a missing value: wanted a number in every row, as in training")
+            raise Invalid(
+                f"input tensor {feature.name!r} has a missing value: wanted a number in every row, as in training"
+            )
     return column
 
 
@@ -310,7 +361,9 @@ def _outputs(document: Json) -> tuple[tuple[str, bool], ...]:
         raise Invalid('"outputs" is no list of objects: wanted [{"name": "label"}, ...]')
     outputs = tuple(_output(entry, binary) for entry in wanted)
     if len({name for name, _ in outputs}) < len(outputs):
-        raise Invalid(f'"outputs" has {len(outputs)} entries, some of one name: wanted each of {_names(OUTPUTS)} once at most')
+        raise Invalid(
+            f'"outputs" has {len(outputs)} entries, some of one name: wanted each of {_names(OUTPUTS)} once at most'
+        )
     return outputs
 
 
@@ -339,7 +392,13 @@ def _names(names: Sequence[str]) -> str:
 
 
 def answer(
-    request: Request, *, labels: list[str], probabilities: Array, model: str, revision: str | None, request_id: str,
+    request: Request,
+    *,
+    labels: list[str],
+    probabilities: Array,
+    model: str,
+    revision: str | None,
+    request_id: str,
 ) -> tuple[bytes, int | None]:
     """Gives the response body, and the length of its JSON part where binary tensors follow it. Without a revision it does not tell which answered."""
     values: dict[str, Any] = {"label": labels, "probabilities": probabilities, "confidence": None}
@@ -369,7 +428,7 @@ def answer(
 
 def row_bytes(classes: Sequence[str]) -> int:
     """Return how many bytes of an answer a row takes at most, in JSON or binary."""
-    label = max(len(orjson.dumps(name)) for name in classes) + 4   # 4 bytes of length before a binary one
+    label = max(len(orjson.dumps(name)) for name in classes) + 4  # 4 bytes of length before a binary one
     return label + (len(classes) + 1) * NUMBER_BYTES
 
 
@@ -388,7 +447,12 @@ def datatype_of(feature: Feature) -> str:
 def dear_body(feature: Feature, *, size: int) -> bytes:
     """Return a body of about that many bytes which is as dear as a client can make it: short lists without end, refused once they are counted."""
     lists = b"[" + b",".join([b"[0]"] * (size // 4)) + b"]"
-    entry = {"name": feature.name, "datatype": datatype_of(feature), "shape": [1, *feature.shape], "data": orjson.Fragment(lists)}
+    entry = {
+        "name": feature.name,
+        "datatype": datatype_of(feature),
+        "shape": [1, *feature.shape],
+        "data": orjson.Fragment(lists),
+    }
     return orjson.dumps({"inputs": [entry]})
 
 

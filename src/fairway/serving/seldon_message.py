@@ -21,17 +21,26 @@ from fairway.serving import protocol
 
 Json = dict[str, Any]
 
-MOST_AXES = 4           # of a tensor: rows of pictures
-MOST_CELLS = 1 << 22    # rows times features; a row may leave features out, which costs the sender nothing
+MOST_AXES = 4  # of a tensor: rows of pictures
+MOST_CELLS = 1 << 22  # rows times features; a row may leave features out, which costs the sender nothing
 FORMS = ("data", "jsonData", "strData", "binData")
-REASONS = {400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "NOT_ALLOWED", 408: "TIMEOUT", 413: "TOO_LARGE", 429: "BUSY", 503: "BUSY", 504: "TIMEOUT"}
+REASONS = {
+    400: "BAD_REQUEST",
+    404: "NOT_FOUND",
+    405: "NOT_ALLOWED",
+    408: "TIMEOUT",
+    413: "TOO_LARGE",
+    429: "BUSY",
+    503: "BUSY",
+    504: "TIMEOUT",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message's rows as an Open Inference request, and the form that its answer must have."""
 
-    form: str      # ndarray | tensor | jsonData
+    form: str  # ndarray | tensor | jsonData
     request: Json
 
 
@@ -42,7 +51,9 @@ def read(body: bytes, *, features: Mapping[str, protocol.Feature]) -> Message:
     if found == ["jsonData"]:
         return Message("jsonData", _from_json(document["jsonData"], features))
     if found != ["data"]:
-        raise protocol.Invalid(f"the message has {' and '.join(found) or 'neither data nor jsonData'}: wanted one of data and jsonData")
+        raise protocol.Invalid(
+            f"the message has {' and '.join(found) or 'neither data nor jsonData'}: wanted one of data and jsonData"
+        )
     data = document["data"]
     if not isinstance(data, dict):
         raise protocol.Invalid('data is no object: wanted {"names": [...], "ndarray": [[...], ...]}')
@@ -55,7 +66,13 @@ def read(body: bytes, *, features: Mapping[str, protocol.Feature]) -> Message:
 
 
 def answer(
-    message: Message, open_inference: bytes, *, classes: Sequence[str], labels: list[str], probabilities: protocol.Array, revision: str | None,
+    message: Message,
+    open_inference: bytes,
+    *,
+    classes: Sequence[str],
+    labels: list[str],
+    probabilities: protocol.Array,
+    revision: str | None,
     request_id: str,
 ) -> bytes:
     """Gives the answer's body; `open_inference` is the same answer in the other protocol."""
@@ -72,7 +89,16 @@ def answer(
 
 def failure(status: int, sentence: str) -> bytes:
     """Gives the body that Seldon's clients find an error in."""
-    return _bytes({"status": {"status": "FAILURE", "code": status, "reason": REASONS.get(status, "INTERNAL_ERROR"), "info": sentence}})
+    return _bytes(
+        {
+            "status": {
+                "status": "FAILURE",
+                "code": status,
+                "reason": REASONS.get(status, "INTERNAL_ERROR"),
+                "info": sentence,
+            }
+        }
+    )
 
 
 def _document(body: bytes) -> Json:
@@ -80,7 +106,8 @@ def _document(body: bytes) -> Json:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise protocol.Invalid(
-            f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null") from error
+            f"the request is not JSON ({error}); NaN and Infinity are not JSON either, a missing number is null"
+        ) from error
     if not isinstance(document, dict):
         raise protocol.Invalid('the request is no JSON object: wanted {"data": {"ndarray": [[...], ...]}}')
     return document
@@ -90,7 +117,9 @@ def _names(given: Any, features: Mapping[str, protocol.Feature]) -> list[str]:
     if not given:
         return list(features)
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise protocol.Invalid("data.names is no list of names: wanted the features' names, or none for their own order")
+        raise protocol.Invalid(
+            "data.names is no list of names: wanted the features' names, or none for their own order"
+        )
     return given
 
 
@@ -100,22 +129,36 @@ def _from_rows(rows: list[Any], names: Sequence[str], features: Mapping[str, pro
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             has = f"has {len(row)} values" if isinstance(row, list) else "is no list"
-            raise protocol.Invalid(f"row {number} of ndarray {has}: wanted {len(names)}, one for each of {', '.join(names[:8])}")
-    return _inputs({name: [row[column] for row in rows] for column, name in enumerate(names)}, len(rows), features, given=names)
+            raise protocol.Invalid(
+                f"row {number} of ndarray {has}: wanted {len(names)}, one for each of {', '.join(names[:8])}"
+            )
+    return _inputs(
+        {name: [row[column] for row in rows] for column, name in enumerate(names)}, len(rows), features, given=names
+    )
 
 
 def _from_tensor(tensor: Json, names: Sequence[str], features: Mapping[str, protocol.Feature]) -> Json:
     shape, values = tensor.get("shape"), tensor.get("values")
-    if not isinstance(shape, list) or not 2 <= len(shape) <= MOST_AXES or not all(type(size) is int and size >= 0 for size in shape):
-        raise protocol.Invalid(f"tensor.shape is {errors.excerpt(shape)!r}: wanted [rows, columns], or [rows, channels, height, width]")
+    if (
+        not isinstance(shape, list)
+        or not 2 <= len(shape) <= MOST_AXES
+        or not all(type(size) is int and size >= 0 for size in shape)
+    ):
+        raise protocol.Invalid(
+            f"tensor.shape is {errors.excerpt(shape)!r}: wanted [rows, columns], or [rows, channels, height, width]"
+        )
     if not isinstance(values, list) or len(values) != math.prod(shape):
         has = f"{len(values)} values" if isinstance(values, list) else "no list of values"
         raise protocol.Invalid(f"tensor has {has}: wanted {math.prod(shape)} for its shape {shape}")
     if _is_image(names, features):
         return _inputs({names[0]: values}, shape[0], features)
     if shape[1:] != [len(names)]:
-        raise protocol.Invalid(f"tensor.shape is {shape}: wanted [rows, {len(names)}], a column for each of {', '.join(names[:8])}")
-    return _inputs({name: values[column::len(names)] for column, name in enumerate(names)}, shape[0], features, given=names)
+        raise protocol.Invalid(
+            f"tensor.shape is {shape}: wanted [rows, {len(names)}], a column for each of {', '.join(names[:8])}"
+        )
+    return _inputs(
+        {name: values[column :: len(names)] for column, name in enumerate(names)}, shape[0], features, given=names
+    )
 
 
 def _from_json(data: Any, features: Mapping[str, protocol.Feature]) -> Json:
@@ -123,14 +166,20 @@ def _from_json(data: Any, features: Mapping[str, protocol.Feature]) -> Json:
         return data
     rows = data if isinstance(data, list) else [data]
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise protocol.Invalid('jsonData is no row: wanted {"feature": value, ...}, a list of such, or {"inputs": [...]}')
+        raise protocol.Invalid(
+            'jsonData is no row: wanted {"feature": value, ...}, a list of such, or {"inputs": [...]}'
+        )
     names = list(dict.fromkeys(name for row in rows for name in row))
     unknown = next((name for name in names if name not in features), None)
     if unknown is not None:
-        raise protocol.Invalid(f"jsonData names {errors.shortened(unknown)!r}, which is none of the model's features: wanted {', '.join(list(features)[:8])}")
+        raise protocol.Invalid(
+            f"jsonData names {errors.shortened(unknown)!r}, which is none of the model's features: wanted {', '.join(list(features)[:8])}"
+        )
     if len(rows) * len(names) > MOST_CELLS:
-        raise protocol.Invalid(f"jsonData has {len(rows)} rows of {len(names)} features: wanted at most {MOST_CELLS} values, those left out included",
-                               status=413)
+        raise protocol.Invalid(
+            f"jsonData has {len(rows)} rows of {len(names)} features: wanted at most {MOST_CELLS} values, those left out included",
+            status=413,
+        )
     return _inputs({name: [row.get(name) for row in rows] for name in names}, len(rows), features)
 
 
@@ -139,7 +188,9 @@ def _is_image(names: Sequence[str], features: Mapping[str, protocol.Feature]) ->
     return len(names) == 1 and names[0] in features and features[names[0]].kind == "image"
 
 
-def _inputs(columns: Mapping[str, list[Any]], rows: int, features: Mapping[str, protocol.Feature], *, given: Sequence[str] = ()) -> Json:
+def _inputs(
+    columns: Mapping[str, list[Any]], rows: int, features: Mapping[str, protocol.Feature], *, given: Sequence[str] = ()
+) -> Json:
     if len(given) != len(set(given)):
         raise protocol.Invalid("data.names has a name twice: wanted one column for each feature")
     return {"inputs": [_input(name, data, rows, features.get(name)) for name, data in columns.items()]}

@@ -37,7 +37,7 @@ FEEDBACK = ("/send-feedback", "/api/v1.0/feedback", "/api/v0.1/feedback")
 WRAPPERS = ("/health/ping", "/health/status", "/api/v1.0/health/status", "/metadata", "/api/v1.0/metadata")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 FLUSH_SECONDS = 5.0
-BOOT_ERROR = 3   # the status of a worker that gunicorn does not start again
+BOOT_ERROR = 3  # the status of a worker that gunicorn does not start again
 
 
 class Model:
@@ -75,7 +75,9 @@ class Model:
 
     def predict_raw(self, message: Any) -> Any:
         """Refuses: whatever comes over HTTP is answered before the wrapper reads it."""
-        raise SeldonMicroserviceException("gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED")
+        raise SeldonMicroserviceException(
+            "gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED"
+        )
 
     def health_status(self) -> list[str]:
         """Gives the one word that /health/status shows; the probe that means ready is /v2/health/ready."""
@@ -86,11 +88,18 @@ class Model:
     def init_metadata(self) -> dict[str, Any]:
         """Gives the model's description in Seldon's form."""
         names = [one["name"] for one in self._package.features]
-        told = {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}} if self._settings.serving.reveal_revision else {}
+        told = (
+            {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}}
+            if self._settings.serving.reveal_revision
+            else {}
+        )
         return {
-            "name": self._package.name, **told, "platform": "onnx",
+            "name": self._package.name,
+            **told,
+            "platform": "onnx",
             "inputs": [{"messagetype": "ndarray", "schema": {"names": names}}],
-            "outputs": [{"messagetype": "ndarray", "schema": {"names": list(self._package.classes)}}]}
+            "outputs": [{"messagetype": "ndarray", "schema": {"names": list(self._package.classes)}}],
+        }
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,16 @@ class Worker:
     def __init__(self, settings: command.Settings) -> None:
         model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
         model.check_golden()
-        origin = eventlog.Origin(namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision)
+        origin = eventlog.Origin(
+            namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision
+        )
         self._events = eventlog.EventLog(
-            settings.serving.events, origin=origin, collector=settings.collector, token=settings.token, folder=settings.spool)
+            settings.serving.events,
+            origin=origin,
+            collector=settings.collector,
+            token=settings.token,
+            folder=settings.spool,
+        )
         self._open_inference = app.Application(model, settings=settings.serving, origin=origin, events=self._events)
         self._seldon = Seldon(model, settings=settings.serving, origin=origin, events=self._events)
         self._infer = f"/v2/models/{model.name}/infer"
@@ -137,18 +153,29 @@ class Worker:
 
     def predict(self, request: flask.Request, body: bytes | None = None) -> Answer:
         """Answers a message of Seldon's; an error has Seldon's form too."""
-        answer = self._ask(self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST")
+        answer = self._ask(
+            self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST"
+        )
         if answer.status == 200:
             return answer
-        return Answer(answer.status, answer.headers, seldon_message.failure(answer.status, orjson.loads(answer.body)["error"]))
+        return Answer(
+            answer.status, answer.headers, seldon_message.failure(answer.status, orjson.loads(answer.body)["error"])
+        )
 
     def _body(self, request: flask.Request) -> bytes:
         """Gives the body, or the beginning of one that is too large, which is enough to refuse it."""
         return b"" if (request.content_length or 0) > self._largest else request.stream.read(self._largest + 1)
 
-    def _ask(self, application: app.Application, request: flask.Request, *, path: str, body: bytes, method: str = "") -> Answer:
+    def _ask(
+        self, application: app.Application, request: flask.Request, *, path: str, body: bytes, method: str = ""
+    ) -> Answer:
         length = max(request.content_length or 0, len(body))
-        scope = {"type": "http", "method": method or request.method, "path": path, "headers": _fields(request.headers.items(), length=length)}
+        scope = {
+            "type": "http",
+            "method": method or request.method,
+            "path": path,
+            "headers": _fields(request.headers.items(), length=length),
+        }
         return asyncio.run_coroutine_threadsafe(_exchange(application, scope, body), self._loop).result()
 
     def _drain_on_sigterm(self) -> None:
@@ -172,14 +199,24 @@ class Seldon(app.Application):
     def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
         app.note(body, call)
         message = seldon_message.read(body, features=self._model.features)
-        reply = self._predicted(protocol.read(message.request, features=self._model.features, most_rows=self.most_rows), call)
+        reply = self._predicted(
+            protocol.read(message.request, features=self._model.features, most_rows=self.most_rows), call
+        )
         if reply.header_length is not None:
-            raise protocol.Invalid("binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2")
+            raise protocol.Invalid(
+                "binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2"
+            )
         assert reply.labels is not None
         assert reply.probabilities is not None
         reply.body = seldon_message.answer(
-            message, reply.body, classes=self._model.classes, labels=reply.labels, probabilities=reply.probabilities, revision=self._shown,
-            request_id=call.request_id)
+            message,
+            reply.body,
+            classes=self._model.classes,
+            labels=reply.labels,
+            probabilities=reply.probabilities,
+            revision=self._shown,
+            request_id=call.request_id,
+        )
         return reply
 
     def calibrate(self) -> None:
@@ -199,7 +236,9 @@ async def _exchange(application: app.Application, scope: app.Scope, body: bytes)
 
     await application(scope, receive, send)
     start, content = sent
-    return Answer(start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content["body"])
+    return Answer(
+        start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content["body"]
+    )
 
 
 def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[bytes, bytes]]:
@@ -216,7 +255,9 @@ def _blueprint(model: Model) -> flask.Blueprint:
 
     @blueprint.record_once  # type: ignore[untyped-decorator]
     def bound(state: Any) -> None:
-        state.app.config["MAX_CONTENT_LENGTH"] = model.largest   # of forms, which flask would read whole; ours are bounded where they are read
+        state.app.config["MAX_CONTENT_LENGTH"] = (
+            model.largest
+        )  # of forms, which flask would read whole; ours are bounded where they are read
 
     @blueprint.before_app_request  # type: ignore[untyped-decorator]
     def answer() -> flask.Response | None:
@@ -226,13 +267,15 @@ def _blueprint(model: Model) -> flask.Blueprint:
         if path in PREDICTIONS and flask.request.method == "POST":
             form = flask.request.mimetype in FORMS
             return _response(model.worker.predict(flask.request, _message(flask.request.form) if form else None))
-        if path in FEEDBACK:   # a reward that is taken and kept nowhere would be a label lost
+        if path in FEEDBACK:  # a reward that is taken and kept nowhere would be a label lost
             sentence = "feedback is not kept here: send labels to the collector's /v1/labels, or with `fairway label`"
             return flask.Response(seldon_message.failure(404, sentence), status=404, mimetype="application/json")
         if path == "/metrics":
-            return flask.Response(prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
+            return flask.Response(
+                prometheus_client.generate_latest(), headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST}
+            )
         if path not in WRAPPERS:
-            flask.abort(404)   # the wrapper's readers answer 500 to what they do not expect
+            flask.abort(404)  # the wrapper's readers answer 500 to what they do not expect
         return None
 
     @blueprint.app_errorhandler(HTTPException)  # type: ignore[untyped-decorator]
@@ -260,7 +303,9 @@ def _response(answer: Answer) -> flask.Response:
 def _settings(environment: Mapping[str, str]) -> command.Settings:
     workers = environment.get("GUNICORN_WORKERS", "1")
     if workers != "1":
-        raise errors.ServingError(f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask for more replicas")
+        raise errors.ServingError(
+            f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask for more replicas"
+        )
     return command.read({"FAIRWAY_PACKAGE": PACKAGE, **environment})
 
 

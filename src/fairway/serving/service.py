@@ -60,7 +60,10 @@ def in_front_of(inner: Any) -> Any:
 
 
 @bentoml.service(
-    name="fairway", workers=SERVING.workers, metrics={"enabled": True}, logging={"access": {"enabled": False}},
+    name="fairway",
+    workers=SERVING.workers,
+    metrics={"enabled": True},
+    logging={"access": {"enabled": False}},
     traffic={"timeout": SERVING.timeout.total_seconds()},
 )
 class Service:
@@ -73,12 +76,19 @@ class Service:
         settings = _or_exit(command.read, os.environ)
         model = _or_exit(predictor.Predictor.load, settings.package, threads=settings.serving.threads)
         _or_exit(model.check_golden)
-        origin = eventlog.Origin(namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision)
+        origin = eventlog.Origin(
+            namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision
+        )
         self.events: eventlog.EventLog = eventlog.EventLog(
-            settings.serving.events, origin=origin, collector=settings.collector, token=settings.token, folder=settings.spool)
+            settings.serving.events,
+            origin=origin,
+            collector=settings.collector,
+            token=settings.token,
+            folder=settings.spool,
+        )
         self.application = app.Application(model, settings=settings.serving, origin=origin, events=self.events)
         self.application.calibrate()
-        self._tasks: list[asyncio.Task[None]] = []   # the loop itself keeps tasks by weak references only
+        self._tasks: list[asyncio.Task[None]] = []  # the loop itself keeps tasks by weak references only
         self.drain_seconds = settings.drain_seconds
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -111,7 +121,7 @@ class Service:
         """Takes many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which waits for the requests in work."""
         from fairway.serving import door
 
-        close: Any = signal.getsignal(signal.SIGTERM)   # a method of uvicorn's server
+        close: Any = signal.getsignal(signal.SIGTERM)  # a method of uvicorn's server
         loop = asyncio.get_running_loop()
         self._tasks.append(loop.create_task(door.widen(close.__self__)))
 

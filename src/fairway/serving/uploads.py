@@ -12,9 +12,9 @@ from fairway.serving import protocol
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-MOST = 256               # bodies under way in one worker; behind a gateway that buffers them there is hardly ever one
-MOST_BYTES = 64 << 20    # of them together: a sixteenth of a pod's memory by default
-GONE = 499               # the client went away; counted, never sent
+MOST = 256  # bodies under way in one worker; behind a gateway that buffers them there is hardly ever one
+MOST_BYTES = 64 << 20  # of them together: a sixteenth of a pod's memory by default
+GONE = 499  # the client went away; counted, never sent
 
 
 class Upload:
@@ -33,7 +33,7 @@ class Uploads:
 
     def __init__(self, *, largest: int, seconds: float) -> None:
         self._largest, self._seconds = largest, seconds
-        self._under_way: dict[Upload, None] = {}   # in the order of their coming
+        self._under_way: dict[Upload, None] = {}  # in the order of their coming
         self._bytes = 0
 
     async def read(self, receive: Receive, *, announced: int) -> bytes:
@@ -50,7 +50,11 @@ class Uploads:
                 finally:
                     self._forget(upload)
         except TimeoutError:
-            why = "others came that needed its place" if upload.evicted else f"wanted all of it within {self._seconds:g} s"
+            why = (
+                "others came that needed its place"
+                if upload.evicted
+                else f"wanted all of it within {self._seconds:g} s"
+            )
             raise protocol.Invalid(f"the request's body did not come: {why}", status=408) from None
 
     async def _parts(self, receive: Receive, upload: Upload) -> bytes:
@@ -82,7 +86,7 @@ class Uploads:
             oldest = next(iter(self._under_way))
             self._forget(oldest)
             oldest.evicted = True
-            if not oldest.patience.expired():   # its time may be up in this very round of the loop
+            if not oldest.patience.expired():  # its time may be up in this very round of the loop
                 oldest.patience.reschedule(asyncio.get_running_loop().time())
 
     def _forget(self, upload: Upload) -> None:
@@ -93,4 +97,6 @@ class Uploads:
     def _too_large(self, size: int) -> protocol.Invalid:
         return protocol.Invalid(
             f"the request has at least {size} bytes: wanted at most {self._largest}, send fewer rows or raise "
-            "serving.maxBodyMebibytes", status=413)
+            "serving.maxBodyMebibytes",
+            status=413,
+        )

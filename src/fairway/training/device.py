@@ -11,7 +11,7 @@ class Machine:
     """What the machine has."""
 
     cuda: bool = False
-    bfloat16: bool = False   # the GPU computes it natively
+    bfloat16: bool = False  # the GPU computes it natively
     mps: bool = False
 
 
@@ -19,8 +19,8 @@ class Machine:
 class Choice:
     """Where, and how precisely."""
 
-    device: str              # cpu | cuda | mps
-    precision: str           # float32 | bfloat16 | float16
+    device: str  # cpu | cuda | mps
+    precision: str  # float32 | bfloat16 | float16
 
 
 def choose(section: schema.Training, *, machine: Machine) -> Choice:
@@ -30,10 +30,14 @@ def choose(section: schema.Training, *, machine: Machine) -> Choice:
     if device == "auto":
         device = "cuda" if machine.cuda else "mps" if machine.mps else "cpu"
     if not present[device]:
-        raise errors.TrainingError(f"training.device is {device}, which this machine does not have: set it to auto or cpu")
+        raise errors.TrainingError(
+            f"training.device is {device}, which this machine does not have: set it to auto or cpu"
+        )
     precision = section.precision
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" and machine.bfloat16 else "float32"
     if precision == "float16" and device == "cpu":
-        raise errors.TrainingError("training.precision is float16, which the CPU is slow and wrong at: set it to auto or bfloat16")
+        raise errors.TrainingError(
+            "training.precision is float16, which the CPU is slow and wrong at: set it to auto or bfloat16"
+        )
     return Choice(device, precision)

@@ -19,9 +19,9 @@ from fairway import errors
 from fairway.training import graph
 
 Array = NDArray[Any]
-TOLERANCE = 1e-4   # largest difference of a probability; measured ones are below 1e-6
+TOLERANCE = 1e-4  # largest difference of a probability; measured ones are below 1e-6
 PARITY_ROWS = 500
-OPSET = 17         # of scikit-learn's graphs; the newest that its converters are tested with
+OPSET = 17  # of scikit-learn's graphs; the newest that its converters are tested with
 # What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
 TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
 
@@ -95,8 +95,10 @@ def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array) -> floa
     largest = float(differences.max())
     if not largest <= TOLERANCE:
         rows = int((differences.max(axis=1) > TOLERANCE).sum())
-        raise errors.TrainingError(f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up to {largest:.2g} in a "
-                                   f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision cannot be served as ONNX")
+        raise errors.TrainingError(
+            f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up to {largest:.2g} in a "
+            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision cannot be served as ONNX"
+        )
     return largest
 
 
@@ -108,21 +110,32 @@ def _network(trained: Network, *, folder: Path) -> float:
     example = tuple(torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values())
     try:
         with _quiet():
-            program = torch.export.export(wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),))
-            made = torch.onnx.export(program, (), input_names=list(rows), output_names=[graph.OUTPUT], dynamo=True, verbose=False)
+            program = torch.export.export(
+                wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),)
+            )
+            made = torch.onnx.export(
+                program, (), input_names=list(rows), output_names=[graph.OUTPUT], dynamo=True, verbose=False
+            )
     except Exception as error:  # torch raises whatever the user's forward and its own passes do
-        raise errors.TrainingError(f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward whose operations "
-                                   "do not depend on values or on the number of rows") from error
+        raise errors.TrainingError(
+            f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward whose operations "
+            "do not depend on values or on the number of rows"
+        ) from error
     if made is None:
         raise errors.TrainingError("torch gave no ONNX graph: the network uses an operation that ONNX lacks")
     graph.write(made.model_proto, folder / "model.onnx")
     # Each weight by itself: safetensors refuses tensors that share memory.
-    save_file({name: value.detach().clone().contiguous() for name, value in trained.module.state_dict().items()}, folder / "model.safetensors")
+    save_file(
+        {name: value.detach().clone().contiguous() for name, value in trained.module.state_dict().items()},
+        folder / "model.safetensors",
+    )
     (folder / "model.safetensors").chmod(0o644)
     _forget_traces(program)
     with _quiet():
         torch.export.save(program, folder / "model.pt2")
-    return parity(folder / "model.onnx", inputs={name: value.numpy() for name, value in rows.items()}, expected=expected)
+    return parity(
+        folder / "model.onnx", inputs={name: value.numpy() for name, value in rows.items()}, expected=expected
+    )
 
 
 def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
@@ -131,17 +144,25 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
         with torch.no_grad():
             logits = trained.module.eval()(**rows)
     except Exception as error:  # the user's forward
-        raise errors.TrainingError(f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
-                                   "wanted a forward that takes these by name") from error
+        raise errors.TrainingError(
+            f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
+            "wanted a forward that takes these by name"
+        ) from error
     wanted = [len(next(iter(rows.values()))), trained.classes]
     if not isinstance(logits, Tensor) or list(logits.shape) != wanted:
         seen = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise errors.TrainingError(f"the network gives {seen} for its inputs {_shapes(rows)}: wanted logits of shape {wanted}")
+        raise errors.TrainingError(
+            f"the network gives {seen} for its inputs {_shapes(rows)}: wanted logits of shape {wanted}"
+        )
     if not torch.isfinite(logits).all():
-        raise errors.TrainingError("the network gives NaN or infinity on validation rows: wanted finite logits; look at its training")
+        raise errors.TrainingError(
+            "the network gives NaN or infinity on validation rows: wanted finite logits; look at its training"
+        )
     if (logits >= 0).all() and torch.allclose(logits.sum(dim=1), torch.ones(len(logits)), atol=1e-4):
-        raise errors.TrainingError("the network gives rows that add up to 1, probabilities as it seems: wanted logits; leave its softmax out, "
-                                   "the export adds one")
+        raise errors.TrainingError(
+            "the network gives rows that add up to 1, probabilities as it seems: wanted logits; leave its softmax out, "
+            "the export adds one"
+        )
     probabilities: Array = torch.softmax(logits.float(), dim=1).numpy()
     return probabilities
 
@@ -153,14 +174,20 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
     seen = getattr(fitted, "classes_", None)
     if seen is None or list(seen) != list(range(trained.classes)):
         known = "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
-        raise errors.TrainingError(f"the estimator knows {known}: wanted 0 to {trained.classes - 1}; fit it on splits.train.target")
+        raise errors.TrainingError(
+            f"the estimator knows {known}: wanted 0 to {trained.classes - 1}; fit it on splits.train.target"
+        )
     try:
         with _quiet():
             proto = to_onnx(fitted, matrix[:1], options={id(fitted): {"zipmap": False}}, target_opset=OPSET)
     except Exception as error:  # each converter raises its own
-        raise errors.TrainingError(f"skl2onnx cannot convert a {type(fitted).__name__} ({_line(error)}): wanted an estimator that it knows, "
-                                   "or write the ONNX file yourself and return its path") from error
-    _normalised(proto, layout="flat", classes=trained.classes, folder=folder, what=f"the graph of the {type(fitted).__name__}")
+        raise errors.TrainingError(
+            f"skl2onnx cannot convert a {type(fitted).__name__} ({_line(error)}): wanted an estimator that it knows, "
+            "or write the ONNX file yourself and return its path"
+        ) from error
+    _normalised(
+        proto, layout="flat", classes=trained.classes, folder=folder, what=f"the graph of the {type(fitted).__name__}"
+    )
     rows = matrix[:PARITY_ROWS]
     with _quiet():
         expected = np.asarray(fitted.predict_proba(rows))
@@ -172,7 +199,14 @@ def _file(trained: File, *, folder: Path) -> float:
     rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
     expected = graph.run(trained.path, rows, classes=trained.classes, what=what)
     graph.add_up(expected, what=what)
-    _normalised(graph.read(trained.path, what=what), layout=trained.layout, classes=trained.classes, folder=folder, what=what, source=trained.path)
+    _normalised(
+        graph.read(trained.path, what=what),
+        layout=trained.layout,
+        classes=trained.classes,
+        folder=folder,
+        what=what,
+        source=trained.path,
+    )
     return parity(folder / "model.onnx", inputs=rows, expected=expected)
 
 
@@ -209,7 +243,11 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -44,8 +44,15 @@ def fit(
         with _replacing(out) as folder:
             difference = export.write(made.trained, folder=folder)
             record = artifacts.Checkpoint(
-                path=str(out), dataset_version=version, family=section.family, seed=section.seed, seconds=time.monotonic() - began,
-                configuration=section.model_dump(mode="json", by_alias=True), onnx_max_difference=difference, **made.fields)
+                path=str(out),
+                dataset_version=version,
+                family=section.family,
+                seed=section.seed,
+                seconds=time.monotonic() - began,
+                configuration=section.model_dump(mode="json", by_alias=True),
+                onnx_max_difference=difference,
+                **made.fields,
+            )
             artifacts.write_json(folder / "checkpoint.json", record)
     state.forget(kept)
     return record
@@ -54,32 +61,69 @@ def fit(
 def machine() -> devices.Machine:
     """Gives what this machine has."""
     cuda = torch.cuda.is_available()
-    return devices.Machine(cuda=cuda, bfloat16=cuda and torch.cuda.is_bf16_supported(), mps=torch.backends.mps.is_available())
+    return devices.Machine(
+        cuda=cuda, bfloat16=cuda and torch.cuda.is_bf16_supported(), mps=torch.backends.mps.is_available()
+    )
 
 
 def _network(
-    section: schema.Training, *, data: splits.Splits, version: str, kept: Path, resume: bool, progress: loop.Progress | None
+    section: schema.Training,
+    *,
+    data: splits.Splits,
+    version: str,
+    kept: Path,
+    resume: bool,
+    progress: loop.Progress | None,
 ) -> export.Made:
     """Gives one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
     classes = len(data.schema.classes)
     torch.manual_seed(section.seed)
-    network = model.build(section, shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
-                          cardinalities=data.preprocessor.cardinalities, classes=classes).to(choice.device)
-    identity = {"section": section.model_dump(mode="json"), "dataset": version, "device": choice.device, "precision": choice.precision,
-                "torch": str(torch.__version__), "threads": torch.get_num_threads()}
-    done = loop.train(network, section, rows=rows, held_out=held_out, classes=classes, choice=choice, kept=kept, identity=identity,
-                      resume=resume, progress=progress)
+    network = model.build(
+        section,
+        shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
+        cardinalities=data.preprocessor.cardinalities,
+        classes=classes,
+    ).to(choice.device)
+    identity = {
+        "section": section.model_dump(mode="json"),
+        "dataset": version,
+        "device": choice.device,
+        "precision": choice.precision,
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+    }
+    done = loop.train(
+        network,
+        section,
+        rows=rows,
+        held_out=held_out,
+        classes=classes,
+        choice=choice,
+        kept=kept,
+        identity=identity,
+        resume=resume,
+        progress=progress,
+    )
     network.load_state_dict(done.best)
     return export.Made(
         export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), classes=classes),
-        {"layout": "named", "epochs": done.epoch, "best_epoch": done.best_epoch, "device": choice.device,
-         "precision": choice.precision, "history": tuple(done.history)})
+        {
+            "layout": "named",
+            "epochs": done.epoch,
+            "best_epoch": done.best_epoch,
+            "device": choice.device,
+            "precision": choice.precision,
+            "history": tuple(done.history),
+        },
+    )
 
 
 def _rows(split: splits.Split, *, place: str) -> loop.Rows:
-    return loop.Rows({name: _tensor(value, place) for name, value in split.inputs().items()}, _tensor(split.target, place))
+    return loop.Rows(
+        {name: _tensor(value, place) for name, value in split.inputs().items()}, _tensor(split.target, place)
+    )
 
 
 def _tensor(values: NDArray[Any], place: str) -> torch.Tensor:
@@ -97,11 +141,15 @@ def _version(dataset: Path) -> str:
 def _learnable(data: splits.Splits) -> None:
     for name, split in (("training", data.train), ("validation", data.validation)):
         if not len(split):
-            raise errors.TrainingError(f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows or another split")
+            raise errors.TrainingError(
+                f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows or another split"
+            )
     present = np.unique(data.train.target)
     if len(present) < 2:
         only = data.schema.classes[int(present[0])]
-        raise errors.TrainingError(f"all training rows of {data.path} are of class {only!r}: wanted two classes at least, there is nothing to tell apart")
+        raise errors.TrainingError(
+            f"all training rows of {data.path} are of class {only!r}: wanted two classes at least, there is nothing to tell apart"
+        )
 
 
 @contextlib.contextmanager

@@ -19,10 +19,16 @@ Array = NDArray[Any]
 OUTPUT = "probabilities"
 FLAT = "features"
 NAMED = ("numbers", "categories", "image")
-TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
 # ONNX Runtime's exceptions have no common base but Exception.
 FAILURES = tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
-CHUNK = 4096   # rows at once: more are not faster and need their memory
+CHUNK = 4096  # rows at once: more are not faster and need their memory
 CPP = re.compile(r"(?: failed:)?/onnxruntime_src/\S+ .*\)(?: const)? ")  # a file, a line and a signature
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 
@@ -39,10 +45,15 @@ def run(model: Path, inputs: Mapping[str, Array], *, classes: int, what: str | N
     output = output_of(session, classes=classes, what=what)
     rows = len(next(iter(fed.values())))
     try:
-        parts = [session.run([output], {name: value[i:i + CHUNK] for name, value in fed.items()})[0] for i in range(0, max(rows, 1), CHUNK)]
+        parts = [
+            session.run([output], {name: value[i : i + CHUNK] for name, value in fed.items()})[0]
+            for i in range(0, max(rows, 1), CHUNK)
+        ]
     except FAILURES as error:
         shapes = ", ".join(f"{name} [n, {', '.join(map(str, value.shape[1:]))}]" for name, value in fed.items())
-        raise errors.TrainingError(f"{what} cannot be run on {rows} rows ({_line(error)}): wanted inputs {shapes} with a first axis of any length") from error
+        raise errors.TrainingError(
+            f"{what} cannot be run on {rows} rows ({_line(error)}): wanted inputs {shapes} with a first axis of any length"
+        ) from error
     answers: Array = np.concatenate(parts).astype(np.float32, copy=False)
     _answered(answers, shape=(rows, classes), what=what)
     return answers
@@ -53,14 +64,18 @@ def add_up(answers: Array, *, what: str) -> None:
     off = np.abs(answers.sum(axis=1, dtype=np.float64) - 1)
     if len(answers) and (off.max() > SUM_OFF or answers.min() < -SUM_OFF):
         worst = answers[off.argmax() if off.max() > SUM_OFF else answers.min(axis=1).argmin()]
-        raise errors.TrainingError(f"{what} answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside")
+        raise errors.TrainingError(
+            f"{what} answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
+        )
 
 
 def load(model: Path, *, what: str) -> Any:
     """Gives an ONNX Runtime session on the CPU; raises TrainingError where the file is no graph that can run."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about graphs, of which the user can change nothing
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that spin take the cores from others
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # threads that spin take the cores from others
     try:
         return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except FAILURES as error:
@@ -70,11 +85,17 @@ def load(model: Path, *, what: str) -> Any:
 def output_of(session: Any, *, classes: int, what: str) -> str:
     """Gives the name of the output that holds the probabilities: `probabilities`, or the only table of floats."""
     outputs = session.get_outputs()
-    tables = [node.name for node in outputs if node.type in ("tensor(float)", "tensor(double)", "tensor(float16)") and len(node.shape) == 2]
+    tables = [
+        node.name
+        for node in outputs
+        if node.type in ("tensor(float)", "tensor(double)", "tensor(float16)") and len(node.shape) == 2
+    ]
     named = [node.name for node in outputs if node.name == OUTPUT and node.name in tables] or tables
     if len(named) != 1:
         seen = ", ".join(f"{node.name} {node.type} {node.shape}" for node in outputs)
-        raise errors.TrainingError(f"{what} has the outputs {seen}: wanted one named {OUTPUT}, a table of floats [n, {classes}]")
+        raise errors.TrainingError(
+            f"{what} has the outputs {seen}: wanted one named {OUTPUT}, a table of floats [n, {classes}]"
+        )
     return str(named[0])
 
 
@@ -85,7 +106,9 @@ def layout_of(session: Any, *, what: str) -> str:
         return "named"
     if len(names) == 1:
         return "flat"
-    raise errors.TrainingError(f"{what} has the inputs {', '.join(names) or 'none'}: wanted some of {', '.join(NAMED)}, or a single matrix {FLAT}")
+    raise errors.TrainingError(
+        f"{what} has the inputs {', '.join(names) or 'none'}: wanted some of {', '.join(NAMED)}, or a single matrix {FLAT}"
+    )
 
 
 def normalise(proto: Any, session: Any, *, layout: str, output: str) -> Any:
@@ -126,7 +149,9 @@ def _fed(session: Any, inputs: Mapping[str, Array], *, what: str) -> dict[str, A
     nodes = session.get_inputs()
     strange = [node for node in nodes if node.type not in TYPES]
     if strange:
-        raise errors.TrainingError(f"{what} has the input {strange[0].name} of {strange[0].type}: wanted one of {', '.join(TYPES)}")
+        raise errors.TrainingError(
+            f"{what} has the input {strange[0].name} of {strange[0].type}: wanted one of {', '.join(TYPES)}"
+        )
     if len(nodes) == 1 and list(inputs) == [FLAT]:  # a graph made elsewhere may call its matrix as it likes
         inputs = {nodes[0].name: inputs[FLAT]}
     missing = [node.name for node in nodes if node.name not in inputs]
@@ -137,10 +162,14 @@ def _fed(session: Any, inputs: Mapping[str, Array], *, what: str) -> dict[str, A
 
 def _answered(answers: Array, *, shape: tuple[int, int], what: str) -> None:
     if answers.shape != shape:
-        raise errors.TrainingError(f"{what} answers with shape {list(answers.shape)}: wanted {list(shape)}, a column for each class")
+        raise errors.TrainingError(
+            f"{what} answers with shape {list(answers.shape)}: wanted {list(shape)}, a column for each class"
+        )
     if not np.isfinite(answers).all():
         broken = int((~np.isfinite(answers)).any(axis=1).sum())
-        raise errors.TrainingError(f"{what} answers with NaN or infinity in {broken} of {shape[0]} rows: wanted probabilities")
+        raise errors.TrainingError(
+            f"{what} answers with NaN or infinity in {broken} of {shape[0]} rows: wanted probabilities"
+        )
 
 
 def _rename_input(graph: Any, node: Any) -> None:

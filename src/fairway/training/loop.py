@@ -55,7 +55,9 @@ class Step:
         """Takes the step and gives its loss, left on the device so that nobody waits for it."""
         if self.augment is not None and "image" in inputs:
             inputs = {**inputs, "image": self.augment(inputs["image"])}
-        with torch.autocast(self.choice.device, dtype=PRECISIONS[self.choice.precision], enabled=self.choice.precision != "float32"):
+        with torch.autocast(
+            self.choice.device, dtype=PRECISIONS[self.choice.precision], enabled=self.choice.precision != "float32"
+        ):
             loss: Tensor = self.loss(self.network(**inputs), target)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -66,15 +68,28 @@ class Step:
 
 
 def train(
-    network: nn.Module, section: schema.Training, *, rows: Rows, held_out: Rows, classes: int, choice: Choice,
-    kept: Path, identity: Mapping[str, Any], resume: bool, progress: Progress | None,
+    network: nn.Module,
+    section: schema.Training,
+    *,
+    rows: Rows,
+    held_out: Rows,
+    classes: int,
+    choice: Choice,
+    kept: Path,
+    identity: Mapping[str, Any],
+    resume: bool,
+    progress: Progress | None,
 ) -> state.Progressed:
     """Gives the history and the best weights; raises TrainingError where the loss is no number any more."""
     step = _step(network, section, target=rows.target, classes=classes, choice=choice)
     done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
-        row = {"epoch": done.epoch, "train_loss": _epoch(step, section, rows=rows, number=done.epoch), **measure(network, held_out)}
+        row = {
+            "epoch": done.epoch,
+            "train_loss": _epoch(step, section, rows=rows, number=done.epoch),
+            **measure(network, held_out),
+        }
         _finite(row, section)
         done.history.append(row)
         if row["validation_loss"] < done.best_loss:
@@ -91,9 +106,14 @@ def measure(network: nn.Module, rows: Rows) -> dict[str, float]:
     """Gives validation loss and accuracy, in full precision and without class weights: as the served model will be judged."""
     network.eval()
     starts = range(0, len(rows.target), MEASURED_AT_ONCE)
-    logits = torch.cat([network(**{name: value[i:i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}) for i in starts]).float()
+    logits = torch.cat(
+        [network(**{name: value[i : i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}) for i in starts]
+    ).float()
     right = (logits.argmax(1) == rows.target).float().mean()
-    return {"validation_loss": float(nn.functional.cross_entropy(logits, rows.target)), "validation_accuracy": float(right)}
+    return {
+        "validation_loss": float(nn.functional.cross_entropy(logits, rows.target)),
+        "validation_accuracy": float(right),
+    }
 
 
 def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
@@ -142,4 +162,5 @@ def _finite(row: Mapping[str, Any], section: schema.Training) -> None:
         if not math.isfinite(row[name]):
             raise errors.TrainingError(
                 f"the {name.replace('_', ' ')} became {row[name]} in epoch {row['epoch']}: wanted a finite number; "
-                f"lower training.learningRate ({section.learning_rate:g}), or look for huge values in the data")
+                f"lower training.learningRate ({section.learning_rate:g}), or look for huge values in the data"
+            )

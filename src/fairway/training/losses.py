@@ -8,7 +8,9 @@ from fairway.config import schema
 
 def build(section: schema.Training, *, target: Tensor, classes: int) -> nn.CrossEntropyLoss:
     """Gives the training loss in nats, with the weights of `training.classWeights`."""
-    return nn.CrossEntropyLoss(weight=balanced(target, classes=classes) if section.class_weights == "balanced" else None)
+    return nn.CrossEntropyLoss(
+        weight=balanced(target, classes=classes) if section.class_weights == "balanced" else None
+    )
 
 
 def balanced(target: Tensor, *, classes: int) -> Tensor:

@@ -12,10 +12,13 @@ from fairway.config import schema
 
 TOGETHER = 8  # pictures that share a draw: fewer cost more time than the training itself
 
+
 class Convolutional(nn.Module):
     """Convolutions with batch norm and pooling, then fully connected layers; for pictures of 8 by 8 and larger."""
 
-    def __init__(self, *, shape: Sequence[int], channels: Sequence[int], hidden: Sequence[int], classes: int, dropout: float) -> None:
+    def __init__(
+        self, *, shape: Sequence[int], channels: Sequence[int], hidden: Sequence[int], classes: int, dropout: float
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         depth, height, width = shape
@@ -37,10 +40,14 @@ class Convolutional(nn.Module):
 class Tabular(nn.Module):
     """An embedding for each category beside the numbers, then fully connected layers (Guo & Berkhahn 2016)."""
 
-    def __init__(self, *, numbers: int, cardinalities: Sequence[int], hidden: Sequence[int], classes: int, dropout: float) -> None:
+    def __init__(
+        self, *, numbers: int, cardinalities: Sequence[int], hidden: Sequence[int], classes: int, dropout: float
+    ) -> None:
         super().__init__()
         sizes = [min(32, (cardinality + 1) // 2) for cardinality in cardinalities]
-        self.embeddings = nn.ModuleList(nn.Embedding(count, size) for count, size in zip(cardinalities, sizes, strict=True))
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(count, size) for count, size in zip(cardinalities, sizes, strict=True)
+        )
         self.head = _dense(numbers + sum(sizes), hidden=hidden, classes=classes, dropout=dropout)
 
     def forward(self, numbers: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
@@ -62,15 +69,31 @@ class Augmentation:
         return torch.cat([self._change(part) for part in torch.split(image, TOGETHER)])
 
 
-def build(section: schema.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int) -> nn.Module:
+def build(
+    section: schema.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int
+) -> nn.Module:
     """Gives the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
     if section.family == "convolutional":
         if "image" not in shapes:
-            raise errors.TrainingError(f"training.family convolutional needs an image feature, the data has {', '.join(shapes)}: use tabular")
-        return Convolutional(shape=shapes["image"], channels=section.channels, hidden=section.hidden, classes=classes, dropout=section.dropout)
+            raise errors.TrainingError(
+                f"training.family convolutional needs an image feature, the data has {', '.join(shapes)}: use tabular"
+            )
+        return Convolutional(
+            shape=shapes["image"],
+            channels=section.channels,
+            hidden=section.hidden,
+            classes=classes,
+            dropout=section.dropout,
+        )
     if "image" in shapes:
         raise errors.TrainingError("training.family tabular cannot use an image feature: use convolutional")
-    return Tabular(numbers=shapes.get("numbers", (0,))[0], cardinalities=cardinalities, hidden=section.hidden, classes=classes, dropout=section.dropout)
+    return Tabular(
+        numbers=shapes.get("numbers", (0,))[0],
+        cardinalities=cardinalities,
+        hidden=section.hidden,
+        classes=classes,
+        dropout=section.dropout,
+    )
 
 
 def augmentation(section: schema.Augmentation) -> Augmentation | None:
@@ -78,7 +101,11 @@ def augmentation(section: schema.Augmentation) -> Augmentation | None:
     steps: list[Any] = []
     if section.rotation or section.translation:
         moved = (section.translation, section.translation) if section.translation else None
-        steps.append(transforms.RandomAffine(degrees=section.rotation, translate=moved, interpolation=transforms.InterpolationMode.BILINEAR))
+        steps.append(
+            transforms.RandomAffine(
+                degrees=section.rotation, translate=moved, interpolation=transforms.InterpolationMode.BILINEAR
+            )
+        )
     if section.erasing:
         steps.append(transforms.RandomErasing(p=section.erasing, scale=(0.02, 0.15)))
     return Augmentation(transforms.Compose(steps)) if steps else None

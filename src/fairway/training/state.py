@@ -26,7 +26,10 @@ class Progressed:
 def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Mapping[str, Any]) -> None:
     """Writes the state by rename, so that a reader finds this one whole or the one before."""
     temporary = path.with_name(f"{path.name}.writing")
-    torch.save({"identity": identity, "parts": {name: part.state_dict() for name, part in parts.items()}, "done": vars(done)}, temporary)
+    torch.save(
+        {"identity": identity, "parts": {name: part.state_dict() for name, part in parts.items()}, "done": vars(done)},
+        temporary,
+    )
     temporary.replace(path)
 
 

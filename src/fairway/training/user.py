@@ -36,7 +36,10 @@ def fit(section: schema.Training, *, data: splits.Splits) -> export.Made:
     except errors.DataError as error:  # what it raised itself
         raise errors.TrainingError(str(error)) from error
     trained, layout = _trained(returned, data=data, named=f"training.function {named}")
-    return export.Made(trained, {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": ()})
+    return export.Made(
+        trained,
+        {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": ()},
+    )
 
 
 def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
@@ -47,7 +50,9 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
     if isinstance(returned, str | Path):
         path = Path(returned)
         if not path.is_file():
-            raise errors.TrainingError(f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file")
+            raise errors.TrainingError(
+                f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
+            )
         layout = graph.layout_of(graph.load(path, what=str(path)), what=str(path))
         return export.File(path, data.validation.inputs(layout), classes, layout), layout
     if hasattr(returned, "predict_proba"):
@@ -63,6 +68,8 @@ def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:
     given = list(data.validation.inputs())
     any_keyword = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     if not any_keyword and any(name not in parameters for name in given):
-        raise errors.TrainingError(f"{named} returned a network whose forward takes {', '.join(parameters) or 'nothing'}: "
-                                   f"wanted {', '.join(given)} by name, or one matrix {graph.FLAT}")
+        raise errors.TrainingError(
+            f"{named} returned a network whose forward takes {', '.join(parameters) or 'nothing'}: "
+            f"wanted {', '.join(given)} by name, or one matrix {graph.FLAT}"
+        )
     return "named"

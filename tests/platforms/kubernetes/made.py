@@ -10,17 +10,38 @@ DIGEST = "sha256:" + "ab" * 32
 
 
 def spec(**values: Any) -> resource.Spec:
-    return resource.Spec.model_validate({
-        "model": {"uri": "s3://models/income", "digest": DIGEST}, "gateway": {"parentRefs": [{"name": "models"}]}, **values})
+    return resource.Spec.model_validate(
+        {
+            "model": {"uri": "s3://models/income", "digest": DIGEST},
+            "gateway": {"parentRefs": [{"name": "models"}]},
+            **values,
+        }
+    )
 
 
-def revision(*, uri: str = "s3://models/income", serving: schema.Serving | None = None, pod_template: dict[str, Any] | None = None) -> workloads.Revision:
-    return workloads.Revision(name="0123456789ab", model=resource.Model(uri=uri, digest=DIGEST), image="fairway/server:1", runtime="bentoml",
-                              serving=serving or schema.Serving(), pod_template=pod_template or {}, defaulted_image=True)
+def revision(
+    *,
+    uri: str = "s3://models/income",
+    serving: schema.Serving | None = None,
+    pod_template: dict[str, Any] | None = None,
+) -> workloads.Revision:
+    return workloads.Revision(
+        name="0123456789ab",
+        model=resource.Model(uri=uri, digest=DIGEST),
+        image="fairway/server:1",
+        runtime="bentoml",
+        serving=serving or schema.Serving(),
+        pod_template=pod_template or {},
+        defaulted_image=True,
+    )
 
 
 def pod(**values: Any) -> dict[str, Any]:
     """Gives the pod template of the revision's Deployment."""
     found: dict[str, Any] = workloads.for_revision(
-        OWNER, revision(**values), scaling=resource.Scaling(), settings=workloads.Settings(collector="http://collector:8080"))[0]["spec"]["template"]
+        OWNER,
+        revision(**values),
+        scaling=resource.Scaling(),
+        settings=workloads.Settings(collector="http://collector:8080"),
+    )[0]["spec"]["template"]
     return found

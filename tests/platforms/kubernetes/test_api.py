@@ -14,8 +14,16 @@ ANSWERS = {
     "may not": (403, "Forbidden", api.Forbidden),
     "overloaded": (429, "Too Many Requests", errors.Unavailable),
     "wrong": (422, "Unprocessable Entity", errors.PlatformError),
-    "TLS broken off by a restart": (0, "SSLError\n[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol", errors.Unavailable),
-    "a certificate of another": (0, "SSLError\n[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", errors.PlatformError),
+    "TLS broken off by a restart": (
+        0,
+        "SSLError\n[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol",
+        errors.Unavailable,
+    ),
+    "a certificate of another": (
+        0,
+        "SSLError\n[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate",
+        errors.PlatformError,
+    ),
 }
 
 
@@ -29,11 +37,15 @@ def test_an_answer_becomes_what_can_be_done_about_it_in_one_line(case: str) -> N
 
 def test_an_apply_to_another_object_of_the_name_is_a_conflict() -> None:
     error = ApiException(status=422, reason="Unprocessable Entity")
-    error.body = json.dumps({"message": 'Service "income" is invalid: metadata.uid: Invalid value: "1": field is immutable'})
+    error.body = json.dumps(
+        {"message": 'Service "income" is invalid: metadata.uid: Invalid value: "1": field is immutable'}
+    )
     assert type(api._translated(error, "PATCH /api")) is api.Conflict
 
 
 def test_the_servers_own_sentence_is_kept() -> None:
     error = ApiException(status=422, reason="Unprocessable Entity")
     error.body = json.dumps({"message": "spec.runtime: runtime cannot be changed"})
-    assert str(api._translated(error, "PATCH /apis")).endswith("refused PATCH /apis: spec.runtime: runtime cannot be changed")
+    assert str(api._translated(error, "PATCH /apis")).endswith(
+        "refused PATCH /apis: spec.runtime: runtime cannot be changed"
+    )

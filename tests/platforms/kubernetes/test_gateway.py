@@ -11,8 +11,12 @@ from fairway.rollout import traffic
 from fairway.serving import command
 from tests.platforms.kubernetes import made
 
-GATEWAY = resource.Gateway.model_validate({
-    "parentRefs": [{"name": "models", "namespace": "edge", "sectionName": "https"}], "hostnames": ["income.example.com"]})
+GATEWAY = resource.Gateway.model_validate(
+    {
+        "parentRefs": [{"name": "models", "namespace": "edge", "sectionName": "https"}],
+        "hostnames": ["income.example.com"],
+    }
+)
 
 
 def route(*, weight: int = 0, mirror: int = 0, candidate: str | None = "new") -> traffic.Route:
@@ -24,16 +28,26 @@ def rule(**values: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("values", "backends", "mirrored"), [
-    ({"candidate": None}, [("income-old", 100, "stable")], None),
-    ({}, [("income-old", 100, "stable")], None),
-    ({"mirror": 30}, [("income-old", 100, "stable")], ("income-new", 30)),
-    ({"weight": 5}, [("income-old", 95, "stable"), ("income-new", 5, "canary")], None),
-    ({"weight": 5, "mirror": 100}, [("income-old", 95, "stable"), ("income-new", 5, "canary")], ("income-new", 100)),
-    ({"weight": 100}, [("income-old", 0, "stable"), ("income-new", 100, "canary")], None),
-], ids=["first", "no weight", "shadow", "canary", "both", "promoted without a bake"])
+@pytest.mark.parametrize(
+    ("values", "backends", "mirrored"),
+    [
+        ({"candidate": None}, [("income-old", 100, "stable")], None),
+        ({}, [("income-old", 100, "stable")], None),
+        ({"mirror": 30}, [("income-old", 100, "stable")], ("income-new", 30)),
+        ({"weight": 5}, [("income-old", 95, "stable"), ("income-new", 5, "canary")], None),
+        (
+            {"weight": 5, "mirror": 100},
+            [("income-old", 95, "stable"), ("income-new", 5, "canary")],
+            ("income-new", 100),
+        ),
+        ({"weight": 100}, [("income-old", 0, "stable"), ("income-new", 100, "canary")], None),
+    ],
+    ids=["first", "no weight", "shadow", "canary", "both", "promoted without a bake"],
+)
 def test_each_arm_is_a_backend_with_a_filter_of_its_own(
-    values: dict[str, Any], backends: list[tuple[str, int, str]], mirrored: tuple[str, int] | None,
+    values: dict[str, Any],
+    backends: list[tuple[str, int, str]],
+    mirrored: tuple[str, int] | None,
 ) -> None:
     found = rule(**values)
     seen = []
@@ -42,7 +56,9 @@ def test_each_arm_is_a_backend_with_a_filter_of_its_own(
         assert headers["x-fairway-revision"] == backend["name"].removeprefix("income-")
         seen.append((backend["name"], backend["weight"] / gateway.SHARES, headers["x-fairway-arm"]))
     assert seen == backends
-    mirrors = [(f["requestMirror"]["backendRef"]["name"], f["requestMirror"]["percent"]) for f in found.get("filters", ())]
+    mirrors = [
+        (f["requestMirror"]["backendRef"]["name"], f["requestMirror"]["percent"]) for f in found.get("filters", ())
+    ]
     assert mirrors == ([mirrored] if mirrored else [])
 
 
@@ -60,7 +76,10 @@ def test_a_revision_keeps_its_place_from_its_first_request_to_its_last():
     promoted = traffic.route(deployment="income", stable="new", candidate=None, weight=0, mirror=0)
     first = gateway.first(first, stable="new", candidate=None)
     assert backends(promoted, first=first, leaving="old") == [("old", 1), ("new", 999_999)]
-    assert backends(promoted, first="third", leaving="old") == [("old", 1), ("new", 999_999)]  # the next is starting already
+    assert backends(promoted, first="third", leaving="old") == [
+        ("old", 1),
+        ("new", 999_999),
+    ]  # the next is starting already
     assert backends(promoted, first=first) == [("new", 0), ("new", 1_000_000)]
     third = traffic.route(deployment="income", stable="new", candidate="third", weight=25, mirror=0)
     first = gateway.first(first, stable="new", candidate="third")
@@ -83,14 +102,22 @@ def test_the_route_keeps_what_the_user_says_of_the_gateway() -> None:
     assert made_route["metadata"]["annotations"] == {"fairway.dev/route-version": route(weight=5).version}
 
 
-@pytest.mark.parametrize(("seconds", "written"), [(10, "10s"), (0.25, "250ms"), (90, "1m30s"), (2 * 86400, "48h"), (0, "0s"), (3600.5, "1h500ms")])
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(10, "10s"), (0.25, "250ms"), (90, "1m30s"), (2 * 86400, "48h"), (0, "0s"), (3600.5, "1h500ms")],
+)
 def test_a_timeout_is_written_as_the_gateway_api_reads_it(seconds: float, written: str) -> None:
     asked = GATEWAY.model_copy(update={"timeout": timedelta(seconds=seconds)})
     assert gateway.http_route(made.OWNER, asked, route())["spec"]["rules"][0]["timeouts"] == {"request": written}
 
 
 def test_a_server_says_that_it_is_late_before_the_gateway_does() -> None:
-    asked = [resource.route(made.spec(gateway={"parentRefs": [{"name": "models"}], "timeout": given}, serving={"timeout": "5s"})) for given in ("2s", "9s")]
+    asked = [
+        resource.route(
+            made.spec(gateway={"parentRefs": [{"name": "models"}], "timeout": given}, serving={"timeout": "5s"})
+        )
+        for given in ("2s", "9s")
+    ]
     assert [one.timeout.total_seconds() for one in asked if one is not None] == [6.0, 9.0]
 
 
@@ -120,9 +147,16 @@ def test_the_gateway_bounds_bodies_and_requests_as_the_servers_do(concurrency: i
     assert set(found["circuitBreaker"].values()) == {limit}
 
 
-@pytest.mark.parametrize(("values", "named"), [
-    ({}, ["old"]), ({"mirror": 100}, ["old", "new"]), ({"weight": 5}, ["old", "new"]), ({"candidate": None}, ["old"]),
-], ids=["starting", "shadow", "canary", "alone"])
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({}, ["old"]),
+        ({"mirror": 100}, ["old", "new"]),
+        ({"weight": 5}, ["old", "new"]),
+        ({"candidate": None}, ["old"]),
+    ],
+    ids=["starting", "shadow", "canary", "alone"],
+)
 def test_a_revision_is_asked_by_its_name_by_a_rule_after_the_arms(values: dict[str, Any], named: list[str]) -> None:
     rules = gateway.http_route(made.OWNER, GATEWAY, route(**values))["spec"]["rules"]
     for found, revision in zip(rules[1:], named, strict=True):

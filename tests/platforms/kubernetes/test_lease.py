@@ -6,17 +6,32 @@ from fairway.platforms.kubernetes import lease
 
 
 def record(holder: str | None, version: str = "7") -> lease.Record:
-    return {"metadata": {"resourceVersion": version}, "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "2001-01-01T00:00:00Z"}}
+    return {
+        "metadata": {"resourceVersion": version},
+        "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "2001-01-01T00:00:00Z"},
+    }
 
 
-@pytest.mark.parametrize(("found", "observed", "now", "expected"), [
-    (None, None, 0.0, "create"),
-    (record("me"), None, 0.0, "renew"),
-    (record(""), None, 0.0, "take"),
-    (record("other"), None, 1000.0, "wait"),
-    (record("other"), lease.Observed("7", 0.0), 14.9, "wait"),
-    (record("other"), lease.Observed("7", 0.0), 15.0, "take"),
-    (record("other"), lease.Observed("6", 0.0), 1000.0, "wait"),
-], ids=["nobody made it", "ours", "given back", "seen for the first time, however old it says it is", "not yet", "its holder is gone", "it was renewed"])
+@pytest.mark.parametrize(
+    ("found", "observed", "now", "expected"),
+    [
+        (None, None, 0.0, "create"),
+        (record("me"), None, 0.0, "renew"),
+        (record(""), None, 0.0, "take"),
+        (record("other"), None, 1000.0, "wait"),
+        (record("other"), lease.Observed("7", 0.0), 14.9, "wait"),
+        (record("other"), lease.Observed("7", 0.0), 15.0, "take"),
+        (record("other"), lease.Observed("6", 0.0), 1000.0, "wait"),
+    ],
+    ids=[
+        "nobody made it",
+        "ours",
+        "given back",
+        "seen for the first time, however old it says it is",
+        "not yet",
+        "its holder is gone",
+        "it was renewed",
+    ],
+)
 def test_what_is_done_with_the_lease(found, observed, now, expected):
     assert lease.decide(found, me="me", observed=observed, now=now) == expected

@@ -34,8 +34,10 @@ def counters(*, requests: int, errors: int, claimed: str = "") -> str:
     lines = [f"envoy_server_uptime{{{claimed}}} 100"]
     for index, completed, failed in ((0, 1000, 0), (1, requests, errors)):
         labels = f'envoy_cluster_name="{CLUSTER}/{index}"' + (f",{claimed}" if claimed else "")
-        lines += [f"envoy_cluster_upstream_rq_completed{{{labels}}} {completed}",
-                  f'envoy_cluster_upstream_rq_xx{{envoy_response_code_class="5",{labels}}} {failed}']
+        lines += [
+            f"envoy_cluster_upstream_rq_completed{{{labels}}} {completed}",
+            f'envoy_cluster_upstream_rq_xx{{envoy_response_code_class="5",{labels}}} {failed}',
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -66,8 +68,15 @@ def scraping(folder: Path, **targets: int) -> Iterator[str]:
     program, port = shutil.which("prometheus"), ports.free_port()
     assert program is not None, "there is no prometheus on PATH (Debian: apt-get install prometheus)"
     (folder / "prometheus.yml").write_text(CONFIGURATION.format(**targets))
-    process = subprocess.Popen([program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
-                                f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"])
+    process = subprocess.Popen(
+        [
+            program,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ]
+    )
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -80,7 +89,9 @@ def sample(url: str, **gateway: str) -> traffic.Sample:
     source, deadline = prometheus.Prometheus(url, gateway=gateway), time.monotonic() + 60
     while True:
         with contextlib.suppress(errors.Unavailable):
-            found = source.sample(namespace="team-b", deployment="shop", route=ROUTE, thresholds=(), before=None, route_version="r1")
+            found = source.sample(
+                namespace="team-b", deployment="shop", route=ROUTE, thresholds=(), before=None, route_version="r1"
+            )
             if found is not None:
                 return found
         assert time.monotonic() < deadline, "Prometheus has no counts after a minute"
@@ -90,8 +101,12 @@ def sample(url: str, **gateway: str) -> traffic.Sample:
 @pytest.mark.parametrize("claimed", ["", CLAIMED], ids=["by name alone", "with the gateway's labels"])
 def test_a_pod_that_exports_the_gateways_counters_is_not_believed(tmp_path: Path, claimed: str) -> None:
     lie = counters(requests=5000, errors=0, claimed=claimed)
-    with exported(counters(requests=50, errors=20)) as gateway, exported(lie) as liar, scraping(tmp_path, gateway=gateway, liar=liar) as url:
-        lied = sample(url, namespace="team-a")    # it is scraped, and would be believed
+    with (
+        exported(counters(requests=50, errors=20)) as gateway,
+        exported(lie) as liar,
+        scraping(tmp_path, gateway=gateway, liar=liar) as url,
+    ):
+        lied = sample(url, namespace="team-a")  # it is scraped, and would be believed
         assert (lied.candidate.requests, lied.candidate.errors) == (5000, 0)
         for label in ({"namespace": "envoy-gateway-system"}, {"job": "envoy"}):
             true = sample(url, **label)

@@ -12,12 +12,43 @@ from fairway.platforms.kubernetes import podtemplate
 from tests.platforms.kubernetes import made
 
 OURS = made.pod()
-JSON = st.recursive(st.none() | st.booleans() | st.integers(0, 9) | st.text("abc", max_size=3),
-                    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=2), max_leaves=5)
-WORDS = st.sampled_from(["metadata", "spec", "labels", "annotations", "containers", "initContainers", "volumes", "volumeMounts", "env", "name", "mountPath",
-                         "server", "fetch", "image", "args", "fairway.dev/revision", "FAIRWAY_SERVING", "tolerations", "a"])
-TEMPLATES = st.dictionaries(WORDS, st.recursive(
-    st.none() | WORDS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=12), max_size=2)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.text("abc", max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+WORDS = st.sampled_from(
+    [
+        "metadata",
+        "spec",
+        "labels",
+        "annotations",
+        "containers",
+        "initContainers",
+        "volumes",
+        "volumeMounts",
+        "env",
+        "name",
+        "mountPath",
+        "server",
+        "fetch",
+        "image",
+        "args",
+        "fairway.dev/revision",
+        "FAIRWAY_SERVING",
+        "tolerations",
+        "a",
+    ]
+)
+TEMPLATES = st.dictionaries(
+    WORDS,
+    st.recursive(
+        st.none() | WORDS,
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=3),
+        max_leaves=12,
+    ),
+    max_size=2,
+)
 
 
 def container(name: str = "server", **values: Any) -> dict[str, Any]:
@@ -33,13 +64,20 @@ def test_an_empty_template_changes_nothing() -> None:
 
 
 def test_a_gpu_takes_its_place_beside_our_requests() -> None:
-    merged = server(podtemplate.merge(OURS, container(resources={"requests": {"cpu": "2"}, "limits": {"nvidia.com/gpu": 1}})))
-    assert merged["resources"] == {"requests": {"cpu": "2", "memory": "512Mi"}, "limits": {"memory": "1Gi", "nvidia.com/gpu": 1}}
+    merged = server(
+        podtemplate.merge(OURS, container(resources={"requests": {"cpu": "2"}, "limits": {"nvidia.com/gpu": 1}}))
+    )
+    assert merged["resources"] == {
+        "requests": {"cpu": "2", "memory": "512Mi"},
+        "limits": {"memory": "1Gi", "nvidia.com/gpu": 1},
+    }
     assert merged["image"] == server(OURS)["image"]
 
 
 def test_null_takes_a_key_away() -> None:
-    assert server(podtemplate.merge(OURS, container(resources={"limits": {"memory": None}})))["resources"]["limits"] == {}
+    assert (
+        server(podtemplate.merge(OURS, container(resources={"limits": {"memory": None}})))["resources"]["limits"] == {}
+    )
 
 
 def test_environment_is_merged_by_name_and_a_variable_has_one_source() -> None:
@@ -51,16 +89,33 @@ def test_environment_is_merged_by_name_and_a_variable_has_one_source() -> None:
 
 def test_credentials_reach_the_init_step() -> None:
     key = {"name": "FAIRWAY_FETCH_AUTHORIZATION", "valueFrom": {"secretKeyRef": {"name": "store", "key": "header"}}}
-    merged = podtemplate.merge(OURS, {"spec": {"serviceAccountName": "reader", "initContainers": [{"name": "fetch", "env": [key]}]}})
+    merged = podtemplate.merge(
+        OURS, {"spec": {"serviceAccountName": "reader", "initContainers": [{"name": "fetch", "env": [key]}]}}
+    )
     assert key in merged["spec"]["initContainers"][0]["env"]
     assert merged["spec"]["serviceAccountName"] == "reader"
 
 
 def test_a_sidecar_a_volume_and_a_toleration_are_added() -> None:
-    merged = podtemplate.merge(OURS, {"spec": {
-        "containers": [{"name": "agent", "image": "agent:1"}], "volumes": [{"name": "cache", "emptyDir": {}}], "tolerations": [{"key": "gpu"}]}})
+    merged = podtemplate.merge(
+        OURS,
+        {
+            "spec": {
+                "containers": [{"name": "agent", "image": "agent:1"}],
+                "volumes": [{"name": "cache", "emptyDir": {}}],
+                "tolerations": [{"key": "gpu"}],
+            }
+        },
+    )
     assert [c["name"] for c in merged["spec"]["containers"]] == ["server", "agent"]
-    assert [v["name"] for v in merged["spec"]["volumes"]] == ["model", "tmp", "spool", "mapped", "collector-token", "cache"]
+    assert [v["name"] for v in merged["spec"]["volumes"]] == [
+        "model",
+        "tmp",
+        "spool",
+        "mapped",
+        "collector-token",
+        "cache",
+    ]
     assert merged["spec"]["tolerations"] == [{"key": "gpu"}]
 
 
@@ -75,21 +130,42 @@ def test_security_may_be_changed_by_who_has_to() -> None:
 
 
 REFUSED = {
-    "our label": ({"metadata": {"labels": {"app.kubernetes.io/name": "mine"}}}, "podTemplate.metadata.labels[app.kubernetes.io/name]"),
-    "selector label": ({"metadata": {"labels": {"fairway.dev/revision": "x"}}}, "podTemplate.metadata.labels[fairway.dev/revision]"),
-    "label taken away": ({"metadata": {"labels": {"fairway.dev/deployment": None}}}, "podTemplate.metadata.labels[fairway.dev/deployment]"),
+    "our label": (
+        {"metadata": {"labels": {"app.kubernetes.io/name": "mine"}}},
+        "podTemplate.metadata.labels[app.kubernetes.io/name]",
+    ),
+    "selector label": (
+        {"metadata": {"labels": {"fairway.dev/revision": "x"}}},
+        "podTemplate.metadata.labels[fairway.dev/revision]",
+    ),
+    "label taken away": (
+        {"metadata": {"labels": {"fairway.dev/deployment": None}}},
+        "podTemplate.metadata.labels[fairway.dev/deployment]",
+    ),
     "all labels taken away": ({"metadata": None}, "podTemplate.metadata.labels[app.kubernetes.io/name]"),
-    "new label of our group": ({"metadata": {"labels": {"fairway.dev/x": "y"}}}, "podTemplate.metadata.labels[fairway.dev/x]"),
+    "new label of our group": (
+        {"metadata": {"labels": {"fairway.dev/x": "y"}}},
+        "podTemplate.metadata.labels[fairway.dev/x]",
+    ),
     "image": (container(image="mine:1"), "podTemplate.spec.containers[server].image"),
     "command": (container(command=["sh"]), "podTemplate.spec.containers[server].command"),
     "arguments": (container(args=["x"]), "podTemplate.spec.containers[server].args"),
-    "our variable": (container(env=[{"name": "FAIRWAY_REVISION", "value": "x"}]), "podTemplate.spec.containers[server].env[FAIRWAY_REVISION]"),
-    "the package's place": (container(volumeMounts=[{"mountPath": "/models", "name": "other"}]), "podTemplate.spec.containers[server].volumeMounts[/models]"),
+    "our variable": (
+        container(env=[{"name": "FAIRWAY_REVISION", "value": "x"}]),
+        "podTemplate.spec.containers[server].env[FAIRWAY_REVISION]",
+    ),
+    "the package's place": (
+        container(volumeMounts=[{"mountPath": "/models", "name": "other"}]),
+        "podTemplate.spec.containers[server].volumeMounts[/models]",
+    ),
     "no servers": ({"spec": {"containers": None}}, "podTemplate.spec.containers[server].image"),
     "no part of it": ({"replicas": 3}, "podTemplate.replicas"),
     "no list": ({"spec": {"containers": {}}}, "podTemplate.spec.containers is {}: wanted a list"),
     "no map": ({"spec": {"securityContext": 3}}, "podTemplate.spec.securityContext is 3: wanted a map"),
-    "no name": ({"spec": {"containers": [{"image": "x"}]}}, "podTemplate.spec.containers has {'image': 'x'}: wanted maps with a name"),
+    "no name": (
+        {"spec": {"containers": [{"image": "x"}]}},
+        "podTemplate.spec.containers has {'image': 'x'}: wanted maps with a name",
+    ),
 }
 
 
@@ -130,5 +206,9 @@ def _ours_stays(change: dict[str, Any]) -> None:
     except errors.ConfigError:
         return
     assert merged["metadata"]["labels"].items() >= OURS["metadata"]["labels"].items()
-    assert {key: server(merged)[key] for key in ("image", "command")} == {key: server(OURS)[key] for key in ("image", "command")}
-    assert [e for e in server(merged)["env"] if e["name"].startswith("FAIRWAY_R")] == [{"name": "FAIRWAY_REVISION", "value": "0123456789ab"}]
+    assert {key: server(merged)[key] for key in ("image", "command")} == {
+        key: server(OURS)[key] for key in ("image", "command")
+    }
+    assert [e for e in server(merged)["env"] if e["name"].startswith("FAIRWAY_R")] == [
+        {"name": "FAIRWAY_REVISION", "value": "0123456789ab"}
+    ]

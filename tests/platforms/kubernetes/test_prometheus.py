@@ -26,31 +26,77 @@ def route(*, weight: int = 25, mirror: int = 0) -> traffic.Route:
     return traffic.route(deployment="income", stable="old", candidate="new", weight=weight, mirror=mirror)
 
 
-def arm(index: int, *, completed: Sequence[int], failed: Sequence[int] = (), late: Sequence[int] = (), timed: Sequence[int] = (), fast: Sequence[int] = (),
-        le: str = "100", broken: Sequence[int] = (), under_way: Sequence[int] = ()) -> list[tuple[dict[str, str], Sequence[int]]]:
+def arm(
+    index: int,
+    *,
+    completed: Sequence[int],
+    failed: Sequence[int] = (),
+    late: Sequence[int] = (),
+    timed: Sequence[int] = (),
+    fast: Sequence[int] = (),
+    le: str = "100",
+    broken: Sequence[int] = (),
+    under_way: Sequence[int] = (),
+) -> list[tuple[dict[str, str], Sequence[int]]]:
     cluster = {"envoy_cluster_name": f"{CLUSTER}{index}"}
-    return [({"__name__": prometheus.COMPLETED, **cluster}, completed),
-            ({"__name__": prometheus.ERRORS, "envoy_response_code_class": "5", **cluster}, failed), ({"__name__": prometheus.LATE, **cluster}, late),
-            ({"__name__": prometheus.BROKEN, **cluster}, broken), ({"__name__": prometheus.ACTIVE, **cluster}, under_way),
-            ({"__name__": prometheus.TIMES, "le": "+Inf", **cluster}, timed), ({"__name__": prometheus.TIMES, "le": le, **cluster}, fast)]
+    return [
+        ({"__name__": prometheus.COMPLETED, **cluster}, completed),
+        ({"__name__": prometheus.ERRORS, "envoy_response_code_class": "5", **cluster}, failed),
+        ({"__name__": prometheus.LATE, **cluster}, late),
+        ({"__name__": prometheus.BROKEN, **cluster}, broken),
+        ({"__name__": prometheus.ACTIVE, **cluster}, under_way),
+        ({"__name__": prometheus.TIMES, "le": "+Inf", **cluster}, timed),
+        ({"__name__": prometheus.TIMES, "le": le, **cluster}, fast),
+    ]
 
 
-def proxy(name: str, *arms: list[tuple[dict[str, str], Sequence[int]]], uptime: Sequence[int] = (100, 105), last: float = NOW - 1, job: str = "envoy",
-          label: str = "pod") -> list[dict[str, Any]]:
+def proxy(
+    name: str,
+    *arms: list[tuple[dict[str, str], Sequence[int]]],
+    uptime: Sequence[int] = (100, 105),
+    last: float = NOW - 1,
+    job: str = "envoy",
+    label: str = "pod",
+) -> list[dict[str, Any]]:
     """Gives the series of one proxy, scraped every 2 s until `last`; a series shorter than the uptime began later."""
     rows = [({"__name__": prometheus.UPTIME}, uptime), *(row for one in arms for row in one)]
-    return [{"metric": {**labels, label: name, "job": job},
-             "values": [[last - 2 * (len(values) - 1 - i), str(value)] for i, value in enumerate(values)]} for labels, values in rows if values]
+    return [
+        {
+            "metric": {**labels, label: name, "job": job},
+            "values": [[last - 2 * (len(values) - 1 - i), str(value)] for i, value in enumerate(values)],
+        }
+        for labels, values in rows
+        if values
+    ]
 
 
 def answer(*proxies: list[dict[str, Any]], **more: Any) -> bytes:
-    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": [row for rows in proxies for row in rows]}, **more}).encode()
+    return json.dumps(
+        {
+            "status": "success",
+            "data": {"resultType": "matrix", "result": [row for rows in proxies for row in rows]},
+            **more,
+        }
+    ).encode()
 
 
-def read(content: bytes, *, weight: int = 25, mirror: int = 0, before: traffic.Sample | None = None, now: float = NOW,
-         thresholds: Sequence[str] = ("100ms",)) -> traffic.Sample | None:
-    return prometheus.combine(prometheus.parse(content), now=now, route=route(weight=weight, mirror=mirror), before=before, route_version="r1",
-                              bounds={threshold: prometheus.bucket(threshold) for threshold in thresholds})
+def read(
+    content: bytes,
+    *,
+    weight: int = 25,
+    mirror: int = 0,
+    before: traffic.Sample | None = None,
+    now: float = NOW,
+    thresholds: Sequence[str] = ("100ms",),
+) -> traffic.Sample | None:
+    return prometheus.combine(
+        prometheus.parse(content),
+        now=now,
+        route=route(weight=weight, mirror=mirror),
+        before=before,
+        route_version="r1",
+        bounds={threshold: prometheus.bucket(threshold) for threshold in thresholds},
+    )
 
 
 def must(sample: traffic.Sample | None) -> traffic.Sample:
@@ -63,15 +109,23 @@ def must_counts(counts: traffic.ArmCounts | None) -> traffic.ArmCounts:
     return counts
 
 
-A = proxy("a", arm(0, completed=[10, 20], failed=[1, 2], late=[0, 1], timed=[8, 15], fast=[6, 11]), arm(1, completed=[3, 5], timed=[2, 4], fast=[2, 4]))
+A = proxy(
+    "a",
+    arm(0, completed=[10, 20], failed=[1, 2], late=[0, 1], timed=[8, 15], fast=[6, 11]),
+    arm(1, completed=[3, 5], timed=[2, 4], fast=[2, 4]),
+)
 B = proxy("b", arm(0, completed=[100, 200]), arm(1, completed=[30, 50], failed=[7, 8]), last=NOW - 2, uptime=(50, 55))
 
 
 def test_a_real_answer_is_read() -> None:
     """8 of stable's requests were broken off, 2 timed out and are in no bucket; the histogram lags by the newest 3 and 2 requests."""
     sample = must(read(RECORDED, now=RECORDED_AT, thresholds=("100ms", "250ms")))
-    assert sample.stable == traffic.ArmCounts(requests=64, errors=8, timed=55, slow={"100ms": 8, "250ms": 2}, unanswered=2)
-    assert sample.candidate == traffic.ArmCounts(requests=48, errors=6, timed=28, slow={"100ms": 3, "250ms": 1}, unanswered=1)
+    assert sample.stable == traffic.ArmCounts(
+        requests=64, errors=8, timed=55, slow={"100ms": 8, "250ms": 2}, unanswered=2
+    )
+    assert sample.candidate == traffic.ArmCounts(
+        requests=48, errors=6, timed=28, slow={"100ms": 3, "250ms": 1}, unanswered=1
+    )
     assert (sample.at, sample.route_version) == (1795254110.705, "r1")
 
 
@@ -81,7 +135,10 @@ def test_what_the_gateway_refused_for_load_is_no_error_of_the_arm() -> None:
     loaded = proxy("a", [*arm(0, completed=[10, 100], failed=[1, 62]), *shed], arm(1, completed=[3, 5]))
     stable = must_counts(must(read(answer(loaded))).stable)
     assert (stable.errors, stable.unanswered) == (2, 0)
-    assert all(name in prometheus.query(namespace="models", deployment="income", bounds=(), gateway={}) for name in prometheus.SHED)
+    assert all(
+        name in prometheus.query(namespace="models", deployment="income", bounds=(), gateway={})
+        for name in prometheus.SHED
+    )
 
 
 def test_an_uptime_that_is_told_late_is_no_restart() -> None:
@@ -103,8 +160,10 @@ def test_proxies_are_summed_as_of_the_oldest_of_their_scrapes() -> None:
 
 
 def test_what_no_server_answered_and_what_is_under_way_are_summed_too_and_unknown_where_one_does_not_say() -> None:
-    a, b = (proxy(name, arm(0, completed=[9], late=[1], broken=[2], under_way=[3]), arm(1, completed=[9], under_way=said)) for name, said in (
-        ("a", [1]), ("b", [])))
+    a, b = (
+        proxy(name, arm(0, completed=[9], late=[1], broken=[2], under_way=[3]), arm(1, completed=[9], under_way=said))
+        for name, said in (("a", [1]), ("b", []))
+    )
     sample = must(read(answer(a, b)))
     assert (must_counts(sample.stable).unanswered, must_counts(sample.stable).active) == (6, 6)
     assert (must_counts(sample.candidate).unanswered, must_counts(sample.candidate).active) == (0, None)
@@ -125,13 +184,26 @@ def test_a_proxy_without_one_of_the_arms_adds_neither() -> None:
     assert read(answer(alone)) is None
 
 
-@pytest.mark.parametrize(("weight", "arms", "stable", "candidate"), [
-    (0, [arm(0, completed=[9])], 9, None), (0, [arm(0, completed=[9]), arm(1, completed=[4])], 9, 4), (100, [arm(1, completed=[4])], None, 4),
-    (25, [arm(1, completed=[4])], None, None), (0, [arm(1, completed=[4])], None, None),
-], ids=["shadow", "weight taken away, cluster still there", "all of it", "stable missing", "stable missing in shadow"])
-def test_an_arm_is_needed_where_it_has_weight(weight: int, arms: list[Any], stable: int | None, candidate: int | None) -> None:
+@pytest.mark.parametrize(
+    ("weight", "arms", "stable", "candidate"),
+    [
+        (0, [arm(0, completed=[9])], 9, None),
+        (0, [arm(0, completed=[9]), arm(1, completed=[4])], 9, 4),
+        (100, [arm(1, completed=[4])], None, 4),
+        (25, [arm(1, completed=[4])], None, None),
+        (0, [arm(1, completed=[4])], None, None),
+    ],
+    ids=["shadow", "weight taken away, cluster still there", "all of it", "stable missing", "stable missing in shadow"],
+)
+def test_an_arm_is_needed_where_it_has_weight(
+    weight: int, arms: list[Any], stable: int | None, candidate: int | None
+) -> None:
     sample = read(answer(proxy("a", *arms, uptime=[100])), weight=weight)
-    seen = (None, None) if sample is None else tuple(counts.requests if counts else None for counts in (sample.stable, sample.candidate))
+    seen = (
+        (None, None)
+        if sample is None
+        else tuple(counts.requests if counts else None for counts in (sample.stable, sample.candidate))
+    )
     assert seen == (stable, candidate)
 
 
@@ -155,7 +227,10 @@ CHANGED = {
     "nothing": ([A, B], True),
     "later": ([proxy("a", arm(0, completed=[30]), arm(1, completed=[9]), uptime=[110], last=NOW + 4), B], True),
     "restarted": ([proxy("a", arm(0, completed=[1]), arm(1, completed=[1]), uptime=[5]), B], False),
-    "restarted between two scrapes that are read": ([proxy("a", arm(0, completed=[20, 1]), arm(1, completed=[9, 1]), uptime=[105, 0]), B], False),
+    "restarted between two scrapes that are read": (
+        [proxy("a", arm(0, completed=[20, 1]), arm(1, completed=[9, 1]), uptime=[105, 0]), B],
+        False,
+    ),
     "one gone": ([A], False),
     "another come": ([A, B, proxy("c", arm(0, completed=[1]), arm(1, completed=[1]), uptime=[5])], False),
 }
@@ -182,7 +257,8 @@ def test_bounds_are_read_however_prometheus_writes_them() -> None:
     new = proxy("a", arm(0, completed=[10], timed=[8], fast=[6], le="100.0"), arm(1, completed=[3]), uptime=[100])
     assert must_counts(must(read(answer(new))).stable).slow == {"100ms": 2}
     assert "|1[.]8e[+]06|1800000|1800000[.]0|100|100[.]0" in prometheus.query(
-        namespace="models", deployment="income", bounds=[1800000, 100], gateway=GATEWAY)
+        namespace="models", deployment="income", bounds=[1800000, 100], gateway=GATEWAY
+    )
 
 
 def test_a_bound_that_is_not_kept_is_said() -> None:
@@ -191,7 +267,10 @@ def test_a_bound_that_is_not_kept_is_said() -> None:
         read(answer(without))
 
 
-@pytest.mark.parametrize(("threshold", "near"), [("130ms", "100ms and 250ms"), ("2s", "1000ms and 2500ms"), ("2h", "1800000ms and 3600000ms")])
+@pytest.mark.parametrize(
+    ("threshold", "near"),
+    [("130ms", "100ms and 250ms"), ("2s", "1000ms and 2500ms"), ("2h", "1800000ms and 3600000ms")],
+)
 def test_a_threshold_between_two_bounds_is_refused_with_the_nearest(threshold: str, near: str) -> None:
     with pytest.raises(errors.ConfigError, match=f"threshold {threshold} .* nearest are {near}"):
         prometheus.bucket(threshold)
@@ -207,7 +286,11 @@ UNREADABLE = {
     "refused": (400, b'{"status": "error", "errorType": "bad_data", "error": "parse error"}', "parse error"),
     "incomplete": (200, answer(A, warnings=["one store is away"]), "one store is away"),
     "another program": (502, b"<html>Bad Gateway</html>", "answered 502"),
-    "a vector": (200, b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "2"]}]}}', "wanted the raw samples"),
+    "a vector": (
+        200,
+        b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "2"]}]}}',
+        "wanted the raw samples",
+    ),
     "too much": (200, b"x" * (prometheus.LARGEST_ANSWER + 1), "more than 8 MiB"),
 }
 
@@ -242,7 +325,8 @@ def test_without_a_label_of_the_gateways_own_scrape_nothing_is_asked() -> None:
 
 def ask(url: str) -> traffic.Sample | None:
     return prometheus.Prometheus(url, gateway=GATEWAY, timeout_seconds=5).sample(
-        namespace="models", deployment="income", route=route(), thresholds=("100ms",), before=None, route_version="r1")
+        namespace="models", deployment="income", route=route(), thresholds=("100ms",), before=None, route_version="r1"
+    )
 
 
 @contextlib.contextmanager

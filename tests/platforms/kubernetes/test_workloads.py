@@ -15,14 +15,19 @@ from tests.platforms.kubernetes import made
 
 POD = Path(__file__).parent / "pod.yaml"
 PLAIN = workloads.Settings()
-EVERYTHING = workloads.Settings(collector="http://collector:8080", service_monitors=True, keda=True, prometheus="http://prometheus:9090")
+EVERYTHING = workloads.Settings(
+    collector="http://collector:8080", service_monitors=True, keda=True, prometheus="http://prometheus:9090"
+)
 
 
-def objects(*, settings: workloads.Settings = PLAIN, owner: workloads.Owner = made.OWNER, **scaling: int) -> dict[str, dict[str, Any]]:
+def objects(
+    *, settings: workloads.Settings = PLAIN, owner: workloads.Owner = made.OWNER, **scaling: int
+) -> dict[str, dict[str, Any]]:
     found = [
         workloads.controller_revision(owner, made.revision(), number=1, settings=settings),
         *workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(**scaling), settings=settings),
-        *workloads.for_deployment(owner, made.spec(), settings=settings)]
+        *workloads.for_deployment(owner, made.spec(), settings=settings),
+    ]
     return {obj["kind"]: obj for obj in found}
 
 
@@ -35,7 +40,12 @@ def test_the_server_reads_back_what_its_environment_says() -> None:
     serving = schema.Serving.model_validate({"workers": 2, "events": {"sample": 0.5}})
     env = {e["name"]: e["value"] for e in made.pod(serving=serving)["spec"]["containers"][0]["env"]}
     read = command.read({**env, "FAIRWAY_PACKAGE": "/models/package"})
-    assert (read.deployment, read.namespace, read.revision, read.collector) == ("income", "models", "0123456789ab", "http://collector:8080")
+    assert (read.deployment, read.namespace, read.revision, read.collector) == (
+        "income",
+        "models",
+        "0123456789ab",
+        "http://collector:8080",
+    )
     assert (read.serving, read.spool, read.drain_seconds) == (serving, Path("/spool"), 1.0)
 
 
@@ -51,7 +61,10 @@ def test_a_claim_is_mounted_for_the_init_step_alone() -> None:
     assert "source" not in [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
 
 
-@pytest.mark.parametrize(("uri", "read"), [("pvc://packages", "file:///source"), ("pvc://packages/", "file:///source"), ("s3://b/p", "s3://b/p")])
+@pytest.mark.parametrize(
+    ("uri", "read"),
+    [("pvc://packages", "file:///source"), ("pvc://packages/", "file:///source"), ("s3://b/p", "s3://b/p")],
+)
 def test_the_init_step_reads_the_packages_place(uri: str, read: str) -> None:
     assert made.pod(uri=uri)["spec"]["initContainers"][0]["command"][2] == read
 
@@ -63,13 +76,21 @@ def test_a_claim_that_no_cluster_could_have_is_refused() -> None:
 
 def test_a_pod_has_time_for_its_longest_request() -> None:
     assert made.pod()["spec"]["terminationGracePeriodSeconds"] == 45
-    assert made.pod(serving=schema.Serving.model_validate({"timeout": "2m"}))["spec"]["terminationGracePeriodSeconds"] == 135
+    assert (
+        made.pod(serving=schema.Serving.model_validate({"timeout": "2m"}))["spec"]["terminationGracePeriodSeconds"]
+        == 135
+    )
 
 
 def test_everything_goes_when_its_resource_goes() -> None:
     for obj in objects(settings=EVERYTHING).values():
         owner = obj["metadata"]["ownerReferences"][0]
-        assert (owner["kind"], owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("ModelDeployment", "5f7c", True, False)
+        assert (owner["kind"], owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (
+            "ModelDeployment",
+            "5f7c",
+            True,
+            False,
+        )
 
 
 def test_on_paper_nothing_is_owned() -> None:
@@ -85,17 +106,33 @@ def test_names_fit_the_longest_deployment() -> None:
 def test_selectors_match_the_pods_they_mean() -> None:
     found = objects()
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
-    for selector in (found["Deployment"]["spec"]["selector"]["matchLabels"], found["Service"]["spec"]["selector"],
-                     found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"], found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]):
+    for selector in (
+        found["Deployment"]["spec"]["selector"]["matchLabels"],
+        found["Service"]["spec"]["selector"],
+        found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+        found["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+    ):
         assert labels >= selector.items()
-    assert workloads.selector(made.OWNER, "0123456789ab") == "fairway.dev/deployment=income,fairway.dev/revision=0123456789ab"
+    assert (
+        workloads.selector(made.OWNER, "0123456789ab")
+        == "fairway.dev/deployment=income,fairway.dev/revision=0123456789ab"
+    )
 
 
-@pytest.mark.parametrize(("scaling", "settings", "kind"), [
-    ({}, PLAIN, "HorizontalPodAutoscaler"), ({"min_replicas": 3, "max_replicas": 3}, PLAIN, None), ({"concurrency": 8}, EVERYTHING, "ScaledObject"),
-    ({"concurrency": 8}, PLAIN, "HorizontalPodAutoscaler"), ({"concurrency": 8, "max_replicas": 2}, EVERYTHING, None),
-], ids=["cpu", "fixed", "concurrency", "no KEDA", "fixed, with KEDA"])
-def test_one_thing_owns_the_number_of_replicas(scaling: dict[str, int], settings: workloads.Settings, kind: str | None) -> None:
+@pytest.mark.parametrize(
+    ("scaling", "settings", "kind"),
+    [
+        ({}, PLAIN, "HorizontalPodAutoscaler"),
+        ({"min_replicas": 3, "max_replicas": 3}, PLAIN, None),
+        ({"concurrency": 8}, EVERYTHING, "ScaledObject"),
+        ({"concurrency": 8}, PLAIN, "HorizontalPodAutoscaler"),
+        ({"concurrency": 8, "max_replicas": 2}, EVERYTHING, None),
+    ],
+    ids=["cpu", "fixed", "concurrency", "no KEDA", "fixed, with KEDA"],
+)
+def test_one_thing_owns_the_number_of_replicas(
+    scaling: dict[str, int], settings: workloads.Settings, kind: str | None
+) -> None:
     found = objects(settings=settings, **scaling)
     owners = [other for other in ("HorizontalPodAutoscaler", "ScaledObject") if other in found]
     assert owners == ([kind] if kind else [])
@@ -132,7 +169,11 @@ def test_seldons_wrapper_takes_requests_from_gateways_and_prometheus_only() -> N
     (ingress,) = policy["spec"]["ingress"]
     assert ingress["ports"] == [{"port": 9000, "protocol": "TCP"}]
     (named,) = ingress["from"][0]["namespaceSelector"]["matchExpressions"]
-    assert (named["key"], named["operator"], named["values"]) == ("kubernetes.io/metadata.name", "In", ["gateways", "metrics"])
+    assert (named["key"], named["operator"], named["values"]) == (
+        "kubernetes.io/metadata.name",
+        "In",
+        ["gateways", "metrics"],
+    )
 
 
 def test_a_service_monitor_comes_with_prometheus_operator() -> None:
@@ -149,7 +190,9 @@ def test_a_pod_has_a_token_for_the_collector_alone_and_none_for_the_api_server()
     spec = objects()["Deployment"]["spec"]["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False
     [volume] = [volume for volume in spec["volumes"] if "projected" in volume]
-    assert volume["projected"]["sources"] == [{"serviceAccountToken": {"audience": "fairway-collector", "expirationSeconds": 3600, "path": "token"}}]
+    assert volume["projected"]["sources"] == [
+        {"serviceAccountToken": {"audience": "fairway-collector", "expirationSeconds": 3600, "path": "token"}}
+    ]
     [server], [fetch] = spec["containers"], spec["initContainers"]
     [mount] = [mount for mount in server["volumeMounts"] if mount["name"] == volume["name"]]
     assert {"name": "FAIRWAY_COLLECTOR_TOKEN", "value": f"{mount['mountPath']}/token"} in server["env"]
@@ -163,7 +206,9 @@ def test_a_revision_survives_its_controller_revision() -> None:
 
 
 def test_an_operator_of_another_version_restarts_nothing_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = workloads.read_revision(workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING))
+    kept = workloads.read_revision(
+        workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING)
+    )
     before = workloads.pod_template(made.OWNER, kept, EVERYTHING)
     monkeypatch.setattr(workloads, "STARTUP", {"periodSeconds": 7, "failureThreshold": 70})
     assert workloads.pod_template(made.OWNER, made.revision(), EVERYTHING) != before
@@ -171,7 +216,9 @@ def test_an_operator_of_another_version_restarts_nothing_that_serves(monkeypatch
 
 
 def test_where_events_go_is_as_of_now() -> None:
-    kept = workloads.read_revision(workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING))
+    kept = workloads.read_revision(
+        workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING)
+    )
     moved = workloads.pod_template(made.OWNER, kept, dataclasses.replace(EVERYTHING, collector="http://elsewhere:8080"))
     assert {"name": "FAIRWAY_COLLECTOR", "value": "http://elsewhere:8080"} in moved["spec"]["containers"][0]["env"]
 
@@ -179,8 +226,14 @@ def test_where_events_go_is_as_of_now() -> None:
 def _deployment(*managers: str, replicas: int = 4) -> dict[str, Any]:
     """A Deployment whose number of replicas the managers set."""
     fields = [{"manager": manager, "fieldsV1": {"f:spec": {"f:replicas": {}}}} for manager in managers]
-    return {"metadata": {"name": "income-a", "namespace": "models", "managedFields": [*fields, {"manager": "other", "fieldsV1": {"f:metadata": {}}}]},
-            "spec": {"replicas": replicas}}
+    return {
+        "metadata": {
+            "name": "income-a",
+            "namespace": "models",
+            "managedFields": [*fields, {"manager": "other", "fieldsV1": {"f:metadata": {}}}],
+        },
+        "spec": {"replicas": replicas},
+    }
 
 
 def test_replicas_are_handed_to_an_autoscaler_as_they_are() -> None:
@@ -191,8 +244,11 @@ def test_replicas_are_handed_to_an_autoscaler_as_they_are() -> None:
     assert workloads.handed_over(_deployment("kube-controller-manager"), manager="us") is None
 
 
-@pytest.mark.parametrize("damage", [{"data": None}, {"data": {"model": {}}}, {"metadata": {"name": "income-0", "labels": {}}}],
-                         ids=["no data", "other data", "no label"])
+@pytest.mark.parametrize(
+    "damage",
+    [{"data": None}, {"data": {"model": {}}}, {"metadata": {"name": "income-0", "labels": {}}}],
+    ids=["no data", "other data", "no label"],
+)
 def test_a_controller_revision_of_somebody_else_is_refused_by_name(damage: dict[str, Any]) -> None:
     obj = {**workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING), **damage}
     with pytest.raises(errors.PlatformError, match=obj["metadata"]["name"]):

@@ -43,13 +43,21 @@ class Client:
         self._place = urlsplit(url).netloc
         self._connection = http.client.HTTPConnection(self._place, timeout=timeout)
 
-    def ask(self, path: str = "/v2/models/income/infer", *, method: str = "POST", body: bytes = b"{}", **headers: str) -> Answer:
+    def ask(
+        self, path: str = "/v2/models/income/infer", *, method: str = "POST", body: bytes = b"{}", **headers: str
+    ) -> Answer:
         """Gives the answer; header names are written with underscores: `x_fairway_unit`."""
-        self._connection.request(method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        self._connection.request(
+            method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
         response = self._connection.getresponse()
         data = response.read()
         is_json = response.getheader("content-type", "").startswith("application/json")
-        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, json.loads(data) if is_json else data)
+        return Answer(
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            json.loads(data) if is_json else data,
+        )
 
     def close(self) -> None:
         self._connection.close()
@@ -76,16 +84,29 @@ class Bench:
 
     def seen(self, revision: str) -> dict[str, int] | None:
         """Gives how many requests the server had per arm; None where it does not answer."""
-        with contextlib.closing(Client(f"http://127.0.0.1:{self.ports[revision]}", timeout=5.0)) as client, contextlib.suppress(OSError):
+        with (
+            contextlib.closing(Client(f"http://127.0.0.1:{self.ports[revision]}", timeout=5.0)) as client,
+            contextlib.suppress(OSError),
+        ):
             found: dict[str, int] = client.ask("/seen", method="GET").body
             return found
         return None
 
     def apply(self, *routes: traffic.Route, **options: Any) -> None:
         endpoints = {revision: [("127.0.0.1", port)] for revision, port in self.ports.items()}
-        self.gateway.apply({route.deployment: route for route in routes}, endpoints=endpoints, **{"thresholds": ("100ms",), **options})
+        self.gateway.apply(
+            {route.deployment: route for route in routes}, endpoints=endpoints, **{"thresholds": ("100ms",), **options}
+        )
 
-    def route(self, weight: int = 0, mirror: int = 0, *, deployment: str = "income", stable: str = "old", candidate: str | None = "new") -> traffic.Route:
+    def route(
+        self,
+        weight: int = 0,
+        mirror: int = 0,
+        *,
+        deployment: str = "income",
+        stable: str = "old",
+        candidate: str | None = "new",
+    ) -> traffic.Route:
         """Makes a route and gives it."""
         route = traffic.route(deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror)
         self.apply(route)
@@ -102,7 +123,11 @@ class Bench:
         def whole() -> traffic.Sample | None:
             sample = self.sample(route)
             arms = [arm for arm in (sample.stable, sample.candidate) if arm is not None]
-            return sample if sum(arm.requests for arm in arms) == requests and sum(arm.timed for arm in arms) >= requests else None
+            return (
+                sample
+                if sum(arm.requests for arm in arms) == requests and sum(arm.timed for arm in arms) >= requests
+                else None
+            )
 
         found: traffic.Sample = until(whole)
         return found

@@ -26,7 +26,10 @@ def ask(bench: Bench, count: int, **headers: str) -> collections.Counter[tuple[A
 def test_requests_and_errors_are_what_the_clients_saw(bench: Bench) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
-    with support.Load(bench.gateway.url) as well, support.Load(bench.gateway.url, x_test_only="new", x_test_status="500") as badly:
+    with (
+        support.Load(bench.gateway.url) as well,
+        support.Load(bench.gateway.url, x_test_only="new", x_test_status="500") as badly,
+    ):
         well.more(200)
         badly.more(200)
     seen = well.answers + badly.answers
@@ -194,6 +197,9 @@ def test_an_absent_gateway_gives_no_sample_and_no_error(tmp_path: Path) -> None:
 def test_a_stopped_gateway_and_an_unknown_deployment_give_no_sample(bench: Bench) -> None:
     bench.serve("old")
     route = bench.route(candidate=None)
-    assert bench.gateway.sample(traffic.route(deployment="other", stable="old", candidate=None, weight=0, mirror=0)) is None
+    assert (
+        bench.gateway.sample(traffic.route(deployment="other", stable="old", candidate=None, weight=0, mirror=0))
+        is None
+    )
     bench.gateway.stop()
     assert bench.gateway.sample(route) is None

@@ -58,7 +58,7 @@ def crashes(bench: Bench, revision: str, **headers: str) -> tuple[int, support.A
             asking.join(0.02)
         else:
             pids.add((bench.processes.record(revision) or bench).pid)  # type: ignore[union-attr]
-            bench.serve(revision, wait=False)   # the same request may kill it before anybody else is answered
+            bench.serve(revision, wait=False)  # the same request may kill it before anybody else is answered
     asking.join()
     return len(pids) + (not bench.processes.alive(revision)), found[0]
 
@@ -179,7 +179,10 @@ def test_a_stopped_gateway_lets_requests_end_and_leaves_nothing(bench: Bench) ->
 def test_a_port_that_another_program_has_is_one_sentence(bench: Bench, asked_for: bool) -> None:
     port = int(bench.gateway.url.rpartition(":")[2])
     bench.gateway.stop()
-    with socket.create_server(("127.0.0.1", port)), pytest.raises(errors.PlatformError, match=f"port {port} is taken by another program: choose"):
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(errors.PlatformError, match=f"port {port} is taken by another program: choose"),
+    ):
         bench.gateway.start(port=port if asked_for else 0)
     bench.gateway.start()
     assert bench.gateway.url.endswith(f":{port}")
@@ -188,11 +191,15 @@ def test_a_port_that_another_program_has_is_one_sentence(bench: Bench, asked_for
 def test_another_port_than_that_of_the_gateway_that_runs_is_one_sentence(bench: Bench) -> None:
     port = int(bench.gateway.url.rpartition(":")[2])
     bench.gateway.start(port=port)
-    with pytest.raises(errors.PlatformError, match=f"the gateway runs on port {port}, not 1: stop it with `fairway down`"):
+    with pytest.raises(
+        errors.PlatformError, match=f"the gateway runs on port {port}, not 1: stop it with `fairway down`"
+    ):
         bench.gateway.start(port=1)
 
 
-def test_a_free_port_is_tried_again_where_another_program_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_free_port_is_tried_again_where_another_program_was_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     free, given = ports.free_port, []
     with socket.create_server(("127.0.0.1", free())) as other:
         taken = other.getsockname()[1]

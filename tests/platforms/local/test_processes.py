@@ -87,7 +87,9 @@ def test_a_process_that_was_never_started_is_not_alive(home: Home) -> None:
 
 
 @pytest.mark.parametrize("mark", ["", "ours"], ids=["without a mark", "with a mark"])
-def test_a_stranger_that_was_given_the_pid_is_neither_alive_nor_killed(home: Home, stranger: subprocess.Popen[bytes], mark: str) -> None:
+def test_a_stranger_that_was_given_the_pid_is_neither_alive_nor_killed(
+    home: Home, stranger: subprocess.Popen[bytes], mark: str
+) -> None:
     home.write(Process(name="one", pid=stranger.pid, created=1.0, argv=("x",), started_at=1.0, log="", mark=mark))
     assert not home.processes.alive("one")
     home.processes.signal("one", signal.SIGKILL)
@@ -168,7 +170,9 @@ def test_a_program_that_is_not_there_is_one_sentence_and_leaves_no_record(home: 
     assert home.processes.names() == []
 
 
-def test_output_and_environment_are_as_asked_and_a_large_log_is_put_aside_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_and_environment_are_as_asked_and_a_large_log_is_put_aside_once(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(processes, "LOG_BYTES", 3)
     for word in ("first", "second"):
         home.start([sys.executable, "-S", "-c", "import os; print(os.environ['WORD'])"], WORD=word)

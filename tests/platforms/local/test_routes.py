@@ -28,7 +28,11 @@ def test_a_unit_stays_on_its_arm_and_a_growing_weight_moves_units_one_way_only(b
     for weight in (5, 25, 50):
         route = bench.route(weight=weight)
         found.append(canaries(bench))
-        drawn = {unit for unit in UNITS if xxhash.xxh64_intdigest(f"{route.salt}:{unit}".encode()) % xds.TOTAL < weight * xds.TOTAL // 100}
+        drawn = {
+            unit
+            for unit in UNITS
+            if xxhash.xxh64_intdigest(f"{route.salt}:{unit}".encode()) % xds.TOTAL < weight * xds.TOTAL // 100
+        }
         assert found[-1] == drawn
         assert canaries(bench) == drawn
     assert found[0] < found[1] < found[2]
@@ -95,12 +99,17 @@ def test_a_revision_is_asked_by_its_name_and_that_counts_for_no_arm(bench: Bench
         answers = [client.ask(f"/v2/models/income/versions/{revision}/infer", x_fairway_arm="stable") for _ in range(5)]
         assert {(answer.body["revision"], answer.body["arm"]) for answer in answers} == {(revision, "named")}
     gone = client.ask("/v2/models/income/versions/older/infer")
-    assert (gone.status, gone.body) == (404, {"error": "no such revision of income serves: wanted one that does, or no version in the path"})
+    assert (gone.status, gone.body) == (
+        404,
+        {"error": "no such revision of income serves: wanted one that does, or no version in the path"},
+    )
     sample = bench.sample(route)
     assert [arm.requests for arm in (sample.stable, sample.candidate) if arm is not None] == [0, 0]
 
 
-def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_for_no_arm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_for_no_arm(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(xds, "BODY_SECONDS", 1)
     bench.gateway.stop()
     bench.gateway.start()
@@ -118,7 +127,9 @@ def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_fo
     assert (stable.requests, stable.errors) == (1, 0)
 
 
-def test_what_is_more_than_an_arm_bears_is_429_and_no_error_of_the_arm(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_more_than_an_arm_bears_is_429_and_no_error_of_the_arm(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(xds, "ARM_LIMITS", {"max_connections": 1, "max_requests": 1, "max_pending_requests": 1})
     bench.serve("old")
     route = bench.route(candidate=None)
@@ -199,8 +210,10 @@ def test_routes_change_under_load_without_a_failed_request(bench: Bench) -> None
 
 def test_deployments_do_not_touch_each_other(bench: Bench) -> None:
     bench.serve("old", "new", "one", "two")
-    routes = [traffic.route(deployment="income", stable="old", candidate="new", weight=50, mirror=0),
-              traffic.route(deployment="income-eu", stable="one", candidate="two", weight=100, mirror=0)]
+    routes = [
+        traffic.route(deployment="income", stable="old", candidate="new", weight=50, mirror=0),
+        traffic.route(deployment="income-eu", stable="one", candidate="two", weight=100, mirror=0),
+    ]
     bench.apply(*routes)
     client = bench.client()
     for unit in UNITS[:40]:
@@ -229,10 +242,15 @@ def test_applying_twice_writes_nothing(bench: Bench) -> None:
 def test_refused_routes_are_told_in_a_sentence_and_the_earlier_ones_stay(bench: Bench) -> None:
     bench.serve("old", "new")
     route = bench.route(weight=50)
-    bad = traffic.Route(deployment="income", stable="old", candidate="new", weight=25, mirror=0, salt="s", version="bad\nheader")
+    bad = traffic.Route(
+        deployment="income", stable="old", candidate="new", weight=25, mirror=0, salt="s", version="bad\nheader"
+    )
     before = bench.counter("http.ingress.rds.routes.update_rejected")
     for _ in range(3):
-        with pytest.raises(errors.PlatformError, match=r"refused the new routes, the earlier ones stay: HeaderValueValid.*Value: .*; see .*envoy\.log"):
+        with pytest.raises(
+            errors.PlatformError,
+            match=r"refused the new routes, the earlier ones stay: HeaderValueValid.*Value: .*; see .*envoy\.log",
+        ):
             bench.apply(bad)
     assert bench.counter("http.ingress.rds.routes.update_rejected") == before + 1
     assert bench.gateway.in_effect("income") == route.version
@@ -247,7 +265,10 @@ def test_refused_clusters_are_told_in_a_sentence_and_the_earlier_ones_stay(bench
     other = traffic.route(deployment="other", stable="odd", candidate=None, weight=0, mirror=0)
     places = {"old": [("127.0.0.1", bench.ports["old"])], "odd": [("nowhere", 1)]}
     for _ in range(2):
-        with pytest.raises(errors.PlatformError, match=r"Envoy refused the new clusters, the earlier ones stay: .*malformed IP address: nowhere"):
+        with pytest.raises(
+            errors.PlatformError,
+            match=r"Envoy refused the new clusters, the earlier ones stay: .*malformed IP address: nowhere",
+        ):
             bench.gateway.apply({"income": route, "other": other}, endpoints=places)
     assert bench.counter("cluster_manager.cds.update_rejected") == 1
     assert bench.client().ask().status == 200
@@ -258,7 +279,9 @@ def test_what_was_written_while_the_gateway_was_down_and_is_refused_at_its_start
     bench.serve("old")
     route = bench.route(candidate=None)
     bench.gateway.stop()
-    bad = traffic.Route(deployment="income", stable="old", candidate=None, weight=0, mirror=0, salt="s", version="bad\nheader")
+    bad = traffic.Route(
+        deployment="income", stable="old", candidate=None, weight=0, mirror=0, salt="s", version="bad\nheader"
+    )
     bench.apply(bad)
     bench.gateway.start()
     with pytest.raises(errors.PlatformError, match="Envoy refused the new routes"):

@@ -18,9 +18,19 @@ from fairway.rollout.states import Phase, State
 
 
 def revision(strategy: dict[str, Any]) -> state.Revision:
-    config = schema.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy})
-    return state.Revision(revision="b" * 12, deployment="income", package="p", digest="sha256:0", facts={}, note="", created_at=1.0,
-                          config=config.model_dump(mode="json", by_alias=True))
+    config = schema.Config.model_validate(
+        {"name": "income", "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy}
+    )
+    return state.Revision(
+        revision="b" * 12,
+        deployment="income",
+        package="p",
+        digest="sha256:0",
+        facts={},
+        note="",
+        created_at=1.0,
+        config=config.model_dump(mode="json", by_alias=True),
+    )
 
 
 def mode(path: Path) -> int:
@@ -48,10 +58,17 @@ def test_a_directory_that_holds_something_else_keeps_its_mode(tmp_path: Path) ->
     assert mode(tmp_path) == 0o755
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda store: store.write_bytes(b"no database at all" * 500), lambda store: store.write_bytes(store.read_bytes()[:4096] + b"x" * 40_000),
-], ids=["another file", "cut short"])
-def test_a_damaged_state_store_is_one_sentence_with_the_next_step(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda store: store.write_bytes(b"no database at all" * 500),
+        lambda store: store.write_bytes(store.read_bytes()[:4096] + b"x" * 40_000),
+    ],
+    ids=["another file", "cut short"],
+)
+def test_a_damaged_state_store_is_one_sentence_with_the_next_step(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
     made = state.Store(tmp_path / "state.db")
     made.deploy(revision({}), now=1.0)
     made.close()
@@ -71,7 +88,10 @@ def test_a_state_that_cannot_be_read_names_its_deployment(tmp_path: Path) -> Non
 
 
 def test_a_strategy_that_is_edited_in_mid_rollout_waits_for_the_next(tmp_path: Path) -> None:
-    errors, slow = {"name": "errors", "type": "errors", "maxRate": 0.02}, {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.1}
+    errors, slow = (
+        {"name": "errors", "type": "errors", "maxRate": 0.02},
+        {"name": "slow", "type": "latency", "threshold": "50ms", "maxRate": 0.1},
+    )
     store = state.Store(tmp_path / "state.db")
     store.deploy(revision({"guards": [errors]}), now=1.0)
     begun = store.deployment("income")
@@ -82,9 +102,16 @@ def test_a_strategy_that_is_edited_in_mid_rollout_waits_for_the_next(tmp_path: P
     edited = store.deployment("income")
     assert edited is not None
     assert [guard.name for guard in edited.policy.guards] == ["errors"]
-    ledgers.observe(going.ledger or ledgers.begin(edited.policy, at=1.0), ledgers.Batch(
-        gateway=ledgers.Gateway(candidate=9, stable=9, bad={"errors": (0, 0)})), strategy=edited.policy, offline=None, at=2.0)
-    store.save("income", state=State(phase=Phase.STABLE, stable="b" * 12), policy=edited.policy, events=(), answered=None)
+    ledgers.observe(
+        going.ledger or ledgers.begin(edited.policy, at=1.0),
+        ledgers.Batch(gateway=ledgers.Gateway(candidate=9, stable=9, bad={"errors": (0, 0)})),
+        strategy=edited.policy,
+        offline=None,
+        at=2.0,
+    )
+    store.save(
+        "income", state=State(phase=Phase.STABLE, stable="b" * 12), policy=edited.policy, events=(), answered=None
+    )
     ended = store.deployment("income")
     assert ended is not None
     assert [guard.name for guard in ended.policy.guards] == ["errors", "slow"]

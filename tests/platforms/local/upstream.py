@@ -50,8 +50,14 @@ async def answer(revision: str, path: str, headers: dict[str, str], size: int) -
             os.kill(os.getpid(), signal.SIGKILL)
         if "x-test-reset" in headers:
             return None
-        said = {"revision": revision, "arm": arm, "unit": headers.get("x-fairway-unit"), "id": headers.get("x-request-id"), "size": size,
-                "claimed": headers.get("x-fairway-revision")}
+        said = {
+            "revision": revision,
+            "arm": arm,
+            "unit": headers.get("x-fairway-unit"),
+            "id": headers.get("x-request-id"),
+            "size": size,
+            "claimed": headers.get("x-fairway-revision"),
+        }
         return int(headers.get("x-test-status", 200)), said
     finally:
         MOST["now"] -= 1
@@ -64,7 +70,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, r
             if found is None:
                 break
             body = json.dumps(found[1]).encode()
-            writer.write(b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (found[0], len(body)) + body)
+            writer.write(
+                b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (found[0], len(body))
+                + body
+            )
             await writer.drain()
     writer.close()
 
@@ -74,7 +83,9 @@ async def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--revision", required=True)
     arguments = parser.parse_args()
-    server = await asyncio.start_server(lambda r, w: serve(r, w, revision=arguments.revision), "127.0.0.1", arguments.port)
+    server = await asyncio.start_server(
+        lambda r, w: serve(r, w, revision=arguments.revision), "127.0.0.1", arguments.port
+    )
     await server.serve_forever()
 
 

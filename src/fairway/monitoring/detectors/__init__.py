@@ -6,7 +6,9 @@ from fairway import errors
 from fairway.monitoring.detectors import base
 
 
-def load(engine: str, *, p_value: float, kinds: Mapping[str, str] | None = None, classes: Sequence[str] = ()) -> base.Detector:
+def load(
+    engine: str, *, p_value: float, kinds: Mapping[str, str] | None = None, classes: Sequence[str] = ()
+) -> base.Detector:
     """Gives the detector of the engine that the configuration names; `alibi` takes some ten seconds to import."""
     if engine != "alibi":
         raise errors.ConfigError(f"monitoring.engine is {engine!r}: wanted 'alibi'")

@@ -35,7 +35,9 @@ class UnivariateDetector:
         features = sorted(_features(tested, limit=limit), key=lambda feature: feature.p_value)
         smallest = min((feature.p_value for feature in features), default=1.0)
         return base.DriftResult(
-            drifted=smallest < limit, p_value=min(1.0, smallest * max(len(tested), 1)), threshold=self._p_value,
+            drifted=smallest < limit,
+            p_value=min(1.0, smallest * max(len(tested), 1)),
+            threshold=self._p_value,
             features=tuple(features),
         )
 
@@ -44,14 +46,21 @@ def _features(tested: Sequence[columns.Column], *, limit: float) -> Iterator[bas
     numbers = [column for column in tested if column.kind in ("number", "probability")]
     categories = [column for column in tested if column.kind == "category"]
     results = [
-        *_together(numbers, test=_kolmogorov_smirnov), *_together(categories, test=_chi_squared),
+        *_together(numbers, test=_kolmogorov_smirnov),
+        *_together(categories, test=_chi_squared),
         *((column, *_fisher(column)) for column in tested if column.kind == "missing"),
     ]
     for column, p_value, statistic in results:
         if not (np.isfinite(p_value) and np.isfinite(statistic)):
-            raise errors.DataError(f"the test of {column.name} gave p {p_value} and the statistic {statistic}: wanted numbers")
+            raise errors.DataError(
+                f"the test of {column.name} gave p {p_value} and the statistic {statistic}: wanted numbers"
+            )
         yield base.FeatureDrift(
-            name=column.name, kind=column.kind, p_value=p_value, effect=_effect(column), statistic=statistic,
+            name=column.name,
+            kind=column.kind,
+            p_value=p_value,
+            effect=_effect(column),
+            statistic=statistic,
             drifted=p_value < limit,
         )
 
@@ -98,7 +107,9 @@ def _fisher(column: columns.Column) -> tuple[float, float]:
 def _effect(column: columns.Column) -> float:
     if column.kind == "category":
         size = int(max(column.reference.max(), column.window.max())) + 1
-        return base.effect_of_counts(np.bincount(column.reference, minlength=size), np.bincount(column.window, minlength=size))
+        return base.effect_of_counts(
+            np.bincount(column.reference, minlength=size), np.bincount(column.window, minlength=size)
+        )
     if column.kind == "number":
         return base.effect_of_numbers(column.reference, column.window)
     return float(column.window.mean() - column.reference.mean())
@@ -112,7 +123,9 @@ def _engine() -> Any:
             import torch
             from alibi_detect import cd
         except ImportError as error:
-            raise errors.PlatformError(f"drift detection needs alibi-detect ({error}): install fairway[drift]") from error
+            raise errors.PlatformError(
+                f"drift detection needs alibi-detect ({error}): install fairway[drift]"
+            ) from error
     torch.set_num_threads(1)  # two threads on small matrices are slower, and some of its routines then hang
     torch.manual_seed(SEED)
     return cd

@@ -21,12 +21,12 @@ class FeatureDrift:
     values and probabilities the difference of the shares and of the means.
     """
 
-    name: str                      # of the feature; image[0,3,4] for one pixel, probability[cat] for one class
+    name: str  # of the feature; image[0,3,4] for one pixel, probability[cat] for one class
     kind: Kind
-    p_value: float                 # of this test alone
+    p_value: float  # of this test alone
     effect: float
-    statistic: float               # Kolmogorov-Smirnov distance, chi squared, or the odds ratio for missing values
-    drifted: bool                  # after the correction for all tests of the window
+    statistic: float  # Kolmogorov-Smirnov distance, chi squared, or the odds ratio for missing values
+    drifted: bool  # after the correction for all tests of the window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,9 @@ def threshold_of_one(p_value: float, *, tests: int) -> float:
 def effect_of_numbers(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> float:
     """Gives the difference of the means in pooled standard deviations (Cohen 1988, section 2.2): a reference that hardly
     varies does not make every change look enormous. Where neither varies, of both together: a constant that moved is no zero."""
-    spread = float(np.sqrt((np.var(reference) + np.var(window)) / 2)) or float(np.std(np.concatenate([reference, window])))
+    spread = float(np.sqrt((np.var(reference) + np.var(window)) / 2)) or float(
+        np.std(np.concatenate([reference, window]))
+    )
     return float((np.mean(window) - np.mean(reference)) / spread) if spread else 0.0
 
 

@@ -12,7 +12,9 @@ from fairway.monitoring.detectors import base
 from fairway.packaging import golden
 
 MAX_PIXELS = 1024  # tests for one image feature: a larger image is averaged over blocks first
-FURTHEST = 1e100    # a client may send 1.8e308, whose square is infinite: no detector tells the two apart, but infinity ends it
+FURTHEST = (
+    1e100  # a client may send 1.8e308, whose square is infinite: no detector tells the two apart, but infinity ends it
+)
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 Array = npt.NDArray[Any]
 
@@ -27,7 +29,9 @@ class Column:
     window: Array
 
 
-def columns(reference: base.Arrays, window: base.Arrays, *, kinds: Mapping[str, str], classes: Sequence[str]) -> list[Column]:
+def columns(
+    reference: base.Arrays, window: base.Arrays, *, kinds: Mapping[str, str], classes: Sequence[str]
+) -> list[Column]:
     """Gives the columns to test; the ones that never vary are left out, since both windows agree on them."""
     found: list[Column] = []
     for name, values in reference.items():
@@ -67,7 +71,7 @@ def _category(name: str, reference: Array, window: Array) -> Iterator[Column]:
     if rare.sum() > 1:
         codes = np.where(rare[codes], len(values), codes)
     if len(np.unique(codes)) > 1:
-        yield Column(name=name, kind="category", reference=codes[:len(before)], window=codes[len(before):])
+        yield Column(name=name, kind="category", reference=codes[: len(before)], window=codes[len(before) :])
 
 
 def _image(name: str, reference: Array, window: Array) -> Iterator[Column]:
@@ -77,7 +81,9 @@ def _image(name: str, reference: Array, window: Array) -> Iterator[Column]:
     before, after = _shrunk(_tame(reference)), _shrunk(_tame(window))
     for i, place in enumerate(np.ndindex(before.shape[1:])):
         label = ",".join(str(index) for index in place)
-        yield from _number(f"{name}[{label}]", before.reshape(len(before), -1)[:, i], after.reshape(len(after), -1)[:, i])
+        yield from _number(
+            f"{name}[{label}]", before.reshape(len(before), -1)[:, i], after.reshape(len(after), -1)[:, i]
+        )
 
 
 def _shrunk(images: Array) -> Array:
@@ -102,7 +108,9 @@ def _probabilities(reference: Array, window: Array | None, *, classes: Sequence[
 
 def _present(name: str, window: base.Arrays) -> Array:
     if name not in window:
-        raise errors.DataError(f"the window has no feature {name}: wanted the reference's features; were its inputs logged?")
+        raise errors.DataError(
+            f"the window has no feature {name}: wanted the reference's features; were its inputs logged?"
+        )
     return window[name]
 
 
@@ -119,7 +127,7 @@ def _word(value: Any) -> str:
         return ""
     # A code that a file holds as 3 comes back from JSON as 3.0: the same category.
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return text[:golden.LONGEST_WORD]
+    return text[: golden.LONGEST_WORD]
 
 
 def _tame(values: Array) -> Array:

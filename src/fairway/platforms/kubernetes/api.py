@@ -58,7 +58,13 @@ class Api:
         """Makes the object what it should be (server-side apply; what other managers set besides stays), and gives what it is now."""
         metadata = obj["metadata"]
         path = self._path(obj["kind"], metadata["namespace"], metadata["name"])
-        return self._call("PATCH", path, body=obj, content="application/apply-patch+yaml", query=[("fieldManager", manager), ("force", "true")])
+        return self._call(
+            "PATCH",
+            path,
+            body=obj,
+            content="application/apply-patch+yaml",
+            query=[("fieldManager", manager), ("force", "true")],
+        )
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         try:
@@ -68,11 +74,15 @@ class Api:
 
     def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[Object]:
         """Gives the objects of a namespace (of all, for None) that carry the labels."""
-        return list(self._call("GET", self._path(kind, namespace), query=[("labelSelector", labels)] if labels else [])["items"])
+        return list(
+            self._call("GET", self._path(kind, namespace), query=[("labelSelector", labels)] if labels else [])["items"]
+        )
 
     def create(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
         """Creates the object; raises Conflict where one of its name is there."""
-        return self._call("POST", self._path(obj["kind"], obj["metadata"]["namespace"]), body=obj, query=[("fieldManager", manager)])
+        return self._call(
+            "POST", self._path(obj["kind"], obj["metadata"]["namespace"]), body=obj, query=[("fieldManager", manager)]
+        )
 
     def unmanage(self, found: Object, *, manager: str = MANAGER) -> Object:
         """Lets go of the fields that the manager has by creating the object, and gives it as it is then; those that it applies stay its own.
@@ -80,13 +90,28 @@ class Api:
         Otherwise a field that is applied no more would stay for ever.
         """
         entries = found["metadata"].get("managedFields") or []
-        kept = [entry for entry in entries if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) != (manager, "Update", None)]
+        kept = [
+            entry
+            for entry in entries
+            if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) != (manager, "Update", None)
+        ]
         if len(kept) == len(entries):
             return found
         metadata = found["metadata"]
-        patch = [{"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},   # of another version: a conflict
-                 {"op": "replace", "path": "/metadata/managedFields", "value": kept}]
-        return self._call("PATCH", self._path(found["kind"], metadata["namespace"], metadata["name"]), body=patch, content="application/json-patch+json")
+        patch = [
+            {
+                "op": "replace",
+                "path": "/metadata/resourceVersion",
+                "value": metadata["resourceVersion"],
+            },  # of another version: a conflict
+            {"op": "replace", "path": "/metadata/managedFields", "value": kept},
+        ]
+        return self._call(
+            "PATCH",
+            self._path(found["kind"], metadata["namespace"], metadata["name"]),
+            body=patch,
+            content="application/json-patch+json",
+        )
 
     def replace(self, obj: Mapping[str, Any]) -> Object:
         """Writes the object over the version that it was read at; raises Conflict where that is not the newest."""
@@ -95,25 +120,37 @@ class Api:
 
     def replace_status(self, obj: Mapping[str, Any]) -> Object:
         """Writes the status over the version that the object was read at."""
-        metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}   # they may have been too deep to be read whole
-        return self._call("PUT", self._path(obj["kind"], metadata["namespace"], metadata["name"]) + "/status", body={**obj, "metadata": metadata})
+        metadata = {
+            key: value for key, value in obj["metadata"].items() if key != "managedFields"
+        }  # they may have been too deep to be read whole
+        return self._call(
+            "PUT",
+            self._path(obj["kind"], metadata["namespace"], metadata["name"]) + "/status",
+            body={**obj, "metadata": metadata},
+        )
 
     def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
         """Merges the patch into the object, as `kubectl annotate` does."""
-        return self._call("PATCH", self._path(kind, namespace, name), body=patch, content="application/merge-patch+json")
+        return self._call(
+            "PATCH", self._path(kind, namespace, name), body=patch, content="application/merge-patch+json"
+        )
 
     def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
         """Deletes the object (that of the uid, else Conflict) and, in the background, what it owns; one that is not there is none."""
         precondition = {"preconditions": {"uid": uid}} if uid is not None else {}
         try:
-            self._call("DELETE", self._path(kind, namespace, name), body={"propagationPolicy": "Background", **precondition})
+            self._call(
+                "DELETE", self._path(kind, namespace, name), body={"propagationPolicy": "Background", **precondition}
+            )
         except NotFound:
             return
 
     def review(self, kind: str, spec: Mapping[str, Any]) -> Object:
         """Return the status of a review, which the API server answers and does not keep."""
         prefix = KINDS[kind][0].removeprefix("/apis/")
-        status: Object = self._call("POST", self._path(kind, None), body={"apiVersion": prefix, "kind": kind, "spec": dict(spec)}).get("status", {})
+        status: Object = self._call(
+            "POST", self._path(kind, None), body={"apiVersion": prefix, "kind": kind, "spec": dict(spec)}
+        ).get("status", {})
         return status
 
     def serves(self, kind: str) -> bool:
@@ -128,11 +165,27 @@ class Api:
         prefix, plural = KINDS[kind]
         return "/".join([prefix, *(["namespaces", namespace] if namespace else []), plural, *([name] if name else [])])
 
-    def _call(self, method: str, path: str, *, body: Any = None, content: str = "application/json", query: list[tuple[str, str]] | None = None) -> Object:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        content: str = "application/json",
+        query: list[tuple[str, str]] | None = None,
+    ) -> Object:
         try:
             answer = self._client.call_api(
-                path, method, query_params=query or [], header_params={"Accept": "application/json", "Content-Type": content}, body=body,
-                auth_settings=["BearerToken"], _preload_content=False, _return_http_data_only=True, _request_timeout=budget.timeout(TIMEOUT_SECONDS))
+                path,
+                method,
+                query_params=query or [],
+                header_params={"Accept": "application/json", "Content-Type": content},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=budget.timeout(TIMEOUT_SECONDS),
+            )
             found: Object = json.loads(shallow.cut(answer.data))
             return found
         except kubernetes.client.ApiException as error:
@@ -156,7 +209,9 @@ def connect(context: str | None = None) -> Api:
         try:
             kubernetes.config.load_kube_config(context=context, client_configuration=configuration)
         except (kubernetes.config.ConfigException, OSError) as error:
-            raise errors.UsageError(f"there is no cluster to speak to ({error}): set KUBECONFIG, or name a --context that it has") from error
+            raise errors.UsageError(
+                f"there is no cluster to speak to ({error}): set KUBECONFIG, or name a --context that it has"
+            ) from error
     configuration.retries = False
     return Api(kubernetes.client.ApiClient(configuration))
 
@@ -176,13 +231,15 @@ def _translated(error: kubernetes.client.ApiException, request: str) -> errors.F
         said = " ".join(str(error.reason).split())
     sentence = f"the API server refused {request}: {said[:1000]}"
     match error.status:
-        case 0 if "CERTIFICATE_VERIFY_FAILED" not in said:  # TLS that broke off in the middle: the client gives it as an answer
+        case 0 if (
+            "CERTIFICATE_VERIFY_FAILED" not in said
+        ):  # TLS that broke off in the middle: the client gives it as an answer
             return errors.Unavailable(sentence)
         case 404:
             return NotFound(sentence)
         case 409:
             return Conflict(sentence)
-        case 422 if "metadata.uid" in said:   # an apply to what is another of the name by now
+        case 422 if "metadata.uid" in said:  # an apply to what is another of the name by now
             return Conflict(sentence)
         case 401 | 403:
             return Forbidden(sentence)

@@ -11,8 +11,8 @@ from fairway.config import resource
 from fairway.platforms.kubernetes import api
 
 MANAGER = "fairway"
-ANSWER_SECONDS = 30.0    # for a command: an operator that works takes it at its next look
-AWAY_SECONDS = 300.0     # how long an API server may be away before following is given up
+ANSWER_SECONDS = 30.0  # for a command: an operator that works takes it at its next look
+AWAY_SECONDS = 300.0  # how long an API server may be away before following is given up
 POLL_SECONDS, QUICK_SECONDS = 1.0, 0.25
 KIND, NOTE = resource.KIND, f"{resource.GROUP}/note"
 
@@ -29,7 +29,9 @@ def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bo
     except api.NotFound as error:
         _need_kind(server)
         namespace = manifest["metadata"]["namespace"]
-        raise errors.UsageError(f"there is no namespace {namespace!r}: `kubectl create namespace {namespace}`, or name another with --namespace") from error
+        raise errors.UsageError(
+            f"there is no namespace {namespace!r}: `kubectl create namespace {namespace}`, or name another with --namespace"
+        ) from error
     except api.Forbidden as error:
         raise _forbidden(error, manifest["metadata"]["namespace"]) from error
 
@@ -40,7 +42,9 @@ def read(server: api.Api, namespace: str, name: str) -> api.Object:
         found = server.get(KIND, namespace, name)
         if found is None:
             _need_kind(server)
-            raise errors.UsageError(f"there is no ModelDeployment {name!r} in namespace {namespace!r}: `fairway deploy PACKAGE --on kubernetes` makes one")
+            raise errors.UsageError(
+                f"there is no ModelDeployment {name!r} in namespace {namespace!r}: `fairway deploy PACKAGE --on kubernetes` makes one"
+            )
         return found
     except api.Forbidden as error:
         raise _forbidden(error, namespace) from error
@@ -54,15 +58,21 @@ def every(server: api.Api, namespace: str | None) -> list[api.Object]:
         _need_kind(server)
         raise
     except api.Forbidden as error:
-        raise api.Forbidden(f"{error}; wanted: a {'ClusterRole' if namespace is None else f'Role in {namespace}'} that allows list on "
-                            f"{resource.PLURAL}.{resource.GROUP}") from error
+        raise api.Forbidden(
+            f"{error}; wanted: a {'ClusterRole' if namespace is None else f'Role in {namespace}'} that allows list on "
+            f"{resource.PLURAL}.{resource.GROUP}"
+        ) from error
 
 
-def command(server: api.Api, namespace: str, name: str, verb: str, *, who: str, why: str = "", force: bool = False) -> dict[str, Any]:
+def command(
+    server: api.Api, namespace: str, name: str, verb: str, *, who: str, why: str = "", force: bool = False
+) -> dict[str, Any]:
     """Asks the operator once, and gives the status after it has obeyed; raises UsageError where the command makes no sense now."""
     before = read(server, namespace, name)
     if before["spec"].get("paused"):
-        raise errors.UsageError(f"{verb} has no effect: spec.paused of {name} is set, and nothing is changed until it is not")
+        raise errors.UsageError(
+            f"{verb} has no effect: spec.paused of {name} is set, and nothing is changed until it is not"
+        )
     nonce = uuid.uuid4().hex
     asked = json.dumps({"verb": verb, "id": nonce, "by": who, "why": why, "force": force})
     try:
@@ -72,10 +82,14 @@ def command(server: api.Api, namespace: str, name: str, verb: str, *, who: str, 
     deadline = time.monotonic() + ANSWER_SECONDS
     while (found := _patiently(server, namespace, name, until=deadline)).get("status", {}).get("lastCommand") != nonce:
         if found["metadata"].get("annotations", {}).get(resource.COMMAND) != asked:
-            raise errors.Unavailable(f"another command for {name} came before {verb} was seen to be taken: see `fairway rollout explain`, and ask again")
+            raise errors.Unavailable(
+                f"another command for {name} came before {verb} was seen to be taken: see `fairway rollout explain`, and ask again"
+            )
         if time.monotonic() > deadline:
-            raise errors.Unavailable(f"no operator took the command within {ANSWER_SECONDS:.0f} s: see its log, "
-                                     "`kubectl --namespace fairway-system logs --selector app.kubernetes.io/component=operator`")
+            raise errors.Unavailable(
+                f"no operator took the command within {ANSWER_SECONDS:.0f} s: see its log, "
+                "`kubectl --namespace fairway-system logs --selector app.kubernetes.io/component=operator`"
+            )
         time.sleep(QUICK_SECONDS)
     status: dict[str, Any] = found["status"]
     if not obeyed(before.get("status", {}), status, who=who):
@@ -90,7 +104,12 @@ def obeyed(before: Mapping[str, Any], after: Mapping[str, Any], *, who: str) -> 
 
 
 def watch(
-    server: api.Api, namespace: str, name: str, *, until: Callable[[api.Object], bool], timeout_seconds: float | None = None,
+    server: api.Api,
+    namespace: str,
+    name: str,
+    *,
+    until: Callable[[api.Object], bool],
+    timeout_seconds: float | None = None,
 ) -> Iterator[api.Object]:
     """Gives the ModelDeployment each time that its status has changed, and ends with the one that makes `until` true.
 
@@ -107,7 +126,8 @@ def watch(
         if deadline is not None and time.monotonic() > deadline:
             status = found.get("status", {})
             raise errors.Unavailable(
-                f"the rollout of {name} has not ended: {status.get('phase', 'Pending')}: {status.get('reason', 'no operator has looked at it yet')}")
+                f"the rollout of {name} has not ended: {status.get('phase', 'Pending')}: {status.get('reason', 'no operator has looked at it yet')}"
+            )
         time.sleep(POLL_SECONDS)
         away = time.monotonic() + AWAY_SECONDS
         found = _patiently(server, namespace, name, until=min(away, deadline) if deadline is not None else away)
@@ -123,7 +143,10 @@ def settled(found: api.Object) -> bool:
 
 def holds(found: api.Object, type: str) -> bool:
     """Says whether the condition is True."""
-    return any(condition["type"] == type and condition["status"] == "True" for condition in found.get("status", {}).get("conditions", ()))
+    return any(
+        condition["type"] == type and condition["status"] == "True"
+        for condition in found.get("status", {}).get("conditions", ())
+    )
 
 
 def _patiently(server: api.Api, namespace: str, name: str, *, until: float) -> api.Object:
@@ -139,10 +162,14 @@ def _patiently(server: api.Api, namespace: str, name: str, *, until: float) -> a
 
 def _need_kind(server: api.Api) -> None:
     if not server.serves(KIND):
-        raise errors.PlatformError(f"the cluster does not know {KIND}: install the chart first, `helm install fairway helm/fairway "
-                                   "--namespace fairway-system --create-namespace`")
+        raise errors.PlatformError(
+            f"the cluster does not know {KIND}: install the chart first, `helm install fairway helm/fairway "
+            "--namespace fairway-system --create-namespace`"
+        )
 
 
 def _forbidden(error: api.Forbidden, namespace: str) -> api.Forbidden:
-    return api.Forbidden(f"{error}; wanted: a login that is valid, with a Role in {namespace} that allows get and patch on "
-                         f"{resource.PLURAL}.{resource.GROUP}")
+    return api.Forbidden(
+        f"{error}; wanted: a login that is valid, with a Role in {namespace} that allows get and patch on "
+        f"{resource.PLURAL}.{resource.GROUP}"
+    )

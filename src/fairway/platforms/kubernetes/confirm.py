@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 RATIO = math.log(99)
 CAP = 50
-NEWEST = 10              # scrapes
-CERTAIN = 1e6            # for what a weight makes impossible; finite, so that it adds up
+NEWEST = 10  # scrapes
+CERTAIN = 1e6  # for what a weight makes impossible; finite, so that it adds up
 PATIENCE_SECONDS = 60.0
-TOTAL = 100              # weights are percent
+TOTAL = 100  # weights are percent
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,14 @@ def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, wai
     scores = [_score(c, s, before=before, after=after) for c, s in increments]
     if _mixed(scores) >= RATIO:
         return Confirmation(True, f"weight {after} % is in effect: {seen}")
-    newest = _score(sum(c for c, _ in increments[-NEWEST:]), sum(s for _, s in increments[-NEWEST:]), before=before, after=after)
+    newest = _score(
+        sum(c for c, _ in increments[-NEWEST:]), sum(s for _, s in increments[-NEWEST:]), before=before, after=after
+    )
     if waited_seconds >= PATIENCE_SECONDS and newest > -RATIO and (candidate or not after or not total):
-        return Confirmation(True, f"weight {after} % counts as in effect after {waited_seconds:.0f} s: {seen}, which does not speak for the old {before} %")
+        return Confirmation(
+            True,
+            f"weight {after} % counts as in effect after {waited_seconds:.0f} s: {seen}, which does not speak for the old {before} %",
+        )
     return Confirmation(False, f"waiting for weight {after} % to take effect: {seen}, the old was {before} %")
 
 

@@ -21,7 +21,7 @@ EPOCH = "queries"
 RATE = re.compile(r"\b(i?rate|increase|i?delta)\s*\(")
 Read = Callable[[bytes], float | None]
 Query = Annotated[str, Field(min_length=1, max_length=2048)]
-SPACE = "namespace"     # the placeholder that every series must be selected by
+SPACE = "namespace"  # the placeholder that every series must be selected by
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|`[^`]*`|\d[\w.]*|[a-zA-Z_:][\w:.]*|=~|!~|!=|[^\s]')
 NAME = re.compile(r"[a-zA-Z_:][\w:.]*")
 GROUPING = ("by", "without", "on", "ignoring", "group_left", "group_right")
@@ -53,15 +53,36 @@ class Asks(Protocol):
 
 
 def sample(
-    source: Asks, queries: Queries, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str],
+    source: Asks,
+    queries: Queries,
+    *,
+    namespace: str,
+    deployment: str,
+    route: traffic.Route,
+    thresholds: Sequence[str],
 ) -> traffic.Sample:
     """Gives both arms' counts as of one instant, by Prometheus's own clock; an arm that has counted nothing yet is None.
 
     Raises Unavailable where Prometheus gives no number.
     """
     _, now = source.ask("time()", read=lambda _: None)
-    arms = [_arm(source, queries, names={"namespace": namespace, "deployment": deployment, "revision": revision, "service": f"{deployment}-{revision}"},
-                 thresholds=thresholds, now=now) if revision is not None else None for revision in (route.stable, route.candidate)]
+    arms = [
+        _arm(
+            source,
+            queries,
+            names={
+                "namespace": namespace,
+                "deployment": deployment,
+                "revision": revision,
+                "service": f"{deployment}-{revision}",
+            },
+            thresholds=thresholds,
+            now=now,
+        )
+        if revision is not None
+        else None
+        for revision in (route.stable, route.candidate)
+    ]
     return traffic.Sample(at=now, epoch=EPOCH, route_version="", stable=arms[0], candidate=arms[1])
 
 
@@ -82,10 +103,14 @@ def chosen(name: str, known: Templates, *, thresholds: Sequence[str]) -> Queries
     """Return the queries of the name; raises ConfigError where there are none, or none for the thresholds."""
     if name not in known:
         there = f"it has {', '.join(sorted(known))}" if known else "it has none"
-        raise errors.ConfigError(f"counts.template {name!r} is no name that this operator knows: {there} (operator.counts of the chart)")
+        raise errors.ConfigError(
+            f"counts.template {name!r} is no name that this operator knows: {there} (operator.counts of the chart)"
+        )
     if thresholds and known[name].within is None:
-        raise errors.ConfigError(f"counts.template {name!r} does not count the answers within a threshold: a guard of type latency needs that "
-                                 "(`within` in operator.counts of the chart)")
+        raise errors.ConfigError(
+            f"counts.template {name!r} does not count the answers within a threshold: a guard of type latency needs that "
+            "(`within` in operator.counts of the chart)"
+        )
     return known[name]
 
 
@@ -95,7 +120,7 @@ def _wrong(query: str) -> Iterator[str]:
         yield "takes a rate: wanted a counter's sum since ever; fairway takes the differences itself"
     for selector in _selectors(query):
         if not re.search(rf"""[\w.]+ = (["'`]){{{SPACE}}}\1( ,|$)""", selector):
-            yield f"asks for {selector[:80] or 'a metric'!r} of every namespace: wanted a label that equals \"{{{SPACE}}}\" in each selector"
+            yield f'asks for {selector[:80] or "a metric"!r} of every namespace: wanted a label that equals "{{{SPACE}}}" in each selector'
 
 
 def _selectors(query: str) -> Iterator[str]:
@@ -107,7 +132,7 @@ def _selectors(query: str) -> Iterator[str]:
         end = at
         if mark == "{":
             end = _end(tokens, at, "}")
-            yield " ".join(tokens[at + 1:end])
+            yield " ".join(tokens[at + 1 : end])
         elif mark == "[" or (mark.lower() in GROUPING and after == "("):
             end = _end(tokens, at, "]" if mark == "[" else ")")
         elif NAME.fullmatch(mark) and mark.lower() not in WORDS and after.lower() not in ("(", "{", "by", "without"):
@@ -119,7 +144,9 @@ def _end(tokens: Sequence[str], at: int, closing: str) -> int:
     return next((place for place in range(at, len(tokens)) if tokens[place] == closing), len(tokens))
 
 
-def _arm(source: Asks, queries: Queries, *, names: Mapping[str, str], thresholds: Sequence[str], now: float) -> traffic.ArmCounts | None:
+def _arm(
+    source: Asks, queries: Queries, *, names: Mapping[str, str], thresholds: Sequence[str], now: float
+) -> traffic.ArmCounts | None:
     def read(name: str, query: str) -> int | None:
         value, _ = source.ask(query, read=lambda content: _number(content, name), at=now)
         return None if value is None else int(value)
@@ -128,8 +155,13 @@ def _arm(source: Asks, queries: Queries, *, names: Mapping[str, str], thresholds
     if requests is None:
         return None
     failed = read("errors", _filled(queries.errors, names)) or 0
-    slow = {threshold: max(requests - (read("within", _within(queries, threshold, names)) or 0), 0) for threshold in thresholds}
-    return traffic.ArmCounts(requests=requests, errors=min(failed, requests), timed=requests if thresholds else 0, slow=slow)
+    slow = {
+        threshold: max(requests - (read("within", _within(queries, threshold, names)) or 0), 0)
+        for threshold in thresholds
+    }
+    return traffic.ArmCounts(
+        requests=requests, errors=min(failed, requests), timed=requests if thresholds else 0, slow=slow
+    )
 
 
 def _within(queries: Queries, threshold: str, names: Mapping[str, str]) -> str:

@@ -13,19 +13,32 @@ LONGEST_NAME = 50  # objects are named after it and the revision, in 63; the CRD
 def spec(config: schema.Config, *, uri: str, digest: str, image: str | None = None) -> resource.Spec:
     """Gives the spec that asks for the package; `image` is the server's, the operator's default for None."""
     if len(config.name) > LONGEST_NAME:
-        raise errors.ConfigError(f"name {config.name!r} has {len(config.name)} characters: wanted at most {LONGEST_NAME} on Kubernetes")
+        raise errors.ConfigError(
+            f"name {config.name!r} has {len(config.name)} characters: wanted at most {LONGEST_NAME} on Kubernetes"
+        )
     try:
         return resource.Spec(
-            model=resource.Model(uri=uri, digest=digest), image=image, runtime=config.serving.runtime, serving=config.serving, strategy=config.strategy,
-            gateway=resource.Gateway(parent_refs=tuple(map(_parent, config.platform.gateways)), hostnames=config.platform.hostnames))
+            model=resource.Model(uri=uri, digest=digest),
+            image=image,
+            runtime=config.serving.runtime,
+            serving=config.serving,
+            strategy=config.strategy,
+            gateway=resource.Gateway(
+                parent_refs=tuple(map(_parent, config.platform.gateways)), hostnames=config.platform.hostnames
+            ),
+        )
     except ValidationError as error:
         raise errors.UsageError(loader.explain(error, where="the ModelDeployment")) from error
 
 
 def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
     """Gives the resource with what differs from the defaults: the cluster fills in the rest."""
-    return {"apiVersion": f"{resource.GROUP}/{resource.VERSION}", "kind": resource.KIND, "metadata": {"name": name, "namespace": namespace},
-            "spec": asked.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+    return {
+        "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
+        "kind": resource.KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": asked.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+    }
 
 
 def place(config: schema.Config, *, digest: str, uri: str | None = None) -> str:
@@ -33,8 +46,10 @@ def place(config: schema.Config, *, digest: str, uri: str | None = None) -> str:
     if uri is not None:
         return uri
     if config.platform.store is None:
-        raise errors.UsageError("platform.store is not set: wanted where packages are put for the cluster, such as s3://bucket/prefix, "
-                                f"with this one in {digest.removeprefix('sha256:')}; or pass --uri")
+        raise errors.UsageError(
+            "platform.store is not set: wanted where packages are put for the cluster, such as s3://bucket/prefix, "
+            f"with this one in {digest.removeprefix('sha256:')}; or pass --uri"
+        )
     if config.platform.store.startswith("oci://"):
         return config.platform.store  # one repository for all of them: the digest is the tag
     return f"{config.platform.store.rstrip('/')}/{digest.removeprefix('sha256:')}"

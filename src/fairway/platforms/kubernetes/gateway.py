@@ -23,14 +23,19 @@ from fairway.platforms.kubernetes import workloads
 from fairway.rollout import traffic
 
 ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
-NAMED = "named"              # the arm of a request for one revision by its name
+NAMED = "named"  # the arm of a request for one revision by its name
 ROUTE_VERSION = f"{resource.GROUP}/route-version"
-IDLE_SECONDS = 60            # shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
-TOTAL = 100                  # weights are percent
-BODY_SECONDS = 30            # in which a request must come, and how long one may be silent
-MOST_REQUESTS = 1024         # at one revision by one proxy, Envoy's own default, where the servers bear no more
-SERVED = {"bentoml": ("/v2",), "seldon": ("/v2", "/api", "/predict")}   # by runtime: what clients may ask; /metrics and probes are the cluster's
-SHARES = 10_000              # backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
+IDLE_SECONDS = (
+    60  # shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
+)
+TOTAL = 100  # weights are percent
+BODY_SECONDS = 30  # in which a request must come, and how long one may be silent
+MOST_REQUESTS = 1024  # at one revision by one proxy, Envoy's own default, where the servers bear no more
+SERVED = {
+    "bentoml": ("/v2",),
+    "seldon": ("/v2", "/api", "/predict"),
+}  # by runtime: what clients may ask; /metrics and probes are the cluster's
+SHARES = 10_000  # backendRef weights in a percent: one of them is the millionth that a leaving revision keeps
 
 
 def first(before: str | None, *, stable: str, candidate: str | None) -> str:
@@ -41,8 +46,14 @@ def first(before: str | None, *, stable: str, candidate: str | None) -> str:
 
 
 def http_route(
-    owner: workloads.Owner, gateway: resource.Gateway, route: traffic.Route, *, first: str | None = None, leaving: str | None = None,
-    arriving: bool = False, runtime: str = "bentoml",
+    owner: workloads.Owner,
+    gateway: resource.Gateway,
+    route: traffic.Route,
+    *,
+    first: str | None = None,
+    leaving: str | None = None,
+    arriving: bool = False,
+    runtime: str = "bentoml",
 ) -> dict[str, Any]:
     """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says.
 
@@ -50,30 +61,42 @@ def http_route(
     that is `arriving` begins with one.
     """
     weight = route.weight if route.candidate is not None else 0
-    shares = {route.stable: (TOTAL - weight) * SHARES, **({route.candidate: weight * SHARES} if route.candidate and weight else {})}
+    shares = {
+        route.stable: (TOTAL - weight) * SHARES,
+        **({route.candidate: weight * SHARES} if route.candidate and weight else {}),
+    }
     if arriving and len(shares) == 2:
         shares = {route.stable: TOTAL * SHARES - 1, route.candidate or "": 1}
     arms = {route.stable: "stable", route.candidate: "canary"}
     if leaving is not None and len(shares) == 1 and leaving not in shares:
         shares = {route.stable: shares[route.stable] - 1, leaving: 1}
         arms = {leaving: "canary", **arms}
-    elif leaving is not None and shares.get(leaving) == 0:   # a promotion without a bake: stable has no share left
+    elif leaving is not None and shares.get(leaving) == 0:  # a promotion without a bake: stable has no share left
         shares = {name: share - 1 if share else 1 for name, share in shares.items()}
-    backends = [_backend(owner, revision, arm=arms[revision], weight=share) for revision, share in shares.items()]  # stable, and the other
+    backends = [
+        _backend(owner, revision, arm=arms[revision], weight=share) for revision, share in shares.items()
+    ]  # stable, and the other
     if first not in (None, route.stable):  # stable keeps its place, which is the second
         backends.reverse()
         if len(backends) == 1:
             backends.insert(0, {**_service(owner, route.stable), "weight": 0})
     timeouts = {"request": _duration(gateway.timeout)}
-    rule: dict[str, Any] = {"matches": [_below(path) for path in SERVED[runtime]], "backendRefs": backends, "timeouts": timeouts}
+    rule: dict[str, Any] = {
+        "matches": [_below(path) for path in SERVED[runtime]],
+        "backendRefs": backends,
+        "timeouts": timeouts,
+    }
     if route.candidate is not None and route.mirror:
         mirror = {"backendRef": _service(owner, route.candidate), "percent": route.mirror}
         rule["filters"] = [{"type": "RequestMirror", "requestMirror": mirror}]
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
         "metadata": {**workloads.metadata(owner), "annotations": {ROUTE_VERSION: route.version}},
         "spec": {
-            "parentRefs": [ref.model_dump(mode="json", by_alias=True, exclude_none=True) for ref in gateway.parent_refs],
+            "parentRefs": [
+                ref.model_dump(mode="json", by_alias=True, exclude_none=True) for ref in gateway.parent_refs
+            ],
             **({"hostnames": list(gateway.hostnames)} if gateway.hostnames else {}),
             "rules": [rule, *(_named(owner, revision, timeouts=timeouts) for revision in _serving(route))],
         },
@@ -83,7 +106,9 @@ def http_route(
 def serving(found: Mapping[str, Any]) -> frozenset[str]:
     """Gives the revisions that have a real share by an HTTPRoute of ours."""
     prefix = f"{found['metadata']['name']}-"
-    backends = [backend for rule in found.get("spec", {}).get("rules", ())[:1] for backend in rule.get("backendRefs", ())]
+    backends = [
+        backend for rule in found.get("spec", {}).get("rules", ())[:1] for backend in rule.get("backendRefs", ())
+    ]
     return frozenset(backend["name"].removeprefix(prefix) for backend in backends if backend.get("weight", 1) > 1)
 
 
@@ -96,12 +121,21 @@ def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any
     parent = resource.route(spec)
     timeout = (parent.timeout if parent else timedelta()) + timedelta(seconds=BODY_SECONDS)
     return {
-        "apiVersion": "gateway.envoyproxy.io/v1alpha1", "kind": "BackendTrafficPolicy", "metadata": workloads.metadata(owner),
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "BackendTrafficPolicy",
+        "metadata": workloads.metadata(owner),
         "spec": {
             "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": owner.name}],
-            "loadBalancer": {"type": "ConsistentHash", "consistentHash": {"type": "Headers", "headers": [{"name": UNIT}]}},
+            "loadBalancer": {
+                "type": "ConsistentHash",
+                "consistentHash": {"type": "Headers", "headers": [{"name": UNIT}]},
+            },
             "requestBuffer": {"limit": f"{spec.serving.max_body_mebibytes}Mi"},
-            "circuitBreaker": {"maxConnections": requests, "maxParallelRequests": requests, "maxPendingRequests": requests},
+            "circuitBreaker": {
+                "maxConnections": requests,
+                "maxParallelRequests": requests,
+                "maxPendingRequests": requests,
+            },
             "timeout": {"http": {"connectionIdleTimeout": f"{IDLE_SECONDS}s", "streamIdleTimeout": _duration(timeout)}},
         },
     }
@@ -117,8 +151,12 @@ def _named(owner: workloads.Owner, revision: str, *, timeouts: Mapping[str, str]
     """Gives the rule for requests that name the revision in their path."""
     headers = [{"name": ARM, "value": NAMED}, {"name": REVISION, "value": revision}]
     filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]
-    return {"matches": [_below(f"/v2/models/{owner.name}/versions/{revision}")],
-            "backendRefs": [_service(owner, revision)], "filters": filters, "timeouts": dict(timeouts)}
+    return {
+        "matches": [_below(f"/v2/models/{owner.name}/versions/{revision}")],
+        "backendRefs": [_service(owner, revision)],
+        "filters": filters,
+        "timeouts": dict(timeouts),
+    }
 
 
 def _below(path: str) -> dict[str, Any]:
@@ -127,7 +165,11 @@ def _below(path: str) -> dict[str, Any]:
 
 def _backend(owner: workloads.Owner, revision: str, *, arm: str, weight: int) -> dict[str, Any]:
     headers = [{"name": ARM, "value": arm}, {"name": REVISION, "value": revision}]
-    return {**_service(owner, revision), "weight": weight, "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]}
+    return {
+        **_service(owner, revision),
+        "weight": weight,
+        "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}],
+    }
 
 
 def _service(owner: workloads.Owner, revision: str) -> dict[str, Any]:

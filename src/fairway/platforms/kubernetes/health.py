@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-CRASHES = 3                # ends of one container after which it is given up
+CRASHES = 3  # ends of one container after which it is given up
 HOPELESS = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError")
 WAITING = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")
-LOST = ("Unknown", "ContainerStatusUnknown")   # ends that nobody saw: the node or its runtime began anew
-OVER = ("Failed", "Succeeded")                 # servers are restarted in their pod: only a kubelet that evicts, or shuts down, ends it
+LOST = ("Unknown", "ContainerStatusUnknown")  # ends that nobody saw: the node or its runtime began anew
+OVER = ("Failed", "Succeeded")  # servers are restarted in their pod: only a kubelet that evicts, or shuts down, ends it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +22,10 @@ class Health:
     ready: bool = False
     available: int = 0
     broken: str | None = None
-    ended: str | None = None   # which of its own containers has ended and does not run again yet
+    ended: str | None = None  # which of its own containers has ended and does not run again yet
     note: str = ""
-    refused: str = ""          # why the cluster does not let its pods be made
-    facts: Mapping[str, Any] = field(default_factory=dict)   # what the init step found in the package
+    refused: str = ""  # why the cluster does not let its pods be made
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the init step found in the package
 
 
 def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]], *, replicas: int) -> Health:
@@ -41,7 +41,14 @@ def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]
     staying = [pod for pod in pods if not _goes(pod)]
     refused = _failure(status)
     note = refused or _first(_waits, staying) or f"{available} of {replicas} pods are available"
-    return Health(available=available, broken=_first(_broken, staying), ended=_first(_ended, staying), note=note, refused=refused, facts=_facts(pods))
+    return Health(
+        available=available,
+        broken=_first(_broken, staying),
+        ended=_first(_ended, staying),
+        note=note,
+        refused=refused,
+        facts=_facts(pods),
+    )
 
 
 def _first(say: Callable[[Mapping[str, Any]], str | None], pods: Iterable[Mapping[str, Any]]) -> str | None:
@@ -51,7 +58,10 @@ def _first(say: Callable[[Mapping[str, Any]], str | None], pods: Iterable[Mappin
 def _goes(pod: Mapping[str, Any]) -> bool:
     """Say whether the pod is taken away, by whomever: how its containers end then is not theirs."""
     status = pod.get("status", {})
-    disrupted = any(condition["type"] == "DisruptionTarget" and condition["status"] == "True" for condition in status.get("conditions", ()))
+    disrupted = any(
+        condition["type"] == "DisruptionTarget" and condition["status"] == "True"
+        for condition in status.get("conditions", ())
+    )
     return disrupted or status.get("phase") in OVER or "deletionTimestamp" in pod.get("metadata", {})
 
 
@@ -94,7 +104,9 @@ def _waits(pod: Mapping[str, Any]) -> str | None:
 
 
 def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    ended: Mapping[str, Any] = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    ended: Mapping[str, Any] = (
+        container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    )
     return ended
 
 
@@ -102,7 +114,13 @@ def _last_words(container: Mapping[str, Any]) -> str:
     """Gives how it ended, and its own sentence where it left one as its termination message."""
     ended = _last_end(container)
     said = str(ended.get("message", "")).strip().splitlines()
-    reason = "out of memory" if ended.get("reason") == "OOMKilled" else f"exit status {ended.get('exitCode')}" if ended else ""
+    reason = (
+        "out of memory"
+        if ended.get("reason") == "OOMKilled"
+        else f"exit status {ended.get('exitCode')}"
+        if ended
+        else ""
+    )
     return "".join(f": {part}" for part in (reason, said[-1][:400] if said else "") if part)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 
-SERVICE = ("{}.svc", "{}.svc.cluster.local")   # after `NAME.`
+SERVICE = ("{}.svc", "{}.svc.cluster.local")  # after `NAME.`
 
 
 def service(url: str, *, namespace: str) -> str | None:
@@ -26,7 +26,9 @@ def service(url: str, *, namespace: str) -> str | None:
 def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None:
     """Gives why the URL must not be called for a deployment of the namespace, or None where it may, as far as its host says."""
     host = _host(url)
-    if service(url, namespace=namespace) is not None or any(fnmatch.fnmatchcase(host, pattern.lower()) for pattern in allowed):
+    if service(url, namespace=namespace) is not None or any(
+        fnmatch.fnmatchcase(host, pattern.lower()) for pattern in allowed
+    ):
         return None
     others = f", or one of {', '.join(allowed)}" if allowed else ""
     return f"the operator does not call host {host!r}: wanted a Service of the namespace, NAME.{namespace}.svc{others} (operator.hookHosts of the chart)"
@@ -51,9 +53,15 @@ def pod(url: str, found: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -
     entry = next((entry for entry in found["spec"].get("ports", ()) if entry.get("port") == wanted), None)
     if entry is None:
         raise errors.Unavailable(f"Service {found['metadata']['name']} has no port {wanted}")
-    places = sorted((address, number) for one in pods if (address := _answers(one)) and (number := _port(one, entry.get("targetPort", wanted))))
+    places = sorted(
+        (address, number)
+        for one in pods
+        if (address := _answers(one)) and (number := _port(one, entry.get("targetPort", wanted)))
+    )
     if not places:
-        raise errors.Unavailable(f"Service {found['metadata']['name']} has no pod that is ready at port {wanted}: wanted one with an address of its own")
+        raise errors.Unavailable(
+            f"Service {found['metadata']['name']} has no pod that is ready at port {wanted}: wanted one with an address of its own"
+        )
     return places[0]
 
 
@@ -64,7 +72,9 @@ def outside(host: str, resolved: Iterable[str], *, networks: Collection[str]) ->
         address = _plain(text)
         if _public(address) or any(address in one for one in allowed if one.version == address.version):
             return text
-    raise errors.Unavailable(f"host {host!r} has no address that the operator calls: wanted a public one, or one of operator.hookNetworks of the chart")
+    raise errors.Unavailable(
+        f"host {host!r} has no address that the operator calls: wanted a public one, or one of operator.hookNetworks of the chart"
+    )
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -98,7 +108,10 @@ def name(url: str) -> str:
 def _answers(one: Mapping[str, Any]) -> str | None:
     """Return the address of a pod that is ready and has one of its own: the host's network is not the namespace's."""
     status = one.get("status", {})
-    ready = any((condition.get("type"), condition.get("status")) == ("Ready", "True") for condition in status.get("conditions") or ())
+    ready = any(
+        (condition.get("type"), condition.get("status")) == ("Ready", "True")
+        for condition in status.get("conditions") or ()
+    )
     if not ready or one["metadata"].get("deletionTimestamp") or one.get("spec", {}).get("hostNetwork"):
         return None
     address = str(status.get("podIP", ""))
@@ -111,11 +124,19 @@ def _port(one: Mapping[str, Any], target: Any) -> int | None:
         return target
     spec = one.get("spec", {})
     containers = [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
-    return next((int(entry["containerPort"]) for container in containers for entry in container.get("ports") or () if entry.get("name") == target), None)
+    return next(
+        (
+            int(entry["containerPort"])
+            for container in containers
+            for entry in container.get("ports") or ()
+            if entry.get("name") == target
+        ),
+        None,
+    )
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")   # NAT64: the last 32 bits are the address that is reached
+TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # NAT64: the last 32 bits are the address that is reached
 
 
 def _plain(text: str) -> Address:
@@ -129,7 +150,9 @@ def _plain(text: str) -> Address:
 
 
 def _public(address: Address) -> bool:
-    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_link_local or address.is_loopback)
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_link_local or address.is_loopback
+    )
 
 
 def _host(url: str) -> str:

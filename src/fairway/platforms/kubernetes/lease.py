@@ -16,9 +16,11 @@ from fairway.platforms.kubernetes import api
 
 log = logging.getLogger("fairway.lease")
 
-DURATION = 15.0         # seconds without renewal after which another may take it
-RENEW_DEADLINE = 10.0   # seconds without renewal after which the holder gives up; below DURATION by what a request may take
-RETRY = 2.0             # seconds between two attempts
+DURATION = 15.0  # seconds without renewal after which another may take it
+RENEW_DEADLINE = (
+    10.0  # seconds without renewal after which the holder gives up; below DURATION by what a request may take
+)
+RETRY = 2.0  # seconds between two attempts
 
 Record = dict[str, Any]
 
@@ -31,7 +33,9 @@ class Observed:
     at: float
 
 
-def decide(record: Record | None, *, me: str, observed: Observed | None, now: float) -> Literal["create", "renew", "take", "wait"]:
+def decide(
+    record: Record | None, *, me: str, observed: Observed | None, now: float
+) -> Literal["create", "renew", "take", "wait"]:
     """Says what to do with the Lease as it was read; `now` and `observed.at` are of one monotonic clock."""
     if record is None:
         return "create"
@@ -41,7 +45,13 @@ def decide(record: Record | None, *, me: str, observed: Observed | None, now: fl
     if not holder:
         return "take"
     unchanged = observed is not None and observed.version == record["metadata"]["resourceVersion"]
-    return "take" if unchanged and observed is not None and now - observed.at >= record["spec"].get("leaseDurationSeconds", DURATION) else "wait"
+    return (
+        "take"
+        if unchanged
+        and observed is not None
+        and now - observed.at >= record["spec"].get("leaseDurationSeconds", DURATION)
+        else "wait"
+    )
 
 
 class Lease:
@@ -61,7 +71,9 @@ class Lease:
         record = self._api.get("Lease", self._namespace, self._name)
         now = self._clock()
         todo = decide(record, me=self.me, observed=self._observed, now=now)
-        if record is not None and (self._observed is None or self._observed.version != record["metadata"]["resourceVersion"]):
+        if record is not None and (
+            self._observed is None or self._observed.version != record["metadata"]["resourceVersion"]
+        ):
             self._observed = Observed(record["metadata"]["resourceVersion"], now)
         try:
             match todo:
@@ -91,7 +103,12 @@ class Lease:
                     log.info("%s leads", self.me)
                     acquired()
             elif self._renewed_at is not None and not self.leads():
-                log.error("the Lease %s/%s could not be renewed for %.0f s: this operator stops", self._namespace, self._name, RENEW_DEADLINE)
+                log.error(
+                    "the Lease %s/%s could not be renewed for %.0f s: this operator stops",
+                    self._namespace,
+                    self._name,
+                    RENEW_DEADLINE,
+                )
                 return
             stop.wait(RETRY)
         if self._renewed_at is not None:
@@ -109,7 +126,12 @@ class Lease:
 
     def _record(self, before: Record | None, *, transitions: int) -> Record:
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        spec = {"holderIdentity": self.me, "leaseDurationSeconds": int(DURATION), "renewTime": now, "leaseTransitions": transitions}
+        spec = {
+            "holderIdentity": self.me,
+            "leaseDurationSeconds": int(DURATION),
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }
         taken = before is None or before["spec"].get("holderIdentity") != self.me
         spec["acquireTime"] = now if taken or before is None else before["spec"].get("acquireTime", now)
         metadata = {"name": self._name, "namespace": self._namespace}

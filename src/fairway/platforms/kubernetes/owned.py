@@ -11,7 +11,7 @@ from fairway import errors
 from fairway.config import resource
 from fairway.platforms.kubernetes import api
 
-UNCHANGEABLE = ("ControllerRevision",)   # a patch of the very same data is refused where it is written in another order
+UNCHANGEABLE = ("ControllerRevision",)  # a patch of the very same data is refused where it is written in another order
 
 
 class Foreign(errors.PlatformError):
@@ -38,7 +38,7 @@ def apply(server: api.Api, obj: Mapping[str, Any]) -> api.Object:
     metadata = obj["metadata"]
     found = server.get(obj["kind"], metadata["namespace"], metadata["name"])
     if found is None:
-        found = server.create(obj, manager=api.MANAGER)   # an apply would take over what was made in between
+        found = server.create(obj, manager=api.MANAGER)  # an apply would take over what was made in between
     else:
         _require(found, obj)
     if obj["kind"] in UNCHANGEABLE:
@@ -65,9 +65,17 @@ def _require(found: Mapping[str, Any], obj: Mapping[str, Any]) -> None:
         return
     other = controller(found)
     if other is not None and _earlier(other, owner):
-        raise errors.Unavailable(f"{said} belongs to an earlier ModelDeployment {owner.get('name')}, and goes with it: it is made anew then")
-    by = f"{other.get('kind')} {other.get('name')} controls it" if other is not None else "no ModelDeployment controls it"
-    raise Foreign(f"{said} is not fairway's: {by}; rename the ModelDeployment {owner.get('name')}, or delete the {obj['kind']} if nothing needs it")
+        raise errors.Unavailable(
+            f"{said} belongs to an earlier ModelDeployment {owner.get('name')}, and goes with it: it is made anew then"
+        )
+    by = (
+        f"{other.get('kind')} {other.get('name')} controls it"
+        if other is not None
+        else "no ModelDeployment controls it"
+    )
+    raise Foreign(
+        f"{said} is not fairway's: {by}; rename the ModelDeployment {owner.get('name')}, or delete the {obj['kind']} if nothing needs it"
+    )
 
 
 def _earlier(other: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:

@@ -14,10 +14,19 @@ ABOUT_A_POD = {  # of a type: all that a template may say; the rest is the API s
     "V1ObjectMeta": ("labels", "annotations"),
 }
 NEVER = ("ephemeralContainers",)
-QUANTITIES = ("limits", "requests", "overhead", "sizeLimit", "divisor")   # the client calls them text; a number is one too
+QUANTITIES = (
+    "limits",
+    "requests",
+    "overhead",
+    "sizeLimit",
+    "divisor",
+)  # the client calls them text; a number is one too
 LONGEST, MOST = 65536, 256
 SCALARS: dict[str, Node] = {
-    "str": {"type": "string", "maxLength": LONGEST}, "int": {"type": "integer"}, "bool": {"type": "boolean"}, "object": {"x-kubernetes-int-or-string": True},
+    "str": {"type": "string", "maxLength": LONGEST},
+    "int": {"type": "integer"},
+    "bool": {"type": "boolean"},
+    "object": {"x-kubernetes-int-or-string": True},
 }
 
 
@@ -32,9 +41,20 @@ def _type(written: str, *, name: str) -> Node:
     if found is None:
         raise ValueError(f"{name} is of type {written!r}: wanted a list, a dict or a name")
     if found["item"]:
-        return {"type": "array", "nullable": True, "maxItems": MOST, "items": _type(found["item"], name=name), "x-kubernetes-list-type": "atomic"}
+        return {
+            "type": "array",
+            "nullable": True,
+            "maxItems": MOST,
+            "items": _type(found["item"], name=name),
+            "x-kubernetes-list-type": "atomic",
+        }
     if found["value"]:
-        return {"type": "object", "nullable": True, "maxProperties": MOST, "additionalProperties": _type(found["value"], name=name)}
+        return {
+            "type": "object",
+            "nullable": True,
+            "maxProperties": MOST,
+            "additionalProperties": _type(found["value"], name=name),
+        }
     if found["one"] in SCALARS:
         return {**SCALARS["object" if name in QUANTITIES else found["one"]], "nullable": True}
     return _model(found["one"])
@@ -44,6 +64,13 @@ def _model(written: str) -> Node:
     from kubernetes.client import models
 
     model = getattr(models, written)
-    fields = {name: model.openapi_types[attribute] for attribute, name in model.attribute_map.items()
-              if name in ABOUT_A_POD.get(written, (name,)) and name not in NEVER}
-    return {"type": "object", "nullable": True, "properties": {name: _type(kind, name=name) for name, kind in sorted(fields.items())}}
+    fields = {
+        name: model.openapi_types[attribute]
+        for attribute, name in model.attribute_map.items()
+        if name in ABOUT_A_POD.get(written, (name,)) and name not in NEVER
+    }
+    return {
+        "type": "object",
+        "nullable": True,
+        "properties": {name: _type(kind, name=name) for name, kind in sorted(fields.items())},
+    }

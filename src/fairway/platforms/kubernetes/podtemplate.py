@@ -13,12 +13,28 @@ from fairway.config import resource
 
 PREFIX = f"{resource.GROUP}/"
 SEALED = ("image", "command", "args")
-SEALED_ENV = ("FAIRWAY_DEPLOYMENT", "FAIRWAY_NAMESPACE", "FAIRWAY_REVISION", "FAIRWAY_COLLECTOR", "FAIRWAY_COLLECTOR_TOKEN", "FAIRWAY_SPOOL",
-              "FAIRWAY_SERVING")
+SEALED_ENV = (
+    "FAIRWAY_DEPLOYMENT",
+    "FAIRWAY_NAMESPACE",
+    "FAIRWAY_REVISION",
+    "FAIRWAY_COLLECTOR",
+    "FAIRWAY_COLLECTOR_TOKEN",
+    "FAIRWAY_SPOOL",
+    "FAIRWAY_SERVING",
+)
 SEALED_VOLUMES = ("model", "source", "collector-token")
 BY = {
-    "containers": "name", "initContainers": "name", "volumes": "name", "env": "name", "imagePullSecrets": "name", "resourceClaims": "name",
-    "volumeMounts": "mountPath", "volumeDevices": "devicePath", "ports": "containerPort", "topologySpreadConstraints": "topologyKey", "hostAliases": "ip",
+    "containers": "name",
+    "initContainers": "name",
+    "volumes": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "resourceClaims": "name",
+    "volumeMounts": "mountPath",
+    "volumeDevices": "devicePath",
+    "ports": "containerPort",
+    "topologySpreadConstraints": "topologyKey",
+    "hostAliases": "ip",
 }
 APPENDED = ("tolerations", "envFrom")
 
@@ -32,8 +48,10 @@ def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     before, after = _sealed(ours, labels=ours["metadata"]["labels"]), _sealed(merged, labels=ours["metadata"]["labels"])
     for path in (*before, *after):
         if path not in before or path not in after or before[path] != after[path]:
-            raise errors.ConfigError(f"podTemplate.{path} is fairway's own: leave it out; what a pod is made of is asked for by spec.model, spec.image "
-                                     "and spec.serving")
+            raise errors.ConfigError(
+                f"podTemplate.{path} is fairway's own: leave it out; what a pod is made of is asked for by spec.model, spec.image "
+                "and spec.serving"
+            )
     return merged
 
 
@@ -87,5 +105,9 @@ def _sealed(template: Mapping[str, Any], *, labels: Mapping[str, str]) -> dict[s
             if container["name"] == name:
                 sealed |= {f"{path}.{key}": container.get(key) for key in SEALED}
                 sealed |= {f"{path}.env[{e['name']}]": e for e in container.get("env", ()) if e["name"] in SEALED_ENV}
-                sealed |= {f"{path}.volumeMounts[{m['mountPath']}]": m for m in container.get("volumeMounts", ()) if m.get("name") in SEALED_VOLUMES}
+                sealed |= {
+                    f"{path}.volumeMounts[{m['mountPath']}]": m
+                    for m in container.get("volumeMounts", ())
+                    if m.get("name") in SEALED_VOLUMES
+                }
     return sealed

@@ -34,21 +34,50 @@ from fairway.config import schema
 from fairway.platforms.kubernetes import gateway
 from fairway.rollout import traffic
 
-WINDOW_SECONDS = 120          # raw samples that are read: several scrapes of the slowest usual interval, a minute
-STALE_SCRAPES = 3             # scrapes missed after which a proxy is gone
-SLACK_SECONDS = 2.0           # between a scrape, its storage and our clock, which tells whole seconds
-RESTART_SECONDS = 10.0        # starts this close are one
+WINDOW_SECONDS = 120  # raw samples that are read: several scrapes of the slowest usual interval, a minute
+STALE_SCRAPES = 3  # scrapes missed after which a proxy is gone
+SLACK_SECONDS = 2.0  # between a scrape, its storage and our clock, which tells whole seconds
+RESTART_SECONDS = 10.0  # starts this close are one
 LARGEST_ANSWER = 8 * 2**20
-BUCKETS = (0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000)  # Envoy's own, ms
-COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE = (f"envoy_cluster_upstream_{name}" for name in (
-    "rq_completed", "rq_xx", "rq_timeout", "rq_time_bucket", "cx_destroy_remote_with_active_rq", "rq_active"))
+BUCKETS = (
+    0.5,
+    1,
+    5,
+    10,
+    25,
+    50,
+    100,
+    250,
+    500,
+    1000,
+    2500,
+    5000,
+    10000,
+    30000,
+    60000,
+    300000,
+    600000,
+    1800000,
+    3600000,
+)  # Envoy's own, ms
+COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE = (
+    f"envoy_cluster_upstream_{name}"
+    for name in (
+        "rq_completed",
+        "rq_xx",
+        "rq_timeout",
+        "rq_time_bucket",
+        "cx_destroy_remote_with_active_rq",
+        "rq_active",
+    )
+)
 UPTIME, MEMBERS = "envoy_server_uptime", "envoy_cluster_membership_healthy"
 SHED = tuple(f"envoy_cluster_upstream_rq_{name}_overflow" for name in ("pending", "active"))
 
 Series = Mapping[str, Any]
 Answer = TypeVar("Answer")
-Values = Mapping[float, float]   # time of the scrape -> value
-Readings = dict[tuple[str, str], Values]   # series, arm ("" for the proxy's own) -> values
+Values = Mapping[float, float]  # time of the scrape -> value
+Readings = dict[tuple[str, str], Values]  # series, arm ("" for the proxy's own) -> values
 
 
 class Prometheus:
@@ -60,14 +89,25 @@ class Prometheus:
     def __init__(self, url: str, *, gateway: Mapping[str, str], timeout_seconds: float = 5.0) -> None:
         place = urlsplit(url)
         if place.scheme not in ("http", "https") or not place.hostname:
-            raise errors.UsageError(f"--prometheus {url!r}: wanted the address of a Prometheus, such as http://prometheus.monitoring:9090")
+            raise errors.UsageError(
+                f"--prometheus {url!r}: wanted the address of a Prometheus, such as http://prometheus.monitoring:9090"
+            )
         if not gateway:
-            raise errors.UsageError("no --gateway-label is named: wanted a label that only the scrape of the gateway has, such as "
-                                    "namespace=envoy-gateway-system; any pod that is scraped could speak as the gateway otherwise")
+            raise errors.UsageError(
+                "no --gateway-label is named: wanted a label that only the scrape of the gateway has, such as "
+                "namespace=envoy-gateway-system; any pod that is scraped could speak as the gateway otherwise"
+            )
         self._url, self._timeout, self._gateway = url, timeout_seconds, dict(gateway)
 
     def sample(
-        self, *, namespace: str, deployment: str, route: traffic.Route, thresholds: Sequence[str], before: traffic.Sample | None, route_version: str,
+        self,
+        *,
+        namespace: str,
+        deployment: str,
+        route: traffic.Route,
+        thresholds: Sequence[str],
+        before: traffic.Sample | None,
+        route_version: str,
         first: str | None = None,
     ) -> traffic.Sample | None:
         """Gives the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped lately has all of them.
@@ -78,8 +118,12 @@ class Prometheus:
         Raises Unavailable where Prometheus does not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
         """
         bounds = {threshold: bucket(threshold) for threshold in thresholds}
-        series, now = self.ask(query(namespace=namespace, deployment=deployment, bounds=bounds.values(), gateway=self._gateway), read=parse)
-        return combine(series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first)
+        series, now = self.ask(
+            query(namespace=namespace, deployment=deployment, bounds=bounds.values(), gateway=self._gateway), read=parse
+        )
+        return combine(
+            series, now=now, route=route, bounds=bounds, before=before, route_version=route_version, first=first
+        )
 
     def answers(self, *, namespace: str, deployment: str, index: int) -> bool | None:
         """Say whether the proxies have pods behind the HTTPRoute's backend of that index; None where Prometheus keeps no series that would tell.
@@ -104,16 +148,24 @@ class Prometheus:
         kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
         connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self._timeout))
         try:
-            connection.request("POST", place.path.rstrip("/") + "/api/v1/query", body=urlencode({"query": query} | ({"time": at} if at is not None else {})),
-                               headers={"Content-Type": "application/x-www-form-urlencoded"})
+            connection.request(
+                "POST",
+                place.path.rstrip("/") + "/api/v1/query",
+                body=urlencode({"query": query} | ({"time": at} if at is not None else {})),
+                headers={"Content-Type": "application/x-www-form-urlencoded"},
+            )
             response = connection.getresponse()
             content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self._timeout)
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(f"Prometheus {self._url} does not answer: {error or type(error).__name__}") from error
+            raise errors.Unavailable(
+                f"Prometheus {self._url} does not answer: {error or type(error).__name__}"
+            ) from error
         finally:
             connection.close()
         if len(content) > LARGEST_ANSWER:
-            raise errors.Unavailable(f"Prometheus {self._url} answered with more than {LARGEST_ANSWER >> 20} MiB: wanted the counters of one deployment")
+            raise errors.Unavailable(
+                f"Prometheus {self._url} answered with more than {LARGEST_ANSWER >> 20} MiB: wanted the counters of one deployment"
+            )
         try:
             return read(content), _time(response.getheader("Date"))
         except ValueError as error:
@@ -127,17 +179,30 @@ def query(*, namespace: str, deployment: str, bounds: Iterable[float], gateway: 
     """Return one query for all series of the gateway's own scrape: answers to two could come from two scrapes."""
     scraped = "".join(f",{name}={json.dumps(value)}" for name, value in sorted(gateway.items()))
     cluster = _literal(f"httproute/{namespace}/{deployment}/rule/0/backend/")
-    le = "|".join(["", "[+]Inf", *(_literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"}))])
+    le = "|".join(
+        [
+            "",
+            "[+]Inf",
+            *(_literal(text) for bound in bounds for text in sorted({f"{bound:g}", f"{bound:.15g}", f"{bound:.1f}"})),
+        ]
+    )
     names = "|".join((COMPLETED, ERRORS, LATE, TIMES, BROKEN, ACTIVE, *SHED, UPTIME))
-    return (f'{{__name__=~"{names}",envoy_cluster_name=~"|{cluster}[01]",'
-            f'envoy_response_code_class=~"|5",le=~"{le}"{scraped}}}[{WINDOW_SECONDS}s]')
+    return (
+        f'{{__name__=~"{names}",envoy_cluster_name=~"|{cluster}[01]",'
+        f'envoy_response_code_class=~"|5",le=~"{le}"{scraped}}}[{WINDOW_SECONDS}s]'
+    )
 
 
 def parse(content: bytes) -> list[Series]:
     """Gives the series of an answer; raises ValueError with what is wrong with it."""
     try:
-        return [{"metric": one["metric"], "values": {float(at): _count(value, one["metric"]) for at, value in one["values"]}}
-                for one in results(content)]
+        return [
+            {
+                "metric": one["metric"],
+                "values": {float(at): _count(value, one["metric"]) for at, value in one["values"]},
+            }
+            for one in results(content)
+        ]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{content[:100]!r}, wanted the raw samples of its API") from error
 
@@ -154,21 +219,39 @@ def results(content: bytes) -> list[Any]:
 
 
 def combine(
-    series: Sequence[Series], *, now: float, route: traffic.Route, bounds: Mapping[str, float], before: traffic.Sample | None, route_version: str,
+    series: Sequence[Series],
+    *,
+    now: float,
+    route: traffic.Route,
+    bounds: Mapping[str, float],
+    before: traffic.Sample | None,
+    route_version: str,
     first: str | None = None,
 ) -> traffic.Sample | None:
     """Gives the sum over the proxies that were scraped lately."""
-    found = _readings(series, arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable"))
+    found = _readings(
+        series, arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable")
+    )
     if not any((UPTIME, "") in readings for readings in found.values()):
-        raise errors.Unavailable(f"Prometheus has no {UPTIME} of the gateway: wanted one that scrapes its proxies at /stats/prometheus, keeps that series, "
-                                 "and gives it the labels that the operator asks by (--gateway-label, chart value prometheus.gatewayLabels)")
+        raise errors.Unavailable(
+            f"Prometheus has no {UPTIME} of the gateway: wanted one that scrapes its proxies at /stats/prometheus, keeps that series, "
+            "and gives it the labels that the operator asks by (--gateway-label, chart value prometheus.gatewayLabels)"
+        )
     needed = [arm for arm, weight in (("stable", gateway.TOTAL - route.weight), ("candidate", route.weight)) if weight]
-    proxies = [proxy for name, readings in sorted(found.items()) if (proxy := _proxy(name, readings, needed=needed, bounds=bounds, now=now))]
+    proxies = [
+        proxy
+        for name, readings in sorted(found.items())
+        if (proxy := _proxy(name, readings, needed=needed, bounds=bounds, now=now))
+    ]
     if not proxies:
         return None
     return traffic.Sample(
-        at=min(proxy.at for proxy in proxies), epoch=_epoch(proxies, bounds=bounds, before=before.epoch if before else ""), route_version=route_version,
-        stable=_sum(proxies, "stable"), candidate=_sum(proxies, "candidate"))
+        at=min(proxy.at for proxy in proxies),
+        epoch=_epoch(proxies, bounds=bounds, before=before.epoch if before else ""),
+        route_version=route_version,
+        stable=_sum(proxies, "stable"),
+        candidate=_sum(proxies, "candidate"),
+    )
 
 
 def bucket(threshold: str) -> float:
@@ -177,8 +260,10 @@ def bucket(threshold: str) -> float:
     found = next((bound for bound in BUCKETS if math.isclose(bound, wanted)), None)
     if found is None:
         near = sorted(BUCKETS, key=lambda bound: abs(math.log(bound / max(wanted, 1e-3))))[:2]
-        raise errors.ConfigError(f"strategy.guards: threshold {threshold} is no bound of Envoy's latency histogram: "
-                                 f"the nearest are {' and '.join(f'{bound:.15g}ms' for bound in sorted(near))}")
+        raise errors.ConfigError(
+            f"strategy.guards: threshold {threshold} is no bound of Envoy's latency histogram: "
+            f"the nearest are {' and '.join(f'{bound:.15g}ms' for bound in sorted(near))}"
+        )
     return found
 
 
@@ -200,11 +285,15 @@ def _readings(series: Sequence[Series], *, arms: Sequence[str]) -> dict[str, Rea
         index = labels.get("envoy_cluster_name", "").rpartition("/")[2]
         arm = arms[int(index)] if index else ""
         kind = f"le {float(labels['le'])}" if labels["__name__"] == TIMES else labels["__name__"]
-        found.setdefault((labels.get("pod") or labels.get("instance", ""), labels.get("job", "")), {})[kind, arm] = one["values"]
+        found.setdefault((labels.get("pod") or labels.get("instance", ""), labels.get("job", "")), {})[kind, arm] = one[
+            "values"
+        ]
     return {proxy: readings for (proxy, _), readings in sorted(found.items(), reverse=True)}
 
 
-def _proxy(name: str, readings: Readings, *, needed: Sequence[str], bounds: Mapping[str, float], now: float) -> Proxy | None:
+def _proxy(
+    name: str, readings: Readings, *, needed: Sequence[str], bounds: Mapping[str, float], now: float
+) -> Proxy | None:
     """Gives the proxy at the newest scrape that has all needed arms; None where there is none, or it is old."""
     uptime = readings.get((UPTIME, ""), {})
     moments = sorted(set(uptime).intersection(*(readings.get((COMPLETED, arm), {}) for arm in needed)))
@@ -215,7 +304,11 @@ def _proxy(name: str, readings: Readings, *, needed: Sequence[str], bounds: Mapp
     interval = min((later - earlier for earlier, later in itertools.pairwise(scrapes)), default=WINDOW_SECONDS)
     if now - at > STALE_SCRAPES * interval + SLACK_SECONDS:
         return None
-    arms = {arm: _counts(readings, arm, at=at, bounds=bounds) for arm in ("stable", "candidate") if at in readings.get((COMPLETED, arm), {})}
+    arms = {
+        arm: _counts(readings, arm, at=at, bounds=bounds)
+        for arm in ("stable", "candidate")
+        if at in readings.get((COMPLETED, arm), {})
+    }
     return Proxy(name, at, _started(uptime, at=at), arms)
 
 
@@ -236,14 +329,21 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
     late, timed = read(LATE), read(f"le {math.inf}")
     for threshold, bound in bounds.items():
         if timed and at not in readings.get((f"le {float(bound)}", arm), {}):
-            raise errors.ConfigError(f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of the gateway: "
-                                     "wanted Envoy's own bounds, and all of them kept")
+            raise errors.ConfigError(
+                f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of the gateway: "
+                "wanted Envoy's own bounds, and all of them kept"
+            )
     slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
     active = readings.get((ACTIVE, arm), {}).get(at)
     shed = sum(map(read, SHED))
     return traffic.ArmCounts(
-        requests=read(COMPLETED), errors=max(read(ERRORS) - shed, 0), timed=timed + late, slow=slow, unanswered=late + read(BROKEN),
-        active=None if active is None else int(active))
+        requests=read(COMPLETED),
+        errors=max(read(ERRORS) - shed, 0),
+        timed=timed + late,
+        slow=slow,
+        unanswered=late + read(BROKEN),
+        active=None if active is None else int(active),
+    )
 
 
 def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
@@ -253,8 +353,13 @@ def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
     active = [counts.active for counts in arms]
     slow = {threshold: sum(counts.slow[threshold] for counts in arms) for threshold in arms[0].slow}
     return traffic.ArmCounts(
-        requests=sum(a.requests for a in arms), errors=sum(a.errors for a in arms), timed=sum(a.timed for a in arms), slow=slow,
-        unanswered=sum(a.unanswered for a in arms), active=None if None in active else sum(count or 0 for count in active))
+        requests=sum(a.requests for a in arms),
+        errors=sum(a.errors for a in arms),
+        timed=sum(a.timed for a in arms),
+        slow=slow,
+        unanswered=sum(a.unanswered for a in arms),
+        active=None if None in active else sum(count or 0 for count in active),
+    )
 
 
 def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:
@@ -262,7 +367,9 @@ def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str
     entries, _, thresholds = before.partition(" ")
     known = dict(entry.split("@") for entry in entries.split(",") if entry.count("@") == 1)
     starts = {hashlib.sha256(proxy.name.encode()).hexdigest()[:8]: proxy.started for proxy in proxies}
-    same = known.keys() == starts.keys() and all(abs(float(known[name]) - started) <= RESTART_SECONDS for name, started in starts.items())
+    same = known.keys() == starts.keys() and all(
+        abs(float(known[name]) - started) <= RESTART_SECONDS for name, started in starts.items()
+    )
     if same and thresholds == ",".join(bounds):
         return before
     return f"{','.join(f'{name}@{started:.0f}' for name, started in starts.items())} {','.join(bounds)}"

@@ -23,7 +23,12 @@ TOTAL = 100  # weights are percent
 
 
 def deployment(
-    owner: workloads.Owner, revisions: Sequence[workloads.Revision], *, scaling: resource.Scaling, settings: workloads.Settings, stable: str,
+    owner: workloads.Owner,
+    revisions: Sequence[workloads.Revision],
+    *,
+    scaling: resource.Scaling,
+    settings: workloads.Settings,
+    stable: str,
     route: traffic.Route | None = None,
 ) -> dict[str, Any]:
     """Gives the SeldonDeployment that runs the revisions; `route` where Seldon's own ingress divides the requests, else the gateway does.
@@ -31,10 +36,17 @@ def deployment(
     Raises ConfigError where a pod template cannot be merged.
     """
     ordered = sorted(revisions, key=lambda revision: (revision.number, revision.name))
-    predictors = [_predictor(owner, revision, scaling=scaling, settings=settings) | _share(revision.name, stable=stable, route=route)
-                  for revision in ordered]
-    return {"apiVersion": "machinelearning.seldon.io/v1", "kind": "SeldonDeployment", "metadata": workloads.metadata(owner),
-            "spec": {"protocol": "seldon", "transport": "rest", "predictors": predictors}}
+    predictors = [
+        _predictor(owner, revision, scaling=scaling, settings=settings)
+        | _share(revision.name, stable=stable, route=route)
+        for revision in ordered
+    ]
+    return {
+        "apiVersion": "machinelearning.seldon.io/v1",
+        "kind": "SeldonDeployment",
+        "metadata": workloads.metadata(owner),
+        "spec": {"protocol": "seldon", "transport": "rest", "predictors": predictors},
+    }
 
 
 def revisions(found: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -45,13 +57,20 @@ def revisions(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 def made(deployment: Mapping[str, Any], *, owner: workloads.Owner) -> bool:
     """Return whether Seldon made the Deployment for the owner's SeldonDeployment, which has the owner's name."""
     references = deployment["metadata"].get("ownerReferences") or ()
-    return any(one.get("controller") and (one.get("kind"), one.get("name")) == ("SeldonDeployment", owner.name) for one in references)
+    return any(
+        one.get("controller") and (one.get("kind"), one.get("name")) == ("SeldonDeployment", owner.name)
+        for one in references
+    )
 
 
 def trouble(found: Mapping[str, Any] | None) -> str:
     """Gives why Seldon cannot do what is asked, in its own words; nothing where it says nothing."""
     status = (found or {}).get("status", {})
-    return f"Seldon says: {str(status['description'])[:400]}" if status.get("state") == "Failed" and status.get("description") else ""
+    return (
+        f"Seldon says: {str(status['description'])[:400]}"
+        if status.get("state") == "Failed" and status.get("description")
+        else ""
+    )
 
 
 def unmet(spec: resource.Spec, *, seldon: bool, ingress: bool) -> str | None:
@@ -65,20 +84,36 @@ def unmet(spec: resource.Spec, *, seldon: bool, ingress: bool) -> str | None:
     return None
 
 
-def _predictor(owner: workloads.Owner, revision: workloads.Revision, *, scaling: resource.Scaling, settings: workloads.Settings) -> dict[str, Any]:
+def _predictor(
+    owner: workloads.Owner, revision: workloads.Revision, *, scaling: resource.Scaling, settings: workloads.Settings
+) -> dict[str, Any]:
     template = workloads.pod_template(owner, revision, settings)
     component: dict[str, Any] = {"metadata": template["metadata"], "spec": template["spec"]}
     predictor: dict[str, Any] = {
-        "name": revision.name, "labels": {"version": revision.name}, "graph": {"name": workloads.SERVER, "type": "MODEL"},
-        "annotations": {"seldon.io/no-engine": "true", "seldon.io/svc-name": _service_name(owner, revision), "version": revision.name},
-        "componentSpecs": [component]}
+        "name": revision.name,
+        "labels": {"version": revision.name},
+        "graph": {"name": workloads.SERVER, "type": "MODEL"},
+        "annotations": {
+            "seldon.io/no-engine": "true",
+            "seldon.io/svc-name": _service_name(owner, revision),
+            "version": revision.name,
+        },
+        "componentSpecs": [component],
+    }
     if scaling.max_replicas == scaling.min_replicas:
         return predictor | {"replicas": scaling.min_replicas}
     if workloads.by_concurrency(scaling, settings=settings):
-        component["kedaSpec"] = {"minReplicaCount": scaling.min_replicas, "maxReplicaCount": scaling.max_replicas,
-                                 "triggers": [workloads.concurrency_trigger(owner, revision, scaling, settings=settings)]}
+        component["kedaSpec"] = {
+            "minReplicaCount": scaling.min_replicas,
+            "maxReplicaCount": scaling.max_replicas,
+            "triggers": [workloads.concurrency_trigger(owner, revision, scaling, settings=settings)],
+        }
     else:
-        component["hpaSpec"] = {"minReplicas": scaling.min_replicas, "maxReplicas": scaling.max_replicas, "metricsv2": [workloads.cpu_metric(scaling)]}
+        component["hpaSpec"] = {
+            "minReplicas": scaling.min_replicas,
+            "maxReplicas": scaling.max_replicas,
+            "metricsv2": [workloads.cpu_metric(scaling)],
+        }
     return predictor
 
 

@@ -24,7 +24,7 @@ def cut(content: bytes) -> bytes:
         step = STEP.get(content[mark.start()], 0)
         depth += step
         if step == 1 and depth == DEEPEST + 1:
-            kept += [content[end:mark.start()], b"null"]
+            kept += [content[end : mark.start()], b"null"]
         if step == -1 and depth == DEEPEST:
             end = mark.end()
     return b"".join([*kept, content[end:]]) if depth == 0 else content

@@ -36,10 +36,22 @@ class Reviews:
         """Say whether the caller's roles allow the act in its namespace."""
         verb, kind = access.RIGHTS[act.kind]
         plural, _, part = kind.partition("/")
-        asked = {"group": resource.GROUP, "resource": plural, "subresource": part, "verb": verb, "namespace": act.namespace, "name": act.deployment}
-        user = {"user": caller.subject["username"], **{key: caller.subject[key] for key in ("uid", "groups", "extra") if caller.subject.get(key)}}
+        asked = {
+            "group": resource.GROUP,
+            "resource": plural,
+            "subresource": part,
+            "verb": verb,
+            "namespace": act.namespace,
+            "name": act.deployment,
+        }
+        user = {
+            "user": caller.subject["username"],
+            **{key: caller.subject[key] for key in ("uid", "groups", "extra") if caller.subject.get(key)},
+        }
         with _asking():
-            return bool(self._server.review("SubjectAccessReview", {**user, "resourceAttributes": asked}).get("allowed"))
+            return bool(
+                self._server.review("SubjectAccessReview", {**user, "resourceAttributes": asked}).get("allowed")
+            )
 
     def _serves(self, user: Mapping[str, Any]) -> access.Act | None:
         """Return the predictions of the server whose pod the token is bound to; None where it is another pod, or a token without one."""
@@ -51,7 +63,7 @@ class Reviews:
         with _asking():
             try:
                 pod = self._server.get("Pod", namespace, names[0])
-            except api.Forbidden:   # the collector has no Role in that namespace: it collects of no server there
+            except api.Forbidden:  # the collector has no Role in that namespace: it collects of no server there
                 return None
         if pod is None or pod["metadata"]["uid"] != uids[0]:
             return None

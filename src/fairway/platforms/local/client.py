@@ -50,7 +50,9 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
     found = running(home)
     if found is not None:
         if port and not found.gateway.endswith(f":{port}"):
-            raise errors.UsageError(f"the platform in {home.root} listens on {found.gateway} already: `fairway down` first, to have it on port {port}")
+            raise errors.UsageError(
+                f"the platform in {home.root} listens on {found.gateway} already: `fairway down` first, to have it on port {port}"
+            )
         return found, False
     home.make()
     fault = home.root / "supervisor-error.json"
@@ -64,7 +66,9 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
             why = artifacts.read_json(fault)["error"] if fault.exists() else f"see {home.logs / 'supervisor.log'}"
             raise errors.PlatformError(f"the platform did not start: {why}")
         if time.monotonic() > deadline:
-            raise errors.PlatformError(f"the platform was not up after {UP_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}")
+            raise errors.PlatformError(
+                f"the platform was not up after {UP_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}"
+            )
         time.sleep(POLL_SECONDS)
     return found, True
 
@@ -90,14 +94,18 @@ def down(home: Home) -> list[str]:
     return sorted(names)
 
 
-def deploy(home: Home, folder: Path, *, config: schema.Config, note: str = "", now: float) -> tuple[state.Revision, bool]:
+def deploy(
+    home: Home, folder: Path, *, config: schema.Config, note: str = "", now: float
+) -> tuple[state.Revision, bool]:
     """Asks for a package to be served; gives its revision, and whether that changes anything.
 
     The package is verified, and copied below the home where it lies elsewhere. The platform need not run yet.
     """
     made = manifest.load(folder)
     if made.name != config.name:
-        raise errors.UsageError(f"{folder} is a package for {made.name!r}, the configuration is for {config.name!r}: use the same name")
+        raise errors.UsageError(
+            f"{folder} is a package for {made.name!r}, the configuration is for {config.name!r}: use the same name"
+        )
     place = home.package(made.digest)
     if not place.exists():
         home.make()
@@ -106,22 +114,36 @@ def deploy(home: Home, folder: Path, *, config: schema.Config, note: str = "", n
         manifest.load(temporary)
         temporary.rename(place)
     revision = state.Revision(
-        revision=package.revision(made.digest, serving=config.serving), deployment=config.name, package=str(place), digest=made.digest, facts=made.facts(),
-        config=config.model_dump(mode="json", by_alias=True), note=note, created_at=now)
+        revision=package.revision(made.digest, serving=config.serving),
+        deployment=config.name,
+        package=str(place),
+        digest=made.digest,
+        facts=made.facts(),
+        config=config.model_dump(mode="json", by_alias=True),
+        note=note,
+        created_at=now,
+    )
     store = state.Store(home.state)
     try:
         before = store.deployment(config.name)
         if before is not None and before.config["namespace"] != config.namespace:
-            raise errors.UsageError(f"{config.name} is deployed in namespace {before.config['namespace']!r}, the configuration says {config.namespace!r}: "
-                                    "a deployment stays in its namespace; use another name")
+            raise errors.UsageError(
+                f"{config.name} is deployed in namespace {before.config['namespace']!r}, the configuration says {config.namespace!r}: "
+                "a deployment stays in its namespace; use another name"
+            )
         return revision, store.deploy(revision, now=now)
     finally:
         store.close()
 
 
 def follow(
-    home: Home, name: str, *, revision: str | None = None, timeout_seconds: float | None = None,
-    tell: Callable[[states.Event], None] | None = None, after: int | None = None,
+    home: Home,
+    name: str,
+    *,
+    revision: str | None = None,
+    timeout_seconds: float | None = None,
+    tell: Callable[[states.Event], None] | None = None,
+    after: int | None = None,
 ) -> state.Deployment:
     """Waits until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
 
@@ -143,9 +165,13 @@ def follow(
             if settled(deployment, revision or deployment.desired):
                 return deployment
             if deadline is not None and time.monotonic() > deadline:
-                raise errors.Unavailable(f"the rollout of {name} has not ended: {deployment.state.phase}: {deployment.state.reason}")
+                raise errors.Unavailable(
+                    f"the rollout of {name} has not ended: {deployment.state.phase}: {deployment.state.reason}"
+                )
             if running(home) is None:
-                raise errors.Unavailable(f"the supervisor of {home.root} does not run, so nothing moves: `fairway up` goes on where it was")
+                raise errors.Unavailable(
+                    f"the supervisor of {home.root} does not run, so nothing moves: `fairway up` goes on where it was"
+                )
             time.sleep(POLL_SECONDS)
     finally:
         store.close()
@@ -161,5 +187,7 @@ def settled(deployment: state.Deployment, revision: str) -> bool:
 
 def _begun(store: state.Store, name: str, revision: str | None) -> int:
     """Gives the event before the one with which this rollout began."""
-    started = [number for number, event in store.story(name) if event.type == "Started" and revision in (None, event.revision)]
+    started = [
+        number for number, event in store.story(name) if event.type == "Started" and revision in (None, event.revision)
+    ]
     return started[-1] - 1 if started else max((number for number, _ in store.story(name)), default=0)

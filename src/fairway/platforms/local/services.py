@@ -39,10 +39,17 @@ class Services:
     def keep(self) -> None:
         """Starts what does not run."""
         for name, module, arguments in self._commands():
-            if not self._processes.alive(name) and time.monotonic() - self._started.get(name, -PAUSE_SECONDS) >= PAUSE_SECONDS:
+            if (
+                not self._processes.alive(name)
+                and time.monotonic() - self._started.get(name, -PAUSE_SECONDS) >= PAUSE_SECONDS
+            ):
                 self._started[name] = time.monotonic()
-                self._processes.start(name, argv=[sys.executable, "-m", module, *arguments], env={"OMP_NUM_THREADS": "1"},
-                                      log=self._home.logs / f"{name}.log")
+                self._processes.start(
+                    name,
+                    argv=[sys.executable, "-m", module, *arguments],
+                    env={"OMP_NUM_THREADS": "1"},
+                    log=self._home.logs / f"{name}.log",
+                )
 
     def watch(self, deployments: Mapping[str, Mapping[str, object]]) -> None:
         """Tells the monitor which revisions of which deployments to watch."""
@@ -56,8 +63,23 @@ class Services:
 
     def _commands(self) -> list[tuple[str, str, list[str]]]:
         return [
-            ("collector", "fairway.monitoring.collector",
-             ["--store", str(self._home.events), "--host", "127.0.0.1", "--port", str(self._ports["collector"]),
-              "--token-file", str(self._home.token)]),
-            ("monitor", "fairway.monitoring.monitor", ["--home", str(self._home.root), "--port", str(self._ports["monitor"])]),
+            (
+                "collector",
+                "fairway.monitoring.collector",
+                [
+                    "--store",
+                    str(self._home.events),
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(self._ports["collector"]),
+                    "--token-file",
+                    str(self._home.token),
+                ],
+            ),
+            (
+                "monitor",
+                "fairway.monitoring.monitor",
+                ["--home", str(self._home.root), "--port", str(self._ports["monitor"])],
+            ),
         ]

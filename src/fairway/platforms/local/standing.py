@@ -12,15 +12,17 @@ from fairway.platforms.local.servers import Silence
 class Standing:
     """How the platform of one home stands."""
 
-    addresses: Addresses | None        # of a platform whose supervisor runs
-    gateway: str | None                # where the gateway answers, None where it does not
-    trouble: str | None                # what is not as it should be with the platform, and the next step
-    silent: Mapping[str, Silence]      # deployment that should serve and does not -> why
+    addresses: Addresses | None  # of a platform whose supervisor runs
+    gateway: str | None  # where the gateway answers, None where it does not
+    trouble: str | None  # what is not as it should be with the platform, and the next step
+    silent: Mapping[str, Silence]  # deployment that should serve and does not -> why
 
     @property
     def first(self) -> str | None:
         """Return the first thing that is not as it should be."""
-        return self.trouble or next((f"{name} does not serve: {silence.why}" for name, silence in self.silent.items()), None)
+        return self.trouble or next(
+            (f"{name} does not serve: {silence.why}" for name, silence in self.silent.items()), None
+        )
 
 
 def read(home: Home, deployments: Iterable[state.Deployment]) -> Standing:
@@ -30,7 +32,7 @@ def read(home: Home, deployments: Iterable[state.Deployment]) -> Standing:
     addresses, answers = client.running(home), gateway.answers()
     url = gateway.url if answers else None
     trouble = _trouble(home, addresses=addresses, gateway=url)
-    if addresses is None and trouble is None:   # stopped, as was asked
+    if addresses is None and trouble is None:  # stopped, as was asked
         return Standing(addresses=None, gateway=None, trouble=None, silent={})
     found = {deployment.name: _silence(home, table, deployment, answers=answers) for deployment in deployments}
     silent = {name: silence for name, silence in found.items() if silence is not None}
@@ -39,7 +41,11 @@ def read(home: Home, deployments: Iterable[state.Deployment]) -> Standing:
 
 def _trouble(home: Home, *, addresses: Addresses | None, gateway: str | None) -> str | None:
     if addresses is not None:
-        return None if gateway else f"the gateway does not answer on {addresses.gateway}; it is started again: see {home.logs / 'envoy.log'}"
+        return (
+            None
+            if gateway
+            else f"the gateway does not answer on {addresses.gateway}; it is started again: see {home.logs / 'envoy.log'}"
+        )
     if gateway is not None:
         return f"the supervisor of {home.root} does not run: the gateway answers on {gateway}, but nothing moves and what dies stays dead: `fairway up`"
     if home.addresses.exists():

@@ -39,17 +39,19 @@ class Deployment:
     """One deployment: what is asked for, and where it stands."""
 
     name: str
-    desired: str                       # revision
-    config: dict[str, Any]             # schema.Config by alias
+    desired: str  # revision
+    config: dict[str, Any]  # schema.Config by alias
     state: states.State
     generation: int
     retraining: dict[str, Any]
-    begun: dict[str, Any] | None = None   # schema.Strategy by alias that the rollout began with
+    begun: dict[str, Any] | None = None  # schema.Strategy by alias that the rollout began with
 
     @property
     def policy(self) -> schema.Strategy:
         """The strategy in force: a rollout ends by the one that it began with, whatever the configuration says by now."""
-        return schema.Strategy.model_validate(self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"])
+        return schema.Strategy.model_validate(
+            self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,7 @@ class Revision:
     deployment: str
     package: str
     digest: str
-    facts: dict[str, Any]              # of the package's manifest: testAccuracy, championDisagreement, championDigest
+    facts: dict[str, Any]  # of the package's manifest: testAccuracy, championDisagreement, championDigest
     config: dict[str, Any]
     note: str
     created_at: float
@@ -89,16 +91,31 @@ class Store:
             self._db.execute(
                 "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET package=excluded.package, "
                 "facts=excluded.facts, config=excluded.config, note=CASE WHEN excluded.note != '' THEN excluded.note ELSE note END",
-                (revision.revision, revision.deployment, revision.package, revision.digest, json.dumps(revision.facts),
-                 json.dumps(revision.config), revision.note, revision.created_at))
-            before = self._db.execute("SELECT desired, config FROM deployments WHERE name=?", (revision.deployment,)).fetchone()
+                (
+                    revision.revision,
+                    revision.deployment,
+                    revision.package,
+                    revision.digest,
+                    json.dumps(revision.facts),
+                    json.dumps(revision.config),
+                    revision.note,
+                    revision.created_at,
+                ),
+            )
+            before = self._db.execute(
+                "SELECT desired, config FROM deployments WHERE name=?", (revision.deployment,)
+            ).fetchone()
             config = json.dumps(revision.config)
             if before is None:
-                self._db.execute("INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES (?,?,?,?,1,?)",
-                                 (revision.deployment, revision.revision, config, json.dumps(record.to_json(states.State())), now))
+                self._db.execute(
+                    "INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES (?,?,?,?,1,?)",
+                    (revision.deployment, revision.revision, config, json.dumps(record.to_json(states.State())), now),
+                )
                 return True
-            self._db.execute("UPDATE deployments SET desired=?, config=?, generation=generation+1, changed_at=? WHERE name=?",
-                             (revision.revision, config, now, revision.deployment))
+            self._db.execute(
+                "UPDATE deployments SET desired=?, config=?, generation=generation+1, changed_at=? WHERE name=?",
+                (revision.revision, config, now, revision.deployment),
+            )
             return bool(before["desired"] != revision.revision)
 
     def deployments(self) -> list[Deployment]:
@@ -118,10 +135,20 @@ class Store:
 
     def revisions(self, deployment: str) -> list[Revision]:
         with self._translated():
-            rows = self._db.execute("SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)).fetchall()
+            rows = self._db.execute(
+                "SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)
+            ).fetchall()
         return [_revision(row) for row in rows]
 
-    def save(self, name: str, *, state: states.State, policy: schema.Strategy, events: Sequence[states.Event], answered: int | None) -> None:
+    def save(
+        self,
+        name: str,
+        *,
+        state: states.State,
+        policy: schema.Strategy,
+        events: Sequence[states.Event],
+        answered: int | None,
+    ) -> None:
         """Stores one look of the supervisor: the new state, the strategy that it follows, what happened, and the command that was obeyed."""
         plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
@@ -129,7 +156,9 @@ class Store:
             for event in events:
                 self._tell(name, event)
             if answered is not None:
-                self._db.execute("UPDATE commands SET answer=? WHERE id=?", (events[0].message if events else "", answered))
+                self._db.execute(
+                    "UPDATE commands SET answer=? WHERE id=?", (events[0].message if events else "", answered)
+                )
 
     def save_retraining(self, name: str, retraining: Mapping[str, Any], *, event: states.Event | None = None) -> None:
         with self._transaction():
@@ -144,19 +173,25 @@ class Store:
     def story(self, name: str, *, after: int = 0) -> list[tuple[int, states.Event]]:
         """Gives what happened to a deployment, oldest first, as (id, event)."""
         with self._translated():
-            rows = self._db.execute("SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)).fetchall()
+            rows = self._db.execute(
+                "SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)
+            ).fetchall()
         return [(row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
 
     def ask(self, deployment: str, command: Command, *, now: float) -> int:
         """Writes down a command for the supervisor; gives its number."""
         with self._transaction():
-            cursor = self._db.execute("INSERT INTO commands (deployment, verb, who, why, force, asked_at) VALUES (?,?,?,?,?,?)",
-                                      (deployment, command.verb, command.who, command.why, int(command.force), now))
+            cursor = self._db.execute(
+                "INSERT INTO commands (deployment, verb, who, why, force, asked_at) VALUES (?,?,?,?,?,?)",
+                (deployment, command.verb, command.who, command.why, int(command.force), now),
+            )
             return int(cursor.lastrowid or 0)
 
     def next_command(self, deployment: str) -> tuple[int, Command] | None:
         with self._translated():
-            row = self._db.execute("SELECT * FROM commands WHERE deployment=? AND answer IS NULL ORDER BY id LIMIT 1", (deployment,)).fetchone()
+            row = self._db.execute(
+                "SELECT * FROM commands WHERE deployment=? AND answer IS NULL ORDER BY id LIMIT 1", (deployment,)
+            ).fetchone()
         return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
 
     def answer(self, command: int) -> str | None:
@@ -165,9 +200,13 @@ class Store:
         return row["answer"] if row else None
 
     def _tell(self, name: str, event: states.Event) -> None:
-        self._db.execute("INSERT INTO story (deployment, at, type, revision, message) VALUES (?,?,?,?,?)",
-                         (name, event.at, event.type, event.revision, event.message))
-        self._db.execute("DELETE FROM story WHERE deployment=? AND id <= (SELECT max(id) FROM story) - ?", (name, STORY_KEPT))
+        self._db.execute(
+            "INSERT INTO story (deployment, at, type, revision, message) VALUES (?,?,?,?,?)",
+            (name, event.at, event.type, event.revision, event.message),
+        )
+        self._db.execute(
+            "DELETE FROM story WHERE deployment=? AND id <= (SELECT max(id) FROM story) - ?", (name, STORY_KEPT)
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -186,12 +225,18 @@ class Store:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and any(word in str(error) for word in ("locked", "full", "disk I/O")):
-                raise errors.StoreBusy(f"the state store {self.path} cannot be used now ({error}): free the disk or end what holds it") from error
+            if isinstance(error, sqlite3.OperationalError) and any(
+                word in str(error) for word in ("locked", "full", "disk I/O")
+            ):
+                raise errors.StoreBusy(
+                    f"the state store {self.path} cannot be used now ({error}): free the disk or end what holds it"
+                ) from error
             raise self._damaged(str(error)) from error
 
     def _damaged(self, said: str) -> errors.PlatformError:
-        return errors.PlatformError(f"the state store {self.path} is damaged ({said}): `fairway down`, move the file away, `fairway up`, and deploy again")
+        return errors.PlatformError(
+            f"the state store {self.path} is damaged ({said}): `fairway down`, move the file away, `fairway up`, and deploy again"
+        )
 
     def _deployment(self, row: sqlite3.Row) -> Deployment:
         try:
@@ -202,10 +247,25 @@ class Store:
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     stored = json.loads(row["state"])
-    return Deployment(name=row["name"], desired=row["desired"], config=json.loads(row["config"]), state=record.from_json(stored),
-                      generation=row["generation"], retraining=json.loads(row["retraining"]), begun=stored.get("strategy"))
+    return Deployment(
+        name=row["name"],
+        desired=row["desired"],
+        config=json.loads(row["config"]),
+        state=record.from_json(stored),
+        generation=row["generation"],
+        retraining=json.loads(row["retraining"]),
+        begun=stored.get("strategy"),
+    )
 
 
 def _revision(row: sqlite3.Row) -> Revision:
-    return Revision(revision=row["revision"], deployment=row["deployment"], package=row["package"], digest=row["digest"],
-                    facts=json.loads(row["facts"]), config=json.loads(row["config"]), note=row["note"], created_at=row["created_at"])
+    return Revision(
+        revision=row["revision"],
+        deployment=row["deployment"],
+        package=row["package"],
+        digest=row["digest"],
+        facts=json.loads(row["facts"]),
+        config=json.loads(row["config"]),
+        note=row["note"],
+        created_at=row["created_at"],
+    )

@@ -53,8 +53,15 @@ class Supervisor:
         self.gateway.start(port=self.port)
         self.services.start()
         self.servers.collector = self.services.collector_url
-        write_addresses(self.home, Addresses(pid=os.getpid(), gateway=self.gateway.url, collector=self.services.collector_url,
-                                             monitor=self.services.monitor_url))
+        write_addresses(
+            self.home,
+            Addresses(
+                pid=os.getpid(),
+                gateway=self.gateway.url,
+                collector=self.services.collector_url,
+                monitor=self.services.monitor_url,
+            ),
+        )
 
     def tick(self) -> None:
         """Takes one look at every deployment, and makes true what was decided."""
@@ -89,18 +96,46 @@ class Supervisor:
         now = elapsed.now(clock=current.clock, looked=current.looked, interval=self.interval)
         route = states.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
-        answers = self.hooks.answers(hooks.Deployment(deployment.config["namespace"], deployment.name), current.calls, known=policy.hooks, now=now)
+        answers = self.hooks.answers(
+            hooks.Deployment(deployment.config["namespace"], deployment.name),
+            current.calls,
+            known=policy.hooks,
+            now=now,
+        )
         ready, broken = self.servers.health(states.wanted(current))
-        candidate, stable = (self.state.revision(name) if name else None for name in (current.candidate, current.stable))
+        candidate, stable = (
+            self.state.revision(name) if name else None for name in (current.candidate, current.stable)
+        )
         seen = look.look(
-            current, deployment=deployment.name, desired=deployment.desired, policy=policy, now=now, wall=self.source.wall(), ready=ready, broken=broken,
-            store=self.events.within(deployment.config["namespace"]), counted=self.counted.setdefault(deployment.name, look.Counted()),
-            sample=self.gateway.sample(route) if route else None, command=command[1] if command else None, answers=answers,
+            current,
+            deployment=deployment.name,
+            desired=deployment.desired,
+            policy=policy,
+            now=now,
+            wall=self.source.wall(),
+            ready=ready,
+            broken=broken,
+            store=self.events.within(deployment.config["namespace"]),
+            counted=self.counted.setdefault(deployment.name, look.Counted()),
+            sample=self.gateway.sample(route) if route else None,
+            command=command[1] if command else None,
+            answers=answers,
             timeout_seconds=schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
-            offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None) if candidate else None)
+            offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
+            if candidate
+            else None,
+        )
         after = strategy.advance(current, seen, strategy=policy)
-        policy = states.in_force(current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"]))
-        self.state.save(deployment.name, state=after.state, policy=policy, events=after.events, answered=command[0] if command else None)
+        policy = states.in_force(
+            current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"])
+        )
+        self.state.save(
+            deployment.name,
+            state=after.state,
+            policy=policy,
+            events=after.events,
+            answered=command[0] if command else None,
+        )
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
 
@@ -118,25 +153,44 @@ class Supervisor:
                 if revision is not None:
                     wanted[name] = revision
             serving = schema.Serving.model_validate(deployment.config["serving"])
-            limits[deployment.name] = xds.Limits(seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * xds.MEBIBYTE)
+            limits[deployment.name] = xds.Limits(
+                seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * xds.MEBIBYTE
+            )
             route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
                 routes[deployment.name] = route
-            thresholds |= {schema.format_duration(guard.threshold): guard for guard in policy.guards
-                           if guard.threshold is not None and not guard.by_arrival}
+            thresholds |= {
+                schema.format_duration(guard.threshold): guard
+                for guard in policy.guards
+                if guard.threshold is not None and not guard.by_arrival
+            }
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
-        startable = {name: route for name, route in routes.items() if {route.stable, route.candidate or route.stable} <= endpoints.keys()}
+        startable = {
+            name: route
+            for name, route in routes.items()
+            if {route.stable, route.candidate or route.stable} <= endpoints.keys()
+        }
         self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds), limits=limits)
         self.servers.retire(keep=wanted, now=now)
-        self.services.watch({deployment.name: _watched(deployment, wanted) for deployment in deployments if deployment.state.stable in wanted})
+        self.services.watch(
+            {
+                deployment.name: _watched(deployment, wanted)
+                for deployment in deployments
+                if deployment.state.stable in wanted
+            }
+        )
 
 
 def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision]) -> dict[str, object]:
     """Gives what the monitor needs to know of a deployment."""
     stable = wanted[deployment.state.stable or ""]
-    return {"namespace": deployment.config["namespace"], "revision": stable.revision, "package": stable.package,
-            "monitoring": deployment.config["monitoring"]}
+    return {
+        "namespace": deployment.config["namespace"],
+        "revision": stable.revision,
+        "package": stable.package,
+        "monitoring": deployment.config["monitoring"],
+    }
 
 
 def run(home: Home, *, port: int, source: clocks.Source = clocks.MACHINE) -> None:
@@ -171,7 +225,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
-    os.umask(OTHERS)   # of all that it starts, too
+    os.umask(OTHERS)  # of all that it starts, too
     home = Home(arguments.home)
     home.make()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -184,7 +238,9 @@ def main() -> None:
         try:
             run(home, port=arguments.port)
         except errors.FairwayError as error:
-            artifacts.write_json(home.root / "supervisor-error.json", {"error": str(error), "exitStatus": error.exit_status})
+            artifacts.write_json(
+                home.root / "supervisor-error.json", {"error": str(error), "exitStatus": error.exit_status}
+            )
             sys.exit(f"fairway: {error}")
 
 

@@ -49,12 +49,18 @@ class Trainer:
         if stable is None:
             return
         known = self._events.accuracy(
-            deployment.name, stable.revision, namespace=deployment.config["namespace"], limit=section.min_labels)
+            deployment.name, stable.revision, namespace=deployment.config["namespace"], limit=section.min_labels
+        )
         asked = deployment.retraining.get("asked")
         signals = policy.Signals(
-            labelled=known.rows, wrong=known.wrong, reference_accuracy=stable.facts.get("testAccuracy"), running=deployment.retraining.get("running"),
-            drifted_windows=self._drifted(deployment.name, stable.revision), last_run_at=deployment.retraining.get("lastRunAt"),
-            settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK))
+            labelled=known.rows,
+            wrong=known.wrong,
+            reference_accuracy=stable.facts.get("testAccuracy"),
+            running=deployment.retraining.get("running"),
+            drifted_windows=self._drifted(deployment.name, stable.revision),
+            last_run_at=deployment.retraining.get("lastRunAt"),
+            settled=deployment.state.phase in (Phase.STABLE, Phase.ROLLED_BACK),
+        )
         decision = policy.decide(section, signals=signals, now=now)
         if asked and signals.running is None and signals.settled:
             decision = policy.Decision(start=True, reason=asked, accuracy=decision.accuracy, bound=decision.bound)
@@ -62,16 +68,31 @@ class Trainer:
         if decision.start:
             self._start(deployment, stable, decision, now=now)
         elif decision.reason != deployment.retraining.get("reason"):
-            self._state.save_retraining(deployment.name, {**deployment.retraining, "reason": decision.reason, "accuracy": decision.accuracy})
+            self._state.save_retraining(
+                deployment.name, {**deployment.retraining, "reason": decision.reason, "accuracy": decision.accuracy}
+            )
 
     def _drifted(self, name: str, revision: str) -> int:
         """Gives how many windows in a row have drifted, up to the newest."""
         newest = self._events.drift(name, revision=revision, limit=1)
         return int(newest[0].get("inARow", 0)) if newest else 0
 
-    def _page(self, deployment: state.Deployment, section: schema.Retraining, signals: policy.Signals, decision: policy.Decision, *, now: float) -> None:
+    def _page(
+        self,
+        deployment: state.Deployment,
+        section: schema.Retraining,
+        signals: policy.Signals,
+        decision: policy.Decision,
+        *,
+        now: float,
+    ) -> None:
         """Pages on a realised fall of accuracy, and says what was already done; drift alone never does."""
-        if signals.reference_accuracy is None or decision.bound is None or decision.accuracy is None or signals.labelled < section.min_labels:
+        if (
+            signals.reference_accuracy is None
+            or decision.bound is None
+            or decision.accuracy is None
+            or signals.labelled < section.min_labels
+        ):
             return
         limit = signals.reference_accuracy - section.max_accuracy_drop
         if decision.bound < limit:
@@ -79,23 +100,61 @@ class Trainer:
             if signals.running:
                 done = f"run {signals.running} trains a challenger"
             self._events.open_alert(
-                name=PAGE, severity="page", deployment=deployment.name, at=now,
+                name=PAGE,
+                severity="page",
+                deployment=deployment.name,
+                at=now,
                 summary=f"{deployment.name} answers {decision.accuracy:.1%} right, {signals.reference_accuracy:.1%} on its test split",
                 description=f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. Next: `fairway monitor` shows "
-                            "which features moved; `fairway rollout status` follows the challenger.")
+                "which features moved; `fairway rollout status` follows the challenger.",
+            )
         elif decision.accuracy >= limit:
-            self._events.resolve_alert(name=PAGE, deployment=deployment.name, at=now, resolution=f"realised accuracy is {decision.accuracy:.1%} again")
+            self._events.resolve_alert(
+                name=PAGE,
+                deployment=deployment.name,
+                at=now,
+                resolution=f"realised accuracy is {decision.accuracy:.1%} again",
+            )
 
-    def _start(self, deployment: state.Deployment, stable: state.Revision, decision: policy.Decision, *, now: float) -> None:
+    def _start(
+        self, deployment: state.Deployment, stable: state.Revision, decision: policy.Decision, *, now: float
+    ) -> None:
         run = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
         folder = self._home.runs / run
         artifacts.write_json(folder / "config.json", stable.config)  # not of a candidate that was refused
-        argv = [sys.executable, "-m", "fairway.retraining.challenger", "--home", str(self._home.root), "--deployment", deployment.name,
-                "--config", str(folder / "config.json"), "--champion", stable.package, "--run", run]
-        self._processes.start(PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt")
+        argv = [
+            sys.executable,
+            "-m",
+            "fairway.retraining.challenger",
+            "--home",
+            str(self._home.root),
+            "--deployment",
+            deployment.name,
+            "--config",
+            str(folder / "config.json"),
+            "--champion",
+            stable.package,
+            "--run",
+            run,
+        ]
+        self._processes.start(
+            PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt"
+        )
         kept: dict[str, Any] = {key: value for key, value in deployment.retraining.items() if key != "asked"}
-        noted = {**kept, "running": run, "lastRunAt": now, "why": decision.reason, "reason": decision.reason, "accuracy": decision.accuracy, "outcome": None}
-        self._state.save_retraining(deployment.name, noted, event=states.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision))
+        noted = {
+            **kept,
+            "running": run,
+            "lastRunAt": now,
+            "why": decision.reason,
+            "reason": decision.reason,
+            "accuracy": decision.accuracy,
+            "outcome": None,
+        }
+        self._state.save_retraining(
+            deployment.name,
+            noted,
+            event=states.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision),
+        )
 
     def _finish(self, deployment: state.Deployment, *, now: float) -> None:
         run = deployment.retraining.get("running")
@@ -106,5 +165,9 @@ class Trainer:
         log = self._home.runs / run / "log.txt"
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
         words = lines[-1] if lines else "it left no log"
-        event = states.Event(now, "RetrainingEnded", f"run {run} ended{'' if status is None else f' with status {status}'}: {words}")
-        self._state.save_retraining(deployment.name, {**deployment.retraining, "running": None, "outcome": words}, event=event)
+        event = states.Event(
+            now, "RetrainingEnded", f"run {run} ended{'' if status is None else f' with status {status}'}: {words}"
+        )
+        self._state.save_retraining(
+            deployment.name, {**deployment.retraining, "running": None, "outcome": words}, event=event
+        )
