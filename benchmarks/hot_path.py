@@ -26,7 +26,7 @@ CLIENTS, FEATURES = 8, 8
 
 
 def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
-    """Gives one row a side: median requests a second over alternating rounds, p50 and p99 in ms, CPU microseconds a request."""
+    """Return one row a side: median requests a second over alternating rounds, p50 and p99 in ms, CPU microseconds a request."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model, made = _model(folder)
@@ -147,7 +147,7 @@ def _ours() -> bytes:
 
 
 def _model(folder: Path):  # type: ignore[no-untyped-def]
-    """Writes a small dense graph, and its package."""
+    """Write a small dense graph, and its package."""
     rng = np.random.default_rng(0)
     weights = [numpy_helper.from_array(rng.normal(size=(FEATURES, 2)).astype(np.float32), "w")]
     nodes = [

@@ -65,7 +65,7 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
 
 
 def _make_available(cluster: clusters.Cluster) -> int:
-    """Tells every Deployment that its pods are available; gives how many there are."""
+    """Tell every Deployment that its pods are available; gives how many there are."""
     found = json.loads(cluster.kubectl("--namespace", world.NAMESPACE, "get", "deployments", "--output=json").stdout)[
         "items"
     ]
@@ -106,7 +106,7 @@ def _until(true: Any, *, seconds: float, what: str) -> None:
 
 
 def _operator() -> int:
-    """Gives the operator's process, as this machine sees it: of all that are called so, the newest."""
+    """Return the operator's process, as this machine sees it: of all that are called so, the newest."""
     found = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")

@@ -55,12 +55,12 @@ class Side:
 
 
 def overload(*, seconds: float) -> list[dict[str, object]]:
-    """Gives one row for each side and kind of work: what clients got in the peak, and how long after it they felt it."""
+    """Return one row for each side and kind of work: what clients got in the peak, and how long after it they felt it."""
     return [row for work, rows in ROWS.items() for row in _overload(work, rows=rows, seconds=seconds)]
 
 
 def slow_bodies() -> list[dict[str, object]]:
-    """Gives one row a side: what neighbours got while uploads were held open."""
+    """Return one row a side: what neighbours got while uploads were held open."""
     rows: list[dict[str, object]] = []
     for bounded, gateway in ((False, False), (True, False), (True, True)):
         with serving(Side(bounded, gateway)) as side:
@@ -70,7 +70,7 @@ def slow_bodies() -> list[dict[str, object]]:
 
 @contextlib.contextmanager
 def serving(side: Side) -> Iterator[Side]:
-    """Serves the side until the block ends."""
+    """Serve the side until the block ends."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         _, made = hot_path._model(folder)
@@ -143,7 +143,7 @@ def _overload(work: str, *, rows: int, seconds: float) -> list[dict[str, object]
 
 
 async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> None:
-    """Asks at half the capacity for a second, at three times for the peak, and at half again until it is calm."""
+    """Ask at half the capacity for a second, at three times for the peak, and at half again until it is calm."""
     calm = 5.0
     due = [
         *np.arange(0, 1, 2 / capacity),
@@ -164,7 +164,7 @@ async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> 
 
 
 async def _capacity(side: Side, body: bytes) -> float:
-    """Gives the answers a second that clients get who ask without pause: enough of them that the server never waits, too few for it to refuse any."""
+    """Return the answers a second that clients get who ask without pause: enough of them that the server never waits, too few for it to refuse any."""
     answered, end = 0, time.perf_counter() + 4.0
 
     async def client() -> None:
@@ -180,7 +180,7 @@ async def _capacity(side: Side, body: bytes) -> float:
 
 
 async def _held(side: Side) -> dict[str, object]:
-    """Holds uploads open, and asks as a neighbour meanwhile."""
+    """Hold uploads open, and asks as a neighbour meanwhile."""
     place, body = urlsplit(side.url), _body(1)
     head = b"POST /v2/models/bench/infer HTTP/1.1\r\nhost: bench\r\ncontent-length: 5000\r\n\r\n{"
     connections = [await asyncio.open_connection(place.hostname, place.port) for _ in range(HELD)]
@@ -208,7 +208,7 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, body: bytes) -> int:
-        """Gives the status, 0 where there was no answer."""
+        """Return the status, 0 where there was no answer."""
         try:
             async with asyncio.timeout(PATIENCE):
                 if self._streams is None:
@@ -231,7 +231,7 @@ class Connection:
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
-    """Gives the status of the next answer, its body read."""
+    """Return the status of the next answer, its body read."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.partition(b"content-length:")[2].partition(b"\r")[0] or 0)
     await reader.readexactly(length)

@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def deploy(config: str, package: dsl.Input[dsl.Model], home: str) -> str:
-    """Asks the platform of the configuration to serve the package; gives the revision."""
+    """Ask the platform of the configuration to serve the package; gives the revision."""
     from pathlib import Path
 
     from fairway.config import schema

@@ -16,7 +16,7 @@ def evaluate(
     classes: dsl.Output[dsl.ClassificationMetrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Measures the model on the test split, beside the baselines and the champion (a package's folder; empty: none)."""
+    """Measure the model on the test split, beside the baselines and the champion (a package's folder; empty: none)."""
     from pathlib import Path
 
     from fairway.config import schema

@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> bool:
-    """Says whether the challenger may be packaged and deployed; the decision and its reason are written to `decision`."""
+    """Say whether the challenger may be packaged and deployed; the decision and its reason are written to `decision`."""
     from pathlib import Path
 
     from fairway import artifacts
@@ -24,7 +24,7 @@ def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def refuse(decision: dsl.Input[dsl.Artifact]) -> str:
-    """Gives the gate's reason for refusing, so that the run shows which branch it took."""
+    """Return the gate's reason for refusing, so that the run shows which branch it took."""
     import json
     from pathlib import Path
 

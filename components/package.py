@@ -15,7 +15,7 @@ def package(
     decision: dsl.Input[dsl.Artifact],
     package: dsl.Output[dsl.Model],
 ) -> str:
-    """Builds the content-addressed package in `store` (empty: in the artifact itself) and gives its folder."""
+    """Build the content-addressed package in `store` (empty: in the artifact itself) and gives its folder."""
     from pathlib import Path
 
     from fairway import artifacts

@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def prepare(config: str, dataset: dsl.Output[dsl.Dataset]) -> None:
-    """Reads, checks and splits the rows, and fits the preprocessing."""
+    """Read, checks and splits the rows, and fits the preprocessing."""
     import json
     from pathlib import Path
 

@@ -7,7 +7,7 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Model]) -> None:
-    """Fits the model on the prepared splits and exports it."""
+    """Fit the model on the prepared splits and exports it."""
     from pathlib import Path
 
     from fairway.config import schema

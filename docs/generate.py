@@ -25,7 +25,7 @@ NOTE = "<!-- Written by docs/generate.py (`make docs`): change the code, not thi
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
+    """Write the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
     stale = []
     for name, page in PAGES.items():
         path, text = ROOT / name, page()
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Gives a Markdown table; a bar inside a cell is escaped, a line break becomes a space."""
+    """Return a Markdown table; a bar inside a cell is escaped, a line break becomes a space."""
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(
         "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in row) + " |" for row in lines
@@ -76,7 +76,7 @@ Part = tuple[str, type[BaseModel], BaseModel | None]  # path in the file, sectio
 
 
 def sections(model: type[BaseModel], path: str = "", default: BaseModel | None = None) -> Iterator[Part]:
-    """Gives each section, outermost first; the items of a list are a section too, with `[]` after its key."""
+    """Return each section, outermost first; the items of a list are a section too, with `[]` after its key."""
     yield path, model, default
     for name, field in model.model_fields.items():
         inner = inner_model(field.annotation)
@@ -90,7 +90,7 @@ def sections(model: type[BaseModel], path: str = "", default: BaseModel | None =
 
 
 def inner_model(annotation: Any) -> type[BaseModel] | None:
-    """Gives the section that a field holds, alone or in a list."""
+    """Return the section that a field holds, alone or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for argument in getattr(annotation, "__args__", ()) if (found := inner_model(argument))), None)
@@ -117,7 +117,7 @@ def section(path: str, model: type[BaseModel], default: BaseModel | None) -> Ite
 
 
 def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> str:
-    """Gives a field's default as it would be written in the file; nothing for a section, whose own table says it."""
+    """Return a field's default as it would be written in the file; nothing for a section, whose own table says it."""
     field = model.model_fields[name]
     if field.is_required() and default is None:
         return "required"
@@ -133,12 +133,12 @@ def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> 
 
 
 def flow(value: Any) -> str:
-    """Gives a value as YAML on one line."""
+    """Return a value as YAML on one line."""
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("...\n").strip()
 
 
 def type_of(described: dict[str, Any]) -> str:
-    """Gives a JSON schema's type in words, bounds included."""
+    """Return a JSON schema's type in words, bounds included."""
     if "anyOf" in described:
         return ", ".join(type_of(option) for option in described["anyOf"] if option.get("type") != "null") + ", or none"
     if "enum" in described or "const" in described:
@@ -193,7 +193,7 @@ def resource() -> str:
 
 
 def fields(path: str, node: dict[str, Any]) -> Iterator[str]:
-    """Gives the part of the page on one object of the resource."""
+    """Return the part of the page on one object of the resource."""
     yield f"{'#' * min(2 + path.count('.'), 4)} {path}"
     yield node["description"]
     rows = []
@@ -257,7 +257,7 @@ def cli() -> str:
 
 
 def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
-    """Gives each command under the group with the context that names it, groups before what they hold."""
+    """Return each command under the group with the context that names it, groups before what they hold."""
     for name in group.list_commands(context):
         try:
             command = group.get_command(context, name)
@@ -318,7 +318,7 @@ def metrics() -> str:
 
 
 def declared(file: Path) -> list[Series]:
-    """Gives the metrics that a module declares; a name or a label that cannot be read is a mistake, said with its line."""
+    """Return the metrics that a module declares; a name or a label that cannot be read is a mistake, said with its line."""
     source = file.read_text(encoding="utf-8")
     if "prometheus_client" not in source:
         return []
@@ -345,7 +345,7 @@ def declared(file: Path) -> list[Series]:
 
 
 def imported(tree: ast.Module) -> dict[str, str]:
-    """Gives what the module calls prometheus_client and the names that it takes from it."""
+    """Return what the module calls prometheus_client and the names that it takes from it."""
     names = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -357,7 +357,7 @@ def imported(tree: ast.Module) -> dict[str, str]:
 
 
 def called(function: ast.expr, aliases: dict[str, str]) -> str:
-    """Gives the class of prometheus_client that is called, or nothing."""
+    """Return the class of prometheus_client that is called, or nothing."""
     if isinstance(function, ast.Name):
         return aliases.get(function.id, "")
     root: ast.expr = function
@@ -371,7 +371,7 @@ def called(function: ast.expr, aliases: dict[str, str]) -> str:
 
 
 def value_of(node: ast.expr, tree: ast.Module) -> Any:
-    """Gives the value of a literal, a name assigned in the module or taken from another of ours, a slice or a join of tuples."""
+    """Return the value of a literal, a name assigned in the module or taken from another of ours, a slice or a join of tuples."""
     match node:
         case ast.Constant(value=value):
             return value

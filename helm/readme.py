@@ -52,7 +52,7 @@ class Value:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the page, or with `--check` gives 1 and a sentence where it is not what would be written."""
+    """Write the page, or with `--check` gives 1 and a sentence where it is not what would be written."""
     path, text = CHART / "README.md", page((CHART / "values.yaml").read_text(encoding="utf-8"))
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return 0
@@ -74,7 +74,7 @@ def page(source: str) -> str:
 
 
 def values(source: str) -> Iterator[Value]:
-    """Gives every section and value in the file's order; one without a comment is refused."""
+    """Return every section and value in the file's order; one without a comment is refused."""
     root = yaml.compose(source, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     yield from _walk(root, lines=source.splitlines(), path="")
@@ -103,7 +103,7 @@ def _walk(node: yaml.MappingNode, *, lines: list[str], path: str) -> Iterator[Va
 
 
 def _has_comments(node: yaml.MappingNode, lines: list[str]) -> bool:
-    """Tells a section, whose values are explained one by one, from a value that is a mapping, such as `resources`."""
+    """Tell a section, whose values are explained one by one, from a value that is a mapping, such as `resources`."""
     return any(_comment(lines, above=key.start_mark.line) for key, _ in node.value)
 
 

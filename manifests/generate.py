@@ -40,7 +40,7 @@ PARTS: Mapping[str, tuple[str, Mapping[str, str]]] = {  # file -> template, valu
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
+    """Write the files, or with `--check` gives 1 and a sentence that names those that are not what would be written."""
     parser = argparse.ArgumentParser(description="Write the manifests that come from the chart.")
     parser.add_argument("--check", action="store_true", help="only say which files are out of date")
     parser.add_argument("--helm", default=shutil.which("helm"), help="the helm to render with")
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
 
 def write(files: Iterable[tuple[Path, str]], *, check: bool) -> list[Path]:
-    """Gives the files that are not as they should be, and makes them so where it is not only asked."""
+    """Return the files that are not as they should be, and makes them so where it is not only asked."""
     stale = [(path, text) for path, text in files if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path, text in () if check else stale:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def write(files: Iterable[tuple[Path, str]], *, check: bool) -> list[Path]:
 
 
 def copies() -> Iterator[tuple[Path, str]]:
-    """Gives the chart's copies with the text that they should have: a chart can only hold what lies in its folder."""
+    """Return the chart's copies with the text that they should have: a chart can only hold what lies in its folder."""
     for crd in sorted((ROOT / "manifests" / "crds").glob("*.yaml")):
         if crd.name != "kustomization.yaml":
             yield CHART / "crds" / crd.name, crd.read_text(encoding="utf-8")
@@ -79,13 +79,13 @@ def copies() -> Iterator[tuple[Path, str]]:
 
 
 def rendered(helm: str) -> Iterator[tuple[Path, str]]:
-    """Gives the manifests with the text that they should have."""
+    """Return the manifests with the text that they should have."""
     for name, (template, values) in PARTS.items():
         yield ROOT / "manifests" / name, NOTE.format(template=template) + render(helm, template=template, values=values)
 
 
 def render(helm: str, *, template: str, values: Mapping[str, str]) -> str:
-    """Gives the template's objects without what is helm's."""
+    """Return the template's objects without what is helm's."""
     settings = [f"--set={name}={value}" for name, value in {**BASE, **values}.items()]
     done = subprocess.run(
         [

@@ -21,7 +21,7 @@ VARIANTS = {
 
 
 def write(folder: Path) -> None:
-    """Compiles every variant into `folder`; raises PlatformError for one that would fail silently."""
+    """Compile every variant into `folder`; raises PlatformError for one that would fail silently."""
     for file, (name, resources) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / file

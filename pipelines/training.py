@@ -21,7 +21,7 @@ HOUR = 3600
 
 
 def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyped-def]
-    """Gives the pipeline with these resources; `resources.train.gpu` of 0 asks for no GPU."""
+    """Return the pipeline with these resources; `resources.train.gpu` of 0 asks for no GPU."""
 
     @dsl.pipeline(name=name, description="prepare, train, evaluate, gate, package, deploy")
     def training(
@@ -69,7 +69,7 @@ def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyp
 
 
 def _bounded(task, resources: schema.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
-    """Gives the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for ever."""
+    """Return the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for ever."""
     kubernetes.set_timeout(task, seconds=hours * HOUR)
     return (
         task.set_cpu_request(resources.cpu)
@@ -80,12 +80,12 @@ def _bounded(task, resources: schema.Resources, *, hours: int = 1):  # type: ign
 
 
 def _repeatable(task):  # type: ignore[no-untyped-def]
-    """Gives the task tried again after a failure, for nodes that vanish: a step that replaces all it wrote before."""
+    """Return the task tried again after a failure, for nodes that vanish: a step that replaces all it wrote before."""
     return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2)
 
 
 def _acting(task):  # type: ignore[no-untyped-def]
-    """Gives the task marked as one with a side effect: a cached answer would not act."""
+    """Return the task marked as one with a side effect: a cached answer would not act."""
     kubernetes.add_pod_label(task, label_key=check.SIDE_EFFECT, label_value="true")
     return task.set_caching_options(False)
 

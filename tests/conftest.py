@@ -15,13 +15,13 @@ settings.load_profile("busy")
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
-    """Gives the folder with kubectl, helm, kind and their kin."""
+    """Return the folder with kubectl, helm, kind and their kin."""
     return programs.folder()
 
 
 @pytest.fixture(scope="session")
 def cluster() -> clusters.Cluster:
-    """Gives the cluster that runs: the one KUBECONFIG names, else the harness's own (`make test-cluster` brings it up)."""
+    """Return the cluster that runs: the one KUBECONFIG names, else the harness's own (`make test-cluster` brings it up)."""
     found = clusters.external() or (clusters.Cluster(places.KUBECONFIG, places.RUN) if clusters.running() else None)
     assert found is not None, "no cluster runs: `make test-cluster`, or `make cluster` first"
     return found
@@ -29,13 +29,13 @@ def cluster() -> clusters.Cluster:
 
 @pytest.fixture(scope="session")
 def gateway(cluster: clusters.Cluster) -> clusters.Cluster:
-    """Gives the cluster with Envoy Gateway, a Gateway and Prometheus on it."""
+    """Return the cluster with Envoy Gateway, a Gateway and Prometheus on it."""
     stack.install(cluster)
     return cluster
 
 
 @pytest.fixture(scope="session")
 def fairway(gateway: clusters.Cluster) -> clusters.Cluster:
-    """Gives the cluster with fairway installed by its chart, as a user would."""
+    """Return the cluster with fairway installed by its chart, as a user would."""
     stack.install_fairway(gateway)
     return gateway

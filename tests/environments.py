@@ -13,7 +13,7 @@ CACHE = Path.home() / ".cache" / "fairway" / "environments"
 
 
 def built(lock: Path) -> Path:
-    """Gives the folder of the environment's programs, with what the lock pins and nothing else; named by what it is made from."""
+    """Return the folder of the environment's programs, with what the lock pins and nothing else; named by what it is made from."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     place = (
         CACHE

@@ -21,13 +21,13 @@ class Receiver:
     url: str = ""
 
     def at(self, point: str) -> list[dict[str, Any]]:
-        """Gives the events of one point."""
+        """Return the events of one point."""
         return [event for event in list(self.told) if event["subject"] == point]
 
 
 @contextlib.contextmanager
 def receiver(**answers: Any) -> Iterator[Receiver]:
-    """Gives a service that listens until the block ends."""
+    """Return a service that listens until the block ends."""
     made = Receiver(**answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,7 +49,7 @@ def receiver(**answers: Any) -> Iterator[Receiver]:
                 self.wfile.write(made.body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing: the test reads what was told."""
+            """Say nothing: the test reads what was told."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

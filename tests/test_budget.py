@@ -16,7 +16,7 @@ from fairway.platforms.kubernetes import prometheus
 
 @contextlib.contextmanager
 def trickling() -> Iterator[str]:
-    """Gives the address of something that answers every request for ever, a byte now and then."""
+    """Return the address of something that answers every request for ever, a byte now and then."""
     over = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _play(job: tuple[str, int, float, int, bool]) -> list[Cell]:
-    """Gives every judge's cell of one scenario, rate and horizon."""
+    """Return every judge's cell of one scenario, rate and horizon."""
     name, rate, seconds, seed, quick = job
     scenario = next(known for known in SCENARIOS if known.name == name)
     runs = RUNS[rate] // (10 if quick else 1) // (2 if seconds > SHORT else 1)
@@ -143,14 +143,14 @@ def _flagger(
 
 
 def _first_promotion(evidence: Floats) -> Floats:
-    """Gives when the certificate allows a promotion, not before five minutes."""
+    """Return when the certificate allows a promotion, not before five minutes."""
     ends = np.arange(1, evidence.shape[1] + 1) * TICK
     reached = np.maximum.accumulate(evidence, axis=1) >= math.log(20)
     return peers.first(reached & (ends >= FIRST_PROMOTION), ends)
 
 
 def _short_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
-    """Gives the ten minutes of one traffic: false rollbacks of healthy revisions, then what bad ones cost."""
+    """Return the ten minutes of one traffic: false rollbacks of healthy revisions, then what bad ones cost."""
     rows = []
     for judge in dict.fromkeys(judge for judge, _, of in cells if of == rate):
         row: dict[str, object] = {"judge": judge}
@@ -193,13 +193,13 @@ def _long_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
 
 
 def _middle(at: Floats) -> str:
-    """Gives the median time of the rollback; a dash where more than half have none."""
+    """Return the median time of the rollback; a dash where more than half have none."""
     middle = np.median(at)
     return f"{middle:.0f}" if np.isfinite(middle) else "-"
 
 
 def _write(figures: Mapping[str, str]) -> None:
-    """Puts the figures between the page's marks."""
+    """Put the figures between the page's marks."""
     page = PAGE.read_text(encoding="utf-8")
     for mark, text in figures.items():
         head, begin, rest = page.partition(f"<!-- {mark}, written by python -m benchmarks.judge -->\n")

@@ -26,7 +26,7 @@ Cells = Mapping[tuple[str, str, int], "Cell"]
 
 
 def draw(short: Cells, long: Cells, *, folder: Path) -> None:
-    """Writes judge-false-rollback.svg and judge-harm.svg."""
+    """Write judge-false-rollback.svg and judge-harm.svg."""
     matplotlib.use("svg")
     matplotlib.rcParams |= {
         "svg.hashsalt": "fairway",

@@ -44,7 +44,7 @@ class Wealths:
 
 
 def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 1.0) -> Floats:
-    """Gives the logarithm of the evidence against the canary after each tick, [runs, ticks]; with an objective that of mode fused."""
+    """Return the logarithm of the evidence against the canary after each tick, [runs, ticks]; with an objective that of mode fused."""
     runs, ticks = stream.canary.shape
     arms = Wealths(runs, restarts=True)
     limit = Wealths(runs, restarts=True) if objective is not None else None
@@ -74,7 +74,7 @@ def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 
 
 
 def certificates(stream: Stream, *, limit: float) -> Floats:
-    """Gives the logarithm of the evidence that the canary's rate is below `limit`, after each tick."""
+    """Return the logarithm of the evidence that the canary's rate is below `limit`, after each tick."""
     wealth = Wealths(len(stream.canary), restarts=False)
     found = np.zeros(stream.canary.shape)
     for tick in range(stream.canary.shape[1]):
@@ -88,7 +88,7 @@ def certificates(stream: Stream, *, limit: float) -> Floats:
 
 
 def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool = False) -> Floats:
-    """Gives the logarithm of the evidence of labels after each tick: against the canary, or that it is worse by less than `margin`.
+    """Return the logarithm of the evidence of labels after each tick: against the canary, or that it is worse by less than `margin`.
 
     Labels wait until there are `least` of one weight, and some of both arms; `nominal` bets at the weight that was asked for, on each as it comes.
     """

@@ -22,7 +22,7 @@ class Ended:
 
 
 def stopped(stream: Stream, at: Floats, *, until: "Floats | float" = NEVER) -> Ended:
-    """Gives what the canary's users saw until the rollback (or `until`), where the weights go on by time."""
+    """Return what the canary's users saw until the rollback (or `until`), where the weights go on by time."""
     ends = np.arange(1, stream.canary.shape[1] + 1) * TICK
     return Ended(at, (stream.served_bad * (ends <= np.minimum(at, until)[:, None])).sum(axis=1).astype(float))
 
@@ -148,12 +148,12 @@ def _totals(stream: Stream) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def _window(counts: Floats, width: int) -> Floats:
-    """Gives the sums of the last `width` ticks before each tick, [runs, ticks + 1]."""
+    """Return the sums of the last `width` ticks before each tick, [runs, ticks + 1]."""
     sums = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(counts, axis=1)], axis=1)
     result: Floats = sums - np.concatenate([np.zeros((len(counts), width)), sums[:, :-width]], axis=1)
     return result
 
 
 def first(crossed: Floats, times: Floats) -> Floats:
-    """Gives the time of the first look that crosses, infinity where none does."""
+    """Return the time of the first look that crosses, infinity where none does."""
     return np.where(crossed.any(axis=1), np.asarray(times, dtype=float)[np.argmax(crossed, axis=1)], NEVER)

@@ -163,12 +163,12 @@ def _wrong(rng: np.random.Generator, mine: Ints, theirs: Ints, *, rates: tuple[f
 
 
 def _quality(stream: Stream, *, harm: bool, nominal: bool = False) -> Floats:
-    """Gives the evidence of a quality guard after each tick, as the ledger gathers it; `nominal`: as it was bet at the weight that was asked for."""
+    """Return the evidence of a quality guard after each tick, as the ledger gathers it; `nominal`: as it was bet at the weight that was asked for."""
     return ours.late(stream, margin=MARGIN, harm=harm, least=0 if nominal else ENOUGH, nominal=nominal)
 
 
 def _lottery(stream: Stream) -> Floats:
-    """Gives the evidence that the labels are no lottery."""
+    """Return the evidence that the labels are no lottery."""
     wealth, found = ours.Wealths(len(stream.canary), restarts=False), np.zeros(stream.canary.shape)
     for tick, weight in enumerate(stream.weight):
         both = [counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable)]
@@ -219,12 +219,12 @@ def _arrival(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 
 
 def _delayed(counts: Ints, seconds: int, *, before: int = 0) -> Ints:
-    """Gives what is answered in each second; until the first of these come, answers of what had arrived before."""
+    """Return what is answered in each second; until the first of these come, answers of what had arrived before."""
     return np.concatenate([np.full((len(counts), seconds), before), counts[:, :-seconds]], axis=1)
 
 
 def _ticks(mine: Ints, mine_bad: Ints, theirs: Ints, theirs_bad: Ints) -> Stream:
-    """Gives the counts of each second by tick."""
+    """Return the counts of each second by tick."""
     width = round(TICK)
     n, bad, m, stable_bad = (
         counts.reshape(len(counts), -1, width).sum(axis=2) for counts in (mine, mine_bad, theirs, theirs_bad)
@@ -310,7 +310,7 @@ def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 def _bursts(
     rng: np.random.Generator, shape: tuple[int, int], *, share: float, burst: float, most: int | None = None
 ) -> tuple[Ints, Ints, Ints]:
-    """Gives the units of each tick, those that fail, and the requests that these send: each 1, 2, 3 ... (`most` at most), all of which fail."""
+    """Return the units of each tick, those that fail, and the requests that these send: each 1, 2, 3 ... (`most` at most), all of which fail."""
     units = rng.poisson(5 * TICK, shape)
     failing = rng.binomial(units, share)
     if most is None:
@@ -333,7 +333,7 @@ def _certified(n: Ints, bad: Ints, *, limit: float = LIMIT, divided: int = 1) ->
 
 
 def _promoted_beyond(log_e: Floats, average: Floats) -> int:
-    """Gives how many are promoted at a look, five minutes or more after the beginning, at which the average is beyond the limit."""
+    """Return how many are promoted at a look, five minutes or more after the beginning, at which the average is beyond the limit."""
     first = np.argmax((log_e >= math.log(1 / CERTIFIED)) & (np.arange(log_e.shape[1]) * TICK >= 300), axis=1)
     runs = np.arange(len(log_e))
     return int(((first > 0) & (average[runs, first] >= LIMIT)).sum())
@@ -368,7 +368,7 @@ def _steps(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 
 
 def _found_in_step(rng: np.random.Generator, policy: schema.Strategy) -> bool:
-    """Says whether the canary is rolled back before its first step ends."""
+    """Say whether the canary is rolled back before its first step ends."""
     going = replay.begin(policy, at=0.0, pairs=False)
     for look in range(400):
         n = int(rng.poisson(10 * TICK))

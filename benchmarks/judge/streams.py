@@ -42,7 +42,7 @@ class Stream:
     served_bad: Ints  # failed requests of the canary's users, whatever counts as one
 
     def some(self, runs: int) -> "Stream":
-        """Gives the first runs."""
+        """Return the first runs."""
         return Stream(
             self.canary[:runs],
             self.canary_bad[:runs],
@@ -54,7 +54,7 @@ class Stream:
 
 
 def switched(first: Stream, second: Stream, at: Floats) -> Stream:
-    """Gives each run's first stream until `at` (seconds), and its second from then on."""
+    """Return each run's first stream until `at` (seconds), and its second from then on."""
     later = np.arange(len(first.weight)) * TICK >= at[:, None]
     counts = (
         np.where(later, getattr(second, name), getattr(first, name))
@@ -99,7 +99,7 @@ SCENARIOS = (
 
 
 def weights(seconds: float) -> Floats:
-    """Gives the canary's share at each tick: 10 % in the first minute, 10 % more each minute, 50 % from the fifth on."""
+    """Return the canary's share at each tick: 10 % in the first minute, 10 % more each minute, 50 % from the fifth on."""
     starts = np.arange(0.0, seconds, TICK)
     result: Floats = np.minimum(MAX_WEIGHT, 0.1 * (1 + starts // STEP_SECONDS))
     return result
@@ -108,7 +108,7 @@ def weights(seconds: float) -> Floats:
 def draw(
     scenario: Scenario, *, rate: float, seconds: float, runs: int, seed: int, share: float | None = None
 ) -> Stream:
-    """Gives the counts of `runs` rollouts with `rate` requests a second, Poisson arrivals and random assignment.
+    """Return the counts of `runs` rollouts with `rate` requests a second, Poisson arrivals and random assignment.
 
     The canary's share follows the steps, or is `share` all the time.
     """

@@ -29,7 +29,7 @@ Cells = Mapping[tuple[str, str, int], "Cell"]
 
 
 def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
-    """Gives one row a target: what, measured, bound, held."""
+    """Return one row a target: what, measured, bound, held."""
     return [
         {"target": what, "measured": seen, "bound": bound, "held": "yes" if held else "NO"}
         for what, seen, bound, held in _all(short, long, null)
@@ -37,7 +37,7 @@ def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
 
 
 def update() -> dict[str, object]:
-    """Gives the target of one bet of a guard, with all restart rows in use: the best median of fifty times a thousand, as `timeit` takes it."""
+    """Return the target of one bet of a guard, with all restart rows in use: the best median of fifty times a thousand, as `timeit` takes it."""
     wealth = Wealth.start(at=0.0)
     for minute in range(evidence.MAX_RESTARTS):
         wealth = wealth.restart(at=60.0 * minute)
@@ -131,7 +131,7 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
 
 
 def _best_peer(cells: Cells, *, scenario: str, rate: int) -> tuple[str, float]:
-    """Gives the rollout tool with the fewest failed requests (median) of those that roll back 5 % of healthy revisions at most, and how many times ours."""
+    """Return the rollout tool with the fewest failed requests (median) of those that roll back 5 % of healthy revisions at most, and how many times ours."""
     fair = [judge for judge in MEANT_FOR_ROLLOUTS if cells[judge, "healthy", rate].rolled_back <= 0.05]
     best = min(fair, key=lambda judge: float(np.median(cells[judge, scenario, rate].bad)))
     return best, float(np.median(cells[best, scenario, rate].bad)) / max(

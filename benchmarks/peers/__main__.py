@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
 
 
 def table(results: dict[str, Any]) -> str:
-    """Gives a row for each configuration that was measured; empty where none was."""
+    """Return a row for each configuration that was measured; empty where none was."""
     rows = [
         _row(CONFIGURATIONS[name], results[name])
         for name in CONFIGURATIONS
@@ -94,7 +94,7 @@ def table(results: dict[str, Any]) -> str:
 
 
 def kept(result: dict[str, Any]) -> bool:
-    """Tells whether each run was at weight 0 in the time that fairway promises."""
+    """Tell whether each run was at weight 0 in the time that fairway promises."""
     return bool(result["runs"]) and all(
         one["seconds"] is not None and one["seconds"] <= LIMIT_SECONDS for one in result["runs"]
     )
@@ -118,7 +118,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def _measure_all(names: Iterable[str], *, runs: int | None, note: str) -> bool:
-    """Tells whether each configuration could be measured; where one could not, the others are all the same."""
+    """Tell whether each configuration could be measured; where one could not, the others are all the same."""
     theirs = clusters.running() is not None
     cluster = clusters.external() or clusters.up(bound=not theirs)
     try:
@@ -142,7 +142,7 @@ def _measure_all(names: Iterable[str], *, runs: int | None, note: str) -> bool:
 
 
 def _measure(cluster: clusters.Cluster, name: str, *, runs: int | None, note: str) -> None:
-    """Measures what is missing of one configuration; what is done is kept, whatever comes after it."""
+    """Measure what is missing of one configuration; what is done is kept, whatever comes after it."""
     tool = CONFIGURATIONS[name].set_up(cluster)
     try:
         for _ in range(
@@ -159,7 +159,7 @@ def _measure(cluster: clusters.Cluster, name: str, *, runs: int | None, note: st
 
 
 def _missing(name: str, runs: int | None) -> int:
-    """Gives how many runs that count are still to be had."""
+    """Return how many runs that count are still to be had."""
     counted = sum(not one["void"] for one in _done(name))
     return max(0, (runs or CONFIGURATIONS[name].runs) - counted)
 
@@ -214,7 +214,7 @@ def _seconds(one: dict[str, Any]) -> str:
 
 
 def _bad(one: dict[str, Any]) -> str:
-    """Gives the bad requests, and how many of them were not the new revision's: an overloaded machine makes such."""
+    """Return the bad requests, and how many of them were not the new revision's: an overloaded machine makes such."""
     return f"{one['bad']} ({one['bad_elsewhere']} elsewhere)" if one["bad_elsewhere"] else str(one["bad"])
 
 
@@ -224,7 +224,7 @@ def _median(seconds: list[float | None]) -> str:
 
 
 def page(results: dict[str, Any]) -> str:
-    """Gives docs/peers.md."""
+    """Return docs/peers.md."""
     dates = sorted({result["date"] for result in results.values()})
     measured = (
         "It is not measured yet."
@@ -239,7 +239,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def result_in_words(results: dict[str, Any]) -> str:
-    """Gives who was sooner, one sentence a peer; it says so where fairway is not."""
+    """Return who was sooner, one sentence a peer; it says so where fairway is not."""
     mine = results.get("fairway", {"runs": []})["runs"]
     lines = []
     if mine:

@@ -45,7 +45,7 @@ TUNED = Analysis(
 
 
 def install(cluster: Cluster) -> None:
-    """Installs Argo Rollouts, or changes nothing where it is."""
+    """Install Argo Rollouts, or changes nothing where it is."""
     rolled_out = ("--namespace", NAMESPACE, "rollout", "status", "deployment/argo-rollouts", "--timeout=90s")
     if cluster.kubectl(*rolled_out, check=False).returncode == 0:
         return
@@ -107,7 +107,7 @@ class Argo:
         return revision
 
     def verdict(self) -> tuple[bool, str]:
-        """Tells it from the last analysis: a bad look at no requests at all (NaN) would be another reason."""
+        """Tell it from the last analysis: a bad look at no requests at all (NaN) would be another reason."""
         message = self._status().get("message", "")
         runs = json.loads(self._kubectl("get", "analysisruns", f"--selector=app={self.name}", "--output=json").stdout)[
             "items"
@@ -172,7 +172,7 @@ class Argo:
         return status if seen else {}
 
     def _wait(self, *phases: str, seconds: float = 300) -> None:
-        """Waits for the Rollout to be in one of the phases."""
+        """Wait for the Rollout to be in one of the phases."""
         deadline = time.monotonic() + seconds
         while (phase := self._status().get("phase", "")) not in phases:
             assert time.monotonic() < deadline, (

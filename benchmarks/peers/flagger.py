@@ -35,7 +35,7 @@ TUNED = Analysis(
 
 
 def install(cluster: Cluster) -> None:
-    """Installs Flagger, or changes nothing where it is."""
+    """Install Flagger, or changes nothing where it is."""
     if "deployed" in cluster.helm("status", "flagger", "--namespace", NAMESPACE, "--output=json", check=False).stdout:
         return
     program = binaries.folder("flagger") / "flagger"
@@ -97,7 +97,7 @@ class Flagger:
         return revision
 
     def verdict(self) -> tuple[bool, str]:
-        """Tells it from Flagger's log: of its Events the API client drops all but one in five minutes, after the first 25 of a Canary."""
+        """Tell it from Flagger's log: of its Events the API client drops all but one in five minutes, after the first 25 of a Canary."""
         log = self._cluster.kubectl("--namespace", NAMESPACE, "logs", "deployment/flagger", "--tail=-1").stdout
         found = halts(log, f"{self.name}.{world.NAMESPACE}")
         return bool(found) and all(f"advancement {METRIC} " in message for message in found), "; ".join(found)
@@ -124,7 +124,7 @@ class Flagger:
         self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))
 
     def _wait(self, *phases: str, seconds: float = 300) -> None:
-        """Waits for the Canary to be in one of the phases."""
+        """Wait for the Canary to be in one of the phases."""
         ask = ("--namespace", world.NAMESPACE, "get", "canary", self.name, "--output=jsonpath={.status.phase}")
         deadline = time.monotonic() + seconds
         while (phase := self._cluster.kubectl(*ask).stdout) not in phases:
@@ -135,7 +135,7 @@ class Flagger:
 
 
 def halts(log: str, canary: str) -> list[str]:
-    """Gives what Flagger's log says of the Canary's failed looks, since its last revision came."""
+    """Return what Flagger's log says of the Canary's failed looks, since its last revision came."""
     found: list[str] = []
     for line in log.splitlines():
         entry = json.loads(line) if line.startswith("{") else {}

@@ -47,21 +47,21 @@ class Load:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def break_now(self) -> float:
-        """Starts the fault, and gives the moment."""
+        """Start the fault, and gives the moment."""
         self.fault_at, self.late = time.monotonic(), 0.0
         return self.fault_at
 
     def share(self, revision: str, *, last: int) -> float:
-        """Gives the revision's part of the last answers."""
+        """Return the revision's part of the last answers."""
         recent = self.answers[-last:]
         return sum(answer.revision == revision for answer in recent) / max(len(recent), last)
 
     def sound(self, *, last: int) -> bool:
-        """Tells whether none of the last answers failed."""
+        """Tell whether none of the last answers failed."""
         return len(self.answers) >= last and not any(answer.failed for answer in self.answers[-last:])
 
     def until(self, true: Callable[[], bool], *, seconds: float) -> bool:
-        """Waits for the condition; False where it did not come true in time."""
+        """Wait for the condition; False where it did not come true in time."""
         deadline = time.monotonic() + seconds
         while not true():
             if time.monotonic() > deadline:
@@ -98,7 +98,7 @@ class Load:
 
 @contextmanager
 def flowing(url: str, host: str) -> Iterator[Load]:
-    """Gives a load that flows until the block ends."""
+    """Return a load that flows until the block ends."""
     load = Load(url, host)
     thread = threading.Thread(target=lambda: asyncio.run(load.flow()))
     thread.start()

@@ -32,7 +32,7 @@ POD = {
 
 
 def models(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Gives `spec.model` of the package that serves and of the one that will fail, as they lie in the cluster's store."""
+    """Return `spec.model` of the package that serves and of the one that will fail, as they lie in the cluster's store."""
     store = world.store(cluster)
     with tempfile.TemporaryDirectory() as folder:
         return {
@@ -42,7 +42,7 @@ def models(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
-    """Gives a Deployment of the pods that fairway's operator would write for the package, under the label `app` and without a number of replicas."""
+    """Return a Deployment of the pods that fairway's operator would write for the package, under the label `app` and without a number of replicas."""
     owner = workloads.Owner(name=name, namespace=world.NAMESPACE)
     what = workloads.Revision(
         name=revision,

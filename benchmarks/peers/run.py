@@ -30,10 +30,10 @@ class Tool(Protocol):
     patience: float  # seconds after the fault in which it has to be out of the traffic
 
     def begin(self, number: int) -> str:
-        """Brings a revision that will fail, and gives the name that its answers carry."""
+        """Bring a revision that will fail, and gives the name that its answers carry."""
 
     def verdict(self) -> tuple[bool, str]:
-        """Tells whether the last revision was taken out for its errors, and the controller's own sentence."""
+        """Tell whether the last revision was taken out for its errors, and the controller's own sentence."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def void(self) -> str:
-        """Gives why the run was another experiment, told without its outcome where that can be; empty where it counts."""
+        """Return why the run was another experiment, told without its outcome where that can be; empty where it counts."""
         if self.late > LATE_SECONDS or self.scrape_gap > GAP_SECONDS:
             return f"the machine was too busy: a request was sent {self.late:.1f} s late, scrapes were {self.scrape_gap:.1f} s apart"
         if self.seconds is not None and not self.by_errors:
@@ -67,7 +67,7 @@ class Run:
 
 
 def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
-    """Gives one run; raises AssertionError where the revision never came to weight 25."""
+    """Return one run; raises AssertionError where the revision never came to weight 25."""
     with loads.flowing(f"{stack.gateway_url(cluster)}/v2/models/income/infer", tool.host) as load:
         assert load.until(lambda: load.sound(last=WINDOW), seconds=120), (
             f"{tool.name}: the stable revision does not answer: {load.answers[-3:]}"
@@ -102,7 +102,7 @@ def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
 
 
 def _scrape_gap(cluster: Cluster, *, seconds: float) -> float:
-    """Gives the longest time without a scrape in the last seconds; all of them where Prometheus does not answer."""
+    """Return the longest time without a scrape in the last seconds; all of them where Prometheus does not answer."""
     try:
         answer = httpx.get(
             f"{stack.prometheus_url(cluster)}/api/v1/query",

@@ -105,7 +105,7 @@ def deletion() -> Step:
 
 
 def up(engine: str, model: Sample) -> Iterator[Step]:
-    """Gives what a cluster needs that is there; each step may be taken again."""
+    """Return what a cluster needs that is there; each step may be taken again."""
     yield Step(
         "Gateway API and Envoy Gateway",
         _helm("eg", ENVOY_GATEWAY, "envoy-gateway-system", "--version", ENVOY_GATEWAY_VERSION),
@@ -159,7 +159,7 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
 
 
 def objects() -> list[dict[str, Any]]:
-    """Gives what the tests install in their cluster, with public images and with the port that kind leads to this machine."""
+    """Return what the tests install in their cluster, with public images and with the port that kind leads to this machine."""
     found = [
         copy.deepcopy(document)
         for path in sorted((ROOT / "tests/cluster/stack").glob("*.yaml"))
@@ -180,7 +180,7 @@ def objects() -> list[dict[str, Any]]:
 
 
 def deployment(model: Sample) -> dict[str, Any]:
-    """Gives the sample's ModelDeployment, in a hurry so that its rollouts can be watched."""
+    """Return the sample's ModelDeployment, in a hurry so that its rollouts can be watched."""
     strategy = {
         "warmup": "1s",
         "shadow": {"minPairs": 200},
@@ -205,7 +205,7 @@ def deployment(model: Sample) -> dict[str, Any]:
 
 
 def sample() -> Sample:
-    """Gives a small model in its package, the same at every call."""
+    """Return a small model in its package, the same at every call."""
     from tests.cluster import world
 
     with tempfile.TemporaryDirectory() as folder:
@@ -217,7 +217,7 @@ def sample() -> Sample:
 
 
 def _image(engine: str, image: str, target: str) -> Iterator[Step]:
-    """Gives the image's build and its way to the nodes. podman's images need an archive: kind asks docker for the others."""
+    """Return the image's build and its way to the nodes. podman's images need an archive: kind asks docker for the others."""
     yield Step(
         f"the image {image}",
         (engine, "build", "--file", str(ROOT / "components/Dockerfile"), "--target", target, "--tag", image, str(ROOT)),
@@ -262,7 +262,7 @@ def _yaml(documents: list[dict[str, Any]]) -> bytes:
 
 
 def _engine() -> str:
-    """Gives docker or podman, whichever is there and answers; ends with a sentence where none does."""
+    """Return docker or podman, whichever is there and answers; ends with a sentence where none does."""
     found = [engine for engine in ("docker", "podman") if shutil.which(engine)]
     for engine in found:
         if subprocess.run([engine, "info"], capture_output=True, check=False).returncode == 0:

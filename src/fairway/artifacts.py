@@ -105,12 +105,12 @@ class Package:
 
 
 def as_json(record: Any) -> Json:
-    """Gives a record as plain JSON values."""
+    """Return a record as plain JSON values."""
     return dataclasses.asdict(record)
 
 
 def from_json(kind: type[R], data: Mapping[str, Any]) -> R:
-    """Gives the record back; lists become tuples where the record says so, unknown keys are refused."""
+    """Return the record back; lists become tuples where the record says so, unknown keys are refused."""
     hints = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     values = {}
     for key, value in data.items():
@@ -123,7 +123,7 @@ def from_json(kind: type[R], data: Mapping[str, Any]) -> R:
 
 
 def canonical(data: Any) -> bytes:
-    """Gives the one byte form that a digest is taken of."""
+    """Return the one byte form that a digest is taken of."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
@@ -137,7 +137,7 @@ def digest_file(path: Path) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes all of `data` or nothing: to a temporary file beside it, then renamed."""
+    """Write all of `data` or nothing: to a temporary file beside it, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

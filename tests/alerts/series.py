@@ -31,7 +31,7 @@ MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 
 
 def groups() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Gives each rule with its file."""
+    """Return each rule with its file."""
     for path in RULES:
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
             yield from ((path, rule) for rule in group["rules"])
@@ -42,7 +42,7 @@ def alerts() -> dict[str, tuple[Path, dict[str, Any]]]:
 
 
 def exported() -> dict[str, set[str]]:
-    """Gives the labels of every series by its name, as docs/generate.py reads them from the code."""
+    """Return the labels of every series by its name, as docs/generate.py reads them from the code."""
     generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
     found = {"up": set(), **ENVOY, **{rule["record"]: RECORDED for _, rule in groups() if "record" in rule}}
     for file in sorted((ROOT / "src" / "fairway").rglob("*.py")):
@@ -57,7 +57,7 @@ def exported() -> dict[str, set[str]]:
 
 
 def mistakes(expression: str, known: dict[str, set[str]]) -> list[str]:
-    """Gives what a query names that nobody exports."""
+    """Return what a query names that nobody exports."""
     plain = GROUPED.sub("", QUOTED.sub('""', expression))
     unknown = [f"{name} is exported by nobody" for name in NAME.findall(MATCHERS.sub("{}", plain)) if name not in known]
     labels = [

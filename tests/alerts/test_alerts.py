@@ -52,7 +52,7 @@ def test_a_runbook_says_what_happened_what_was_done_and_what_to_do(alert):
 
 
 def commands(program: str) -> list[str]:
-    """Gives the command lines of the runbooks that call the program."""
+    """Return the command lines of the runbooks that call the program."""
     found = []
     for path in sorted(RUNBOOKS.glob("*.md")):
         text = path.read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ def fairway(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
 
 
 def one_object(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Gives the one JSON object that the program printed."""
+    """Return the one JSON object that the program printed."""
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found

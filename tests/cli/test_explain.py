@@ -29,7 +29,7 @@ CONFIG = schema.Config.model_validate({"name": "income", "data": {"source": "csv
 
 
 def rollout() -> State:
-    """Gives a canary during an incident of both arms, worse for one slice of its users."""
+    """Return a canary during an incident of both arms, worse for one slice of its users."""
     ledger = ledgers.begin(FUSED, at=0.0)
     for look in range(6):
         slices = tuple(
@@ -119,7 +119,7 @@ def test_a_status_names_the_worst_slice_of_a_guard() -> None:
 
 
 def judged(bad: int) -> State:
-    """Gives a canary of 600 requests, so many of each 100 of which failed, beside a stable that fails once in a hundred."""
+    """Return a canary of 600 requests, so many of each 100 of which failed, beside a stable that fails once in a hundred."""
     ledger = ledgers.begin(FUSED, at=0.0)
     for look in range(6):
         batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (bad, 1)}))
@@ -173,7 +173,7 @@ def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot
 
 
 def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
-    """Lets the cluster have a ModelDeployment with this status."""
+    """Let the cluster have a ModelDeployment with this status."""
     spec = {
         "model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"},
         "gateway": {"parentRefs": [{"name": "models"}]},

@@ -17,7 +17,7 @@ CONFIGURATION = "name: income\nnamespace: models\ndata: {source: csv, path: few.
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """Gives a folder with a configuration, and a package's folder and digest."""
+    """Return a folder with a configuration, and a package's folder and digest."""
     folder = tmp_path_factory.mktemp("kubernetes")
     (folder / "few.csv").write_text(FEW)
     (folder / "fairway.yaml").write_text(CONFIGURATION)
@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 
 def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = False, **status: Any) -> dict[str, Any]:
-    """Gives a ModelDeployment whose status has the conditions; Accepted holds unless told otherwise."""
+    """Return a ModelDeployment whose status has the conditions; Accepted holds unless told otherwise."""
     conditions = [
         {"type": type, "status": "True" if type in holding else "False"} for type in ("Accepted", "Ready", "Stalled")
     ]

@@ -21,7 +21,7 @@ strategy: {canary: {steps: [{weight: 5, minDuration: 2m}, {weight: 25}]}}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """Gives a folder with a configuration, and a package's folder and digest."""
+    """Return a folder with a configuration, and a package's folder and digest."""
     folder = tmp_path_factory.mktemp("render")
     (folder / "few.csv").write_text(FEW)
     (folder / "fairway.yaml").write_text(CONFIGURATION)

@@ -60,7 +60,7 @@ def test_an_image_gets_as_many_zeros_as_it_has_pixels():
 
 @pytest.fixture
 def gateway() -> Iterator[str]:
-    """Gives the address of a gateway that answers every tenth request 503."""
+    """Return the address of a gateway that answers every tenth request 503."""
     turns = itertools.count(1)
 
     class Handler(http.server.BaseHTTPRequestHandler):

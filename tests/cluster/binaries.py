@@ -24,7 +24,7 @@ TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}  # Prometheus without 
 
 
 def folder(*modules: str) -> Path:
-    """Gives the folder that holds the programs of the modules (all that a cluster needs by default), built where they are missing."""
+    """Return the folder that holds the programs of the modules (all that a cluster needs by default), built where they are missing."""
     links = places.CACHE / "bin"
     links.mkdir(parents=True, exist_ok=True)
     for module in modules or NEEDED:
@@ -41,7 +41,7 @@ NEEDED = ("kubernetes", "helm", "envoy-gateway", "coredns", "kind", "pause")
 
 
 def build(module: str) -> Path:
-    """Gives the folder with one module's programs; named by what they are built from."""
+    """Return the folder with one module's programs; named by what they are built from."""
     source = MODULES / module
     digest = hashlib.sha256((LDFLAGS.get(module, "") + TAGS.get(module, "")).encode())
     for file in sorted(file for file in source.rglob("*") if file.is_file()):
@@ -75,7 +75,7 @@ def _compile(source: Path, place: Path) -> None:
 
 
 def _commands(source: Path) -> list[str]:
-    """Gives the packages to build: the commands of others that go.mod names, and those that lie in the folder."""
+    """Return the packages to build: the commands of others that go.mod names, and those that lie in the folder."""
     tools = "\ntool " in (source / "go.mod").read_text()
     return [*(["tool"] if tools else []), *(["./..."] if any(source.rglob("*.go")) else [])]
 

@@ -27,7 +27,7 @@ class Authority:
         self.certificate = self._write(name, certificate.sign(self._key, hashes.SHA256()), self._key)
 
     def issue(self, name: str, *, common_name: str, organisation: str = "", hosts: tuple[str, ...] = ()) -> Path:
-        """Gives the certificate's file, `name.crt`, with `name.key` beside it; valid for servers and clients."""
+        """Return the certificate's file, `name.crt`, with `name.key` beside it; valid for servers and clients."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organisation:
@@ -58,7 +58,7 @@ class Authority:
 
 
 def service_account_keys(folder: Path) -> None:
-    """Writes the pair that signs service accounts' tokens, `sa.key` and `sa.pub`."""
+    """Write the pair that signs service accounts' tokens, `sa.key` and `sa.pub`."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     _write_key(folder / "sa.key", key)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -66,7 +66,7 @@ def service_account_keys(folder: Path) -> None:
 
 
 def kubeconfig(path: Path, *, server: str, authority: Path, certificate: Path) -> None:
-    """Writes a kubeconfig with all it needs inside, readable by its owner only."""
+    """Write a kubeconfig with all it needs inside, readable by its owner only."""
     document = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -36,7 +36,7 @@ class Cluster:
     def kubectl(
         self, *arguments: str, input: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Runs kubectl; a failure raises with what it said."""
+        """Run kubectl; a failure raises with what it said."""
         return self._run(
             [str(binaries.folder() / "kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments],
             input=input,
@@ -49,7 +49,7 @@ class Cluster:
         )
 
     def pid(self, component: str) -> int:
-        """Gives the process of a component of the node, as the host sees it."""
+        """Return the process of a component of the node, as the host sees it."""
         inner = int((self._folder / "pids" / component).read_text())
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
@@ -61,12 +61,12 @@ class Cluster:
         raise ProcessLookupError(component)
 
     def restart(self, component: str) -> None:
-        """Kills a component of the control plane without warning; the node starts it again."""
+        """Kill a component of the control plane without warning; the node starts it again."""
         os.kill(self.pid(component), signal.SIGKILL)
 
     @property
     def address(self) -> str:
-        """Gives the node's address, by which NodePorts are reached."""
+        """Return the node's address, by which NodePorts are reached."""
         if self.folder is not None:
             return str(json.loads((self.folder / "settings.json").read_text())["address"])
         nodes = json.loads(self.kubectl("get", "nodes", "--output=json").stdout)["items"]
@@ -87,7 +87,7 @@ class Cluster:
 
 
 def up(*, bound: bool) -> Cluster:
-    """Gives the cluster, brought up where none runs; `bound`: it ends with this process, however that ends."""
+    """Return the cluster, brought up where none runs; `bound`: it ends with this process, however that ends."""
     if running() is not None:
         return Cluster(places.KUBECONFIG, places.RUN)
     _require()
@@ -133,7 +133,7 @@ def up(*, bound: bool) -> Cluster:
 
 
 def down() -> bool:
-    """Ends the cluster and removes what it left; False where none ran."""
+    """End the cluster and removes what it left; False where none ran."""
     pid = running()
     if pid is not None:
         os.kill(pid, signal.SIGKILL)  # unshare --kill-child: the whole namespace goes with it
@@ -145,7 +145,7 @@ def down() -> bool:
 
 
 def running() -> int | None:
-    """Gives the process that holds the cluster, if it lives."""
+    """Return the process that holds the cluster, if it lives."""
     try:
         pid = int((places.RUN / "pid").read_text())
         alive = (
@@ -158,7 +158,7 @@ def running() -> int | None:
 
 
 def clean() -> None:
-    """Removes what a cluster left that was killed: its folder (the logs of the last run are kept), its link and its cgroups."""
+    """Remove what a cluster left that was killed: its folder (the logs of the last run are kept), its link and its cgroups."""
     if running() is not None:
         return
     try:
@@ -233,7 +233,7 @@ def _certificates(address: str) -> None:
 
 
 def _spawn(*, bound: bool) -> int:
-    """Starts the node's first process in namespaces of its own."""
+    """Start the node's first process in namespaces of its own."""
     leash = ["setpriv", "--pdeathsig", "KILL"] if bound else []
     with (places.RUN / "node.log").open("ab") as log:
         process = subprocess.Popen(
@@ -276,7 +276,7 @@ def _child(pid: int) -> int:
 
 
 def _link(settings: dict[str, str], *, inner: int) -> None:
-    """Joins this machine and the node by a cable of their own; the node has no other way out, and no route beyond it."""
+    """Join this machine and the node by a cable of their own; the node has no other way out, and no route beyond it."""
     host = settings["host"]
     _ip("link", "add", settings["link"], "type", "veth", "peer", "name", "eth0", "netns", str(inner))
     _ip("address", "add", f"{host}/24", "dev", settings["link"])
@@ -284,7 +284,7 @@ def _link(settings: dict[str, str], *, inner: int) -> None:
 
 
 def load(archives: Iterable[Path]) -> None:
-    """Gives the node the images that it has not got yet."""
+    """Return the node the images that it has not got yet."""
     inner = _child(int((places.RUN / "pid").read_text()))
     enter = ["nsenter", "--target", str(inner), "--mount", "--pid", "--net"]
     known = places.RUN / "images"
@@ -339,6 +339,6 @@ def _ip(*arguments: str) -> None:
 
 
 def external() -> Cluster | None:
-    """Gives the cluster that KUBECONFIG names, where it is not ours."""
+    """Return the cluster that KUBECONFIG names, where it is not ours."""
     path = os.environ.get("KUBECONFIG")
     return Cluster(Path(path)) if path and Path(path) != places.KUBECONFIG else None

@@ -36,7 +36,7 @@ ENVIRONMENT = {"BUILDAH_ISOLATION": "chroot"}
 
 
 def files() -> list[Path]:
-    """Gives the archives of every image, made where they are missing."""
+    """Return the archives of every image, made where they are missing."""
     bin_ = binaries.folder()
     own = [
         _cached(image.replace("/", "-"), tag(), lambda path, i=image, t=target: _build_own(i, t, path))
@@ -64,7 +64,7 @@ def files() -> list[Path]:
 
 
 def watching() -> list[Path]:
-    """Gives the archives of what measures and watches pods; only the tests of scaling and of monitors need them."""
+    """Return the archives of what measures and watches pods; only the tests of scaling and of monitors need them."""
     bin_ = binaries.folder("watching")
     return [
         # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new Prometheus are both tried.
@@ -89,17 +89,17 @@ def watching() -> list[Path]:
 
 @functools.cache
 def tag() -> str:
-    """Gives the tag of the project's own images: what they are made of, so that a change of it rolls out by itself."""
+    """Return the tag of the project's own images: what they are made of, so that a change of it rolls out by itself."""
     return _fingerprint(*SOURCES)[:16]
 
 
 def chart_values() -> str:
-    """Gives what `helm --set` takes, so that the chart runs the project's own images as they are now."""
+    """Return what `helm --set` takes, so that the chart runs the project's own images as they are now."""
     return ",".join(f"{image}.tag={tag()}" for image in ("operator.image", "server.image", "server.seldonImage"))
 
 
 def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base: str = "scratch") -> Path:
-    """Gives the archive of an image with a few files."""
+    """Return the archive of an image with a few files."""
     digest = hashlib.sha256(f"{name}{sorted(content)}{entrypoint}{base}".encode())
     for file in content.values():
         digest.update(
@@ -123,7 +123,7 @@ def _program(name: str, content: dict[str, Path], *, entrypoint: list[str], base
 
 
 def _build_own(image: str, target: str, path: Path) -> None:
-    """Builds one target of the project's Dockerfile from what a commit would hold, not from what lies about."""
+    """Build one target of the project's Dockerfile from what a commit would hold, not from what lies about."""
     _base()
     with tempfile.TemporaryDirectory() as context:
         for name in (*SOURCES, "README.md", "LICENSE"):
@@ -151,7 +151,7 @@ def _build_own(image: str, target: str, path: Path) -> None:
 
 
 def _base() -> None:
-    """Makes the stand-in for the public Python image, which cannot be pulled here: the same Python, from Debian's packages."""
+    """Make the stand-in for the public Python image, which cannot be pulled here: the same Python, from Debian's packages."""
     if (
         subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
         == 0

@@ -56,7 +56,7 @@ class Node:
         self._keep()
 
     def _keep(self) -> None:
-        """Reaps what ends, and starts components again: a test may kill any of them."""
+        """Reap what ends, and starts components again: a test may kill any of them."""
         while True:
             pid, status = os.waitpid(-1, 0)
             component = self.running.pop(pid, None)

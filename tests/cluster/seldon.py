@@ -24,7 +24,7 @@ INTERVAL_SECONDS = 0.5
 
 @contextlib.contextmanager
 def installed(cluster: Cluster) -> Iterator[None]:
-    """Gives the cluster Seldon Core until the block ends; one that has it keeps it."""
+    """Return the cluster Seldon Core until the block ends; one that has it keeps it."""
     if cluster.kubectl(
         "get", "deployments", "--all-namespaces", "--selector=control-plane=seldon-controller-manager", "--output=name"
     ).stdout:

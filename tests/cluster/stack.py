@@ -16,7 +16,7 @@ ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envo
 
 
 def install(cluster: Cluster) -> None:
-    """Installs what is missing; a second call changes nothing. Another's cluster has it (`make kind-up`): our images are nowhere there."""
+    """Install what is missing; a second call changes nothing. Another's cluster has it (`make kind-up`): our images are nowhere there."""
     if cluster.folder is not None:
         _envoy_gateway(cluster)
         cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
@@ -25,7 +25,7 @@ def install(cluster: Cluster) -> None:
 
 
 def install_scaling(cluster: Cluster) -> None:
-    """Installs metrics-server, and waits until it serves: whoever runs another cluster has it, or not."""
+    """Install metrics-server, and waits until it serves: whoever runs another cluster has it, or not."""
     if cluster.folder is not None:
         load(images.watching())
         cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS / "scaling"))
@@ -33,7 +33,7 @@ def install_scaling(cluster: Cluster) -> None:
 
 
 def install_monitors(cluster: Cluster) -> None:
-    """Installs prometheus-operator and a Prometheus that follows every monitor and every rule."""
+    """Install prometheus-operator and a Prometheus that follows every monitor and every rule."""
     load(images.watching())
     definitions = module(PROMETHEUS_OPERATOR, of="watching") / "example" / "prometheus-operator-crd"
     cluster.kubectl("apply", "--server-side", "--filename", str(definitions))
@@ -46,12 +46,12 @@ def install_monitors(cluster: Cluster) -> None:
 
 
 def remove_monitors(cluster: Cluster) -> None:
-    """Takes both away but for the definitions: what was made of those is deleted with what it belongs to."""
+    """Take both away but for the definitions: what was made of those is deleted with what it belongs to."""
     cluster.kubectl("delete", "--ignore-not-found", "--filename", str(OBJECTS / "monitors"))
 
 
 def install_fairway(cluster: Cluster, *settings: str) -> None:
-    """Installs the chart, or upgrades what is there to the checkout's, with the images of this very source: another's cluster must have them.
+    """Install the chart, or upgrades what is there to the checkout's, with the images of this very source: another's cluster must have them.
 
     `settings` are values such as `rbac.namespaced=true`.
     """
@@ -86,12 +86,12 @@ def _need_images(cluster: Cluster) -> None:
 
 
 def gateway_url(cluster: Cluster) -> str:
-    """Gives where the Gateway `models` listens, as this machine reaches it."""
+    """Return where the Gateway `models` listens, as this machine reaches it."""
     return f"http://{cluster.address}:{_node_port(cluster, 'envoy-gateway-system', 'gateway.envoyproxy.io/owning-gateway-name=models')}"
 
 
 def prometheus_url(cluster: Cluster, *, app: str = "prometheus") -> str:
-    """Gives where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the one that follows monitors."""
+    """Return where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the one that follows monitors."""
     return f"http://{cluster.address}:{_node_port(cluster, 'monitoring', f'app={app}')}"
 
 
@@ -129,7 +129,7 @@ def _envoy_gateway(cluster: Cluster) -> None:
 
 
 def module(name: str, *, of: str) -> Path:
-    """Gives the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in it."""
+    """Return the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in it."""
     done = subprocess.run(
         ["go", "mod", "download", "-json", name], cwd=binaries.MODULES / of, capture_output=True, text=True, check=True
     )

@@ -59,7 +59,7 @@ def models(fairway, tmp_path_factory):
 
 @contextlib.contextmanager
 def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[None]:
-    """Sends what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any other."""
+    """Send what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any other."""
     rng, closing = np.random.default_rng(4), threading.Event()
     token = cluster.kubectl(
         "--namespace", world.NAMESPACE, "create", "token", "shop", "--audience=fairway-collector", "--duration=1h"
@@ -104,7 +104,7 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
 
 
 def arms_by_unit(answered: list[tuple[str, str, str]], *, candidate: str) -> dict[str, set[str]]:
-    """Gives which revisions each unit met from the candidate's first answer to stable's last."""
+    """Return which revisions each unit met from the candidate's first answer to stable's last."""
     first = next(number for number, (_, revision, _) in enumerate(answered) if revision == candidate)
     last = max(number for number, (_, revision, _) in enumerate(answered) if revision != candidate)
     arms = defaultdict[str, set[str]](set)

@@ -61,7 +61,7 @@ def prediction(
 
 @pytest.fixture(scope="module")
 def served(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory):
-    """Gives the revision in service of a ModelDeployment; of two service accounts, `books` may send labels of it, `guest` nothing."""
+    """Return the revision in service of a ModelDeployment; of two service accounts, `books` may send labels of it, `guest` nothing."""
     folder: Path = tmp_path_factory.mktemp("packages")
     model = world.store(fairway).put(world.package(folder / "A"))
     world.apply(fairway, world.resource(NAME, model))

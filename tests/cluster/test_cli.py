@@ -24,7 +24,7 @@ NAME = "cli-income"
 
 @pytest.fixture(scope="module")
 def packages(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, ...]]:
-    """Gives the arguments that deploy A, B and C, which all answer the same."""
+    """Return the arguments that deploy A, B and C, which all answer the same."""
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
     made = {
         name: world.package(folder / name, licence=licence)
@@ -35,7 +35,7 @@ def packages(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.fixture
 def place(fairway: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Gives a folder whose configuration names the cluster; what is deployed from it is deleted afterwards."""
+    """Return a folder whose configuration names the cluster; what is deployed from it is deleted afterwards."""
     platform = {"kind": "kubernetes", "hostnames": [f"{NAME}.test"]}
     strategy = world.resource(NAME, {})["spec"]["strategy"] | {
         "shadow": {"enabled": False},
@@ -56,7 +56,7 @@ def place(fairway: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def said(where: Path, *arguments: str, status: int = 0) -> str:
-    """Gives what the command printed, on both streams; fails where it ends with another status."""
+    """Return what the command printed, on both streams; fails where it ends with another status."""
     done = running.fairway(*arguments, where=where)
     assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr

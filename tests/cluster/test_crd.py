@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def namespace(cluster):
-    """Gives a namespace, on a cluster that knows the resource."""
+    """Return a namespace, on a cluster that knows the resource."""
     cluster.kubectl(
         "apply",
         "--server-side",
@@ -33,7 +33,7 @@ def namespace(cluster):
 
 @pytest.fixture(scope="module")
 def apply(cluster, namespace):
-    """Gives a function that applies the valid resource with a change to it."""
+    """Return a function that applies the valid resource with a change to it."""
 
     def apply(change, *options):
         text = json.dumps(examples.changed(change))

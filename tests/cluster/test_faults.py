@@ -41,7 +41,7 @@ def models(fairway, tmp_path_factory):
 
 @pytest.fixture
 def deployed(fairway, models, request) -> Iterator[str]:
-    """Gives the name of a deployment with A in service; it is deleted afterwards."""
+    """Return the name of a deployment with A in service; it is deleted afterwards."""
     name = "f-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     world.apply(fairway, world.resource(name, models["A"], strategy=SHORT))
     world.until(fairway, name, world.digest_in_service(models["A"]))
@@ -54,13 +54,13 @@ def at(phase: str, weight: int | None = None) -> Any:
 
 
 def kill_operators(cluster: Cluster) -> None:
-    """Ends every operator without a word: no SIGTERM, no released Lease."""
+    """End every operator without a word: no SIGTERM, no released Lease."""
     cluster.kubectl(*OPERATOR, "delete", "pods", "--grace-period=0", "--force", "--wait=false")
 
 
 @contextlib.contextmanager
 def away(cluster: Cluster, namespace: str, deployment: str) -> Iterator[None]:
-    """Takes a Deployment's pods away until the block ends."""
+    """Take a Deployment's pods away until the block ends."""
     cluster.kubectl("--namespace", namespace, "scale", f"deployment/{deployment}", "--replicas=0")
     cluster.kubectl(
         "--namespace",
@@ -161,7 +161,7 @@ def test_without_the_gateways_controller_a_weight_is_not_believed(fairway, model
 
 @contextlib.contextmanager
 def no_new_pods(cluster: Cluster) -> Iterator[None]:
-    """Lets no node take a pod until the block ends."""
+    """Let no node take a pod until the block ends."""
     nodes = cluster.kubectl("get", "nodes", "--output=name").stdout.split()
     cluster.kubectl("cordon", *nodes)
     try:
@@ -317,7 +317,7 @@ def test_a_resource_is_ready_only_once_the_gateway_answers_for_it(fairway, model
 
 
 def _once_ready(cluster: Cluster, name: str) -> list[int]:
-    """Gives what twenty requests are answered as soon as the resource says that it is ready."""
+    """Return what twenty requests are answered as soon as the resource says that it is ready."""
     cluster.kubectl("--namespace=models", "wait", f"md/{name}", "--for=condition=Ready", "--timeout=120s")
     url = f"{stack.gateway_url(cluster)}/v2/models/income/infer"
     return [
@@ -326,20 +326,20 @@ def _once_ready(cluster: Cluster, name: str) -> list[int]:
 
 
 def _replace_store(cluster: Cluster) -> None:
-    """Ends the collector's pod, and its volume with it."""
+    """End the collector's pod, and its volume with it."""
     selector = "--selector=app.kubernetes.io/component=collector"
     cluster.kubectl("--namespace=fairway-system", "delete", "pods", selector, "--grace-period=0", "--force")
     cluster.kubectl("--namespace=fairway-system", "rollout", "status", "deployment/fairway-collector", "--timeout=90s")
 
 
 def _stalled(now: dict[str, Any]) -> str | None:
-    """Gives the policy's words, where the resource is stalled by it."""
+    """Return the policy's words, where the resource is stalled by it."""
     found = next(condition for condition in now["conditions"] if condition["type"] == "Stalled")
     return str(found["message"]).rpartition(": ")[2] if found["status"] == "True" else None
 
 
 def _served(cluster: Cluster, name: str) -> set[str]:
-    """Gives the Services that have all the requests but a millionth."""
+    """Return the Services that have all the requests but a millionth."""
     found = cluster.kubectl("--namespace=models", "get", "httproute", name, "--output=json", check=False)
     backends = json.loads(found.stdout)["spec"]["rules"][0]["backendRefs"] if found.returncode == 0 else []
     return {backend["name"] for backend in backends if backend["weight"] > 1}
@@ -531,7 +531,7 @@ def _holder(cluster: Cluster) -> str:
 
 
 def _refused_writes(cluster: Cluster) -> float:
-    """Gives how many writes of a ModelDeployment's status the API server has answered with 409, somebody having been faster."""
+    """Return how many writes of a ModelDeployment's status the API server has answered with 409, somebody having been faster."""
     page = cluster.kubectl("get", "--raw", "/metrics").stdout
     labels = ("apiserver_request_total{", 'code="409"', 'resource="modeldeployments"', 'subresource="status"')
     return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if all(label in line for label in labels))

@@ -30,7 +30,7 @@ def models(fairway, tmp_path_factory):
 
 @pytest.fixture
 def gate(fairway):
-    """Gives a function that runs a command in the gate's pod."""
+    """Return a function that runs a command in the gate's pod."""
     manifest = (Path(__file__).parent / "hook.yaml").read_text().replace("${TAG}", images.tag())
     fairway.kubectl("apply", "--server-side", "--filename=-", input=manifest)
     fairway.kubectl("--namespace", world.NAMESPACE, "rollout", "status", "deployment/gate", "--timeout=180s")

@@ -17,7 +17,7 @@ USER = "jo"
 
 @pytest.fixture(scope="module")
 def folder(fairway, tmp_path_factory) -> Path:
-    """Gives a clone's folder with the `values.yaml` that the README speaks of."""
+    """Return a clone's folder with the `values.yaml` that the README speaks of."""
     where = tmp_path_factory.mktemp("clone")
     (where / "helm").symlink_to(places.ROOT / "helm")
     values = yaml.safe_load((Path(__file__).parent / "values.yaml").read_text())
@@ -29,7 +29,7 @@ def folder(fairway, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(fairway, folder) -> dict[str, str]:
-    """Gives A, B that answers the same, and C that answers otherwise, where the README says they are."""
+    """Return A, B that answers the same, and C that answers otherwise, where the README says they are."""
     store = world.store(fairway)
     made = {
         "A": world.package(folder / "A"),
@@ -45,7 +45,7 @@ def environment(fairway, folder) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def user(fairway, folder) -> Path:
-    """Gives the kubeconfig of somebody who may only what `fairway-editor` allows, in one namespace."""
+    """Return the kubeconfig of somebody who may only what `fairway-editor` allows, in one namespace."""
     fairway.kubectl("--namespace=models", "create", "serviceaccount", USER, check=False)
     fairway.kubectl(
         "--namespace=models",
@@ -69,7 +69,7 @@ def user(fairway, folder) -> Path:
 
 
 def play(blocks: list[readme.Block], *, where: Path, kubeconfig: Path, **variables: str) -> str:
-    """Runs blocks of the README, and gives what they printed."""
+    """Run blocks of the README, and gives what they printed."""
     path = f"{binaries.folder()}{os.pathsep}{os.environ['PATH']}"
     exports = "".join(
         f"export {name}={value}\n" for name, value in {**variables, "KUBECONFIG": str(kubeconfig), "PATH": path}.items()

@@ -45,7 +45,7 @@ def test_the_real_definition_takes_every_field(cluster, kind, file):
 
 
 def kept(written, stored) -> bool:
-    """Says whether all that was written is stored; defaults may have come to it."""
+    """Say whether all that was written is stored; defaults may have come to it."""
     if isinstance(written, dict):
         return all(key in stored and kept(value, stored[key]) for key, value in written.items())
     if isinstance(written, list):
@@ -54,7 +54,7 @@ def kept(written, stored) -> bool:
 
 
 def _retried(cluster, asked: tuple[str, ...], document: str) -> str:
-    """Gives the answer once the API server serves the kind."""
+    """Return the answer once the API server serves the kind."""
     deadline = time.monotonic() + 30
     while (
         done := cluster.kubectl(*asked, input=document, check=False)

@@ -24,7 +24,7 @@ VALUES = yaml.safe_load((places.ROOT / "helm" / "fairway" / "values.yaml").read_
 
 @pytest.fixture(scope="module")
 def prometheus(fairway: Cluster) -> Iterator[httpx.Client]:
-    """Gives the API of a Prometheus that follows the chart's monitors and those that the operator makes."""
+    """Return the API of a Prometheus that follows the chart's monitors and those that the operator makes."""
     if fairway.folder is None:
         pytest.skip("only the harness's own cluster has prometheus-operator's images")
     stack.install_monitors(fairway)
@@ -37,7 +37,7 @@ def prometheus(fairway: Cluster) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def deployed(fairway: Cluster, prometheus: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Gives the revision of a deployment that serves; it is deleted afterwards."""
+    """Return the revision of a deployment that serves; it is deleted afterwards."""
     model = world.store(fairway).put(world.package(tmp_path_factory.mktemp("packages") / "A"))
     world.apply(fairway, world.resource(NAME, model))
     yield world.until(fairway, NAME, world.digest_in_service(model))["stable"]["revision"]
@@ -45,7 +45,7 @@ def deployed(fairway: Cluster, prometheus: httpx.Client, tmp_path_factory: pytes
 
 
 def series(prometheus: httpx.Client, query: str, *, seconds: float = 90) -> list[dict[str, str]]:
-    """Gives the labels of the series that the query finds, as soon as it finds any."""
+    """Return the labels of the series that the query finds, as soon as it finds any."""
     deadline = time.monotonic() + seconds
     while True:
         found = [one["metric"] for one in asked(prometheus, "query", query=query)["result"]]

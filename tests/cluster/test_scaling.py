@@ -32,14 +32,14 @@ LOOKS = 4
 
 @pytest.fixture(scope="module")
 def measured(fairway: Cluster) -> Cluster:
-    """Gives the cluster with figures of its pods."""
+    """Return the cluster with figures of its pods."""
     stack.install_scaling(fairway)
     return fairway
 
 
 @pytest.fixture
 def models(measured: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
-    """Gives A and B, which answer the same; the deployment is deleted afterwards."""
+    """Return A and B, which answer the same; the deployment is deleted afterwards."""
     folder, store = tmp_path_factory.mktemp("packages"), world.store(measured)
     yield {
         name: store.put(world.package(folder / name, licence=licence))
@@ -49,7 +49,7 @@ def models(measured: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def arms(cluster: Cluster) -> dict[str, dict[str, Any]]:
-    """Gives the Deployment of each arm by its revision."""
+    """Return the Deployment of each arm by its revision."""
     found = cluster.kubectl(
         "--namespace",
         world.NAMESPACE,
@@ -62,7 +62,7 @@ def arms(cluster: Cluster) -> dict[str, dict[str, Any]]:
 
 
 def grown(cluster: Cluster) -> bool:
-    """Says whether both arms have all the pods that the autoscaler may ask for."""
+    """Say whether both arms have all the pods that the autoscaler may ask for."""
     found = arms(cluster).values()
     return len(found) == 2 and all(
         arm["spec"]["replicas"] == arm.get("status", {}).get("availableReplicas") == MOST for arm in found
@@ -70,7 +70,7 @@ def grown(cluster: Cluster) -> bool:
 
 
 def until(true: Callable[[], bool], *, cluster: Cluster, seconds: float) -> None:
-    """Waits; where it does not come true, says what the autoscalers say."""
+    """Wait; where it does not come true, says what the autoscalers say."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -79,7 +79,7 @@ def until(true: Callable[[], bool], *, cluster: Cluster, seconds: float) -> None
 
 
 def look(cluster: Cluster, *, times: int) -> None:
-    """Waits until the operator has looked so often: each look in a canary with new counts leaves another checkpoint."""
+    """Wait until the operator has looked so often: each look in a canary with new counts leaves another checkpoint."""
     seen: set[str] = set()
     world.until(cluster, NAME, lambda now: seen.add(now["checkpoint"]) or len(seen) > times, seconds=60)
 

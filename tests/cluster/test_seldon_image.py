@@ -36,7 +36,7 @@ print(json.dumps(answers))
 
 @pytest.fixture(scope="module")
 def served(fairway, tmp_path_factory):
-    """Gives the package that a pod of the image serves."""
+    """Return the package that a pod of the image serves."""
     package = world.package(tmp_path_factory.mktemp("package"))
     model = world.store(fairway).put(package)
     for document in (_pod(model), _service()):

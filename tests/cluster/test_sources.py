@@ -40,7 +40,7 @@ server.serve_forever()
 
 @pytest.fixture(scope="module")
 def node(fairway: Cluster) -> Cluster:
-    """Gives the cluster; its sources run in its node's network, which pods and this machine reach."""
+    """Return the cluster; its sources run in its node's network, which pods and this machine reach."""
     if fairway.folder is None:
         pytest.skip("the sources run on the harness's own node")
     return fairway
@@ -53,7 +53,7 @@ def package(tmp_path_factory) -> Any:
 
 @contextlib.contextmanager
 def on_node(cluster: Cluster, log: Path, *argv: str) -> Iterator[None]:
-    """Runs a server in the node's network until the block ends."""
+    """Run a server in the node's network until the block ends."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["nsenter", "--target", str(cluster.pid("kubelet")), "--net", *argv], stdout=output, stderr=output
@@ -79,7 +79,7 @@ def answers(url: str, *, authority: Path | None = None) -> bool:
 
 @pytest.fixture(scope="module")
 def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
-    """Gives the endpoint of an S3 server whose bucket `models` holds the package below `income`; a Secret has its keys."""
+    """Return the endpoint of an S3 server whose bucket `models` holds the package below `income`; a Secret has its keys."""
     program = str(environments.built(LOCK) / "moto_server")
     endpoint = f"http://{node.address}:{S3_PORT}"
     with on_node(node, tmp_path_factory.mktemp("s3") / "log", program, "--host", "0.0.0.0", "--port", str(S3_PORT)):
@@ -109,7 +109,7 @@ def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture
 def claim(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
-    """Gives the name of a claim whose volume holds the package in the folder `income`."""
+    """Return the name of a claim whose volume holds the package in the folder `income`."""
     (tmp_path / "volume").mkdir(mode=0o755)
     for name, content in files(package.path).items():
         (tmp_path / "volume" / "income" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def claim(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registry(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
-    """Gives the host of a registry with the package in `income`; the ConfigMap `authority` has who signed its certificate."""
+    """Return the host of a registry with the package in `income`; the ConfigMap `authority` has who signed its certificate."""
     holding = published.Published()
     published.push(holding, Path(package.path), repository="income", tag=package.digest.removeprefix("sha256:"))
     for path, content in holding.files.items():
@@ -188,7 +188,7 @@ def registry(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def deployed(node: Cluster, request) -> Iterator[Any]:
-    """Gives what applies a deployment of a model; it is deleted afterwards."""
+    """Return what applies a deployment of a model; it is deleted afterwards."""
     name = "s-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
 
     def deploy(model: dict[str, str], **template: Any) -> str:
@@ -206,7 +206,7 @@ def files(folder: str | Path) -> dict[str, bytes]:
 
 
 def from_bucket(endpoint: str) -> list[dict[str, Any]]:
-    """Gives the init step's changes: the keys from the Secret, and the address of what only speaks S3."""
+    """Return the init step's changes: the keys from the Secret, and the address of what only speaks S3."""
     secret = {"AWS_ACCESS_KEY_ID": "access", "AWS_SECRET_ACCESS_KEY": "secret"}
     keys = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": "bucket", "key": key}}} for name, key in secret.items()
@@ -215,7 +215,7 @@ def from_bucket(endpoint: str) -> list[dict[str, Any]]:
 
 
 def check_served(cluster: Cluster, name: str, package: Any) -> None:
-    """Returns when the deployment stands Stable in `kubectl get md` with the package, and answers through the gateway."""
+    """Return when the deployment stands Stable in `kubectl get md` with the package, and answers through the gateway."""
     world.until(cluster, name, world.digest_in_service(dataclasses.asdict(package)), seconds=90)
     row = cluster.kubectl("--namespace=models", "get", "md", name, "--no-headers").stdout.split()
     assert "Stable" in row, row

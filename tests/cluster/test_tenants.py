@@ -31,7 +31,7 @@ def models(fairway, tmp_path_factory):
 
 @pytest.fixture
 def theirs(fairway) -> Iterator[dict[str, dict[str, Any]]]:
-    """Gives the administrator's own objects, which have names that a ModelDeployment may have too."""
+    """Return the administrator's own objects, which have names that a ModelDeployment may have too."""
     objects = {
         "networkpolicy/default-deny": {
             "apiVersion": "networking.k8s.io/v1",
@@ -125,7 +125,7 @@ def test_of_two_resources_for_one_host_the_younger_says_which_route_the_gateway_
 
 
 def posted(cluster: Cluster, document: dict[str, Any], *, deep: str) -> None:
-    """Creates the object with what stands for `@deep` in it, as no well-behaved client would."""
+    """Create the object with what stands for `@deep` in it, as no well-behaved client would."""
     cluster.kubectl("create", "--raw", RAW, "--filename=-", input=json.dumps(document).replace('"@deep"', deep))
 
 
@@ -231,7 +231,7 @@ EDITOR, OPERATOR_ACCOUNT = "--as=jo", "--as=system:serviceaccount:fairway-system
 
 @pytest.fixture(scope="module")
 def editors(fairway) -> Iterator[None]:
-    """Lets jo write ModelDeployments, and ann create pods besides."""
+    """Let jo write ModelDeployments, and ann create pods besides."""
 
     def binding(name: str, role: str, user: str) -> dict[str, Any]:
         return {
@@ -254,7 +254,7 @@ def editors(fairway) -> Iterator[None]:
 
 
 def asked(cluster: Cluster, user: str, spec: dict[str, Any]) -> str:
-    """Returns what the API server says to a ModelDeployment with the pod's spec; nothing where it takes it."""
+    """Return what the API server says to a ModelDeployment with the pod's spec; nothing where it takes it."""
     document = world.resource(
         "asked", {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"}, podTemplate={"spec": spec}
     )

@@ -31,7 +31,7 @@ CLAIMED = {
 
 
 def person(number: int) -> dict[str, Any]:
-    """Gives one of many requests that every model answers, not all the same."""
+    """Return one of many requests that every model answers, not all the same."""
     return support.tensors([20 + 7 * number % 60], [10 + 11 * number % 80], ["state"])
 
 
@@ -42,7 +42,7 @@ class Store:
     cluster: Cluster
 
     def put(self, package: artifacts.Package) -> dict[str, str]:
-        """Gives the `spec.model` of a package that lies there now."""
+        """Return the `spec.model` of a package that lies there now."""
         name = package.digest.removeprefix("sha256:")
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -70,7 +70,7 @@ class Store:
 
 
 def store(cluster: Cluster) -> Store:
-    """Gives the store, installed where it is missing."""
+    """Return the store, installed where it is missing."""
     manifest = (Path(__file__).parent / "store.yaml").read_text().replace("${TAG}", images.tag())
     cluster.kubectl("apply", "--server-side", "--filename=-", input=manifest)
     cluster.kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/store", "--timeout=180s")
@@ -78,7 +78,7 @@ def store(cluster: Cluster) -> Store:
 
 
 def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
-    """Gives a ModelDeployment in a hurry: everything real, but for how long each stage lasts at least."""
+    """Return a ModelDeployment in a hurry: everything real, but for how long each stage lasts at least."""
     return {
         "apiVersion": "fairway.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -124,7 +124,7 @@ class Traffic:
 
     @property
     def failed(self) -> int:
-        """Gives the requests that a user saw fail."""
+        """Return the requests that a user saw fail."""
         return sum(count for (status, _), count in self.counts.items() if status >= 500) + len(self.broken)
 
     def run(self, number: int) -> None:
@@ -153,7 +153,7 @@ def traffic(
     body: Callable[[int], dict[str, Any]] = person,
     pause: float = Traffic.pause,
 ) -> Iterator[Traffic]:
-    """Gives traffic that flows until the block ends."""
+    """Return traffic that flows until the block ends."""
     flowing = Traffic(f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", host or f"{name}.test", body, pause)
     threads = [threading.Thread(target=flowing.run, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
@@ -190,7 +190,7 @@ def until(
     seconds: float = 180,
     story: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Gives the status that makes it true; fails with the last one. `story` takes down each phase and weight on the way."""
+    """Return the status that makes it true; fails with the last one. `story` takes down each phase and weight on the way."""
     deadline = time.monotonic() + seconds
     while True:
         now = status(cluster, name)
@@ -214,7 +214,7 @@ def rolled_back(now: dict[str, Any]) -> bool:
 
 
 def package(folder: Path, *, seed: int = 0, fragile: bool = False, licence: str = "MIT") -> artifacts.Package:
-    """Gives the package of a small model: the same seed answers the same, another licence is another digest."""
+    """Return the package of a small model: the same seed answers the same, another licence is another digest."""
     from fairway.packaging import package as packages
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ def instructions() -> list[str]:
 
 
 def stages() -> dict[str, tuple[str, list[str]]]:
-    """Gives each stage's base and its own instructions."""
+    """Return each stage's base and its own instructions."""
     found: dict[str, tuple[str, list[str]]] = {}
     for line in instructions():
         if match := re.match(r"FROM (\S+) AS (\S+)$", line):
@@ -34,7 +34,7 @@ def stages() -> dict[str, tuple[str, list[str]]]:
 
 
 def lineage(name: str) -> list[str]:
-    """Gives all instructions of an image, those of its bases first."""
+    """Return all instructions of an image, those of its bases first."""
     base, own = stages()[name]
     return [*(lineage(base) if base in stages() else []), *own]
 

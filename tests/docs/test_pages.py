@@ -149,7 +149,7 @@ def test_a_command_whose_module_is_absent_is_named():
 
 @pytest.fixture
 def declared(tmp_path, monkeypatch):
-    """Gives the metrics of a module's text, with a neighbour that it may take labels from."""
+    """Return the metrics of a module's text, with a neighbour that it may take labels from."""
     monkeypatch.setattr(generate, "SRC", tmp_path)
     (tmp_path / "fairway" / "noun").mkdir(parents=True)
     (tmp_path / "fairway" / "noun" / "base.py").write_text('LABELS = ("deployment", "revision")\n')

@@ -18,7 +18,7 @@ from tests.training import made
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[Path, Path]:
-    """Gives a dataset and a checkpoint of it."""
+    """Return a dataset and a checkpoint of it."""
     folder = tmp_path_factory.mktemp("trained")
     dataset = made.tabular(folder, rows=600)
     fit.fit(made.training(epochs=8), dataset=dataset, out=folder / "checkpoint")
@@ -100,7 +100,7 @@ def test_a_champion_s_class_that_the_data_has_not_is_a_wrong_answer(evaluate, tr
 
 
 def turned(model: Path) -> None:
-    """Swaps the columns of a graph's probabilities."""
+    """Swap the columns of a graph's probabilities."""
     proto = onnx.load(model)
     for node in proto.graph.node:
         node.output[:] = ["straight" if name == "probabilities" else name for name in node.output]

@@ -69,7 +69,7 @@ def helm(
 def render(
     binaries: Path, values: Mapping[str, Any] = PROMETHEUS, *options: str, namespace: str = NAMESPACE
 ) -> list[Object]:
-    """Gives the objects of a release, its test included."""
+    """Return the objects of a release, its test included."""
     done = helm(binaries, "template", "fairway", *options, values={**PROMETHEUS, **values}, namespace=namespace)
     assert done.returncode == 0, done.stderr
     return objects(done.stdout)
@@ -89,13 +89,13 @@ def one(found: Iterable[Object], kind: str, name: str) -> Object:
 
 
 def pods(found: Iterable[Object]) -> Iterator[Object]:
-    """Gives the spec of every pod that the objects lead to."""
+    """Return the spec of every pod that the objects lead to."""
     for obj in of_kind(found, "Deployment", "Pod"):
         yield obj["spec"] if obj["kind"] == "Pod" else obj["spec"]["template"]["spec"]
 
 
 def rules(found: Iterable[Object], *names: str) -> list[tuple[str, str, str]]:
-    """Gives (group, resource, verb) of what the roles allow; of all roles where none is named."""
+    """Return (group, resource, verb) of what the roles allow; of all roles where none is named."""
     return [
         (group, resource, verb)
         for role in of_kind(found, "Role", "ClusterRole")

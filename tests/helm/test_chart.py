@@ -458,7 +458,7 @@ def test_the_schema_knows_every_value(binaries):
 
 @pytest.fixture(scope="module")
 def namespace(cluster):
-    """Gives a namespace that holds its pods to the restricted standard."""
+    """Return a namespace that holds its pods to the restricted standard."""
     name = f"test-chart-{uuid.uuid4().hex[:8]}"
     cluster.kubectl("create", "namespace", name)
     cluster.kubectl(
@@ -501,7 +501,7 @@ def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant)
 
 @pytest.fixture
 def release(cluster, namespace):
-    """Gives the values of a release in one namespace, installed; its pods may never start, for the images may be nowhere."""
+    """Return the values of a release in one namespace, installed; its pods may never start, for the images may be nowhere."""
     values = {**PROMETHEUS, "rbac": {"namespaced": True}, "namespaces": [namespace]}
     cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
     yield values
@@ -580,7 +580,7 @@ def models(fairway, tmp_path_factory):
 
 @pytest.fixture
 def halfway(fairway, models):
-    """Gives the traffic to a deployment whose next revision has a quarter of the users; afterwards the release is as it was."""
+    """Return the traffic to a deployment whose next revision has a quarter of the users; afterwards the release is as it was."""
     world.apply(fairway, world.resource("upgraded", models["A"], strategy=STRATEGY))
     world.until(fairway, "upgraded", world.digest_in_service(models["A"]))
     try:
@@ -599,7 +599,7 @@ def arms(cluster):
 
 
 def upgrade(cluster, *options):
-    """Upgrades the release; a number of replicas that somebody has set by `kubectl scale` is the chart's again."""
+    """Upgrade the release; a number of replicas that somebody has set by `kubectl scale` is the chart's again."""
     cluster.helm(
         "upgrade",
         "fairway",
@@ -644,7 +644,7 @@ def test_an_uninstall_in_mid_rollout_keeps_what_serves_and_an_install_goes_on_wi
 
 @pytest.fixture
 def canary(fairway, models):
-    """Gives what makes `helm test` run a canary on this cluster; afterwards the release is as it was."""
+    """Return what makes `helm test` run a canary on this cluster; afterwards the release is as it was."""
     services = (
         "get",
         "services",

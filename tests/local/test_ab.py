@@ -45,7 +45,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @contextlib.contextmanager
 def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[None]:
-    """Sends what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision has one."""
+    """Send what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision has one."""
     rng, closing = np.random.default_rng(4), threading.Event()
 
     def keep_books() -> None:
@@ -80,7 +80,7 @@ def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[
 
 
 def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:
-    """Gives which revisions each unit met from the candidate's first answer to stable's last."""
+    """Return which revisions each unit met from the candidate's first answer to stable's last."""
     with contextlib.closing(sqlite3.connect(platform.home.events)) as connection:
         rows: list[Any] = connection.execute(
             "SELECT unit, revision, role FROM events WHERE type='prediction' ORDER BY seq"

@@ -30,7 +30,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def with_other_golden_answers(package: Path, *, store: Path) -> Path:
-    """Gives a package that is whole by its digests, and whose golden rows its own graph does not reproduce."""
+    """Return a package that is whole by its digests, and whose golden rows its own graph does not reproduce."""
     known = artifacts.read_json(package / "manifest.json")
     folder = store / "making"
     folder.mkdir(parents=True)

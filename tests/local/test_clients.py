@@ -40,7 +40,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def send(platform: World, *, unit: str, revision: str, document: object = support.ONE) -> httpx.Response:
-    """Asks as a client that claims what only the gateway may say."""
+    """Ask as a client that claims what only the gateway may say."""
     headers = {**CLAIMED, "x-fairway-unit": unit, "x-fairway-revision": revision}
     return httpx.post(f"{platform.users.url}/v2/models/{worlds.NAME}/infer", json=document, headers=headers, timeout=10)
 

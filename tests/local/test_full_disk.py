@@ -17,7 +17,7 @@ if subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode != 0:
 
 
 def on_small_disk(commands: str, *, where: Path, kibibytes: int) -> subprocess.CompletedProcess[str]:
-    """Runs the commands with `where` mounted as a disk of this size; lists what they left on it."""
+    """Run the commands with `where` mounted as a disk of this size; lists what they left on it."""
     where.mkdir()
     script = f"mount -t tmpfs -o size={kibibytes}k none {where} && cd {where} && {{ {commands}; }}; status=$?; find . -type f | sort; exit $status"
     return subprocess.run([*OWN_MOUNTS, "bash", "-c", script], capture_output=True, text=True, timeout=200)

@@ -47,7 +47,7 @@ QUICK = {
 def configuration(
     *, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False
 ) -> schema.Config:
-    """Gives the configuration; another `concurrency` makes another revision of the same package."""
+    """Return the configuration; another `concurrency` makes another revision of the same package."""
     return schema.Config.model_validate(
         {
             "name": NAME,
@@ -133,7 +133,7 @@ class World:
         return found
 
     def until_mid_canary(self) -> None:
-        """Returns when the canary has evidence and has not been decided."""
+        """Return when the canary has evidence and has not been decided."""
 
         def true() -> bool:
             current = self.deployment().state
@@ -145,7 +145,7 @@ class World:
         support.eventually(true, seconds=180)
 
     def evidence(self) -> int:
-        """Gives how many of the candidate's requests the judge has counted."""
+        """Return how many of the candidate's requests the judge has counted."""
         ledger = self.deployment().state.ledger
         return ledger.totals["errors"][0] if ledger else 0
 
@@ -156,7 +156,7 @@ class World:
         return processes.Processes(self.home.root)
 
     def kill(self, name: str) -> None:
-        """Kills the process and all it started with -9."""
+        """Kill the process and all it started with -9."""
         record = self.processes().record(name)
         assert record is not None
         kill_tree(record.pid)
@@ -165,7 +165,7 @@ class World:
         return client.need(self.home).pid
 
     def stored(self) -> set[str]:
-        """Gives the request ids of the served predictions that the event store holds."""
+        """Return the request ids of the served predictions that the event store holds."""
         with contextlib.closing(sqlite3.connect(self.home.events)) as connection:
             rows = connection.execute(
                 "SELECT request_id FROM events WHERE type='prediction' AND role IN ('stable', 'canary')"
@@ -173,14 +173,14 @@ class World:
             return {row[0] for row in rows}
 
     def every_answer_is_stored(self, *, but: int = 0) -> None:
-        """Waits until the store holds an event of every answered request, `but` for at most so many."""
+        """Wait until the store holds an event of every answered request, `but` for at most so many."""
         answered = self.users.answered()
         support.eventually(lambda: len(answered - self.stored()) <= but, seconds=30)
 
 
 @contextlib.contextmanager
 def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]]:
-    """Gives the platform a supervisor whose clock is wrong, and a function that sets it: by so many seconds."""
+    """Return the platform a supervisor whose clock is wrong, and a function that sets it: by so many seconds."""
 
     def set_by(seconds: float) -> None:
         artifacts.write_bytes(file, str(seconds).encode())
@@ -203,7 +203,7 @@ def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]
 
 
 def _replace_supervisor(platform: World, argv: list[str] | None) -> None:
-    """Kills the supervisor and starts another, by default an ordinary one; servers and gateway run on."""
+    """Kill the supervisor and starts another, by default an ordinary one; servers and gateway run on."""
     old = platform.supervisor()
     os.kill(old, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
@@ -217,7 +217,7 @@ def _replace_supervisor(platform: World, argv: list[str] | None) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """Kills a process and its descendants with -9."""
+    """Kill a process and its descendants with -9."""
     leader = psutil.Process(pid)
     family = [*leader.children(recursive=True), leader]
     for member in family:
@@ -229,7 +229,7 @@ def kill_tree(pid: int) -> None:
 
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Gives a platform with a first revision in service and users at work; stops everything at the end."""
+    """Return a platform with a first revision in service and users at work; stops everything at the end."""
     home = Home(folder / "home")
     made = support.packaged(folder / "model", name=NAME)
     client.up(home)
@@ -247,7 +247,7 @@ def world(folder: Path) -> Iterator[World]:
 
 @contextlib.contextmanager
 def locked(store: Path) -> Iterator[None]:
-    """Holds the event store's write lock, as a stuck process would."""
+    """Hold the event store's write lock, as a stuck process would."""
     connection = sqlite3.connect(store, isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     try:
@@ -258,7 +258,7 @@ def locked(store: Path) -> Iterator[None]:
 
 
 def stays(condition: Callable[[], bool], *, seconds: float) -> bool:
-    """Says whether the condition holds all the time."""
+    """Say whether the condition holds all the time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not condition():

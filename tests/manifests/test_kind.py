@@ -53,7 +53,7 @@ def ran(folder: Path) -> list[str]:
 
 @pytest.fixture
 def tools(tmp_path) -> Path:
-    """Gives a folder with docker, kind, kubectl and helm that only take notes."""
+    """Return a folder with docker, kind, kubectl and helm that only take notes."""
     for name in ("docker", "kind", "kubectl", "helm"):
         program(tmp_path, name)
     return tmp_path

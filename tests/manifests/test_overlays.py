@@ -32,7 +32,7 @@ def kustomize(binaries, overlay):
 
 
 def plain(found):
-    """Gives the objects by what names them, without what helm says of itself."""
+    """Return the objects by what names them, without what helm says of itself."""
     result = {}
     for obj in found:
         metadata = obj["metadata"]

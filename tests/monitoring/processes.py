@@ -35,7 +35,7 @@ class Running:
 
 @contextlib.contextmanager
 def started(module: str, *arguments: str) -> Iterator[Running]:
-    """Starts the module on a free port and waits for the line that names it."""
+    """Start the module on a free port and waits for the line that names it."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments, "--port", "0"],
         stdout=subprocess.PIPE,
@@ -55,7 +55,7 @@ def started(module: str, *arguments: str) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def collector(path: Path | str, *arguments: str) -> Iterator[Running]:
-    """Starts a collector; without a `--token-file` everybody may do everything."""
+    """Start a collector; without a `--token-file` everybody may do everything."""
     access = () if "--token-file" in arguments else ("--auth", "none")
     with started("fairway.monitoring.collector", "--store", str(path), *access, *arguments) as running:
         eventually(lambda: _healthy(running.url))
@@ -70,7 +70,7 @@ def _healthy(url: str) -> bool:
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 30) -> None:
-    """Returns when the condition holds; fails where it does not in time."""
+    """Return when the condition holds; fails where it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"

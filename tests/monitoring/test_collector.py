@@ -122,7 +122,7 @@ def test_a_locked_store_is_answered_503_and_takes_the_same_batch_afterwards(
 def keep_sending(
     running: processes.Running, name: str, acknowledged: set[tuple[str, str]], enough: threading.Event
 ) -> None:
-    """Sends batches over one connection until the collector is gone; notes what it acknowledged."""
+    """Send batches over one connection until the collector is gone; notes what it acknowledged."""
     with httpx.Client(headers=BATCH, timeout=10) as client, contextlib.suppress(httpx.TransportError):
         for number in range(100_000):
             ids = [f"{name}-{number}-{i}" for i in range(20)]

@@ -77,7 +77,7 @@ class Stage:
         received: float | None = None,
         **data: Any,
     ) -> None:
-        """Logs so many requests, as the package's model would have answered them."""
+        """Log so many requests, as the package's model would have answered them."""
         weights = np.random.default_rng(0).normal(size=(2, 2)).astype(np.float32)
         batch = []
         for row in rows(count, shift=shift):

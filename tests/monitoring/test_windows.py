@@ -10,7 +10,7 @@ from fairway.monitoring.detectors import base, columns
 
 
 def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
-    """Plays windows, d drifted and c clean, a minute each; gives what became of the ticket after each."""
+    """Play windows, d drifted and c clean, a minute each; gives what became of the ticket after each."""
     streak, actions = windows.Streak(), []
     for minute, verdict in enumerate(verdicts):
         decision = windows.decide(streak, drifted=verdict == "d", began=60.0 * minute, consecutive=consecutive)

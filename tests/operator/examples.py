@@ -27,7 +27,7 @@ Change = Mapping[str, Any]  # path -> value
 
 
 def changed(change: Change) -> dict[str, Any]:
-    """Gives the valid resource with other values at the given paths."""
+    """Return the valid resource with other values at the given paths."""
     changed = copy.deepcopy(VALID)
     for path, value in change.items():
         *sections, name = path.split(".")

@@ -15,7 +15,7 @@ WHO = {"namespace": world.NAMESPACE, "deployment": world.NAME}
 
 @pytest.fixture
 def play() -> world.World:
-    """Gives a world with revision a in service."""
+    """Return a world with revision a in service."""
     made = world.World()
     made.ask("a")
     made.look(until="Stable 0")
@@ -23,7 +23,7 @@ def play() -> world.World:
 
 
 def series(play: world.World) -> dict[str, Any]:
-    """Gives each series' value by its name and the labels besides namespace and deployment."""
+    """Return each series' value by its name and the labels besides namespace and deployment."""
     found = {}
     for family in play.operator.rollouts.collect():
         for sample in family.samples:

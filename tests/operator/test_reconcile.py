@@ -18,7 +18,7 @@ from tests.serving import support
 
 @pytest.fixture
 def play() -> world.World:
-    """Gives a world with revision a in service."""
+    """Return a world with revision a in service."""
     made = world.World()
     made.ask("a")
     made.look(until="Stable 0")

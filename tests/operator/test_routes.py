@@ -12,7 +12,7 @@ def route(weight: int, mirror: int = 0, *, stable: str = "aaa", candidate: str |
 
 
 def in_effect(*of: traffic.Route) -> routes.Routes:
-    """Gives what an operator knows that wrote the routes one after the other, and only the first was seen in effect."""
+    """Return what an operator knows that wrote the routes one after the other, and only the first was seen in effect."""
     known = routes.Routes()
     for number, one in enumerate(of):
         known.written(one, arriving=False, now=float(number))
@@ -42,7 +42,7 @@ def play(
     requests: int = 100,
     start: float = 100.0,
 ) -> list[str]:
-    """Gives the version each scrape says, one a second, while the gateway really splits by `weights`."""
+    """Return the version each scrape says, one a second, while the gateway really splits by `weights`."""
     known.written(to, arriving=False, now=start)
     stable = candidate = 1000
     said = []

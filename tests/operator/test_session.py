@@ -25,7 +25,7 @@ GOOD = b'{"type": "ADDED", "object": {"metadata": {"name": "good"}, "spec": {"a"
 
 @pytest.fixture
 def server():
-    """Gives the address of a server that lists and watches one object that is nested too deep, and one that is not."""
+    """Return the address of a server that lists and watches one object that is nested too deep, and one that is not."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -83,7 +83,7 @@ class Cluster(api.Api):
         return kind in self.kinds
 
     def _seldon(self, new: api.Object) -> None:
-        """Makes a Deployment of each predictor, as Seldon's operator does, and ends those of the others."""
+        """Make a Deployment of each predictor, as Seldon's operator does, and ends those of the others."""
         names, owner = set(), {"kind": "SeldonDeployment", "name": new["metadata"]["name"], "controller": True}
         for predictor in new["spec"]["predictors"]:
             name = f"{NAME}-{predictor['name']}-0-server"
@@ -119,7 +119,7 @@ class Cluster(api.Api):
         return found
 
     def accept(self, *, status: str = "True", message: str = "") -> None:
-        """Says what the gateway's controller has to say of the HTTPRoute."""
+        """Say what the gateway's controller has to say of the HTTPRoute."""
         route = self.objects["HTTPRoute", NAME]
         condition = {
             "type": "Accepted",
@@ -134,11 +134,11 @@ class Cluster(api.Api):
         )
 
     def take_away(self, deployment: str) -> None:
-        """Ends a Deployment's pods, as a drain does, and takes no new ones."""
+        """End a Deployment's pods, as a drain does, and takes no new ones."""
         self.pods[deployment] = 0
 
     def crash(self, deployment: str) -> None:
-        """Ends the container of a Deployment's only pod."""
+        """End the container of a Deployment's only pod."""
         self.pods[deployment] = 0
         labels = self.objects["Deployment", deployment]["metadata"]["labels"]
         server = {
@@ -175,7 +175,7 @@ class Cluster(api.Api):
         self.objects.pop((kind, name), None)
 
     def collect(self) -> None:
-        """Deletes what belongs to a ModelDeployment that is gone, as the garbage collector does."""
+        """Delete what belongs to a ModelDeployment that is gone, as the garbage collector does."""
         alive = {obj["metadata"]["uid"] for (kind, _), obj in self.objects.items() if kind == "ModelDeployment"}
         owners = {key: obj["metadata"].get("ownerReferences", [{}])[0].get("uid") for key, obj in self.objects.items()}
         self.objects = {key: obj for key, obj in self.objects.items() if owners[key] is None or owners[key] in alive}
@@ -235,14 +235,14 @@ class Counts:
         return traffic.Sample(at=self.now, epoch="one", route_version="", stable=arms[0], candidate=arms[1])
 
     def answers(self, **asked: Any) -> bool | None:
-        """Says whether the proxies have pods behind a backend; `reached` is what the test has them say."""
+        """Say whether the proxies have pods behind a backend; `reached` is what the test has them say."""
         if self.away is not None:
             raise self.away
         self.asked.append(asked["index"])
         return self.reached
 
     def ask(self, query: str, *, read: Any, at: float | None = None) -> tuple[Any, float]:
-        """Answers `sum(requests{r="REVISION"})`; whatever else is asked for has no series."""
+        """Answer `sum(requests{r="REVISION"})`; whatever else is asked for has no series."""
         if self.now != self._served:
             self._serve()
         found = [
@@ -261,12 +261,12 @@ class Counts:
 
 
 def stamp(at: float) -> str:
-    """Gives the time as a status writes it, without what is below a second."""
+    """Return the time as a status writes it, without what is below a second."""
     return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def shares(cluster: Cluster) -> dict[str, float]:
-    """Gives the share of each revision by the HTTPRoute, or by the predictors' weights where there is none."""
+    """Return the share of each revision by the HTTPRoute, or by the predictors' weights where there is none."""
     found = cluster.objects.get(("HTTPRoute", NAME))
     predictors = cluster.objects.get(("SeldonDeployment", NAME))
     if found is None and predictors is not None:
@@ -307,7 +307,7 @@ class World:
         )
 
     def ask(self, package: str, **spec: Any) -> None:
-        """Writes the spec, as `kubectl apply` does."""
+        """Write the spec, as `kubectl apply` does."""
         old = self.cluster.objects.get(("ModelDeployment", NAME), {})
         document = {
             "apiVersion": "fairway.dev/v1alpha1",
@@ -329,7 +329,7 @@ class World:
         self.cluster._keep(("ModelDeployment", NAME), document)
 
     def look(self, times: int = 1, *, until: str | None = None) -> dict[str, Any]:
-        """Takes looks, two seconds apart, until the phase and weight are `until`; gives the status."""
+        """Take looks, two seconds apart, until the phase and weight are `until`; gives the status."""
         for _ in range(times if until is None else 200):
             self.counts.now = self.now
             self.operator.reconcile(NAMESPACE, NAME, now=self.now)
@@ -342,7 +342,7 @@ class World:
         return self.status
 
     def patient(self) -> dict[str, Any]:
-        """Takes a look that may fail, as the loop does."""
+        """Take a look that may fail, as the loop does."""
         with contextlib.suppress(errors.FairwayError):
             self.look()
         self.pass_time(2.0)

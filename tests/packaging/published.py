@@ -88,14 +88,14 @@ def serving() -> Iterator[Published]:
 
 
 def put(published: Published, folder: Path, *, at: str) -> None:
-    """Serves the files of the folder below a path: on a web server, or as a bucket."""
+    """Serve the files of the folder below a path: on a web server, or as a bucket."""
     published.files |= {
         f"{at}/{file.relative_to(folder)}": file.read_bytes() for file in folder.rglob("*") if file.is_file()
     }
 
 
 def push(published: Published, folder: Path, *, repository: str, tag: str) -> None:
-    """Serves the files of the folder as a registry does after `oras push`."""
+    """Serve the files of the folder as a registry does after `oras push`."""
     layers = []
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         content = file.read_bytes()

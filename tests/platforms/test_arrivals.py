@@ -174,7 +174,7 @@ def test_what_nobody_can_help_is_no_rejection(status: int, counts: int) -> None:
 
 
 def attack(*, client: str | None, aimed: int, crowd: int) -> float:
-    """Gives the evidence against a healthy candidate after a client that knows the arms has sent what fails, from as many units of the candidate."""
+    """Return the evidence against a healthy candidate after a client that knows the arms has sent what fails, from as many units of the candidate."""
     roles = np.where(np.random.default_rng(0).random(crowd) < 0.05, "canary", "stable").tolist()
     rows = [
         row(0, number * 20 / crowd, role=role, unit=f"u{number}", client=f"{number % 500:04x}")
@@ -209,7 +209,7 @@ def test_a_single_caller_is_the_traffic_and_is_heard() -> None:
 
 
 def incident(seed: int, *, slower: float) -> Answered:
-    """Gives two minutes of 50 requests a second; from 20 to 60 s a third of both arms' fail. The candidate takes longer."""
+    """Return two minutes of 50 requests a second; from 20 to 60 s a third of both arms' fail. The candidate takes longer."""
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(0, 120, 6000))
     canary, fails = rng.random(6000) < 0.25, rng.random(6000) < np.where((at > 20) & (at < 60), 0.3, 0.005)
@@ -222,7 +222,7 @@ def incident(seed: int, *, slower: float) -> Answered:
 
 
 def warming(seed: int) -> Answered:
-    """Gives the first minute of a candidate whose successes take 6 s, as stable's do, and whose failures are told at once."""
+    """Return the first minute of a candidate whose successes take 6 s, as stable's do, and whose failures are told at once."""
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(-30, 60, 4500))
     canary, fails = (rng.random(4500) < 0.25) & (at > 0), rng.random(4500) < 0.05
@@ -235,7 +235,7 @@ def warming(seed: int) -> Answered:
 
 
 def evidence_by_arrival(rows: Answered) -> float:
-    """Gives the most evidence against the candidate at any look."""
+    """Return the most evidence against the candidate at any look."""
     errors = POLICY.model_copy(update={"guards": POLICY.guards[:1]})
     counted, state, ledger, most = arrivals.Arrivals(), in_canary(), ledgers.begin(errors, at=START), 0.0
     for now in range(1, 132):
@@ -253,7 +253,7 @@ def evidence_by_arrival(rows: Answered) -> float:
 
 
 def evidence_by_answer(rows: Answered) -> float:
-    """Gives the same where requests count when they are answered, as a gateway's counters have them."""
+    """Return the same where requests count when they are answered, as a gateway's counters have them."""
     ended = np.array(rows.times)
     canary, fails = (
         np.array([one.role == "canary" for one in rows.rows]),

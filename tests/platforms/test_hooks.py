@@ -30,7 +30,7 @@ def post(known: schema.Hook) -> Answer:
 
 
 def come(caller: hooks.Caller, *calls: Call, known: schema.Hook, now: float = 2.0) -> dict[str, Answer]:
-    """Looks until the answers of all calls have come."""
+    """Look until the answers of all calls have come."""
     found: dict[str, Answer] = {}
 
     def all_there() -> bool:

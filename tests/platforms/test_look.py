@@ -34,7 +34,7 @@ def take(
     ready=("aaa", "bbb"),
     now=NOW,
 ):
-    """Takes a look ten seconds after the events, when all that had come has ended."""
+    """Take a look ten seconds after the events, when all that had come has ended."""
     return look.look(
         state,
         deployment="income",
@@ -73,7 +73,7 @@ def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None
 
 
 def total(seen: Seen) -> tuple[int, int]:
-    """Gives the units that met an arm, of all windows together: canary, stable."""
+    """Return the units that met an arm, of all windows together: canary, stable."""
     return sum(one.candidate for one in seen.exposed), sum(one.stable for one in seen.exposed)
 
 

@@ -40,7 +40,7 @@ def settings(*overrides: str) -> schema.Config:
 
 
 def written(config: schema.Config, file: Path) -> Path:
-    """Gives the file with the configuration as the platform hands it to a challenger."""
+    """Return the file with the configuration as the platform hands it to a challenger."""
     file.write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
     return file
 

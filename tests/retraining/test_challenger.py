@@ -23,7 +23,7 @@ SEEN = 40  # pictures that users sent, none of which is among the 300 learnt fro
 
 
 def pictures() -> tuple[list[list[float]], list[str]]:
-    """Gives pictures of the last rows of digits, half as bright, so that none equals a row that is learnt from."""
+    """Return pictures of the last rows of digits, half as bright, so that none equals a row that is learnt from."""
     digits = datasets.load_digits()
     return (digits.images[-SEEN:].reshape(SEEN, 64) / 2).tolist(), [str(digit) for digit in digits.target[-SEEN:]]
 

@@ -138,7 +138,7 @@ class Chaos(RuleBasedStateMachine):
             assert self._agreed(before, "smoke")
 
     def _agreed(self, before: states.State, hook: str) -> bool:
-        """Says whether the hook let this look pass."""
+        """Say whether the hook let this look pass."""
         calls, _ = hooks.learn(before.calls, self.answered, now=self.world.now)
         return any(call.hook == hook and call.passed and call.due >= self.world.now for call in calls)
 

@@ -21,7 +21,7 @@ def hook(*at: str, name: str = "gate", **more: object) -> schema.Hook:
 
 
 def world(*which: schema.Hook, **more: object) -> World:
-    """Gives a world whose hooks have not been asked; b is wanted where a serves."""
+    """Return a world whose hooks have not been asked; b is wanted where a serves."""
     return World(policy=STRATEGY.model_copy(update={"hooks": which, **more})).serving("a")
 
 

@@ -22,7 +22,7 @@ SALES = policy(
 def labels(
     mine: int, theirs: int, *, weight: float, wrong: tuple[float, float], looks: int, seed: int = 0
 ) -> list[ledgers.Batch]:
-    """Gives looks with so many labels of each arm, of answers that are wrong at these rates."""
+    """Return looks with so many labels of each arm, of answers that are wrong at these rates."""
     rng = np.random.default_rng(seed)
     return [
         ledgers.Batch(

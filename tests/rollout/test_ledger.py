@@ -30,7 +30,7 @@ def learn(strategy: schema.Strategy, batches: list[ledgers.Batch]) -> Ledger:
 def answers(
     shares: dict[str, float], others: dict[str, float], *, looks: int = 300, seed: int = 0, weight: float = 0.25
 ) -> list[ledgers.Batch]:
-    """Gives looks of 40 units each, whose answers have these shares in the canary and in stable."""
+    """Return looks of 40 units each, whose answers have these shares in the canary and in stable."""
     rng, batches = np.random.default_rng(seed), []
     for _ in range(looks):
         mine = int(rng.binomial(40, weight))
@@ -236,7 +236,7 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
 
 
 def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> list[ledgers.Batch]:
-    """Gives looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are nothing)."""
+    """Return looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are nothing)."""
     rng, batches = np.random.default_rng(seed), []
     for _ in range(looks):
         values = [
@@ -309,7 +309,7 @@ SLICED = policy({"name": "each", "type": "quality", "sliceBy": "sector"}, {"name
 
 
 def labels(wrong: dict[str, tuple[float, float]], *, looks: int = 60, seed: int = 0) -> list[ledgers.Batch]:
-    """Gives looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in stable."""
+    """Return looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in stable."""
     rng = np.random.default_rng(seed)
     return [
         ledgers.Batch(

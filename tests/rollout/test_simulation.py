@@ -16,7 +16,7 @@ SCENARIOS = {scenario.name: scenario for scenario in streams.SCENARIOS}
 
 
 def product(stream: streams.Stream, run: int, *, mode: str) -> list[ledgers.Ledger]:
-    """Gives the product's ledger after each tick of one run."""
+    """Return the product's ledger after each tick of one run."""
     policy = schema.Strategy.model_validate(
         {
             "mode": mode,

@@ -283,7 +283,7 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
 
 
 def skewed() -> World:
-    """Gives a canary at 5 % that a quarter of the units met."""
+    """Return a canary at 5 % that a quarter of the units met."""
     world = World().serving("a")
     world.until(Phase.CANARY)
     while not world.state.segments:
@@ -361,7 +361,7 @@ def scraped(at: float, stable: int, candidate: int, *, epoch: str = "one", versi
 
 
 def counted(*samples: traffic.Sample) -> tuple[int, float, int, float]:
-    """Gives the totals of the errors guard after looks at these scrapes, from the first on."""
+    """Return the totals of the errors guard after looks at these scrapes, from the first on."""
     state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=ledgers.begin(STRATEGY, at=0.0))
     for number, sample in enumerate(samples):
         state = intake.learn(
@@ -445,7 +445,7 @@ def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before
 
 
 def stretches(*looks: tuple[float, float], warmup_until: float = 0.0) -> list[tuple[float, float | None]]:
-    """Gives the stretches of one weight after looks at (the rollout's own time, the clock on the wall)."""
+    """Return the stretches of one weight after looks at (the rollout's own time, the clock on the wall)."""
     state = states.State(
         phase=Phase.CANARY,
         stable="a",

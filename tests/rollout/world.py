@@ -93,14 +93,14 @@ class World:
         raise AssertionError(f"still {self.state.phase} after {looks} looks: {self.state.reason}")
 
     def serving(self, revision: str) -> "World":
-        """Brings `revision` into service as the first, then asks for b."""
+        """Bring `revision` into service as the first, then asks for b."""
         self.desired = revision
         self.until(Phase.STABLE)
         self.desired = "b"
         return self
 
     def _answers(self) -> dict[str, hooks.Answer]:
-        """Calls the hooks that are due and have something to say."""
+        """Call the hooks that are due and have something to say."""
         said = {
             call.id: self.answer.get(call.hook) or self.answer[call.at]
             for call in hooks.due(self.state.calls, now=self.now)

@@ -41,7 +41,7 @@ SCHEMA = {
 
 
 def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
-    """Writes numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table of 8, and fails beyond."""
+    """Write numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table of 8, and fails beyond."""
     weights = np.random.default_rng(seed).normal(size=(2, 2)).astype(np.float32)
     node = helper.make_node
     nodes = [node("Gemm", ["numbers", "w", "b"], ["logits"]), node("Softmax", ["logits"], ["soft"], axis=1)]
@@ -71,7 +71,7 @@ def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
 def packaged(
     folder: Path, *, name: str = "income", seed: int = 0, fragile: bool = False, also: Sequence[dict[str, object]] = ()
 ) -> artifacts.Package:
-    """Gives a package whose clients must send the features `also` beside ours."""
+    """Return a package whose clients must send the features `also` beside ours."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "schema.json").write_text(json.dumps({**SCHEMA, "features": [*SCHEMA["features"], *also]}))
     model = onnx_model(folder / "model.onnx", seed=seed, fragile=fragile)
@@ -99,7 +99,7 @@ def free_port() -> int:
 
 
 def eventually(condition: Callable[[], object], *, seconds: float = 60) -> None:
-    """Returns when the condition holds; fails where it does not in time."""
+    """Return when the condition holds; fails where it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
@@ -187,7 +187,7 @@ class Server:
         return self.process.wait(timeout=30)
 
     def kill(self) -> None:
-        """Kills supervisor and workers with -9; BentoML gives each worker a session of its own, so a group would not do."""
+        """Kill supervisor and workers with -9; BentoML gives each worker a session of its own, so a group would not do."""
         if self.process.poll() is None:
             supervisor = psutil.Process(self.process.pid)
             family = [supervisor, *supervisor.children(recursive=True)]

@@ -22,7 +22,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def behind(queue: admission.Backlog, costs: list[float], then: Callable[[], Awaitable[None]]) -> list[Any]:
-    """Does something while one request holds the thread and others, of these costs, wait behind it; gives what the others were answered."""
+    """Do something while one request holds the thread and others, of these costs, wait behind it; gives what the others were answered."""
     done, deadline = threading.Event(), asyncio.get_running_loop().time() + 10
     first = asyncio.create_task(queue.run(done.wait, cost=0.1, deadline=deadline))
     await until(lambda: queue.busy == 1)
@@ -37,7 +37,7 @@ async def behind(queue: admission.Backlog, costs: list[float], then: Callable[[]
 
 
 def refusal(queue: admission.Backlog, *, shadow: bool = False) -> int | None:
-    """Gives the status that a request gets now; None where it may join."""
+    """Return the status that a request gets now; None where it may join."""
     try:
         queue.admit(longest=admission.longest_wait(10.0, shadow=shadow))
     except protocol.Invalid as error:
@@ -164,7 +164,7 @@ def test_work_that_began_too_late_is_refused_for_load_and_is_nobodys_fault() -> 
 
 
 async def asked(turns: admission.Turns, number: int, order: list[int], *, longest: float = 10.0) -> str:
-    """Answers a request that takes half a round."""
+    """Answer a request that takes half a round."""
     try:
         await turns.mine(cost=admission.ROUND_SECONDS / 2, longest=longest)
     except admission.Refused as refused:
@@ -210,7 +210,7 @@ def test_more_rows_than_may_be_are_refused_before_they_are_read() -> None:
 
 
 async def half(_: int = 0) -> dict[str, Any]:
-    """Receives the beginning of a body, whose rest never comes."""
+    """Receive the beginning of a body, whose rest never comes."""
     await asyncio.sleep(0.001)
     return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
 

@@ -165,7 +165,7 @@ def test_a_package_that_fails_its_golden_rows_never_becomes_ready_and_says_why(s
 
 
 def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
-    """Writes a package whose digests are right and whose golden rows are not."""
+    """Write a package whose digests are right and whose golden rows are not."""
     manifest = artifacts.read_json(folder / "manifest.json")
     store.mkdir()
     for name in manifest["files"]:

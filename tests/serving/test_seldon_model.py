@@ -43,7 +43,7 @@ def receiver() -> Iterator[support.Receiver]:
 
 @pytest.fixture(scope="module")
 def start(programs: Path) -> Iterator[Callable[..., support.Server]]:
-    """Gives what starts a wrapper; whatever runs at the end is killed."""
+    """Return what starts a wrapper; whatever runs at the end is killed."""
     started: list[support.Server] = []
 
     def run(folder: Path, *, package: Path | str, collector: str = "", **extra: str) -> support.Server:

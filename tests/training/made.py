@@ -20,7 +20,7 @@ def training(**values: Any) -> schema.Training:
 
 
 def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:
-    """Gives rows of two numbers, a category and a target that follows from them, with some noise."""
+    """Return rows of two numbers, a category and a target that follows from them, with some noise."""
     rng = np.random.default_rng(seed)
     age, pay = rng.normal(40, 12, rows), rng.normal(0, 1, rows)
     town = rng.choice(["Bath", "York", "Rye"], rows, p=[0.5, 0.3, 0.2])
@@ -29,14 +29,14 @@ def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:
 
 
 def tabular(folder: Path, *, rows: int = 240) -> Path:
-    """Gives a prepared dataset of `table`."""
+    """Return a prepared dataset of `table`."""
     table(rows).to_csv(folder / "rows.csv", index=False)
     prepare.prepare(schema.Data(source="csv", path=folder / "rows.csv"), out=folder / "tabular", seed=0)
     return folder / "tabular"
 
 
 def digits(folder: Path, *, limit: int | None = 400) -> Path:
-    """Gives a prepared dataset of scikit-learn's digits."""
+    """Return a prepared dataset of scikit-learn's digits."""
     split = schema.Split(validation=0.1667, test=0.3322)
     prepare.prepare(
         schema.Data(source="digits", target="digit", limit=limit, split=split), out=folder / "digits", seed=0
@@ -45,7 +45,7 @@ def digits(folder: Path, *, limit: int | None = 400) -> Path:
 
 
 def code(folder: Path, monkeypatch: Any, *, name: str, text: str) -> str:
-    """Writes a module of the user's into a folder that becomes the current directory; gives the name of its function."""
+    """Write a module of the user's into a folder that becomes the current directory; gives the name of its function."""
     (folder / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -54,7 +54,7 @@ def code(folder: Path, monkeypatch: Any, *, name: str, text: str) -> str:
 
 
 def package(folder: Path, *, dataset: Path, checkpoint: Path, classes: list[str] | None = None) -> Path:
-    """Gives the files of a model package that a champion is read from."""
+    """Return the files of a model package that a champion is read from."""
     folder.mkdir()
     known = artifacts.read_json(dataset / "schema.json")
     fitted = artifacts.read_json(checkpoint / "checkpoint.json")

@@ -63,7 +63,7 @@ def dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(dataset, tmp_path, monkeypatch):
-    """Gives a run of a user's module that lies outside the package, in the current directory."""
+    """Return a run of a user's module that lies outside the package, in the current directory."""
 
     def start(text: str, *, name: str):
         function = made.code(tmp_path, monkeypatch, name=name, text=text)
@@ -128,7 +128,7 @@ def onnx_file(
     rows: int | None = None,
     ir_version: int = 10,
 ) -> None:
-    """Writes a graph of the first input's columns times random weights, with softmax or without."""
+    """Write a graph of the first input's columns times random weights, with softmax or without."""
     name, width = next(iter(inputs.items()))
     weights = np.random.default_rng(0).normal(size=(width, 2)).astype(helper.tensor_dtype_to_np_dtype(kind))
     last = (

@@ -88,7 +88,7 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Runs the command line; every mistake of a user ends as one sentence on stderr."""
+    """Run the command line; every mistake of a user ends as one sentence on stderr."""
     try:
         status = cli.main(args=args, prog_name="fairway", standalone_mode=False)
     except click.exceptions.Abort:

@@ -134,7 +134,7 @@ def _alerts(root: Path) -> list[Finding]:
 
 
 def _platform(root: Path) -> list[Finding]:
-    """Gives how the platform of this home stands, where it has one."""
+    """Return how the platform of this home stands, where it has one."""
     from fairway.cli import platform
     from fairway.platforms.local.home import Home
 

@@ -33,7 +33,7 @@ def deploy(
     note: str,
     form: str,
 ) -> None:
-    """Applies the ModelDeployment that asks for the package, and follows it where that is wanted."""
+    """Apply the ModelDeployment that asks for the package, and follows it where that is wanted."""
     from fairway.packaging import manifest
     from fairway.platforms.kubernetes import api, client, deployment
 
@@ -132,7 +132,7 @@ def explain(where: options.Where, config: "schema.Config", *, form: str) -> None
 
 
 def steer(where: options.Where, config: "schema.Config", *, verb: str, why: str, force: bool, form: str) -> None:
-    """Asks the operator, and says what it did."""
+    """Ask the operator, and says what it did."""
     from fairway.platforms.kubernetes import api, client
 
     told = client.command(
@@ -151,7 +151,7 @@ def steer(where: options.Where, config: "schema.Config", *, verb: str, why: str,
 
 
 def record(found: Object) -> Object:
-    """Gives what the status says, under the names that the local platform's verbs use."""
+    """Return what the status says, under the names that the local platform's verbs use."""
     told = found.get("status", {})
     arms = {name: told.get(name, {}).get("revision") for name in ("stable", "candidate")}
     return {
@@ -168,7 +168,7 @@ def record(found: Object) -> Object:
 
 
 def verdict(found: Object) -> None:
-    """Ends as a rollout that has settled asks for: quietly where it serves, else with a sentence."""
+    """End as a rollout that has settled asks for: quietly where it serves, else with a sentence."""
     from fairway.platforms.kubernetes import client
 
     shown = record(found)
@@ -183,7 +183,7 @@ def verdict(found: Object) -> None:
 
 
 def teller(tell: Callable[[str], None]) -> Callable[[Object], None]:
-    """Gives what tells one line for each change of phase, weight, verdict or reason; a reason that only counts on is none."""
+    """Return what tells one line for each change of phase, weight, verdict or reason; a reason that only counts on is none."""
     last: list[tuple[Any, ...]] = []
 
     def look(found: Object) -> None:
@@ -197,7 +197,7 @@ def teller(tell: Callable[[str], None]) -> Callable[[Object], None]:
 
 
 def _resumed(found: Object) -> tuple["resource.Spec", "State", "schema.Strategy"]:
-    """Gives what the ModelDeployment asks for, where its rollout stands, and the strategy in force."""
+    """Return what the ModelDeployment asks for, where its rollout stands, and the strategy in force."""
     from fairway.config import resource
     from fairway.operator import status
 
@@ -212,7 +212,7 @@ def _resumed(found: Object) -> tuple["resource.Spec", "State", "schema.Strategy"
 
 
 def _harm(found: Object) -> Object:
-    """Gives the record with `harm`; of one that cannot be read, the sentence that says so instead of its reason."""
+    """Return the record with `harm`; of one that cannot be read, the sentence that says so instead of its reason."""
     try:
         return {**record(found), "harm": evidence.harm(_resumed(found)[1])}
     except errors.PlatformError as error:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
-    """Gives the evidence and the promise as a record, and as text. `approximate` says how nearly the promise holds, where it is not to the letter."""
+    """Return the evidence and the promise as a record, and as text. `approximate` says how nearly the promise holds, where it is not to the letter."""
     from fairway.rollout import judge
 
     verdict = state.verdict
@@ -38,7 +38,7 @@ def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "
 
 
 def harm(state: "State") -> float | None:
-    """Gives ln e of the evidence that the last rollout's revision does harm; None where it has none."""
+    """Return ln e of the evidence that the last rollout's revision does harm; None where it has none."""
     if state.ledger is not None:
         return state.ledger.harm
     found = (state.verdict.evidence if state.verdict else {}).get("combined", {}).get("logE")
@@ -46,7 +46,7 @@ def harm(state: "State") -> float | None:
 
 
 def listed(deployments: list[dict[str, Any]], *, rate: float, approximate: str = "") -> tuple[dict[str, Any], str]:
-    """Gives the deployments, of which each names its `harm`, as a record and as text, with a mark at those that can be said to do harm.
+    """Return the deployments, of which each names its `harm`, as a record and as text, with a mark at those that can be said to do harm.
 
     Of those that are marked, at most `rate` are expected to do none, whichever and however many they are and whenever one looks (e-BH).
     """
@@ -86,7 +86,7 @@ def listed(deployments: list[dict[str, Any]], *, rate: float, approximate: str =
 
 
 def span(interval: list[float | None] | None) -> str:
-    """Gives an interval in words."""
+    """Return an interval in words."""
     if interval is None:
         return "-"
     low, high = interval
@@ -96,7 +96,7 @@ def span(interval: list[float | None] | None) -> str:
 
 
 def _came_in(found: dict[str, Any]) -> str:
-    """Gives in words how many labels or outcomes are in, by arm and by answer."""
+    """Return in words how many labels or outcomes are in, by arm and by answer."""
     parts = [
         f"{_of(found[arm])} of {of} units" for arm, of in (("candidate", "the candidate's"), ("stable", "stable's"))
     ]

@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def config(function: F) -> F:
-    """Adds --config and --set."""
+    """Add --config and --set."""
     function = click.option(
         "--set",
         "overrides",
@@ -40,7 +40,7 @@ def config(function: F) -> F:
 
 
 def home(function: F) -> F:
-    """Adds --home; by default .fairway in the current directory, where a second project does not meet it."""
+    """Add --home; by default .fairway in the current directory, where a second project does not meet it."""
     return click.option(
         "--home",
         "root",
@@ -53,7 +53,7 @@ def home(function: F) -> F:
 
 
 def output(function: F) -> F:
-    """Adds --output."""
+    """Add --output."""
     return click.option(
         "--output",
         "-o",
@@ -66,7 +66,7 @@ def output(function: F) -> F:
 
 
 def uri(function: F) -> F:
-    """Adds --uri."""
+    """Add --uri."""
     return click.option(
         "--uri",
         default=None,
@@ -84,7 +84,7 @@ class Where:
     context: str | None
 
     def kubernetes(self, config: "schema.Config") -> bool:
-        """Says whether a cluster is meant; by default what the configuration says."""
+        """Say whether a cluster is meant; by default what the configuration says."""
         meant = (self.on or config.platform.kind) == "kubernetes"
         if not meant and (self.namespace or self.context):
             raise errors.UsageError(
@@ -94,7 +94,7 @@ class Where:
 
 
 def cluster(function: F) -> F:
-    """Adds --on, --namespace and --context, as the argument `where`."""
+    """Add --on, --namespace and --context, as the argument `where`."""
 
     @functools.wraps(function)
     def called(*args: Any, on: str | None, namespace: str | None, context: str | None, **named: Any) -> Any:
@@ -116,7 +116,7 @@ def cluster(function: F) -> F:
 
 
 def seconds(timeout: str | None) -> float | None:
-    """Gives what --timeout says, in seconds."""
+    """Return what --timeout says, in seconds."""
     from fairway.config import schema
 
     if timeout is None:
@@ -142,7 +142,7 @@ def open_home(root: Path) -> "Home":
 
 
 def show(record: Any, *, form: str, text: str | None = None) -> None:
-    """Prints the record as JSON, or `text` (where None: its fields, one a line)."""
+    """Print the record as JSON, or `text` (where None: its fields, one a line)."""
     plain = dataclasses.asdict(record) if dataclasses.is_dataclass(record) and not isinstance(record, type) else record
     if form == "json":
         click.echo(json.dumps(plain, ensure_ascii=False, default=str))
@@ -155,7 +155,7 @@ def show(record: Any, *, form: str, text: str | None = None) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Gives rows as aligned columns, as kubectl prints them."""
+    """Return rows as aligned columns, as kubectl prints them."""
     if not rows:
         return ""
     cells = [[name.upper() for name in rows[0]], *([_short(value) for value in row.values()] for row in rows)]
@@ -166,7 +166,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def user() -> str:
-    """Gives the name that history remembers a command by."""
+    """Return the name that history remembers a command by."""
     return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
 
 

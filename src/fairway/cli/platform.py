@@ -49,7 +49,7 @@ def up(port: int, root: Path, form: str) -> None:
 
 
 def _settled(home: "Home") -> str | None:
-    """Waits until what was in service answers or never will, for a minute at most; gives what is still not as it should be."""
+    """Wait until what was in service answers or never will, for a minute at most; gives what is still not as it should be."""
     from fairway.platforms.local import client
 
     deadline = time.monotonic() + client.UP_SECONDS
@@ -61,7 +61,7 @@ def _settled(home: "Home") -> str | None:
 
 
 def standing_of(home: "Home") -> "tuple[list[state.Deployment], standing.Standing]":
-    """Gives the deployments, and how the platform stands, whatever was decided."""
+    """Return the deployments, and how the platform stands, whatever was decided."""
     from fairway.platforms.local import standing, state
 
     with contextlib.closing(state.Store(home.state)) as store:
@@ -129,7 +129,7 @@ def status(root: Path, form: str) -> None:
 
 
 def _reason(deployment: "state.Deployment", stands: "standing.Standing") -> str:
-    """Gives why nobody gets an answer, else what was decided and why."""
+    """Return why nobody gets an answer, else what was decided and why."""
     silence, decided = stands.silent.get(deployment.name), deployment.state.reason
     if silence is not None:
         return silence.why
@@ -327,7 +327,7 @@ def outcome(
 
 
 def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:
-    """Gives the rows of the file where there is one, else the one that the arguments are."""
+    """Return the rows of the file where there is one, else the one that the arguments are."""
     from fairway.platforms.local import requests
 
     if file is not None:
@@ -426,7 +426,7 @@ def retrain(reason: str, path: Path, overrides: tuple[str, ...], root: Path) -> 
 
 
 def _newest(store: Path, name: str) -> Path:
-    """Gives the newest package of this name in the store."""
+    """Return the newest package of this name in the store."""
     found = []
     for folder in store.iterdir() if store.exists() else ():
         file = folder / "manifest.json"

@@ -10,7 +10,7 @@ import click
 
 @contextmanager
 def epochs(total: int, *, quiet: bool) -> Iterator[Callable[..., None] | None]:
-    """Gives what training calls after each epoch with its record."""
+    """Return what training calls after each epoch with its record."""
     if quiet:
         yield None
         return
@@ -27,7 +27,7 @@ def epochs(total: int, *, quiet: bool) -> Iterator[Callable[..., None] | None]:
 
 
 def steps(*, quiet: bool) -> Callable[..., None] | None:
-    """Gives what a pipeline calls when a step starts and ends."""
+    """Return what a pipeline calls when a step starts and ends."""
     if quiet:
         return None
 

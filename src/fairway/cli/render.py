@@ -65,7 +65,7 @@ def render(
 
 
 def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
-    """Gives what a first deployment is made of, in a cluster that has prometheus-operator."""
+    """Return what a first deployment is made of, in a cluster that has prometheus-operator."""
     from fairway.config import resource
     from fairway.platforms.kubernetes import gateway, seldon, workloads
     from fairway.rollout import traffic

@@ -268,12 +268,12 @@ def _found(one: dict[str, Any]) -> dict[str, float | None]:
 
 
 def _limit(value: float) -> str:
-    """Gives a share as percent, and a ratio as it is: no share is more than one, and no ratio less."""
+    """Return a share as percent, and a ratio as it is: no share is more than one, and no ratio less."""
     return f"{value:.2%}" if value <= 1 else f"{value:.3g} times"
 
 
 def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> dict[str, float]:
-    """Gives the share that the option says of each guard."""
+    """Return the share that the option says of each guard."""
     rates = {}
     names = [guard.name for guard in policy.guards]
     for text in texts:
@@ -291,7 +291,7 @@ def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> di
 
 
 def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "schema.Strategy":
-    """Gives the strategy of --strategy (alone, in a configuration or in a ModelDeployment), else the configuration's."""
+    """Return the strategy of --strategy (alone, in a configuration or in a ModelDeployment), else the configuration's."""
     if file is None:
         return options.load(path, overrides).strategy
     import yaml
@@ -357,7 +357,7 @@ rollout.add_command(_steer("retry", "Let the rejected revision be tried again.")
 
 
 def _ask(verb: str, *, reason: str, force: bool, config: "schema.Config", root: Path, form: str) -> None:
-    """Writes the command down, and waits until the supervisor has obeyed or refused it."""
+    """Write the command down, and waits until the supervisor has obeyed or refused it."""
     from fairway.platforms.local import client, state
     from fairway.rollout.seen import Command
 

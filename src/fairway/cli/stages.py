@@ -244,7 +244,7 @@ def _need(file: Path, *, verb: str) -> None:
 
 
 def _verdict(work: Path) -> artifacts.GateDecision:
-    """Gives what the gate said of the model that lies there now; of another one, trained before, it says nothing."""
+    """Return what the gate said of the model that lies there now; of another one, trained before, it says nothing."""
     file = work / "evaluation" / "gate.json"
     _need(file, verb="evaluate")
     said = artifacts.read_json(file)
@@ -258,7 +258,7 @@ def _digest(work: Path) -> str:
 
 
 def _serving(root: Path, name: str) -> Path | None:
-    """Gives the package of the revision in service here, if there is one: the champion."""
+    """Return the package of the revision in service here, if there is one: the champion."""
     from fairway.platforms.local import state
 
     place = options.open_home(root)

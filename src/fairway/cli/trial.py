@@ -120,7 +120,7 @@ def trial(
 def manifest(
     *, uri: str, digest: str, gateway: str, namespace: str, name: str, hostname: str, template: Object
 ) -> Object:
-    """Gives the ModelDeployment of the first revision."""
+    """Return the ModelDeployment of the first revision."""
     where, _, gateway_name = gateway.rpartition("/")
     parent = {"name": gateway_name, **({"namespace": where} if where else {})}
     return {
@@ -138,12 +138,12 @@ def manifest(
 
 
 def second(asked: Object) -> Object:
-    """Gives the ModelDeployment of the second revision: the same package, told apart by an annotation of its pods."""
+    """Return the ModelDeployment of the second revision: the same package, told apart by an annotation of its pods."""
     return {**asked, "spec": {**asked["spec"], "podTemplate": _marked(asked["spec"]["podTemplate"], revision="second")}}
 
 
 def request(metadata: Object) -> bytes:
-    """Gives a request of one row that the model answers: zeros, and a category that it need not know."""
+    """Return a request of one row that the model answers: zeros, and a category that it need not know."""
     inputs = []
     for tensor in metadata["inputs"]:
         shape = [1, *tensor["shape"][1:]]
@@ -183,7 +183,7 @@ def _template(text: str) -> Object:
 
 @contextlib.contextmanager
 def _cleaned(server: "api.Api", namespace: str, name: str) -> Iterator[None]:
-    """Takes away what an earlier trial left, and in the end what this one made, however it ends."""
+    """Take away what an earlier trial left, and in the end what this one made, however it ends."""
     found = server.get("ModelDeployment", namespace, name)
     if found is not None and found["metadata"].get("labels", {}).get(MARK) != "true":
         raise errors.UsageError(
@@ -220,13 +220,13 @@ def _gone(server: "api.Api", namespace: str, name: str) -> None:
 
 
 def _serve(server: "api.Api", asked: Object, *, deadline: float) -> str:
-    """Gives the first revision, once it serves."""
+    """Return the first revision, once it serves."""
     _tell(f"serving {asked['spec']['model']['digest']}")
     return str(_settled(server, asked, deadline=deadline)["status"]["stable"]["revision"])
 
 
 def _canary(server: "api.Api", asked: Object, *, before: str, deadline: float) -> None:
-    """Returns when the second revision was promoted; raises Refused where it was not."""
+    """Return when the second revision was promoted; raises Refused where it was not."""
     _tell("asking for another revision of it, while requests flow")
     revision = _settled(server, asked, deadline=deadline)["status"]["stable"]["revision"]
     if revision == before:
@@ -234,7 +234,7 @@ def _canary(server: "api.Api", asked: Object, *, before: str, deadline: float) -
 
 
 def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
-    """Gives the ModelDeployment when it is Ready; raises Refused where it was rolled back, Unavailable at the deadline."""
+    """Return the ModelDeployment when it is Ready; raises Refused where it was rolled back, Unavailable at the deadline."""
     from fairway.cli import cluster
     from fairway.platforms.kubernetes import client
 
@@ -288,7 +288,7 @@ class Traffic:
 
 @contextlib.contextmanager
 def flowing(url: str, hostname: str, name: str, body: bytes) -> Iterator[Traffic]:
-    """Gives traffic that flows until the block ends."""
+    """Return traffic that flows until the block ends."""
     traffic = Traffic()
     clients = [
         threading.Thread(target=_client, args=(traffic, number, url, hostname, name, body), daemon=True)
@@ -321,7 +321,7 @@ def _client(traffic: Traffic, number: int, url: str, hostname: str, name: str, b
 
 
 def _metadata(url: str, hostname: str, name: str, *, deadline: float) -> Object:
-    """Gives the model's description, once the gateway leads there."""
+    """Return the model's description, once the gateway leads there."""
     while True:
         try:
             connection = _connection(url)

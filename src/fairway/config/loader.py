@@ -22,7 +22,7 @@ ENVIRONMENTS = ("local", "kind", "production")
 
 
 def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None) -> schema.Config:
-    """Gives the checked configuration of `path` (the defaults alone where it is None).
+    """Return the checked configuration of `path` (the defaults alone where it is None).
 
     Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group, the file, `overrides`
     (`key.path=value`). Relative paths in `data` are taken from the file's folder. Raises ConfigError with the key's path.
@@ -48,7 +48,7 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str |
 
 
 def check(plain: Any, *, where: str) -> schema.Config:
-    """Gives the checked configuration of plain values; raises ConfigError with one sentence for the first few mistakes."""
+    """Return the checked configuration of plain values; raises ConfigError with one sentence for the first few mistakes."""
     try:
         return schema.Config.model_validate(plain)
     except ValidationError as error:
@@ -56,7 +56,7 @@ def check(plain: Any, *, where: str) -> schema.Config:
 
 
 def explain(error: ValidationError, *, where: str) -> str:
-    """Gives one sentence for pydantic's mistakes: key, value seen, value wanted."""
+    """Return one sentence for pydantic's mistakes: key, value seen, value wanted."""
     sentences = []
     for mistake in error.errors()[:3]:
         key = ".".join(str(part) for part in mistake["loc"]) or "the configuration"
@@ -79,7 +79,7 @@ def _shown(value: object) -> str:
 
 
 def dump(config: schema.Config) -> str:
-    """Gives the configuration as YAML with every key, as it would be written in `fairway.yaml`."""
+    """Return the configuration as YAML with every key, as it would be written in `fairway.yaml`."""
     text: str = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
     return text
 

@@ -144,12 +144,12 @@ def policy(spec: Spec) -> schema.Strategy:
 
 
 def revision(spec: Spec, *, image: str) -> str:
-    """Gives the 12 characters that name what could behave differently: package, image, pod template, serving section, runtime."""
+    """Return the 12 characters that name what could behave differently: package, image, pod template, serving section, runtime."""
     return fingerprint({"image": image} | identity(spec))
 
 
 def identity(spec: Spec) -> dict[str, Any]:
-    """Gives all of a revision that the spec says by itself; where it came from and how it is rolled out are no part of it."""
+    """Return all of a revision that the spec says by itself; where it came from and how it is rolled out are no part of it."""
     return {
         "digest": spec.model.digest,
         "podTemplate": spec.pod_template,
@@ -159,6 +159,6 @@ def identity(spec: Spec) -> dict[str, Any]:
 
 
 def fingerprint(value: Mapping[str, Any]) -> str:
-    """Gives a short digest of JSON values, equal for equal content."""
+    """Return a short digest of JSON values, equal for equal content."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:REVISION_LENGTH]

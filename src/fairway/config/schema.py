@@ -29,7 +29,7 @@ NAME = r"^[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?$"  # a DNS label with room for the 
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Gives the duration that `250ms`, `30s`, `10m`, `6h` or `2d` means."""
+    """Return the duration that `250ms`, `30s`, `10m`, `6h` or `2d` means."""
     if isinstance(value, timedelta):
         return value
     match = DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -42,7 +42,7 @@ def parse_duration(value: Any) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Gives the shortest way to write the duration in whole units."""
+    """Return the shortest way to write the duration in whole units."""
     milliseconds = round(value.total_seconds() * 1000)
     for unit in ("d", "h", "m", "s"):
         size = round(UNIT_SECONDS[unit] * 1000)

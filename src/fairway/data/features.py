@@ -75,7 +75,7 @@ class Preprocessor:
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> "Preprocessor":
-        """Gives the preprocessor of `preprocessing.json`'s content; raises DataError naming what in it is wrong."""
+        """Return the preprocessor of `preprocessing.json`'s content; raises DataError naming what in it is wrong."""
         seen = data.get("version") if isinstance(data, Mapping) else None
         if seen != VERSION:
             raise errors.DataError(f"the preprocessing has version {seen!r}: wanted {VERSION}; prepare the data again")
@@ -88,7 +88,7 @@ class Preprocessor:
             raise errors.DataError(f"the preprocessing lacks or misshapes {error}: prepare the data again") from error
 
     def dump(self) -> artifacts.Json:
-        """Gives the content of `preprocessing.json`."""
+        """Return the content of `preprocessing.json`."""
         return {"version": VERSION, "features": self._entries}
 
     @property
@@ -98,11 +98,11 @@ class Preprocessor:
         return len(self.numbers) + sum(size - 1 for size in self.cardinalities) + pixels
 
     def flat(self, named: Mapping[str, Array]) -> Array:
-        """Gives the flat layout of what `transform` gave, float32 [n, d]."""
+        """Return the flat layout of what `transform` gave, float32 [n, d]."""
         return flat(named, cardinalities=self.cardinalities)
 
     def transform(self, columns: Mapping[str, Array]) -> Named:
-        """Gives the graph's inputs for raw columns; raises DataError where a feature is missing or is not what it should be."""
+        """Return the graph's inputs for raw columns; raises DataError where a feature is missing or is not what it should be."""
         named = Named(self.cardinalities)
         try:
             if self.numbers:
@@ -163,7 +163,7 @@ class Preprocessor:
 
 
 def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = None) -> Array:
-    """Gives the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where unknown), the image's pixels.
+    """Return the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where unknown), the image's pixels.
 
     `cardinalities` are not needed where `named` is what `Preprocessor.transform` gave.
     """
@@ -208,7 +208,7 @@ Layer = Callable[[Array], Array]
 
 
 def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
-    """Gives whole-array operations that do each column's steps in its own order, as few of them as the orders allow."""
+    """Return whole-array operations that do each column's steps in its own order, as few of them as the orders allow."""
     left = [list(one) for one in steps]
     layers = []
     while any(left):

@@ -13,7 +13,7 @@ REACH = 1.5
 
 
 def fit(columns: Mapping[str, Array], *, schema: Schema) -> Preprocessor:
-    """Gives the fitted preprocessing.
+    """Return the fitted preprocessing.
 
     Numbers: the median where missing, clipped well beyond the training range, mean 0 and deviation 1. Categories: their
     index, one more where values are missing. Images: from their range to 0..1.

@@ -15,14 +15,14 @@ MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities (a
 
 
 def infer(frame: pd.DataFrame, *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Schema:
-    """Gives the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
+    """Return the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
     names = _names(frame, section=section)
     features = tuple(_feature(frame[name], section=section, image_shape=image_shape) for name in names)
     return Schema(target=section.target, classes=classes_of(frame[section.target]), features=features)
 
 
 def classes_of(target: "pd.Series[str]") -> tuple[str, ...]:
-    """Gives the classes in order; raises DataError where there are fewer than two, or so many that they look like quantities."""
+    """Return the classes in order; raises DataError where there are fewer than two, or so many that they look like quantities."""
     known = target.dropna()
     classes = sorted(set(labels(known)), key=_order)
     if len(classes) < 2:
@@ -46,14 +46,14 @@ def classes_of(target: "pd.Series[str]") -> tuple[str, ...]:
 
 
 def labels(target: "pd.Series[str]") -> list[str]:
-    """Gives the target as class names: whole numbers without a point, text without spaces around it."""
+    """Return the target as class names: whole numbers without a point, text without spaces around it."""
     if pd.api.types.is_float_dtype(target) and (target == target.round()).all():
         return [str(int(value)) for value in target]
     return [str(value).strip() for value in target]
 
 
 def _names(frame: pd.DataFrame, *, section: configuration.Data) -> Sequence[str]:
-    """Gives the feature columns in order."""
+    """Return the feature columns in order."""
     present = [str(name) for name in frame.columns]
     for option in ("features", "categorical", "ignore"):
         unknown = [name for name in getattr(section, option) or () if name not in present]
@@ -118,7 +118,7 @@ def _feature(
 
 
 def near(name: str, names: Sequence[str]) -> str:
-    """Gives the end of a sentence about a wrong name: the near ones, or the first few there are."""
+    """Return the end of a sentence about a wrong name: the near ones, or the first few there are."""
     folded = {other.casefold(): other for other in names}
     close = [folded[match] for match in difflib.get_close_matches(name.casefold(), list(folded), n=3)]
     if close:
@@ -142,7 +142,7 @@ def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int
 
 
 def texts(column: "pd.Series[float]") -> list[str]:
-    """Gives a category column as text; missing values are empty."""
+    """Return a category column as text; missing values are empty."""
     if pd.api.types.is_float_dtype(column):  # codes that became fractions because some are missing
         return [
             "" if pd.isna(value) else str(int(value)) if float(value).is_integer() else str(value) for value in column
@@ -151,7 +151,7 @@ def texts(column: "pd.Series[float]") -> list[str]:
 
 
 def _order(name: str) -> tuple[int, float, str]:
-    """Orders numbers by value and the rest by name, so that classes 2 and 10 come as a person expects."""
+    """Order numbers by value and the rest by name, so that classes 2 and 10 come as a person expects."""
     try:
         return 0, float(name), name
     except ValueError:

@@ -69,7 +69,7 @@ class Findings:
 
 
 def inspect(path: Path, *, target: str) -> Findings:
-    """Gives what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
+    """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
     source = _source(path)
     section = configuration.Data(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
     frame = sources.read(section).frame
@@ -103,13 +103,13 @@ def inspect(path: Path, *, target: str) -> Findings:
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
-    """Gives the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or near it."""
+    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or near it."""
     lines = [*_head(findings, name), *_data(findings, relative_to), *_split_lines(findings), *_training(findings)]
     return "\n".join(lines) + "\n"
 
 
 def summary(findings: Findings) -> str:
-    """Gives a few lines for the terminal: rows, classes, what is left out and why."""
+    """Return a few lines for the terminal: rows, classes, what is left out and why."""
     lines = [
         f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict {findings.target} from"
     ]
@@ -167,7 +167,7 @@ def _column(
 
 
 def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> str:
-    """Says why a column is a row's name rather than a property of it, or "" where it is not."""
+    """Say why a column is a row's name rather than a property of it, or "" where it is not."""
     rows = len(known)
     if feature.kind == "category":
         usual = distinct <= USUAL_CATEGORIES or rows >= FEW_ROWS_A_VALUE * distinct
@@ -195,7 +195,7 @@ def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any,
 
 
 def _remark(feature: Feature, distinct: int) -> str:
-    """Says that a few whole numbers with gaps between them may be codes, or "" where they are not."""
+    """Say that a few whole numbers with gaps between them may be codes, or "" where they are not."""
     if feature.kind != "number" or feature.dtype != "int" or not 2 < distinct <= FEW_CODES:
         return ""
     gaps = distinct < (feature.maximum or 0) - (feature.minimum or 0) + 1
@@ -213,7 +213,7 @@ def _describe(feature: Feature, column: "pd.Series[Any]") -> str:
 
 
 def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
-    """Gives the split method, its column, and the reason in words."""
+    """Return the split method, its column, and the reason in words."""
     for name in names:
         if _is_moment(frame[name]):
             return (
@@ -308,7 +308,7 @@ def _scalar(value: Any) -> str:
 
 
 def _comment(text: str) -> str:
-    """Gives text that cannot end a comment: names and values come from the file."""
+    """Return text that cannot end a comment: names and values come from the file."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

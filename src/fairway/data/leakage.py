@@ -14,7 +14,7 @@ MANY = 0.9  # share of different values from which a whole number looks like a r
 
 
 def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, schema: Schema) -> tuple[str, ...]:
-    """Gives a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the rows."""
+    """Return a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the rows."""
     base = float(np.bincount(target).max() / len(target))
     found = []
     for feature in schema.features:
@@ -35,7 +35,7 @@ def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, sche
 
 
 def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) -> tuple[str, ...]:
-    """Gives a sentence where rows held out for validation or test have values that training rows have too."""
+    """Return a sentence where rows held out for validation or test have values that training rows have too."""
     held_out = np.concatenate([parts.validation, parts.test])
     count = int(np.isin(values[held_out], values[parts.train]).sum())
     if not count:
@@ -46,7 +46,7 @@ def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) 
 
 
 def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], int]:
-    """Gives the values as at most 50 bins, and how many different values there are."""
+    """Return the values as at most 50 bins, and how many different values there are."""
     if numeric:
         filled = np.where(np.isnan(values), np.nanmin(values) - 1 if not np.isnan(values).all() else 0.0, values)
         distinct = np.unique(filled)
@@ -59,7 +59,7 @@ def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], in
 
 
 def _alone(bins: NDArray[np.int64], target: NDArray[np.int64]) -> float:
-    """Gives the accuracy of the best rule that looks at this feature only."""
+    """Return the accuracy of the best rule that looks at this feature only."""
     table = np.zeros((int(bins.max()) + 1, int(target.max()) + 1))
     np.add.at(table, (bins, target), 1)
     return float(table.max(axis=1).sum() / len(target))

@@ -21,7 +21,7 @@ RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluatio
 
 
 def prepare(section: configuration.Data, *, out: Path, seed: int) -> artifacts.Dataset:
-    """Gives the prepared dataset in `out`, which is replaced as a whole. The same rows and seed give the same version.
+    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and seed give the same version.
 
     Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training split,
     and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a validation or
@@ -58,7 +58,7 @@ def prepare(section: configuration.Data, *, out: Path, seed: int) -> artifacts.D
 
 
 def to_raw(frame: pd.DataFrame, *, schema: Schema) -> dict[str, NDArray[Any]]:
-    """Gives a frame's features as raw arrays: numbers with NaN, categories with "", images as float32 [n, c, h, w]."""
+    """Return a frame's features as raw arrays: numbers with NaN, categories with "", images as float32 [n, c, h, w]."""
     return {feature.name: _raw(frame[feature.name], feature) for feature in schema.features}
 
 
@@ -83,7 +83,7 @@ def _raw(column: "pd.Series[float]", feature: Feature) -> NDArray[Any]:
 
 
 def _usable(frame: pd.DataFrame, *, section: configuration.Data, seed: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Gives the rows that have a target (and `limit` of them at most), their index being the row in the source."""
+    """Return the rows that have a target (and `limit` of them at most), their index being the row in the source."""
     frame = frame.reset_index(drop=True)
     known = frame[frame[section.target].notna()]
     lost = len(frame) - len(known)
@@ -97,7 +97,7 @@ def _usable(frame: pd.DataFrame, *, section: configuration.Data, seed: int) -> t
 
 
 def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
-    """Gives a hash of each row's features: equal rows, equal hashes."""
+    """Return a hash of each row's features: equal rows, equal hashes."""
     columns: dict[str, Any] = {}
     for feature in known.features:
         values = raw[feature.name]
@@ -112,7 +112,7 @@ def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
 def _add_extra(
     content: dict[str, Any], *, section: configuration.Data, known: Schema, held_out: set[Any]
 ) -> tuple[str, ...]:
-    """Divides the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
+    """Divide the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
     sentences = []
     for file in section.extra:
         extra = sources.parquet(file, what="data.extra")
@@ -154,7 +154,7 @@ def _join(content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labe
 
 
 def _dividing(frame: pd.DataFrame, section: configuration.Split) -> NDArray[Any] | None:
-    """Gives the groups as text, or the moments as numbers that can be ordered; None where no column is named."""
+    """Return the groups as text, or the moments as numbers that can be ordered; None where no column is named."""
     if section.column is None:
         return None
     if section.column not in frame.columns:
@@ -181,7 +181,7 @@ def _dividing(frame: pd.DataFrame, section: configuration.Split) -> NDArray[Any]
 
 
 def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
-    """Gives a sentence for each class that validation or test lack; a class that training lacks cannot be learnt."""
+    """Return a sentence for each class that validation or test lack; a class that training lacks cannot be learnt."""
     sentences = []
     for name in split.SPLITS:
         absent = [label for label in classes if label not in set(content[name][1])]
@@ -199,7 +199,7 @@ def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
 def _overlaps(
     section: configuration.Split, *, parts: split.Parts, identity: NDArray[Any], column: NDArray[Any] | None
 ) -> tuple[str, ...]:
-    """Gives a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
+    """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
     if section.method in ("group", "time"):
         return leakage.shared(
             identity,
@@ -224,7 +224,7 @@ def _write(
     warnings: tuple[str, ...],
     seed: int,
 ) -> artifacts.Dataset:
-    """Writes everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
+    """Write everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
@@ -265,7 +265,7 @@ def _write(
 
 
 def replace(folder: Path, out: Path) -> None:
-    """Puts `folder` in the place of `out`, in one step; raises UsageError where `out` is not what a stage wrote before."""
+    """Put `folder` in the place of `out`, in one step; raises UsageError where `out` is not what a stage wrote before."""
     if not out.exists():
         folder.rename(out)
         return
@@ -283,7 +283,7 @@ def replace(folder: Path, out: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swaps two folders' names in one step; says False where the system cannot."""
+    """Swap two folders' names in one step; says False where the system cannot."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

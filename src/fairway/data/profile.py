@@ -14,7 +14,7 @@ TOP = 20
 
 
 def describe(raw: Mapping[str, NDArray[Any]], target: list[str], *, schema: Schema) -> dict[str, Any]:
-    """Gives rows, class shares, and per feature its missing share and distribution."""
+    """Return rows, class shares, and per feature its missing share and distribution."""
     counts = Counter(target)
     return {
         "rows": len(target),

@@ -31,7 +31,7 @@ class Rows:
 
 
 def read(section: schema.Data) -> Rows:
-    """Gives the rows of the configured source; raises UsageError for a wrong file or name, DataError for unusable content."""
+    """Return the rows of the configured source; raises UsageError for a wrong file or name, DataError for unusable content."""
     rows = _READERS[section.source](section)
     frame = rows.frame
     doubled = frame.columns[frame.columns.duplicated()].tolist()
@@ -72,7 +72,7 @@ def _csv(section: schema.Data) -> Rows:
 
 
 def _separator(path: Path) -> str:
-    """Gives the separator of a CSV file after looking at every line: pandas mends short, long and doubled ones without a word."""
+    """Return the separator of a CSV file after looking at every line: pandas mends short, long and doubled ones without a word."""
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
         first = file.readline()
@@ -98,7 +98,7 @@ def _separator(path: Path) -> str:
 
 
 def parquet(path: Path | None, *, what: str) -> pd.DataFrame:
-    """Gives the rows of a parquet file."""
+    """Return the rows of a parquet file."""
     path = _file(path, what=what)
     try:
         return pd.read_parquet(path)
@@ -112,7 +112,7 @@ def _parquet(section: schema.Data) -> Rows:
 
 
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
-    """Gives the first rows of a csv or parquet file as plain Python values, missing ones as NaN or None."""
+    """Return the first rows of a csv or parquet file as plain Python values, missing ones as NaN or None."""
     source: Literal["parquet", "csv"] = "parquet" if file.suffix == ".parquet" else "csv"
     frame = _READERS[source](schema.Data(source=source, path=file)).frame.head(limit)
     plain = (
@@ -145,7 +145,7 @@ def _idx(section: schema.Data) -> Rows:
 
 
 def _idx_array(path: Path, *, magic: int) -> np.ndarray[Any, Any]:
-    """Gives the array of an IDX file, plain or gzipped (the format of MNIST: big-endian magic, sizes, bytes)."""
+    """Return the array of an IDX file, plain or gzipped (the format of MNIST: big-endian magic, sizes, bytes)."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
@@ -173,7 +173,7 @@ def _function(section: schema.Data) -> Rows:
 
 
 def call(named: str, *arguments: Any, what: str, **keywords: Any) -> Any:
-    """Gives what the user's function `package.module:name` returns; their mistakes become a sentence with their own words."""
+    """Return what the user's function `package.module:name` returns; their mistakes become a sentence with their own words."""
     try:
         made = load(named, what=what)(*arguments, **keywords)
     except errors.FairwayError:
@@ -184,7 +184,7 @@ def call(named: str, *arguments: Any, what: str, **keywords: Any) -> Any:
 
 
 def load(named: str, *, what: str) -> Callable[..., Any]:
-    """Gives the function that `package.module:name` names; modules in the current directory are found too."""
+    """Return the function that `package.module:name` names; modules in the current directory are found too."""
     module_name, colon, function_name = named.partition(":")
     if not colon or not module_name or not function_name:
         raise errors.UsageError(f"{what} is {named!r}: wanted package.module:name")

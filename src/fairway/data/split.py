@@ -25,7 +25,7 @@ class Parts:
 def divide(
     section: schema.Split, *, target: NDArray[np.int64], identity: NDArray[Any], column: NDArray[Any] | None, seed: int
 ) -> Parts:
-    """Gives the splits. `identity` is equal for rows that are the same in every feature: they stay together, so that no
+    """Return the splits. `identity` is equal for rows that are the same in every feature: they stay together, so that no
     test row was seen in training. `column` holds the groups or the times."""
     rows = len(target)
     if rows < 10:
@@ -50,7 +50,7 @@ def divide(
 def _stratified(
     section: schema.Split, *, target: NDArray[np.int64], unit: NDArray[np.int64], rng: np.random.Generator
 ) -> Parts:
-    """Divides each class apart; rows that are the same go with the first of them, whatever their class."""
+    """Divide each class apart; rows that are the same go with the first of them, whatever their class."""
     first = np.zeros(unit.max() + 1, dtype=np.int64)
     first[unit[::-1]] = np.arange(len(unit))[::-1]
     of_unit = target[first]
@@ -84,7 +84,7 @@ def _by_time(section: schema.Split, *, column: NDArray[Any], rows: int) -> Parts
 
 
 def _assign(count: int, section: schema.Split) -> NDArray[np.int64]:
-    """Gives 0 (train), 1 (validation) or 2 (test) for `count` shuffled units."""
+    """Return 0 (train), 1 (validation) or 2 (test) for `count` shuffled units."""
     test = round(section.test * count)
     validation = round(section.validation * count)
     if count >= 3:
@@ -97,7 +97,7 @@ def _parts(chosen: NDArray[np.int64]) -> Parts:
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Gives a number to each different value, in order of appearance: one changed row must not reshuffle all the others."""
+    """Return a number to each different value, in order of appearance: one changed row must not reshuffle all the others."""
     _, first, codes = np.unique(values, return_index=True, return_inverse=True)
     place = np.empty(len(first), dtype=np.int64)
     place[np.argsort(first)] = np.arange(len(first))

@@ -29,7 +29,7 @@ class Split:
     preprocessor: features.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
-        """Gives the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is flat."""
+        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is flat."""
         named = self.preprocessor.transform(self.columns)
         return {"features": features.flat(named)} if layout == "flat" else dict(named)
 
@@ -69,7 +69,7 @@ class Splits:
 
 
 def load(path: Path) -> Splits:
-    """Gives the prepared dataset in `path`; raises DataError where a file of it is missing."""
+    """Return the prepared dataset in `path`; raises DataError where a file of it is missing."""
     try:
         schema = Schema.from_json(artifacts.read_json(path / "schema.json"))
         preprocessor = features.Preprocessor.load(artifacts.read_json(path / "preprocessing.json"))
@@ -79,13 +79,13 @@ def load(path: Path) -> Splits:
 
 
 def columns(path: Path, name: str) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]]:
-    """Gives the raw columns of one split and the rows' numbers in the source."""
+    """Return the raw columns of one split and the rows' numbers in the source."""
     raw, _, rows = read(path / f"{name}.parquet", schema=load(path).schema)
     return raw, rows
 
 
 def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[str], NDArray[np.int64]]:
-    """Gives raw columns (NaN and "" where missing), class names and row numbers of a file that `frame_to_table` wrote."""
+    """Return raw columns (NaN and "" where missing), class names and row numbers of a file that `frame_to_table` wrote."""
     try:
         table = pq.read_table(file)  # type: ignore[no-untyped-call]
     except (OSError, pa.ArrowInvalid) as error:
@@ -98,7 +98,7 @@ def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[s
 def write(
     file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], rows: NDArray[np.int64], schema: Schema
 ) -> None:
-    """Writes one split; the same content gives the same bytes."""
+    """Write one split; the same content gives the same bytes."""
     arrays = {feature.name: _arrow(raw[feature.name], feature) for feature in schema.features}
     table = pa.table({**arrays, schema.target: pa.array(target, pa.string()), ROW: pa.array(rows, pa.int64())})
     pq.write_table(table, file, compression="zstd")  # type: ignore[no-untyped-call]

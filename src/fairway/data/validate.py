@@ -11,7 +11,7 @@ from fairway.data.schema import Array, Feature, Schema
 
 
 def load(path: Path) -> Schema:
-    """Gives the schema in a `schema.json`; raises DataError where it cannot be read."""
+    """Return the schema in a `schema.json`; raises DataError where it cannot be read."""
     try:
         return Schema.from_json(artifacts.read_json(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -19,7 +19,7 @@ def load(path: Path) -> Schema:
 
 
 def columns(given: Mapping[str, Array], *, schema: Schema) -> None:
-    """Returns where raw columns fit the schema; raises DataError naming the feature, its value and what was wanted.
+    """Return where raw columns fit the schema; raises DataError naming the feature, its value and what was wanted.
 
     Values beyond the training range and unknown categories pass: the preprocessing has an answer for both.
     """

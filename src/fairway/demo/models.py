@@ -64,7 +64,7 @@ INK_LEVELS = 40  # rows of D's table if it had been built from all pictures
 
 
 def configuration(*, seed: int, out: Path) -> schema.Config:
-    """Gives the demo's configuration, and leaves it in `out/fairway.yaml` for the reader."""
+    """Return the demo's configuration, and leaves it in `out/fairway.yaml` for the reader."""
     out.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({**CONFIG, "training": {**CONFIG["training"], "seed": seed}}, sort_keys=False)
     artifacts.write_bytes(out / "fairway.yaml", text.encode())
@@ -72,7 +72,7 @@ def configuration(*, seed: int, out: Path) -> schema.Config:
 
 
 def trained(letter: str, *, config: schema.Config, out: Path, champion: Path | None, store: Path) -> artifacts.Package:
-    """Gives the package of A, or of B against its champion: fitted, measured, let through by the gate."""
+    """Return the package of A, or of B against its champion: fitted, measured, let through by the gate."""
     section = config.training.model_copy(update=TRAINED[letter])
     folder = out / letter
     fit.fit(section, dataset=out / "dataset", out=folder / "checkpoint", resume=False)
@@ -98,7 +98,7 @@ def trained(letter: str, *, config: schema.Config, out: Path, champion: Path | N
 
 
 def mismatched(*, config: schema.Config, out: Path, champion: Path, store: Path) -> artifacts.Package:
-    """Gives C: well trained, well measured, then packaged by hand with the scale of 8-bit pictures (1/255 for 1/16).
+    """Return C: well trained, well measured, then packaged by hand with the scale of 8-bit pictures (1/255 for 1/16).
 
     Its golden rows were answered by the package itself, so every health check passes; nothing ever raises an error.
     """
@@ -128,7 +128,7 @@ def mismatched(*, config: schema.Config, out: Path, champion: Path, store: Path)
 
 
 def short_table(*, config: schema.Config, out: Path, base: Path, store: Path) -> artifacts.Package:
-    """Gives D: model B with a correction by amount of ink, looked up in a table that was built from light pictures only.
+    """Return D: model B with a correction by amount of ink, looked up in a table that was built from light pictures only.
 
     A picture with more ink than any of those is beyond the table's end, and ONNX Runtime refuses the request.
     """
@@ -149,7 +149,7 @@ def short_table(*, config: schema.Config, out: Path, base: Path, store: Path) ->
 
 
 def _add_lookup(source: Path, *, rows: int, target: Path) -> None:
-    """Writes the graph with its probabilities multiplied by table[amount of ink]; the table holds ones."""
+    """Write the graph with its probabilities multiplied by table[amount of ink]; the table holds ones."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -189,7 +189,7 @@ def _rows(dataset: Path, *, count: int, keep: Any = None) -> list[dict[str, Any]
 
 
 def _schema(dataset: Path, *, preprocessing: dict[str, Any], rows: list[dict[str, Any]], folder: Path) -> Path:
-    """Writes the schema file that a person would write by hand for `fairway package model.onnx --schema FILE`."""
+    """Write the schema file that a person would write by hand for `fairway package model.onnx --schema FILE`."""
     known = artifacts.read_json(dataset / "schema.json")
     artifacts.write_json(folder / "rows.json", rows)
     described = {

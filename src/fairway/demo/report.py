@@ -10,7 +10,7 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def render(record: dict[str, Any], *, timeline: Sequence[tuple[float, str, str]]) -> str:
-    """Gives the page as HTML; nothing in it is loaded from elsewhere."""
+    """Return the page as HTML; nothing in it is loaded from elsewhere."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -23,7 +23,7 @@ def render(record: dict[str, Any], *, timeline: Sequence[tuple[float, str, str]]
 
 
 def summary(record: dict[str, Any]) -> str:
-    """Gives what a reader should take away, every number measured in this run."""
+    """Return what a reader should take away, every number measured in this run."""
     accuracy, labels = record["accuracy"], record["labels"]
     return (
         f"{record['requests']} requests in {record['seconds']:.0f} s, {record['failed_requests']} failed "

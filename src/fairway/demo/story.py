@@ -50,7 +50,7 @@ class Stage:
 
 
 def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
-    """Plays the story and gives its record; everything it started still runs, for the caller to stop or keep."""
+    """Play the story and gives its record; everything it started still runs, for the caller to stop or keep."""
     began = time.time()
     tell("start", f"seed {seed}; everything lies below {home.root}")
     config = models.configuration(seed=seed, out=out)
@@ -91,7 +91,7 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
 
 
 def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: schema.Config | None = None) -> None:
-    """Deploys a model and follows its rollout to the end."""
+    """Deploy a model and follows its rollout to the end."""
     started = time.time()
     revision, _ = client.deploy(stage.home, package, config=config or stage.config, note=f"model {letter}", now=started)
     stage.names[revision.revision] = letter
@@ -239,7 +239,7 @@ def _labels(stage: Stage) -> dict[str, Any]:
 
 
 def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:
-    """Gives the record of the whole story."""
+    """Return the record of the whole story."""
     tally = stage.users.tally
     defective = next(row["revision"] for row in stage.revisions if row["name"] == "D")
     defect_errors = tally.failed_by_revision[defective]
@@ -268,7 +268,7 @@ class _Trained:
         self._process, self._log, self._made = process, log, {}  # type: ignore[var-annotated]
 
     def next(self, letter: str) -> Path:
-        """Gives the package of a model, waiting until it is built."""
+        """Return the package of a model, waiting until it is built."""
         while letter not in self._made:
             line = self._process.stdout.readline() if self._process.stdout else ""
             if not line:
@@ -308,7 +308,7 @@ def _trained(home: Home, *, out: Path, seed: int) -> _Trained:
 
 
 def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
-    """Gives users who hold the pictures that no split of the dataset has."""
+    """Return users who hold the pictures that no split of the dataset has."""
     learnt = np.concatenate([splits.columns(dataset, name)[1] for name in ("train", "validation", "test")])
     frame = sources.read(schema.Data(source="digits", target="digit")).frame
     held_out = np.setdiff1d(np.arange(len(frame)), learnt)
@@ -334,7 +334,7 @@ def _rotated(images: traffic.Images) -> traffic.Images:
 
 
 def _labelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
-    """Gives the answered requests of pictures whose labels will be known: two in three. The others measure, and are never learnt from."""
+    """Return the answered requests of pictures whose labels will be known: two in three. The others measure, and are never learnt from."""
     return [answer for answer in answers if answer.row % 3 and answer.status == 200]
 
 
@@ -350,7 +350,7 @@ def _send(stage: Stage, answers: Sequence[traffic.Answer]) -> int:
 
 
 def _tell_story(stage: Stage, known: state.Store) -> None:
-    """Tells what happened since the last time."""
+    """Tell what happened since the last time."""
     for number, event in known.story(models.NAME, after=stage.told):
         stage.tell(event.type, event.message)
         stage.told = number
@@ -368,7 +368,7 @@ def _run_name(home: Home) -> str:
 
 
 def _patiently(seconds: float, otherwise: str) -> Iterator[None]:
-    """Gives turns until the caller breaks; raises Unavailable when the time is over."""
+    """Return turns until the caller breaks; raises Unavailable when the time is over."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         yield
@@ -377,7 +377,7 @@ def _patiently(seconds: float, otherwise: str) -> Iterator[None]:
 
 
 def write(record: dict[str, Any], *, out: Path, timeline: Sequence[tuple[float, str, str]]) -> None:
-    """Leaves report.json and report.html in `out`."""
+    """Leave report.json and report.html in `out`."""
     from fairway.demo import report
 
     artifacts.write_json(out / "report.json", record)

@@ -77,12 +77,12 @@ class Traffic:
         self._thread.join(timeout=30)
 
     def shift(self, transform: Callable[[Images], Images]) -> None:
-        """Changes the pictures from now on: the world moves."""
+        """Change the pictures from now on: the world moves."""
         self._images = transform(self._images)
         self._transform = transform
 
     def answers(self, *, since: float = 0.0, until: float = float("inf")) -> list[Answer]:
-        """Gives the answers of requests sent in a stretch of time, oldest first."""
+        """Return the answers of requests sent in a stretch of time, oldest first."""
         with self._lock:
             return [answer for answer in self._answers if since <= answer.at < until]
 
@@ -135,7 +135,7 @@ class Traffic:
 
 
 def body(image: Images) -> bytes:
-    """Gives one picture as a request of the Open Inference Protocol."""
+    """Return one picture as a request of the Open Inference Protocol."""
     shape = [1, *image.shape]
     return orjson.dumps(
         {"inputs": [{"name": "image", "datatype": "FP32", "shape": shape, "data": image.ravel()}]},
@@ -144,6 +144,6 @@ def body(image: Images) -> bytes:
 
 
 def accuracy(answers: Sequence[Answer]) -> float | None:
-    """Gives the share of answered requests whose label was right, or None where none was answered."""
+    """Return the share of answered requests whose label was right, or None where none was answered."""
     answered = [answer for answer in answers if answer.status == 200]
     return sum(answer.predicted == answer.truth for answer in answered) / len(answered) if answered else None

@@ -25,32 +25,32 @@ class Answers:
     probabilities: Array  # [n, classes]; 0 for a class that the model does not know
 
     def scores(self, truth: Array) -> dict[str, float]:
-        """Gives accuracy and log loss."""
+        """Return accuracy and log loss."""
         return {
             "accuracy": float((self.predicted == truth).mean()),
             "log_loss": metrics.log_loss(self.probabilities, truth),
         }
 
     def differing(self, probabilities: Array) -> int:
-        """Gives on how many rows the other model answers with another class."""
+        """Return on how many rows the other model answers with another class."""
         return int((self.predicted != probabilities.argmax(axis=1)).sum())
 
 
 def random(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
-    """Gives what guessing by the classes' training shares is expected to reach."""
+    """Return what guessing by the classes' training shares is expected to reach."""
     shares = np.bincount(train, minlength=classes) / len(train)
     counts = np.bincount(truth, minlength=classes) / len(truth)
     return {"accuracy": float(shares @ counts), "log_loss": _loss_of(shares, truth)}
 
 
 def zero_rule(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
-    """Gives what always saying the most frequent training class reaches; its loss is that of the classes' shares."""
+    """Return what always saying the most frequent training class reaches; its loss is that of the classes' shares."""
     shares = np.bincount(train, minlength=classes) / len(train)
     return {"accuracy": float((truth == shares.argmax()).mean()), "log_loss": _loss_of(shares, truth)}
 
 
 def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> Answers:
-    """Gives what a packaged model says of these rows: its own preprocessing of the raw columns, its classes mapped by name."""
+    """Return what a packaged model says of these rows: its own preprocessing of the raw columns, its classes mapped by name."""
     layout, known, preprocessor = _read(package)
     _comparable(preprocessor, rows, package=package)
     named = preprocessor.transform(rows.columns)
@@ -66,7 +66,7 @@ def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> An
 
 
 def digest(package: Path) -> str:
-    """Gives the digest that names the package."""
+    """Return the digest that names the package."""
     return artifacts.digest_bytes(artifacts.canonical(_json(package / "manifest.json")))
 
 

@@ -7,7 +7,7 @@ from fairway.config import schema
 
 
 def decide(section: schema.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
-    """Gives the decision: every check that the configuration asks for must pass; a value that is no number passes none."""
+    """Return the decision: every check that the configuration asks for must pass; a value that is no number passes none."""
     checks = tuple(_checks(section, evaluation))
     failed = [
         f"{check['name']} is {check['value']:.4f}, wanted {check['wanted']}" for check in checks if not check["passed"]

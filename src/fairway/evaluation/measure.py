@@ -19,7 +19,7 @@ BOUND = 0.99  # confidence of the bound on the disagreement
 def evaluate(
     section: schema.Evaluation, *, dataset: Path, checkpoint: Path, champion: Path | None, out: Path
 ) -> artifacts.Evaluation:
-    """Gives what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a whole.
+    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a whole.
 
     `champion` is the package of the model in service: it answers the same rows, and the share of rows on which the two
     differ is kept, because that much disagreement is to be expected when the challenger shadows it. It is measured on the
@@ -76,7 +76,7 @@ def _baselines(data: splits.Splits, truth: NDArray[Any], champion: baselines.Ans
 def _recent(
     data: splits.Splits, fitted: artifacts.Checkpoint, *, model: Path, champion: Path | None
 ) -> tuple[artifacts.Json | None, int, int]:
-    """Gives how challenger and champion fare on the newly labelled rows that were kept from training, and on how many of how
+    """Return how challenger and champion fare on the newly labelled rows that were kept from training, and on how many of how
     many of these they differ."""
     rows, names = data.recent, data.schema.classes
     if rows is None:

@@ -13,25 +13,25 @@ FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinit
 
 
 def accuracy(probabilities: Floats, truth: Ints) -> float:
-    """Gives the share of rows whose likeliest class is the true one."""
+    """Return the share of rows whose likeliest class is the true one."""
     return float((probabilities.argmax(axis=1) == truth).mean())
 
 
 def log_loss(probabilities: Floats, truth: Ints) -> float:
-    """Gives the mean negative log probability of the true class, in nats."""
+    """Return the mean negative log probability of the true class, in nats."""
     chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     return float(-np.log(np.clip(chosen, FLOOR, 1.0)).mean())
 
 
 def confusion(predicted: Ints, truth: Ints, *, classes: int) -> Ints:
-    """Gives the counts, [true class, predicted class]."""
+    """Return the counts, [true class, predicted class]."""
     table = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(table, (truth, predicted), 1)
     return table
 
 
 def upper_bound(count: int, total: int, *, confidence: float) -> float:
-    """Gives the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, a count this small would be
+    """Return the one-sided exact upper bound of a share (Clopper & Pearson 1934): above it, a count this small would be
     rarer than 1 - confidence."""
     if count >= total:
         return 1.0
@@ -46,7 +46,7 @@ def upper_bound(count: int, total: int, *, confidence: float) -> float:
 
 
 def per_class(table: Ints, *, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Gives rows, precision, recall and F1 of each class; what has no rows to be measured on is 0."""
+    """Return rows, precision, recall and F1 of each class; what has no rows to be measured on is 0."""
     right, asked, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
     precision, recall = right / np.maximum(said, 1), right / np.maximum(asked, 1)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)

@@ -44,7 +44,7 @@ def render(
     fitted: artifacts.Checkpoint,
     reliability: Sequence[dict[str, float]],
 ) -> str:
-    """Gives the page as HTML."""
+    """Return the page as HTML."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -63,7 +63,7 @@ def render(
 
 
 def _verdict(record: artifacts.Evaluation) -> str:
-    """Gives the page's first sentence: what the model is worth beside what it is to replace."""
+    """Return the page's first sentence: what the model is worth beside what it is to replace."""
     champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
     beside, name = (champion, BASELINES["champion"]) if champion else (rule, BASELINES["zero_rule"])
     points = 100 * (record.accuracy - beside["accuracy"])

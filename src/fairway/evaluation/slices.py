@@ -18,7 +18,7 @@ PARTS = 4  # a number is cut at its quartiles, or by value where it has no more 
 
 
 def measure(section: schema.Evaluation, *, data: splits.Splits, probabilities: NDArray[Any]) -> list[dict[str, Any]]:
-    """Gives accuracy and log loss of each slice, worst first; small ones are marked as not judged."""
+    """Return accuracy and log loss of each slice, worst first; small ones are marked as not judged."""
     rows = []
     for feature in _sliced(section.slices, data):
         for label, inside in parts(data.test.columns[feature.name], feature=feature):
@@ -38,7 +38,7 @@ def measure(section: schema.Evaluation, *, data: splits.Splits, probabilities: N
 
 
 def parts(column: NDArray[Any], *, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
-    """Gives each part of a column with its label; every row is in exactly one."""
+    """Return each part of a column with its label; every row is in exactly one."""
     if feature.kind == "category":
         texts = np.array([value or "" for value in column.tolist()], dtype=object)
         return [(f"{feature.name} = {value or '(missing)'}", texts == value) for value in sorted(set(texts.tolist()))]

@@ -529,7 +529,7 @@ def _decode_outcomes(data: object, request: Request) -> list[events.Row]:
 
 
 def _decode_short(data: object, request: Request, *, read: Callable[..., events.Row]) -> list[events.Row]:
-    """Takes CloudEvents, or the short form with deployment and namespace (`default` by default) in the item or in the query."""
+    """Take CloudEvents, or the short form with deployment and namespace (`default` by default) in the item or in the query."""
     deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", NAMESPACE)
     now = time.time()
     return [
@@ -548,7 +548,7 @@ def _is_file(place: str) -> bool:
 
 
 def _open(place: str, *, timeout_seconds: float) -> store.EventStore:
-    """Gives the store at a path, or at the URL of a PostgreSQL."""
+    """Return the store at a path, or at the URL of a PostgreSQL."""
     if _is_file(place):
         return store.EventStore(Path(place), timeout_seconds=timeout_seconds)
     try:
@@ -599,7 +599,7 @@ def _exposure(opened: store.EventStore, query: Mapping[str, str]) -> Answer:
 
 
 def _span(query: Mapping[str, str]) -> dict[str, Any]:
-    """Gives the namespace, and from which event to which is asked."""
+    """Return the namespace, and from which event to which is asked."""
     return {
         "namespace": _name(query, "namespace"),
         "after": _number(query, "after"),
@@ -649,7 +649,7 @@ def serve(
     max_bytes: int = upkeep.MAX_BYTES,
     reserve: bool = False,
 ) -> None:
-    """Answers until SIGTERM or SIGINT, finishes what was begun, and returns."""
+    """Answer until SIGTERM or SIGINT, finishes what was begun, and returns."""
     collector = Collector(place, gate=gate, keep=keep, max_bytes=max_bytes, reserve=reserve, loopback=host in LOOPBACK)
     try:
         listener = socket.create_server((host, port), backlog=512)

@@ -43,7 +43,7 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Any = ..., /) -> Rows: ...
 
     def stream(self, sql: str, parameters: Any, /) -> Iterable[Any]:
-        """Gives the rows of a query that the caller may stop to read."""
+        """Return the rows of a query that the caller may stop to read."""
 
 
 class Lite(sqlite3.Connection):
@@ -106,13 +106,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Gives the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
+        """Return the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
         with self._transaction(writing=True) as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Gives the connection inside a read transaction: all of the block sees the same instant."""
+        """Return the connection inside a read transaction: all of the block sees the same instant."""
         with self._transaction(writing=False) as connection:
             yield connection
 

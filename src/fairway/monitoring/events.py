@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
 
 def parse(event: Any, *, position: int = 0) -> Row:
-    """Gives the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was wanted."""
+    """Return the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was wanted."""
     reader = _Reader(event, where=f"event {position}")
     kind = reader.mapping.get("type")
     if reader.mapping.get("specversion") != "1.0":
@@ -56,12 +56,12 @@ def parse(event: Any, *, position: int = 0) -> Row:
 
 
 def label(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
-    """Gives the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment": ...}`."""
+    """Return the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment": ...}`."""
     return _label(_short(item, "label", deployment=deployment, namespace=namespace, position=position), time=time)
 
 
 def outcome(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
-    """Gives the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment": ...}`."""
+    """Return the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment": ...}`."""
     return _outcome(_short(item, "outcome", deployment=deployment, namespace=namespace, position=position), time=time)
 
 
@@ -234,7 +234,7 @@ def _cut(values: list[Any]) -> list[Any]:
 
 
 def compact(value: Any) -> str:
-    """Gives the one JSON form in which equal values are equal text; a number that is not finite becomes null."""
+    """Return the one JSON form in which equal values are equal text; a number that is not finite becomes null."""
     try:
         return json.dumps(value, separators=(",", ":"), allow_nan=False)
     except ValueError:
@@ -252,12 +252,12 @@ def _finite(value: Any) -> Any:
 
 
 def storable(text: str) -> bool:
-    """Says whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the text short in some of its functions."""
+    """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the text short in some of its functions."""
     return "\0" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 
 def shown(value: Any) -> str:
-    """Gives a short form of a wrong value for a message."""
+    """Return a short form of a wrong value for a message."""
     if value is None:
         return "missing"
     return errors.shortened(json.dumps(errors.excerpt(value), default=repr))

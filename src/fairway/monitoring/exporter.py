@@ -61,7 +61,7 @@ class Exporter:
         )
 
     def serve(self, *, port: int, host: str = "127.0.0.1") -> int:
-        """Answers scrapes in a thread of its own, and gives the port (a free one for 0)."""
+        """Answer scrapes in a thread of its own, and gives the port (a free one for 0)."""
         try:
             server, _ = prometheus_client.start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
@@ -71,7 +71,7 @@ class Exporter:
         return int(server.server_port)
 
     def watch(self, *, namespace: str, deployment: str, revision: str) -> None:
-        """Makes the series start at 0, so that the first drifted window, and the first that fails, is an increase."""
+        """Make the series start at 0, so that the first drifted window, and the first that fails, is an increase."""
         for drifted in ("true", "false"):
             self._windows.labels(namespace, deployment, revision, "stable", drifted)
         self._failed.labels(namespace, deployment, revision, "stable")
@@ -90,7 +90,7 @@ class Exporter:
         unreadable: int,
         at: float,
     ) -> None:
-        """Counts one tested window."""
+        """Count one tested window."""
         arm = (namespace, deployment, revision, "stable")
         self._windows.labels(*arm, str(result.drifted).lower()).inc()
         for feature in {feature.name.partition("[")[0] for feature in result.moved}:
@@ -101,7 +101,7 @@ class Exporter:
         self._last.labels(*arm).set(at)
 
     def passed_over(self, *, namespace: str, deployment: str, revision: str) -> None:
-        """Counts one window that no verdict was reached on."""
+        """Count one window that no verdict was reached on."""
         self._failed.labels(namespace, deployment, revision, "stable").inc()
 
     def failed(self, error: Exception, *, namespace: str, deployment: str) -> None:

@@ -52,7 +52,7 @@ class Ledger(database.Database):
     def open_alert(
         self, *, name: str, severity: Severity, deployment: str, summary: str, description: str, at: float
     ) -> bool:
-        """Opens the alert and says True; while it is open already, refreshes its text and says False."""
+        """Open the alert and says True; while it is open already, refreshes its text and says False."""
         with self.writing() as connection:
             found = connection.execute(
                 "UPDATE alerts SET summary=?, description=?, severity=?, updated_at=?, times=times+1"
@@ -69,7 +69,7 @@ class Ledger(database.Database):
             return True
 
     def resolve_alert(self, *, name: str, deployment: str, at: float, resolution: str | None = None) -> bool:
-        """Resolves the open alert; False where none is open."""
+        """Resolve the open alert; False where none is open."""
         with self.writing() as connection:
             return bool(
                 connection.execute(
@@ -79,7 +79,7 @@ class Ledger(database.Database):
             )
 
     def alerts(self, *, deployment: str | None = None, open_only: bool = False, limit: int = 100) -> list[Alert]:
-        """Gives the newest alerts first, the open ones before the resolved."""
+        """Return the newest alerts first, the open ones before the resolved."""
         with self.reading() as connection:
             rows = connection.execute(
                 f"SELECT {', '.join(_COLUMNS)} FROM alerts"  # noqa: S608 - the record's own field names
@@ -90,7 +90,7 @@ class Ledger(database.Database):
         return [_alert(row) for row in rows]
 
     def add_drift(self, record: dict[str, Any]) -> int:
-        """Keeps one window's verdict (`deployment`, `revision`, `at`, `drifted` and whatever else) and gives its number."""
+        """Keep one window's verdict (`deployment`, `revision`, `at`, `drifted` and whatever else) and gives its number."""
         text = json.dumps(record, allow_nan=False)
         with self.writing() as connection:
             inserted = connection.execute(
@@ -102,7 +102,7 @@ class Ledger(database.Database):
     def drift(
         self, deployment: str, *, revision: str | None = None, after: int = 0, limit: int = 100
     ) -> list[dict[str, Any]]:
-        """Gives the newest `limit` windows' verdicts, oldest of them first; each with its number as `id`."""
+        """Return the newest `limit` windows' verdicts, oldest of them first; each with its number as `id`."""
         with self.reading() as connection:
             rows = connection.execute(
                 "SELECT id, record FROM drift WHERE deployment=?1 AND (?2 IS NULL OR revision=?2) AND id > ?3"
@@ -112,13 +112,13 @@ class Ledger(database.Database):
         return [{**json.loads(record), "id": number} for number, record in reversed(rows)]
 
     def mark(self, key: str) -> Any:
-        """Gives the JSON value kept under the key, or None."""
+        """Return the JSON value kept under the key, or None."""
         with self.reading() as connection:
             row = connection.execute("SELECT value FROM marks WHERE key=?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def set_mark(self, key: str, value: Any) -> None:
-        """Keeps a JSON value under the key; None removes it."""
+        """Keep a JSON value under the key; None removes it."""
         with self.writing() as connection:
             if value is None:
                 connection.execute("DELETE FROM marks WHERE key=?", (key,))

@@ -71,7 +71,7 @@ class Monitor:
         return max(shortest, SHORTEST_SECONDS)
 
     def look(self, *, now: float) -> int:
-        """Tests every window that is full, and gives their number."""
+        """Test every window that is full, and gives their number."""
         self._reread()
         tested = 0
         for watched in self._watched:
@@ -116,7 +116,7 @@ class Monitor:
         return True
 
     def _pass(self, watched: Watched, error: Exception, *, after: int, streak: windows.Streak, now: float) -> None:
-        """Goes on after the window, which has no verdict, and tells a person."""
+        """Go on after the window, which has no verdict, and tells a person."""
         with self._events.writing():
             last = self._events.last(
                 watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
@@ -205,7 +205,7 @@ class Monitor:
         )
 
     def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
-        """Gives where the last window ended and the streak so far; a new revision starts anew and closes the old one's ticket."""
+        """Return where the last window ended and the streak so far; a new revision starts anew and closes the old one's ticket."""
         kept = self._events.mark(_key(watched))
         if kept is None:
             return 0, windows.Streak()
@@ -225,7 +225,7 @@ class Monitor:
         self._events.set_mark(_key(watched), {"revision": watched.revision, "after": after, "streak": asdict(streak)})
 
     def _subject(self, watched: Watched) -> Subject | None:
-        """Gives the reference and its detector, read once for each revision; None where the package has no reference."""
+        """Return the reference and its detector, read once for each revision; None where the package has no reference."""
         if watched not in self._subjects:
             self._subjects[watched] = self._load(watched)
             self.series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
@@ -248,7 +248,7 @@ class Monitor:
         )
 
     def _reread(self) -> None:
-        """Reads monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
+        """Read monitor.json where it was replaced; keeps to the old one while the new one cannot be read."""
         try:
             status = self._file.stat()
         except FileNotFoundError:
@@ -264,7 +264,7 @@ class Monitor:
         self._subjects = {watched: subject for watched, subject in self._subjects.items() if watched in self._watched}
 
     def _prune(self) -> None:
-        """Lets events go that are older than any deployment wants to keep them."""
+        """Let events go that are older than any deployment wants to keep them."""
         at = time.monotonic()
         if at - self._pruned < PRUNE_SECONDS or not self._watched:
             return
@@ -280,7 +280,7 @@ class Monitor:
 
 
 def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
-    """Gives what is to be watched; `ConfigError` names the deployment that is described wrongly."""
+    """Return what is to be watched; `ConfigError` names the deployment that is described wrongly."""
     deployments = data.get("deployments") if isinstance(data, Mapping) else None
     if not isinstance(deployments, Mapping):
         raise errors.ConfigError(f'{where}: wanted an object with "deployments", an object by name')
@@ -303,7 +303,7 @@ def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
 
 
 def _shaped(arrays: dict[str, Any], *, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Gives the arrays with images in their shape, so that a finding names the place in the picture."""
+    """Return the arrays with images in their shape, so that a finding names the place in the picture."""
     shapes = {feature["name"]: tuple(feature["shape"]) for feature in features if feature["kind"] == "image"}
     return {
         name: values.reshape(len(values), *shapes[name]) if name in shapes else values
@@ -312,7 +312,7 @@ def _shaped(arrays: dict[str, Any], *, features: Sequence[Mapping[str, Any]]) ->
 
 
 def run(home: Path, *, port: int) -> None:
-    """Looks until SIGTERM or SIGINT; what it was doing then is finished."""
+    """Look until SIGTERM or SIGINT; what it was doing then is finished."""
     series = exporter.Exporter()
     bound = series.serve(port=port)
     print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)

@@ -160,7 +160,7 @@ class PostgresStore(store.EventStore):
                 self._session.connection.close()
 
     def add_new(self, rows: Sequence[events.Row], *, at: float | None = None) -> list[events.Row]:
-        """Stores parsed events, all or nothing, and gives those that were not there yet."""
+        """Store parsed events, all or nothing, and gives those that were not there yet."""
         received = time.time() if at is None else at
         with self.writing() as connection:
             start = self._newest(connection) + 1
@@ -202,7 +202,7 @@ class PostgresStore(store.EventStore):
                 self._depth -= 1
 
     def _begun(self, *, writing: bool) -> Session:
-        """Gives a connection inside a transaction; one that the server has ended in the meantime is replaced."""
+        """Return a connection inside a transaction; one that the server has ended in the meantime is replaced."""
         for attempt in (1, 2):
             session = self._connected()
             try:
@@ -276,7 +276,7 @@ class PostgresStore(store.EventStore):
 
 @functools.cache
 def _in_its_words(sql: str) -> str:
-    """Gives SQLite's SQL as psycopg wants it; all of it is constants of this package.
+    """Return SQLite's SQL as psycopg wants it; all of it is constants of this package.
 
     SQLite reads joins in the order of CROSS JOIN, and by number where NOT INDEXED is said. PostgreSQL decides by statistics, which a young
     table lacks: it is told the same by subqueries that it must not flatten (OFFSET 0).

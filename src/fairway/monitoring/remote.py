@@ -37,11 +37,11 @@ class RemoteEvidence:
         return store.Position(answer["store"], _cursor(answer, at=self.url))
 
     def cursor(self) -> int:
-        """Gives the newest event's number."""
+        """Return the newest event's number."""
         return _cursor(self._ask("cursor"), at=self.url)
 
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, store.Pairs]:
-        """Gives the new cursor, and the pairs whose later half came after the old one."""
+        """Return the new cursor, and the pairs whose later half came after the old one."""
         answer = self._ask("pairs", deployment=deployment, stable=stable, candidate=candidate, after=after)
         counts = answer.get("pairs")
         wanted = {field.name for field in fields(store.Pairs)}
@@ -56,17 +56,17 @@ class RemoteEvidence:
     def labelled(
         self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
     ) -> tuple[int, list[store.Labelled]]:
-        """Gives the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
+        """Return the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
         answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
         return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Outcome]]:
-        """Gives the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
+        """Return the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
         answer = self._ask("outcomes", deployment=deployment, after=after, until=until)
         return _cursor(answer, at=self.url), _rows(store.Outcome, answer, at=self.url)
 
     def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Exposure]]:
-        """Gives the new cursor, `until` at most, and which arm each request after the old one met."""
+        """Return the new cursor, `until` at most, and which arm each request after the old one met."""
         answer = self._ask("exposure", deployment=deployment, after=after, until=until)
         return _cursor(answer, at=self.url), _rows(store.Exposure, answer, at=self.url)
 

@@ -238,21 +238,21 @@ class EventStore(ledger.Ledger):
         return str(self.path)
 
     def add(self, batch: Sequence[Mapping[str, Any]], *, at: float | None = None) -> int:
-        """Stores the batch of CloudEvents, all or nothing, and gives how many of them were new."""
+        """Store the batch of CloudEvents, all or nothing, and gives how many of them were new."""
         return self.add_rows([events.parse(event, position=i) for i, event in enumerate(batch)], at=at)
 
     def add_rows(self, rows: Sequence[events.Row], *, at: float | None = None) -> int:
-        """Stores parsed events, all or nothing, and gives how many were new; `at` is when they came (now)."""
+        """Store parsed events, all or nothing, and gives how many were new; `at` is when they came (now)."""
         return len(self.add_new(rows, at=at))
 
     def add_new(self, rows: Sequence[events.Row], *, at: float | None = None) -> list[events.Row]:
-        """Stores parsed events, all or nothing, and gives those that were not there yet."""
+        """Store parsed events, all or nothing, and gives those that were not there yet."""
         received = time.time() if at is None else at
         with self.writing() as connection:
             return [row for row in rows if _insert(connection, row, received=received)]
 
     def cursor(self) -> int:
-        """Gives the newest event's number: what comes after it is new."""
+        """Return the newest event's number: what comes after it is new."""
         with self.reading() as connection:
             return self._newest(connection)
 
@@ -262,19 +262,19 @@ class EventStore(ledger.Ledger):
             return Position(str(connection.execute("SELECT id FROM identity").fetchone()[0]), self._newest(connection))
 
     def newest_at(self) -> float | None:
-        """Gives when the newest event came, None where there is none."""
+        """Return when the newest event came, None where there is none."""
         with self.reading() as connection:
             row = connection.execute("SELECT received FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         return float(row[0]) if row else None
 
     def within(self, namespace: str) -> "Within":
-        """Gives the store as a rollout in that namespace reads it."""
+        """Return the store as a rollout in that namespace reads it."""
         return Within(self, namespace)
 
     def pairs(
         self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int
     ) -> tuple[int, Pairs]:
-        """Gives the new cursor, and the pairs whose later half came after the old one."""
+        """Return the new cursor, and the pairs whose later half came after the old one."""
         values = {
             "namespace": namespace,
             "deployment": deployment,
@@ -290,7 +290,7 @@ class EventStore(ledger.Ledger):
     def unpaired(
         self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int, before: float
     ) -> tuple[int, Unpaired]:
-        """Gives the new cursor, and the halves after the old one that came before the time `before` and are alone still."""
+        """Return the new cursor, and the halves after the old one that came before the time `before` and are alone still."""
         values = {
             "namespace": namespace,
             "deployment": deployment,
@@ -315,7 +315,7 @@ class EventStore(ledger.Ledger):
         until: int | None = None,
         by: str | None = None,
     ) -> tuple[int, list[Labelled]]:
-        """Gives the new cursor (`until` at most), and the served answers (never shadow) whose label joined after the old one, in that order.
+        """Return the new cursor (`until` at most), and the served answers (never shadow) whose label joined after the old one, in that order.
 
         With a feature to go `by`, an answer with several of its values is given as several, one for each.
         """
@@ -343,7 +343,7 @@ class EventStore(ledger.Ledger):
     def outcomes(
         self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None
     ) -> tuple[int, list[Outcome]]:
-        """Gives the new cursor (`until` at most), and the outcomes that joined their served request (never shadow) after the old one, in that order."""
+        """Return the new cursor (`until` at most), and the outcomes that joined their served request (never shadow) after the old one, in that order."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
@@ -355,7 +355,7 @@ class EventStore(ledger.Ledger):
     def exposure(
         self, deployment: str, *, namespace: str = NAMESPACE, after: int, until: int | None = None
     ) -> tuple[int, list[Exposure]]:
-        """Gives the new cursor (`until` at most), and which arm each request after the old one met (never shadow)."""
+        """Return the new cursor (`until` at most), and which arm each request after the old one met (never shadow)."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}
@@ -376,7 +376,7 @@ class EventStore(ledger.Ledger):
         after: int = 0,
         before: int | None = None,
     ) -> list[Prediction]:
-        """Gives the newest predictions with logged inputs that have `limit` rows together, oldest first.
+        """Return the newest predictions with logged inputs that have `limit` rows together, oldest first.
 
         `after` and `before` bound the sequence numbers, both exclusive: a window after the last one's end shares no row with it.
         """
@@ -426,7 +426,7 @@ class EventStore(ledger.Ledger):
     def accuracy(
         self, deployment: str, revision: str, *, namespace: str = NAMESPACE, limit: int | None = None, after: int = 0
     ) -> Accuracy:
-        """Gives the realised accuracy over the newest `limit` labelled rows of the revision whose label came after the cursor.
+        """Return the realised accuracy over the newest `limit` labelled rows of the revision whose label came after the cursor.
 
         Labels that came before the revision's first answer are not looked at: they are its predecessors', and may be many.
         """
@@ -453,7 +453,7 @@ class EventStore(ledger.Ledger):
     def training_rows(
         self, deployment: str, *, namespace: str = NAMESPACE, limit: int, after: int = 0
     ) -> list[LabelledInputs]:
-        """Gives the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
+        """Return the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
         found: dict[str, LabelledInputs] = {}
         rows = 0
         with self.reading() as connection:
@@ -468,7 +468,7 @@ class EventStore(ledger.Ledger):
         return list(found.values())[::-1]
 
     def counts(self, deployment: str | None = None) -> list[ArmCount]:
-        """Gives the number of events of each arm, for a status page."""
+        """Return the number of events of each arm, for a status page."""
         with self.reading() as connection:
             rows = connection.execute(
                 "SELECT deployment, revision, role, count(*) FROM events WHERE (?1 IS NULL OR deployment=?1) AND type <> 'outcome'"
@@ -482,13 +482,13 @@ class EventStore(ledger.Ledger):
         return int(row[0]) if row else 0
 
     def _reach(self, connection: database.Connection, *, after: int, until: int | None = None) -> int:
-        """Gives how far an answer goes: to the newest event, or as many further as one answer may look at."""
+        """Return how far an answer goes: to the newest event, or as many further as one answer may look at."""
         oldest = connection.execute("SELECT min(seq) FROM events").fetchone()[0]
         start = max(after, (oldest or 1) - 1)  # what was pruned is no event to look at
         return min(self._newest(connection), start + EVENTS_AT_ONCE, _END if until is None else until)
 
     def prune(self, before: float) -> int:
-        """Removes the events that came before the time, and what was concluded before it; gives the number of events.
+        """Remove the events that came before the time, and what was concluded before it; gives the number of events.
 
         In steps, so that writers wait a few milliseconds at most. Open alerts stay.
         """
@@ -498,7 +498,7 @@ class EventStore(ledger.Ledger):
         return removed
 
     def prune_some(self, before: float, *, rows: int = _PRUNE_ROWS) -> int:
-        """Takes one step of `prune`, and gives the number of events removed: 0 where none is left that is old enough."""
+        """Take one step of `prune`, and gives the number of events removed: 0 where none is left that is old enough."""
         with self.writing() as connection:
             removed = self._remove_oldest(connection, rows=rows, before=before)
             self._prune_ledger(connection, before=before)
@@ -531,7 +531,7 @@ def _insert(connection: database.Connection, row: events.Row, *, received: float
 
 
 def _compare(predicted: str, truth: str) -> tuple[int, int]:
-    """Gives the rows whose label is known and how many of them were wrong; none where the two differ in length."""
+    """Return the rows whose label is known and how many of them were wrong; none where the two differ in length."""
     if predicted == truth:
         return len(json.loads(predicted)) if "," in predicted else 1, 0
     answers, labels = json.loads(predicted), json.loads(truth)
@@ -542,7 +542,7 @@ def _compare(predicted: str, truth: str) -> tuple[int, int]:
 
 
 def _sliced(predicted: str, truth: str, inputs: str | None, *, by: str | None) -> dict[str | None, tuple[int, int]]:
-    """Gives `_compare` for each value of the feature; all of it under None where the value is not known."""
+    """Return `_compare` for each value of the feature; all of it under None where the value is not known."""
     column = json.loads(inputs).get(by) if inputs is not None and by is not None else None
     if column is None:
         return {None: _compare(predicted, truth)}

@@ -52,7 +52,7 @@ class Decision:
 
 
 def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> Decision:
-    """Opens a ticket after `consecutive` drifted windows in a row, resolves it after as many clean ones."""
+    """Open a ticket after `consecutive` drifted windows in a row, resolves it after as many clean ones."""
     if drifted:
         after = replace(
             streak, drifted=streak.drifted + 1, clean=0, since=began if streak.since is None else streak.since
@@ -103,7 +103,7 @@ def assemble(newest_first: Iterable[store.Prediction], *, reference: base.Arrays
 
 
 def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
-    """Gives what the store keeps of one window and its verdict."""
+    """Return what the store keeps of one window and its verdict."""
     return {
         "drifted": result.drifted,
         "pValue": result.p_value,
@@ -119,14 +119,14 @@ def record(window: Window, result: base.DriftResult) -> dict[str, Any]:
 
 
 def summary(result: base.DriftResult, *, deployment: str, streak: Streak) -> str:
-    """Gives a ticket's first line."""
+    """Return a ticket's first line."""
     names = ", ".join(f"{feature.name} ({feature.effect:+.2f})" for feature in _furthest(result)[:3])
     moved = f"{len(result.moved)} of {len(result.features)} tests moved in {streak.drifted} windows in a row"
     return f"{deployment}: {moved}, most {names}"
 
 
 def description(result: base.DriftResult, *, revision: str, rows: int, since: str) -> str:
-    """Gives a ticket's evidence, what was done already and what to do next; `since` is the time in words."""
+    """Return a ticket's evidence, what was done already and what to do next; `since` is the time in words."""
     evidence = "; ".join(_evidence(feature) for feature in _furthest(result))
     return (
         f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all {len(result.features)} "

@@ -333,7 +333,7 @@ ORDER = (
 
 
 def main(arguments: list[str]) -> int:
-    """Prints the definition; with `--check FILE` gives 1 and a sentence where the file holds another."""
+    """Print the definition; with `--check FILE` gives 1 and a sentence where the file holds another."""
     match arguments:
         case []:
             print(text(), end="")
@@ -349,13 +349,13 @@ def main(arguments: list[str]) -> int:
 
 
 def text() -> str:
-    """Gives the definition as YAML."""
+    """Return the definition as YAML."""
     written = json.loads(json.dumps(definition()))  # one object in two places would become an anchor
     return NOTE + yaml.safe_dump(written, sort_keys=False, width=140, allow_unicode=True)
 
 
 def definition() -> Node:
-    """Gives the CustomResourceDefinition."""
+    """Return the CustomResourceDefinition."""
     plural, singular = resource.PLURAL, resource.KIND.lower()
     version = {
         "name": resource.VERSION,
@@ -389,14 +389,14 @@ def whole() -> Node:
 
 
 def root() -> Node:
-    """Gives the structural schema of the object, as far as it is ours: the pod template's fields are Kubernetes' own."""
+    """Return the structural schema of the object, as far as it is ours: the pod template's fields are Kubernetes' own."""
     described = Root.model_json_schema(by_alias=True, schema_generator=Written)
     node = structural(described, definitions=described["$defs"], path="")
     return node | {"properties": OBJECT | node["properties"]}
 
 
 def nodes(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
-    """Gives each part of a schema with its path, outermost first; the items of a list have `[]` after its name."""
+    """Return each part of a schema with its path, outermost first; the items of a list have `[]` after its name."""
     yield path, node
     for name, inner in node.get("properties", {}).items():
         yield from nodes(inner, f"{path}.{name}".lstrip("."))
@@ -419,7 +419,7 @@ class Written(GenerateJsonSchema):
 
 
 def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Node:
-    """Gives a JSON schema as the API server takes it: references written out, no null, exclusive bounds as flags, rules added."""
+    """Return a JSON schema as the API server takes it: references written out, no null, exclusive bounds as flags, rules added."""
     node = plain(node, definitions)
     if node.get("const") is not None:
         node["enum"] = [node["const"]]
@@ -452,7 +452,7 @@ def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Nod
 
 
 def plain(node: Node, definitions: Mapping[str, Node]) -> Node:
-    """Gives the node that references and a choice with null stand for; what is said beside them wins."""
+    """Return the node that references and a choice with null stand for; what is said beside them wins."""
     while "$ref" in node or "anyOf" in node:
         beside = {word: value for word, value in node.items() if word not in ("$ref", "anyOf")}
         if "$ref" in node:

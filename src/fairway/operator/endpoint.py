@@ -41,7 +41,7 @@ class Endpoint:
         threading.Thread(target=self._server.serve_forever, name="endpoint", daemon=True).start()
 
     def watch(self, *, alive: Callable[[], bool], leads: Callable[[], bool], waiting: Callable[[], int]) -> None:
-        """Says whom to ask."""
+        """Say whom to ask."""
         self._alive = alive
         self._leader.set_function(lambda: float(leads()))
         self._waiting.set_function(lambda: float(waiting()))

@@ -19,7 +19,7 @@ MESSAGE = 1024  # characters that the API server takes
 def post(
     server: api.Api, about: Mapping[str, Any], *, at: float, type: str, message: str, warning: bool = False
 ) -> None:
-    """Posts the event under a name made of its content: a look that is taken again posts nothing twice. Losing one is no failure.
+    """Post the event under a name made of its content: a look that is taken again posts nothing twice. Losing one is no failure.
 
     What stays as it is, such as an invalid spec, is looked at again and again.
     """

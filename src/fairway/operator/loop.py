@@ -48,7 +48,7 @@ class Loop:
         self._workers: list[threading.Thread] = []
 
     def start(self, *, leads: Any) -> None:
-        """Lets the workers begin; each looks at nothing while `leads()` is False."""
+        """Let the workers begin; each looks at nothing while `leads()` is False."""
         self._leads = leads
         self._workers = [
             threading.Thread(target=self._work, args=(number,), name=f"look-{number}", daemon=True)
@@ -58,22 +58,22 @@ class Loop:
             worker.start()
 
     def finish(self) -> None:
-        """Lets the looks that have begun end, and begins no other."""
+        """Let the looks that have begun end, and begins no other."""
         self.queue.close()
         for worker in self._workers:
             worker.join(timeout=lease.RENEW_DEADLINE)
 
     def beat(self) -> None:
-        """Takes notice that the watching goes on."""
+        """Take notice that the watching goes on."""
         self._beaten = time.monotonic()
 
     def alive(self) -> bool:
-        """Says whether changes are heard of and some worker is free to look: one look that hangs is one resource's."""
+        """Say whether changes are heard of and some worker is free to look: one look that hangs is one resource's."""
         oldest = time.monotonic() - BEAT_SECONDS
         return self._beaten > oldest and sum(began <= oldest for began in list(self._began.values())) < WORKERS
 
     def resource_event(self, event: kopf.RawEvent, **_: Any) -> None:
-        """Asks for a look where something that a person writes has changed; our own status writes are no news."""
+        """Ask for a look where something that a person writes has changed; our own status writes are no news."""
         found = event["object"]
         metadata = found["metadata"]
         key = metadata["namespace"], metadata["name"]
@@ -92,7 +92,7 @@ class Loop:
             self._failed.pop(key, None)
 
     def owned_event(self, event: kopf.RawEvent, resource: kopf.Resource, **_: Any) -> None:
-        """Asks for a look at the deployment that the object belongs to."""
+        """Ask for a look at the deployment that the object belongs to."""
         metadata = event["object"]["metadata"]
         name = metadata.get("labels", {}).get(DEPLOYMENT_LABEL)
         if name is None:
@@ -151,7 +151,7 @@ class Loop:
 def run(
     server: api.Api, reconciler: Reconciler, *, namespace: str, namespaces: Collection[str], health: endpoint.Endpoint
 ) -> bool:
-    """Runs until SIGTERM (True) or until leadership is lost (False): then the process must end, for another may act already."""
+    """Run until SIGTERM (True) or until leadership is lost (False): then the process must end, for another may act already."""
     loop = Loop(reconciler, health=health)
     held = lease.Lease(
         server, namespace=namespace, name=LEASE, me=f"{socket.gethostname()}-{os.getpid()}", clock=time.monotonic
@@ -168,7 +168,7 @@ def run(
 async def _watch(
     loop: Loop, held: lease.Lease, *, stop: threading.Event, namespaces: Collection[str], ready: Callable[[], None]
 ) -> bool:
-    """Watches until SIGTERM (True) or until the Lease is lost (False); gives the Lease back where it still has it."""
+    """Watch until SIGTERM (True) or until the Lease is lost (False); gives the Lease back where it still has it."""
     over, lost = asyncio.Event(), threading.Event()
     running = asyncio.get_running_loop()
 

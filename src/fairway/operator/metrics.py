@@ -53,7 +53,7 @@ class Rollouts(registry.Collector):
     def told(
         self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: schema.Strategy
     ) -> None:
-        """Takes a look's outcome in, once it is stored: a look that was not is taken again."""
+        """Take a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(
             phase=after.phase,
             since=after.moved or after.since,
@@ -72,7 +72,7 @@ class Rollouts(registry.Collector):
             self._known[key] = replace(new, promotions=old.promotions + _promoted(before, after), rollbacks=rollbacks)
 
     def forget(self, key: Key) -> None:
-        """Drops the series of a resource that is gone."""
+        """Drop the series of a resource that is gone."""
         with self._lock:
             self._known.pop(key, None)
 
@@ -85,7 +85,7 @@ class Rollouts(registry.Collector):
 
 
 def _standing(known: Known) -> Iterator[core.Metric]:
-    """Gives where each deployment stands, and since when."""
+    """Return where each deployment stands, and since when."""
     yield _told(
         core.GaugeMetricFamily(
             "fairway_rollout_phase", "1 for the phase that the deployment is in, else 0.", labels=(*LABELS, "phase")
@@ -125,7 +125,7 @@ def _standing(known: Known) -> Iterator[core.Metric]:
 
 
 def _judged(known: Known) -> Iterator[core.Metric]:
-    """Gives what the judge says, and what keeps it from saying more."""
+    """Return what the judge says, and what keeps it from saying more."""
     yield _told(
         core.GaugeMetricFamily(
             "fairway_rollout_verdict", "1 for what the judge said last, else 0.", labels=(*LABELS, "verdict")
@@ -157,7 +157,7 @@ def _judged(known: Known) -> Iterator[core.Metric]:
 
 
 def _counted(known: Known) -> Iterator[core.Metric]:
-    """Gives how rollouts ended since this operator began."""
+    """Return how rollouts ended since this operator began."""
     yield _told(
         core.CounterMetricFamily(
             "fairway_rollout_promotions", "Revisions that took the place of another.", labels=LABELS
@@ -194,7 +194,7 @@ def _promoted(before: State, after: State) -> bool:
 
 
 def _taken_back(before: State, after: State) -> str | None:
-    """Gives why a rollback began with this look, or None where none did."""
+    """Return why a rollback began with this look, or None where none did."""
     if after.phase is not Phase.ROLLING_BACK or before.phase is Phase.ROLLING_BACK:
         return None
     if (before.candidate or before.stable) not in after.rejected:

@@ -23,13 +23,13 @@ class Queue:
         self._closed = False
 
     def add(self, key: Key, *, delay: float = 0.0) -> None:
-        """Asks for a look after `delay` seconds; an earlier one that is asked for already stays."""
+        """Ask for a look after `delay` seconds; an earlier one that is asked for already stays."""
         with self._changed:
             self._due[key] = min(self._clock() + delay, self._due.get(key, float("inf")))
             self._changed.notify()
 
     def take(self) -> Key | None:
-        """Waits for a key that is due and gives it out; None when the queue is closed."""
+        """Wait for a key that is due and gives it out; None when the queue is closed."""
         with self._changed:
             while not self._closed:
                 free, now = self._free(), self._clock()
@@ -40,13 +40,13 @@ class Queue:
             return None
 
     def done(self, key: Key) -> None:
-        """Says that the look at the key has ended."""
+        """Say that the look at the key has ended."""
         with self._changed:
             self._working.discard(key)
             self._changed.notify()
 
     def close(self) -> None:
-        """Lets every `take` return None."""
+        """Let every `take` return None."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -113,18 +113,18 @@ class Reconciler:
         self._hooks = hooks.Caller(finds=self._place)
 
     def forget(self, namespace: str, name: str) -> None:
-        """Drops what was remembered: the next look applies everything anew."""
+        """Drop what was remembered: the next look applies everything anew."""
         self._memory.pop((namespace, name), None)
         self._hooks.forget(hooks.Deployment(namespace, name))
 
     def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
-        """Takes notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
+        """Take notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
         memory = self._memory.get((namespace, name))
         if memory is not None and memory.applied.get((kind, object_name), ("", generation))[1] != generation:
             memory.applied.pop((kind, object_name), None)
 
     def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
-        """Takes one look, and gives the seconds until the next, or None where the resource is gone. Raises Temporary where something is away.
+        """Take one look, and gives the seconds until the next, or None where the resource is gone. Raises Temporary where something is away.
 
         `now` is what the clock on the wall says, for people; what ends after a while is decided by what elapsed.
         """
@@ -158,7 +158,7 @@ class Reconciler:
         return delay
 
     def _stall(self, namespace: str, name: str, refusal: tuple[str, str], *, now: float) -> None:
-        """Tells by a condition and an event why a look could not be finished."""
+        """Tell by a condition and an event why a look could not be finished."""
         found = self._api.get("ModelDeployment", namespace, name)
         if found is None:
             return
@@ -324,7 +324,7 @@ class Reconciler:
     def _command(
         self, found: api.Object, before: Mapping[str, Any], *, now: float
     ) -> tuple[Command | None, str | None]:
-        """Gives the command that is asked for, once; whoever wrote a wrong one is told, and the rollout goes on."""
+        """Return the command that is asked for, once; whoever wrote a wrong one is told, and the rollout goes on."""
         try:
             return _command(found, before)
         except errors.ConfigError as error:
@@ -332,7 +332,7 @@ class Reconciler:
             return None, None
 
     def _delay(self, state: State, *, policy: schema.Strategy, memory: Memory, now: float) -> float:
-        """Gives the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
+        """Return the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
         if state.phase not in RESTING or state.calls:
             return self._settings.interval_seconds
         if now - state.since <= RETIRE_SECONDS:
@@ -362,7 +362,7 @@ class Reconciler:
         return None
 
     def _problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
-        """Gives why the spec cannot be followed, where the definition's own rules could not know."""
+        """Return why the spec cannot be followed, where the definition's own rules could not know."""
         try:
             if spec.counts is not None:
                 counts.chosen(spec.counts.template, self._settings.templates, thresholds=_thresholds(spec.strategy))
@@ -397,7 +397,7 @@ class Reconciler:
         return hooks.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
 
     def _without_seldon(self, spec: resource.Spec) -> str | None:
-        """Gives what of Seldon is missing; asked anew until it is there, for it may be installed after us."""
+        """Return what of Seldon is missing; asked anew until it is there, for it may be installed after us."""
         if spec.runtime != "seldon":
             return None
         for kind in ("SeldonDeployment", *(("VirtualService", "Mapping") if spec.routing == "seldon" else ())):
@@ -423,7 +423,7 @@ class Reconciler:
     def _healths(
         self, owner: workloads.Owner, spec: resource.Spec, names: tuple[str, ...], memory: Memory
     ) -> dict[str, health.Health]:
-        """Gives each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
+        """Return each revision's health; pods are only read where their Deployment is not as it should be, or their facts are unknown."""
         memory.deployments = {_revision(d): d for d in self._deployments(owner)}
         healths = {}
         for name in dict.fromkeys(names):
@@ -443,7 +443,7 @@ class Reconciler:
         return healths
 
     def _deployments(self, owner: workloads.Owner) -> list[api.Object]:
-        """Gives the Deployments of the revisions, ours and those that Seldon made for us."""
+        """Return the Deployments of the revisions, ours and those that Seldon made for us."""
         found = self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))
         return [
             deployment
@@ -452,7 +452,7 @@ class Reconciler:
         ]
 
     def _unmade(self, owner: workloads.Owner, spec: resource.Spec) -> health.Health | None:
-        """Gives why Seldon has not made a revision's Deployment, where it says so."""
+        """Return why Seldon has not made a revision's Deployment, where it says so."""
         said = (
             seldon.trouble(self._api.get("SeldonDeployment", owner.namespace, owner.name))
             if spec.runtime == "seldon"
@@ -480,7 +480,7 @@ class Reconciler:
         first: str | None,
         now: float,
     ) -> traffic.Sample | None:
-        """Gives both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
+        """Return both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
         route = states.route(state, deployment=owner.name, strategy=policy)
         if route is None or state.phase in (*RESTING, Phase.STARTING):
             return None
@@ -557,13 +557,13 @@ class Reconciler:
         return answers, f"Prometheus keeps no {prometheus.MEMBERS} of the gateway's proxies" if answers is None else ""
 
     def _accepted(self, owner: workloads.Owner, spec: resource.Spec) -> bool:
-        """Says whether the requests are divided as was written last, as far as anybody says so."""
+        """Say whether the requests are divided as was written last, as far as anybody says so."""
         return spec.routing == "seldon" or routes.accepted(self._api.get("HTTPRoute", owner.namespace, owner.name))
 
     # -- what is written --------------------------------------------------------------------------------------------------
 
     def _store(self, found: api.Object, new: status.Json) -> None:
-        """Writes the status over the one that was read; raises Conflict where the spec or the status was written in between.
+        """Write the status over the one that was read; raises Conflict where the spec or the status was written in between.
 
         Whatever else was (annotations, labels, managed fields) is no reason to decide anew: who writes those often would stop a rollout.
         """
@@ -655,7 +655,7 @@ class Reconciler:
         known: Mapping[str, workloads.Revision],
         over: bool,
     ) -> list[api.Object]:
-        """Gives the SeldonDeployment with all that must run, and, until they may end, those that ran; one that runs nothing is taken away."""
+        """Return the SeldonDeployment with all that must run, and, until they may end, those that ran; one that runs nothing is taken away."""
         names = list(states.wanted(state))
         if not over:
             names += seldon.revisions(self._api.get("SeldonDeployment", owner.namespace, owner.name))
@@ -676,7 +676,7 @@ class Reconciler:
         ]
 
     def _unscale(self, owner: workloads.Owner, spec: resource.Spec, wanted: Iterable[str], *, memory: Memory) -> None:
-        """Leaves the number of pods to who shall have it: hands it over to an autoscaler, or takes an autoscaler away that is not wanted any more."""
+        """Leave the number of pods to who shall have it: hands it over to an autoscaler, or takes an autoscaler away that is not wanted any more."""
         if spec.runtime == "seldon":
             return
         scaler = workloads.scaler_kind(spec.scaling, settings=self._settings.cluster)
@@ -751,7 +751,7 @@ class Reconciler:
             self._apply(owner, memory, gateway.backend_policy(owner, spec))
 
     def _apply(self, owner: workloads.Owner, memory: Memory, *objects: Mapping[str, Any]) -> None:
-        """Applies what differs from what was applied last; a change by somebody else makes the watch forget that."""
+        """Apply what differs from what was applied last; a change by somebody else makes the watch forget that."""
         failed: errors.FairwayError | None = None
         for obj in objects:
             key = (obj["kind"], obj["metadata"]["name"])
@@ -779,7 +779,7 @@ class Reconciler:
         known: Mapping[str, workloads.Revision],
         memory: Memory,
     ) -> None:
-        """Takes away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
+        """Take away the pods of revisions that nothing needs, and forgets the oldest revisions beyond the limit."""
         for deployment in self._deployments(owner):
             name = f"{owner.name}-{_revision(deployment)}"
             if _revision(deployment) not in keep:
@@ -822,7 +822,7 @@ def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
 
 
 def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool) -> dict[str, str]:
-    """Gives the revisions that will not do, and why. A candidate that serves is one as soon as it has no pod left because its own server ended."""
+    """Return the revisions that will not do, and why. A candidate that serves is one as soon as it has no pod left because its own server ended."""
     broken = {name: found.broken for name, found in healths.items() if found.broken}
     candidate = healths.get(state.candidate or "")
     if serves and candidate is not None and candidate.available == 0 and candidate.ended is not None:
@@ -831,7 +831,7 @@ def _broken(state: State, healths: Mapping[str, health.Health], *, serves: bool)
 
 
 def _command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | None, str | None]:
-    """Gives the command that the annotation asks for and its nonce, once."""
+    """Return the command that the annotation asks for and its nonce, once."""
     text = found["metadata"].get("annotations", {}).get(resource.COMMAND)
     if not text:
         return None, None

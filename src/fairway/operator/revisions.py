@@ -8,7 +8,7 @@ from fairway.platforms.kubernetes.workloads import Revision
 
 
 def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image: str) -> Revision:
-    """Gives the revision that the spec asks for.
+    """Return the revision that the spec asks for.
 
     Where it names no image, a known revision that is the same but for the operator's default of its day is it: an upgrade of the
     operator starts no rollout. Where its package lies is the spec's to say: one that was moved is the same revision.
@@ -31,13 +31,13 @@ def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image
 
 
 def number(revision: Revision, *, known: Mapping[str, Revision]) -> int:
-    """Gives the revision's place in the order of their coming, from 1."""
+    """Return the revision's place in the order of their coming, from 1."""
     others = [other.number for other in known.values() if other.name != revision.name]
     return revision.number or max(others, default=0) + 1
 
 
 def surplus(known: Mapping[str, Revision], *, needed: Collection[str], limit: int) -> tuple[str, ...]:
-    """Gives the oldest revisions beyond the `limit` that are kept besides those needed."""
+    """Return the oldest revisions beyond the `limit` that are kept besides those needed."""
     spare = sorted(
         (revision for revision in known.values() if revision.name not in needed), key=lambda revision: revision.number
     )

@@ -45,15 +45,15 @@ class Routes:
 
     @property
     def fresh(self) -> bool:
-        """Says whether it is not known yet who serves."""
+        """Say whether it is not known yet who serves."""
         return self._serving is None
 
     def follows(self, route: traffic.Route) -> bool:
-        """Says whether the route was seen to be in effect, and none was written after it."""
+        """Say whether the route was seen to be in effect, and none was written after it."""
         return self.in_effect and self._newest(route)
 
     def recall(self, found: Mapping[str, Any] | None, *, weight: int) -> None:
-        """Takes up from an earlier operator who serves by its HTTPRoute, and the candidate's weight before it, 0 where there was none."""
+        """Take up from an earlier operator who serves by its HTTPRoute, and the candidate's weight before it, 0 where there was none."""
         if self._serving is None:
             self._serving, self._recalled = gateway.serving(found) if found is not None else frozenset(), weight
 
@@ -65,7 +65,7 @@ class Routes:
         now: float,
         reached: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Says whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there.
+        """Say whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there.
 
         `reached` asks whether they know its pods: of clusters that come within seconds of each other Envoy may wait 15 s for those of the first.
         """
@@ -77,7 +77,7 @@ class Routes:
         return waited < ARRIVED_SECONDS and not reached()
 
     def leaving(self, route: traffic.Route, *, now: float) -> str | None:
-        """Gives the revision that served until the route was written, and must not vanish at once."""
+        """Return the revision that served until the route was written, and must not vanish at once."""
         still = self._leaving if now - self._since < LEAVING_SECONDS and self._leaving not in _serving(route) else None
         return (
             still
@@ -86,7 +86,7 @@ class Routes:
         )
 
     def written(self, route: traffic.Route, *, arriving: bool, now: float) -> None:
-        """Takes notice of the route that the cluster has now."""
+        """Take notice of the route that the cluster has now."""
         if not self._newest(route):
             self._leaving = self.leaving(route, now=now)
             self._since, self.in_effect = now, False
@@ -99,7 +99,7 @@ class Routes:
     def confirm(
         self, raw: traffic.Sample | None, *, route: traffic.Route, accepted: bool, now: float
     ) -> traffic.Sample | None:
-        """Gives the sample with the version of the route in effect: `route`'s, or none."""
+        """Return the sample with the version of the route in effect: `route`'s, or none."""
         if raw is None:
             return None
         if not self.follows(route) and self._newest(route):
@@ -116,14 +116,14 @@ class Routes:
         return bool(self._written) and self._written[-1].version == route.version
 
     def _whole(self, route: traffic.Route) -> bool:
-        """Says whether the route was written with all its shares: a candidate that arrives has a millionth of its own."""
+        """Say whether the route was written with all its shares: a candidate that arrives has a millionth of its own."""
         return self._serving == _serving(route)
 
     def _forget(self, now: float) -> None:
         self._waits, self._learns, self._increments = now, None, []
 
     def _learn(self, raw: traffic.Sample) -> None:
-        """Keeps what came between two scrapes, both taken after the route was written; an arm that has gone got nothing."""
+        """Keep what came between two scrapes, both taken after the route was written; an arm that has gone got nothing."""
         if self._learns is None:
             self._learns = raw.at
         before = self.latest
@@ -134,7 +134,7 @@ class Routes:
             self._increments = [*self._increments, (candidate, stable)][-SCRAPES:]
 
     def _realised(self, route: traffic.Route, *, now: float) -> bool:
-        """Says whether none of the routes before can be what the proxies follow."""
+        """Say whether none of the routes before can be what the proxies follow."""
         befores = {_share(route, before) for before in self._written[:-1] if before.version != route.version} or {
             self._recalled
         }
@@ -147,7 +147,7 @@ class Routes:
 
 
 def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> int | None:
-    """Gives the requests that an arm completed between two scrapes, or None where nobody can say."""
+    """Return the requests that an arm completed between two scrapes, or None where nobody can say."""
     if after is None:
         return 0
     came = after.minus(before) if before is not None else None
@@ -155,7 +155,7 @@ def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> 
 
 
 def _share(route: traffic.Route, before: traffic.Route) -> int:
-    """Gives the share of units that `before` gives to the candidate of `route`, or, where it has none, to others than its stable."""
+    """Return the share of units that `before` gives to the candidate of `route`, or, where it has none, to others than its stable."""
     shares = {before.candidate: before.weight, before.stable: TOTAL - before.weight}
     return shares.get(route.candidate, 0) if route.candidate is not None else TOTAL - shares.get(route.stable, 0)
 
@@ -165,7 +165,7 @@ def _serving(route: traffic.Route) -> frozenset[str]:
 
 
 def accepted(found: Mapping[str, Any] | None) -> bool:
-    """Says whether every Gateway that the HTTPRoute names has accepted it as it is now, with all that it refers to."""
+    """Say whether every Gateway that the HTTPRoute names has accepted it as it is now, with all that it refers to."""
     if found is None or refused(found) is not None:
         return False
     parents = _parents(found)

@@ -53,7 +53,7 @@ class Told:
 
 
 def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
-    """Gives the status that the state of the rollout amounts to."""
+    """Return the status that the state of the rollout amounts to."""
     weight, mirror = states.split(state, strategy=policy)
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
     arms = {name: _arm(getattr(state, name), told) for name in ("stable", "candidate", "previous")}
@@ -111,7 +111,7 @@ def answered(status: Mapping[str, Any], *, generation: int) -> bool:
 
 
 def refused(sentence: str, *, generation: int, before: Mapping[str, Any], now: float) -> Json:
-    """Gives the status of a spec that cannot be followed: what is in service stays, and the sentence says why."""
+    """Return the status of a spec that cannot be followed: what is in service stays, and the sentence says why."""
     conditions = [
         ("Accepted", False, "Invalid", sentence),
         ("Ready", False, "Invalid", sentence),
@@ -149,7 +149,7 @@ def _with(
 
 
 def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> str:
-    """Gives all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
+    """Return all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
     rows = tuple(
         {**row, "evidence": {}, "guarantee": ""} for row in state.history
     )  # their sentences are kept; the numbers would be half of it
@@ -167,7 +167,7 @@ def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> s
 
 
 def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State, schema.Strategy, str | None]:
-    """Gives the state to go on from, the strategy in force (a rollout ends by the one that it began with), and who is first in the HTTPRoute."""
+    """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and who is first in the HTTPRoute."""
     if "checkpoint" not in status:
         return State(), policy, None
     kept = json.loads(status["checkpoint"])
@@ -176,7 +176,7 @@ def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State
 
 
 def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
-    """Gives (type, holds, reason, message)."""
+    """Return (type, holds, reason, message)."""
     stable, desired, paused, problem = (
         told.healths.get(state.stable or "", health.Health()),
         told.desired,

@@ -59,7 +59,7 @@ class Bento:
 
 
 def build(package: Path, *, home: Path) -> Bento:
-    """Gives the Bento of the package in `home`, a BENTOML_HOME; the one that is there already where it was built before."""
+    """Return the Bento of the package in `home`, a BENTOML_HOME; the one that is there already where it was built before."""
     made = manifest.load(package)
     version = made.digest.removeprefix("sha256:")[:VERSION_LENGTH]
     bento = Bento(tag=f"{made.name}:{version}", path=home.absolute() / "bentos" / made.name / version)
@@ -74,13 +74,13 @@ def build(package: Path, *, home: Path) -> Bento:
 
 
 def tags(home: Path) -> list[str]:
-    """Gives the tags of the Bentos in `home`."""
+    """Return the tags of the Bentos in `home`."""
     listed = _run(["list", "--output", "json"], home=home, what=f"listing the Bentos in {home}")
     return sorted(entry["tag"] for entry in json.loads(listed))
 
 
 def _lay_out(folder: Path, made: manifest.Manifest, *, version: str) -> None:
-    """Writes the build context: what is in it is what is in the Bento."""
+    """Write the build context: what is in it is what is in the Bento."""
     shutil.copytree(made.path, folder / "package")
     source = Path(__file__).parents[1]
     shutil.copytree(source, folder / "fairway", ignore=shutil.ignore_patterns("__pycache__"))
@@ -96,7 +96,7 @@ def _lay_out(folder: Path, made: manifest.Manifest, *, version: str) -> None:
 
 
 def _run(arguments: list[str], *, home: Path, what: str, folder: Path | None = None) -> str:
-    """Gives the output of BentoML's command: a process of its own, since BentoML reads BENTOML_HOME when it is imported."""
+    """Return the output of BentoML's command: a process of its own, since BentoML reads BENTOML_HOME when it is imported."""
     home.mkdir(parents=True, exist_ok=True)
     ours = {"BENTOML_HOME": str(home.absolute()), "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": _python_path()}
     environment = {**os.environ, **ours}

@@ -34,7 +34,7 @@ class Source(Protocol):
     """Where a package lies."""
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """Gives the bytes of a file; raises Unavailable where another attempt may succeed, and Permanent where none will."""
+        """Return the bytes of a file; raises Unavailable where another attempt may succeed, and Permanent where none will."""
 
 
 def fetch(
@@ -45,7 +45,7 @@ def fetch(
     environment: Mapping[str, str] = os.environ,
     pause_seconds: float = PAUSE_SECONDS,
 ) -> manifest.Manifest:
-    """Gives the package with that digest in the folder `out`: downloaded, or found there already. All of it is there, or nothing."""
+    """Return the package with that digest in the folder `out`: downloaded, or found there already. All of it is there, or nothing."""
     if not manifest.HEX.fullmatch(digest.removeprefix("sha256:")) or not digest.startswith("sha256:"):
         raise errors.UsageError(
             f"the digest is {digest!r}: wanted sha256: and 64 hexadecimal digits, as `fairway package` prints it"
@@ -71,7 +71,7 @@ def fetch(
 
 
 def open_source(uri: str, *, digest: str, environment: Mapping[str, str]) -> Source:
-    """Gives the source that the address names; nothing is asked of it yet."""
+    """Return the source that the address names; nothing is asked of it yet."""
     place = urlsplit(uri)
     if place.username or place.password:
         raise errors.UsageError(
@@ -146,7 +146,7 @@ def _download(source: Source, *, uri: str, digest: str, folder: Path, pause_seco
 
 
 def _write(source: Source, name: str, *, to: Path, largest: int) -> tuple[int, str]:
-    """Writes one file, and gives its size and digest."""
+    """Write one file, and gives its size and digest."""
     to.parent.mkdir(parents=True, exist_ok=True)
     size, seen = 0, hashlib.sha256()
     with to.open("wb") as file:
@@ -162,7 +162,7 @@ def _write(source: Source, name: str, *, to: Path, largest: int) -> tuple[int, s
 
 
 def _patiently(function: Callable[[], T], *, pause_seconds: float) -> T:
-    """Calls the function until it succeeds, with growing pauses; the last attempt's Unavailable goes to the caller."""
+    """Call the function until it succeeds, with growing pauses; the last attempt's Unavailable goes to the caller."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return function()
@@ -173,7 +173,7 @@ def _patiently(function: Callable[[], T], *, pause_seconds: float) -> T:
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Makes another fetch to the same folder wait until this one has ended, however it ends."""
+    """Make another fetch to the same folder wait until this one has ended, however it ends."""
     with out.with_name(f".{out.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -39,7 +39,7 @@ class Golden:
 
 
 def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
-    """Gives the golden rows of a package; raises PackageError where they do not fit its schema."""
+    """Return the golden rows of a package; raises PackageError where they do not fit its schema."""
     data = manifest.document(path)
     try:
         columns = columns_of(_plain_rows(data["inputs"], declared=declared), declared=declared)
@@ -75,13 +75,13 @@ def _plain_rows(inputs: Mapping[str, Any], *, declared: Sequence[Mapping[str, An
 
 
 def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts.Json:
-    """Gives `golden.json`: a missing number is null."""
+    """Return `golden.json`: a missing number is null."""
     inputs = {name: [_plain(value) for value in values.tolist()] for name, values in columns.items()}
     return {"inputs": inputs, "probabilities": probabilities.tolist(), "tolerance": TOLERANCE}
 
 
 def columns_of(values: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Columns:
-    """Gives raw columns as the serving path has them: float64 [n], strings or None [n], float32 [n, c*h*w]."""
+    """Return raw columns as the serving path has them: float64 [n], strings or None [n], float32 [n, c*h*w]."""
     return {one["name"]: column_of(values[one["name"]], feature=one) for one in declared}
 
 
@@ -97,7 +97,7 @@ def column_of(values: Any, *, feature: Mapping[str, Any]) -> Array:
 
 
 def spread(total: int, *, wanted: int) -> Array:
-    """Gives the row numbers of at most `wanted` rows, evenly over all: the same for the same data, no seed needed."""
+    """Return the row numbers of at most `wanted` rows, evenly over all: the same for the same data, no seed needed."""
     return np.unique(np.linspace(0, total - 1, num=min(wanted, total)).round().astype(np.int64))
 
 
@@ -154,7 +154,7 @@ def _array(content: bytes, *, name: str) -> Array:
 
 
 def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows: Array) -> bytes:
-    """Gives `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
+    """Return `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
     arrays: Columns = {}
     for name, values in columns.items():
         words = values.dtype.kind in "OU"
@@ -180,14 +180,14 @@ def _plain(value: Any) -> Any:
 
 
 def write(folder: Path, columns: Columns, *, answer: Answer) -> None:
-    """Writes `golden.json`: a few of the rows, with the answers of the serving path."""
+    """Write `golden.json`: a few of the rows, with the answers of the serving path."""
     chosen = spread(_rows(columns), wanted=ROWS)
     few = {name: values[chosen] for name, values in columns.items()}
     artifacts.write_json(folder / "golden.json", document(few, probabilities=answer(few)))
 
 
 def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:
-    """Writes `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the source."""
+    """Write `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the source."""
     row_bytes = sum(4 * LONGEST_WORD if values.dtype.kind in "OU" else values[:1].nbytes for values in columns.values())
     chosen = spread(_rows(columns), wanted=max(min(REFERENCE_ROWS, LARGEST_REFERENCE // 2 // max(row_bytes, 1)), 1))
     many = {name: values[chosen] for name, values in columns.items()}

@@ -40,7 +40,7 @@ class Graph:
             )
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
-        """Gives the probabilities, float32 [n, classes]; raises ServingError where the graph refuses or answers nonsense."""
+        """Return the probabilities, float32 [n, classes]; raises ServingError where the graph refuses or answers nonsense."""
         with np.errstate(over="ignore", invalid="ignore"):  # what is too large for float32 shows in the answer
             fed = self._prepare(columns)
         try:
@@ -72,7 +72,7 @@ class Graph:
 
 
 def session(model: Path, *, threads: int = 1) -> Any:
-    """Gives an ONNX Runtime session on the CPU that leaves other cores alone; raises PackageError where the graph cannot run."""
+    """Return an ONNX Runtime session on the CPU that leaves other cores alone; raises PackageError where the graph cannot run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -87,7 +87,7 @@ def session(model: Path, *, threads: int = 1) -> Any:
 
 
 def output_of(session: Any, *, classes: int, model: Path) -> str:
-    """Gives the name of the output that holds probabilities: `probabilities`, or the only float output with a column a class."""
+    """Return the name of the output that holds probabilities: `probabilities`, or the only float output with a column a class."""
     outputs = session.get_outputs()
     named = [node.name for node in outputs if node.name == OUTPUT]
     floats = [node for node in outputs if node.type == "tensor(float)" and len(node.shape) == 2]

@@ -51,7 +51,7 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Gives the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
+    """Return the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
     if not re.fullmatch(configuration.NAME, name):
         raise errors.UsageError(
             f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53"
@@ -101,7 +101,7 @@ def import_onnx(
 
 
 def read_schema(path: Path) -> artifacts.Json:
-    """Gives the checked content of a schema file: target, classes, layout, features, preprocessing, golden, reference."""
+    """Return the checked content of a schema file: target, classes, layout, features, preprocessing, golden, reference."""
     data = _mapping(path)
     unknown = sorted(set(data) - KEYS)
     if unknown:
@@ -134,7 +134,7 @@ def read_schema(path: Path) -> artifacts.Json:
 
 
 def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
-    """Gives the columns of a rows file (CSV or a JSON list of objects)."""
+    """Return the columns of a rows file (CSV or a JSON list of objects)."""
     rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
     if not rows:
         raise errors.PackageError(f"{path} has no rows: wanted at least one")
@@ -175,7 +175,7 @@ def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Pa
 
 
 def made_up(declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
-    """Gives rows that sweep each feature's range and categories: enough to tell one graph from another."""
+    """Return rows that sweep each feature's range and categories: enough to tell one graph from another."""
     columns: dict[str, Any] = {}
     for position, feature in enumerate(declared):
         steps = (

@@ -36,7 +36,7 @@ class Manifest:
     files: dict[str, str]
 
     def record(self) -> artifacts.Package:
-        """Gives the record that travels between stages."""
+        """Return the record that travels between stages."""
         return artifacts.Package(
             path=str(self.path),
             digest=self.digest,
@@ -49,7 +49,7 @@ class Manifest:
         )
 
     def facts(self) -> artifacts.Json:
-        """Gives what a rollout wants to know of the package."""
+        """Return what a rollout wants to know of the package."""
         return {
             "name": self.name,
             "digest": self.digest,
@@ -59,7 +59,7 @@ class Manifest:
         }
 
     def _disagreement(self) -> float | None:
-        """Gives how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
+        """Return how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
         that was measured on some hundred rows."""
         file = self.path / "evaluation.json"
         measured = document(file).get("champion_disagreement_bound") if file.exists() else None
@@ -68,7 +68,7 @@ class Manifest:
 
 
 def load(path: Path) -> Manifest:
-    """Gives the package in `path` after checking every file against its digest; raises PackageError naming the file."""
+    """Return the package in `path` after checking every file against its digest; raises PackageError naming the file."""
     path = Path(path)
     manifest = read(path)
     if HEX.fullmatch(path.name) and f"sha256:{path.name}" != manifest.digest:
@@ -80,7 +80,7 @@ def load(path: Path) -> Manifest:
 
 
 def read(path: Path) -> Manifest:
-    """Gives what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
+    """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
     data = _read(path)
     try:
         digest = artifacts.digest_bytes(artifacts.canonical(data))
@@ -104,7 +104,7 @@ def describe(
     evaluation: artifacts.Evaluation | None,
     files: dict[str, str],
 ) -> artifacts.Json:
-    """Gives the manifest as it is written: no clock and no path of this machine, so that the same inputs give the same digest."""
+    """Return the manifest as it is written: no clock and no path of this machine, so that the same inputs give the same digest."""
     return {
         "formatVersion": FORMAT_VERSION,
         "name": name,
@@ -223,7 +223,7 @@ def _check_name(name: Any, path: Path) -> None:
 
 
 def _walk(path: Path) -> set[str]:
-    """Gives the relative paths of everything that is no folder, links to folders included."""
+    """Return the relative paths of everything that is no folder, links to folders included."""
     return {
         str(item.relative_to(path).as_posix()) for item in path.rglob("*") if item.is_symlink() or not item.is_dir()
     }

@@ -64,7 +64,7 @@ class Repository:
         return f"oci://{self._registry}/{self._repository}:{self._reference}"
 
     def _read(self, headers: dict[str, str]) -> dict[str, str]:
-        """Gives the digest of each file's layer."""
+        """Return the digest of each file's layer."""
         document = _document(self._manifest, headers={"accept": ", ".join(MANIFESTS), **headers})
         try:
             titled = [layer for layer in document["layers"] if TITLE in (layer.get("annotations") or {})]
@@ -76,7 +76,7 @@ class Repository:
         return {title: digest for title, digest in layers.items() if DIGEST.fullmatch(str(digest))}
 
     def _headers(self) -> dict[str, str]:
-        """Gives the Authorization that the registry asks for before it shows this artifact."""
+        """Return the Authorization that the registry asks for before it shows this artifact."""
         kind, _, rest = web.challenge(self._manifest, accept=", ".join(MANIFESTS)).partition(" ")
         basic = {"authorization": f"Basic {self._login}"} if self._login else {}
         if kind.lower() != "bearer":
@@ -119,7 +119,7 @@ def _document(url: str, *, headers: dict[str, str]) -> dict[str, Any]:
 
 
 def _login(registry: str, environment: Mapping[str, str]) -> str | None:
-    """Gives the base64 of user:password that `docker login` kept for the registry."""
+    """Return the base64 of user:password that `docker login` kept for the registry."""
     folder = environment.get("DOCKER_CONFIG") or os.path.join(environment.get("HOME", ""), ".docker")
     try:
         kept = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("auths", {})

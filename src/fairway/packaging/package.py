@@ -35,7 +35,7 @@ def build(
     config: schema.Config,
     out: Path,
 ) -> artifacts.Package:
-    """Gives the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
+    """Return the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
     data = artifacts.from_json(artifacts.Dataset, _json(dataset / "dataset.json"))
     fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
     if fitted.dataset_version != data.version:
@@ -74,14 +74,14 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Gives the package of a graph that was trained elsewhere; `packaging.imported` says what the schema file holds."""
+    """Return the package of a graph that was trained elsewhere; `packaging.imported` says what the schema file holds."""
     from fairway.packaging import imported  # ONNX Runtime with it, which naming a revision does not need
 
     return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence)
 
 
 def revision(digest: str, *, serving: schema.Serving, image: str = "local") -> str:
-    """Gives the 12 characters that name what could behave differently: package, serving section and image."""
+    """Return the 12 characters that name what could behave differently: package, serving section and image."""
     identity = {"package": digest, "image": image, "serving": serving.model_dump(mode="json", by_alias=True)}
     return hashlib.sha256(artifacts.canonical(identity)).hexdigest()[:REVISION_LENGTH]
 
@@ -102,7 +102,7 @@ def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | N
 def _write_rows(
     folder: Path, *, dataset: Path, layout: str, classes: tuple[str, ...], declared: list[artifacts.Json]
 ) -> None:
-    """Writes golden rows and the reference window: test rows that went through the serving path."""
+    """Write golden rows and the reference window: test rows that went through the serving path."""
     from fairway.data import splits  # pyarrow and ONNX Runtime, which naming a revision does not need
     from fairway.packaging import graph
 
@@ -133,7 +133,7 @@ def _lineage(
 
 
 def _configuration(config: schema.Config) -> artifacts.Json:
-    """Gives the sections that made the model; files by name, because a folder of this machine is nothing to digest."""
+    """Return the sections that made the model; files by name, because a folder of this machine is nothing to digest."""
     sections = {
         name: getattr(config, name).model_dump(mode="json", by_alias=True)
         for name in ("data", "training", "evaluation")

@@ -15,7 +15,7 @@ PREFIX = ".building-"
 
 @contextmanager
 def workshop(store: Path) -> Iterator[Path]:
-    """Gives an empty folder beside the packages, and takes it away afterwards, whatever happened."""
+    """Return an empty folder beside the packages, and takes it away afterwards, whatever happened."""
     store.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=store, prefix=PREFIX))
     try:
@@ -25,7 +25,7 @@ def workshop(store: Path) -> Iterator[Path]:
 
 
 def put(store: Path, *, folder: Path, describe: Callable[[dict[str, str]], artifacts.Json]) -> manifest.Manifest:
-    """Writes the manifest of the files in `folder`, and moves them to the store under their digest.
+    """Write the manifest of the files in `folder`, and moves them to the store under their digest.
 
     `describe` gives the manifest for the files' digests. A package that is there already is verified and given back.
     """
@@ -45,7 +45,7 @@ def put(store: Path, *, folder: Path, describe: Callable[[dict[str, str]], artif
 
 
 def copy(source: Path, *, target: Path) -> None:
-    """Copies the bytes of a file, through to the disk."""
+    """Copy the bytes of a file, through to the disk."""
     if not source.is_file():
         raise errors.PackageError(f"{source} is missing: wanted it for the package; run the stage that writes it")
     artifacts.write_bytes(target, source.read_bytes())

@@ -27,7 +27,7 @@ class Site:
 
 
 def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
-    """Gives the body of what the address answers; raises Unavailable where another attempt may succeed, PackageError where none will."""
+    """Return the body of what the address answers; raises Unavailable where another attempt may succeed, PackageError where none will."""
     seen = 0
     with answered(url, headers=headers) as response:
         try:
@@ -44,7 +44,7 @@ def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
 
 
 def answered(url: str, *, headers: dict[str, str]) -> http.client.HTTPResponse:
-    """Gives the answer to a GET where it is 2xx."""
+    """Return the answer to a GET where it is 2xx."""
     try:
         return _open(url, headers=headers)
     except urllib.error.HTTPError as error:
@@ -53,7 +53,7 @@ def answered(url: str, *, headers: dict[str, str]) -> http.client.HTTPResponse:
 
 
 def challenge(url: str, *, accept: str) -> str:
-    """Gives what the address answers to one without credentials: its WWW-Authenticate, empty where it wants none."""
+    """Return what the address answers to one without credentials: its WWW-Authenticate, empty where it wants none."""
     try:
         _open(url, headers={"accept": accept}, method="HEAD").close()
     except urllib.error.HTTPError as error:
@@ -87,7 +87,7 @@ def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.cli
 
 
 def shown(url: str) -> str:
-    """Gives the address without what may be secret in it."""
+    """Return the address without what may be secret in it."""
     place = urlsplit(url)
     return urlunsplit(place._replace(netloc=place.netloc.rpartition("@")[2], query=""))
 

@@ -61,7 +61,7 @@ class Caller:
     def answers(
         self, deployment: Deployment, calls: Iterable[hooks.Call], *, known: Iterable[schema.Hook], now: float
     ) -> dict[str, hooks.Answer]:
-        """Gives the answers that have come since, by the call's id, and starts what is due and not under way.
+        """Return the answers that have come since, by the call's id, and starts what is due and not under way.
 
         An answer is given once: where the look that took it is never stored, the hook is called again.
         """
@@ -85,7 +85,7 @@ class Caller:
         return found
 
     def forget(self, deployment: Deployment) -> None:
-        """Drops what is known of a deployment that is gone; answers that are still to come are thrown away."""
+        """Drop what is known of a deployment that is gone; answers that are still to come are thrown away."""
         with self._lock:
             self._running = {key for key in self._running if key[0] != deployment}
             self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment}
@@ -107,7 +107,7 @@ class Caller:
 
 
 def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, object]:
-    """Gives the CloudEvent that a hook is sent: the same id at every try of one call."""
+    """Return the CloudEvent that a hook is sent: the same id at every try of one call."""
     return {
         "specversion": "1.0",
         "type": "dev.fairway.hook.v1",
@@ -127,7 +127,7 @@ def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, 
 
 
 def post(hook: schema.Hook, body: object, *, place: Place) -> hooks.Answer:
-    """Sends the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer. Redirects are not followed."""
+    """Send the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer. Redirects are not followed."""
     url, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
     late = threading.Event()
     try:
@@ -191,7 +191,7 @@ def _late(hook: schema.Hook) -> hooks.Answer:
 
 @contextlib.contextmanager
 def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float) -> Iterator[None]:
-    """Connects, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with every byte."""
+    """Connect, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with every byte."""
 
     def cut() -> None:
         late.set()
@@ -211,7 +211,7 @@ def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, secon
 
 
 def _message(content: bytes) -> str:
-    """Gives what an answer says for people, in `message` of a JSON object."""
+    """Return what an answer says for people, in `message` of a JSON object."""
     try:
         said = json.loads(content)["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -221,5 +221,5 @@ def _message(content: bytes) -> str:
 
 
 def _line(text: str) -> str:
-    """Gives the beginning of a text on one line, without what a terminal would obey."""
+    """Return the beginning of a text on one line, without what a terminal would obey."""
     return "".join(character for character in " ".join(text.split()) if character.isprintable())[:SAID]

@@ -49,7 +49,7 @@ def look(
     notes: Mapping[str, str] | None = None,
     answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
-    """Gives what was seen; reads the evidence from the state's cursors on.
+    """Return what was seen; reads the evidence from the state's cursors on.
 
     `now` is the rollout's own time, `wall` what the clock says; `timeout_seconds` is the longest that a server may take for a request.
 
@@ -91,14 +91,14 @@ def look(
 
 
 def arms(state: states.State) -> tuple[str | None, str | None]:
-    """Gives the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one before."""
+    """Return the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one before."""
     if state.candidate is not None:
         return state.candidate, state.stable
     return (state.stable, state.previous) if state.previous is not None else (None, None)
 
 
 def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None) -> float | None:
-    """Gives how much evaluation found the candidate to differ from the package in service (its digest); what it found of another says nothing here."""
+    """Return how much evaluation found the candidate to differ from the package in service (its digest); what it found of another says nothing here."""
     known = facts or {}
     measured, champion = known.get("championDisagreement"), known.get("championDigest")
     if (
@@ -111,7 +111,7 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
 def by_weight(
     labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[ledgers.Labelled, ...]:
-    """Gives the units with labels by slice and by the weight in effect when they were served, and the sum of the shares of their rows that were wrong.
+    """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the shares of their rows that were wrong.
 
     Those served between weights are left out.
     """
@@ -147,7 +147,7 @@ def _counts(sums: Sequence[float] | None) -> evidence.ArmCounts:
 def valued(
     outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[ledgers.Valued, ...]:
-    """Gives the outcomes by name and by the weight in effect when their requests were answered; those answered between weights are left out."""
+    """Return the outcomes by name and by the weight in effect when their requests were answered; those answered between weights are left out."""
     found: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
     for one in outcomes:
         segment = in_effect(segments, at=one.predicted_at)

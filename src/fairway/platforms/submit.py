@@ -7,7 +7,7 @@ from fairway.config import schema
 
 
 def deploy(config: schema.Config, *, package: Path, home: Path) -> str:
-    """Gives what is asked for: here the revision, on a cluster the package's digest; asking again for the same changes nothing.
+    """Return what is asked for: here the revision, on a cluster the package's digest; asking again for the same changes nothing.
 
     On a cluster the package must lie in `platform.store` under its digest; the revision fails with a sentence where it does not.
     """

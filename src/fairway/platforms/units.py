@@ -92,7 +92,7 @@ class Firsts:
             )
 
     def first(self, *key: Hashable) -> bool:
-        """Says whether the key is new, and remembers it."""
+        """Say whether the key is new, and remembers it."""
         value = hash(key)
         if value in self.known or value in self.fresh:
             return False
@@ -111,7 +111,7 @@ class Units:
     met: dict[str, Firsts] = field(default_factory=dict)  # outcome, label
 
     def outcomes(self, store: Evidence, deployment: str, *, state: states.State) -> tuple[int, list[events.Outcome]]:
-        """Gives the new cursor, and the first outcomes of their units (each name for itself)."""
+        """Return the new cursor, and the first outcomes of their units (each name for itself)."""
         self._begin(state)
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Outcome]]:
@@ -131,7 +131,7 @@ class Units:
     def labels(
         self, store: Evidence, deployment: str, *, state: states.State, by: str | None
     ) -> tuple[int, list[events.Labelled]]:
-        """Gives the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all of an answer's rows together."""
+        """Return the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all of an answer's rows together."""
         self._begin(state)
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Labelled]]:
@@ -161,7 +161,7 @@ class Units:
         read: Callable[[int, int | None], tuple[int, list[Event]]],
         key: Callable[[Event], tuple[Hashable, ...]],
     ) -> Firsts:
-        """Gives the keys that were counted up to the state's cursor; after a restart they are read again (`Firsts.recall`), from where the rollout began."""
+        """Return the keys that were counted up to the state's cursor; after a restart they are read again (`Firsts.recall`), from where the rollout began."""
         began = state.segments[0].cursor if state.segments else after
         firsts = self.met.setdefault(what, Firsts(reached=began))
 
@@ -179,13 +179,13 @@ class Units:
 
 
 def in_effect(segments: Sequence[Segment], *, at: float) -> Segment | None:
-    """Gives the stretch of constant weight that a time lies in; None also where a clock that was set back put it into two of different weights."""
+    """Return the stretch of constant weight that a time lies in; None also where a clock that was set back put it into two of different weights."""
     found = [segment for segment in segments if segment.start <= at and (segment.end is None or at < segment.end)]
     return found[-1] if len({segment.weight for segment in found}) == 1 else None
 
 
 def _with_wholes(labels: list[events.Labelled]) -> list[events.Labelled]:
-    """Gives every answer as a whole beside its slices."""
+    """Return every answer as a whole beside its slices."""
     wholes: dict[tuple[str, str, str], events.Labelled] = {}
     for one in labels:
         whole = wholes.get((one.request_id, one.revision, one.role))

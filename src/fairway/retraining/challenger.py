@@ -30,7 +30,7 @@ def write_labelled(
     limit: int,
     out: Path,
 ) -> int:
-    """Writes the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
+    """Write the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
 
     Requests of a model with other features, and labels that are not one for each row, are left out: they would join nothing.
     """
@@ -53,7 +53,7 @@ def write_labelled(
 
 
 def with_labelled(config: schema.Config, extra: Path) -> schema.Config:
-    """Gives the configuration with the labelled rows joined to its training split; earlier files of the kind are replaced."""
+    """Return the configuration with the labelled rows joined to its training split; earlier files of the kind are replaced."""
     kept = tuple(path for path in config.data.extra if path.name != LABELLED)
     return config.model_copy(update={"data": config.data.model_copy(update={"extra": (*kept, extra)})})
 

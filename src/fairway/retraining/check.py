@@ -20,7 +20,7 @@ LIMITS = {"resourceCpuLimit": "CPU", "resourceMemoryLimit": "memory"}
 
 
 def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, ...]:
-    """Gives what would fail silently, one sentence each; nothing where the pipeline is sound."""
+    """Return what would fail silently, one sentence each; nothing where the pipeline is sound."""
     pipeline = documents[0]
     steps = compiled.containers(pipeline)
     return (
@@ -31,7 +31,7 @@ def findings(documents: compiled.Documents, *, environment: str) -> tuple[str, .
 
 
 def require(documents: compiled.Documents, *, environment: str, what: str) -> None:
-    """Raises PlatformError with the first findings, where there are any."""
+    """Raise PlatformError with the first findings, where there are any."""
     found = findings(documents, environment=environment)
     if found:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
@@ -84,7 +84,7 @@ def _code(container: artifacts.Json) -> str:
 
 
 def _dags(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
-    """Gives each graph with its component's name; the root's is empty."""
+    """Return each graph with its component's name; the root's is empty."""
     yield "", pipeline["root"]["dag"]
     for name, component in pipeline.get("components", {}).items():
         if "dag" in component:
@@ -107,7 +107,7 @@ def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
 
 
 def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tuple[str, str] | None:
-    """Gives the step and output that a parameter comes from, through the groups around it; None for the pipeline's own."""
+    """Return the step and output that a parameter comes from, through the groups around it; None for the pipeline's own."""
     if made := given.get("taskOutputParameter"):
         return made["producerTask"], made["outputParameterKey"]
     key = given.get("componentInputParameter")

@@ -18,7 +18,7 @@ TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
 
 def find(name: str) -> Path:
-    """Gives the compiled pipeline: of the installed package, else of the clone."""
+    """Return the compiled pipeline: of the installed package, else of the clone."""
     package = Path(__file__).parent / "pipelines" / name
     clone = Path(__file__).parents[3] / "pipelines" / name
     for place in (package, clone):
@@ -31,23 +31,23 @@ def find(name: str) -> Path:
 
 
 def read(path: Path) -> Documents:
-    """Gives the pipeline and its Kubernetes part (empty where there is none)."""
+    """Return the pipeline and its Kubernetes part (empty where there is none)."""
     documents: list[artifacts.Json] = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     return documents[0], documents[1] if len(documents) > 1 else {}
 
 
 def write(documents: Documents) -> str:
-    """Gives the text that Kubeflow Pipelines reads."""
+    """Return the text that Kubeflow Pipelines reads."""
     return yaml.safe_dump_all([document for document in documents if document], sort_keys=True)
 
 
 def for_training(section: schema.Pipeline) -> Documents:
-    """Gives the training pipeline with the image and the resources that `pipeline` in the configuration names."""
+    """Return the training pipeline with the image and the resources that `pipeline` in the configuration names."""
     return filled(read(find(TRAINING[section.train.gpu > 0])), section)
 
 
 def filled(documents: Documents, section: schema.Pipeline) -> Documents:
-    """Gives a copy with the section's image everywhere and its resources at each step; the documents stay as they are."""
+    """Return a copy with the section's image everywhere and its resources at each step; the documents stay as they are."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {"exec-prepare": section.prepare, "exec-train": section.train, "exec-evaluate": section.evaluate}
     for name, container in containers(pipeline).items():
@@ -57,7 +57,7 @@ def filled(documents: Documents, section: schema.Pipeline) -> Documents:
 
 
 def tried_once(documents: Documents) -> Documents:
-    """Gives a copy without retries: they are for nodes that vanish; on one machine a step that failed only fails again, later."""
+    """Return a copy without retries: they are for nodes that vanish; on one machine a step that failed only fails again, later."""
     pipeline, kubernetes = copy.deepcopy(documents)
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
@@ -66,7 +66,7 @@ def tried_once(documents: Documents) -> Documents:
 
 
 def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
-    """Gives each step's container by its executor's name."""
+    """Return each step's container by its executor's name."""
     return {
         name: executor["container"]
         for name, executor in pipeline["deploymentSpec"]["executors"].items()
@@ -75,7 +75,7 @@ def containers(pipeline: artifacts.Json) -> dict[str, artifacts.Json]:
 
 
 def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
-    """Gives what Kubernetes shall do for a step: timeout, tolerations, volumes, labels."""
+    """Return what Kubernetes shall do for a step: timeout, tolerations, volumes, labels."""
     part: Any = documents[1].get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     found: artifacts.Json = part.get(executor, {})
     return found

@@ -30,7 +30,7 @@ class Decision:
 
 
 def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decision:
-    """Gives the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
+    """Return the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
     accuracy = 1 - signals.wrong / signals.labelled if signals.labelled else None
     bound = (
         metrics.upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence)

@@ -48,7 +48,7 @@ def run_training(
     progress: Progress | None = None,
     name: str | None = None,
 ) -> TrainingRun:
-    """Runs the pipeline and gives how it ended; raises TrainingError with the failed step's own sentence.
+    """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own sentence.
 
     `progress` is called with a step, its status (running, done, failed), its seconds so far and a message. The record and the log
     lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this process, however it ends.
@@ -102,7 +102,7 @@ def _configuration(config: schema.Config) -> str:
 
 
 def _begin(config: schema.Config, *, home: Path, name: str | None, now: float) -> tuple[str, Path, Path]:
-    """Gives the run's name, folder and a folder for its steps that nothing was written to before."""
+    """Return the run's name, folder and a folder for its steps that nothing was written to before."""
     run = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     number = 1
     while name is None and (home / "runs" / run).exists():  # two runs in one second
@@ -115,7 +115,7 @@ def _begin(config: schema.Config, *, home: Path, name: str | None, now: float) -
 
 
 def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.Told], None]) -> None:
-    """Runs the child, keeps its log, tells of its steps; raises TrainingError where it fails."""
+    """Run the child, keeps its log, tells of its steps; raises TrainingError where it fails."""
     source = str(Path(__file__).parents[2])
     environment = {
         **os.environ,
@@ -158,7 +158,7 @@ def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.To
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """Ends the child and its steps, which share its process group."""
+    """End the child and its steps, which share its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -168,7 +168,7 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 
 def _ending(root: Path, follower: steps.Follower, *, deploy: bool, log: Path) -> tuple[str, str]:
-    """Gives outcome and reason from what the steps left; which branch ran is read, never assumed."""
+    """Return outcome and reason from what the steps left; which branch ran is read, never assumed."""
     done = {step.name for step in follower.steps if step.status == "done"}
     decision = next(iter(root.glob("*/gate/decision")), None)
     if decision is None:

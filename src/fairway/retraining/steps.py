@@ -49,7 +49,7 @@ class Follower:
     _raising: bool = False
 
     def read(self, line: str, *, now: float) -> Told | None:
-        """Gives what the line tells, if anything."""
+        """Return what the line tells, if anything."""
         line = COLOUR.sub("", line).rstrip("\n")
         if match := BEGAN.match(line):
             self.steps.append(Step(name=match[1], began=now))
@@ -61,7 +61,7 @@ class Follower:
         return None
 
     def failed(self) -> Step | None:
-        """Gives the step that failed or was cut off, with its own error in `error`."""
+        """Return the step that failed or was cut off, with its own error in `error`."""
         return next((step for step in reversed(self.steps) if step.status != "done"), None)
 
     def _end(self, name: str, *, succeeded: bool, now: float) -> Told | None:
@@ -88,7 +88,7 @@ class Follower:
 
 
 def sentence(step: Step | None) -> str:
-    """Gives why the step failed in its own words, or what is known where it had none."""
+    """Return why the step failed in its own words, or what is known where it had none."""
     if step is None:
         return "it ended before its first step"
     if step.error:
@@ -98,7 +98,7 @@ def sentence(step: Step | None) -> str:
 
 
 def as_json(step: Step, *, output: artifacts.Json) -> artifacts.Json:
-    """Gives the step for the record of the run, with what its `executor_output.json` holds."""
+    """Return the step for the record of the run, with what its `executor_output.json` holds."""
     found = {name: held["artifacts"][0] for name, held in output.get("artifacts", {}).items() if held.get("artifacts")}
     return {
         "step": step.name,

@@ -36,7 +36,7 @@ def submit(
     namespace: str | None = None,
     name: str | None = None,
 ) -> artifacts.Json:
-    """Starts a run of the training pipeline on a cluster; gives its id, name, pipeline and whether it was adopted.
+    """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether it was adopted.
 
     A run of the same name that has not ended is adopted rather than started twice; by default the name says what is asked for, so
     that asking twice is one run. Raises Unavailable where the API does not answer, PlatformError for a pipeline that is not sound.
@@ -75,13 +75,13 @@ def submit(
 
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
-    """Gives a name that is the same for the same request: pipeline, image, resources, configuration, champion."""
+    """Return a name that is the same for the same request: pipeline, image, resources, configuration, champion."""
     asked = hashlib.sha256(artifacts.canonical([*documents, arguments])).hexdigest()
     return f"{name}-training-{asked[:8]}"
 
 
 def adopted(runs: Iterable[Any], *, name: str) -> str | None:
-    """Gives the id of a run of this name that has not ended."""
+    """Return the id of a run of this name that has not ended."""
     for run in runs:
         if run.display_name == name and (run.state or "PENDING") in GOING_ON:
             return str(run.run_id)
@@ -89,7 +89,7 @@ def adopted(runs: Iterable[Any], *, name: str) -> str | None:
 
 
 def _runs(client: Any, name: str, namespace: str | None) -> Iterable[Any]:
-    """Gives the newest runs of this name."""
+    """Return the newest runs of this name."""
     wanted = json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
     return client.list_runs(page_size=20, sort_by="created_at desc", namespace=namespace, filter=wanted).runs or ()
 
@@ -114,7 +114,7 @@ def _line(words: object) -> str:
 
 
 def here(request: artifacts.Json) -> None:
-    """Runs the compiled pipeline under kfp.local with this environment; nothing is installed, nothing is fetched."""
+    """Run the compiled pipeline under kfp.local with this environment; nothing is installed, nothing is fetched."""
     from kfp import components, local
 
     _plain_interpreter()
@@ -138,7 +138,7 @@ def _plain_interpreter() -> None:
 
 
 def _end_with_starter() -> None:
-    """Ends this process and its steps when the process that started it is gone: its end of our standard input closes then."""
+    """End this process and its steps when the process that started it is gone: its end of our standard input closes then."""
     held = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # what the steps inherit

@@ -69,7 +69,7 @@ class Wealth:
 
     @classmethod
     def start(cls, *, at: float, restarts: bool = True) -> "Wealth":
-        """Gives a wealth of 1: half on time zero and half kept for restarts, or all of it on time zero."""
+        """Return a wealth of 1: half on time zero and half kept for restarts, or all of it on time zero."""
         cash = 0.5 if restarts else 0.0
         return cls(
             stakes=np.full((1, GRID), math.log((1 - cash) / GRID)), starts=(at,), cash=cash, restarts=0, peak=0.0
@@ -85,7 +85,7 @@ class Wealth:
         return math.exp(-max(0.0, self.peak))
 
     def bet(self, factors: Floats) -> "Wealth":
-        """Gives the wealth after one batch of data; `factors` are logarithms, one an alternative."""
+        """Return the wealth after one batch of data; `factors` are logarithms, one an alternative."""
         stakes = self.stakes + factors
         worth = self._worth(stakes)
         if not math.isfinite(worth):
@@ -100,7 +100,7 @@ class Wealth:
         return max(total, kept) + math.log1p(math.exp(-abs(total - kept)))
 
     def restart(self, *, at: float) -> "Wealth":
-        """Gives the wealth with a new row that begins at `at`.
+        """Return the wealth with a new row that begins at `at`.
 
         The j-th restart takes 1/(2 j (j+1)) of the first money, so that all of them together take the half kept back.
         When the rows are full the poorest restart is closed and its money goes to the new row: a bet that may be
@@ -125,7 +125,7 @@ class Wealth:
         )
 
     def due(self, *, at: float) -> bool:
-        """Says whether a minute has passed since the last restart."""
+        """Say whether a minute has passed since the last restart."""
         return at - self.starts[-1] >= RESTART_SECONDS
 
     def to_json(self) -> dict[str, Any]:
@@ -174,19 +174,19 @@ class Alarm:
 
 
 def cumulate(sums: Floats, factors: Floats) -> Floats:
-    """Gives an alarm's sums after one batch; broadcasts over runs."""
+    """Return an alarm's sums after one batch; broadcasts over runs."""
     result: Floats = np.maximum(sums, 0.0) + factors
     return result
 
 
 def amiss(sums: Floats) -> "np.bool_ | NDArray[np.bool_]":
-    """Says whether the sums ring; one answer a run."""
+    """Say whether the sums ring; one answer a run."""
     result: np.bool_ | NDArray[np.bool_] = np.logaddexp.reduce(sums, axis=-1) - math.log(GRID) >= math.log(ALARM)
     return result
 
 
 def factors_two_arm(candidate: ArmCounts, stable: ArmCounts, *, max_ratio: float = 1.0, harm: bool = True) -> Floats:
-    """Gives the factors against H0: a request of the canary is at most `max_ratio` times as likely bad as one of stable at the same time.
+    """Return the factors against H0: a request of the canary is at most `max_ratio` times as likely bad as one of stable at the same time.
 
     Given that a bad request happened, which arm did it happen in? With the realised split w of this batch the factor of relative
     risk rho against M is (rho/M)^(bad in canary) ((M w + 1 - w) / (rho w + 1 - w))^(bad in all). No base rate is assumed, nor one that
@@ -204,7 +204,7 @@ def factors_two_arm(candidate: ArmCounts, stable: ArmCounts, *, max_ratio: float
 
 
 def factors_drawn(bad_candidate: int, bad_stable: int, *, weight: float, max_ratio: float = 1.0) -> Floats:
-    """Gives the factors against the H0 of `factors_two_arm` where each bad one is a unit's first, and its arm was drawn with probability `weight`.
+    """Return the factors against the H0 of `factors_two_arm` where each bad one is a unit's first, and its arm was drawn with probability `weight`.
 
     Who fails when, in either arm, does not hang on the draw of its unit where both arms are alike, and each draw is bet on once: the arms of those that
     have failed are independent draws, whatever else the units have done before. Where the candidate is better its failures come later or never, at
@@ -219,7 +219,7 @@ def factors_drawn(bad_candidate: int, bad_stable: int, *, weight: float, max_rat
 def two_arm(
     bad_candidate: "float | Floats", bad: "float | Floats", share: "float | Floats", bets: Alternatives
 ) -> Floats:
-    """Gives the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis; broadcasts over runs."""
+    """Return the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis; broadcasts over runs."""
     result: Floats = bad_candidate * bets.logs - bad * np.log1p(bets.gains * share)
     return result
 
@@ -359,7 +359,7 @@ def bet_on_values(
 def factors_shift(
     candidate: Floats, stable: Floats, *, before: tuple[Floats, Floats], concentration: float = 200.0
 ) -> Floats:
-    """Gives the factors against H0: the answers (or scores) of both arms fall into the bins alike.
+    """Return the factors against H0: the answers (or scores) of both arms fall into the bins alike.
 
     What was counted `before` (canary, stable; one number a bin) says how much likelier each bin is in the canary; the batch is bet on with
     that ratio q, shrunk towards 1 by `concentration` prior counts and, by alternative, by a power. Under H0 the canary's rows are drawn
@@ -380,35 +380,35 @@ def factors_shift(
 
 
 def factors_above(counts: ArmCounts, *, limit: float) -> Floats:
-    """Gives the factors against H0: the rate is at most `limit` (harm: the rate is above)."""
+    """Return the factors against H0: the rate is at most `limit` (harm: the rate is above)."""
     _check(counts)
     return above(counts.bad, counts.n, limit=limit) if 0 < limit < 1 else np.zeros(GRID)
 
 
 def factors_below(counts: ArmCounts, *, limit: float) -> Floats:
-    """Gives the factors against H0: the rate is at least `limit` (a certificate: the rate is below)."""
+    """Return the factors against H0: the rate is at least `limit` (a certificate: the rate is below)."""
     _check(counts)
     return below(counts.bad, counts.n, limit=limit) if 0 < limit < 1 else np.zeros(GRID)
 
 
 def above(bad: "float | Floats", n: "float | Floats", *, limit: float) -> Floats:
-    """Gives the likelihood ratios of rates above `limit`; broadcasts over runs."""
+    """Return the likelihood ratios of rates above `limit`; broadcasts over runs."""
     return _likelihood_ratio(bad, n, limit, limit + (1 - limit) * ABOVE)
 
 
 def below(bad: "float | Floats", n: "float | Floats", *, limit: float) -> Floats:
-    """Gives the likelihood ratios of rates below `limit`; broadcasts over runs."""
+    """Return the likelihood ratios of rates below `limit`; broadcasts over runs."""
     return _likelihood_ratio(bad, n, limit, limit * BELOW)
 
 
 def growth_below(rate: float, *, limit: float) -> float:
-    """Gives what the log evidence for "below `limit`" grows by with each request, in expectation and with the best alternative, at this rate."""
+    """Return what the log evidence for "below `limit`" grows by with each request, in expectation and with the best alternative, at this rate."""
     alternatives = limit * BELOW
     return float(np.max(rate * np.log(BELOW) + (1 - rate) * np.log((1 - alternatives) / (1 - limit))))
 
 
 def factors_split(*, candidate: int, stable: int, weight: float) -> Floats:
-    """Gives the factors against H0: each unit falls to the canary with probability `weight` (sample-ratio mismatch)."""
+    """Return the factors against H0: each unit falls to the canary with probability `weight` (sample-ratio mismatch)."""
     _check(ArmCounts(candidate, 0), ArmCounts(stable, 0))
     if not 0 < weight < 1:
         return np.zeros(GRID)
@@ -419,7 +419,7 @@ def factors_split(*, candidate: int, stable: int, weight: float) -> Floats:
 
 
 def combine(wealths: Mapping[str, "Wealth"]) -> float:
-    """Gives the log evidence that any of the H0s is false: the average of the wealths, whatever their dependence.
+    """Return the log evidence that any of the H0s is false: the average of the wealths, whatever their dependence.
 
     The average of e-values is one (Vovk & Wang 2021, section 3) and never weaker than Bonferroni's correction.
     """
@@ -429,7 +429,7 @@ def combine(wealths: Mapping[str, "Wealth"]) -> float:
 
 
 def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
-    """Gives the H0s that may be named false, all at once with P(any of them is true) <= alpha; the strongest first.
+    """Return the H0s that may be named false, all at once with P(any of them is true) <= alpha; the strongest first.
 
     Closed testing with averages: one is named where the average of every set that it is in reaches 1/alpha (Vovk & Wang 2021, section 5).
     """
@@ -446,7 +446,7 @@ def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
 
 
 def e_bh(log_e: Mapping[Name, float], *, rate: float) -> tuple[Name, ...]:
-    """Gives the names to report so that at most `rate` of them are expected to be false, whatever the dependence (Wang & Ramdas 2022, section 4)."""
+    """Return the names to report so that at most `rate` of them are expected to be false, whatever the dependence (Wang & Ramdas 2022, section 4)."""
     order = sorted(log_e, key=log_e.__getitem__, reverse=True)
     enough = [
         place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))

@@ -48,7 +48,7 @@ class Answer:
 def learn(
     calls: Sequence[Call], answers: Mapping[str, Answer], *, now: float
 ) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
-    """Takes the answers in; gives what is still under way, and the notifications that were given up."""
+    """Take the answers in; gives what is still under way, and the notifications that were given up."""
     kept, lost = [], []
     for call in calls:
         answer = answers.get(call.id)
@@ -77,7 +77,7 @@ def ask(
     data: Mapping[str, Any],
     now: float,
 ) -> tuple[Call, ...]:
-    """Gives the calls of the gates at these points, those that were begun for the same `key` as they stand; then the notifications under way.
+    """Return the calls of the gates at these points, those that were begun for the same `key` as they stand; then the notifications under way.
 
     A yes that was not used in time, because others or the evidence kept it waiting, is asked for again.
     """
@@ -103,29 +103,29 @@ def tell(
     data: Mapping[str, Any],
     now: float,
 ) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
-    """Adds the notifications of what has just happened; gives the calls, and the notifications that there was no room for any more."""
+    """Add the notifications of what has just happened; gives the calls, and the notifications that there was no room for any more."""
     told = *notifications(calls), *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at)
     return (*(call for call in calls if call.at in GATES), *told[-KEPT:]), told[:-KEPT]
 
 
 def notifications(calls: Iterable[Call]) -> tuple[Call, ...]:
-    """Gives the calls that nothing waits for."""
+    """Return the calls that nothing waits for."""
     return tuple(call for call in calls if call.at not in GATES)
 
 
 def waiting(calls: Iterable[Call]) -> tuple[Call, ...]:
-    """Gives the gates that have not let pass."""
+    """Return the gates that have not let pass."""
     return tuple(call for call in calls if call.at in GATES and not call.passed)
 
 
 def veto(calls: Iterable[Call], hooks: Iterable[schema.Hook]) -> Call | None:
-    """Gives the gate whose no is a verdict, where one has said it."""
+    """Return the gate whose no is a verdict, where one has said it."""
     judges = {hook.name for hook in hooks if hook.on_refusal == "rollback"}
     return next((call for call in calls if call.refused and call.hook in judges), None)
 
 
 def due(calls: Iterable[Call], *, now: float) -> tuple[Call, ...]:
-    """Gives what is to be called now, what has waited longest first."""
+    """Return what is to be called now, what has waited longest first."""
     return tuple(sorted((call for call in calls if not call.passed and call.due <= now), key=lambda call: call.due))
 
 

@@ -15,7 +15,7 @@ SEGMENTS = 40  # stretches of constant weight kept, for labels that come late
 
 
 def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
-    """Takes the new evidence into the ledger, and the sample, cursors and segments forward."""
+    """Take the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
     if seen.replaced is not None:  # units that were counted are looked for from here, after a restart
         state = replace(
@@ -58,7 +58,7 @@ def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
 def _gateway(
     before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy, *, alone: bool
 ) -> ledgers.Gateway | None:
-    """Gives the increments between two scrapes, or None where they cannot be compared: another route, another
+    """Return the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back.
 
     Of guards that count units these are the requests that no server has answered, for the rest have events; `alone`, all that failed.
@@ -92,7 +92,7 @@ def _at_risk(arm: traffic.ArmCounts) -> int:
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
-    """Says whether counts went back without a sign that they began anew, as those of a Prometheus that lags do: taken for new, what lies between
+    """Say whether counts went back without a sign that they began anew, as those of a Prometheus that lags do: taken for new, what lies between
     would be counted again. After a minute they are believed."""
     if before is None or after.at > before.at + LAG_SECONDS or not _of_one_count(before, after):
         return False
@@ -101,12 +101,12 @@ def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
 
 
 def _of_one_count(before: traffic.Sample, after: traffic.Sample) -> bool:
-    """Says whether the counters are those of the same processes, under the same route."""
+    """Say whether the counters are those of the same processes, under the same route."""
     return (before.epoch, before.route_version) == (after.epoch, after.route_version)
 
 
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
-    """Gives the stretches of time with one weight in effect; what lies between them belongs to none.
+    """Return the stretches of time with one weight in effect; what lies between them belongs to none.
 
     A stretch ends with the look that asked for another route, not with the one that finds it in effect; and where the route that is asked for is no
     longer known to be in effect, as after a restart of who looks. A clock that was set back ends it too: the next begins by the clock as it is now.

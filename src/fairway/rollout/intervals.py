@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 
 def rate(counts: ArmCounts, *, alpha: float) -> Interval:
-    """Gives the interval of one arm's rate, as the average over its requests so far: it may move.
+    """Return the interval of one arm's rate, as the average over its requests so far: it may move.
 
     For each tilt t, exp(t x - sum log(1 - p_i + p_i e^t)) is a martingale, and by concavity at least exp(t x - n log(1 - p + p e^t)) with p the
     average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below, one over -t from above (Howard et al. 2021, section 3,
@@ -44,7 +44,7 @@ def rate(counts: ArmCounts, *, alpha: float) -> Interval:
 
 
 def mean(total: float, n: int, *, spread: float, alpha: float) -> Interval:
-    """Gives the interval of the mean of values in [0, 1] whose sum is `total`, as the average of their expectations so far: they may move.
+    """Return the interval of the mean of values in [0, 1] whose sum is `total`, as the average of their expectations so far: they may move.
 
     `spread` is the sum of their squared distances from what was expected of each before it came. With it, exp(t (x - n p) - psi(t) spread) is a
     supermartingale for psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and so it is for 1 - x.
@@ -58,7 +58,7 @@ def mean(total: float, n: int, *, spread: float, alpha: float) -> Interval:
 
 
 def _unrefuted(log_e: Callable[[float, float], Floats], *, near: float, n: int, alpha: float) -> Interval:
-    """Gives the values that the mixtures of bets, one for each direction, do not refute."""
+    """Return the values that the mixtures of bets, one for each direction, do not refute."""
     if n == 0:
         return Interval(0.0, 1.0)
     need = math.log(2 / alpha) + math.log(len(TILTS))
@@ -70,7 +70,7 @@ def _unrefuted(log_e: Callable[[float, float], Floats], *, near: float, n: int, 
 
 
 def _edge(far: float, near: float, refuted: Any) -> float:
-    """Gives the value nearest to `far` that is not refuted; `near` is not."""
+    """Return the value nearest to `far` that is not refuted; `near` is not."""
     if not refuted(far):
         return far
     for _ in range(50):
@@ -92,7 +92,7 @@ class Ratio:
     denominators: Floats | None = None  # at NODES
 
     def add(self, candidate: ArmCounts, stable: ArmCounts) -> "Ratio":
-        """Gives what is known after one batch; a batch without both arms or without a bad request says nothing."""
+        """Return what is known after one batch; a batch without both arms or without a bad request says nothing."""
         events, total = candidate.bad + stable.bad, candidate.n + stable.n
         if events == 0 or candidate.n == 0 or stable.n == 0:
             return self
@@ -100,7 +100,7 @@ class Ratio:
         return Ratio(self.bad + candidate.bad, news if self.denominators is None else self.denominators + news)
 
     def interval(self, *, alpha: float) -> Interval:
-        """Gives the relative risks that are not refuted, to a fifth of a percent, between 1/64 and 64."""
+        """Return the relative risks that are not refuted, to a fifth of a percent, between 1/64 and 64."""
         if self.denominators is None:
             return Interval(None, None)
         log_likelihood = self.bad * ROOMS - _between() @ self.denominators
@@ -122,7 +122,7 @@ class Ratio:
 
 @functools.cache
 def _between() -> Floats:
-    """Gives the matrix that reads the Chebyshev series through values at the NODES in every one of the ROOMS."""
+    """Return the matrix that reads the Chebyshev series through values at the NODES in every one of the ROOMS."""
     orders = np.arange(len(ANGLES))
     series = np.cos(np.outer(orders, ANGLES)) * 2 / len(ANGLES)  # values -> coefficients
     series[0] /= 2

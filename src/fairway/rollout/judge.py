@@ -44,7 +44,7 @@ class Verdict:
 
 
 def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None = None) -> Verdict:
-    """Gives the verdict for `stage` (shadow, canary or bake): ROLLBACK, INVALID, PROMOTE or HOLD.
+    """Return the verdict for `stage` (shadow, canary or bake): ROLLBACK, INVALID, PROMOTE or HOLD.
 
     INCONCLUSIVE needs the clock and is the strategy's to say, when the stage's budget is spent on HOLD.
     """
@@ -69,7 +69,7 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
 def _judgement(
     ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None
 ) -> tuple[Action, str, str | None]:
-    """Gives the action, its sentence, and the guard that it is about."""
+    """Return the action, its sentence, and the guard that it is about."""
     harm = ledger.harm
     if harm >= math.log(1 / strategy.false_rollback):
         bet = max(ledger.heard, key=lambda name: ledger.heard[name].log_e)
@@ -117,7 +117,7 @@ def _judgement(
 
 
 def _unfair(name: str, ledger: Ledger) -> str:
-    """Says of which guard's labels or outcomes more or fewer of one arm came in than were served."""
+    """Say of which guard's labels or outcomes more or fewer of one arm came in than were served."""
     mine, theirs = ledger.came[name]
     return (
         f"{name} is not judged in this rollout: its labels or outcomes are no lottery, {mine} of {mine + theirs} are of the candidate, which is not the "
@@ -126,7 +126,7 @@ def _unfair(name: str, ledger: Ledger) -> str:
 
 
 def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
-    """Gives the guard whose failed requests have spent what the user is ready to lose."""
+    """Return the guard whose failed requests have spent what the user is ready to lose."""
     if strategy.bad_requests is None:
         return None
     return next(
@@ -140,7 +140,7 @@ def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
 
 
 def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str, offline: float | None) -> float | None:
-    """Gives the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
+    """Return the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
     longest = 0.0
     if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
         longest = (strategy.shadow.min_pairs - ledger.pairs) * (ledger.at - ledger.since) / ledger.pairs
@@ -169,7 +169,7 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
 
 
 def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
-    """Gives the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
+    """Return the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
     healthy = (
         "healthy revision"
         if strategy.mode == "concurrentOnly"
@@ -195,12 +195,12 @@ def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
 
 
 def qualified(promise: str, how: str) -> str:
-    """Gives the promise with the condition under which, or how nearly, it holds."""
+    """Return the promise with the condition under which, or how nearly, it holds."""
     return f"{promise}; it holds {how}" if how else promise
 
 
 def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool = True) -> dict[str, Any]:
-    """Gives the evidence by bet: counts of both arms, log e of harm, log e of the certificate and the intervals where there are any."""
+    """Return the evidence by bet: counts of both arms, log e of harm, log e of the certificate and the intervals where there are any."""
     rows: dict[str, Any] = {}
     for bet, (candidate_n, candidate_bad, stable_n, stable_bad) in ledger.totals.items():
         guard = _guard_of(bet, strategy)
@@ -242,7 +242,7 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
 
 
 def _came_in(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
-    """Gives of both arms how many labels or outcomes are in, of so many units that were served; of labels also by answer."""
+    """Return of both arms how many labels or outcomes are in, of so many units that were served; of labels also by answer."""
     arms = ("candidate", "stable")
     found: dict[str, Any] = {
         arm: {"units": came, "of": served or None}
@@ -257,7 +257,7 @@ def _came_in(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
 
 
 def _effect(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
-    """Gives the always-valid 95 % intervals of both arms' mean outcomes, and of the effect: candidate less stable."""
+    """Return the always-valid 95 % intervals of both arms' mean outcomes, and of the effect: candidate less stable."""
     n, lost, stable_n, stable_lost = ledger.totals[guard.name]
     spreads = ledger.spreads.get(guard.name, (0.0, 0.0))
     arms = []
@@ -276,7 +276,7 @@ def _effect(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
 
 
 def _intervals(ledger: Ledger, bet: str) -> dict[str, Any]:
-    """Gives the always-valid 95 % intervals of both arms' rates and of their ratio."""
+    """Return the always-valid 95 % intervals of both arms' rates and of their ratio."""
     n, bad, stable_n, stable_bad = ledger.totals[bet]
     arms = {"candidate": ArmCounts(n, bad), "stable": ArmCounts(stable_n, stable_bad)}
     found = {name: intervals.rate(counts, alpha=INTERVAL_ALPHA) for name, counts in arms.items()}
@@ -373,26 +373,26 @@ def _less(guard: schema.Guard) -> str:
 
 
 def _outcome(guard: schema.Guard, loss: float) -> float:
-    """Gives the outcome that the loss stands for."""
+    """Return the outcome that the loss stands for."""
     span = (guard.upper or 0.0) - guard.lower
     return (guard.upper or 0.0) - loss * span if guard.higher_is_better else guard.lower + loss * span
 
 
 def _slice(ledger: Ledger, bet: str) -> str | None:
-    """Gives the value of the slice that the bet is about."""
+    """Return the value of the slice that the bet is about."""
     name, _, place = bet.partition("/")
     known = ledger.slices.get(name, ())
     return known[int(place)] if int(place) < len(known) else None
 
 
 def _drifted(ledger: Ledger, name: str) -> tuple[str, tuple[int, int]]:
-    """Gives the answer whose share differs most between the arms, and its counts."""
+    """Return the answer whose share differs most between the arms, and its counts."""
     n, _, m, _ = ledger.totals[name]
     return max(ledger.answers[name].items(), key=lambda item: abs(item[1][0] / max(1, n) - item[1][1] / max(1, m)))
 
 
 def _at_least(ledger: Ledger, bet: str) -> str:
-    """Says how many times stable's rate the candidate's is at the least, where that is more than one."""
+    """Say how many times stable's rate the candidate's is at the least, where that is more than one."""
     low = ledger.ratios[bet].interval(alpha=INTERVAL_ALPHA).low if bet in ledger.ratios else None
     return f", {low:.1f} times or more (95 %, at any look)" if low is not None and low >= 1.05 else ""
 

@@ -235,7 +235,7 @@ class Ledger:
 
 
 def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
-    """Gives the ledger of a rollout that begins: every wealth is 1."""
+    """Return the ledger of a rollout that begins: every wealth is 1."""
     bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
     return Ledger(
         harms={
@@ -252,7 +252,7 @@ def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
 
 
 def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
-    """Gives the ledger after one batch, which must be what came since the last: who looks counts each thing once (`intake`, `platforms.units`).
+    """Return the ledger after one batch, which must be what came since the last: who looks counts each thing once (`intake`, `platforms.units`).
 
     `offline` is the disagreement that evaluation measured between the two models.
     """
@@ -346,7 +346,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline:
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
-    """Gives the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
+    """Return the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
     return divide(
         replace(
             ledger,
@@ -356,12 +356,12 @@ def restart(ledger: Ledger, *, at: float) -> Ledger:
 
 
 def divide(ledger: Ledger) -> Ledger:
-    """Gives the ledger with no judgement yet of how units are divided: each counts anew where a stretch of constant weight begins."""
+    """Return the ledger with no judgement yet of how units are divided: each counts anew where a stretch of constant weight begins."""
     return replace(ledger, split=Wealth.start(at=ledger.at, restarts=False), met=(0, 0))
 
 
 def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:
-    """Gives the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
+    """Return the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
     return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
 
 
@@ -378,7 +378,7 @@ def against(guard: schema.Guard, candidate: ArmCounts, stable: ArmCounts) -> Flo
 
 
 def _late(guard: schema.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]:
-    """Gives how many units' own labels or outcomes came for the guard: of the candidate, of stable, and at which weight they had been served."""
+    """Return how many units' own labels or outcomes came for the guard: of the candidate, of stable, and at which weight they had been served."""
     if guard.type == "quality":
         yield from ((one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None)
     if guard.type == "business":
@@ -390,7 +390,7 @@ def _late(guard: schema.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]
 def _drawn(
     ledger: Ledger, batch: Batch, strategy: schema.Strategy
 ) -> tuple[dict[str, Wealth], dict[str, tuple[int, int]]]:
-    """Gives the lotteries and what came in, after the batch: by lot, as many of each arm come in as were served."""
+    """Return the lotteries and what came in, after the batch: by lot, as many of each arm come in as were served."""
     lotteries, came = dict(ledger.lotteries), dict(ledger.came)
     for guard in strategy.guards:
         for mine, theirs, weight in _late(guard, batch):
@@ -406,7 +406,7 @@ def _drawn(
 def _answered(
     ledger: Ledger, batch: Batch, strategy: schema.Strategy
 ) -> tuple[tuple[int, int], dict[str, tuple[int, int, int, int]]]:
-    """Gives the units that were served, and by answer (the first few that were met) also those whose labels are in."""
+    """Return the units that were served, and by answer (the first few that were met) also those whose labels are in."""
     exposed, answered = ledger.exposed, {answer: list(counts) for answer, counts in ledger.answered.items()}
     if not any(guard.type == "quality" for guard in strategy.guards):
         return exposed, {}
@@ -425,7 +425,7 @@ def _answered(
 
 
 def _gathered(ledger: Ledger, batch: Batch) -> tuple[Batch, Batch]:
-    """Gives what goes on waiting, and the batch with the labels and outcomes whose weight and slice (or name) now have enough of both arms.
+    """Return what goes on waiting, and the batch with the labels and outcomes whose weight and slice (or name) now have enough of both arms.
 
     When they are bet on hangs on how many there are and on nothing else, so that the bets stay fair.
     """
@@ -501,7 +501,7 @@ def _is_slice(bet: str) -> bool:
 
 
 def _known_slices(batch: Batch, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Gives the slices with those that the batch brought, as long as there is room: what is bet on next must not hang on what it will bring."""
+    """Return the slices with those that the batch brought, as long as there is room: what is bet on next must not hang on what it will bring."""
     new = {labels.slice for labels in batch.labelled if labels.slice is not None} - {*known}
     return (*known, *sorted(new))[:SLICES]
 
@@ -539,7 +539,7 @@ class _News:
 def _news(
     guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None
 ) -> Iterable[_News]:
-    """Gives what the batch says of a guard, bet by bet."""
+    """Return what the batch says of a guard, bet by bet."""
     match guard.type:
         case "errors" | "latency" | "rejections":
             for requests in (batch.gateway, *batch.counted):
@@ -583,12 +583,12 @@ def _news(
 
 
 def _places(guard: schema.Guard, ledger: Ledger) -> dict[str | None, str]:
-    """Gives the bet of each slice that was known before."""
+    """Return the bet of each slice that was known before."""
     return {of: f"{guard.name}/{place}" for place, of in enumerate(ledger.slices.get(guard.name, ()))}
 
 
 def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
-    """Gives the outcomes as losses between 0, the best, and 1; `before` are the guard's totals."""
+    """Return the outcomes as losses between 0, the best, and 1; `before` are the guard's totals."""
     if guard.upper is None:
         raise ValueError(f"guard {guard.name} has no upper")
     span, best = guard.upper - guard.lower, guard.upper if guard.higher_is_better else guard.lower
@@ -657,7 +657,7 @@ def _as_split(counted: Gateway) -> Gateway:
 
 
 def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
-    """Gives the factors of a drift guard. Only answers that were known before the batch are bet on: which ones they are must not hang on it.
+    """Return the factors of a drift guard. Only answers that were known before the batch are bet on: which ones they are must not hang on it.
 
     Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is a bin of its own.
     """
@@ -681,7 +681,7 @@ def _bins(counts: Sequence[int], *, of: int) -> Floats:
 
 
 def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    """Gives the counts with the batch; the most frequent new answers take the places that are left."""
+    """Return the counts with the batch; the most frequent new answers take the places that are left."""
     new = sorted(
         (answer for answer in exposed.answers if answer not in known), key=lambda answer: -sum(exposed.answers[answer])
     )

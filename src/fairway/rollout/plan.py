@@ -57,7 +57,7 @@ def plan(
     usual: dict[str, float],
     effects: dict[str, float] | None = None,
 ) -> list[Expectation]:
-    """Gives what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
+    """Return what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
 
     `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of business guards are hoped to be, as shares of their
     range, with `usual` stable's mean, and every request a unit with an outcome. Raises ConfigError where a certificate is not to be expected within the
@@ -181,7 +181,7 @@ def _of_outcomes(
 
 
 def units_to_certify(mean: float, effect: float, *, weight: float, margin: float, alpha: float) -> float:
-    """Gives how many units of both arms are expected until the canary is certified not to be worse by `margin`, where it is better by `effect`.
+    """Return how many units of both arms are expected until the canary is certified not to be worse by `margin`, where it is better by `effect`.
 
     `mean` is stable's share of what is best.
     """
@@ -195,12 +195,12 @@ def units_to_certify(mean: float, effect: float, *, weight: float, margin: float
 
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
-    """Gives how many requests of the canary are expected until "below `limit`" is certified, at this rate; infinity where that is never."""
+    """Return how many requests of the canary are expected until "below `limit`" is certified, at this rate; infinity where that is never."""
     return _until(evidence.below(rate, 1.0, limit=limit), alpha=alpha)
 
 
 def _until(growth: Floats, *, alpha: float) -> float:
-    """Gives how often bets that grow by this in expectation must be repeated until they are worth 1/alpha; infinity where they do not grow."""
+    """Return how often bets that grow by this in expectation must be repeated until they are worth 1/alpha; infinity where they do not grow."""
     if growth.max() <= 0:
         return math.inf
 
@@ -214,12 +214,12 @@ def _until(growth: Floats, *, alpha: float) -> float:
 
 
 def smallest(rate: float, *, requests: float, alpha: float) -> float | None:
-    """Gives the smallest limit that so many requests are expected to certify, at this rate; None where there is none."""
+    """Return the smallest limit that so many requests are expected to certify, at this rate; None where there is none."""
     return _bisect(lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests, low=rate, high=MOST)
 
 
 def _or_more(least: float | None, *, percent: bool) -> str:
-    """Names the smallest that is possible, rounded up so that it is; nothing where not any is."""
+    """Name the smallest that is possible, rounded up so that it is; nothing where not any is."""
     if least is None:
         return ""
     digits = (3 if percent else 2) - math.floor(math.log10(least)) if least > 0 else 4
@@ -228,7 +228,7 @@ def _or_more(least: float | None, *, percent: bool) -> str:
 
 
 def _bisect(true: Callable[[float], bool], *, low: float, high: float) -> float | None:
-    """Gives the smallest value from which on it is true; None where it is not true of `high` either."""
+    """Return the smallest value from which on it is true; None where it is not true of `high` either."""
     if not true(high):
         return None
     for _ in range(40):
@@ -253,7 +253,7 @@ def schedule(policy: schema.Strategy, *, requests_per_second: float, usual: Mapp
 
 
 def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
-    """Gives the canary's share at each look: every step as long as it must be, and the last one to the end."""
+    """Return the canary's share at each look: every step as long as it must be, and the last one to the end."""
     step, since = 0, 0.0
     for look in range(max(1, round(seconds / LOOK_SECONDS))):
         now = look * LOOK_SECONDS
@@ -265,7 +265,7 @@ def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
 def _served(
     policy: schema.Strategy, *, stage: str, rps: float, seconds: float, steps: Sequence[Step]
 ) -> Iterator[float]:
-    """Gives the requests (or pairs) that the canary is expected to have had after each look."""
+    """Return the requests (or pairs) that the canary is expected to have had after each look."""
     total, warmup = 0.0, policy.warmup.total_seconds() if stage == "shadow" or not policy.shadow.enabled else 0.0
     shares = (
         weights(steps, seconds=seconds)
@@ -297,7 +297,7 @@ def _found(
     seconds: float,
     steps: Sequence[Step],
 ) -> float | None:
-    """Gives the seconds until a canary with rate `bad` against stable's `rate` is rolled back, as expected."""
+    """Return the seconds until a canary with rate `bad` against stable's `rate` is rolled back, as expected."""
     bets = len(ledgers.begin(policy, at=0.0).harms)  # the others are worth nothing then: the average is that much less
     need = math.log(bets / policy.false_rollback)
     wealth = Wealth.start(at=0.0)
@@ -311,6 +311,6 @@ def _found(
 
 
 def _factors(guard: schema.Guard, canary: float, stable: float, bad: float, rate: float) -> Floats:
-    """Gives the factors of `ledger.against`, of counts that are no whole numbers."""
+    """Return the factors of `ledger.against`, of counts that are no whole numbers."""
     events, odds = canary * bad + stable * rate, canary * guard.tolerated
     return evidence.two_arm(canary * bad, events, odds / (odds + stable), evidence.WORSE) / guard.requests_per_unit

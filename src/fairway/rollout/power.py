@@ -54,7 +54,7 @@ def _found(
     rate: float,
     came: int,
 ) -> bool:
-    """Says whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
+    """Say whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
     harm, others = strategy.canary.harm, round(n * (1 - share) / share)
     failures = n * harm - QUANTILE * math.sqrt(n * harm * (1 - harm))
     candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * guard.tolerated * rate))
@@ -67,7 +67,7 @@ def _found(
 
 
 def _with(wealth: Wealth, worth: evidence.Floats, *, known: evidence.Floats, since: float) -> float:
-    """Gives the wealth's logarithm, had the bets that were on at `since` won nothing before and so much since.
+    """Return the wealth's logarithm, had the bets that were on at `since` won nothing before and so much since.
 
     What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner. What healthy requests of the step have
     cost (`known`, as expected) is not lost besides: the harmful ones stand in their place.

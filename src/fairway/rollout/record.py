@@ -12,7 +12,7 @@ FIELDS = frozenset(field.name for field in dataclasses.fields(states.State))
 
 
 def to_json(state: states.State) -> dict[str, Any]:
-    """Gives the state as plain JSON values."""
+    """Return the state as plain JSON values."""
     plain = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     for name in ("sample", "cursors", "verdict"):
         plain[name] = dataclasses.asdict(plain[name]) if plain[name] is not None else None
@@ -24,7 +24,7 @@ def to_json(state: states.State) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> states.State:
-    """Gives the state back. What another version added is left out, and what it did not know is as it is at the beginning."""
+    """Return the state back. What another version added is left out, and what it did not know is as it is at the beginning."""
     data = {**to_json(states.State()), **{name: value for name, value in data.items() if name in FIELDS}}
     verdict, sample, resume_to = data["verdict"], data["sample"], data["resume_to"]
     return states.State(
@@ -56,7 +56,7 @@ def _verdict(data: Mapping[str, Any]) -> judge.Verdict:
 
 
 def _arrived(data: Any) -> tuple[int, int]:
-    """Gives the requests of both arms; an earlier version kept those of the candidate alone."""
+    """Return the requests of both arms; an earlier version kept those of the candidate alone."""
     return (data, 0) if isinstance(data, int) else (data[0], data[1])
 
 

@@ -66,7 +66,7 @@ class Replay:
 
 
 def read(lines: Iterable[str], *, guards: Sequence[schema.Guard], name: str = "the table") -> tuple[Counted, ...]:
-    """Gives the intervals of a CSV table in order of time; a row that stands there twice counts once. Raises DataError with the line of what is wrong."""
+    """Return the intervals of a CSV table in order of time; a row that stands there twice counts once. Raises DataError with the line of what is wrong."""
     known = {guard.name: guard for guard in guards}
     intervals: dict[tuple[float, float], dict[str, Row]] = {}
     latest: dict[str, Row] = {}
@@ -100,7 +100,7 @@ def read(lines: Iterable[str], *, guards: Sequence[schema.Guard], name: str = "t
 
 
 def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Gives the cells of each row under the header, with the number of its line."""
+    """Return the cells of each row under the header, with the number of its line."""
     try:
         table = csv.DictReader(lines)
         if tuple(table.fieldnames or ()) != COLUMNS:
@@ -114,7 +114,7 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
 
 
 def _replayable(guard: schema.Guard, others: Iterable[str], known: Mapping[str, schema.Guard], *, where: str) -> None:
-    """Refuses what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
+    """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
     what = {"drift": "answers", "business": "outcomes"}.get(guard.type) or (
         "units" if guard.count == "units" else guard.slice_by
     )
@@ -165,7 +165,7 @@ def _number(text: str, *, where: str, whole: bool) -> float:
 
 
 def begin(policy: schema.Strategy, *, at: float, pairs: bool) -> Replay:
-    """Gives a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at a pause or by hooks."""
+    """Return a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at a pause or by hooks."""
     steps = tuple(step.model_copy(update={"pause": False}) for step in policy.canary.steps)
     policy = policy.model_copy(
         update={
@@ -181,7 +181,7 @@ def begin(policy: schema.Strategy, *, at: float, pairs: bool) -> Replay:
 
 
 def learn(replay: Replay, counted: Counted) -> Replay:
-    """Gives the replay after one more interval; the one that it has learnt last changes nothing. Raises DataError where the clock went back."""
+    """Return the replay after one more interval; the one that it has learnt last changes nothing. Raises DataError where the clock went back."""
     if counted == replay.last:
         return replay
     if counted.start < replay.state.looked:
@@ -198,7 +198,7 @@ def learn(replay: Replay, counted: Counted) -> Replay:
 
 
 def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
-    """Gives the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals, guarantee."""
+    """Return the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals, guarantee."""
     if not counted:
         raise errors.DataError("there is no interval to replay: wanted at least one row under the header")
     types = {guard.name: guard.type for guard in policy.guards}
@@ -211,7 +211,7 @@ def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
 
 
 def _look(replay: Replay, seen: Seen) -> Replay:
-    """Takes a look, notes where it led to, and keeps the decision."""
+    """Take a look, notes where it led to, and keeps the decision."""
     before = replay.state
     after = strategy.advance(before, seen, strategy=replay.policy).state
     weight, _ = states.split(after, strategy=replay.policy)
@@ -230,7 +230,7 @@ def _look(replay: Replay, seen: Seen) -> Replay:
 
 
 def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
-    """Gives the look: both revisions are up, and the route is the one that was asked for."""
+    """Return the look: both revisions are up, and the route is the one that was asked for."""
     state, policy = replay.state, replay.policy
     wanted = states.route(state, deployment="replay", strategy=policy)
     version = wanted.version if wanted is not None else None
@@ -263,7 +263,7 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
 
 
 def _record(replay: Replay) -> dict[str, Any]:
-    """Gives what was decided; where nothing was, what the last look said."""
+    """Return what was decided; where nothing was, what the last look said."""
     state = replay.state
     verdict = state.verdict or judge.Verdict(action=Action.HOLD, reason=state.reason)
     action = {

@@ -81,7 +81,7 @@ class Event:
 
 
 def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffic.Route | None:
-    """Gives the route that the state asks for; None while nothing serves."""
+    """Return the route that the state asks for; None while nothing serves."""
     if state.stable is None:
         return None
     weight, mirror = split(state, strategy=strategy)
@@ -90,7 +90,7 @@ def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffi
 
 
 def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
-    """Gives the candidate's weight and the share of requests mirrored to it, both percent."""
+    """Return the candidate's weight and the share of requests mirrored to it, both percent."""
     phase = _held(state)
     if state.candidate is None or state.absent_since is not None:
         return 0, 0
@@ -104,29 +104,29 @@ def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
 
 
 def bound(state: State) -> bool:
-    """Says whether the strategy that the rollout began with still counts: until it has ended and all are told, and while late labels may condemn it."""
+    """Say whether the strategy that the rollout began with still counts: until it has ended and all are told, and while late labels may condemn it."""
     return state.candidate is not None or state.ledger is not None or bool(state.calls)
 
 
 def in_force(before: State, after: State, *, begun: schema.Strategy, newest: schema.Strategy) -> schema.Strategy:
-    """Gives the strategy that counts after a look: the one that the rollout began with to its end, and the newest for the next."""
+    """Return the strategy that counts after a look: the one that the rollout began with to its end, and the newest for the next."""
     begins = before.candidate is None and after.candidate is not None
     return newest if begins or not bound(after) else begun
 
 
 def wanted(state: State) -> tuple[str, ...]:
-    """Gives the revisions that must run."""
+    """Return the revisions that must run."""
     late = state.previous if state.phase is Phase.ROLLING_BACK and state.candidate is None else None
     return tuple(dict.fromkeys(revision for revision in (state.stable, state.candidate, late) if revision))
 
 
 def stage(state: State) -> str:
-    """Gives the judge's name of the stage: shadow, canary, bake, or nothing."""
+    """Return the judge's name of the stage: shadow, canary, bake, or nothing."""
     return {Phase.SHADOW: "shadow", Phase.CANARY: "canary", Phase.PROMOTING: "bake", Phase.BAKING: "bake"}.get(
         _held(state) or Phase.STABLE, ""
     )
 
 
 def _held(state: State) -> Phase | None:
-    """Gives the phase that is in effect: of a paused rollout the one that it was paused in."""
+    """Return the phase that is in effect: of a paused rollout the one that it was paused in."""
     return state.resume_to if state.phase is Phase.PAUSED else state.phase

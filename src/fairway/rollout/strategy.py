@@ -36,7 +36,7 @@ class Advance:
 
 
 def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
-    """Gives the next state after one look. At most one transition is made a look, so that each is stored before the next."""
+    """Return the next state after one look. At most one transition is made a look, so that each is stored before the next."""
     calls, lost = hooks.learn(state.calls, seen.answers, now=seen.now)
     state, events = _command(replace(state, calls=calls), seen, strategy=strategy)
     if events:
@@ -49,7 +49,7 @@ def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
 
 
 def _next(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
-    """Gives the next state as the evidence has it, whatever hooks may say."""
+    """Return the next state as the evidence has it, whatever hooks may say."""
     if state.phase in (*JUDGED, Phase.PAUSED) and (state.absent_since is not None or state.candidate in seen.absent):
         return _absent(state, seen, strategy)
     match state.phase:
@@ -216,7 +216,7 @@ def _held_for(state: State, verdict: Verdict, reason: str) -> State:
 
 
 def _inconclusive(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
-    """Asks a person, or goes back, as the strategy has it."""
+    """Ask a person, or goes back, as the strategy has it."""
     return (
         _roll_back(state, seen, verdict)
         if strategy.on_inconclusive == "rollback"
@@ -225,7 +225,7 @@ def _inconclusive(state: State, seen: Seen, strategy: schema.Strategy, verdict: 
 
 
 def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
-    """Gives the end of a rollout that must not go on, in whatever stage: harm, a candidate that does not stay up, another one that is asked for."""
+    """Return the end of a rollout that must not go on, in whatever stage: harm, a candidate that does not stay up, another one that is asked for."""
     candidate = state.candidate or ""
     if verdict.action is Action.ROLLBACK:
         return _roll_back(state, seen, verdict)
@@ -246,7 +246,7 @@ def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
 
 
 def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
-    """Moves on where the stage allows it."""
+    """Move on where the stage allows it."""
     waited = seen.now - state.since
     if state.phase is Phase.SHADOW:
         return (
@@ -367,7 +367,7 @@ def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 
 
 def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
-    """Gives the judge's verdict, or why there can be none now: missing data holds, a spent budget is inconclusive."""
+    """Return the judge's verdict, or why there can be none now: missing data holds, a spent budget is inconclusive."""
     assert state.ledger is not None
     verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
     if verdict.action is Action.ROLLBACK:
@@ -424,7 +424,7 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
 
 
 def _lacking(state: State, strategy: schema.Strategy) -> str | None:
-    """Gives what the canary's step waits for, in words; None in other phases, and where it has seen enough."""
+    """Return what the canary's step waits for, in words; None in other phases, and where it has seen enough."""
     if state.phase is not Phase.CANARY or state.ledger is None:
         return None
     weight = strategy.canary.steps[state.step].weight / TOTAL
@@ -442,7 +442,7 @@ def _budget(state: State, strategy: schema.Strategy) -> timedelta:
 def _enter(
     state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0
 ) -> Advance:
-    """Moves to a stage or step; the ledger gets a restart point, where a late harm is likeliest."""
+    """Move to a stage or step; the ledger gets a restart point, where a late harm is likeliest."""
     assert state.ledger is not None
     same_stage = phase is state.phase
     moved = replace(
@@ -466,7 +466,7 @@ def _enter(
 
 
 def _roll_back(state: State, seen: Seen, verdict: Verdict, *, reject: bool = True) -> Advance:
-    """Takes the weight away at once; nothing is waited for."""
+    """Take the weight away at once; nothing is waited for."""
     bad = state.candidate or state.stable or ""
     rejected = tuple(dict.fromkeys((*state.rejected, bad)))[-HISTORY:] if reject else state.rejected
     going = replace(
@@ -564,7 +564,7 @@ def _replaced(after: Advance, seen: Seen) -> Advance:
 
 
 def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) -> Advance:
-    """Lets a transition happen once every hook before it lets it pass; until then everything stays, and the reason says for whom it waits."""
+    """Let a transition happen once every hook before it lets it pass; until then everything stays, and the reason says for whom it waits."""
     veto = hooks.veto(state.calls, strategy.hooks)
     if veto is not None and after.state.phase is not Phase.ROLLING_BACK:
         reason = f"hook {veto.hook} refused {hooks.GATES[veto.at]}: {veto.said}"
@@ -605,7 +605,7 @@ def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) 
 
 
 def _points(before: State, after: State) -> tuple[str, ...]:
-    """Gives where hooks are asked between two states: what the candidate is about to get."""
+    """Return where hooks are asked between two states: what the candidate is about to get."""
     begins = before.phase is Phase.STARTING and after.phase in JUDGED
     stepped = after.phase is Phase.CANARY and (before.phase, before.step) != (after.phase, after.step)
     promoted = after.phase is Phase.PROMOTING and before.phase is Phase.CANARY
@@ -613,7 +613,7 @@ def _points(before: State, after: State) -> tuple[str, ...]:
 
 
 def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: tuple[hooks.Call, ...]) -> Advance:
-    """Adds what hooks are to be told of, and who could not be; nobody is asked about what has passed or will not be."""
+    """Add what hooks are to be told of, and who could not be; nobody is asked about what has passed or will not be."""
     state = after.state
     moved = any(event.type != "Refused" for event in after.events)
     calls = hooks.notifications(state.calls) if moved else state.calls
@@ -630,7 +630,7 @@ def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: t
 
 
 def announcement(state: State, *, strategy: schema.Strategy) -> Mapping[str, Any]:
-    """Gives what a hook is told of a state that is about to be, or has come."""
+    """Return what a hook is told of a state that is about to be, or has come."""
     weight, mirror = split(state, strategy=strategy)
     return {
         "revision": state.candidate or "",
@@ -646,7 +646,7 @@ def announcement(state: State, *, strategy: schema.Strategy) -> Mapping[str, Any
 
 
 def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[State, tuple[Event, ...]]:
-    """Obeys the first command of a person; what makes no sense now is answered with an event and changes nothing."""
+    """Obey the first command of a person; what makes no sense now is answered with an event and changes nothing."""
     if seen.command is None:
         return state, ()
     command = seen.command

@@ -31,7 +31,7 @@ class ArmCounts:
     active: int | None = None  # under way at this instant, no counter; None where nobody says
 
     def minus(self, before: "ArmCounts") -> "ArmCounts | None":
-        """Gives the increments since `before`, or None where a counter went back.
+        """Return the increments since `before`, or None where a counter went back.
 
         A request that was broken off counts as failed before its retry completes: errors are at most the requests.
         """
@@ -68,7 +68,7 @@ class Sample:
 
 
 def route(*, deployment: str, stable: str, candidate: str | None, weight: int, mirror: int) -> Route:
-    """Gives the route, salted by the rollout and named by its content."""
+    """Return the route, salted by the rollout and named by its content."""
     salt = f"{deployment}/{candidate or stable}"
     content = f"{deployment}|{stable}|{candidate}|{weight}|{mirror}|{salt}"
     version = "r" + hashlib.sha256(content.encode()).hexdigest()[:11]

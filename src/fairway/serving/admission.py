@@ -83,7 +83,7 @@ class Turns:
         return longest
 
     def _next(self) -> None:
-        """Begins a round with those that have waited longest."""
+        """Begin a round with those that have waited longest."""
         if not self._waiting:
             self._left, self._queued, self._round = None, 0.0, 0.0
             return

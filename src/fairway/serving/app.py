@@ -129,7 +129,7 @@ class Application:
             self._log_unknown(scope)
 
     def calibrate(self) -> None:
-        """Measures what requests cost: which bodies the event loop may answer, and how many rows are too much work; also warms the model."""
+        """Measure what requests cost: which bodies the event loop may answer, and how many rows are too much work; also warms the model."""
         few, many = self._model.sample(rows=1), self._model.sample(rows=LONGEST_SIZE)
         sizes = [protocol.request_body(columns, features=self._model.features) for columns in (few, many)]
         fast, slow = (min(self._timed(body) for _ in range(7)) for body in sizes)
@@ -144,7 +144,7 @@ class Application:
             self.inline_bytes = min(INLINE_LARGEST, dearest, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
 
     def watch(self) -> None:
-        """Keeps the gauges of what waits; called in the event loop once, when the server is ready."""
+        """Keep the gauges of what waits; called in the event loop once, when the server is ready."""
         labels = (self._origin.namespace, self._origin.deployment, self._origin.revision)
         WAITING.labels(*labels).set(self._backlog.waiting)
         WAIT.labels(*labels).set(max(self._turns.longest(), self._backlog.wait()))
@@ -196,7 +196,7 @@ class Application:
         )
 
     async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
-        """Gives the answer, whatever happens: every failure has its status and its sentence."""
+        """Return the answer, whatever happens: every failure has its status and its sentence."""
         try:
             headers.read(scope["headers"], into=call, revision=self._revision)
             body = await self._uploads.read(receive, announced=call.content_length)
@@ -322,7 +322,7 @@ class Application:
                 ).inc(number)
 
     def _describe(self, kind: str | None, *, path: str, method: str) -> tuple[int, Any]:
-        """Gives status and document of everything but inference."""
+        """Return status and document of everything but inference."""
         if kind is None:
             return 404, {"error": f"{path} is not served here: wanted /v2/models/{self._model.name}/infer"}
         if kind == "infer":
@@ -351,7 +351,7 @@ def note(body: bytes, call: headers.Call) -> None:
 
 
 def _power_of_two(number: float) -> int:
-    """Gives the power of two at or below the number: replicas that measure nearly the same then have the same bound."""
+    """Return the power of two at or below the number: replicas that measure nearly the same then have the same bound."""
     return max(LONGEST_SIZE, 1 << int(math.log2(max(number, 1.0))))
 
 

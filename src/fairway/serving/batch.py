@@ -22,7 +22,7 @@ class Answers:
 
 
 def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
-    """Gives the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
+    """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
     declared = model.package.features
     for chunk in chunks:
         missing = [one["name"] for one in declared if one["name"] not in chunk]

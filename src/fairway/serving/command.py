@@ -35,7 +35,7 @@ class Settings:
 
 
 def argv(port: int, *, host: str = "127.0.0.1", target: str = SERVICE) -> list[str]:
-    """Gives the command that serves on `port`; `target` is the service, or the folder of a built Bento."""
+    """Return the command that serves on `port`; `target` is the service, or the folder of a built Bento."""
     return [
         sys.executable,
         "-m",
@@ -63,7 +63,7 @@ def environment(
     home: Path,
     token: Path | None = None,
 ) -> dict[str, str]:
-    """Gives what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in it."""
+    """Return what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in it."""
     return {
         "FAIRWAY_PACKAGE": str(package.absolute()),
         "FAIRWAY_DEPLOYMENT": deployment,
@@ -84,7 +84,7 @@ def environment(
 
 
 def read(environment: Mapping[str, str]) -> Settings:
-    """Gives the settings that `environment` was written from; raises ServingError naming the variable."""
+    """Return the settings that `environment` was written from; raises ServingError naming the variable."""
     package = environment.get("FAIRWAY_PACKAGE", "")
     if not package:
         raise errors.ServingError(
@@ -105,7 +105,7 @@ def read(environment: Mapping[str, str]) -> Settings:
 
 
 def serving(environment: Mapping[str, str]) -> schema.Serving:
-    """Gives the serving section, the defaults where none is set."""
+    """Return the serving section, the defaults where none is set."""
     text = environment.get("FAIRWAY_SERVING") or "{}"
     try:
         return schema.Serving.model_validate_json(text)

@@ -119,7 +119,7 @@ class EventLog:
             self._thread.start()
 
     def append(self, record: Record) -> None:
-        """Takes the record, before its answer is sent; this is all that the hot path does."""
+        """Take the record, before its answer is sent; this is all that the hot path does."""
         if not self._enabled or (self._settings.write_ahead and self._written(record)):
             return
         if len(self._queue) >= self._settings.queue or self._taken - self._flushed + record.size > QUEUE_BYTES:
@@ -129,12 +129,12 @@ class EventLog:
             self._queue.append(record)
 
     def _written(self, record: Record) -> bool:
-        """Writes the event to the spool; where that is full, or the disk, says False: the event goes by memory, and is counted there if it is lost."""
+        """Write the event to the spool; where that is full, or the disk, says False: the event goes by memory, and is counted there if it is lost."""
         line = encode(record, origin=self._origin, sample=self._settings.sample)
         return self._spool is not None and self._spool.append([line]).reason is None
 
     def close(self, *, timeout_seconds: float = 5.0) -> None:
-        """Delivers what is left within the time; what is not delivered goes to the spool."""
+        """Deliver what is left within the time; what is not delivered goes to the spool."""
         if self._thread.is_alive():
             self._deadline = time.monotonic() + timeout_seconds
             self._closing.set()
@@ -169,7 +169,7 @@ class EventLog:
                 self._store(encoded)
 
     def _batch(self) -> list[Record]:
-        """Takes as many records as one delivery may have: large ones are few, for as JSON they are larger still."""
+        """Take as many records as one delivery may have: large ones are few, for as JSON they are larger still."""
         batch: list[Record] = []
         size = 0
         while self._queue and len(batch) < self._settings.batch_size and size < BATCH_BYTES:
@@ -194,7 +194,7 @@ class EventLog:
                 return
 
     def _deliver(self, lines: Sequence[tuple[str, bytes]]) -> bool:
-        """Tells whether the batch is dealt with: acknowledged, or refused for good and counted."""
+        """Tell whether the batch is dealt with: acknowledged, or refused for good and counted."""
         if self._down() or self._sender is None:
             return False
         try:
@@ -209,7 +209,7 @@ class EventLog:
         return True
 
     def _divide(self, lines: Sequence[tuple[str, bytes]], *, error: Undelivered) -> bool:
-        """Halves a refused batch until the event that spoils it is alone, and drops that one."""
+        """Halve a refused batch until the event that spoils it is alone, and drops that one."""
         if len(lines) == 1:
             self._drop(Counter(role for role, _ in lines), reason="refused")
             log.warning("The collector refused an event for good, it is dropped: %s", error)
@@ -278,7 +278,7 @@ class Sender:
         self._token = token
 
     def post(self, lines: Sequence[bytes]) -> None:
-        """Returns when the collector has acknowledged the batch; raises Undelivered otherwise."""
+        """Return when the collector has acknowledged the batch; raises Undelivered otherwise."""
         body = b"[" + b",".join(lines) + b"]"
         try:
             status, text, after = self._exchange(body, headers=self._headers())
@@ -328,7 +328,7 @@ class Sender:
 
 
 def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
-    """Gives the CloudEvent of the record as one line of JSON; a missing number is null."""
+    """Return the CloudEvent of the record as one line of JSON; a missing number is null."""
     logged = record.inputs is not None and sampled(record.request_id, share=sample)
     event = {
         "specversion": "1.0",
@@ -363,12 +363,12 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
 
 
 def sampled(request_id: str, *, share: float) -> bool:
-    """Tells whether the request's inputs are logged: the same answer for the same id, on every server."""
+    """Tell whether the request's inputs are logged: the same answer for the same id, on every server."""
     return share >= 1.0 or zlib.crc32(request_id.encode()) < share * 2**32
 
 
 def role_of(line: bytes) -> str:
-    """Gives the role that a spooled event's id ends with."""
+    """Return the role that a spooled event's id ends with."""
     try:
         return str(orjson.loads(line)["data"]["role"])
     except (orjson.JSONDecodeError, KeyError, TypeError):

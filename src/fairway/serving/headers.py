@@ -47,7 +47,7 @@ class Call:
 
 
 def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes = b"") -> None:
-    """Fills in the call; raises Invalid at the end, when id and role are known already.
+    """Fill in the call; raises Invalid at the end, when id and role are known already.
 
     `revision` is the server's own: a gateway with a single backend puts the arm on the request before it is copied, and then only the
     revision that it names beside tells the copy from the original.
@@ -104,7 +104,7 @@ def bucket(forwarded: bytes) -> str | None:
 
 
 def _unit(values: list[bytes]) -> tuple[str, str | None]:
-    """Gives the unit, and what is wrong with its name. A wrong one is a unit too: the gateway has hashed it to an arm, and it counts as one."""
+    """Return the unit, and what is wrong with its name. A wrong one is a unit too: the gateway has hashed it to an arm, and it counts as one."""
     if len(values) == 1 and SANE_UNIT.fullmatch(values[0]) and not values[0].isspace():
         return values[0].decode("ascii"), None
     seen = _shown(values[0]) if len(values) == 1 else f"there {len(values)} times"

@@ -42,7 +42,7 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> "Predictor":
-        """Gives the predictor of the package in `path`, every file checked; raises PackageError naming what is wrong."""
+        """Return the predictor of the package in `path`, every file checked; raises PackageError naming what is wrong."""
         return cls(manifest.load(path), threads=threads)
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
@@ -61,11 +61,11 @@ class Predictor:
             ) from error
 
     def labels(self, probabilities: Array) -> list[str]:
-        """Gives the most probable class of each row."""
+        """Return the most probable class of each row."""
         return [self.classes[index] for index in probabilities.argmax(axis=1)]
 
     def check_golden(self) -> None:
-        """Returns when the golden rows are reproduced, together and alone; raises ServingError with the largest difference."""
+        """Return when the golden rows are reproduced, together and alone; raises ServingError with the largest difference."""
         wanted = self._golden.probabilities
         seen, alone = self.predict(self._golden.columns), self.predict(self.sample(rows=1))
         difference = float(max(np.abs(seen - wanted).max(), np.abs(alone - wanted[:1]).max()))
@@ -76,11 +76,11 @@ class Predictor:
             )
 
     def sample(self, *, rows: int) -> protocol.Columns:
-        """Gives golden rows, repeated to the number wanted: real rows to warm up and measure with."""
+        """Return golden rows, repeated to the number wanted: real rows to warm up and measure with."""
         return {name: np.resize(values, (rows, *values.shape[1:])) for name, values in self._golden.columns.items()}
 
     def unusual(self, columns: Mapping[str, Array]) -> dict[str, int]:
-        """Gives, by feature, how many rows lie outside the training range or name a category unseen in training."""
+        """Return, by feature, how many rows lie outside the training range or name a category unseen in training."""
         found: dict[str, int] = {}
         for name, (low, high) in self._ranges.items():
             values = columns[name]
@@ -108,7 +108,7 @@ class Predictor:
         return [*self.unusual(columns), *enormous]
 
     def metadata(self, *, revision: str | None) -> artifacts.Json:
-        """Gives the model's description in the Open Inference Protocol. Without a revision it has nothing that differs from one revision to the next."""
+        """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that differs from one revision to the next."""
         inputs = [
             {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
             for one in self.features.values()

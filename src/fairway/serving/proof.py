@@ -13,7 +13,7 @@ from fairway import errors
 
 
 def required(package: Path) -> None:
-    """Returns when the package can be served; ends this process with status 1 where it cannot, with the sentence on stderr."""
+    """Return when the package can be served; ends this process with status 1 where it cannot, with the sentence on stderr."""
     if subprocess.run([sys.executable, "-m", "fairway.serving.proof", str(package)], check=False).returncode != 0:
         raise SystemExit(1)
 

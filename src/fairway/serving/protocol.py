@@ -78,7 +78,7 @@ ALL_BINARY = tuple((name, True) for name in OUTPUTS)
 
 
 def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
-    """Gives the schema's features by name."""
+    """Return the schema's features by name."""
     found = {}
     for one in declared:
         shape = tuple(one["shape"]) if one["kind"] == "image" else ()
@@ -95,7 +95,7 @@ def parse(
     header_length: int | None = None,
     most_rows: int | None = None,
 ) -> Request:
-    """Gives the rows of a request body; raises Invalid with the sentence for the client, before more rows than `most_rows` are read."""
+    """Return the rows of a request body; raises Invalid with the sentence for the client, before more rows than `most_rows` are read."""
     head, tail = _split(body, header_length)
     return read(_document(head), features=features, tail=tail, most_rows=most_rows)
 
@@ -184,7 +184,7 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
 
 
 def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, memoryview]:
-    """Gives the tensor's column, and the binary data that follows it."""
+    """Return the tensor's column, and the binary data that follows it."""
     datatype = entry.get("datatype")
     _check_datatype(datatype, feature)
     rows = _rows(entry.get("shape"), feature)
@@ -232,7 +232,7 @@ def _from_json(data: Any, rows: int, feature: Feature) -> Array:
 
 
 def _single(value: Any, feature: Feature) -> Array | None:
-    """Gives the column of one plain value, which most requests hold; None sends anything else the careful way."""
+    """Return the column of one plain value, which most requests hold; None sends anything else the careful way."""
     kind = type(value)
     if feature.kind == "number" and (kind is float or kind is int) and math.isfinite(value):
         return np.array((value,), dtype=np.float64)
@@ -332,7 +332,7 @@ def _check_count(count: int, rows: int, feature: Feature) -> None:
 
 
 def _finished(values: Array, rows: int, feature: Feature) -> Array:
-    """Gives numbers as float64 `[n]`, images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
+    """Return numbers as float64 `[n]`, images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
     column: Array
     if feature.kind == "image":
         with np.errstate(
@@ -400,7 +400,7 @@ def answer(
     revision: str | None,
     request_id: str,
 ) -> tuple[bytes, int | None]:
-    """Gives the response body, and the length of its JSON part where binary tensors follow it. Without a revision it does not tell which answered."""
+    """Return the response body, and the length of its JSON part where binary tensors follow it. Without a revision it does not tell which answered."""
     values: dict[str, Any] = {"label": labels, "probabilities": probabilities, "confidence": None}
     if any(name == "confidence" for name, _ in request.outputs):
         values["confidence"] = probabilities.max(axis=1)
@@ -440,7 +440,7 @@ def _blob(value: Any) -> bytes:
 
 
 def datatype_of(feature: Feature) -> str:
-    """Gives the datatype that the feature's tensor has in the model's metadata."""
+    """Return the datatype that the feature's tensor has in the model's metadata."""
     return {"number": "FP64", "category": "BYTES", "image": "FP32"}[feature.kind]
 
 
@@ -457,7 +457,7 @@ def dear_body(feature: Feature, *, size: int) -> bytes:
 
 
 def request_body(columns: Mapping[str, Array], *, features: Mapping[str, Feature]) -> bytes:
-    """Gives the JSON request for the columns, as a client would send it; a NaN becomes null."""
+    """Return the JSON request for the columns, as a client would send it; a NaN becomes null."""
     inputs = []
     for name, feature in features.items():
         values = columns[name]

@@ -45,7 +45,7 @@ class Message:
 
 
 def read(body: bytes, *, features: Mapping[str, protocol.Feature]) -> Message:
-    """Gives the message's rows; raises Invalid with the sentence for the client. What the tensors hold is checked by `protocol.parse`."""
+    """Return the message's rows; raises Invalid with the sentence for the client. What the tensors hold is checked by `protocol.parse`."""
     document = _document(body)
     found = [form for form in FORMS if form in document]
     if found == ["jsonData"]:
@@ -75,7 +75,7 @@ def answer(
     revision: str | None,
     request_id: str,
 ) -> bytes:
-    """Gives the answer's body; `open_inference` is the same answer in the other protocol."""
+    """Return the answer's body; `open_inference` is the same answer in the other protocol."""
     told = {} if revision is None else {"revision": revision}
     tags = {**told, "label": labels, "confidence": probabilities.max(axis=1)}
     meta = {"puid": request_id, "tags": tags}
@@ -88,7 +88,7 @@ def answer(
 
 
 def failure(status: int, sentence: str) -> bytes:
-    """Gives the body that Seldon's clients find an error in."""
+    """Return the body that Seldon's clients find an error in."""
     return _bytes(
         {
             "status": {
@@ -184,7 +184,7 @@ def _from_json(data: Any, features: Mapping[str, protocol.Feature]) -> Json:
 
 
 def _is_image(names: Sequence[str], features: Mapping[str, protocol.Feature]) -> bool:
-    """Tells whether the whole array is one feature's: it has more than a number for each row."""
+    """Tell whether the whole array is one feature's: it has more than a number for each row."""
     return len(names) == 1 and names[0] in features and features[names[0]].kind == "image"
 
 

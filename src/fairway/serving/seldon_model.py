@@ -51,7 +51,7 @@ class Model:
         self.model_error_handler = _blueprint(self)  # the one blueprint that the wrapper takes from a model
 
     def load(self) -> None:
-        """Makes this process the one that answers; a package that changed since it was proven ends the server with its sentence."""
+        """Make this process the one that answers; a package that changed since it was proven ends the server with its sentence."""
         try:
             self._worker = Worker(self._settings)
         except errors.FairwayError as error:
@@ -68,25 +68,25 @@ class Model:
 
     @property
     def worker(self) -> "Worker":
-        """Gives what answers requests; it is there before the first of them."""
+        """Return what answers requests; it is there before the first of them."""
         if self._worker is None:
             raise SeldonMicroserviceException("the model is not loaded yet", status_code=503, reason="BUSY")
         return self._worker
 
     def predict_raw(self, message: Any) -> Any:
-        """Refuses: whatever comes over HTTP is answered before the wrapper reads it."""
+        """Refuse: whatever comes over HTTP is answered before the wrapper reads it."""
         raise SeldonMicroserviceException(
             "gRPC is not served here: wanted JSON over HTTP", status_code=501, reason="NOT_IMPLEMENTED"
         )
 
     def health_status(self) -> list[str]:
-        """Gives the one word that /health/status shows; the probe that means ready is /v2/health/ready."""
+        """Return the one word that /health/status shows; the probe that means ready is /v2/health/ready."""
         if self.worker.draining:
             raise SeldonMicroserviceException("the server is ending", status_code=503, reason="BUSY")
         return ["ready"]
 
     def init_metadata(self) -> dict[str, Any]:
-        """Gives the model's description in Seldon's form."""
+        """Return the model's description in Seldon's form."""
         names = [one["name"] for one in self._package.features]
         told = (
             {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}}
@@ -148,11 +148,11 @@ class Worker:
         self._drain_on_sigterm()
 
     def infer(self, request: flask.Request) -> Answer:
-        """Answers a path of the Open Inference Protocol."""
+        """Answer a path of the Open Inference Protocol."""
         return self._ask(self._open_inference, request, path=request.path, body=self._body(request))
 
     def predict(self, request: flask.Request, body: bytes | None = None) -> Answer:
-        """Answers a message of Seldon's; an error has Seldon's form too."""
+        """Answer a message of Seldon's; an error has Seldon's form too."""
         answer = self._ask(
             self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST"
         )
@@ -163,7 +163,7 @@ class Worker:
         )
 
     def _body(self, request: flask.Request) -> bytes:
-        """Gives the body, or the beginning of one that is too large, which is enough to refuse it."""
+        """Return the body, or the beginning of one that is too large, which is enough to refuse it."""
         return b"" if (request.content_length or 0) > self._largest else request.stream.read(self._largest + 1)
 
     def _ask(
@@ -220,7 +220,7 @@ class Seldon(app.Application):
         return reply
 
     def calibrate(self) -> None:
-        """Leaves every request to the threads: the measured sizes are of the other protocol's bodies."""
+        """Leave every request to the threads: the measured sizes are of the other protocol's bodies."""
         super().calibrate()
         self.inline_bytes = 0
 
@@ -242,7 +242,7 @@ async def _exchange(application: app.Application, scope: app.Scope, body: bytes)
 
 
 def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[bytes, bytes]]:
-    """Gives the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway gave none."""
+    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway gave none."""
     named = {name.lower(): value for name, value in given} | {"content-length": str(length)}
     if "seldon-puid" in named:
         named.setdefault("x-request-id", named["seldon-puid"])
@@ -250,7 +250,7 @@ def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[byte
 
 
 def _blueprint(model: Model) -> flask.Blueprint:
-    """Gives what the wrapper puts into its application: our paths before its own, and 404 where it would answer 500."""
+    """Return what the wrapper puts into its application: our paths before its own, and 404 where it would answer 500."""
     blueprint = flask.Blueprint("fairway", __name__)
 
     @blueprint.record_once  # type: ignore[untyped-decorator]
@@ -295,7 +295,7 @@ def _message(form: Mapping[str, str]) -> bytes:
 
 
 def _response(answer: Answer) -> flask.Response:
-    """Gives flask's answer; it counts the bytes itself."""
+    """Return flask's answer; it counts the bytes itself."""
     kept = [(name, value) for name, value in answer.headers if name != "content-length"]
     return flask.Response(answer.body, status=answer.status, headers=kept)
 
@@ -310,7 +310,7 @@ def _settings(environment: Mapping[str, str]) -> command.Settings:
 
 
 def _or_exit(function: Any, *arguments: Any) -> Any:
-    """Gives what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
     try:
         return function(*arguments)
     except errors.FairwayError as error:

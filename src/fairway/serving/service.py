@@ -48,7 +48,7 @@ class Hoist:
 
 
 def in_front_of(inner: Any) -> Any:
-    """Gives an application that answers `/v2` itself and leaves everything else to `inner`."""
+    """Return an application that answers `/v2` itself and leaves everything else to `inner`."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/v2") and State.application is not None:
@@ -118,7 +118,7 @@ class Service:
         return self.application.ready and not self.application.draining
 
     def _open_and_close(self) -> None:
-        """Takes many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which waits for the requests in work."""
+        """Take many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which waits for the requests in work."""
         from fairway.serving import door
 
         close: Any = signal.getsignal(signal.SIGTERM)  # a method of uvicorn's server
@@ -142,7 +142,7 @@ Service.add_asgi_middleware(Hoist)  # type: ignore[attr-defined]
 
 
 def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
-    """Gives what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
     try:
         return function(*arguments, **keywords)
     except errors.FairwayError as error:
@@ -151,7 +151,7 @@ def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _follow_the_supervisor() -> None:
-    """Has the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is in a session of its own, and
+    """Have the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is in a session of its own, and
     would go on serving with nobody left who can stop it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -163,7 +163,7 @@ def _quieten() -> None:
 
 
 def _tune_garbage_collection() -> None:
-    """Takes what start-up made out of the collector's sight: its full passes took 125 to 175 ms, at p99."""
+    """Take what start-up made out of the collector's sight: its full passes took 125 to 175 ms, at p99."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 1_000)

@@ -38,7 +38,7 @@ class Spool:
         self._lock = threading.RLock()  # the hot path writes while the thread replays
 
     def append(self, lines: Sequence[bytes]) -> Outcome:
-        """Writes the lines that fit; a full disk or a full spool leaves the newest out, and never raises."""
+        """Write the lines that fit; a full disk or a full spool leaves the newest out, and never raises."""
         with self._lock:
             return self._append(lines)
 
@@ -58,11 +58,11 @@ class Spool:
         return Outcome(written=written)
 
     def bytes_used(self) -> int:
-        """Gives the bytes of all segments, other workers' included."""
+        """Return the bytes of all segments, other workers' included."""
         return sum(size for _, size in self._segments())
 
     def replay(self) -> Iterator["Segment"]:
-        """Gives the segments that nobody else holds, oldest first, each locked until the caller moves on."""
+        """Return the segments that nobody else holds, oldest first, each locked until the caller moves on."""
         self.seal()
         for path, _ in self._segments():
             segment = _claim(path)
@@ -73,7 +73,7 @@ class Spool:
                     segment.release()
 
     def seal(self) -> None:
-        """Closes the open segment, so that it can be replayed; the next line opens another."""
+        """Close the open segment, so that it can be replayed; the next line opens another."""
         with self._lock:
             if self._descriptor is not None:
                 os.close(self._descriptor)
@@ -124,7 +124,7 @@ class Segment:
         self._descriptor = descriptor
 
     def lines(self) -> list[bytes]:
-        """Gives the complete lines; one cut short by a kill is left out."""
+        """Return the complete lines; one cut short by a kill is left out."""
         return [line for line in self._path.read_bytes().split(b"\n")[:-1] if line]
 
     def acknowledge(self) -> None:

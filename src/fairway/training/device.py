@@ -24,7 +24,7 @@ class Choice:
 
 
 def choose(section: schema.Training, *, machine: Machine) -> Choice:
-    """Gives the device and precision to use; raises TrainingError where the configuration asks for what is not there."""
+    """Return the device and precision to use; raises TrainingError where the configuration asks for what is not there."""
     present = {"cpu": True, "cuda": machine.cuda, "mps": machine.mps}
     device = section.device
     if device == "auto":

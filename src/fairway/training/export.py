@@ -77,7 +77,7 @@ class Probabilities(nn.Module):
 
 
 def write(trained: Trained, *, folder: Path) -> float:
-    """Writes model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a probability.
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a probability.
 
     Raises TrainingError where the model cannot be exported, or the graph answers differently.
     """
@@ -89,7 +89,7 @@ def write(trained: Trained, *, folder: Path) -> float:
 
 
 def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array) -> float:
-    """Gives the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance."""
+    """Return the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance."""
     answered = graph.run(model, inputs, classes=expected.shape[1], what="the exported graph")
     differences = np.abs(answered - expected)
     largest = float(differences.max())
@@ -139,7 +139,7 @@ def _network(trained: Network, *, folder: Path) -> float:
 
 
 def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
-    """Gives the network's own probabilities; raises TrainingError where it does not take the inputs or gives no logits."""
+    """Return the network's own probabilities; raises TrainingError where it does not take the inputs or gives no logits."""
     try:
         with torch.no_grad():
             logits = trained.module.eval()(**rows)

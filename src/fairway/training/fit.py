@@ -24,7 +24,7 @@ Fields = dict[str, Any]
 def fit(
     section: schema.Training, *, dataset: Path, out: Path, resume: bool = True, progress: loop.Progress | None = None
 ) -> artifacts.Checkpoint:
-    """Gives the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
+    """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
 
     The same section and dataset give the same weights on the same machine, also when the run was killed and resumed (its
     state is kept beside `out` until it ends). `progress` is called after each epoch with that epoch's row of the history.
@@ -59,7 +59,7 @@ def fit(
 
 
 def machine() -> devices.Machine:
-    """Gives what this machine has."""
+    """Return what this machine has."""
     cuda = torch.cuda.is_available()
     return devices.Machine(
         cuda=cuda, bfloat16=cuda and torch.cuda.is_bf16_supported(), mps=torch.backends.mps.is_available()
@@ -75,7 +75,7 @@ def _network(
     resume: bool,
     progress: loop.Progress | None,
 ) -> export.Made:
-    """Gives one of our networks with the weights of its best epoch."""
+    """Return one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
     classes = len(data.schema.classes)
@@ -166,7 +166,7 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """Gives a folder that takes the place of `out` when all is written, and vanishes otherwise."""
+    """Return a folder that takes the place of `out` when all is written, and vanishes otherwise."""
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
         yield folder

@@ -34,7 +34,7 @@ SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 
 
 def run(model: Path, inputs: Mapping[str, Array], *, classes: int, what: str | None = None) -> Array:
-    """Gives the probabilities, float32 [n, classes], as a server would compute them.
+    """Return the probabilities, float32 [n, classes], as a server would compute them.
 
     Raises TrainingError, calling the model `what`, where the graph cannot be run on these inputs, or does not answer with a
     finite number for each class.
@@ -60,7 +60,7 @@ def run(model: Path, inputs: Mapping[str, Array], *, classes: int, what: str | N
 
 
 def add_up(answers: Array, *, what: str) -> None:
-    """Raises TrainingError where a row is no distribution: the softmax was left out."""
+    """Raise TrainingError where a row is no distribution: the softmax was left out."""
     off = np.abs(answers.sum(axis=1, dtype=np.float64) - 1)
     if len(answers) and (off.max() > SUM_OFF or answers.min() < -SUM_OFF):
         worst = answers[off.argmax() if off.max() > SUM_OFF else answers.min(axis=1).argmin()]
@@ -70,7 +70,7 @@ def add_up(answers: Array, *, what: str) -> None:
 
 
 def load(model: Path, *, what: str) -> Any:
-    """Gives an ONNX Runtime session on the CPU; raises TrainingError where the file is no graph that can run."""
+    """Return an ONNX Runtime session on the CPU; raises TrainingError where the file is no graph that can run."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # its warnings are about graphs, of which the user can change nothing
     options.add_session_config_entry(
@@ -83,7 +83,7 @@ def load(model: Path, *, what: str) -> Any:
 
 
 def output_of(session: Any, *, classes: int, what: str) -> str:
-    """Gives the name of the output that holds the probabilities: `probabilities`, or the only table of floats."""
+    """Return the name of the output that holds the probabilities: `probabilities`, or the only table of floats."""
     outputs = session.get_outputs()
     tables = [
         node.name
@@ -100,7 +100,7 @@ def output_of(session: Any, *, classes: int, what: str) -> str:
 
 
 def layout_of(session: Any, *, what: str) -> str:
-    """Gives "named" where all inputs are called as the dataset's are, "flat" where there is one input only."""
+    """Return "named" where all inputs are called as the dataset's are, "flat" where there is one input only."""
     names = [node.name for node in session.get_inputs()]
     if names and set(names) <= set(NAMED):
         return "named"
@@ -112,7 +112,7 @@ def layout_of(session: Any, *, what: str) -> str:
 
 
 def normalise(proto: Any, session: Any, *, layout: str, output: str) -> Any:
-    """Gives the graph with float32 `probabilities` as its only output, and `features` as the name of its input where it is flat."""
+    """Return the graph with float32 `probabilities` as its only output, and `features` as the name of its input where it is flat."""
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     graph = made.graph
@@ -129,7 +129,7 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str) -> Any:
 
 
 def write(proto: Any, path: Path) -> None:
-    """Writes a graph without the names of files and functions that exporters leave in it: they tell of the machine and change its bytes."""
+    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and change its bytes."""
     proto.producer_version = ""
     proto.doc_string = ""
     del proto.metadata_props[:]
@@ -173,7 +173,7 @@ def _answered(answers: Array, *, shape: tuple[int, int], what: str) -> None:
 
 
 def _rename_input(graph: Any, node: Any) -> None:
-    """Puts `features` before the graph's matrix: a node between the two, so that no name inside changes."""
+    """Put `features` before the graph's matrix: a node between the two, so that no name inside changes."""
     if node.name == FLAT and node.type == "tensor(float)":
         return
     kept = next(one for one in graph.input if one.name == node.name)
@@ -188,7 +188,7 @@ def _static(shape: Sequence[Any]) -> list[int | None]:
 
 
 def _free(graph: Any, name: str) -> str:
-    """Renames what the graph itself calls `name`, so that the name can be given to another; gives the new one."""
+    """Rename what the graph itself calls `name`, so that the name can be given to another; gives the new one."""
     for node in graph.node:
         node.output[:] = [f"{name}_before" if output == name else output for output in node.output]
     return _free_input(graph, name)
@@ -222,7 +222,7 @@ def _strip_nodes(nodes: Iterable[Any]) -> None:
 
 
 def read(path: Path, *, what: str) -> Any:
-    """Gives the graph of a file, with the weights of the files beside it inside; raises TrainingError where it is none."""
+    """Return the graph of a file, with the weights of the files beside it inside; raises TrainingError where it is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -232,7 +232,7 @@ def read(path: Path, *, what: str) -> Any:
 
 
 def _line(error: BaseException) -> str:
-    """Gives an error's own words in one line, without the place in C++ that ONNX Runtime puts before them."""
+    """Return an error's own words in one line, without the place in C++ that ONNX Runtime puts before them."""
     text = " ".join(str(error).split())
     return CPP.sub(": ", text)[:300]
 

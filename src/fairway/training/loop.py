@@ -52,7 +52,7 @@ class Step:
         return {"network": self.network, "optimiser": self.optimiser, "schedule": self.schedule, "scaler": self.scaler}
 
     def __call__(self, inputs: Inputs, target: Tensor) -> Tensor:
-        """Takes the step and gives its loss, left on the device so that nobody waits for it."""
+        """Take the step and gives its loss, left on the device so that nobody waits for it."""
         if self.augment is not None and "image" in inputs:
             inputs = {**inputs, "image": self.augment(inputs["image"])}
         with torch.autocast(
@@ -80,7 +80,7 @@ def train(
     resume: bool,
     progress: Progress | None,
 ) -> state.Progressed:
-    """Gives the history and the best weights; raises TrainingError where the loss is no number any more."""
+    """Return the history and the best weights; raises TrainingError where the loss is no number any more."""
     step = _step(network, section, target=rows.target, classes=classes, choice=choice)
     done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
@@ -103,7 +103,7 @@ def train(
 
 @torch.no_grad()
 def measure(network: nn.Module, rows: Rows) -> dict[str, float]:
-    """Gives validation loss and accuracy, in full precision and without class weights: as the served model will be judged."""
+    """Return validation loss and accuracy, in full precision and without class weights: as the served model will be judged."""
     network.eval()
     starts = range(0, len(rows.target), MEASURED_AT_ONCE)
     logits = torch.cat(
@@ -117,7 +117,7 @@ def measure(network: nn.Module, rows: Rows) -> dict[str, float]:
 
 
 def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
-    """Gives the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one before."""
+    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one before."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     parts = list(torch.split(order, size))
     if len(parts) > 1 and len(parts[-1]) == 1 < size:  # batch norm has no deviation of a single row
@@ -136,7 +136,7 @@ def _step(network: nn.Module, section: schema.Training, *, target: Tensor, class
 
 
 def _epoch(step: Step, section: schema.Training, *, rows: Rows, number: int) -> float:
-    """Gives the mean loss of one epoch."""
+    """Return the mean loss of one epoch."""
     seed = section.seed * SEEDS_APART + number  # of the epoch, not of the run: a resumed one draws the same
     torch.manual_seed(seed)
     step.network.train()
@@ -151,7 +151,7 @@ def _epoch(step: Step, section: schema.Training, *, rows: Rows, number: int) -> 
 
 
 def _repeatable(place: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Has cuDNN choose kernels that give the same sums each time; the CPU has nothing to choose."""
+    """Have cuDNN choose kernels that give the same sums each time; the CPU has nothing to choose."""
     if place.type != "cuda":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)

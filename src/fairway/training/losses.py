@@ -7,13 +7,13 @@ from fairway.config import schema
 
 
 def build(section: schema.Training, *, target: Tensor, classes: int) -> nn.CrossEntropyLoss:
-    """Gives the training loss in nats, with the weights of `training.classWeights`."""
+    """Return the training loss in nats, with the weights of `training.classWeights`."""
     return nn.CrossEntropyLoss(
         weight=balanced(target, classes=classes) if section.class_weights == "balanced" else None
     )
 
 
 def balanced(target: Tensor, *, classes: int) -> Tensor:
-    """Gives rows / (classes * rows of the class): each class then counts the same in total, and the mean weight of a row is 1."""
+    """Return rows / (classes * rows of the class): each class then counts the same in total, and the mean weight of a row is 1."""
     counts = torch.bincount(target, minlength=classes).clamp(min=1).float()
     return len(target) / (classes * counts)

@@ -32,7 +32,7 @@ class Convolutional(nn.Module):
         self.head = _dense(depth * height * width, hidden=hidden, classes=classes, dropout=dropout)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Gives the logits, [n, classes]."""
+        """Return the logits, [n, classes]."""
         result: Tensor = self.head(self.body(image))
         return result
 
@@ -51,7 +51,7 @@ class Tabular(nn.Module):
         self.head = _dense(numbers + sum(sizes), hidden=hidden, classes=classes, dropout=dropout)
 
     def forward(self, numbers: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
-        """Gives the logits, [n, classes]."""
+        """Return the logits, [n, classes]."""
         parts = [] if numbers is None else [numbers]
         if categories is not None:
             parts += [embedding(categories[:, i]) for i, embedding in enumerate(self.embeddings)]
@@ -72,7 +72,7 @@ class Augmentation:
 def build(
     section: schema.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int
 ) -> nn.Module:
-    """Gives the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
+    """Return the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
     if section.family == "convolutional":
         if "image" not in shapes:
             raise errors.TrainingError(
@@ -97,7 +97,7 @@ def build(
 
 
 def augmentation(section: schema.Augmentation) -> Augmentation | None:
-    """Gives what changes a batch of training pictures and leaves their labels true, or None."""
+    """Return what changes a batch of training pictures and leaves their labels true, or None."""
     steps: list[Any] = []
     if section.rotation or section.translation:
         moved = (section.translation, section.translation) if section.translation else None

@@ -24,7 +24,7 @@ class Progressed:
 
 
 def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Mapping[str, Any]) -> None:
-    """Writes the state by rename, so that a reader finds this one whole or the one before."""
+    """Write the state by rename, so that a reader finds this one whole or the one before."""
     temporary = path.with_name(f"{path.name}.writing")
     torch.save(
         {"identity": identity, "parts": {name: part.state_dict() for name, part in parts.items()}, "done": vars(done)},
@@ -34,7 +34,7 @@ def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Ma
 
 
 def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]) -> Progressed:
-    """Gives where a killed run of the same section, data and device stood, and sets `parts` to it; else the beginning."""
+    """Return where a killed run of the same section, data and device stood, and sets `parts` to it; else the beginning."""
     if not zipfile.is_zipfile(path):  # none, or cut off: torch would take it for its old format and fail in many ways
         return Progressed()
     try:
@@ -49,7 +49,7 @@ def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]
 
 
 def forget(path: Path) -> None:
-    """Removes the state of a run that ended."""
+    """Remove the state of a run that ended."""
     for name in (path.name, f"{path.name}.writing"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(name).unlink()

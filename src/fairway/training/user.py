@@ -28,7 +28,7 @@ WANTED = "wanted a torch module, a scikit-learn classifier with predict_proba, o
 
 
 def fit(section: schema.Training, *, data: splits.Splits) -> export.Made:
-    """Calls the user's function; gives what it returned, ready to be exported."""
+    """Call the user's function; gives what it returned, ready to be exported."""
     named = section.function or ""
     torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice
     try:
@@ -61,7 +61,7 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
 
 
 def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:
-    """Gives "flat" where forward takes `features`, "named" where it takes what the dataset has."""
+    """Return "flat" where forward takes `features`, "named" where it takes what the dataset has."""
     parameters = inspect.signature(network.forward).parameters
     if graph.FLAT in parameters:
         return "flat"

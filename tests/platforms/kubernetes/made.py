@@ -37,7 +37,7 @@ def revision(
 
 
 def pod(**values: Any) -> dict[str, Any]:
-    """Gives the pod template of the revision's Deployment."""
+    """Return the pod template of the revision's Deployment."""
     found: dict[str, Any] = workloads.for_revision(
         OWNER,
         revision(**values),

@@ -30,7 +30,7 @@ scrape_configs:
 
 
 def counters(*, requests: int, errors: int, claimed: str = "") -> str:
-    """Gives what a proxy exports: of the candidate so many requests and errors, of stable 1,000 and none."""
+    """Return what a proxy exports: of the candidate so many requests and errors, of stable 1,000 and none."""
     lines = [f"envoy_server_uptime{{{claimed}}} 100"]
     for index, completed, failed in ((0, 1000, 0), (1, requests, errors)):
         labels = f'envoy_cluster_name="{CLUSTER}/{index}"' + (f",{claimed}" if claimed else "")
@@ -43,7 +43,7 @@ def counters(*, requests: int, errors: int, claimed: str = "") -> str:
 
 @contextlib.contextmanager
 def exported(text: str) -> Iterator[int]:
-    """Gives the port of a pod that exports the text."""
+    """Return the port of a pod that exports the text."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -64,7 +64,7 @@ def exported(text: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def scraping(folder: Path, **targets: int) -> Iterator[str]:
-    """Gives the address of a Prometheus that scrapes the gateway and the tenants' pods."""
+    """Return the address of a Prometheus that scrapes the gateway and the tenants' pods."""
     program, port = shutil.which("prometheus"), ports.free_port()
     assert program is not None, "there is no prometheus on PATH (Debian: apt-get install prometheus)"
     (folder / "prometheus.yml").write_text(CONFIGURATION.format(**targets))
@@ -85,7 +85,7 @@ def scraping(folder: Path, **targets: int) -> Iterator[str]:
 
 
 def sample(url: str, **gateway: str) -> traffic.Sample:
-    """Gives the counts as soon as Prometheus has them, of two scrapes at least."""
+    """Return the counts as soon as Prometheus has them, of two scrapes at least."""
     source, deadline = prometheus.Prometheus(url, gateway=gateway), time.monotonic() + 60
     while True:
         with contextlib.suppress(errors.Unavailable):

@@ -58,7 +58,7 @@ def proxy(
     job: str = "envoy",
     label: str = "pod",
 ) -> list[dict[str, Any]]:
-    """Gives the series of one proxy, scraped every 2 s until `last`; a series shorter than the uptime began later."""
+    """Return the series of one proxy, scraped every 2 s until `last`; a series shorter than the uptime began later."""
     rows = [({"__name__": prometheus.UPTIME}, uptime), *(row for one in arms for row in one)]
     return [
         {
@@ -331,7 +331,7 @@ def ask(url: str) -> traffic.Sample | None:
 
 @contextlib.contextmanager
 def served(content: bytes, *, status: int = 200, date: str | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """Gives a server that answers every query with `content`, and what it was asked."""
+    """Return a server that answers every query with `content`, and what it was asked."""
     asked: list[bytes] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

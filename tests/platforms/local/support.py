@@ -21,7 +21,7 @@ UPSTREAM = Path(__file__).with_name("upstream.py")
 
 
 def until(true: Callable[[], Any], *, seconds: float = 30.0) -> Any:
-    """Gives the first true value; fails where there is none in time."""
+    """Return the first true value; fails where there is none in time."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
@@ -46,7 +46,7 @@ class Client:
     def ask(
         self, path: str = "/v2/models/income/infer", *, method: str = "POST", body: bytes = b"{}", **headers: str
     ) -> Answer:
-        """Gives the answer; header names are written with underscores: `x_fairway_unit`."""
+        """Return the answer; header names are written with underscores: `x_fairway_unit`."""
         self._connection.request(
             method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()}
         )
@@ -74,7 +74,7 @@ class Bench:
     clients: list[Client] = field(default_factory=list)
 
     def serve(self, *revisions: str, wait: bool = True) -> None:
-        """Starts a server for each revision, on the port that it had before, and waits until it answers."""
+        """Start a server for each revision, on the port that it had before, and waits until it answers."""
         for revision in revisions:
             port = self.ports.setdefault(revision, ports.free_port())
             argv = [sys.executable, "-S", str(UPSTREAM), "--port", str(port), "--revision", revision]
@@ -83,7 +83,7 @@ class Bench:
             until(lambda revision=revision: self.seen(revision) is not None)
 
     def seen(self, revision: str) -> dict[str, int] | None:
-        """Gives how many requests the server had per arm; None where it does not answer."""
+        """Return how many requests the server had per arm; None where it does not answer."""
         with (
             contextlib.closing(Client(f"http://127.0.0.1:{self.ports[revision]}", timeout=5.0)) as client,
             contextlib.suppress(OSError),
@@ -107,7 +107,7 @@ class Bench:
         stable: str = "old",
         candidate: str | None = "new",
     ) -> traffic.Route:
-        """Makes a route and gives it."""
+        """Make a route and gives it."""
         route = traffic.route(deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror)
         self.apply(route)
         return route
@@ -118,7 +118,7 @@ class Bench:
         return sample
 
     def settled(self, route: traffic.Route, *, requests: int) -> traffic.Sample:
-        """Gives the first sample in which that many requests are counted and timed on both arms together."""
+        """Return the first sample in which that many requests are counted and timed on both arms together."""
 
         def whole() -> traffic.Sample | None:
             sample = self.sample(route)
@@ -133,18 +133,18 @@ class Bench:
         return found
 
     def counter(self, name: str) -> int:
-        """Gives one of Envoy's own counters."""
+        """Return one of Envoy's own counters."""
         answer = self.gateway._stats("^" + name.replace(".", "[.]") + "$")
         return int(answer["stats"][0]["value"])
 
     def client(self) -> Client:
-        """Gives a connection to the gateway, closed with the bench."""
+        """Return a connection to the gateway, closed with the bench."""
         self.clients.append(Client(self.gateway.url))
         return self.clients[-1]
 
 
 def bench(root: Path) -> Iterator[Bench]:
-    """Gives a bench whose gateway runs; stops all of it afterwards."""
+    """Return a bench whose gateway runs; stops all of it afterwards."""
     processes = Processes(root)
     made = Bench(root, processes, envoy.Gateway(root, processes))
     try:
@@ -190,7 +190,7 @@ class Load:
         return {answer: count for answer, count in self.answers.items() if answer[0] != 200}
 
     def more(self, count: int) -> None:
-        """Waits for this many more answers."""
+        """Wait for this many more answers."""
         goal = self.total + count
         until(lambda: self.total >= goal, seconds=30.0)
 

@@ -17,7 +17,7 @@ from tests.platforms.local.support import Bench
 
 
 def ask(bench: Bench, count: int, **headers: str) -> collections.Counter[tuple[Any, ...]]:
-    """Gives how often each (status, arm, revision) was answered."""
+    """Return how often each (status, arm, revision) was answered."""
     client = bench.client()
     answers = (client.ask(x_fairway_unit=f"user-{number}", **headers) for number in range(count))
     return collections.Counter((answer.status, answer.body["arm"], answer.body["revision"]) for answer in answers)

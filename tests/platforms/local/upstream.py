@@ -19,7 +19,7 @@ MOST: dict[str, int] = {"now": 0, "most": 0}
 
 
 async def read(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], int] | None:
-    """Gives the path, the headers and the size of the body of the next request, or None where there is none."""
+    """Return the path, the headers and the size of the body of the next request, or None where there is none."""
     head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -35,7 +35,7 @@ async def read(reader: asyncio.StreamReader) -> tuple[str, dict[str, str], int] 
 
 
 async def answer(revision: str, path: str, headers: dict[str, str], size: int) -> tuple[int, object] | None:
-    """Gives the status and the body to answer with, or None to close the connection."""
+    """Return the status and the body to answer with, or None to close the connection."""
     if path == "/seen":
         return 200, {**SEEN, "at_once": MOST["most"]}
     arm = headers.get("x-fairway-arm", "none")

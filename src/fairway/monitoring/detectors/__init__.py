@@ -9,7 +9,7 @@ from fairway.monitoring.detectors import base
 def load(
     engine: str, *, p_value: float, kinds: Mapping[str, str] | None = None, classes: Sequence[str] = ()
 ) -> base.Detector:
-    """Gives the detector of the engine that the configuration names; `alibi` takes some ten seconds to import."""
+    """Return the detector of the engine that the configuration names; `alibi` takes some ten seconds to import."""
     if engine != "alibi":
         raise errors.ConfigError(f"monitoring.engine is {engine!r}: wanted 'alibi'")
     from fairway.monitoring.detectors import alibi

@@ -68,7 +68,7 @@ def _features(tested: Sequence[columns.Column], *, limit: float) -> Iterator[bas
 def _together(
     tested: Sequence[columns.Column], *, test: Callable[[Array, Array], tuple[Array, Array]]
 ) -> Iterator[tuple[columns.Column, float, float]]:
-    """Tests the columns of one length in one call; those that lack rows have other lengths and go by themselves."""
+    """Test the columns of one length in one call; those that lack rows have other lengths and go by themselves."""
     groups: dict[tuple[int, int], list[columns.Column]] = {}
     for column in tested:
         groups.setdefault((len(column.reference), len(column.window)), []).append(column)
@@ -95,7 +95,7 @@ def _chi_squared(reference: Array, window: Array) -> tuple[Array, Array]:
 
 
 def _fisher(column: columns.Column) -> tuple[float, float]:
-    """Gives the exact p-value that both windows lack values equally often, and the odds ratio (0 where it is not finite)."""
+    """Return the exact p-value that both windows lack values equally often, and the odds ratio (0 where it is not finite)."""
     from scipy import stats
 
     lost, losing = int(column.reference.sum()), int(column.window.sum())
@@ -116,7 +116,7 @@ def _effect(column: columns.Column) -> float:
 
 
 def _engine() -> Any:
-    """Gives `alibi_detect.cd`, imported once, without the warnings of the libraries that it drags in, on one thread."""
+    """Return `alibi_detect.cd`, imported once, without the warnings of the libraries that it drags in, on one thread."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -47,17 +47,17 @@ class Detector(Protocol):
     """Compares a window with a reference, both arrays of rows by feature name."""
 
     def check(self, reference: Arrays, window: Arrays) -> DriftResult:
-        """Gives the verdict; the same arrays give the same verdict."""
+        """Return the verdict; the same arrays give the same verdict."""
         ...
 
 
 def threshold_of_one(p_value: float, *, tests: int) -> float:
-    """Gives Bonferroni's threshold of one test: the chance of any false alarm in the window stays under `p_value`."""
+    """Return Bonferroni's threshold of one test: the chance of any false alarm in the window stays under `p_value`."""
     return p_value / max(tests, 1)
 
 
 def effect_of_numbers(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> float:
-    """Gives the difference of the means in pooled standard deviations (Cohen 1988, section 2.2): a reference that hardly
+    """Return the difference of the means in pooled standard deviations (Cohen 1988, section 2.2): a reference that hardly
     varies does not make every change look enormous. Where neither varies, of both together: a constant that moved is no zero."""
     spread = float(np.sqrt((np.var(reference) + np.var(window)) / 2)) or float(
         np.std(np.concatenate([reference, window]))
@@ -66,5 +66,5 @@ def effect_of_numbers(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> 
 
 
 def effect_of_counts(reference: npt.NDArray[Any], window: npt.NDArray[Any]) -> float:
-    """Gives the total variation distance of two tables of counts."""
+    """Return the total variation distance of two tables of counts."""
     return float(np.abs(reference / max(reference.sum(), 1) - window / max(window.sum(), 1)).sum() / 2)

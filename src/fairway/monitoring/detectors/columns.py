@@ -32,7 +32,7 @@ class Column:
 def columns(
     reference: base.Arrays, window: base.Arrays, *, kinds: Mapping[str, str], classes: Sequence[str]
 ) -> list[Column]:
-    """Gives the columns to test; the ones that never vary are left out, since both windows agree on them."""
+    """Return the columns to test; the ones that never vary are left out, since both windows agree on them."""
     found: list[Column] = []
     for name, values in reference.items():
         if name == base.PROBABILITIES:
@@ -87,7 +87,7 @@ def _image(name: str, reference: Array, window: Array) -> Iterator[Column]:
 
 
 def _shrunk(images: Array) -> Array:
-    """Averages over blocks of the last two axes until an image has at most MAX_PIXELS values."""
+    """Average over blocks of the last two axes until an image has at most MAX_PIXELS values."""
     while images.ndim > 2 and int(np.prod(images.shape[1:])) > MAX_PIXELS and max(images.shape[-2:]) > 1:
         height, width = images.shape[-2] // 2 * 2 or 1, images.shape[-1] // 2 * 2 or 1
         rows, columns = min(2, height), min(2, width)

@@ -55,7 +55,7 @@ class Api:
         self._client = client
 
     def apply(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
-        """Makes the object what it should be (server-side apply; what other managers set besides stays), and gives what it is now."""
+        """Make the object what it should be (server-side apply; what other managers set besides stays), and gives what it is now."""
         metadata = obj["metadata"]
         path = self._path(obj["kind"], metadata["namespace"], metadata["name"])
         return self._call(
@@ -73,19 +73,19 @@ class Api:
             return None
 
     def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[Object]:
-        """Gives the objects of a namespace (of all, for None) that carry the labels."""
+        """Return the objects of a namespace (of all, for None) that carry the labels."""
         return list(
             self._call("GET", self._path(kind, namespace), query=[("labelSelector", labels)] if labels else [])["items"]
         )
 
     def create(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
-        """Creates the object; raises Conflict where one of its name is there."""
+        """Create the object; raises Conflict where one of its name is there."""
         return self._call(
             "POST", self._path(obj["kind"], obj["metadata"]["namespace"]), body=obj, query=[("fieldManager", manager)]
         )
 
     def unmanage(self, found: Object, *, manager: str = MANAGER) -> Object:
-        """Lets go of the fields that the manager has by creating the object, and gives it as it is then; those that it applies stay its own.
+        """Let go of the fields that the manager has by creating the object, and gives it as it is then; those that it applies stay its own.
 
         Otherwise a field that is applied no more would stay for ever.
         """
@@ -114,12 +114,12 @@ class Api:
         )
 
     def replace(self, obj: Mapping[str, Any]) -> Object:
-        """Writes the object over the version that it was read at; raises Conflict where that is not the newest."""
+        """Write the object over the version that it was read at; raises Conflict where that is not the newest."""
         metadata = obj["metadata"]
         return self._call("PUT", self._path(obj["kind"], metadata["namespace"], metadata["name"]), body=obj)
 
     def replace_status(self, obj: Mapping[str, Any]) -> Object:
-        """Writes the status over the version that the object was read at."""
+        """Write the status over the version that the object was read at."""
         metadata = {
             key: value for key, value in obj["metadata"].items() if key != "managedFields"
         }  # they may have been too deep to be read whole
@@ -130,13 +130,13 @@ class Api:
         )
 
     def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any]) -> Object:
-        """Merges the patch into the object, as `kubectl annotate` does."""
+        """Merge the patch into the object, as `kubectl annotate` does."""
         return self._call(
             "PATCH", self._path(kind, namespace, name), body=patch, content="application/merge-patch+json"
         )
 
     def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Deletes the object (that of the uid, else Conflict) and, in the background, what it owns; one that is not there is none."""
+        """Delete the object (that of the uid, else Conflict) and, in the background, what it owns; one that is not there is none."""
         precondition = {"preconditions": {"uid": uid}} if uid is not None else {}
         try:
             self._call(
@@ -154,7 +154,7 @@ class Api:
         return status
 
     def serves(self, kind: str) -> bool:
-        """Says whether the cluster knows the kind: a custom resource may not be installed."""
+        """Say whether the cluster knows the kind: a custom resource may not be installed."""
         prefix, plural = KINDS[kind]
         try:
             return any(found["name"] == plural for found in self._call("GET", prefix)["resources"])
@@ -203,7 +203,7 @@ class Forbidden(errors.PlatformError):
 
 
 def connect(context: str | None = None) -> Api:
-    """Gives the cluster that `context` names, else the one that this pod runs in, else the current one of KUBECONFIG (or ~/.kube/config)."""
+    """Return the cluster that `context` names, else the one that this pod runs in, else the current one of KUBECONFIG (or ~/.kube/config)."""
     configuration = kubernetes.client.Configuration()
     if context is not None or not _in_cluster(configuration):
         try:

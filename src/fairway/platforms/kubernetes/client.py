@@ -18,7 +18,7 @@ KIND, NOTE = resource.KIND, f"{resource.GROUP}/note"
 
 
 def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bool]:
-    """Asks for what the manifest says, as field manager `fairway`: what others set besides stays.
+    """Ask for what the manifest says, as field manager `fairway`: what others set besides stays.
 
     Gives the resource as it is now, and whether its spec was changed.
     """
@@ -37,7 +37,7 @@ def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bo
 
 
 def read(server: api.Api, namespace: str, name: str) -> api.Object:
-    """Gives the ModelDeployment with its status; raises UsageError where there is none."""
+    """Return the ModelDeployment with its status; raises UsageError where there is none."""
     try:
         found = server.get(KIND, namespace, name)
         if found is None:
@@ -51,7 +51,7 @@ def read(server: api.Api, namespace: str, name: str) -> api.Object:
 
 
 def every(server: api.Api, namespace: str | None) -> list[api.Object]:
-    """Gives the ModelDeployments of the namespace, or of all."""
+    """Return the ModelDeployments of the namespace, or of all."""
     try:
         return server.find(KIND, namespace)
     except api.NotFound:
@@ -67,7 +67,7 @@ def every(server: api.Api, namespace: str | None) -> list[api.Object]:
 def command(
     server: api.Api, namespace: str, name: str, verb: str, *, who: str, why: str = "", force: bool = False
 ) -> dict[str, Any]:
-    """Asks the operator once, and gives the status after it has obeyed; raises UsageError where the command makes no sense now."""
+    """Ask the operator once, and gives the status after it has obeyed; raises UsageError where the command makes no sense now."""
     before = read(server, namespace, name)
     if before["spec"].get("paused"):
         raise errors.UsageError(
@@ -98,7 +98,7 @@ def command(
 
 
 def obeyed(before: Mapping[str, Any], after: Mapping[str, Any], *, who: str) -> bool:
-    """Says whether the history has a new row that names whoever asked: a command that is refused leaves none."""
+    """Say whether the history has a new row that names whoever asked: a command that is refused leaves none."""
     known = list(before.get("history", ()))
     return any(f" by {who}" in row.get("reason", "") for row in after.get("history", ()) if row not in known)
 
@@ -111,7 +111,7 @@ def watch(
     until: Callable[[api.Object], bool],
     timeout_seconds: float | None = None,
 ) -> Iterator[api.Object]:
-    """Gives the ModelDeployment each time that its status has changed, and ends with the one that makes `until` true.
+    """Return the ModelDeployment each time that its status has changed, and ends with the one that makes `until` true.
 
     An API server that is away is waited for. Raises Unavailable after the timeout.
     """
@@ -134,7 +134,7 @@ def watch(
 
 
 def settled(found: api.Object) -> bool:
-    """Says whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or Stalled, of the newest generation)."""
+    """Say whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or Stalled, of the newest generation)."""
     status = found.get("status", {})
     if status.get("observedGeneration", 0) < found["metadata"]["generation"] or status.get("phase") == "RollingBack":
         return False
@@ -142,7 +142,7 @@ def settled(found: api.Object) -> bool:
 
 
 def holds(found: api.Object, type: str) -> bool:
-    """Says whether the condition is True."""
+    """Say whether the condition is True."""
     return any(
         condition["type"] == type and condition["status"] == "True"
         for condition in found.get("status", {}).get("conditions", ())
@@ -150,7 +150,7 @@ def holds(found: api.Object, type: str) -> bool:
 
 
 def _patiently(server: api.Api, namespace: str, name: str, *, until: float) -> api.Object:
-    """Reads; an API server that does not answer is asked again until then."""
+    """Read; an API server that does not answer is asked again until then."""
     while True:
         try:
             return read(server, namespace, name)

@@ -32,7 +32,7 @@ class Confirmation:
 
 
 def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, waited_seconds: float) -> Confirmation:
-    """Says whether the candidate's weight went from `before` to `after`.
+    """Say whether the candidate's weight went from `before` to `after`.
 
     `increments` are the completed requests (candidate, stable) between scrapes after the write, oldest first.
     """
@@ -55,7 +55,7 @@ def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, wai
 
 
 def _score(candidate: int, stable: int, *, before: int, after: int) -> float:
-    """Gives the log likelihood ratio of one scrape; what neither weight allows (both arms, between 0 % and 100 %) speaks against the new one."""
+    """Return the log likelihood ratio of one scrape; what neither weight allows (both arms, between 0 % and 100 %) speaks against the new one."""
     new, old = (_log(candidate, weight) + _log(stable, TOTAL - weight) for weight in (after, before))
     if math.isinf(new) or math.isinf(old):
         return -CERTAIN if math.isinf(new) else CERTAIN
@@ -69,7 +69,7 @@ def _log(count: int, percent: int) -> float:
 
 
 def _mixed(scores: Sequence[float]) -> float:
-    """Gives the log of the mixture over the scrapes with which the change may have come."""
+    """Return the log of the mixture over the scrapes with which the change may have come."""
     suffixes = list(itertools.accumulate(reversed(scores)))[::-1]
     terms = [total - math.log(k * (k + 1)) for k, total in enumerate(suffixes, start=1)]
     top = max(terms, default=-math.inf)

@@ -61,7 +61,7 @@ def sample(
     route: traffic.Route,
     thresholds: Sequence[str],
 ) -> traffic.Sample:
-    """Gives both arms' counts as of one instant, by Prometheus's own clock; an arm that has counted nothing yet is None.
+    """Return both arms' counts as of one instant, by Prometheus's own clock; an arm that has counted nothing yet is None.
 
     Raises Unavailable where Prometheus gives no number.
     """
@@ -170,14 +170,14 @@ def _within(queries: Queries, threshold: str, names: Mapping[str, str]) -> str:
 
 
 def _filled(query: str, names: Mapping[str, str]) -> str:
-    """Gives the query with its names filled in; PromQL's own braces stay, since only a name in braces stands for something."""
+    """Return the query with its names filled in; PromQL's own braces stay, since only a name in braces stands for something."""
     for key, value in names.items():
         query = query.replace(f"{{{key}}}", value)
     return query
 
 
 def _number(content: bytes, name: str) -> float | None:
-    """Gives the one number of an answer, None where there is no series; raises ValueError for anything else."""
+    """Return the one number of an answer, None where there is no series; raises ValueError for anything else."""
     try:
         found = prometheus.results(content)
         if not found:

@@ -11,7 +11,7 @@ LONGEST_NAME = 50  # objects are named after it and the revision, in 63; the CRD
 
 
 def spec(config: schema.Config, *, uri: str, digest: str, image: str | None = None) -> resource.Spec:
-    """Gives the spec that asks for the package; `image` is the server's, the operator's default for None."""
+    """Return the spec that asks for the package; `image` is the server's, the operator's default for None."""
     if len(config.name) > LONGEST_NAME:
         raise errors.ConfigError(
             f"name {config.name!r} has {len(config.name)} characters: wanted at most {LONGEST_NAME} on Kubernetes"
@@ -32,7 +32,7 @@ def spec(config: schema.Config, *, uri: str, digest: str, image: str | None = No
 
 
 def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
-    """Gives the resource with what differs from the defaults: the cluster fills in the rest."""
+    """Return the resource with what differs from the defaults: the cluster fills in the rest."""
     return {
         "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
         "kind": resource.KIND,
@@ -42,7 +42,7 @@ def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
 
 
 def place(config: schema.Config, *, digest: str, uri: str | None = None) -> str:
-    """Gives where the cluster finds the package: the address given, else its folder in `platform.store`."""
+    """Return where the cluster finds the package: the address given, else its folder in `platform.store`."""
     if uri is not None:
         return uri
     if config.platform.store is None:

@@ -39,7 +39,7 @@ SHARES = 10_000  # backendRef weights in a percent: one of them is the millionth
 
 
 def first(before: str | None, *, stable: str, candidate: str | None) -> str:
-    """Gives the revision at index 0, where `before` was: who serves stays where it is, and who comes takes the free place."""
+    """Return the revision at index 0, where `before` was: who serves stays where it is, and who comes takes the free place."""
     if before in (None, stable, candidate):
         return before or stable
     return candidate or before or stable
@@ -55,7 +55,7 @@ def http_route(
     arriving: bool = False,
     runtime: str = "bentoml",
 ) -> dict[str, Any]:
-    """Gives the HTTPRoute that divides (and mirrors) the requests as `route` says.
+    """Return the HTTPRoute that divides (and mirrors) the requests as `route` says.
 
     `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth, and the candidate
     that is `arriving` begins with one.
@@ -104,7 +104,7 @@ def http_route(
 
 
 def serving(found: Mapping[str, Any]) -> frozenset[str]:
-    """Gives the revisions that have a real share by an HTTPRoute of ours."""
+    """Return the revisions that have a real share by an HTTPRoute of ours."""
     prefix = f"{found['metadata']['name']}-"
     backends = [
         backend for rule in found.get("spec", {}).get("rules", ())[:1] for backend in rule.get("backendRefs", ())
@@ -113,7 +113,7 @@ def serving(found: Mapping[str, Any]) -> frozenset[str]:
 
 
 def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any]:
-    """Gives the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked of the servers at once.
+    """Return the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked of the servers at once.
 
     A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server, and counts for no arm.
     """
@@ -142,13 +142,13 @@ def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any
 
 
 def _serving(route: traffic.Route) -> tuple[str, ...]:
-    """Gives the revisions that can be asked by name: those that get requests or copies."""
+    """Return the revisions that can be asked by name: those that get requests or copies."""
     candidate = route.candidate if route.weight or route.mirror else None
     return (route.stable,) if candidate is None else (route.stable, candidate)
 
 
 def _named(owner: workloads.Owner, revision: str, *, timeouts: Mapping[str, str]) -> dict[str, Any]:
-    """Gives the rule for requests that name the revision in their path."""
+    """Return the rule for requests that name the revision in their path."""
     headers = [{"name": ARM, "value": NAMED}, {"name": REVISION, "value": revision}]
     filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]
     return {
@@ -177,7 +177,7 @@ def _service(owner: workloads.Owner, revision: str) -> dict[str, Any]:
 
 
 def _duration(value: timedelta) -> str:
-    """Gives the duration as the Gateway API writes it: whole numbers of at most five digits, and no days."""
+    """Return the duration as the Gateway API writes it: whole numbers of at most five digits, and no days."""
     milliseconds = round(value.total_seconds() * 1000)
     parts = []
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):

@@ -29,7 +29,7 @@ class Health:
 
 
 def judge(deployment: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]], *, replicas: int) -> Health:
-    """Gives the health of a revision that must have `replicas` pods at least."""
+    """Return the health of a revision that must have `replicas` pods at least."""
     if deployment is None:
         return Health(note="its Deployment is not there yet")
     status, pods = deployment.get("status", {}), list(pods)
@@ -111,7 +111,7 @@ def _last_end(container: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _last_words(container: Mapping[str, Any]) -> str:
-    """Gives how it ended, and its own sentence where it left one as its termination message."""
+    """Return how it ended, and its own sentence where it left one as its termination message."""
     ended = _last_end(container)
     said = str(ended.get("message", "")).strip().splitlines()
     reason = (
@@ -125,7 +125,7 @@ def _last_words(container: Mapping[str, Any]) -> str:
 
 
 def _failure(status: Mapping[str, Any]) -> str:
-    """Gives why the Deployment cannot make its pods, such as a quota."""
+    """Return why the Deployment cannot make its pods, such as a quota."""
     for condition in status.get("conditions", ()):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             return f"its pods cannot be created: {condition.get('message', '')[:400]}"
@@ -133,7 +133,7 @@ def _failure(status: Mapping[str, Any]) -> str:
 
 
 def _facts(pods: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Gives what `fairway fetch` left as its termination message: the package's name and what evaluation measured."""
+    """Return what `fairway fetch` left as its termination message: the package's name and what evaluation measured."""
     for pod in pods:
         for container in pod.get("status", {}).get("initContainerStatuses", ()):
             ended = container.get("state", {}).get("terminated", {})

@@ -18,13 +18,13 @@ SERVICE = ("{}.svc", "{}.svc.cluster.local")  # after `NAME.`
 
 
 def service(url: str, *, namespace: str) -> str | None:
-    """Gives the name of the namespace's Service that the URL is about, or None where it is about something else."""
+    """Return the name of the namespace's Service that the URL is about, or None where it is about something else."""
     name, _, rest = _host(url).partition(".")
     return name if name and rest in {form.format(namespace) for form in SERVICE} else None
 
 
 def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None:
-    """Gives why the URL must not be called for a deployment of the namespace, or None where it may, as far as its host says."""
+    """Return why the URL must not be called for a deployment of the namespace, or None where it may, as far as its host says."""
     host = _host(url)
     if service(url, namespace=namespace) is not None or any(
         fnmatch.fnmatchcase(host, pattern.lower()) for pattern in allowed
@@ -35,7 +35,7 @@ def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None
 
 
 def astray(name: str, found: Mapping[str, Any] | None) -> str | None:
-    """Gives why a Service must not be called: one that is no more than a name for another place leads anywhere."""
+    """Return why a Service must not be called: one that is no more than a name for another place leads anywhere."""
     spec = found.get("spec", {}) if found is not None else {}
     if found is None:
         return f"there is no Service {name} in the namespace"

@@ -36,7 +36,7 @@ class Observed:
 def decide(
     record: Record | None, *, me: str, observed: Observed | None, now: float
 ) -> Literal["create", "renew", "take", "wait"]:
-    """Says what to do with the Lease as it was read; `now` and `observed.at` are of one monotonic clock."""
+    """Say what to do with the Lease as it was read; `now` and `observed.at` are of one monotonic clock."""
     if record is None:
         return "create"
     holder = record["spec"].get("holderIdentity")
@@ -63,11 +63,11 @@ class Lease:
         self._renewed_at: float | None = None
 
     def leads(self) -> bool:
-        """Says whether it is held surely enough to act: nobody else can have taken it yet."""
+        """Say whether it is held surely enough to act: nobody else can have taken it yet."""
         return self._renewed_at is not None and self._clock() - self._renewed_at < RENEW_DEADLINE
 
     def attempt(self) -> bool:
-        """Takes or renews the Lease if it may, and says whether it is held. Raises Temporary where the API server does not answer."""
+        """Take or renews the Lease if it may, and says whether it is held. Raises Temporary where the API server does not answer."""
         record = self._api.get("Lease", self._namespace, self._name)
         now = self._clock()
         todo = decide(record, me=self.me, observed=self._observed, now=now)
@@ -89,7 +89,7 @@ class Lease:
         return True
 
     def hold(self, *, stop: threading.Event, acquired: Callable[[], None]) -> None:
-        """Waits for the Lease, calls `acquired` once, renews until `stop`; returns when it is lost or `stop` is set (then it is given back)."""
+        """Wait for the Lease, calls `acquired` once, renews until `stop`; returns when it is lost or `stop` is set (then it is given back)."""
         while not stop.is_set():
             asked = self._clock()  # before the request: how long it took is not ours
             try:
@@ -115,7 +115,7 @@ class Lease:
             self._release()
 
     def _release(self) -> None:
-        """Gives it back, so that the next need not wait."""
+        """Return it back, so that the next need not wait."""
         try:
             record = self._api.get("Lease", self._namespace, self._name)
             if record is not None and record["spec"].get("holderIdentity") == self.me:

@@ -40,7 +40,7 @@ APPENDED = ("tolerations", "envFrom")
 
 
 def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives our template with the user's changes; raises ConfigError naming the key that may not be changed, or is no part of a template."""
+    """Return our template with the user's changes; raises ConfigError naming the key that may not be changed, or is no part of a template."""
     for key in theirs:
         if key not in ("metadata", "spec"):
             raise errors.ConfigError(f"podTemplate.{key} is no part of a pod template: wanted metadata or spec")
@@ -80,7 +80,7 @@ def _values(ours: Any, theirs: Any, *, key: str, path: str) -> Any:
 
 
 def _lists(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Any], *, by: str, path: str) -> list[Any]:
-    """Merges by name. A volume or a variable is replaced as a whole: it has one source."""
+    """Merge by name. A volume or a variable is replaced as a whole: it has one source."""
     found = {item[by]: item for item in ours}
     for item in theirs:
         if not isinstance(item, Mapping) or type(item.get(by)) is not (int if by == "containerPort" else str):
@@ -92,7 +92,7 @@ def _lists(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Any], *, by: str,
 
 
 def _sealed(template: Mapping[str, Any], *, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Gives by path all that a template may not change."""
+    """Return by path all that a template may not change."""
     sealed: dict[str, Any] = {}
     for kind in ("labels", "annotations"):
         entries = template.get("metadata", {}).get(kind)

@@ -110,7 +110,7 @@ class Prometheus:
         route_version: str,
         first: str | None = None,
     ) -> traffic.Sample | None:
-        """Gives the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped lately has all of them.
+        """Return the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped lately has all of them.
 
         `first` is the revision at index 0 of the HTTPRoute, by default stable.
 
@@ -140,7 +140,7 @@ class Prometheus:
         return found
 
     def ask(self, query: str, *, read: Callable[[bytes], Answer], at: float | None = None) -> tuple[Answer, float]:
-        """Gives what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no two clocks are compared.
+        """Return what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no two clocks are compared.
 
         `read` raises ValueError with what is wrong with an answer, which becomes Unavailable.
         """
@@ -194,7 +194,7 @@ def query(*, namespace: str, deployment: str, bounds: Iterable[float], gateway: 
 
 
 def parse(content: bytes) -> list[Series]:
-    """Gives the series of an answer; raises ValueError with what is wrong with it."""
+    """Return the series of an answer; raises ValueError with what is wrong with it."""
     try:
         return [
             {
@@ -208,7 +208,7 @@ def parse(content: bytes) -> list[Series]:
 
 
 def results(content: bytes) -> list[Any]:
-    """Gives the series of a complete answer; raises ValueError (or what comes of it being none) for any other."""
+    """Return the series of a complete answer; raises ValueError (or what comes of it being none) for any other."""
     answer = json.loads(content)
     if answer["status"] != "success":
         raise ValueError(f"the query failed: {answer.get('error')}")
@@ -228,7 +228,7 @@ def combine(
     route_version: str,
     first: str | None = None,
 ) -> traffic.Sample | None:
-    """Gives the sum over the proxies that were scraped lately."""
+    """Return the sum over the proxies that were scraped lately."""
     found = _readings(
         series, arms=("stable", "candidate") if first in (None, route.stable) else ("candidate", "stable")
     )
@@ -255,7 +255,7 @@ def combine(
 
 
 def bucket(threshold: str) -> float:
-    """Gives the bound of Envoy's histogram that is the threshold, in milliseconds; raises ConfigError where none is."""
+    """Return the bound of Envoy's histogram that is the threshold, in milliseconds; raises ConfigError where none is."""
     wanted = schema.parse_duration(threshold).total_seconds() * 1000
     found = next((bound for bound in BUCKETS if math.isclose(bound, wanted)), None)
     if found is None:
@@ -278,7 +278,7 @@ class Proxy:
 
 
 def _readings(series: Sequence[Series], *, arms: Sequence[str]) -> dict[str, Readings]:
-    """Gives the series of each proxy; `arms` are those of indices 0 and 1. One that two jobs scrape counts once."""
+    """Return the series of each proxy; `arms` are those of indices 0 and 1. One that two jobs scrape counts once."""
     found: dict[tuple[str, str], Readings] = {}
     for one in series:
         labels = one["metric"]
@@ -294,7 +294,7 @@ def _readings(series: Sequence[Series], *, arms: Sequence[str]) -> dict[str, Rea
 def _proxy(
     name: str, readings: Readings, *, needed: Sequence[str], bounds: Mapping[str, float], now: float
 ) -> Proxy | None:
-    """Gives the proxy at the newest scrape that has all needed arms; None where there is none, or it is old."""
+    """Return the proxy at the newest scrape that has all needed arms; None where there is none, or it is old."""
     uptime = readings.get((UPTIME, ""), {})
     moments = sorted(set(uptime).intersection(*(readings.get((COMPLETED, arm), {}) for arm in needed)))
     if not moments:
@@ -313,7 +313,7 @@ def _proxy(
 
 
 def _started(uptime: Values, *, at: float) -> float:
-    """Gives when the process began: an uptime is told late, so the earliest start that the scrapes since then tell is the closest."""
+    """Return when the process began: an uptime is told late, so the earliest start that the scrapes since then tell is the closest."""
     started, last = math.inf, math.inf
     for scrape in sorted((scrape for scrape in uptime if scrape <= at), reverse=True):
         if uptime[scrape] > last:  # of the process before
@@ -363,7 +363,7 @@ def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
 
 
 def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:
-    """Gives the proxies with their starts, and what counts as slow: sums can be compared while all of it is the same."""
+    """Return the proxies with their starts, and what counts as slow: sums can be compared while all of it is the same."""
     entries, _, thresholds = before.partition(" ")
     known = dict(entry.split("@") for entry in entries.split(",") if entry.count("@") == 1)
     starts = {hashlib.sha256(proxy.name.encode()).hexdigest()[:8]: proxy.started for proxy in proxies}
@@ -392,7 +392,7 @@ def _number(content: bytes) -> float | None:
 
 
 def _literal(text: str) -> str:
-    """Gives a regular expression that means the text, with no backslash: PromQL would read it first."""
+    """Return a regular expression that means the text, with no backslash: PromQL would read it first."""
     return text.replace(".", "[.]").replace("+", "[+]")
 
 

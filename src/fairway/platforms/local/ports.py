@@ -10,7 +10,7 @@ _given: set[int] = set()  # never twice from one process, so that two who ask be
 
 
 def free_port() -> int:
-    """Gives a port that nothing listens on now; whoever gets it should bind soon, and ask again where it was taken meanwhile.
+    """Return a port that nothing listens on now; whoever gets it should bind soon, and ask again where it was taken meanwhile.
 
     It lies below the ports that the kernel lends to outgoing connections. One of those could be lent to a client while its server
     is restarting, and the server could not bind; worse, who asks such a port often while nobody listens connects to itself.
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def taken(port: int) -> bool:
-    """Says whether something listens on the port already."""
+    """Say whether something listens on the port already."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -39,7 +39,7 @@ def taken(port: int) -> bool:
 
 
 def _outgoing() -> int:
-    """Gives the first port that the kernel lends to outgoing connections."""
+    """Return the first port that the kernel lends to outgoing connections."""
     try:
         return int(RANGE.read_text().split()[0])
     except OSError:

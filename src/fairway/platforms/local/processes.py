@@ -54,7 +54,7 @@ class Child:
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """Gives the exit status (negative: the signal), or None while it runs."""
+        """Return the exit status (negative: the signal), or None while it runs."""
         if self._status is None:
             with contextlib.suppress(ChildProcessError):
                 ended, status = os.waitpid(self.pid, os.WNOHANG)
@@ -71,7 +71,7 @@ class Processes:
         self._children: dict[str, Child] = {}
 
     def start(self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
-        """Starts the process, its output appended to `log`; what an earlier one of the name left running is killed first.
+        """Start the process, its output appended to `log`; what an earlier one of the name left running is killed first.
 
         Raises PlatformError where it cannot be started, or one of the name still runs; Unavailable while the disk is full.
         """
@@ -103,7 +103,7 @@ class Processes:
         return process
 
     def record(self, name: str) -> Process | None:
-        """Gives what was started under this name, running or not."""
+        """Return what was started under this name, running or not."""
         process = self._read(name)
         if process is None or process.pid:
             return process
@@ -115,7 +115,7 @@ class Processes:
         return process
 
     def alive(self, name: str) -> bool:
-        """Says whether the process that was started under this name still runs."""
+        """Say whether the process that was started under this name still runs."""
         process = self.record(name)
         child = self._children.get(name)
         if child is not None:
@@ -123,7 +123,7 @@ class Processes:
         return process is not None and _found(process) is not None
 
     def exit_status(self, name: str) -> int | None:
-        """Gives how it ended, where this supervisor started it and it has ended."""
+        """Return how it ended, where this supervisor started it and it has ended."""
         child = self._children.get(name)
         return child.poll() if child is not None else None
 
@@ -131,14 +131,14 @@ class Processes:
         return sorted(file.stem for file in self._folder.glob("*.json"))
 
     def signal(self, name: str, number: int) -> None:
-        """Sends a signal to the process's group: to itself and what it started in its own session. Does nothing where it has ended."""
+        """Send a signal to the process's group: to itself and what it started in its own session. Does nothing where it has ended."""
         process = self.record(name)
         if process is not None and _found(process) is not None:  # the pid is its own still, so the group is
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 
     def stop(self, name: str, *, grace_seconds: float = 10.0) -> None:
-        """Asks the process to end and waits; what is left after that, or after the grace, is killed. Its record goes.
+        """Ask the process to end and waits; what is left after that, or after the grace, is killed. Its record goes.
 
         Everything that it started goes with it, in whatever session.
         """
@@ -151,7 +151,7 @@ class Processes:
         self.forget(name)
 
     def wait(self, name: str, *, seconds: float, wake: int) -> None:
-        """Returns when a process that runs has ended, when the descriptor `wake` can be read, or after so long."""
+        """Return when a process that runs has ended, when the descriptor `wake` can be read, or after so long."""
         with _descriptor(self.record(name) if self.alive(name) else None) as ended:
             select.select([wake, *ended], [], [], seconds)
 
@@ -162,7 +162,7 @@ class Processes:
         self._file(name).unlink(missing_ok=True)
 
     def _clean(self, name: str, *, known: Iterable[psutil.Process] = ()) -> None:
-        """Kills what is left of the process and of all that it started, and waits until it is gone."""
+        """Kill what is left of the process and of all that it started, and waits until it is gone."""
         process = self._read(name)
         if process is None:
             return
@@ -181,7 +181,7 @@ class Processes:
             child.poll()
 
     def _wait(self, process: Process, *, seconds: float) -> None:
-        """Waits until the process has ended, at most so long."""
+        """Wait until the process has ended, at most so long."""
         deadline = time.monotonic() + seconds
         while self.alive(process.name) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
@@ -198,7 +198,7 @@ class Processes:
 
 @contextlib.contextmanager
 def _descriptor(process: Process | None) -> Iterator[list[int]]:
-    """Gives a descriptor that can be read once the process has ended; none where it has, or where the system (macOS) has no such thing."""
+    """Return a descriptor that can be read once the process has ended; none where it has, or where the system (macOS) has no such thing."""
     descriptors: list[int] = []
     if process is not None and sys.platform == "linux":
         with contextlib.suppress(ProcessLookupError):
@@ -218,7 +218,7 @@ def _created(pid: int) -> float:
 
 
 def _found(process: Process) -> psutil.Process | None:
-    """Gives the process where it runs. A stranger with its pid has another mark and another start time; a set clock moves the latter."""
+    """Return the process where it runs. A stranger with its pid has another mark and another start time; a set clock moves the latter."""
     with contextlib.suppress(psutil.Error):
         found = psutil.Process(process.pid) if process.pid else None
         if (
@@ -231,7 +231,7 @@ def _found(process: Process) -> psutil.Process | None:
 
 
 def _descendants(process: Process) -> list[psutil.Process]:
-    """Gives what the process started, and they in turn; none where it has ended, since they are somebody else's children then."""
+    """Return what the process started, and they in turn; none where it has ended, since they are somebody else's children then."""
     leader = _found(process)
     with contextlib.suppress(psutil.Error):
         return leader.children(recursive=True) if leader is not None else []
@@ -239,7 +239,7 @@ def _descendants(process: Process) -> list[psutil.Process]:
 
 
 def _marked(mark: str) -> list[psutil.Process]:
-    """Gives the processes that were started with this mark, or by one that was."""
+    """Return the processes that were started with this mark, or by one that was."""
     return [found for found in psutil.process_iter() if _has(found, mark)]
 
 

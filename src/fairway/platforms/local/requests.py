@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 60.0
 
 
 def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | None) -> list[dict[str, Any]]:
-    """Gives one record a row: request id, label, confidence, revision, and the true label where the data has it."""
+    """Return one record a row: request id, label, confidence, revision, and the true label where the data has it."""
     addresses = client.need(home)
     package = _package(home, name)
     rows = [_object(row)] if row is not None else _rows(home, name, data=data, package=package, limit=limit)
@@ -45,7 +45,7 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
 
 
 def tensor(values: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives one feature of one row as a tensor; raises UsageError where the row lacks it."""
+    """Return one feature of one row as a tensor; raises UsageError where the row lacks it."""
     name, kind = feature["name"], feature["kind"]
     if name not in values:
         raise errors.UsageError(f"the row has no {name!r}: wanted a value for it, null where it is not known")
@@ -61,7 +61,7 @@ def tensor(values: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, A
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Gives the rows of a CSV file that must have something in each of the columns."""
+    """Return the rows of a CSV file that must have something in each of the columns."""
     wanted = f"{', '.join(columns[:-1])} and {columns[-1]}"
     try:
         with file.open(newline="", encoding="utf-8") as handle:
@@ -75,7 +75,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> int:
-    """Sends labels to the collector in batches; gives how many were new to it."""
+    """Send labels to the collector in batches; gives how many were new to it."""
     return _send(
         home,
         "label",
@@ -90,7 +90,7 @@ def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple
 def send_outcomes(
     home: Home, name: str, *, namespace: str, outcomes: Sequence[tuple[str, str, float]], now: float
 ) -> int:
-    """Sends outcomes (request, name, value) to the collector in batches; gives how many were new to it."""
+    """Send outcomes (request, name, value) to the collector in batches; gives how many were new to it."""
     return _send(
         home,
         "outcome",
@@ -140,7 +140,7 @@ def _package(home: Home, name: str) -> manifest.Manifest:
 
 
 def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifest, limit: int) -> list[dict[str, Any]]:
-    """Gives the first rows of a file, the values as plain Python ones."""
+    """Return the first rows of a file, the values as plain Python ones."""
     file = data or home.root / "work" / name / "dataset" / "test.parquet"
     if not file.is_file():
         runs = sorted(home.runs.glob("*/**/test.parquet"), key=lambda found: found.stat().st_mtime)
@@ -173,7 +173,7 @@ def _flat(value: Any) -> list[float]:
 
 
 def _post(base: str, path: str, body: Any, *, headers: Mapping[str, str]) -> Any:
-    """Gives the JSON answer; raises UsageError for what the server refuses, Unavailable where it cannot answer."""
+    """Return the JSON answer; raises UsageError for what the server refuses, Unavailable where it cannot answer."""
     place = urlsplit(base)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=TIMEOUT_SECONDS)
     try:

@@ -55,7 +55,7 @@ class Servers:
                 self._servers[revision] = Server(port=artifacts.read_json(port_file(home, revision))["port"])
 
     def keep(self, wanted: Mapping[str, state.Revision], *, now: float) -> None:
-        """Makes the wanted servers run."""
+        """Make the wanted servers run."""
         for name, revision in wanted.items():
             server = self._servers.get(name)
             if server is None or (
@@ -72,7 +72,7 @@ class Servers:
                 self._start(revision, server)
 
     def retire(self, *, keep: Iterable[str], now: float) -> None:
-        """Stops the servers that nothing needs, a while after the last route has left them."""
+        """Stop the servers that nothing needs, a while after the last route has left them."""
         for name in [name for name in self._servers if name not in set(keep)]:
             server = self._servers[name]
             server.retire_at = server.retire_at or now + RETIRE_SECONDS
@@ -88,11 +88,11 @@ class Servers:
         self._servers.clear()
 
     def endpoints(self) -> dict[str, list[tuple[str, int]]]:
-        """Gives where each server listens, or will."""
+        """Return where each server listens, or will."""
         return {name: [("127.0.0.1", server.port)] for name, server in self._servers.items()}
 
     def health(self, wanted: Iterable[str]) -> tuple[frozenset[str], dict[str, str]]:
-        """Gives the revisions that answer, and those that will not, with the reason."""
+        """Return the revisions that answer, and those that will not, with the reason."""
         ready, broken = set(), {}
         for name in wanted:
             server = self._servers.get(name)
@@ -133,7 +133,7 @@ class Servers:
         )
 
     def _may_start(self, name: str, server: Server, *, now: float) -> bool:
-        """Says whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
+        """Say whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
         if self._processes.record(PREFIX + name) is None:
             return True
         if not server.told:
@@ -151,12 +151,12 @@ class Servers:
         return now >= server.exits[-1] + pause
 
     def _give_up(self, name: str, server: Server, fault: str) -> None:
-        """Starts it no more, and leaves the reason for who asks the platform how it stands."""
+        """Start it no more, and leaves the reason for who asks the platform how it stands."""
         server.fault = fault
         artifacts.write_json(fault_file(self._home, name), {"fault": fault})
 
     def _last_words(self, name: str) -> str:
-        """Gives the last line that the server wrote, preferring a sentence of ours."""
+        """Return the last line that the server wrote, preferring a sentence of ours."""
         try:
             lines = (
                 (self._home.logs / f"server-{name}.log")

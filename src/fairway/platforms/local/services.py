@@ -37,7 +37,7 @@ class Services:
         self.keep()
 
     def keep(self) -> None:
-        """Starts what does not run."""
+        """Start what does not run."""
         for name, module, arguments in self._commands():
             if (
                 not self._processes.alive(name)
@@ -52,7 +52,7 @@ class Services:
                 )
 
     def watch(self, deployments: Mapping[str, Mapping[str, object]]) -> None:
-        """Tells the monitor which revisions of which deployments to watch."""
+        """Tell the monitor which revisions of which deployments to watch."""
         if deployments != self._watched:
             artifacts.write_json(self._home.monitor, {"deployments": dict(deployments)})
             self._watched = dict(deployments)

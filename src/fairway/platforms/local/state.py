@@ -86,7 +86,7 @@ class Store:
         self._db.close()
 
     def deploy(self, revision: Revision, *, now: float) -> bool:
-        """Asks for a revision; says whether that changes anything. A rejected revision stays rejected until `retry`."""
+        """Ask for a revision; says whether that changes anything. A rejected revision stays rejected until `retry`."""
         with self._transaction():
             self._db.execute(
                 "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET package=excluded.package, "
@@ -149,7 +149,7 @@ class Store:
         events: Sequence[states.Event],
         answered: int | None,
     ) -> None:
-        """Stores one look of the supervisor: the new state, the strategy that it follows, what happened, and the command that was obeyed."""
+        """Store one look of the supervisor: the new state, the strategy that it follows, what happened, and the command that was obeyed."""
         plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
             self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(plain), name))
@@ -171,7 +171,7 @@ class Store:
             self._tell(name, event)
 
     def story(self, name: str, *, after: int = 0) -> list[tuple[int, states.Event]]:
-        """Gives what happened to a deployment, oldest first, as (id, event)."""
+        """Return what happened to a deployment, oldest first, as (id, event)."""
         with self._translated():
             rows = self._db.execute(
                 "SELECT * FROM story WHERE deployment=? AND id>? ORDER BY id", (name, after)
@@ -179,7 +179,7 @@ class Store:
         return [(row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
 
     def ask(self, deployment: str, command: Command, *, now: float) -> int:
-        """Writes down a command for the supervisor; gives its number."""
+        """Write down a command for the supervisor; gives its number."""
         with self._transaction():
             cursor = self._db.execute(
                 "INSERT INTO commands (deployment, verb, who, why, force, asked_at) VALUES (?,?,?,?,?,?)",

@@ -49,7 +49,7 @@ class Supervisor:
         self.interval = 1.0
 
     def start(self) -> None:
-        """Starts or adopts the gateway, the collector and the monitor, and writes down where they listen."""
+        """Start or adopts the gateway, the collector and the monitor, and writes down where they listen."""
         self.gateway.start(port=self.port)
         self.services.start()
         self.servers.collector = self.services.collector_url
@@ -64,7 +64,7 @@ class Supervisor:
         )
 
     def tick(self) -> None:
-        """Takes one look at every deployment, and makes true what was decided."""
+        """Take one look at every deployment, and makes true what was decided."""
         self.keep_gateway()
         self.services.keep()
         for deployment in self.state.deployments():
@@ -73,17 +73,17 @@ class Supervisor:
         self.trainer.tick(self.state.deployments(), now=self.source.wall())
 
     def rest(self, *, seconds: float, wake: int) -> None:
-        """Waits until the next look is due; not while the gateway is gone, nor once the descriptor `wake` can be read."""
+        """Wait until the next look is due; not while the gateway is gone, nor once the descriptor `wake` can be read."""
         self.processes.wait(envoy.NAME, seconds=seconds, wake=wake)
 
     def keep_gateway(self) -> None:
-        """Starts the gateway again where it is gone."""
+        """Start the gateway again where it is gone."""
         if not self.gateway.alive():
             log.warning("the gateway is gone; starting it again on its port")
             self.gateway.start(port=self.port)
 
     def stop(self) -> None:
-        """Stops everything: the gateway first, so that nobody is sent to a server that leaves."""
+        """Stop everything: the gateway first, so that nobody is sent to a server that leaves."""
         self.trainer.stop()
         self.gateway.stop()
         self.servers.stop_all()
@@ -140,7 +140,7 @@ class Supervisor:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
-        """Makes the stored states true: servers first, then routes, then the servers that nothing needs any more."""
+        """Make the stored states true: servers first, then routes, then the servers that nothing needs any more."""
         wanted: dict[str, state.Revision] = {}
         routes: dict[str, traffic.Route] = {}
         thresholds: dict[str, schema.Guard] = {}
@@ -183,7 +183,7 @@ class Supervisor:
 
 
 def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision]) -> dict[str, object]:
-    """Gives what the monitor needs to know of a deployment."""
+    """Return what the monitor needs to know of a deployment."""
     stable = wanted[deployment.state.stable or ""]
     return {
         "namespace": deployment.config["namespace"],
@@ -194,7 +194,7 @@ def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision])
 
 
 def run(home: Home, *, port: int, source: clocks.Source = clocks.MACHINE) -> None:
-    """Runs until SIGTERM or SIGINT, then stops everything it started."""
+    """Run until SIGTERM or SIGINT, then stops everything it started."""
     stopping, wake = False, os.pipe()
 
     def stop(number: int, frame: FrameType | None) -> None:

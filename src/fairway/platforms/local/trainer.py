@@ -28,7 +28,7 @@ class Trainer:
         self._looked = -LOOK_SECONDS
 
     def tick(self, deployments: Sequence[state.Deployment], *, now: float) -> None:
-        """Looks at every deployment, every few seconds."""
+        """Look at every deployment, every few seconds."""
         at = time.monotonic()
         if at - self._looked < LOOK_SECONDS:
             return
@@ -73,7 +73,7 @@ class Trainer:
             )
 
     def _drifted(self, name: str, revision: str) -> int:
-        """Gives how many windows in a row have drifted, up to the newest."""
+        """Return how many windows in a row have drifted, up to the newest."""
         newest = self._events.drift(name, revision=revision, limit=1)
         return int(newest[0].get("inARow", 0)) if newest else 0
 
@@ -86,7 +86,7 @@ class Trainer:
         *,
         now: float,
     ) -> None:
-        """Pages on a realised fall of accuracy, and says what was already done; drift alone never does."""
+        """Page on a realised fall of accuracy, and says what was already done; drift alone never does."""
         if (
             signals.reference_accuracy is None
             or decision.bound is None

@@ -72,7 +72,7 @@ def cluster_name(deployment: str, revision: str, arm: str) -> str:
 
 
 def bootstrap(*, port: int, admin_port: int, folder: Path) -> Json:
-    """Gives what Envoy starts with: a listener on the loopback address, routes and clusters read from files."""
+    """Return what Envoy starts with: a listener on the loopback address, routes and clusters read from files."""
     return {
         "node": {"id": "fairway", "cluster": "fairway"},
         "admin": {"address": _address("127.0.0.1", admin_port)},
@@ -106,7 +106,7 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> Json:
 
 
 def clusters(routes: Iterable[traffic.Route], *, endpoints: Endpoints) -> Json:
-    """Gives the clusters that the routes need, as a CDS document."""
+    """Return the clusters that the routes need, as a CDS document."""
     found: dict[str, Json] = {}
     for route in routes:
         stable = endpoints[route.stable]
@@ -124,13 +124,13 @@ def clusters(routes: Iterable[traffic.Route], *, endpoints: Endpoints) -> Json:
 
 
 def join(one: Json, other: Json) -> Json:
-    """Gives the clusters of both documents; where both have one it is the latter's."""
+    """Return the clusters of both documents; where both have one it is the latter's."""
     both = {resource["name"]: resource for document in (one, other) for resource in document["resources"]}
     return _document("config.cluster.v3.Cluster", [both[name] for name in sorted(both)])
 
 
 def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Limits] | None = None) -> Json:
-    """Gives the routes as an RDS document; its version names the version of each deployment's route. `limits` are those of a deployment's servers."""
+    """Return the routes as an RDS document; its version names the version of each deployment's route. `limits` are those of a deployment's servers."""
     ordered = sorted(routes, key=lambda route: route.deployment)
     entries = [
         entry for route in ordered for entry in _route(route, limits=(limits or {}).get(route.deployment, Limits()))
@@ -162,22 +162,22 @@ def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Lim
 
 
 def versions_text(versions: Mapping[str, str]) -> str:
-    """Gives `deployment=version` of each, so that one text in the statistics tells what is in effect."""
+    """Return `deployment=version` of each, so that one text in the statistics tells what is in effect."""
     return ",".join(f"{name}={version}" for name, version in sorted(versions.items())) or "none"
 
 
 def versions(text: str) -> dict[str, str]:
-    """Gives the route versions back from an RDS document's version."""
+    """Return the route versions back from an RDS document's version."""
     return dict(pair.split("=", 1) for pair in text.partition(";")[0].split(",") if "=" in pair)
 
 
 def bound(threshold_ms: float) -> int:
-    """Gives the bound of the latency histogram at which a threshold counts: answers that took as long are slow."""
+    """Return the bound of the latency histogram at which a threshold counts: answers that took as long are slow."""
     return max((edge for edge in BUCKETS if edge <= threshold_ms), default=BUCKETS[0])
 
 
 def _nameless() -> Json:
-    """Gives the refusal of an empty unit: all of them would hash to one arm, which is no fair draw."""
+    """Return the refusal of an empty unit: all of them would hash to one arm, which is no fair draw."""
     return {
         "match": {"prefix": "/", "headers": [{"name": "x-fairway-unit", "string_match": {"exact": ""}}]},
         "direct_response": _answer(400, "x-fairway-unit is empty: name the user or session, or leave the header out"),
@@ -185,7 +185,7 @@ def _nameless() -> Json:
 
 
 def _named(route: traffic.Route) -> tuple[str, ...]:
-    """Gives the revisions that can be asked by name: those that serve."""
+    """Return the revisions that can be asked by name: those that serve."""
     return (route.stable,) if route.candidate is None else (route.stable, route.candidate)
 
 
@@ -243,7 +243,7 @@ def _route(route: traffic.Route, *, limits: Limits) -> list[Json]:
 
 
 def _weights(route: traffic.Route) -> list[Json]:
-    """Gives the arms, the candidate first: growing its weight then moves units one way only."""
+    """Return the arms, the candidate first: growing its weight then moves units one way only."""
     canary = route.weight * TOTAL // 100 if route.candidate is not None else 0
     arms = [(route.candidate, "canary", canary), (route.stable, "stable", TOTAL - canary)]
     return [
@@ -258,7 +258,7 @@ def _weights(route: traffic.Route) -> list[Json]:
 
 
 def _retries(deadline: float) -> Json:
-    """Gives how a request is asked again: first at the arm's server, then at its second priority, once more at the first.
+    """Return how a request is asked again: first at the arm's server, then at its second priority, once more at the first.
 
     Envoy has one number of retries for all causes. A server that starts again must be waited for, which takes many attempts; a request
     that kills its server must not be sent many times. So the waiting is not done here: the second priority is reached through the
@@ -280,7 +280,7 @@ def _retries(deadline: float) -> Json:
 
 
 def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, Json]:
-    """Gives an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's, or one that is asked by name:
+    """Return an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's, or one that is asked by name:
     what comes there is not tried again."""
     limits = ARM_LIMITS if then else SIDE_LIMITS
     groups = [[{"endpoint": {"address": _address(*place)}} for place in first], [_patient(*place) for place in then]]
@@ -313,7 +313,7 @@ def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, Json]:
 
 
 def _patient(host: str, port: int) -> Json:
-    """Gives the endpoint that is reached through the patient listener."""
+    """Return the endpoint that is reached through the patient listener."""
     place = f"{host}:{port}"
     return {
         "endpoint": {"address": {"envoy_internal_address": {"server_listener_name": PATIENCE, "endpoint_id": place}}},
@@ -322,7 +322,7 @@ def _patient(host: str, port: int) -> Json:
 
 
 def _through() -> Json:
-    """Gives the socket to the patient listener, which tells it where to connect to."""
+    """Return the socket to the patient listener, which tells it where to connect to."""
     return {
         "name": "envoy.transport_sockets.internal_upstream",
         "typed_config": {
@@ -341,7 +341,7 @@ def _plain() -> Json:
 
 
 def _patient_listener() -> Json:
-    """Gives a listener inside Envoy that connects to the place it is told as soon as somebody listens there."""
+    """Return a listener inside Envoy that connects to the place it is told as soon as somebody listens there."""
     proxy = {
         "@type": TYPE + "extensions.filters.network.tcp_proxy.v3.TcpProxy",
         "stat_prefix": PATIENCE,
@@ -403,7 +403,7 @@ def _listener(port: int, rds: Path) -> Json:
 
 
 def _as_json() -> list[Json]:
-    """Gives Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference protocol has for errors.
+    """Return Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference protocol has for errors.
 
     What its circuit breakers refuse would be 503: it is the load's, so it is 429, as the servers say it. Its clusters count it as 5xx all the same.
     """
@@ -437,7 +437,7 @@ def _status(comparison: str, status: int) -> Json:
 
 
 def _overload() -> Json:
-    """Gives what ends first where connections or memory run out: new connections, then the requests that hold the most, then new requests."""
+    """Return what ends first where connections or memory run out: new connections, then the requests that hold the most, then new requests."""
     monitors = {
         "global_downstream_max_connections": {
             "@type": TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
