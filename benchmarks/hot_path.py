@@ -17,7 +17,7 @@ import psutil
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.packaging import package
 from fairway.platforms.local import ports
 from fairway.serving import command
@@ -38,7 +38,7 @@ def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
             revision="bench",
             collector="",
             spool=None,
-            serving=schema.Serving(),
+            serving=sections.Serving(),
             home=folder / "ours",
         )
         theirs = {"PLAIN_MODEL": str(model), "BENTOML_HOME": str(folder / "plain"), "BENTOML_DO_NOT_TRACK": "True"}

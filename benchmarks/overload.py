@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from benchmarks import hot_path
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms.local import envoy, ports, xds
 from fairway.platforms.local.processes import Processes
 from fairway.rollout import traffic
@@ -82,7 +82,7 @@ def serving(side: Side) -> Iterator[Side]:
             revision="bench",
             collector="",
             spool=None,
-            serving=schema.Serving(),
+            serving=sections.Serving(),
             home=folder / "bentoml",
         )
         target = command.SERVICE if side.bounded else "benchmarks.unbounded:Service"

@@ -10,9 +10,9 @@ def deploy(config: str, package: dsl.Input[dsl.Model], home: str) -> str:
     """Ask the platform of the configuration to serve the package; gives the revision."""
     from pathlib import Path
 
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.platforms import submit
 
     stored = Path(package.metadata["folder"])  # on this machine; elsewhere the package travels in the artifact
     folder = stored if stored.is_dir() else Path(package.path) / stored.name
-    return submit.deploy(schema.Config.model_validate_json(config), package=folder, home=Path(home))
+    return submit.deploy(sections.Config.model_validate_json(config), package=folder, home=Path(home))

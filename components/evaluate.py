@@ -19,10 +19,10 @@ def evaluate(
     """Measure the model on the test split, beside the baselines and the champion (a package's folder; empty: none)."""
     from pathlib import Path
 
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.evaluation import measure
 
-    settings = schema.Config.model_validate_json(config)
+    settings = sections.Config.model_validate_json(config)
     record = measure.evaluate(
         settings.evaluation,
         dataset=Path(dataset.path),

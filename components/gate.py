@@ -11,10 +11,10 @@ def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[
     from pathlib import Path
 
     from fairway import artifacts
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.evaluation import gate as stage
 
-    settings = schema.Config.model_validate_json(config)
+    settings = sections.Config.model_validate_json(config)
     measured = artifacts.from_json(artifacts.Evaluation, artifacts.read_json(Path(evaluation.path) / "evaluation.json"))
     made = stage.decide(settings.evaluation.gate, evaluation=measured)
     artifacts.write_json(Path(decision.path), made)

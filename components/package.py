@@ -19,10 +19,10 @@ def package(
     from pathlib import Path
 
     from fairway import artifacts
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.packaging import package as stage
 
-    settings = schema.Config.model_validate_json(config)
+    settings = sections.Config.model_validate_json(config)
     made = artifacts.from_json(artifacts.GateDecision, artifacts.read_json(Path(decision.path)))
     record = stage.build(
         name=settings.name,

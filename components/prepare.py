@@ -11,9 +11,9 @@ def prepare(config: str, dataset: dsl.Output[dsl.Dataset]) -> None:
     import json
     from pathlib import Path
 
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.data import prepare as stage
 
-    settings = schema.Config.model_validate_json(config)
+    settings = sections.Config.model_validate_json(config)
     record = stage.prepare(settings.data, out=Path(dataset.path), seed=settings.training.seed)
     dataset.metadata.update({"version": record.version, "source": record.source, "rows": json.dumps(record.rows)})

@@ -10,10 +10,10 @@ def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Mo
     """Fit the model on the prepared splits and exports it."""
     from pathlib import Path
 
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.training import fit
 
-    settings = schema.Config.model_validate_json(config)
+    settings = sections.Config.model_validate_json(config)
     record = fit.fit(
         settings.training,
         dataset=Path(dataset.path),

@@ -1,6 +1,6 @@
 """Writes what is made from the code: the reference pages beside this file and the CRD; `--check` says which one is out of date.
 
-docs/configuration.md   from fairway.config.schema and the groups in conf/
+docs/configuration.md   from fairway.config.sections and the groups in conf/
 docs/crd.md             from fairway.operator.crd, as is manifests/crds/modeldeployments.yaml
 docs/cli.md             from the click commands
 docs/metrics.md         from the prometheus_client declarations in src/ (read, not imported)
@@ -66,16 +66,16 @@ environment's group, the file, `--set key.path=value`. Relative paths in `data` 
 
 
 def configuration() -> str:
-    from fairway.config import schema
+    from fairway.config import sections
 
-    parts = [part for path, model, default in sections(schema.Config) for part in section(path, model, default)]
+    parts = [part for path, model, default in tree(sections.Config) for part in section(path, model, default)]
     return document("Configuration", CONFIGURATION, [*parts, "## Groups", groups()])
 
 
 Part = tuple[str, type[BaseModel], BaseModel | None]  # path in the file, section, the instance that the defaults hold
 
 
-def sections(model: type[BaseModel], path: str = "", default: BaseModel | None = None) -> Iterator[Part]:
+def tree(model: type[BaseModel], path: str = "", default: BaseModel | None = None) -> Iterator[Part]:
     """Return each section, outermost first; the items of a list are a section too, with `[]` after its key."""
     yield path, model, default
     for name, field in model.model_fields.items():
@@ -84,7 +84,7 @@ def sections(model: type[BaseModel], path: str = "", default: BaseModel | None =
             continue
         listed = "" if inner is field.annotation else "[]"
         value = getattr(default, name) if default is not None else field.get_default()
-        yield from sections(
+        yield from tree(
             inner, f"{path}.{field.alias}{listed}".lstrip("."), value if isinstance(value, BaseModel) else None
         )
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from kfp import compiler
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.retraining import check, compiled
 from pipelines import training
 
 VARIANTS = {
-    "training.yaml": ("fairway-training", schema.Pipeline()),
+    "training.yaml": ("fairway-training", sections.Pipeline()),
     "training-gpu.yaml": (
         "fairway-training-gpu",
-        schema.Pipeline(train=schema.Resources(cpu="4", memory="16Gi", gpu=1)),
+        sections.Pipeline(train=sections.Resources(cpu="4", memory="16Gi", gpu=1)),
     ),
 }
 

@@ -13,14 +13,14 @@ from components.gate import gate, refuse
 from components.package import package
 from components.prepare import prepare
 from components.train import train
-from fairway.config import schema
+from fairway.config import sections
 from fairway.retraining import check
 
 GPU = "nvidia.com/gpu"
 HOUR = 3600
 
 
-def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyped-def]
+def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-untyped-def]
     """Return the pipeline with these resources; `resources.train.gpu` of 0 asks for no GPU."""
 
     @dsl.pipeline(name=name, description="prepare, train, evaluate, gate, package, deploy")
@@ -68,7 +68,7 @@ def pipeline(*, name: str, resources: schema.Pipeline):  # type: ignore[no-untyp
     return training
 
 
-def _bounded(task, resources: schema.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
+def _bounded(task, resources: sections.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
     """Return the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for ever."""
     kubernetes.set_timeout(task, seconds=hours * HOUR)
     return (

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.judge import ours, streams
 from benchmarks.judge.streams import TICK, Floats, Ints, Stream
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence, replay
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.ledger import ENOUGH, SPLIT_ALPHA
@@ -345,7 +345,7 @@ def _promoted_beyond(log_e: Floats, average: Floats) -> int:
 def _steps(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     """A canary that fails a tenth more from its first request on, in the default steps, by the state machine itself."""
     runs = min(runs, 200)
-    policy = schema.Strategy.model_validate(
+    policy = sections.Strategy.model_validate(
         {
             "warmup": "0s",
             "shadow": {"enabled": False},
@@ -367,7 +367,7 @@ def _steps(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         )
 
 
-def _found_in_step(rng: np.random.Generator, policy: schema.Strategy) -> bool:
+def _found_in_step(rng: np.random.Generator, policy: sections.Strategy) -> bool:
     """Say whether the canary is rolled back before its first step ends."""
     going = replay.begin(policy, at=0.0, pairs=False)
     for look in range(400):

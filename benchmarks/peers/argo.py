@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from benchmarks.peers import ours
-from fairway.config import schema
+from fairway.config import sections
 from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
 
@@ -91,7 +91,7 @@ class Argo:
             cluster,
             ours.models(cluster),
         )
-        self.patience = (analysis.failure_limit + 2) * schema.parse_duration(analysis.interval).total_seconds() + 60
+        self.patience = (analysis.failure_limit + 2) * sections.parse_duration(analysis.interval).total_seconds() + 60
         install(cluster)
         self.end()
         manifest = TEMPLATES.read_text()

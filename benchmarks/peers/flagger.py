@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.peers import ours
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms.kubernetes import runtimes
 from tests.cluster import binaries, images, stack, world
 from tests.cluster.cluster import Cluster, load
@@ -81,7 +81,7 @@ class Flagger:
 
     def __init__(self, cluster: Cluster, *, name: str, analysis: Analysis) -> None:
         self.name, self.host, self._cluster, self._models = name, f"{name}.test", cluster, ours.models(cluster)
-        self.patience = (analysis.threshold + 3) * schema.parse_duration(analysis.interval).total_seconds() + 60
+        self.patience = (analysis.threshold + 3) * sections.parse_duration(analysis.interval).total_seconds() + 60
         install(cluster)
         self.end()
         self._deploy("stable", "sound")

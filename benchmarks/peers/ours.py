@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.platforms.kubernetes import workloads
 from tests.cluster import images, world
 from tests.cluster.cluster import Cluster
@@ -49,7 +49,7 @@ def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any
         model=resource.Model.model_validate(model),
         image=f"fairway/server:{images.tag()}",
         runtime="bentoml",
-        serving=schema.Serving(reveal_revision=True),
+        serving=sections.Serving(reveal_revision=True),
         pod_template=POD,
         defaulted_image=False,
     )

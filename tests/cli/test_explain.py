@@ -8,14 +8,14 @@ import pytest
 
 from fairway import errors
 from fairway.cli import cluster, evidence, options
-from fairway.config import schema
+from fairway.config import sections
 from fairway.operator import status
 from fairway.platforms.kubernetes import api, client
 from fairway.rollout import judge
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.states import Phase, State
 
-FUSED = schema.Strategy.model_validate(
+FUSED = sections.Strategy.model_validate(
     {
         "shadow": {"enabled": False},
         "mode": "fused",
@@ -25,7 +25,7 @@ FUSED = schema.Strategy.model_validate(
         ],
     }
 )
-CONFIG = schema.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
+CONFIG = sections.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
 
 
 def rollout() -> State:
@@ -68,7 +68,7 @@ def test_counts_intervals_slices_and_what_is_suspended_are_shown() -> None:
 
 
 def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_guard_is_named() -> None:
-    strategy = schema.Strategy.model_validate(
+    strategy = sections.Strategy.model_validate(
         {"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality"}]}
     )
     some = ledgers.Labelled(
@@ -102,12 +102,12 @@ def test_a_promise_that_is_not_to_the_letter_says_so() -> None:
 def test_a_cluster_s_status_explains_as_much_as_one_machine_does() -> None:
     state = rollout()
     stored = {"checkpoint": status.checkpoint(state, policy=FUSED, first="a" * 12)}
-    again, policy, _ = status.resume(stored, policy=schema.Strategy())
+    again, policy, _ = status.resume(stored, policy=sections.Strategy())
     assert evidence.explained(again, policy) == evidence.explained(state, FUSED)
 
 
 def test_before_the_first_rollout_there_is_no_evidence_and_the_promise_is_told_all_the_same() -> None:
-    record, text = evidence.explained(State(), schema.Strategy())
+    record, text = evidence.explained(State(), sections.Strategy())
     assert record["evidence"] == {}
     assert text.strip().startswith("P(a healthy revision is rolled back) <= 0.01")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.platforms.kubernetes import seldon as seldons
 from fairway.platforms.kubernetes import workloads
 from fairway.rollout import traffic as routes
@@ -32,7 +32,7 @@ def revision(name: str, number: int) -> workloads.Revision:
         model=resource.Model(uri="s3://models/income", digest=f"sha256:{'ab' * 32}"),
         image="fairway/seldon:1",
         runtime="seldon",
-        serving=schema.Serving(),
+        serving=sections.Serving(),
         pod_template={"spec": {"tolerations": [{"key": "gpu", "operator": "Exists"}]}},
         defaulted_image=True,
         number=number,

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.config import loader, schema
+from fairway.config import loader, sections
 
 DIGITS = "defaults: {data: digits}\n"
 
@@ -130,7 +130,7 @@ def test_an_unknown_key_is_named_with_its_path_and_the_page(write):
     assert "docs/configuration.md" in sentence
 
 
-SECTIONS = [name for name, field in schema.Config.model_fields.items() if hasattr(field.annotation, "model_fields")]
+SECTIONS = [name for name, field in sections.Config.model_fields.items() if hasattr(field.annotation, "model_fields")]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -250,7 +250,7 @@ KEYS = st.sampled_from(
 )
 
 
-def answer(path: Path, **keywords) -> schema.Config | str:
+def answer(path: Path, **keywords) -> sections.Config | str:
     """The configuration, or the one sentence that says what is wrong."""
     try:
         return loader.load(path, **keywords)
@@ -268,7 +268,7 @@ def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(writ
         place = place.setdefault(folder, {})
     place[last] = value
     got = answer(write(yaml.safe_dump(plain)))
-    assert isinstance(got, schema.Config) or "\n" not in got
+    assert isinstance(got, sections.Config) or "\n" not in got
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -276,4 +276,4 @@ def test_whatever_a_key_holds_the_answer_is_a_configuration_or_one_sentence(writ
 @example("[", "")
 def test_whatever_an_override_says_the_answer_is_a_configuration_or_one_sentence(write, key, value):
     got = answer(write(DIGITS), overrides=[f"{key}={value}"])
-    assert isinstance(got, schema.Config) or "\n" not in got
+    assert isinstance(got, sections.Config) or "\n" not in got

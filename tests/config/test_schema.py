@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from fairway.config import schema
+from fairway.config import sections
 
 MILLISECONDS = st.integers(min_value=0, max_value=10 * 365 * 24 * 3600 * 1000)
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -20,17 +20,17 @@ UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 @example(90_000)
 def test_a_duration_in_whole_milliseconds_survives_being_written_and_read(milliseconds):
     duration = timedelta(milliseconds=milliseconds)
-    assert schema.parse_duration(schema.format_duration(duration)) == duration
+    assert sections.parse_duration(sections.format_duration(duration)) == duration
 
 
 @given(st.integers(min_value=0, max_value=10_000), st.sampled_from(sorted(UNITS)))
 def test_every_unit_means_what_it_says(number, unit):
-    assert schema.parse_duration(f"{number}{unit}") == timedelta(milliseconds=number * UNITS[unit])
+    assert sections.parse_duration(f"{number}{unit}") == timedelta(milliseconds=number * UNITS[unit])
 
 
 @given(MILLISECONDS)
 def test_a_written_duration_is_never_longer_than_in_milliseconds(milliseconds):
-    written = schema.format_duration(timedelta(milliseconds=milliseconds))
+    written = sections.format_duration(timedelta(milliseconds=milliseconds))
     assert len(written) <= len(f"{milliseconds}ms")
 
 
@@ -55,7 +55,7 @@ def test_a_written_duration_is_never_longer_than_in_milliseconds(milliseconds):
 )
 def test_what_is_no_duration_is_refused_with_examples_of_one(value):
     with pytest.raises(ValueError, match="wanted a duration such as 250ms, 30s, 10m, 6h or 2d"):
-        schema.parse_duration(value)
+        sections.parse_duration(value)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_is_no_duration_is_refused_with_examples_of_one(value):
 )
 def test_a_duration_that_the_custom_resource_would_refuse_is_refused_here_too(value):
     with pytest.raises(ValueError, match="wanted a duration"):
-        schema.parse_duration(value)
+        sections.parse_duration(value)
 
 
 def models(model: type[BaseModel], path: str = "") -> dict[str, type[BaseModel]]:
@@ -78,7 +78,7 @@ def models(model: type[BaseModel], path: str = "") -> dict[str, type[BaseModel]]
     return found
 
 
-SECTIONS = models(schema.Config)
+SECTIONS = models(sections.Config)
 
 
 @pytest.mark.parametrize("model", SECTIONS.values(), ids=SECTIONS)
@@ -104,33 +104,36 @@ def test_keys_are_camel_case_in_files(model):
 
 
 def test_the_whole_configuration_has_a_json_schema_for_the_custom_resource():
-    text = json.dumps(schema.Config.model_json_schema(by_alias=True))
+    text = json.dumps(sections.Config.model_json_schema(by_alias=True))
     assert '"falseRollback"' in text
     assert "timedelta" not in text
 
 
 def test_a_configuration_survives_being_dumped_and_read():
-    config = schema.Config(data=schema.Data(source="digits"))
-    assert schema.Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
+    config = sections.Config(data=sections.Data(source="digits"))
+    assert sections.Config.model_validate(config.model_dump(mode="json", by_alias=True)) == config
 
 
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: schema.Data(source="csv"), "data.source csv needs data.path"),
-        (lambda: schema.Data(source="function"), "data.source function needs data.function"),
-        (lambda: schema.Data(source="idx", path="images"), "data.source idx needs data.labels"),
-        (lambda: schema.Split(method="time"), "split method time needs split.column"),
-        (lambda: schema.Training(family="function"), "training.family function needs training.function"),
-        (lambda: schema.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
-        (lambda: schema.Canary(steps=({"weight": 25}, {"weight": 5})), r"weights are \[25, 5\]: wanted rising weights"),
+        (lambda: sections.Data(source="csv"), "data.source csv needs data.path"),
+        (lambda: sections.Data(source="function"), "data.source function needs data.function"),
+        (lambda: sections.Data(source="idx", path="images"), "data.source idx needs data.labels"),
+        (lambda: sections.Split(method="time"), "split method time needs split.column"),
+        (lambda: sections.Training(family="function"), "training.family function needs training.function"),
+        (lambda: sections.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
         (
-            lambda: schema.Guard(name="slow", type="latency", max_rate=0.1),
+            lambda: sections.Canary(steps=({"weight": 25}, {"weight": 5})),
+            r"weights are \[25, 5\]: wanted rising weights",
+        ),
+        (
+            lambda: sections.Guard(name="slow", type="latency", max_rate=0.1),
             "guard slow of type latency needs a threshold",
         ),
-        (lambda: schema.Guard(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
-        (lambda: schema.Guard(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
-        (lambda: schema.Strategy(guards=(schema.Guard(name="q", type="quality"),) * 2), "wanted different names"),
+        (lambda: sections.Guard(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
+        (lambda: sections.Guard(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
+        (lambda: sections.Strategy(guards=(sections.Guard(name="q", type="quality"),) * 2), "wanted different names"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
@@ -141,15 +144,15 @@ def test_parts_that_do_not_fit_together_are_refused_with_a_sentence(build, sente
 
 @pytest.mark.parametrize("name", ["a", "income", "a-1", "x" * 53], ids=len)
 def test_a_name_may_be_a_dns_label(name):
-    assert schema.Config(name=name, data=schema.Data(source="digits")).name == name
+    assert sections.Config(name=name, data=sections.Data(source="digits")).name == name
 
 
 @pytest.mark.parametrize("name", ["", "Income", "-a", "a-", "a_b", "a.b", "x" * 54], ids=repr)
 def test_a_name_that_is_no_dns_label_with_room_for_a_revision_is_refused(name):
     with pytest.raises(ValidationError):
-        schema.Config(name=name, data=schema.Data(source="digits"))
+        sections.Config(name=name, data=sections.Data(source="digits"))
 
 
 def test_not_a_number_is_refused():
     with pytest.raises(ValidationError):
-        schema.Gate(min_accuracy=float("nan"))
+        sections.Gate(min_accuracy=float("nan"))

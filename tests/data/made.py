@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fairway.config import schema
+from fairway.config import sections
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
-def section(**values: Any) -> schema.Data:
-    return schema.Data.model_validate(values)
+def section(**values: Any) -> sections.Data:
+    return sections.Data.model_validate(values)
 
 
 def frame(rows: int = 300, *, seed: int = 0) -> pd.DataFrame:

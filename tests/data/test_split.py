@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import split
 
 
 def divide(*, rows=200, method="stratified", identity=None, column=None, seed=0, target=None, **shares):
     target = np.arange(rows) % 4 // 3 if target is None else target
-    section = schema.Split(method=method, column="c" if column is not None else None, **shares)
+    section = sections.Split(method=method, column="c" if column is not None else None, **shares)
     identity = np.arange(rows) if identity is None else identity
     return split.divide(section, target=target, identity=identity, column=column, seed=seed)
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import parser
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.operator import crd
 from fairway.platforms import hooks
 from fairway.rollout import hooks as rollout_hooks
@@ -51,28 +51,28 @@ def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
 
 def test_every_key_and_its_reason_are_on_the_page():
     page = generate.configuration()
-    for _, model, _ in generate.sections(schema.Config):
+    for _, model, _ in generate.tree(sections.Config):
         for field in model.model_fields.values():
             assert f"| `{field.alias}` |" in page
             assert " ".join((field.description or "").split()).replace("|", "\\|") in page
 
 
 def test_a_steps_own_default_is_shown_where_it_differs_from_its_sections():
-    rows = {path: default for path, _, default in generate.sections(schema.Config)}
-    assert generate.default_of(schema.Resources, "memory", rows["pipeline.train"]) == "`8Gi`"
-    assert generate.default_of(schema.Resources, "memory", rows["pipeline.prepare"]) == "`2Gi`"
+    rows = {path: default for path, _, default in generate.tree(sections.Config)}
+    assert generate.default_of(sections.Resources, "memory", rows["pipeline.train"]) == "`8Gi`"
+    assert generate.default_of(sections.Resources, "memory", rows["pipeline.prepare"]) == "`2Gi`"
 
 
 @pytest.mark.parametrize(
     ("model", "field", "shown"),
     [
-        (schema.Strategy, "warmup", "`30s`"),
-        (schema.Data, "limit", "none"),
-        (schema.Step, "weight", "required"),
-        (schema.Data, "split", ""),
-        (schema.Canary, "steps", "`{weight: 5}`, `{weight: 25}`, `{weight: 50}`"),
-        (schema.Gate, "beat_zero_rule", "`true`"),
-        (schema.Training, "hidden", "`[64]`"),
+        (sections.Strategy, "warmup", "`30s`"),
+        (sections.Data, "limit", "none"),
+        (sections.Step, "weight", "required"),
+        (sections.Data, "split", ""),
+        (sections.Canary, "steps", "`{weight: 5}`, `{weight: 25}`, `{weight: 50}`"),
+        (sections.Gate, "beat_zero_rule", "`true`"),
+        (sections.Training, "hidden", "`[64]`"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
 )
@@ -90,8 +90,8 @@ def test_defaults_are_written_as_in_the_file(model, field, shown):
         ({"const": "alibi", "type": "string"}, "`alibi`"),
         ({"type": "array", "items": {"type": "string"}}, "list of text"),
         ({"type": "boolean"}, "true or false"),
-        ({"type": "string", "pattern": schema.DURATION.pattern}, "duration"),
-        ({"type": "string", "pattern": schema.NAME}, "name"),
+        ({"type": "string", "pattern": sections.DURATION.pattern}, "duration"),
+        ({"type": "string", "pattern": sections.NAME}, "name"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -232,8 +232,8 @@ def test_the_generator_reads_the_code_and_does_not_run_it():
 def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     page = (ROOT / "docs" / "hooks.md").read_text(encoding="utf-8")
     example, sent = (page.partition(f"```{kind}\n")[2].partition("```")[0] for kind in ("yaml", "json"))
-    known = schema.Strategy.model_validate(yaml.safe_load(example)["strategy"]).hooks
-    assert {at for hook in known for at in hook.at} == set(typing.get_args(schema.HookPoint))
+    known = sections.Strategy.model_validate(yaml.safe_load(example)["strategy"]).hooks
+    assert {at for hook in known for at in hook.at} == set(typing.get_args(sections.HookPoint))
     shown = json.loads(sent)
     data = {
         name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")
@@ -241,4 +241,4 @@ def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     call = rollout_hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
     assert hooks.event(hooks.Deployment("models", "income"), call, now=1767225600.0) == shown
     state = states.State(phase=states.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")
-    assert strategy.announcement(state, strategy=schema.Strategy()).keys() == data.keys()
+    assert strategy.announcement(state, strategy=sections.Strategy()).keys() == data.keys()

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.evaluation import gate
 
 RULES = {
@@ -127,14 +127,14 @@ def recent(ours: float, theirs: float | None) -> dict:
     ],
 )
 def test_the_decision_follows_from_the_section_and_the_numbers(asked, measured, promote, said):
-    decision = gate.decide(schema.Gate.model_validate(asked), evaluation=dataclasses.replace(GOOD, **measured))
+    decision = gate.decide(sections.Gate.model_validate(asked), evaluation=dataclasses.replace(GOOD, **measured))
     assert decision.promote is promote
     assert said in decision.reason
     assert all(check["passed"] for check in decision.checks) is promote
 
 
 def test_every_failed_check_is_in_the_reason():
-    decision = gate.decide(schema.Gate(min_accuracy=0.9), evaluation=dataclasses.replace(GOOD, calibration_error=0.5))
+    decision = gate.decide(sections.Gate(min_accuracy=0.9), evaluation=dataclasses.replace(GOOD, calibration_error=0.5))
     assert "minAccuracy" in decision.reason
     assert "maxCalibrationError" in decision.reason
     assert "\n" not in decision.reason

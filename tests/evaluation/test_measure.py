@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.evaluation import measure
 from fairway.training import fit
@@ -31,7 +31,7 @@ def evaluate(trained, tmp_path):
         *, champion: Path | None = None, dataset: Path = trained[0], checkpoint: Path = trained[1], **section
     ) -> artifacts.Evaluation:
         return measure.evaluate(
-            schema.Evaluation.model_validate(section),
+            sections.Evaluation.model_validate(section),
             dataset=dataset,
             checkpoint=checkpoint,
             champion=champion,
@@ -112,13 +112,13 @@ def turned(model: Path) -> None:
 def test_disagreement_is_measured_on_the_newly_labelled_rows_where_there_are_any(trained, tmp_path):
     made.table(600).to_csv(tmp_path / "rows.csv", index=False)
     made.table(100, seed=9).to_parquet(tmp_path / "new.parquet")
-    section = schema.Data(source="csv", path=tmp_path / "rows.csv", extra=(tmp_path / "new.parquet",))
+    section = sections.Data(source="csv", path=tmp_path / "rows.csv", extra=(tmp_path / "new.parquet",))
     dataset = tmp_path / "data"
     prepare.prepare(section, out=dataset, seed=0)
     fit.fit(made.training(), dataset=dataset, out=tmp_path / "checkpoint")
     champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
     record = measure.evaluate(
-        schema.Evaluation(),
+        sections.Evaluation(),
         dataset=dataset,
         checkpoint=tmp_path / "checkpoint",
         champion=champion,
@@ -209,11 +209,11 @@ def test_what_cannot_be_evaluated_is_refused_with_a_sentence(spoil, error, said,
 def test_a_champion_of_other_features_cannot_be_compared(change, said, trained, tmp_path):
     champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
     change(made.table()).to_csv(tmp_path / "rows.csv", index=False)
-    prepare.prepare(schema.Data(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data", seed=0)
+    prepare.prepare(sections.Data(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data", seed=0)
     fit.fit(made.training(epochs=1), dataset=tmp_path / "data", out=tmp_path / "checkpoint")
     with pytest.raises(errors.DataError, match=said):
         measure.evaluate(
-            schema.Evaluation(),
+            sections.Evaluation(),
             dataset=tmp_path / "data",
             checkpoint=tmp_path / "checkpoint",
             champion=champion,
@@ -226,7 +226,7 @@ def test_an_image_cannot_be_sliced(tmp_path):
     fit.fit(made.training(family="convolutional", epochs=1), dataset=dataset, out=tmp_path / "checkpoint")
     with pytest.raises(errors.DataError, match="names 'image', which is an image"):
         measure.evaluate(
-            schema.Evaluation(slices=("image",)),
+            sections.Evaluation(slices=("image",)),
             dataset=dataset,
             checkpoint=tmp_path / "checkpoint",
             champion=None,
@@ -242,7 +242,7 @@ def test_a_test_split_without_rows_is_refused(trained, tmp_path):
     pd.read_parquet(dataset / "test.parquet").iloc[:0].to_parquet(dataset / "test.parquet")
     with pytest.raises(errors.DataError, match=r"the test split of .* has no rows"):
         measure.evaluate(
-            schema.Evaluation(), dataset=dataset, checkpoint=trained[1], champion=None, out=tmp_path / "out"
+            sections.Evaluation(), dataset=dataset, checkpoint=trained[1], champion=None, out=tmp_path / "out"
         )
 
 
@@ -278,10 +278,10 @@ def test_names_from_the_data_are_escaped_in_the_report(tmp_path):
     table["town"] = np.where(table["town"] == "Rye", "<script>alert(1)</script>", table["town"])
     table["label"] = np.where(table["label"] == "yes", r"<b>&$\frac$", "no")
     table.to_csv(tmp_path / "rows.csv", index=False)
-    prepare.prepare(schema.Data(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data", seed=0)
+    prepare.prepare(sections.Data(source="csv", path=tmp_path / "rows.csv"), out=tmp_path / "data", seed=0)
     fit.fit(made.training(epochs=1), dataset=tmp_path / "data", out=tmp_path / "checkpoint")
     measure.evaluate(
-        schema.Evaluation(),
+        sections.Evaluation(),
         dataset=tmp_path / "data",
         checkpoint=tmp_path / "checkpoint",
         champion=None,

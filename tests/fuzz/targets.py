@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import access, collector
 from fairway.packaging import manifest
 from fairway.rollout import replay
@@ -23,17 +23,17 @@ TABLE = [
     ",".join(replay.COLUMNS),
     *(f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}" for step in range(6)),
 ]
-GUARDS = (schema.Guard(name="errors", type="errors", max_rate=0.02),)
+GUARDS = (sections.Guard(name="errors", type="errors", max_rate=0.02),)
 
 
 class Application:
     """One server's application without a server around it: what a client's bytes reach."""
 
     def __init__(
-        self, package: Path, *, kind: type[app.Application] = app.Application, serving: schema.Serving | None = None
+        self, package: Path, *, kind: type[app.Application] = app.Application, serving: sections.Serving | None = None
     ) -> None:
         self.model = predictor.Predictor.load(package)
-        settings = serving or schema.Serving()
+        settings = serving or sections.Serving()
         self.app = kind(
             self.model,
             settings=settings,
@@ -114,7 +114,7 @@ def load_changed(package: Path, *, name: str, content: bytes, into: Path) -> str
 def replayed(lines: list[str]) -> str:
     """Replay a table of counts."""
     try:
-        return str(replay.run(replay.read(lines, guards=GUARDS), schema.Strategy(guards=GUARDS))["verdict"])
+        return str(replay.run(replay.read(lines, guards=GUARDS), sections.Strategy(guards=GUARDS))["verdict"])
     except errors.FairwayError as error:
         return str(error)
 

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store as events
 from fairway.platforms.local import client, processes, state
 from fairway.platforms.local.home import Home
@@ -46,9 +46,9 @@ QUICK = {
 
 def configuration(
     *, concurrency: int = 256, strategy: dict[str, Any] = QUICK, write_ahead: bool = False, reveal: bool = False
-) -> schema.Config:
+) -> sections.Config:
     """Return the configuration; another `concurrency` makes another revision of the same package."""
-    return schema.Config.model_validate(
+    return sections.Config.model_validate(
         {
             "name": NAME,
             "data": {"source": "csv", "path": "unused.csv"},

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import access, remote, store
 from fairway.monitoring import collector as collectors
 from fairway.platforms.kubernetes import api, tokens
@@ -131,7 +131,7 @@ def test_a_server_whose_token_is_refused_keeps_its_events_and_delivers_them_with
     stale = tmp_path / "stale"
     stale.write_text("old\n")
     log = eventlog.EventLog(
-        schema.Events(),
+        sections.Events(),
         origin=eventlog.Origin(namespace="default", deployment="income", revision="aaa"),
         collector=running.url,
         token=stale,

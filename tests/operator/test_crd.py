@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.operator import crd
 from fairway.platforms.kubernetes import shallow
 from fairway.rollout import judge, states
@@ -98,7 +98,7 @@ def test_lists_with_a_key_require_it_and_have_no_default():
 
 
 def test_every_duration_has_a_pattern_and_a_default_to_be_seen():
-    durations = [path for path, node in NODES.items() if node.get("pattern") == schema.DURATION.pattern]
+    durations = [path for path, node in NODES.items() if node.get("pattern") == sections.DURATION.pattern]
     assert "spec.strategy.bake.duration" in durations
     assert [path for path in durations if "default" not in NODES[path]] == ["spec.strategy.guards[].threshold"]
 

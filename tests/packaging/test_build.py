@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import prepare
 from fairway.packaging import package
 from fairway.serving import batch, predictor
@@ -21,15 +21,15 @@ KINDS = {
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def made(request, tmp_path_factory) -> tuple[schema.Config, Path, artifacts.Package]:
+def made(request, tmp_path_factory) -> tuple[sections.Config, Path, artifacts.Package]:
     folder = tmp_path_factory.mktemp(request.param)
-    config = schema.Config.model_validate({"name": request.param, **KINDS[request.param]})
+    config = sections.Config.model_validate({"name": request.param, **KINDS[request.param]})
     prepare.prepare(config.data, out=folder / "data", seed=0)
     fit.fit(config.training, dataset=folder / "data", out=folder / "checkpoint")
     return config, folder, build(config, folder)
 
 
-def build(config: schema.Config, folder: Path) -> artifacts.Package:
+def build(config: sections.Config, folder: Path) -> artifacts.Package:
     gate = artifacts.GateDecision(promote=True, reason="it is better", checks=())
     return package.build(
         name=config.name,

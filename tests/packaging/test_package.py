@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.packaging import manifest, package
 from tests.serving import support
 
@@ -104,14 +104,14 @@ def test_a_manifest_that_was_rewritten_in_the_store_is_refused(folder):
 
 def test_a_revision_changes_with_package_serving_and_image():
     names = {
-        package.revision("sha256:a", serving=schema.Serving()),
-        package.revision("sha256:b", serving=schema.Serving()),
-        package.revision("sha256:a", serving=schema.Serving(workers=2)),
-        package.revision("sha256:a", serving=schema.Serving(), image="v2"),
+        package.revision("sha256:a", serving=sections.Serving()),
+        package.revision("sha256:b", serving=sections.Serving()),
+        package.revision("sha256:a", serving=sections.Serving(workers=2)),
+        package.revision("sha256:a", serving=sections.Serving(), image="v2"),
     }
     assert len(names) == 4
     assert all(len(name) == 12 and int(name, 16) >= 0 for name in names)
-    assert package.revision("sha256:a", serving=schema.Serving()) in names
+    assert package.revision("sha256:a", serving=sections.Serving()) in names
 
 
 def imported(tmp_path: Path, **changes: object) -> artifacts.Package:

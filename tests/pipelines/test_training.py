@@ -7,7 +7,7 @@ import pytest
 from kfp import compiler, dsl
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.retraining import check, compiled
 from pipelines import compile as compiling
 
@@ -143,8 +143,8 @@ def test_what_only_looks_like_an_installation_is_not_found(command):
 
 
 def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production():
-    section = schema.Pipeline(
-        image=PINNED, train=schema.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=schema.Resources(memory="3Gi")
+    section = sections.Pipeline(
+        image=PINNED, train=sections.Resources(cpu="7", memory="40Gi", gpu=4), evaluate=sections.Resources(memory="3Gi")
     )
     documents = compiled.for_training(section)
     steps = compiled.containers(documents[0])
@@ -158,7 +158,7 @@ def test_a_configuration_fills_in_image_and_resources_and_is_sound_in_production
 def test_kfp_reads_what_was_filled_in(tmp_path):
     from kfp import components
 
-    (tmp_path / "filled.yaml").write_text(compiled.write(compiled.for_training(schema.Pipeline(image=PINNED))))
+    (tmp_path / "filled.yaml").write_text(compiled.write(compiled.for_training(sections.Pipeline(image=PINNED))))
     spec = components.load_component_from_file(str(tmp_path / "filled.yaml")).pipeline_spec
     assert spec.deployment_spec["executors"]["exec-train"]["container"]["image"] == PINNED
 
@@ -172,7 +172,7 @@ def test_on_one_machine_no_step_is_tried_again():
 def test_what_was_filled_in_leaves_the_read_pipeline_alone():
     before = committed("training.yaml")
     kept = copy.deepcopy(before)
-    compiled.filled(before, schema.Pipeline(image=PINNED))
+    compiled.filled(before, sections.Pipeline(image=PINNED))
     assert before == kept
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store
 from fairway.platforms import arrivals
 from fairway.rollout import evidence, states, traffic
@@ -15,11 +15,11 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Segment
 from fairway.rollout.states import Phase
 
-POLICY = schema.Strategy(
+POLICY = sections.Strategy(
     guards=(
-        schema.Guard(name="errors", type="errors", max_rate=0.5),
-        schema.Guard(name="rejections", type="rejections"),
-        schema.Guard(name="slow", type="latency", threshold="100ms", max_rate=0.5),
+        sections.Guard(name="errors", type="errors", max_rate=0.5),
+        sections.Guard(name="rejections", type="rejections"),
+        sections.Guard(name="slow", type="latency", threshold="100ms", max_rate=0.5),
     )
 )
 TIMEOUT = 10.0

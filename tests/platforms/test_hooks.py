@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms import hooks
 from fairway.rollout.hooks import Answer, Call
 from tests import receiver
@@ -21,15 +21,15 @@ WHO = hooks.Deployment("models", "income")
 CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, due=1.0)
 
 
-def hook(url: str, **more: object) -> schema.Hook:
-    return schema.Hook.model_validate({"name": "gate", "url": url, "at": ["preStep"], **more})
+def hook(url: str, **more: object) -> sections.Hook:
+    return sections.Hook.model_validate({"name": "gate", "url": url, "at": ["preStep"], **more})
 
 
-def post(known: schema.Hook) -> Answer:
+def post(known: sections.Hook) -> Answer:
     return hooks.post(known, {}, place=hooks.named(WHO, known.url))
 
 
-def come(caller: hooks.Caller, *calls: Call, known: schema.Hook, now: float = 2.0) -> dict[str, Answer]:
+def come(caller: hooks.Caller, *calls: Call, known: sections.Hook, now: float = 2.0) -> dict[str, Answer]:
     """Look until the answers of all calls have come."""
     found: dict[str, Answer] = {}
 

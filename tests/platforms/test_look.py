@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store
 from fairway.platforms import look, units
 from fairway.rollout import ledger as ledgers
@@ -13,7 +13,7 @@ from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
 from tests.monitoring import made
 
-POLICY = schema.Strategy()
+POLICY = sections.Strategy()
 STATE = states.State(phase=Phase.CANARY, stable="aaa", candidate="bbb")
 NOW = made.START + 10
 
@@ -29,7 +29,7 @@ def take(
     evidence: units.Evidence,
     state: states.State,
     exposures: look.Counted | None = None,
-    policy: schema.Strategy = POLICY,
+    policy: sections.Strategy = POLICY,
     *,
     ready=("aaa", "bbb"),
     now=NOW,
@@ -199,10 +199,10 @@ def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wron
 
 
 def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventStore) -> None:
-    sliced = schema.Strategy(
+    sliced = sections.Strategy(
         guards=(
-            schema.Guard(name="quality", type="quality"),
-            schema.Guard(name="each", type="quality", slice_by="sector"),
+            sections.Guard(name="quality", type="quality"),
+            sections.Guard(name="each", type="quality", slice_by="sector"),
         )
     )
     for number, sector in enumerate(["state", "private", "state"]):
@@ -221,7 +221,7 @@ def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventSto
     assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [None]
 
 
-BUSINESS = schema.Strategy(guards=(schema.Guard(name="sales", type="business", outcome="purchase", upper=10),))
+BUSINESS = sections.Strategy(guards=(sections.Guard(name="sales", type="business", outcome="purchase", upper=10),))
 
 
 def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fairway.config import loader, schema
+from fairway.config import loader, sections
 from fairway.retraining import run
 
 TINY = (
@@ -35,11 +35,11 @@ class Promoted:
         return Path(str(self.record.package))
 
 
-def settings(*overrides: str) -> schema.Config:
+def settings(*overrides: str) -> sections.Config:
     return loader.load(None, overrides=[*TINY, *overrides])
 
 
-def written(config: schema.Config, file: Path) -> Path:
+def written(config: sections.Config, file: Path) -> Path:
     """Return the file with the configuration as the platform hands it to a challenger."""
     file.write_text(json.dumps(config.model_dump(mode="json", by_alias=True)))
     return file

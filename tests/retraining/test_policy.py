@@ -2,15 +2,15 @@ from datetime import timedelta
 
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.retraining import policy
 
-SECTION = schema.Retraining(min_labels=200, max_accuracy_drop=0.05, confidence=0.99, cool_down=timedelta(hours=6))
+SECTION = sections.Retraining(min_labels=200, max_accuracy_drop=0.05, confidence=0.99, cool_down=timedelta(hours=6))
 FALLEN = {"labelled": 400, "wrong": 100, "reference_accuracy": 0.95}
 NOW = 1_000_000.0
 
 
-def decide(section: schema.Retraining = SECTION, **signals: object) -> policy.Decision:
+def decide(section: sections.Retraining = SECTION, **signals: object) -> policy.Decision:
     return policy.decide(section, signals=policy.Signals(**{**FALLEN, **signals}), now=NOW)  # type: ignore[arg-type]
 
 

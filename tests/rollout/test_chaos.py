@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence, hooks, states
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.hooks import Answer
@@ -16,17 +16,17 @@ from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase
 from tests.rollout.world import World
 
-POLICY = schema.Strategy(
+POLICY = sections.Strategy(
     warmup=timedelta(seconds=2),
     progress_deadline=timedelta(seconds=20),
-    shadow=schema.Shadow(budget=timedelta(seconds=60)),
-    canary=schema.Canary(budget=timedelta(seconds=90)),
-    bake=schema.Bake(duration=timedelta(seconds=5)),
+    shadow=sections.Shadow(budget=timedelta(seconds=60)),
+    canary=sections.Canary(budget=timedelta(seconds=90)),
+    bake=sections.Bake(duration=timedelta(seconds=5)),
     hooks=(
-        schema.Hook.model_validate(
+        sections.Hook.model_validate(
             {"name": "freeze", "url": "http://host/", "at": ["preRollout", "preStep", "postRollback"]}
         ),
-        schema.Hook.model_validate(
+        sections.Hook.model_validate(
             {"name": "smoke", "url": "http://host/", "at": ["prePromotion"], "onRefusal": "rollback"}
         ),
     ),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import hooks, states
 from fairway.rollout.hooks import Answer
 from fairway.rollout.seen import Command
@@ -16,11 +16,11 @@ YES, NO = Answer("passed", "it answered 200"), Answer("refused", "it answered 40
 GONE = Answer("away", "it does not answer: timed out")
 
 
-def hook(*at: str, name: str = "gate", **more: object) -> schema.Hook:
-    return schema.Hook.model_validate({"name": name, "url": "http://gate.models.svc/ask", "at": at, **more})
+def hook(*at: str, name: str = "gate", **more: object) -> sections.Hook:
+    return sections.Hook.model_validate({"name": name, "url": "http://gate.models.svc/ask", "at": at, **more})
 
 
-def world(*which: schema.Hook, **more: object) -> World:
+def world(*which: sections.Hook, **more: object) -> World:
     """Return a world whose hooks have not been asked; b is wanted where a serves."""
     return World(policy=STRATEGY.model_copy(update={"hooks": which, **more})).serving("a")
 
@@ -75,7 +75,7 @@ def test_a_refusal_holds_says_who_and_is_asked_again() -> None:
 
 
 def test_a_test_s_no_is_a_verdict_and_its_silence_is_none() -> None:
-    play = world(hook("prePromotion", onRefusal="rollback"), bake=schema.Bake(duration=timedelta(0)))
+    play = world(hook("prePromotion", onRefusal="rollback"), bake=sections.Bake(duration=timedelta(0)))
     play.answer = {"prePromotion": GONE}
     play.until(Phase.CANARY)
     for _ in range(150):
@@ -173,7 +173,7 @@ def test_harm_is_not_kept_waiting_by_a_hook() -> None:
 
 @pytest.mark.parametrize(("choice", "ends"), [("pause", Phase.PAUSED), ("rollback", Phase.ROLLED_BACK)])
 def test_a_budget_ends_the_waiting(choice: str, ends: Phase) -> None:
-    play = world(hook("prePromotion"), on_inconclusive=choice, canary=schema.Canary(budget=timedelta(seconds=120)))
+    play = world(hook("prePromotion"), on_inconclusive=choice, canary=sections.Canary(budget=timedelta(seconds=120)))
     state = play.until(ends, looks=200)
     assert "the budget of 2m is spent waiting for hook gate before the promotion" in state.reason
 
@@ -301,9 +301,9 @@ def test_what_cannot_be_delivered_is_bounded() -> None:
 )
 def test_a_hook_that_makes_no_sense_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
-        schema.Hook.model_validate({"name": "gate", "url": "http://host:80/ask", "at": ["preStep"], **change})
+        sections.Hook.model_validate({"name": "gate", "url": "http://host:80/ask", "at": ["preStep"], **change})
 
 
 def test_two_hooks_of_one_name_are_refused() -> None:
     with pytest.raises(ValidationError, match="hooks are named"):
-        schema.Strategy(hooks=(hook("preStep"), hook("postPause")))
+        sections.Strategy(hooks=(hook("preStep"), hook("postPause")))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import judge
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
@@ -15,11 +15,11 @@ from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
 
 
-def policy(*guards: dict[str, object], **more: object) -> schema.Strategy:
-    return schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": list(guards), **more})
+def policy(*guards: dict[str, object], **more: object) -> sections.Strategy:
+    return sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": list(guards), **more})
 
 
-def learn(strategy: schema.Strategy, batches: list[ledgers.Batch]) -> Ledger:
+def learn(strategy: sections.Strategy, batches: list[ledgers.Batch]) -> Ledger:
     ledger = ledgers.begin(strategy, at=0.0)
     for number, batch in enumerate(batches):
         ledger = Ledger.from_json(json.loads(json.dumps(ledger.to_json())))  # as one that is killed at each look
@@ -169,7 +169,7 @@ def test_what_is_tolerated_rolls_nothing_back_however_much_traffic_there_is(
 
 
 def test_failures_of_pairs_are_tolerated_as_those_of_requests_are_also_where_both_fail() -> None:
-    strategy = schema.Strategy.model_validate(
+    strategy = sections.Strategy.model_validate(
         {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.2, "tolerance": 1.5}]}
     )
     pairs = ledgers.Batch(
@@ -219,7 +219,7 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
     assert verdict.action is Action.HOLD
     assert verdict.eta_seconds is not None
     assert 5 < verdict.eta_seconds < 300
-    shadow = schema.Strategy.model_validate(
+    shadow = sections.Strategy.model_validate(
         {"shadow": {"minPairs": 500}, "guards": [{"name": "differs", "type": "disagreement"}]}
     )
     pairs = [
@@ -254,7 +254,7 @@ def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> lis
     return batches
 
 
-def business(**more: object) -> schema.Strategy:
+def business(**more: object) -> sections.Strategy:
     return policy(
         {
             "name": "sales",
@@ -394,7 +394,7 @@ def test_a_comparison_that_has_not_begun_to_grow_has_no_expected_end_and_one_tha
 
 
 def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> None:
-    strategy = schema.Strategy()
+    strategy = sections.Strategy()
     ledger = ledgers.begin(strategy, at=0.0)
     said = [
         judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)

@@ -8,12 +8,12 @@ import pytest
 from benchmarks.judge import ours, peers, streams
 from benchmarks.judge.streams import Scenario
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import plan
 
 SCHEDULE = [{"weight": weight, "minDuration": "60s"} for weight in (10, 20, 30, 40)] + [{"weight": 50}]
-POLICY = schema.Strategy.model_validate(
+POLICY = sections.Strategy.model_validate(
     {
         "warmup": "0s",
         "shadow": {"enabled": False},
@@ -59,7 +59,7 @@ def test_a_limit_that_cannot_be_certified_is_refused_with_the_smallest_that_can_
 
 @pytest.mark.parametrize("ratio", [3.0, 2.0])
 def test_the_time_of_a_certificate_by_stable_s_rate_is_about_the_median_of_simulated_ones(ratio: float) -> None:
-    policy = schema.Strategy.model_validate(
+    policy = sections.Strategy.model_validate(
         {
             "shadow": {"enabled": False},
             "canary": {"steps": [{"weight": 50}], "budget": "1d"},
@@ -85,13 +85,13 @@ def test_the_time_of_a_certificate_by_stable_s_rate_is_about_the_median_of_simul
 
 
 def test_shadow_takes_the_pairs_that_it_asks_for_at_the_least() -> None:
-    policy = schema.Strategy.model_validate({"warmup": "0s", "guards": [{"name": "differs", "type": "disagreement"}]})
+    policy = sections.Strategy.model_validate({"warmup": "0s", "guards": [{"name": "differs", "type": "disagreement"}]})
     [expected] = plan.plan(policy, requests_per_second=1, usual={"differs": 0.0})
     assert expected.certified_seconds == 500
     assert expected.limit == 0.03
 
 
-AB = schema.Strategy.model_validate(
+AB = sections.Strategy.model_validate(
     {
         "shadow": {"enabled": False},
         "canary": {"steps": [{"weight": 50}], "budget": "1d"},
@@ -144,7 +144,7 @@ def test_an_effect_that_is_too_small_for_the_budget_is_refused_with_the_smallest
 def test_where_nothing_is_possible_nothing_is_named_and_what_is_named_is_possible() -> None:
     with pytest.raises(errors.ConfigError, match=r"usual rate of 0.00%: wanted more traffic, or a longer budget"):
         plan.plan(POLICY, requests_per_second=1e-6, usual={})
-    ratio = schema.Strategy.model_validate(
+    ratio = sections.Strategy.model_validate(
         {"shadow": {"enabled": False}, "guards": [{"name": "errors", "type": "errors", "maxRatio": 64}]}
     )
     with pytest.raises(errors.ConfigError, match="wanted more traffic, a longer budget, or maxRate"):

@@ -6,16 +6,16 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import plan, power
 from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
 
-def canary(**more: object) -> schema.Strategy:
+def canary(**more: object) -> sections.Strategy:
     return STRATEGY.model_copy(
-        update={"shadow": schema.Shadow(enabled=False), "canary": schema.Canary.model_validate(more)}
+        update={"shadow": sections.Shadow(enabled=False), "canary": sections.Canary.model_validate(more)}
     )
 
 
@@ -34,7 +34,11 @@ def test_the_first_step_says_how_many_requests_it_waits_for_and_ends_when_they_h
 @pytest.mark.parametrize(("weight", "least", "most"), [(5, 45, 65), (25, 80, 120), (50, 140, 210)])
 def test_the_larger_the_step_the_more_requests_show_as_much_harm(weight: int, least: int, most: int) -> None:
     needed = power.needed(
-        ledgers.begin(schema.Strategy(), at=0.0), strategy=schema.Strategy(), share=weight / 100, since=0.0, rates={}
+        ledgers.begin(sections.Strategy(), at=0.0),
+        strategy=sections.Strategy(),
+        share=weight / 100,
+        since=0.0,
+        rates={},
     )
     assert least < needed["errors"] == needed["slow"] < most
 
@@ -111,7 +115,7 @@ def test_the_plan_foretells_the_steps() -> None:
 def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
     """Its own healthy requests cost the wealth more than so many harmful ones would have brought: the target ran away from the count."""
     slow = {"name": "slow", "type": "latency", "threshold": "100ms", "maxRatio": 1.5, "tolerance": 1.0}
-    strategy = schema.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
+    strategy = sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
     ledger = ledgers.begin(strategy, at=0.0)
     for number in range(40):
         counts = ledgers.Gateway(candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)})

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import record, replay
 from fairway.rollout.replay import COLUMNS, Counted
 
-POLICY = schema.Strategy.model_validate(
+POLICY = sections.Strategy.model_validate(
     {
         "warmup": "0s",
         "canary": {"steps": [{"weight": 25, "minDuration": "30s", "pause": True}, {"weight": 50}], "budget": "30m"},
@@ -36,7 +36,7 @@ def table(*, rate: int, bad: float, seconds: int = 600, seed: int = 1, late: int
     return lines
 
 
-def read(lines: Iterable[str], policy: schema.Strategy = POLICY) -> tuple[Counted, ...]:
+def read(lines: Iterable[str], policy: sections.Strategy = POLICY) -> tuple[Counted, ...]:
     return replay.read(lines, guards=policy.guards)
 
 
@@ -84,7 +84,7 @@ def test_too_few_requests_hold_and_say_how_long_it_would_take() -> None:
 
 def test_a_spent_budget_is_inconclusive() -> None:
     short = POLICY.model_copy(
-        update={"canary": POLICY.canary.model_copy(update={"budget": schema.parse_duration("60s")})}
+        update={"canary": POLICY.canary.model_copy(update={"budget": sections.parse_duration("60s")})}
     )
     found = replay.run(read(table(rate=1, bad=0.0)), short)
     assert found["verdict"] == "INCONCLUSIVE"
@@ -101,7 +101,7 @@ def test_a_budget_of_bad_requests_ends_it_whatever_the_evidence() -> None:
 
 def test_recorded_pairs_are_judged_in_shadow() -> None:
     guards = [{"name": "differs", "type": "disagreement"}, {"name": "errors", "type": "errors", "maxRate": 0.02}]
-    policy = schema.Strategy.model_validate({"warmup": "0s", "guards": guards})
+    policy = sections.Strategy.model_validate({"warmup": "0s", "guards": guards})
     lines = [HEADER, *(f"{at},{at + 5},differs,100,100,0,30" for at in range(0, 60, 5))]
     found = replay.run(read(lines, policy), policy)
     assert found["verdict"] == "ROLLBACK"
@@ -109,7 +109,7 @@ def test_recorded_pairs_are_judged_in_shadow() -> None:
 
 
 def test_a_guard_without_rows_learns_nothing_and_certifies_nothing() -> None:
-    two = schema.Strategy.model_validate(
+    two = sections.Strategy.model_validate(
         {
             "warmup": "0s",
             "guards": [
@@ -121,7 +121,7 @@ def test_a_guard_without_rows_learns_nothing_and_certifies_nothing() -> None:
     found = replay.run(read([HEADER, *(f"{at},{at + 5},slow,500,500,0,0" for at in range(0, 60, 5))], two), two)
     assert found["verdict"] == "HOLD"
     assert "errors (e = 1 of 20, 0 of 0)" in found["reason"]
-    both = schema.Strategy.model_validate(
+    both = sections.Strategy.model_validate(
         {"warmup": "0s", "guards": [{"name": name, "type": "errors", "maxRate": 0.5} for name in ("one", "other")]}
     )
     found = replay.run(read([HEADER, *(f"{at},{at + 5},one,500,500,0,100" for at in range(0, 60, 5))], both), both)
@@ -210,7 +210,7 @@ def test_a_clock_that_goes_back_is_refused_and_changes_nothing() -> None:
 def test_a_guard_that_counts_do_not_tell_of_is_refused_and_may_be_left_out(
     guard: dict[str, object], words: str
 ) -> None:
-    policy = schema.Strategy.model_validate(
+    policy = sections.Strategy.model_validate(
         {"shadow": {"enabled": False}, "guards": [guard, {"name": "errors", "type": "errors", "maxRate": 0.02}]}
     )
     with pytest.raises(errors.DataError, match=words):
@@ -220,21 +220,21 @@ def test_a_guard_that_counts_do_not_tell_of_is_refused_and_may_be_left_out(
 
 @pytest.mark.parametrize("type", ["quality", "disagreement"])
 def test_two_guards_that_read_the_same_labels_or_pairs_are_refused(type: str) -> None:
-    policy = schema.Strategy.model_validate({"guards": [{"name": name, "type": type} for name in ("one", "other")]})
+    policy = sections.Strategy.model_validate({"guards": [{"name": name, "type": type} for name in ("one", "other")]})
     with pytest.raises(errors.DataError, match=f"line 3: guards one and other both read {type}"):
         read([HEADER, "0,5,one,100,25,0,0", "0,5,other,100,25,0,0"], policy)
     read([HEADER, "0,5,one,100,25,0,0", "5,10,one,100,25,0,0"], policy)
 
 
 def test_guards_may_come_one_after_the_other() -> None:
-    two = schema.Strategy.model_validate(
+    two = sections.Strategy.model_validate(
         {"guards": [{"name": name, "type": "errors", "maxRate": 0.1} for name in ("one", "other")]}
     )
     read([HEADER, *(f"{at},{at + 5},{name},100,25,0,0" for name in ("one", "other") for at in range(0, 60, 5))], two)
 
 
 def test_a_limit_by_stable_s_rate_holds_while_nothing_fails() -> None:
-    policy = schema.Strategy.model_validate(
+    policy = sections.Strategy.model_validate(
         {
             "warmup": "0s",
             "shadow": {"enabled": False},

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.judge import ours, peers, promises, streams
 from benchmarks.judge.streams import TICK, Scenario
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
@@ -17,7 +17,7 @@ SCENARIOS = {scenario.name: scenario for scenario in streams.SCENARIOS}
 
 def product(stream: streams.Stream, run: int, *, mode: str) -> list[ledgers.Ledger]:
     """Return the product's ledger after each tick of one run."""
-    policy = schema.Strategy.model_validate(
+    policy = sections.Strategy.model_validate(
         {
             "mode": mode,
             "shadow": {"enabled": False},
@@ -76,7 +76,7 @@ def test_the_simulation_bets_on_labels_as_the_product_does(harm: bool) -> None:
     rng, weight = np.random.default_rng(6), np.full(60, 0.25)
     mine, theirs = rng.poisson(1.5, (1, 60)), rng.poisson(4.5, (1, 60))
     stream = streams.Stream(mine, rng.binomial(mine, 0.2), theirs, rng.binomial(theirs, 0.1), weight, mine)
-    policy = schema.Strategy.model_validate(
+    policy = sections.Strategy.model_validate(
         {"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality", "gates": "canary"}]}
     )
     ledger, found = ledgers.begin(policy, at=0.0), []

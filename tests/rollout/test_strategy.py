@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms import units
 from fairway.rollout import evidence, intake, judge, states, traffic
 from fairway.rollout import ledger as ledgers
@@ -208,7 +208,7 @@ def test_a_candidate_that_cannot_start_is_rolled_back_at_once_with_its_own_words
 
 
 def test_a_spent_budget_pauses_for_a_person_and_a_resumed_one_goes_on() -> None:
-    tight = STRATEGY.model_copy(update={"canary": schema.Canary(budget=timedelta(seconds=10))})
+    tight = STRATEGY.model_copy(update={"canary": sections.Canary(budget=timedelta(seconds=10))})
     world = World(policy=tight, rate=4).serving("a")
     world.until(Phase.CANARY, looks=600)
     assert "budget" in world.until(Phase.PAUSED).reason
@@ -427,7 +427,7 @@ def test_what_was_served_by_another_route_is_no_evidence() -> None:
 
 def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before_the_route_is_there() -> None:
     play = World(
-        policy=STRATEGY.model_copy(update={"warmup": timedelta(seconds=20), "shadow": schema.Shadow(enabled=False)})
+        policy=STRATEGY.model_copy(update={"warmup": timedelta(seconds=20), "shadow": sections.Shadow(enabled=False)})
     ).serving("a")
     play.failing = 0.9
     play.until(Phase.CANARY)
@@ -478,7 +478,7 @@ def test_what_was_served_in_two_stretches_of_different_weights_by_a_clock_that_w
 
 def test_while_events_cannot_be_read_the_gateway_alone_rolls_back_and_what_it_counts_is_counted_once() -> None:
     world = World(
-        policy=STRATEGY.model_copy(update={"guards": (schema.Guard(name="errors", type="errors", max_rate=0.02),)})
+        policy=STRATEGY.model_copy(update={"guards": (sections.Guard(name="errors", type="errors", max_rate=0.02),)})
     ).serving("a")
     world.until(Phase.CANARY)
     world.failing, world.unread = 0.3, "the collector does not answer"

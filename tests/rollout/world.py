@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import hooks, record, states, strategy, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Seen
@@ -15,16 +15,18 @@ from fairway.rollout.states import Phase, State
 
 GUARDS = tuple(
     guard.model_copy(update={"count": "requests"}) if guard.type in ("errors", "latency") else guard
-    for guard in schema.DEFAULT_GUARDS
+    for guard in sections.DEFAULT_GUARDS
 )
-STRATEGY = schema.Strategy(warmup=timedelta(seconds=1), bake=schema.Bake(duration=timedelta(seconds=5)), guards=GUARDS)
+STRATEGY = sections.Strategy(
+    warmup=timedelta(seconds=1), bake=sections.Bake(duration=timedelta(seconds=5)), guards=GUARDS
+)
 
 
 @dataclasses.dataclass
 class World:
     """Traffic of `rate` requests a look, whose failure and disagreement rates the test sets; one look a second."""
 
-    policy: schema.Strategy = STRATEGY
+    policy: sections.Strategy = STRATEGY
     state: State = dataclasses.field(default_factory=State)
     now: float = 1000.0
     rate: int = 150

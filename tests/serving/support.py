@@ -20,7 +20,7 @@ import psutil
 from onnx import TensorProto, helper, numpy_helper
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.packaging import package
 from fairway.serving import command
 
@@ -210,7 +210,7 @@ def serve(
     model: Path | str,
     collector: str = "",
     spool: Path | None = None,
-    serving: schema.Serving | None = None,
+    serving: sections.Serving | None = None,
     target: str = command.SERVICE,
     extra: dict[str, str] | None = None,
 ) -> Server:
@@ -223,7 +223,7 @@ def serve(
         revision="0123456789ab",
         collector=collector,
         spool=spool,
-        serving=serving or schema.Serving(reveal_revision=True),
+        serving=serving or sections.Serving(reveal_revision=True),
         home=folder / "bentoml",
     )
     environment |= {"PYTHONPATH": str(SRC), **(extra or {})}

@@ -8,11 +8,11 @@ import orjson
 import prometheus_client
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.serving import eventlog, spool
 from tests.serving import support
 
-FAST = schema.Events.model_validate({"interval": "10ms"})
+FAST = sections.Events.model_validate({"interval": "10ms"})
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def record(number: int, **changes: object) -> eventlog.Record:
     return plain._replace(**changes)
 
 
-def log_to(url: str, folder, *, revision: str, settings: schema.Events = FAST) -> eventlog.EventLog:
+def log_to(url: str, folder, *, revision: str, settings: sections.Events = FAST) -> eventlog.EventLog:
     return eventlog.EventLog(
         settings, origin=eventlog.Origin(namespace="n", deployment="d", revision=revision), collector=url, folder=folder
     )
@@ -65,7 +65,7 @@ def test_sampling_keeps_about_its_share_and_always_the_same_requests():
 
 def test_what_is_queued_at_the_end_is_delivered(receiver, tmp_path):
     receiver.open()
-    log = log_to(receiver.url, tmp_path, revision="end", settings=schema.Events.model_validate({"interval": "1h"}))
+    log = log_to(receiver.url, tmp_path, revision="end", settings=sections.Events.model_validate({"interval": "1h"}))
     log.start()
     for number in range(500):
         log.append(record(number))
@@ -73,7 +73,7 @@ def test_what_is_queued_at_the_end_is_delivered(receiver, tmp_path):
     assert len(set(receiver.ids)) == 500
 
 
-AHEAD = schema.Events.model_validate({"interval": "10ms", "writeAhead": True})
+AHEAD = sections.Events.model_validate({"interval": "10ms", "writeAhead": True})
 
 
 def test_what_is_written_ahead_is_on_disk_at_once_and_goes_when_it_is_delivered(receiver, tmp_path):
@@ -122,7 +122,10 @@ def test_what_cannot_be_delivered_at_the_end_is_on_disk(receiver, tmp_path):
 
 def test_a_full_queue_drops_and_counts_instead_of_waiting(receiver, tmp_path):
     log = log_to(
-        receiver.url, tmp_path, revision="queue", settings=schema.Events.model_validate({"queue": 10, "interval": "1h"})
+        receiver.url,
+        tmp_path,
+        revision="queue",
+        settings=sections.Events.model_validate({"queue": 10, "interval": "1h"}),
     )
     for number in range(15):
         log.append(record(number))
@@ -134,7 +137,7 @@ def test_a_full_queue_drops_and_counts_instead_of_waiting(receiver, tmp_path):
 def test_an_event_that_the_collector_will_never_take_is_dropped_alone(receiver, tmp_path):
     receiver.open()
     receiver.status = 400
-    log = log_to(receiver.url, tmp_path, revision="poison", settings=schema.Events.model_validate({"interval": "1h"}))
+    log = log_to(receiver.url, tmp_path, revision="poison", settings=sections.Events.model_validate({"interval": "1h"}))
     log.append(record(1))
     log.start()
     log.close()
@@ -198,7 +201,7 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path):
 def test_the_queue_holds_so_many_bytes_of_requests_whatever_their_number(receiver, tmp_path):
     """Clients choose how large a request is: 20,000 of 8 MiB would be the memory of ten machines."""
     receiver.open()
-    log = log_to(receiver.url, tmp_path, revision="large", settings=schema.Events.model_validate({"interval": "1h"}))
+    log = log_to(receiver.url, tmp_path, revision="large", settings=sections.Events.model_validate({"interval": "1h"}))
     log.start()
     for number in range(10):
         log.append(record(number, size=8 << 20))

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.serving import command, uploads
 from tests.serving import support
 
@@ -90,7 +90,7 @@ def test_sigterm_answers_what_is_in_work_delivers_its_events_and_ends_with_zero(
         collector=receiver.url,
         spool=tmp_path / "spool",
         extra={"FAIRWAY_DRAIN_SECONDS": "5"},
-        serving=schema.Serving.model_validate({"timeout": "60s"}),
+        serving=sections.Serving.model_validate({"timeout": "60s"}),
     ).wait_ready()
     begun, draining = threading.Semaphore(0), threading.Event()
 
@@ -177,7 +177,7 @@ def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
 
 def test_a_body_that_does_not_come_is_408_and_holds_up_nobody(start, model):
     server = start(
-        model=model.path, serving=schema.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})
+        model=model.path, serving=sections.Serving.model_validate({"maxConcurrency": 1, "timeout": "1s"})
     ).wait_ready()
 
     def slow() -> Iterator[bytes]:
@@ -198,7 +198,7 @@ def test_a_body_that_does_not_come_is_408_and_holds_up_nobody(start, model):
 
 
 def test_uploads_held_open_take_nobody_s_place(start, model):
-    server = start(model=model.path, serving=schema.Serving.model_validate({"timeout": "60s"})).wait_ready()
+    server = start(model=model.path, serving=sections.Serving.model_validate({"timeout": "60s"})).wait_ready()
     half = b"POST /v2/models/income/infer HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n{"
     with contextlib.ExitStack() as stack:
         held = [
@@ -211,7 +211,7 @@ def test_uploads_held_open_take_nobody_s_place(start, model):
 
 
 def test_more_rows_than_can_be_answered_in_time_are_refused_before_they_are_read(start, model):
-    server = start(model=model.path, serving=schema.Serving.model_validate({"timeout": "100ms"})).wait_ready()
+    server = start(model=model.path, serving=sections.Serving.model_validate({"timeout": "100ms"})).wait_ready()
     rows = 300_000
     answer = httpx.post(server.infer, json=support.tensors([39] * rows, [40] * rows, ["state"] * rows), timeout=60)
     assert (answer.status_code, "wanted at most" in answer.json()["error"]) == (413, True)
@@ -255,7 +255,7 @@ def test_nothing_heavy_is_imported_by_what_serves():
 
 
 def test_the_command_binds_one_address_and_the_environment_gives_the_settings_back(tmp_path):
-    serving = schema.Serving(workers=2)
+    serving = sections.Serving(workers=2)
     environment = command.environment(
         package=tmp_path,
         deployment="income",

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.serving import command, predictor
 from tests import environments
 from tests.serving import support
@@ -56,7 +56,7 @@ def start(programs: Path) -> Iterator[Callable[..., support.Server]]:
             revision="0123456789ab",
             collector=collector,
             spool=folder / "spool",
-            serving=schema.Serving(reveal_revision=True),
+            serving=sections.Serving(reveal_revision=True),
             home=folder,
         )
         environment |= {

@@ -8,7 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.serving import predictor
 from tests.serving import support
 
@@ -273,7 +273,7 @@ def test_an_unknown_path_leaves_an_event_for_another_revision_may_know_it(client
 
 
 def test_answers_do_not_tell_their_revision_where_the_configuration_does_not_say_so(tmp_path, model):
-    server = support.serve(tmp_path, model=model.path, serving=schema.Serving())
+    server = support.serve(tmp_path, model=model.path, serving=sections.Serving())
     try:
         server.wait_ready()
         answers = [httpx.post(server.infer, json=support.ONE), httpx.get(f"{server.url}/v2/models/income")]

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import prepare
 
 FAST = {"epochs": 3, "batchSize": 32, "hidden": [8], "channels": [4], "threads": 1, "device": "cpu"}
 
 
-def training(**values: Any) -> schema.Training:
-    return schema.Training.model_validate({**FAST, **values})
+def training(**values: Any) -> sections.Training:
+    return sections.Training.model_validate({**FAST, **values})
 
 
 def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:
@@ -31,15 +31,15 @@ def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:
 def tabular(folder: Path, *, rows: int = 240) -> Path:
     """Return a prepared dataset of `table`."""
     table(rows).to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(schema.Data(source="csv", path=folder / "rows.csv"), out=folder / "tabular", seed=0)
+    prepare.prepare(sections.Data(source="csv", path=folder / "rows.csv"), out=folder / "tabular", seed=0)
     return folder / "tabular"
 
 
 def digits(folder: Path, *, limit: int | None = 400) -> Path:
     """Return a prepared dataset of scikit-learn's digits."""
-    split = schema.Split(validation=0.1667, test=0.3322)
+    split = sections.Split(validation=0.1667, test=0.3322)
     prepare.prepare(
-        schema.Data(source="digits", target="digit", limit=limit, split=split), out=folder / "digits", seed=0
+        sections.Data(source="digits", target="digit", limit=limit, split=split), out=folder / "digits", seed=0
     )
     return folder / "digits"
 

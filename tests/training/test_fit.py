@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.evaluation import metrics
 from fairway.training import fit, graph
@@ -25,7 +25,7 @@ SRC = Path(__file__).parents[2] / "src"
 CHILD = """
 import json, sys
 from pathlib import Path
-from fairway.config import schema
+from fairway.config import sections
 from fairway.training import fit
 fit.fit(schema.Training.model_validate(json.loads(sys.argv[1])), dataset=Path(sys.argv[2]), out=Path(sys.argv[3]),
         progress=lambda row: (print(row["epoch"], flush=True), sys.stdin.readline()))
@@ -144,7 +144,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
 def test_digits_are_learnt(tmp_path):
     dataset = made.digits(tmp_path, limit=None)
     record = fit.fit(
-        schema.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
+        sections.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
     )
     test = splits.load(dataset).test
     answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), classes=10)
@@ -183,7 +183,7 @@ def test_odd_but_allowed_sections_train(values, tabular, tmp_path):
 
 def prepared(folder: Path, frame: pd.DataFrame) -> Path:
     frame.to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(schema.Data(source="csv", path=folder / "rows.csv"), out=folder / "data", seed=0)
+    prepare.prepare(sections.Data(source="csv", path=folder / "rows.csv"), out=folder / "data", seed=0)
     return folder / "data"
 
 

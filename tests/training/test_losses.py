@@ -1,6 +1,6 @@
 import torch
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.training import losses
 
 TARGET = torch.tensor([0, 0, 0, 1])
@@ -17,5 +17,5 @@ def test_a_class_without_rows_keeps_the_weights_finite():
 
 
 def test_the_loss_is_unweighted_unless_asked():
-    assert losses.build(schema.Training(), target=TARGET, classes=2).weight is None
-    assert losses.build(schema.Training(class_weights="balanced"), target=TARGET, classes=2).weight is not None
+    assert losses.build(sections.Training(), target=TARGET, classes=2).weight is None
+    assert losses.build(sections.Training(class_weights="balanced"), target=TARGET, classes=2).weight is not None

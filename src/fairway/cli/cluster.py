@@ -12,7 +12,7 @@ from fairway import errors
 from fairway.cli import evidence, options
 
 if TYPE_CHECKING:
-    from fairway.config import resource, schema
+    from fairway.config import resource, sections
     from fairway.rollout.states import State
 
 Object = dict[str, Any]
@@ -24,7 +24,7 @@ NUMBER = re.compile(r"\d+(\.\d+)?")
 
 def deploy(
     where: options.Where,
-    config: "schema.Config",
+    config: "sections.Config",
     *,
     package: Path,
     uri: str | None,
@@ -68,18 +68,18 @@ def deploy(
         )
 
 
-def status(where: options.Where, config: "schema.Config", *, form: str) -> None:
+def status(where: options.Where, config: "sections.Config", *, form: str) -> None:
     _, found = _read(where, config)
     options.show(record(found), form=form)
 
 
-def watch(where: options.Where, config: "schema.Config", *, timeout: str | None, form: str) -> None:
+def watch(where: options.Where, config: "sections.Config", *, timeout: str | None, form: str) -> None:
     seconds = options.seconds(timeout)
     server, found = _read(where, config)
     _follow(server, found, seconds=seconds, form=form)
 
 
-def list_(where: options.Where, config: "schema.Config", *, everywhere: bool, rate: float, form: str) -> None:
+def list_(where: options.Where, config: "sections.Config", *, everywhere: bool, rate: float, form: str) -> None:
     from fairway.platforms.kubernetes import api, client
 
     found = client.every(api.connect(where.context), None if everywhere else where.namespace or config.namespace)
@@ -89,7 +89,7 @@ def list_(where: options.Where, config: "schema.Config", *, everywhere: bool, ra
     options.show(listed, form=form, text=text)
 
 
-def explain(where: options.Where, config: "schema.Config", *, form: str) -> None:
+def explain(where: options.Where, config: "sections.Config", *, form: str) -> None:
     _, found = _read(where, config)
     told = found.get("status", {})
     spec, state, policy = _resumed(found)
@@ -131,7 +131,7 @@ def explain(where: options.Where, config: "schema.Config", *, form: str) -> None
     )
 
 
-def steer(where: options.Where, config: "schema.Config", *, verb: str, why: str, force: bool, form: str) -> None:
+def steer(where: options.Where, config: "sections.Config", *, verb: str, why: str, force: bool, form: str) -> None:
     """Ask the operator, and says what it did."""
     from fairway.platforms.kubernetes import api, client
 
@@ -196,7 +196,7 @@ def teller(tell: Callable[[str], None]) -> Callable[[Object], None]:
     return look
 
 
-def _resumed(found: Object) -> tuple["resource.Spec", "State", "schema.Strategy"]:
+def _resumed(found: Object) -> tuple["resource.Spec", "State", "sections.Strategy"]:
     """Return what the ModelDeployment asks for, where its rollout stands, and the strategy in force."""
     from fairway.config import resource
     from fairway.operator import status
@@ -235,7 +235,7 @@ def _timed(line: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
 
 
-def _read(where: options.Where, config: "schema.Config") -> tuple[Any, Object]:
+def _read(where: options.Where, config: "sections.Config") -> tuple[Any, Object]:
     from fairway.platforms.kubernetes import api, client
 
     server = api.connect(where.context)

@@ -70,12 +70,12 @@ def collector(
     reserve: bool,
 ) -> None:
     """Collect predictions and labels from servers, and answer what a rollout is judged by."""
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.monitoring import collector as collectors
     from fairway.monitoring import upkeep
 
     try:
-        keep = schema.parse_duration(retention) if retention else None
+        keep = sections.parse_duration(retention) if retention else None
     except ValueError as error:
         raise errors.UsageError(f"--retention is {retention!r}: {error}") from error
     try:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 from fairway.cli import options
 
 if TYPE_CHECKING:
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.rollout.states import State
 
 
-def explained(state: "State", policy: "schema.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
+def explained(state: "State", policy: "sections.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
     """Return the evidence and the promise as a record, and as text. `approximate` says how nearly the promise holds, where it is not to the letter."""
     from fairway.rollout import judge
 

@@ -99,7 +99,7 @@ def operator(
     context: str | None,
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.monitoring import remote
     from fairway.operator import endpoint, loop, reconcile
     from fairway.platforms.kubernetes import api, counts, hosts, workloads
@@ -108,7 +108,7 @@ def operator(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
-        seconds = schema.parse_duration(interval).total_seconds()
+        seconds = sections.parse_duration(interval).total_seconds()
     except ValueError as error:
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
     for network in hook_networks:

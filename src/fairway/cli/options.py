@@ -13,7 +13,7 @@ import click
 from fairway import errors
 
 if TYPE_CHECKING:
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.platforms.local.home import Home
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,7 +83,7 @@ class Where:
     namespace: str | None
     context: str | None
 
-    def kubernetes(self, config: "schema.Config") -> bool:
+    def kubernetes(self, config: "sections.Config") -> bool:
         """Say whether a cluster is meant; by default what the configuration says."""
         meant = (self.on or config.platform.kind) == "kubernetes"
         if not meant and (self.namespace or self.context):
@@ -117,17 +117,17 @@ def cluster(function: F) -> F:
 
 def seconds(timeout: str | None) -> float | None:
     """Return what --timeout says, in seconds."""
-    from fairway.config import schema
+    from fairway.config import sections
 
     if timeout is None:
         return None
     try:
-        return schema.parse_duration(timeout).total_seconds()
+        return sections.parse_duration(timeout).total_seconds()
     except ValueError as error:
         raise errors.UsageError(f"--timeout {timeout!r}: {error}") from error
 
 
-def load(path: Path, overrides: tuple[str, ...]) -> "schema.Config":
+def load(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
     from fairway.config import loader
 
     return loader.load(path, overrides=overrides)

@@ -11,7 +11,7 @@ from fairway import errors
 from fairway.cli import cluster, evidence, options
 
 if TYPE_CHECKING:
-    from fairway.config import schema
+    from fairway.config import sections
     from fairway.rollout import plan as plans
 
 ANSWER_SECONDS = 15.0
@@ -272,7 +272,7 @@ def _limit(value: float) -> str:
     return f"{value:.2%}" if value <= 1 else f"{value:.3g} times"
 
 
-def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> dict[str, float]:
+def _rates(option: str, texts: tuple[str, ...], policy: "sections.Strategy") -> dict[str, float]:
     """Return the share that the option says of each guard."""
     rates = {}
     names = [guard.name for guard in policy.guards]
@@ -290,14 +290,14 @@ def _rates(option: str, texts: tuple[str, ...], policy: "schema.Strategy") -> di
     return rates
 
 
-def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "schema.Strategy":
+def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "sections.Strategy":
     """Return the strategy of --strategy (alone, in a configuration or in a ModelDeployment), else the configuration's."""
     if file is None:
         return options.load(path, overrides).strategy
     import yaml
     from pydantic import ValidationError
 
-    from fairway.config import documents, schema
+    from fairway.config import documents, sections
 
     try:
         found = documents.parse(file.read_text(encoding="utf-8"))
@@ -308,7 +308,7 @@ def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "schem
     for key in ("spec", "strategy"):
         found = found.get(key, found) if isinstance(found, dict) else found
     try:
-        return schema.Strategy.model_validate(found if found is not None else {})
+        return sections.Strategy.model_validate(found if found is not None else {})
     except ValidationError as error:
         first = error.errors()[0]
         raise errors.ConfigError(
@@ -356,7 +356,7 @@ rollout.add_command(_steer("abort", "Take the candidate out and reject its revis
 rollout.add_command(_steer("retry", "Let the rejected revision be tried again."))
 
 
-def _ask(verb: str, *, reason: str, force: bool, config: "schema.Config", root: Path, form: str) -> None:
+def _ask(verb: str, *, reason: str, force: bool, config: "sections.Config", root: Path, form: str) -> None:
     """Write the command down, and waits until the supervisor has obeyed or refused it."""
     from fairway.platforms.local import client, state
     from fairway.rollout.seen import Command
@@ -388,7 +388,7 @@ def _deployments(root: Path) -> list[Any]:
     return found
 
 
-def _deployment(root: Path, config: "schema.Config") -> Any:
+def _deployment(root: Path, config: "sections.Config") -> Any:
     deployment = next((one for one in _deployments(root) if one.name == config.name), None)
     if deployment is None:
         raise errors.UsageError(

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from fairway import errors
-from fairway.config import documents, schema
+from fairway.config import documents, sections
 
 CONF = Path(__file__).parent / "conf"
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
@@ -21,7 +21,7 @@ SECRET = re.compile(r"://[^/?#\s]*@")
 ENVIRONMENTS = ("local", "kind", "production")
 
 
-def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None) -> schema.Config:
+def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None) -> sections.Config:
     """Return the checked configuration of `path` (the defaults alone where it is None).
 
     Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group, the file, `overrides`
@@ -47,10 +47,10 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str |
     return _resolve_paths(check(plain, where=str(path) if path else "the defaults"), path)
 
 
-def check(plain: Any, *, where: str) -> schema.Config:
+def check(plain: Any, *, where: str) -> sections.Config:
     """Return the checked configuration of plain values; raises ConfigError with one sentence for the first few mistakes."""
     try:
-        return schema.Config.model_validate(plain)
+        return sections.Config.model_validate(plain)
     except ValidationError as error:
         raise errors.ConfigError(explain(error, where=where)) from error
 
@@ -78,7 +78,7 @@ def _shown(value: object) -> str:
     return errors.shortened(SECRET.sub("://...@", repr(value)))
 
 
-def dump(config: schema.Config) -> str:
+def dump(config: sections.Config) -> str:
     """Return the configuration as YAML with every key, as it would be written in `fairway.yaml`."""
     text: str = yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
     return text
@@ -129,7 +129,7 @@ def _last(assigned: Sequence[tuple[str, Any]], key: str) -> Any:
     return next((value for name, value in reversed(assigned) if name == key), None)
 
 
-def _resolve_paths(config: schema.Config, path: Path | None) -> schema.Config:
+def _resolve_paths(config: sections.Config, path: Path | None) -> sections.Config:
     root = path.resolve().parent if path else Path.cwd()
     data = config.data
     moved = {field: root / value for field in ("path", "labels") if (value := getattr(data, field)) is not None}

@@ -12,23 +12,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fairway.config import schema
+from fairway.config import sections
 
 GROUP, VERSION, KIND, PLURAL = "fairway.dev", "v1alpha1", "ModelDeployment", "modeldeployments"
 COMMAND = f"{GROUP}/command"  # annotation: {"verb": ..., "id": nonce, "by": ..., "why": ..., "force": true}
 REVISION_LENGTH = 12  # a label holds 63 characters: a digest does not fit
 
 
-class Model(schema.Section):
+class Model(sections.Section):
     """The package to serve."""
 
-    uri: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024), schema.NO_CREDENTIALS]
+    uri: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024), sections.NO_CREDENTIALS]
     """Where the package lies: `s3://bucket/prefix`, `http(s)://host/folder`, `oci://registry/repository`, `pvc://claim/folder`."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
     """The package's digest, which `fairway package` prints; the init step refuses any other content."""
 
 
-class ParentRef(schema.Section):
+class ParentRef(sections.Section):
     """A Gateway (or one of its listeners) that the route is attached to."""
 
     name: Annotated[str, Field(min_length=1, max_length=253)]
@@ -38,18 +38,18 @@ class ParentRef(schema.Section):
     """A listener of the Gateway; all of them by default."""
 
 
-class Gateway(schema.Section):
+class Gateway(sections.Section):
     """Where requests come in."""
 
     parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
     """As in an HTTPRoute."""
     hostnames: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
     """As in an HTTPRoute; those of the Gateway's listeners by default."""
-    timeout: schema.Duration = schema.Serving().timeout
+    timeout: sections.Duration = sections.Serving().timeout
     """A request that takes longer is answered 504 by the gateway; a second after serving.timeout at the soonest, for the server's own 504 says more."""
 
 
-class Counts(schema.Section):
+class Counts(sections.Section):
     """Who counts a revision's requests where Envoy Gateway's own statistics do not: for other gateways, and for routing seldon.
 
     The queries are those of whoever runs the operator: its Prometheus holds every team's series. The arms are not scraped at one instant then, so the
@@ -60,7 +60,7 @@ class Counts(schema.Section):
     """A name of `operator.counts` of the chart, which gives the queries."""
 
 
-class Scaling(schema.Section):
+class Scaling(sections.Section):
     """How many pods a revision has."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1000)] = 2
@@ -81,7 +81,7 @@ class Scaling(schema.Section):
         return self
 
 
-class Spec(schema.Section):
+class Spec(sections.Section):
     """What `kubectl apply` of a ModelDeployment asks for."""
 
     model: Model
@@ -98,8 +98,8 @@ class Spec(schema.Section):
     scaling: Scaling = Scaling()
     pod_template: dict[str, Any] = Field(default_factory=dict)
     """A PodTemplateSpec that is merged into ours: resources, GPUs, selectors, tolerations, service account, pull secrets."""
-    serving: schema.Serving = schema.Serving()
-    strategy: schema.Strategy = schema.Strategy()
+    serving: sections.Serving = sections.Serving()
+    strategy: sections.Strategy = sections.Strategy()
     revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
     """Revisions kept besides those in service: a late rollback needs the one before."""
     paused: bool = False
@@ -132,7 +132,7 @@ def route(spec: Spec) -> Gateway | None:
     )
 
 
-def policy(spec: Spec) -> schema.Strategy:
+def policy(spec: Spec) -> sections.Strategy:
     """Return the strategy; its guards count requests where queries give their counts, for only our gateways tell servers the arm that events need."""
     if spec.counts is None:
         return spec.strategy

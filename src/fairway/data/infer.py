@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 
 from fairway import errors
-from fairway.config import schema as configuration
+from fairway.config import sections
 from fairway.data.schema import Feature, Schema
 
 MAX_CLASSES = 1000
 MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities (a regression), which is another task
 
 
-def infer(frame: pd.DataFrame, *, section: configuration.Data, image_shape: tuple[int, ...] | None) -> Schema:
+def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
     """Return the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
     names = _names(frame, section=section)
     features = tuple(_feature(frame[name], section=section, image_shape=image_shape) for name in names)
@@ -52,7 +52,7 @@ def labels(target: "pd.Series[str]") -> list[str]:
     return [str(value).strip() for value in target]
 
 
-def _names(frame: pd.DataFrame, *, section: configuration.Data) -> Sequence[str]:
+def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     """Return the feature columns in order."""
     present = [str(name) for name in frame.columns]
     for option in ("features", "categorical", "ignore"):
@@ -72,9 +72,7 @@ def _names(frame: pd.DataFrame, *, section: configuration.Data) -> Sequence[str]
     return names
 
 
-def _feature(
-    column: "pd.Series[float]", *, section: configuration.Data, image_shape: tuple[int, ...] | None
-) -> Feature:
+def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Feature:
     name = str(column.name)
     if (
         image_shape is not None

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from fairway import errors
-from fairway.config import schema as configuration
+from fairway.config import sections
 from fairway.data import infer, leakage, sources
 from fairway.data.schema import Feature, Schema
 
@@ -27,7 +27,7 @@ MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
 FEW_ROWS_A_VALUE = (
     20  # a text column with at least as many rows a value is a category, even with more than the usual 100 values
 )
-USUAL_CATEGORIES: int = configuration.Data.model_fields["max_categories"].default
+USUAL_CATEGORIES: int = sections.Data.model_fields["max_categories"].default
 MOST_CATEGORIES = 1000
 FEW_CODES = 10  # whole numbers with as few different values may be codes
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
@@ -71,7 +71,7 @@ class Findings:
 def inspect(path: Path, *, target: str) -> Findings:
     """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
     source = _source(path)
-    section = configuration.Data(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
+    section = sections.Data(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
@@ -135,7 +135,7 @@ def _column(
     *,
     target: np.ndarray[Any, Any],
     classes: Sequence[str],
-    section: configuration.Data,
+    section: sections.Data,
     splits: bool,
 ) -> Column:
     name = str(column.name)
@@ -272,7 +272,7 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
 
 
 def _split_lines(findings: Findings) -> Iterator[str]:
-    shares = configuration.Split()
+    shares = sections.Split()
     yield "  split:"
     yield _line("method", findings.method, findings.split_why, indent=4)
     if findings.split_column is not None:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.config import schema as configuration
+from fairway.config import sections
 from fairway.data import fitting, infer, leakage, profile, sources, split, splits
 from fairway.data.schema import Feature, Schema
 
@@ -20,7 +20,7 @@ RECORDS = ("dataset.json", "checkpoint.json", "evaluation.json")  # what a folde
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
 
-def prepare(section: configuration.Data, *, out: Path, seed: int) -> artifacts.Dataset:
+def prepare(section: sections.Data, *, out: Path, seed: int) -> artifacts.Dataset:
     """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and seed give the same version.
 
     Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training split,
@@ -82,7 +82,7 @@ def _raw(column: "pd.Series[float]", feature: Feature) -> NDArray[Any]:
     return numbers + 0.0  # -0.0 and 0.0 are one value, and hash alike
 
 
-def _usable(frame: pd.DataFrame, *, section: configuration.Data, seed: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _usable(frame: pd.DataFrame, *, section: sections.Data, seed: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows that have a target (and `limit` of them at most), their index being the row in the source."""
     frame = frame.reset_index(drop=True)
     known = frame[frame[section.target].notna()]
@@ -110,7 +110,7 @@ def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
 
 
 def _add_extra(
-    content: dict[str, Any], *, section: configuration.Data, known: Schema, held_out: set[Any]
+    content: dict[str, Any], *, section: sections.Data, known: Schema, held_out: set[Any]
 ) -> tuple[str, ...]:
     """Divide the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
     sentences = []
@@ -153,7 +153,7 @@ def _join(content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labe
         content[name] = new
 
 
-def _dividing(frame: pd.DataFrame, section: configuration.Split) -> NDArray[Any] | None:
+def _dividing(frame: pd.DataFrame, section: sections.Split) -> NDArray[Any] | None:
     """Return the groups as text, or the moments as numbers that can be ordered; None where no column is named."""
     if section.column is None:
         return None
@@ -197,7 +197,7 @@ def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
 
 
 def _overlaps(
-    section: configuration.Split, *, parts: split.Parts, identity: NDArray[Any], column: NDArray[Any] | None
+    section: sections.Split, *, parts: split.Parts, identity: NDArray[Any], column: NDArray[Any] | None
 ) -> tuple[str, ...]:
     """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
     if section.method in ("group", "time"):
@@ -219,7 +219,7 @@ def _write(
     *,
     content: dict[str, Any],
     known: Schema,
-    section: configuration.Data,
+    section: sections.Data,
     rows: sources.Rows,
     warnings: tuple[str, ...],
     seed: int,

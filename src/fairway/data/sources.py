@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import infer
 
 IDX_IMAGES, IDX_LABELS = 2051, 2049
@@ -30,7 +30,7 @@ class Rows:
     digests: dict[str, str]
 
 
-def read(section: schema.Data) -> Rows:
+def read(section: sections.Data) -> Rows:
     """Return the rows of the configured source; raises UsageError for a wrong file or name, DataError for unusable content."""
     rows = _READERS[section.source](section)
     frame = rows.frame
@@ -45,7 +45,7 @@ def read(section: schema.Data) -> Rows:
     return rows
 
 
-def _csv(section: schema.Data) -> Rows:
+def _csv(section: sections.Data) -> Rows:
     path = _file(section.path, what="data.path")
     try:
         separator = _separator(path)
@@ -106,7 +106,7 @@ def parquet(path: Path | None, *, what: str) -> pd.DataFrame:
         raise errors.DataError(f"{path} is not a parquet file: {' '.join(str(error).split())[:200]}") from error
 
 
-def _parquet(section: schema.Data) -> Rows:
+def _parquet(section: sections.Data) -> Rows:
     frame, path = parquet(section.path, what="data.path"), _file(section.path, what="data.path")
     return Rows(frame, None, path.name, {path.name: artifacts.digest_file(path)})
 
@@ -114,7 +114,7 @@ def _parquet(section: schema.Data) -> Rows:
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
     """Return the first rows of a csv or parquet file as plain Python values, missing ones as NaN or None."""
     source: Literal["parquet", "csv"] = "parquet" if file.suffix == ".parquet" else "csv"
-    frame = _READERS[source](schema.Data(source=source, path=file)).frame.head(limit)
+    frame = _READERS[source](sections.Data(source=source, path=file)).frame.head(limit)
     plain = (
         {str(key): value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()}
         for row in frame.to_dict("records")
@@ -122,7 +122,7 @@ def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
     return list(plain)
 
 
-def _digits(section: schema.Data) -> Rows:
+def _digits(section: sections.Data) -> Rows:
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -131,7 +131,7 @@ def _digits(section: schema.Data) -> Rows:
     return Rows(frame, (1, 8, 8), "scikit-learn's digits (UCI, 1,797 handwritten digits of 8 by 8)", {})
 
 
-def _idx(section: schema.Data) -> Rows:
+def _idx(section: sections.Data) -> Rows:
     images_path, labels_path = _file(section.path, what="data.path"), _file(section.labels, what="data.labels")
     images, labels = _idx_array(images_path, magic=IDX_IMAGES), _idx_array(labels_path, magic=IDX_LABELS)
     if len(images) != len(labels):
@@ -161,7 +161,7 @@ def _idx_array(path: Path, *, magic: int) -> np.ndarray[Any, Any]:
     return values.reshape(sizes)
 
 
-def _function(section: schema.Data) -> Rows:
+def _function(section: sections.Data) -> Rows:
     named = section.function or ""
     made = call(named, section, what="data.function")
     if not isinstance(made, pd.DataFrame):
@@ -213,7 +213,7 @@ def _file(path: Path | None, *, what: str) -> Path:
     return path
 
 
-_READERS: dict[str, Callable[[schema.Data], Rows]] = {
+_READERS: dict[str, Callable[[sections.Data], Rows]] = {
     "csv": _csv,
     "parquet": _parquet,
     "digits": _digits,

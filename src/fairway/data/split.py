@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 
 Positions = NDArray[np.int64]
 SPLITS = ("train", "validation", "test")
@@ -23,7 +23,12 @@ class Parts:
 
 
 def divide(
-    section: schema.Split, *, target: NDArray[np.int64], identity: NDArray[Any], column: NDArray[Any] | None, seed: int
+    section: sections.Split,
+    *,
+    target: NDArray[np.int64],
+    identity: NDArray[Any],
+    column: NDArray[Any] | None,
+    seed: int,
 ) -> Parts:
     """Return the splits. `identity` is equal for rows that are the same in every feature: they stay together, so that no
     test row was seen in training. `column` holds the groups or the times."""
@@ -48,7 +53,7 @@ def divide(
 
 
 def _stratified(
-    section: schema.Split, *, target: NDArray[np.int64], unit: NDArray[np.int64], rng: np.random.Generator
+    section: sections.Split, *, target: NDArray[np.int64], unit: NDArray[np.int64], rng: np.random.Generator
 ) -> Parts:
     """Divide each class apart; rows that are the same go with the first of them, whatever their class."""
     first = np.zeros(unit.max() + 1, dtype=np.int64)
@@ -61,14 +66,14 @@ def _stratified(
     return _parts(chosen[unit])
 
 
-def _by_unit(section: schema.Split, *, unit: NDArray[np.int64], rng: np.random.Generator) -> Parts:
+def _by_unit(section: sections.Split, *, unit: NDArray[np.int64], rng: np.random.Generator) -> Parts:
     count = int(unit.max()) + 1
     chosen = np.zeros(count, dtype=np.int64)
     chosen[rng.permutation(count)] = _assign(count, section)
     return _parts(chosen[unit])
 
 
-def _by_time(section: schema.Split, *, column: NDArray[Any], rows: int) -> Parts:
+def _by_time(section: sections.Split, *, column: NDArray[Any], rows: int) -> Parts:
     """Oldest first; rows of one moment stay on one side of a border, `purge` rows are left out at each."""
     order = np.argsort(column, kind="stable")
     ordered = column[order]
@@ -83,7 +88,7 @@ def _by_time(section: schema.Split, *, column: NDArray[Any], rows: int) -> Parts
     return Parts(np.sort(train), np.sort(validation), np.sort(order[second:]))
 
 
-def _assign(count: int, section: schema.Split) -> NDArray[np.int64]:
+def _assign(count: int, section: sections.Split) -> NDArray[np.int64]:
     """Return 0 (train), 1 (validation) or 2 (test) for `count` shuffled units."""
     test = round(section.test * count)
     validation = round(section.validation * count)
@@ -104,7 +109,7 @@ def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
     return place[codes]
 
 
-def _present(column: NDArray[Any] | None, section: schema.Split) -> NDArray[Any]:
+def _present(column: NDArray[Any] | None, section: sections.Split) -> NDArray[Any]:
     if column is None:
         raise errors.DataError(f"data.split.column is {section.column!r}: the data has no such column")
     return column

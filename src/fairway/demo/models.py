@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from fairway import artifacts, errors
-from fairway.config import loader, schema
+from fairway.config import loader, sections
 from fairway.data import prepare, splits
 from fairway.evaluation import gate, measure
 from fairway.packaging import package
@@ -63,7 +63,7 @@ TRAINED: dict[str, dict[str, Any]] = {"A": {"epochs": 6}, "B": {"epochs": 30}, "
 INK_LEVELS = 40  # rows of D's table if it had been built from all pictures
 
 
-def configuration(*, seed: int, out: Path) -> schema.Config:
+def configuration(*, seed: int, out: Path) -> sections.Config:
     """Return the demo's configuration, and leaves it in `out/fairway.yaml` for the reader."""
     out.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({**CONFIG, "training": {**CONFIG["training"], "seed": seed}}, sort_keys=False)
@@ -71,7 +71,9 @@ def configuration(*, seed: int, out: Path) -> schema.Config:
     return loader.load(out / "fairway.yaml")
 
 
-def trained(letter: str, *, config: schema.Config, out: Path, champion: Path | None, store: Path) -> artifacts.Package:
+def trained(
+    letter: str, *, config: sections.Config, out: Path, champion: Path | None, store: Path
+) -> artifacts.Package:
     """Return the package of A, or of B against its champion: fitted, measured, let through by the gate."""
     section = config.training.model_copy(update=TRAINED[letter])
     folder = out / letter
@@ -97,7 +99,7 @@ def trained(letter: str, *, config: schema.Config, out: Path, champion: Path | N
     )
 
 
-def mismatched(*, config: schema.Config, out: Path, champion: Path, store: Path) -> artifacts.Package:
+def mismatched(*, config: sections.Config, out: Path, champion: Path, store: Path) -> artifacts.Package:
     """Return C: well trained, well measured, then packaged by hand with the scale of 8-bit pictures (1/255 for 1/16).
 
     Its golden rows were answered by the package itself, so every health check passes; nothing ever raises an error.
@@ -127,7 +129,7 @@ def mismatched(*, config: schema.Config, out: Path, champion: Path, store: Path)
     )
 
 
-def short_table(*, config: schema.Config, out: Path, base: Path, store: Path) -> artifacts.Package:
+def short_table(*, config: sections.Config, out: Path, base: Path, store: Path) -> artifacts.Package:
     """Return D: model B with a correction by amount of ink, looked up in a table that was built from light pictures only.
 
     A picture with more ink than any of those is beyond the table's end, and ONNX Runtime refuses the request.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import sources, splits
 from fairway.demo import models, traffic
 from fairway.monitoring import store as events
@@ -40,7 +40,7 @@ class Stage:
     """What the acts share."""
 
     home: Home
-    config: schema.Config
+    config: sections.Config
     tell: Tell
     began: float
     users: traffic.Traffic
@@ -71,7 +71,7 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
                 asked="packaged by hand, with the scale of 8-bit pictures in its schema; every health check passes",
             )
             hurried = config.model_copy(
-                update={"strategy": config.strategy.model_copy(update={"shadow": schema.Shadow(enabled=False)})}
+                update={"strategy": config.strategy.model_copy(update={"shadow": sections.Shadow(enabled=False)})}
             )
             _act(
                 stage,
@@ -90,7 +90,7 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
 # -- the acts -----------------------------------------------------------------------------------------------------------
 
 
-def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: schema.Config | None = None) -> None:
+def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: sections.Config | None = None) -> None:
     """Deploy a model and follows its rollout to the end."""
     started = time.time()
     revision, _ = client.deploy(stage.home, package, config=config or stage.config, note=f"model {letter}", now=started)
@@ -310,7 +310,7 @@ def _trained(home: Home, *, out: Path, seed: int) -> _Trained:
 def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
     """Return users who hold the pictures that no split of the dataset has."""
     learnt = np.concatenate([splits.columns(dataset, name)[1] for name in ("train", "validation", "test")])
-    frame = sources.read(schema.Data(source="digits", target="digit")).frame
+    frame = sources.read(sections.Data(source="digits", target="digit")).frame
     held_out = np.setdiff1d(np.arange(len(frame)), learnt)
     images = np.stack(frame["image"].to_list())[held_out].reshape(-1, 1, 8, 8)
     return traffic.Traffic(

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 
 
-def decide(section: schema.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
+def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
     """Return the decision: every check that the configuration asks for must pass; a value that is no number passes none."""
     checks = tuple(_checks(section, evaluation))
     failed = [
@@ -25,7 +25,7 @@ def decide(section: schema.Gate, *, evaluation: artifacts.Evaluation) -> artifac
     return artifacts.GateDecision(promote=True, reason=reason, checks=checks)
 
 
-def _checks(section: schema.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
+def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
     if section.min_accuracy is not None:
         yield _at_least("accuracy", evaluation.accuracy, section.min_accuracy, why="minAccuracy")
     if section.beat_zero_rule:
@@ -62,7 +62,7 @@ def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
     )
 
 
-def _against_champion(section: schema.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
+def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
     if champion:
         yield _at_least(

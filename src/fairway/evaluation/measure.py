@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.evaluation import baselines, calibration, metrics, report, slices
 from fairway.training import graph
@@ -17,7 +17,7 @@ BOUND = 0.99  # confidence of the bound on the disagreement
 
 
 def evaluate(
-    section: schema.Evaluation, *, dataset: Path, checkpoint: Path, champion: Path | None, out: Path
+    section: sections.Evaluation, *, dataset: Path, checkpoint: Path, champion: Path | None, out: Path
 ) -> artifacts.Evaluation:
     """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a whole.
 

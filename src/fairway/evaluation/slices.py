@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import splits
 from fairway.data.schema import Feature
 from fairway.evaluation import metrics
@@ -17,7 +17,7 @@ FEW = 12  # categories with at most this many values are sliced without being as
 PARTS = 4  # a number is cut at its quartiles, or by value where it has no more values than that
 
 
-def measure(section: schema.Evaluation, *, data: splits.Splits, probabilities: NDArray[Any]) -> list[dict[str, Any]]:
+def measure(section: sections.Evaluation, *, data: splits.Splits, probabilities: NDArray[Any]) -> list[dict[str, Any]]:
     """Return accuracy and log loss of each slice, worst first; small ones are marked as not judged."""
     rows = []
     for feature in _sliced(section.slices, data):

@@ -40,7 +40,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fairway import clocks, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import access, events, store, upkeep
 from fairway.serving import decoding
 
@@ -711,7 +711,7 @@ def main(argv: list[str] | None = None) -> int:
         help="how callers are told apart (default: %(default)s)",
     )
     parser.add_argument(
-        "--retention", type=schema.parse_duration, help="let events go that are older, such as 90d (default: none)"
+        "--retention", type=sections.parse_duration, help="let events go that are older, such as 90d (default: none)"
     )
     parser.add_argument(
         "--max-bytes",

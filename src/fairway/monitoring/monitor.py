@@ -24,7 +24,7 @@ from typing import Any
 import pydantic
 
 from fairway import artifacts, clocks, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import detectors, exporter, store, windows
 from fairway.monitoring.detectors import base
 from fairway.packaging import golden, manifest
@@ -43,7 +43,7 @@ class Watched:
     namespace: str
     revision: str
     package: Path
-    section: schema.Monitoring
+    section: sections.Monitoring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +293,7 @@ def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
                     namespace=item["namespace"],
                     revision=item["revision"],
                     package=Path(item["package"]),
-                    section=schema.Monitoring.model_validate(item.get("monitoring", {})),
+                    section=sections.Monitoring.model_validate(item.get("monitoring", {})),
                 )
             )
         except (KeyError, TypeError, pydantic.ValidationError) as error:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field
 from pydantic.json_schema import GenerateJsonSchema
 
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.platforms.kubernetes import podschema
 from fairway.rollout import judge, states
 
@@ -32,7 +32,7 @@ Time = Annotated[datetime, Field(json_schema_extra={"maxLength": 64})]
 Percent = Annotated[int, Field(ge=0, le=states.TOTAL)]
 
 
-class Arm(schema.Section):
+class Arm(sections.Section):
     """A revision and the pods that it has."""
 
     revision: Name
@@ -45,7 +45,7 @@ class Arm(schema.Section):
     """Pods that are ready to answer."""
 
 
-class Condition(schema.Section):
+class Condition(sections.Section):
     """What holds at present, as kstatus and `kubectl wait` read it."""
 
     type: Annotated[str, Field(max_length=316)]
@@ -62,7 +62,7 @@ class Condition(schema.Section):
     """Why, in a sentence."""
 
 
-class Row(schema.Section):
+class Row(sections.Section):
     """A verdict that moved the rollout, or a command."""
 
     at: Time
@@ -79,7 +79,7 @@ class Row(schema.Section):
     """The guard that decided."""
 
 
-class Evidence(schema.Section):
+class Evidence(sections.Section):
     """What speaks against the candidate and for it, by one guard."""
 
     name: Annotated[str, Field(max_length=63)]
@@ -90,7 +90,7 @@ class Evidence(schema.Section):
     """Log e-value of the certificate that the guard holds."""
 
 
-class Status(schema.Section):
+class Status(sections.Section):
     """What was seen and decided; the operator alone writes it."""
 
     observed_generation: Annotated[int, Field(ge=0)] | None = None
@@ -127,7 +127,7 @@ class Status(schema.Section):
     """Labels of the pods in service, for `kubectl get pods --selector`."""
 
 
-class Root(schema.Section):
+class Root(sections.Section):
     """A model in service, and how its next revision may take its place."""
 
     spec: resource.Spec
@@ -410,7 +410,7 @@ class Written(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         match dft:
             case timedelta():
-                return schema.format_duration(dft)
+                return sections.format_duration(dft)
             case BaseModel():
                 return dft.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             case tuple():

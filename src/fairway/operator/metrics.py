@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from prometheus_client import core, registry
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.operator import status
 from fairway.rollout import judge, states
 from fairway.rollout.seen import Seen
@@ -51,7 +51,7 @@ class Rollouts(registry.Collector):
         self._lock = threading.Lock()
 
     def told(
-        self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: schema.Strategy
+        self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: sections.Strategy
     ) -> None:
         """Take a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(

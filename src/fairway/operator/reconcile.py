@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fairway import budget, clocks, errors
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.operator import events, metrics, revisions, routes, status
 from fairway.platforms import hooks, look, units
 from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, owned, prometheus, seldon, workloads
@@ -331,7 +331,7 @@ class Reconciler:
             events.post(self._api, found, at=now, type="Invalid", message=str(error), warning=True)
             return None, None
 
-    def _delay(self, state: State, *, policy: schema.Strategy, memory: Memory, now: float) -> float:
+    def _delay(self, state: State, *, policy: sections.Strategy, memory: Memory, now: float) -> float:
         """Return the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
         if state.phase not in RESTING or state.calls:
             return self._settings.interval_seconds
@@ -474,7 +474,7 @@ class Reconciler:
         owner: workloads.Owner,
         spec: resource.Spec,
         state: State,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
         memory: Memory,
         *,
         first: str | None,
@@ -590,7 +590,7 @@ class Reconciler:
         spec: resource.Spec,
         state: State,
         *,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
         known: Mapping[str, workloads.Revision],
         memory: Memory,
         first: str | None,
@@ -651,7 +651,7 @@ class Reconciler:
         spec: resource.Spec,
         state: State,
         *,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
         known: Mapping[str, workloads.Revision],
         over: bool,
     ) -> list[api.Object]:
@@ -812,10 +812,10 @@ def _revision(deployment: Mapping[str, Any]) -> str:
     return str(deployment["metadata"]["labels"].get(f"{resource.GROUP}/revision", ""))
 
 
-def _thresholds(policy: schema.Strategy) -> tuple[str, ...]:
+def _thresholds(policy: sections.Strategy) -> tuple[str, ...]:
     """Return what the gateway must count as slow."""
     return tuple(
-        schema.format_duration(guard.threshold)
+        sections.format_duration(guard.threshold)
         for guard in policy.guards
         if guard.threshold is not None and not guard.by_arrival
     )

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.operator import crd, routes
 from fairway.platforms.kubernetes import health
 from fairway.platforms.kubernetes.workloads import Revision
@@ -52,7 +52,7 @@ class Told:
     edited: bool = False  # the spec's strategy is not the one in force
 
 
-def build(state: State, *, policy: schema.Strategy, told: Told) -> Json:
+def build(state: State, *, policy: sections.Strategy, told: Told) -> Json:
     """Return the status that the state of the rollout amounts to."""
     weight, mirror = states.split(state, strategy=policy)
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
@@ -148,7 +148,7 @@ def _with(
     return {**before, "observedGeneration": generation, "conditions": [*timed, *kept]}
 
 
-def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> str:
+def checkpoint(state: State, *, policy: sections.Strategy, first: str | None) -> str:
     """Return all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
     rows = tuple(
         {**row, "evidence": {}, "guarantee": ""} for row in state.history
@@ -166,13 +166,17 @@ def checkpoint(state: State, *, policy: schema.Strategy, first: str | None) -> s
     return text
 
 
-def resume(status: Mapping[str, Any], *, policy: schema.Strategy) -> tuple[State, schema.Strategy, str | None]:
+def resume(status: Mapping[str, Any], *, policy: sections.Strategy) -> tuple[State, sections.Strategy, str | None]:
     """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and who is first in the HTTPRoute."""
     if "checkpoint" not in status:
         return State(), policy, None
     kept = json.loads(status["checkpoint"])
     state = record.from_json(kept["state"])
-    return state, schema.Strategy.model_validate(kept["strategy"]) if states.bound(state) else policy, kept.get("first")
+    return (
+        state,
+        sections.Strategy.model_validate(kept["strategy"]) if states.bound(state) else policy,
+        kept.get("first"),
+    )
 
 
 def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:

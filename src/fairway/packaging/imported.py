@@ -32,8 +32,7 @@ import numpy as np
 import yaml
 
 from fairway import __version__, artifacts, errors
-from fairway.config import documents
-from fairway.config import schema as configuration
+from fairway.config import documents, sections
 from fairway.packaging import golden, graph, manifest, store
 
 KEYS = {"target", "classes", "layout", "features", "preprocessing", "golden", "reference"}
@@ -52,7 +51,7 @@ def import_onnx(
     licence: str = "unspecified",
 ) -> artifacts.Package:
     """Return the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
-    if not re.fullmatch(configuration.NAME, name):
+    if not re.fullmatch(sections.NAME, name):
         raise errors.UsageError(
             f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53"
         )

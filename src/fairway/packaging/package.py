@@ -15,7 +15,7 @@ import hashlib
 from pathlib import Path
 
 from fairway import __version__, artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.packaging import golden, manifest, store
 from fairway.packaging.manifest import Manifest, load
 
@@ -32,7 +32,7 @@ def build(
     checkpoint: Path,
     evaluation: Path | None,
     gate: artifacts.GateDecision | None,
-    config: schema.Config,
+    config: sections.Config,
     out: Path,
 ) -> artifacts.Package:
     """Return the package of a checkpoint, in `out/<digest>/`. Building the same again gives the same package."""
@@ -80,7 +80,7 @@ def import_onnx(
     return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence)
 
 
-def revision(digest: str, *, serving: schema.Serving, image: str = "local") -> str:
+def revision(digest: str, *, serving: sections.Serving, image: str = "local") -> str:
     """Return the 12 characters that name what could behave differently: package, serving section and image."""
     identity = {"package": digest, "image": image, "serving": serving.model_dump(mode="json", by_alias=True)}
     return hashlib.sha256(artifacts.canonical(identity)).hexdigest()[:REVISION_LENGTH]
@@ -120,7 +120,7 @@ def _lineage(
     fitted: artifacts.Checkpoint,
     *,
     gate: artifacts.GateDecision | None,
-    config: schema.Config,
+    config: sections.Config,
 ) -> artifacts.Json:
     return {
         "datasetVersion": data.version,
@@ -132,7 +132,7 @@ def _lineage(
     }
 
 
-def _configuration(config: schema.Config) -> artifacts.Json:
+def _configuration(config: sections.Config) -> artifacts.Json:
     """Return the sections that made the model; files by name, because a folder of this machine is nothing to digest."""
     sections = {
         name: getattr(config, name).model_dump(mode="json", by_alias=True)

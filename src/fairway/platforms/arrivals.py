@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store as events
 from fairway.platforms.units import Evidence, Firsts, in_effect
 from fairway.rollout import evidence, states, traffic
@@ -111,7 +111,7 @@ class Arrivals:
         deployment: str,
         *,
         state: states.State,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
         wanted_version: str | None,
         whole: bool,
         sample: traffic.Sample | None,
@@ -185,7 +185,7 @@ class Arrivals:
         cursors: Cursors,
         segments: Sequence[Segment],
         current: Segment | None,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
     ) -> None:
         """Bring what was counted up to the cursors: after a restart it is counted once more, some pages a look. Raises StoreBusy until all is."""
         met = self.met.get("exposure")
@@ -226,7 +226,7 @@ class Arrivals:
         *,
         segments: Sequence[Segment],
         current: Segment | None,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
     ) -> tuple[tuple[ledgers.Exposed, ...], tuple[ledgers.Gateway, ...]]:
         windows = defaultdict[tuple[float, int], list[events.Exposure]](list)
         for row in rows:
@@ -263,7 +263,9 @@ class Arrivals:
             answers={answer: (canary, stable) for answer, (canary, stable) in answers.items()},
         )
 
-    def _requests(self, rows: Sequence[events.Exposure], *, weight: float, policy: schema.Strategy) -> ledgers.Gateway:
+    def _requests(
+        self, rows: Sequence[events.Exposure], *, weight: float, policy: sections.Strategy
+    ) -> ledgers.Gateway:
         """Return the requests of a window by guard: visits of units, how they went, and the first failures of units."""
         met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
         visits = [row for row in rows if row.unit is None or met.first(row.unit)]
@@ -319,18 +321,18 @@ def refused(row: events.Exposure) -> bool:
     return 400 <= row.status < 500 and row.status not in UNDECIDED
 
 
-def _latency(policy: schema.Strategy) -> list[schema.Guard]:
+def _latency(policy: sections.Strategy) -> list[sections.Guard]:
     return [
         guard for guard in policy.guards if guard.type == "latency" and guard.by_arrival and guard.threshold is not None
     ]
 
 
-def _slow(guard: schema.Guard) -> str:
+def _slow(guard: sections.Guard) -> str:
     """Return the name under which the units are kept that were slow for the guard."""
     return f"slow {guard.name}"
 
 
-def _judged(policy: schema.Strategy) -> dict[str, Callable[[events.Exposure], bool]]:
+def _judged(policy: sections.Strategy) -> dict[str, Callable[[events.Exposure], bool]]:
     """Return what each guard that counts by arrival asks of a request, by its name."""
     found: dict[str, Callable[[events.Exposure], bool]] = {
         guard.name: failed if guard.type == "errors" else refused

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import fairway
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import hooks
 
 log = logging.getLogger("fairway.hooks")
@@ -59,7 +59,7 @@ class Caller:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answers(
-        self, deployment: Deployment, calls: Iterable[hooks.Call], *, known: Iterable[schema.Hook], now: float
+        self, deployment: Deployment, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
     ) -> dict[str, hooks.Answer]:
         """Return the answers that have come since, by the call's id, and starts what is due and not under way.
 
@@ -90,7 +90,7 @@ class Caller:
             self._running = {key for key in self._running if key[0] != deployment}
             self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment}
 
-    def _run(self, deployment: Deployment, hook: schema.Hook, call: hooks.Call) -> None:
+    def _run(self, deployment: Deployment, hook: sections.Hook, call: hooks.Call) -> None:
         answer = hooks.Answer("away", "it could not be called: the log says why")
         try:
             answer = post(hook, event(deployment, call, now=time.time()), place=self.finds(deployment, hook.url))
@@ -126,7 +126,7 @@ def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, 
     }
 
 
-def post(hook: schema.Hook, body: object, *, place: Place) -> hooks.Answer:
+def post(hook: sections.Hook, body: object, *, place: Place) -> hooks.Answer:
     """Send the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer. Redirects are not followed."""
     url, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
     late = threading.Event()
@@ -185,8 +185,8 @@ class Encrypted(http.client.HTTPSConnection):
         self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
 
 
-def _late(hook: schema.Hook) -> hooks.Answer:
-    return hooks.Answer("away", f"it did not answer within {schema.format_duration(hook.timeout)}")
+def _late(hook: sections.Hook) -> hooks.Answer:
+    return hooks.Answer("away", f"it did not answer within {sections.format_duration(hook.timeout)}")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fairway import budget, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store as events
 from fairway.platforms.arrivals import Arrivals
 from fairway.platforms.units import Evidence, Units, in_effect
@@ -39,7 +39,7 @@ def look(
     sample: traffic.Sample | None,
     ready: Iterable[str],
     broken: Mapping[str, str],
-    policy: schema.Strategy,
+    policy: sections.Strategy,
     offline_disagreement: float | None,
     command: Command | None,
     now: float,
@@ -166,7 +166,7 @@ def _read(
     deployment: str,
     store: Evidence,
     counted: Counted,
-    policy: schema.Strategy,
+    policy: sections.Strategy,
     timeout_seconds: float,
 ) -> Seen:
     candidate, stable = arms(state)

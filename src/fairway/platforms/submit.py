@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
-from fairway.config import schema
+from fairway.config import sections
 
 
-def deploy(config: schema.Config, *, package: Path, home: Path) -> str:
+def deploy(config: sections.Config, *, package: Path, home: Path) -> str:
     """Return what is asked for: here the revision, on a cluster the package's digest; asking again for the same changes nothing.
 
     On a cluster the package must lie in `platform.store` under its digest; the revision fails with a sentence where it does not.
@@ -20,7 +20,7 @@ def deploy(config: schema.Config, *, package: Path, home: Path) -> str:
     return revision.revision
 
 
-def _deploy_on_kubernetes(config: schema.Config, *, package: Path) -> str:
+def _deploy_on_kubernetes(config: sections.Config, *, package: Path) -> str:
     from fairway.packaging import manifest
     from fairway.platforms.kubernetes import api, client, deployment
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from fairway import artifacts, errors
-from fairway.config import loader, schema
+from fairway.config import loader, sections
 from fairway.monitoring import store as events
 from fairway.packaging import manifest
 from fairway.retraining import run
@@ -52,7 +52,7 @@ def write_labelled(
     return len(columns[package.target])
 
 
-def with_labelled(config: schema.Config, extra: Path) -> schema.Config:
+def with_labelled(config: sections.Config, extra: Path) -> sections.Config:
     """Return the configuration with the labelled rows joined to its training split; earlier files of the kind are replaced."""
     kept = tuple(path for path in config.data.extra if path.name != LABELLED)
     return config.model_copy(update={"data": config.data.model_copy(update={"extra": (*kept, extra)})})

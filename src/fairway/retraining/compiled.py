@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 
 Documents = tuple[artifacts.Json, artifacts.Json]  # the pipeline, and what Kubernetes shall do for it
 TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
@@ -41,12 +41,12 @@ def write(documents: Documents) -> str:
     return yaml.safe_dump_all([document for document in documents if document], sort_keys=True)
 
 
-def for_training(section: schema.Pipeline) -> Documents:
+def for_training(section: sections.Pipeline) -> Documents:
     """Return the training pipeline with the image and the resources that `pipeline` in the configuration names."""
     return filled(read(find(TRAINING[section.train.gpu > 0])), section)
 
 
-def filled(documents: Documents, section: schema.Pipeline) -> Documents:
+def filled(documents: Documents, section: sections.Pipeline) -> Documents:
     """Return a copy with the section's image everywhere and its resources at each step; the documents stay as they are."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {"exec-prepare": section.prepare, "exec-train": section.train, "exec-evaluate": section.evaluate}
@@ -81,7 +81,7 @@ def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
     return found
 
 
-def _resources(container: artifacts.Json, asked: schema.Resources) -> None:
+def _resources(container: artifacts.Json, asked: sections.Resources) -> None:
     """The strings are what the backend reads; the numbers that kfp writes beside them for old backends would disagree."""
     accelerator = container.get("resources", {}).get("accelerator")
     container["resources"] = {

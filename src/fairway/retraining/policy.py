@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.evaluation import metrics
 
 
@@ -29,7 +29,7 @@ class Decision:
     bound: float | None = None  # the accuracy is below this at the configured confidence
 
 
-def decide(section: schema.Retraining, *, signals: Signals, now: float) -> Decision:
+def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Decision:
     """Return the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
     accuracy = 1 - signals.wrong / signals.labelled if signals.labelled else None
     bound = (

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.retraining import compiled, steps
 
 PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
@@ -40,7 +40,7 @@ class TrainingRun:
 
 
 def run_training(
-    config: schema.Config,
+    config: sections.Config,
     *,
     home: Path,
     champion: Path | None,
@@ -91,7 +91,7 @@ def run_training(
     return record(outcome, reason)
 
 
-def _configuration(config: schema.Config) -> str:
+def _configuration(config: sections.Config) -> str:
     text = json.dumps(config.model_dump(mode="json", by_alias=True))
     if len(json.dumps(text).encode()) > CONFIG_BYTES:
         raise errors.ConfigError(
@@ -101,7 +101,7 @@ def _configuration(config: schema.Config) -> str:
     return text
 
 
-def _begin(config: schema.Config, *, home: Path, name: str | None, now: float) -> tuple[str, Path, Path]:
+def _begin(config: sections.Config, *, home: Path, name: str | None, now: float) -> tuple[str, Path, Path]:
     """Return the run's name, folder and a folder for its steps that nothing was written to before."""
     run = name or f"{config.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
     number = 1

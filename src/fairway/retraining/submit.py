@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.retraining import check, compiled
 
 EXPERIMENT = "fairway"
@@ -28,7 +28,7 @@ GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCEL
 
 
 def submit(
-    config: schema.Config,
+    config: sections.Config,
     *,
     host: str | None,
     champion: Path | None,

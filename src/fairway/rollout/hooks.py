@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from fairway.config import schema
+from fairway.config import sections
 
 GATES: Mapping[str, str] = {
     "preRollout": "the rollout begins",
@@ -27,7 +27,7 @@ class Call:
 
     id: str  # the same at every try: by it a receiver knows what it was told before
     hook: str
-    at: str  # schema.Hook.at
+    at: str  # sections.Hook.at
     data: Mapping[str, Any]  # what it is told
     due: float  # when it is called, or called again
     key: str = ""  # a gate's: the transition that waits for it
@@ -70,7 +70,7 @@ def learn(
 
 def ask(
     calls: Sequence[Call],
-    hooks: Iterable[schema.Hook],
+    hooks: Iterable[sections.Hook],
     *,
     points: Sequence[str],
     key: str,
@@ -97,7 +97,7 @@ def ask(
 
 def tell(
     calls: Sequence[Call],
-    hooks: Iterable[schema.Hook],
+    hooks: Iterable[sections.Hook],
     *,
     at: str,
     data: Mapping[str, Any],
@@ -118,7 +118,7 @@ def waiting(calls: Iterable[Call]) -> tuple[Call, ...]:
     return tuple(call for call in calls if call.at in GATES and not call.passed)
 
 
-def veto(calls: Iterable[Call], hooks: Iterable[schema.Hook]) -> Call | None:
+def veto(calls: Iterable[Call], hooks: Iterable[sections.Hook]) -> Call | None:
     """Return the gate whose no is a verdict, where one has said it."""
     judges = {hook.name for hook in hooks if hook.on_refusal == "rollback"}
     return next((call for call in calls if call.refused and call.hook in judges), None)
@@ -129,5 +129,5 @@ def due(calls: Iterable[Call], *, now: float) -> tuple[Call, ...]:
     return tuple(sorted((call for call in calls if not call.passed and call.due <= now), key=lambda call: call.due))
 
 
-def _call(hook: schema.Hook, at: str, *, data: Mapping[str, Any], now: float, key: str = "") -> Call:
+def _call(hook: sections.Hook, at: str, *, data: Mapping[str, Any], now: float, key: str = "") -> Call:
     return Call(id=f"{data['revision']}.{at}.{hook.name}.{now:.3f}", hook=hook.name, at=at, data=data, due=now, key=key)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import traffic
 from fairway.rollout.evidence import ArmCounts
@@ -14,7 +14,7 @@ SET_BACK_SECONDS = 1.0  # less is a clock that is corrected as it runs
 SEGMENTS = 40  # stretches of constant weight kept, for labels that come late
 
 
-def learn(state: State, seen: Seen, *, strategy: schema.Strategy) -> State:
+def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
     """Take the new evidence into the ledger, and the sample, cursors and segments forward."""
     in_effect = seen.sample is not None and seen.sample.route_version == seen.wanted_version
     if seen.replaced is not None:  # units that were counted are looked for from here, after a restart
@@ -56,7 +56,7 @@ def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
 
 
 def _gateway(
-    before: traffic.Sample | None, after: traffic.Sample | None, strategy: schema.Strategy, *, alone: bool
+    before: traffic.Sample | None, after: traffic.Sample | None, strategy: sections.Strategy, *, alone: bool
 ) -> ledgers.Gateway | None:
     """Return the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back.
@@ -80,7 +80,7 @@ def _gateway(
         elif guard.type == "errors":
             bad[guard.name] = candidate.errors, stable.errors
         elif guard.type == "latency" and guard.threshold is not None:
-            key = schema.format_duration(guard.threshold)
+            key = sections.format_duration(guard.threshold)
             bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
             observed[guard.name] = candidate.timed, stable.timed
     return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held)

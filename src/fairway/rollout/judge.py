@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence, intervals
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.ledger import LIMIT, SHADOW, SPLIT_ALPHA, Ledger, allowed_disagreement
@@ -43,7 +43,7 @@ class Verdict:
     unfair: tuple[str, ...] = ()  # guards that are not judged, because their labels or outcomes are no lottery
 
 
-def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None = None) -> Verdict:
+def decide(ledger: Ledger, *, strategy: sections.Strategy, stage: str, offline: float | None = None) -> Verdict:
     """Return the verdict for `stage` (shadow, canary or bake): ROLLBACK, INVALID, PROMOTE or HOLD.
 
     INCONCLUSIVE needs the clock and is the strategy's to say, when the stage's budget is spent on HOLD.
@@ -52,7 +52,7 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
     eta = _eta(ledger, strategy, stage, offline) if action is Action.HOLD else None
     if eta is not None:
         reason = (
-            f"{reason}; about {schema.format_duration(datetime.timedelta(seconds=math.ceil(eta)))} more at this rate"
+            f"{reason}; about {sections.format_duration(datetime.timedelta(seconds=math.ceil(eta)))} more at this rate"
         )
     return Verdict(
         action=action,
@@ -67,7 +67,7 @@ def decide(ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: fl
 
 
 def _judgement(
-    ledger: Ledger, *, strategy: schema.Strategy, stage: str, offline: float | None
+    ledger: Ledger, *, strategy: sections.Strategy, stage: str, offline: float | None
 ) -> tuple[Action, str, str | None]:
     """Return the action, its sentence, and the guard that it is about."""
     harm = ledger.harm
@@ -125,7 +125,7 @@ def _unfair(name: str, ledger: Ledger) -> str:
     )
 
 
-def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
+def _spent(ledger: Ledger, strategy: sections.Strategy) -> sections.Guard | None:
     """Return the guard whose failed requests have spent what the user is ready to lose."""
     if strategy.bad_requests is None:
         return None
@@ -139,7 +139,7 @@ def _spent(ledger: Ledger, strategy: schema.Strategy) -> schema.Guard | None:
     )
 
 
-def _eta(ledger: Ledger, strategy: schema.Strategy, stage: str, offline: float | None) -> float | None:
+def _eta(ledger: Ledger, strategy: sections.Strategy, stage: str, offline: float | None) -> float | None:
     """Return the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
     longest = 0.0
     if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
@@ -168,7 +168,7 @@ def _suspended(ledger: Ledger) -> tuple[str, ...]:
     return tuple(bet.partition("/")[0] for bet, alarm in ledger.alarms.items() if alarm.on(at=ledger.at))
 
 
-def guarantee(strategy: schema.Strategy, *, compared: bool = True) -> str:
+def guarantee(strategy: sections.Strategy, *, compared: bool = True) -> str:
     """Return the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
     healthy = (
         "healthy revision"
@@ -199,7 +199,7 @@ def qualified(promise: str, how: str) -> str:
     return f"{promise}; it holds {how}" if how else promise
 
 
-def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool = True) -> dict[str, Any]:
+def describe(ledger: Ledger, *, strategy: sections.Strategy, intervals_too: bool = True) -> dict[str, Any]:
     """Return the evidence by bet: counts of both arms, log e of harm, log e of the certificate and the intervals where there are any."""
     rows: dict[str, Any] = {}
     for bet, (candidate_n, candidate_bad, stable_n, stable_bad) in ledger.totals.items():
@@ -241,7 +241,7 @@ def describe(ledger: Ledger, *, strategy: schema.Strategy, intervals_too: bool =
     return rows
 
 
-def _came_in(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
+def _came_in(guard: sections.Guard, ledger: Ledger) -> dict[str, Any]:
     """Return of both arms how many labels or outcomes are in, of so many units that were served; of labels also by answer."""
     arms = ("candidate", "stable")
     found: dict[str, Any] = {
@@ -256,7 +256,7 @@ def _came_in(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
     return {**found, "logE": round(ledger.lotteries[guard.name].log_e, 4) + 0.0}
 
 
-def _effect(guard: schema.Guard, ledger: Ledger) -> dict[str, Any]:
+def _effect(guard: sections.Guard, ledger: Ledger) -> dict[str, Any]:
     """Return the always-valid 95 % intervals of both arms' mean outcomes, and of the effect: candidate less stable."""
     n, lost, stable_n, stable_lost = ledger.totals[guard.name]
     spreads = ledger.spreads.get(guard.name, (0.0, 0.0))
@@ -288,11 +288,11 @@ def _intervals(ledger: Ledger, bet: str) -> dict[str, Any]:
     }
 
 
-def _guard_of(bet: str, strategy: schema.Strategy) -> schema.Guard:
+def _guard_of(bet: str, strategy: sections.Strategy) -> sections.Guard:
     return next(guard for guard in strategy.guards if guard.name == bet.partition("/")[0])
 
 
-def _certified(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> bool:
+def _certified(guard: sections.Guard, ledger: Ledger, strategy: sections.Strategy) -> bool:
     if guard.type == "disagreement" and not strategy.shadow.enabled:
         return True
     return ledger.certificates[guard.name].log_e >= math.log(
@@ -300,14 +300,14 @@ def _certified(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -
     )  # now: what was earned before a worse time is not kept
 
 
-def _missing(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy) -> str:
+def _missing(guard: sections.Guard, ledger: Ledger, strategy: sections.Strategy) -> str:
     e = math.exp(min(50.0, ledger.certificates[guard.name].log_e))
     n, _, stable_n, _ = ledger.totals[guard.name]
     seen = f"outcomes of {n} and {stable_n} units" if guard.type == "business" else _share(ledger.totals[guard.name])
     return f"{guard.name} (e = {e:.2g} of {1 / strategy.false_promotion:.0f}, {seen})"
 
 
-def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
+def _praise(guard: sections.Guard, ledger: Ledger, strategy: sections.Strategy, offline: float | None) -> str:
     if guard.type == "disagreement" and not strategy.shadow.enabled:
         return f"{guard.name} (shadow was skipped)"
     if guard.type == "business":
@@ -321,7 +321,7 @@ def _praise(guard: schema.Guard, ledger: Ledger, strategy: schema.Strategy, offl
     return f"{guard.name} below {limit:.2%} on average so far ({_share(ledger.totals[guard.name])})"
 
 
-def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Strategy, offline: float | None) -> str:
+def _accuse(guard: sections.Guard, bet: str, ledger: Ledger, strategy: sections.Strategy, offline: float | None) -> str:
     n, bad, stable_n, stable_bad = ledger.totals[bet]
     if guard.type == "business":
         return f"{guard.name}: {_means(guard, ledger)}, not {_less(guard)}"
@@ -337,7 +337,7 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
             f"{guard.name}: {bad} of {n} shadow answers differ from stable's ({bad / max(1, n):.1%}), "
             f"allowed are {allowed_disagreement(strategy, offline):.1%} ({known}, plus the margin)"
         )
-    threshold = schema.format_duration(guard.threshold) if guard.threshold else ""
+    threshold = sections.format_duration(guard.threshold) if guard.threshold else ""
     what = {"errors": "failed", "latency": f"took longer than {threshold}", "rejections": "were refused (4xx)"}.get(
         guard.type, "were wrong"
     )
@@ -360,19 +360,19 @@ def _accuse(guard: schema.Guard, bet: str, ledger: Ledger, strategy: schema.Stra
     )
 
 
-def _means(guard: schema.Guard, ledger: Ledger) -> str:
+def _means(guard: sections.Guard, ledger: Ledger) -> str:
     n, lost, stable_n, stable_lost = ledger.totals[guard.name]
     mine, theirs = (_outcome(guard, loss / max(1, of)) for loss, of in ((lost, n), (stable_lost, stable_n)))
     return f"{guard.outcome} is {mine:.4g} on average over {n} units of the candidate, {theirs:.4g} over {stable_n} of stable"
 
 
-def _less(guard: schema.Guard) -> str:
+def _less(guard: sections.Guard) -> str:
     if guard.max_loss_increase == 0:
         return "better than stable's"
     return f"at most {guard.max_loss_increase * ((guard.upper or 0.0) - guard.lower):.4g} worse than stable's"
 
 
-def _outcome(guard: schema.Guard, loss: float) -> float:
+def _outcome(guard: sections.Guard, loss: float) -> float:
     """Return the outcome that the loss stands for."""
     span = (guard.upper or 0.0) - guard.lower
     return (guard.upper or 0.0) - loss * span if guard.higher_is_better else guard.lower + loss * span

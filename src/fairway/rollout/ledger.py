@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence
 from fairway.rollout.evidence import Alarm, ArmCounts, Floats, Wealth
 from fairway.rollout.intervals import Ratio
@@ -234,7 +234,7 @@ class Ledger:
         )
 
 
-def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
+def begin(strategy: sections.Strategy, *, at: float) -> Ledger:
     """Return the ledger of a rollout that begins: every wealth is 1."""
     bets = [name for guard in strategy.guards for name in _bets(guard, strategy)]
     return Ledger(
@@ -251,7 +251,7 @@ def begin(strategy: schema.Strategy, *, at: float) -> Ledger:
     )
 
 
-def observe(ledger: Ledger, batch: Batch, *, strategy: schema.Strategy, offline: float | None, at: float) -> Ledger:
+def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offline: float | None, at: float) -> Ledger:
     """Return the ledger after one batch, which must be what came since the last: who looks counts each thing once (`intake`, `platforms.units`).
 
     `offline` is the disagreement that evaluation measured between the two models.
@@ -360,12 +360,12 @@ def divide(ledger: Ledger) -> Ledger:
     return replace(ledger, split=Wealth.start(at=ledger.at, restarts=False), met=(0, 0))
 
 
-def allowed_disagreement(strategy: schema.Strategy, offline: float | None) -> float:
+def allowed_disagreement(strategy: sections.Strategy, offline: float | None) -> float:
     """Return the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
     return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
 
 
-def against(guard: schema.Guard, candidate: ArmCounts, stable: ArmCounts) -> Floats:
+def against(guard: sections.Guard, candidate: ArmCounts, stable: ArmCounts) -> Floats:
     """Return the factors of an errors or latency guard against H0: the candidate's requests are at most `tolerated` times as likely bad as stable's.
 
     Where up to `requestsPerUnit` requests share one fate, every factor is taken to the power of 1 / that many: the mean of a product of so many, however
@@ -377,7 +377,7 @@ def against(guard: schema.Guard, candidate: ArmCounts, stable: ArmCounts) -> Flo
 # -- labels and outcomes, which come late ----------------------------------------------------------------------------------
 
 
-def _late(guard: schema.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]:
+def _late(guard: sections.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]:
     """Return how many units' own labels or outcomes came for the guard: of the candidate, of stable, and at which weight they had been served."""
     if guard.type == "quality":
         yield from ((one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None)
@@ -388,7 +388,7 @@ def _late(guard: schema.Guard, batch: Batch) -> Iterable[tuple[int, int, float]]
 
 
 def _drawn(
-    ledger: Ledger, batch: Batch, strategy: schema.Strategy
+    ledger: Ledger, batch: Batch, strategy: sections.Strategy
 ) -> tuple[dict[str, Wealth], dict[str, tuple[int, int]]]:
     """Return the lotteries and what came in, after the batch: by lot, as many of each arm come in as were served."""
     lotteries, came = dict(ledger.lotteries), dict(ledger.came)
@@ -404,7 +404,7 @@ def _drawn(
 
 
 def _answered(
-    ledger: Ledger, batch: Batch, strategy: schema.Strategy
+    ledger: Ledger, batch: Batch, strategy: sections.Strategy
 ) -> tuple[tuple[int, int], dict[str, tuple[int, int, int, int]]]:
     """Return the units that were served, and by answer (the first few that were met) also those whose labels are in."""
     exposed, answered = ledger.exposed, {answer: list(counts) for answer, counts in ledger.answered.items()}
@@ -506,7 +506,7 @@ def _known_slices(batch: Batch, known: tuple[str, ...]) -> tuple[str, ...]:
     return (*known, *sorted(new))[:SLICES]
 
 
-def _bets(guard: schema.Guard, strategy: schema.Strategy) -> Iterable[str]:
+def _bets(guard: sections.Guard, strategy: sections.Strategy) -> Iterable[str]:
     if guard.slice_by is not None:
         yield from (f"{guard.name}/{place}" for place in range(SLICES))
         return
@@ -537,7 +537,7 @@ class _News:
 
 
 def _news(
-    guard: schema.Guard, batch: Batch, ledger: Ledger, *, strategy: schema.Strategy, offline: float | None
+    guard: sections.Guard, batch: Batch, ledger: Ledger, *, strategy: sections.Strategy, offline: float | None
 ) -> Iterable[_News]:
     """Return what the batch says of a guard, bet by bet."""
     match guard.type:
@@ -582,12 +582,12 @@ def _news(
                 )
 
 
-def _places(guard: schema.Guard, ledger: Ledger) -> dict[str | None, str]:
+def _places(guard: sections.Guard, ledger: Ledger) -> dict[str | None, str]:
     """Return the bet of each slice that was known before."""
     return {of: f"{guard.name}/{place}" for place, of in enumerate(ledger.slices.get(guard.name, ()))}
 
 
-def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
+def _lost(guard: sections.Guard, valued: Valued, before: tuple[int, float, int, float]) -> _News:
     """Return the outcomes as losses between 0, the best, and 1; `before` are the guard's totals."""
     if guard.upper is None:
         raise ValueError(f"guard {guard.name} has no upper")
@@ -616,7 +616,7 @@ def _lost(guard: schema.Guard, valued: Valued, before: tuple[int, float, int, fl
     )
 
 
-def _counted(guard: schema.Guard, gateway: Gateway | None, strategy: schema.Strategy) -> Iterable[_News]:
+def _counted(guard: sections.Guard, gateway: Gateway | None, strategy: sections.Strategy) -> Iterable[_News]:
     if gateway is None or guard.name not in gateway.bad:
         return
     bad_candidate, bad_stable = gateway.bad[guard.name]
@@ -656,7 +656,7 @@ def _as_split(counted: Gateway) -> Gateway:
     return replace(counted, bad=bad, shares={})
 
 
-def _drift(guard: schema.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
+def _drift(guard: sections.Guard, exposed: Exposed, ledger: Ledger) -> Floats:
     """Return the factors of a drift guard. Only answers that were known before the batch are bet on: which ones they are must not hang on it.
 
     Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is a bin of its own.
@@ -695,7 +695,7 @@ def _counted_answers(exposed: Exposed, known: Mapping[str, tuple[int, int]]) -> 
     }
 
 
-def _discordant(guard: schema.Guard, paired: Paired | None) -> Iterable[_News]:
+def _discordant(guard: sections.Guard, paired: Paired | None) -> Iterable[_News]:
     if paired is None:
         return
     both = paired.compared + paired.candidate_failures + paired.stable_failures + paired.both_failures

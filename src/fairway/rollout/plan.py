@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence, power
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import Floats, Wealth
@@ -51,7 +51,7 @@ class Step:
 
 
 def plan(
-    policy: schema.Strategy,
+    policy: sections.Strategy,
     *,
     requests_per_second: float,
     usual: dict[str, float],
@@ -84,7 +84,7 @@ def plan(
 
 
 def _of_rate(
-    guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]
+    guard: sections.Guard, policy: sections.Strategy, *, rps: float, rate: float, steps: Sequence[Step]
 ) -> Expectation:
     limit = (guard.max_rate or 0.0) if guard.type != "disagreement" else ledgers.allowed_disagreement(policy, rate)
     budget = policy.shadow.budget if guard.stage == "shadow" else policy.canary.budget
@@ -92,7 +92,7 @@ def _of_rate(
     least = smallest(rate, requests=served[-1] / guard.requests_per_unit, alpha=policy.false_promotion)
     if least is None or limit < least:
         raise errors.ConfigError(
-            f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {schema.format_duration(budget)} at {rps:g} requests/s and a usual rate of "
+            f"strategy.guards: {guard.name} cannot certify {limit:.2%} within {sections.format_duration(budget)} at {rps:g} requests/s and a usual rate of "
             f"{rate:.2%}: wanted {_or_more(least, percent=True)}more traffic, or a longer budget"
         )
     need = requests_to_certify(rate, limit=limit, alpha=policy.false_promotion) * guard.requests_per_unit
@@ -114,7 +114,7 @@ def _of_rate(
 
 
 def _of_ratio(
-    guard: schema.Guard, policy: schema.Strategy, *, rps: float, rate: float, steps: Sequence[Step]
+    guard: sections.Guard, policy: sections.Strategy, *, rps: float, rate: float, steps: Sequence[Step]
 ) -> Expectation:
     """Both arms at the usual rate, and the last step's weight from the beginning."""
     weight, seconds, limit = (
@@ -131,7 +131,7 @@ def _of_ratio(
     least = _bisect(lambda ratio: needed(ratio) <= seconds, low=1.0, high=MOST_TIMES)
     if needed(limit) > seconds:
         raise errors.ConfigError(
-            f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {schema.format_duration(policy.canary.budget)} at {rps:g} "
+            f"strategy.guards: {guard.name} cannot certify {limit:g} times stable's rate within {sections.format_duration(policy.canary.budget)} at {rps:g} "
             f"requests/s and a usual rate of {rate:.2%}: wanted {_or_more(least, percent=False)}more traffic, a longer budget, or maxRate"
         )
     return Expectation(
@@ -146,7 +146,7 @@ def _of_ratio(
 
 
 def _of_outcomes(
-    guard: schema.Guard, policy: schema.Strategy, *, rps: float, mean: float, effect: float | None
+    guard: sections.Guard, policy: sections.Strategy, *, rps: float, mean: float, effect: float | None
 ) -> Expectation:
     """Outcomes at the ends of their range, which is where they vary most, and the last step's weight from the beginning."""
     weight = policy.canary.steps[-1].weight / 100
@@ -166,7 +166,7 @@ def _of_outcomes(
     need = units_to_certify(good, effect, weight=weight, margin=margin, alpha=alpha) if effect is not None else None
     if need is not None and need > units:
         raise errors.ConfigError(
-            f"strategy.guards: {guard.name} cannot tell an effect of {effect:.2%} of its range within {schema.format_duration(policy.canary.budget)} at "
+            f"strategy.guards: {guard.name} cannot tell an effect of {effect:.2%} of its range within {sections.format_duration(policy.canary.budget)} at "
             f"{rps:g} units/s ({need:.0f} are expected to be needed): wanted {_or_more(least, percent=True)}more traffic, or a longer budget"
         )
     return Expectation(
@@ -237,7 +237,7 @@ def _bisect(true: Callable[[float], bool], *, low: float, high: float) -> float 
     return high
 
 
-def schedule(policy: schema.Strategy, *, requests_per_second: float, usual: Mapping[str, float]) -> list[Step]:
+def schedule(policy: sections.Strategy, *, requests_per_second: float, usual: Mapping[str, float]) -> list[Step]:
     """Return how long each step is expected to last, at each guard's `usual` rate: until `canary.harm` more would have been found in it."""
     ledger, found = ledgers.begin(policy, at=0.0), []
     for step in policy.canary.steps:
@@ -263,7 +263,7 @@ def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
 
 
 def _served(
-    policy: schema.Strategy, *, stage: str, rps: float, seconds: float, steps: Sequence[Step]
+    policy: sections.Strategy, *, stage: str, rps: float, seconds: float, steps: Sequence[Step]
 ) -> Iterator[float]:
     """Return the requests (or pairs) that the canary is expected to have had after each look."""
     total, warmup = 0.0, policy.warmup.total_seconds() if stage == "shadow" or not policy.shadow.enabled else 0.0
@@ -278,7 +278,7 @@ def _served(
 
 
 def _harms(
-    guard: schema.Guard, policy: schema.Strategy, *, rate: float, rps: float, seconds: float, steps: Sequence[Step]
+    guard: sections.Guard, policy: sections.Strategy, *, rate: float, rps: float, seconds: float, steps: Sequence[Step]
 ) -> dict[str, float | None]:
     return {
         f"{bad:.0%}": _found(guard, policy, rate=rate, bad=bad, rps=rps, seconds=seconds, steps=steps)
@@ -288,8 +288,8 @@ def _harms(
 
 
 def _found(
-    guard: schema.Guard,
-    policy: schema.Strategy,
+    guard: sections.Guard,
+    policy: sections.Strategy,
     *,
     rate: float,
     bad: float,
@@ -310,7 +310,7 @@ def _found(
     return None
 
 
-def _factors(guard: schema.Guard, canary: float, stable: float, bad: float, rate: float) -> Floats:
+def _factors(guard: sections.Guard, canary: float, stable: float, bad: float, rate: float) -> Floats:
     """Return the factors of `ledger.against`, of counts that are no whole numbers."""
     events, odds = canary * bad + stable * rate, canary * guard.tolerated
     return evidence.two_arm(canary * bad, events, odds / (odds + stable), evidence.WORSE) / guard.requests_per_unit

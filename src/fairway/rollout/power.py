@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import evidence
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
@@ -20,7 +20,7 @@ FIRST = math.log(0.5 / evidence.GRID)  # what each bet of a wealth begins with, 
 def needed(
     ledger: Ledger,
     *,
-    strategy: schema.Strategy,
+    strategy: sections.Strategy,
     share: float,
     since: float,
     rates: Mapping[str, float],
@@ -46,9 +46,9 @@ def needed(
 def _found(
     n: int,
     *,
-    guard: schema.Guard,
+    guard: sections.Guard,
     ledger: Ledger,
-    strategy: schema.Strategy,
+    strategy: sections.Strategy,
     share: float,
     since: float,
     rate: float,
@@ -92,7 +92,7 @@ def _fewest(enough: Callable[[int], bool]) -> float:
 
 
 def lacking(
-    ledger: Ledger, *, strategy: schema.Strategy, arrived: tuple[int, int], weight: float, since: float
+    ledger: Ledger, *, strategy: sections.Strategy, arrived: tuple[int, int], weight: float, since: float
 ) -> str | None:
     """Return what a step waits for, in words; None where it has seen enough, or where all requests are the candidate's and nothing can be compared.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import judge, states, strategy, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
@@ -58,14 +58,14 @@ class Counted:
 class Replay:
     """How far a replay has come; JSON in between gives the same end to the last bit."""
 
-    policy: schema.Strategy
+    policy: sections.Strategy
     state: State
     phases: tuple[Mapping[str, Any], ...] = ()
     decided: Mapping[str, Any] | None = None  # the record of the decision that stands
     last: Counted | None = None
 
 
-def read(lines: Iterable[str], *, guards: Sequence[schema.Guard], name: str = "the table") -> tuple[Counted, ...]:
+def read(lines: Iterable[str], *, guards: Sequence[sections.Guard], name: str = "the table") -> tuple[Counted, ...]:
     """Return the intervals of a CSV table in order of time; a row that stands there twice counts once. Raises DataError with the line of what is wrong."""
     known = {guard.name: guard for guard in guards}
     intervals: dict[tuple[float, float], dict[str, Row]] = {}
@@ -113,7 +113,9 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
         raise errors.DataError(f"{name} is no CSV table ({error}): wanted one row a guard and interval") from error
 
 
-def _replayable(guard: schema.Guard, others: Iterable[str], known: Mapping[str, schema.Guard], *, where: str) -> None:
+def _replayable(
+    guard: sections.Guard, others: Iterable[str], known: Mapping[str, sections.Guard], *, where: str
+) -> None:
     """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
     what = {"drift": "answers", "business": "outcomes"}.get(guard.type) or (
         "units" if guard.count == "units" else guard.slice_by
@@ -164,8 +166,8 @@ def _number(text: str, *, where: str, whole: bool) -> float:
     return value
 
 
-def begin(policy: schema.Strategy, *, at: float, pairs: bool) -> Replay:
-    """Return a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at a pause or by hooks."""
+def begin(policy: sections.Strategy, *, at: float, pairs: bool) -> Replay:
+    """Return a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at pauses or by hooks."""
     steps = tuple(step.model_copy(update={"pause": False}) for step in policy.canary.steps)
     policy = policy.model_copy(
         update={
@@ -197,7 +199,7 @@ def learn(replay: Replay, counted: Counted) -> Replay:
     return _look(replace(replay, last=counted), _seen(replay, at=counted.end, counted=counted))
 
 
-def run(counted: Sequence[Counted], policy: schema.Strategy) -> dict[str, Any]:
+def run(counted: Sequence[Counted], policy: sections.Strategy) -> dict[str, Any]:
     """Return the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals, guarantee."""
     if not counted:
         raise errors.DataError("there is no interval to replay: wanted at least one row under the header")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import hooks, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Verdict
@@ -80,7 +80,7 @@ class Event:
     revision: str | None = None
 
 
-def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffic.Route | None:
+def route(state: State, *, deployment: str, strategy: sections.Strategy) -> traffic.Route | None:
     """Return the route that the state asks for; None while nothing serves."""
     if state.stable is None:
         return None
@@ -89,7 +89,7 @@ def route(state: State, *, deployment: str, strategy: schema.Strategy) -> traffi
     return traffic.route(deployment=deployment, stable=state.stable, candidate=candidate, weight=weight, mirror=mirror)
 
 
-def split(state: State, *, strategy: schema.Strategy) -> tuple[int, int]:
+def split(state: State, *, strategy: sections.Strategy) -> tuple[int, int]:
     """Return the candidate's weight and the share of requests mirrored to it, both percent."""
     phase = _held(state)
     if state.candidate is None or state.absent_since is not None:
@@ -108,7 +108,7 @@ def bound(state: State) -> bool:
     return state.candidate is not None or state.ledger is not None or bool(state.calls)
 
 
-def in_force(before: State, after: State, *, begun: schema.Strategy, newest: schema.Strategy) -> schema.Strategy:
+def in_force(before: State, after: State, *, begun: sections.Strategy, newest: sections.Strategy) -> sections.Strategy:
     """Return the strategy that counts after a look: the one that the rollout began with to its end, and the newest for the next."""
     begins = before.candidate is None and after.candidate is not None
     return newest if begins or not bound(after) else begun

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.rollout import hooks, intake, judge, power
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Action, Verdict
@@ -35,7 +35,7 @@ class Advance:
     events: tuple[Event, ...] = field(default=())
 
 
-def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
+def advance(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance:
     """Return the next state after one look. At most one transition is made a look, so that each is stored before the next."""
     calls, lost = hooks.learn(state.calls, seen.answers, now=seen.now)
     state, events = _command(replace(state, calls=calls), seen, strategy=strategy)
@@ -48,7 +48,7 @@ def advance(state: State, seen: Seen, *, strategy: schema.Strategy) -> Advance:
     return _announced(after, seen, strategy, lost=lost)
 
 
-def _next(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _next(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Return the next state as the evidence has it, whatever hooks may say."""
     if state.phase in (*JUDGED, Phase.PAUSED) and (state.absent_since is not None or state.candidate in seen.absent):
         return _absent(state, seen, strategy)
@@ -70,7 +70,7 @@ def _next(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
 # -- transitions --------------------------------------------------------------------------------------------------------
 
 
-def _resting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _resting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Nothing is on its way: start what is asked for, or take back what late labels condemn."""
     if state.phase is Phase.STABLE and state.ledger is not None and state.previous is not None:
         verdict = judge.decide(state.ledger, strategy=strategy, stage="", offline=seen.offline_disagreement)
@@ -95,7 +95,7 @@ def _resting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     return _moved(started, seen, "Started", started.reason)
 
 
-def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _starting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     candidate = state.candidate or ""
     if seen.desired not in (None, candidate):
         dropped = replace(
@@ -151,7 +151,7 @@ def _starting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     return _moved(begun, seen, "Ready", begun.reason)
 
 
-def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _judged(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Shadow, canary and bake: the judge's word first, then time and capacity."""
     verdict = _verdict(state, seen, strategy)
     state = replace(state, verdict=verdict, reason=verdict.reason)
@@ -165,7 +165,7 @@ def _judged(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     return _forward(state, seen, strategy, verdict)
 
 
-def _absent(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """The candidate has no pod that answers, by no fault of its own: stable has its share, the stage waits, and goes on when it is back."""
     assert state.ledger is not None
     verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
@@ -192,7 +192,7 @@ def _left(state: State, seen: Seen, verdict: Verdict) -> Advance:
     return _moved(_held_for(left, verdict, reason), seen, "CapacityLost", reason)
 
 
-def _returned(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict, *, waited: float) -> Advance:
+def _returned(state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict, *, waited: float) -> Advance:
     """The stage goes on where it was: the time without capacity is not its own, and new pods warm up."""
     back = replace(
         state,
@@ -215,7 +215,7 @@ def _held_for(state: State, verdict: Verdict, reason: str) -> State:
     )
 
 
-def _inconclusive(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
+def _inconclusive(state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict) -> Advance:
     """Ask a person, or goes back, as the strategy has it."""
     return (
         _roll_back(state, seen, verdict)
@@ -245,7 +245,7 @@ def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
     return None
 
 
-def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdict) -> Advance:
+def _forward(state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict) -> Advance:
     """Move on where the stage allows it."""
     waited = seen.now - state.since
     if state.phase is Phase.SHADOW:
@@ -276,7 +276,7 @@ def _forward(state: State, seen: Seen, strategy: schema.Strategy, verdict: Verdi
     )
 
 
-def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _promoting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """All traffic but the bake's share goes over; the bake begins when the gateway says that it does."""
     verdict = _verdict(state, seen, strategy)
     if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
@@ -292,7 +292,7 @@ def _promoting(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
             replace(
                 verdict,
                 action=Action.INCONCLUSIVE,
-                reason=(f"the progressDeadline of {schema.format_duration(deadline)} is over, still {waiting}"),
+                reason=(f"the progressDeadline of {sections.format_duration(deadline)} is over, still {waiting}"),
             ),
         )
     if strategy.bake.weight == 0 or strategy.bake.duration.total_seconds() == 0:
@@ -322,7 +322,7 @@ def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
     )
 
 
-def _rolling_back(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _rolling_back(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Weight is 0 from the moment this phase began; it ends when the gateway says so, or cannot be asked, or is not going to say."""
     overdue = seen.now - state.since > strategy.progress_deadline.total_seconds()
     if (
@@ -358,7 +358,7 @@ def _rolling_back(state: State, seen: Seen, strategy: schema.Strategy) -> Advanc
     return _moved(done, seen, "RolledBack", done.reason, revision=state.candidate)
 
 
-def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _paused(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     """A person is asked; what is served stays as it is, unless it may not go on."""
     if state.ledger is not None:
         verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
@@ -366,7 +366,7 @@ def _paused(state: State, seen: Seen, strategy: schema.Strategy) -> Advance:
     return Advance(state)
 
 
-def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
+def _verdict(state: State, seen: Seen, strategy: sections.Strategy) -> Verdict:
     """Return the judge's verdict, or why there can be none now: missing data holds, a spent budget is inconclusive."""
     assert state.ledger is not None
     verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
@@ -380,7 +380,7 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
         return replace(
             verdict,
             action=Action.INCONCLUSIVE,
-            reason=f"the budget of {schema.format_duration(budget)} is spent: {waited_for}{verdict.reason}",
+            reason=f"the budget of {sections.format_duration(budget)} is spent: {waited_for}{verdict.reason}",
         )
     if seen.now < state.counting_from:
         return replace(
@@ -423,7 +423,7 @@ def _verdict(state: State, seen: Seen, strategy: schema.Strategy) -> Verdict:
     return verdict
 
 
-def _lacking(state: State, strategy: schema.Strategy) -> str | None:
+def _lacking(state: State, strategy: sections.Strategy) -> str | None:
     """Return what the canary's step waits for, in words; None in other phases, and where it has seen enough."""
     if state.phase is not Phase.CANARY or state.ledger is None:
         return None
@@ -431,16 +431,16 @@ def _lacking(state: State, strategy: schema.Strategy) -> str | None:
     return power.lacking(state.ledger, strategy=strategy, arrived=state.arrived, weight=weight, since=state.since)
 
 
-def _step(state: State, strategy: schema.Strategy) -> str:
+def _step(state: State, strategy: sections.Strategy) -> str:
     return f"step {state.step + 1} ({strategy.canary.steps[state.step].weight} %)"
 
 
-def _budget(state: State, strategy: schema.Strategy) -> timedelta:
+def _budget(state: State, strategy: sections.Strategy) -> timedelta:
     return strategy.shadow.budget if stage(state) == "shadow" else strategy.canary.budget
 
 
 def _enter(
-    state: State, seen: Seen, strategy: schema.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0
+    state: State, seen: Seen, strategy: sections.Strategy, *, phase: Phase, verdict: Verdict, step: int = 0
 ) -> Advance:
     """Move to a stage or step; the ledger gets a restart point, where a late harm is likeliest."""
     assert state.ledger is not None
@@ -499,12 +499,12 @@ def _rest(state: State, *, back: bool = False) -> Phase:
     return Phase.ROLLED_BACK if back else Phase.STABLE
 
 
-def _place(state: State, strategy: schema.Strategy) -> str:
+def _place(state: State, strategy: sections.Strategy) -> str:
     weight, mirror = split(state, strategy=strategy)
     if mirror:
         return f"{mirror} % of the requests are copied to it"
     if state.phase is Phase.BAKING:
-        return f"{TOTAL - weight} % stay on {state.stable} for {schema.format_duration(strategy.bake.duration)}"
+        return f"{TOTAL - weight} % stay on {state.stable} for {sections.format_duration(strategy.bake.duration)}"
     return f"it takes {weight} %"
 
 
@@ -563,7 +563,7 @@ def _replaced(after: Advance, seen: Seen) -> Advance:
 # -- hooks --------------------------------------------------------------------------------------------------------------
 
 
-def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) -> Advance:
+def _gated(state: State, after: Advance, seen: Seen, strategy: sections.Strategy) -> Advance:
     """Let a transition happen once every hook before it lets it pass; until then everything stays, and the reason says for whom it waits."""
     veto = hooks.veto(state.calls, strategy.hooks)
     if veto is not None and after.state.phase is not Phase.ROLLING_BACK:
@@ -599,7 +599,8 @@ def _gated(state: State, after: Advance, seen: Seen, strategy: schema.Strategy) 
         seen,
         strategy,
         Verdict(
-            action=Action.INCONCLUSIVE, reason=f"the budget of {schema.format_duration(budget)} is spent {state.reason}"
+            action=Action.INCONCLUSIVE,
+            reason=f"the budget of {sections.format_duration(budget)} is spent {state.reason}",
         ),
     )
 
@@ -612,7 +613,7 @@ def _points(before: State, after: State) -> tuple[str, ...]:
     return tuple(at for at, there in zip(hooks.GATES, (begins, stepped, promoted), strict=True) if there)
 
 
-def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: tuple[hooks.Call, ...]) -> Advance:
+def _announced(after: Advance, seen: Seen, strategy: sections.Strategy, *, lost: tuple[hooks.Call, ...]) -> Advance:
     """Add what hooks are to be told of, and who could not be; nobody is asked about what has passed or will not be."""
     state = after.state
     moved = any(event.type != "Refused" for event in after.events)
@@ -629,7 +630,7 @@ def _announced(after: Advance, seen: Seen, strategy: schema.Strategy, *, lost: t
     return Advance(replace(state, calls=calls), (*after.events, *failed))
 
 
-def announcement(state: State, *, strategy: schema.Strategy) -> Mapping[str, Any]:
+def announcement(state: State, *, strategy: sections.Strategy) -> Mapping[str, Any]:
     """Return what a hook is told of a state that is about to be, or has come."""
     weight, mirror = split(state, strategy=strategy)
     return {
@@ -645,7 +646,7 @@ def announcement(state: State, *, strategy: schema.Strategy) -> Mapping[str, Any
 # -- commands -----------------------------------------------------------------------------------------------------------
 
 
-def _command(state: State, seen: Seen, *, strategy: schema.Strategy) -> tuple[State, tuple[Event, ...]]:
+def _command(state: State, seen: Seen, *, strategy: sections.Strategy) -> tuple[State, tuple[Event, ...]]:
     """Obey the first command of a person; what makes no sense now is answered with an event and changes nothing."""
     if seen.command is None:
         return state, ()

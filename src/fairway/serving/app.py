@@ -19,7 +19,7 @@ import orjson
 import prometheus_client
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.serving import admission, command, decoding, eventlog, headers, predictor, protocol, uploads
 
 log = logging.getLogger("fairway.serving")
@@ -91,7 +91,7 @@ class Application:
         self,
         model: predictor.Predictor,
         *,
-        settings: schema.Serving,
+        settings: sections.Serving,
         origin: eventlog.Origin,
         events: eventlog.EventLog,
     ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fairway import __version__, errors
-from fairway.config import schema
+from fairway.config import sections
 
 SERVICE = "fairway.serving.service:Service"
 SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}  # what GET /v2 answers
@@ -30,7 +30,7 @@ class Settings:
     collector: str
     token: Path | None  # file with the token that the collector knows this server by
     spool: Path | None
-    serving: schema.Serving
+    serving: sections.Serving
     drain_seconds: float
 
 
@@ -59,7 +59,7 @@ def environment(
     revision: str,
     collector: str,
     spool: Path | None,
-    serving: schema.Serving,
+    serving: sections.Serving,
     home: Path,
     token: Path | None = None,
 ) -> dict[str, str]:
@@ -104,11 +104,11 @@ def read(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def serving(environment: Mapping[str, str]) -> schema.Serving:
+def serving(environment: Mapping[str, str]) -> sections.Serving:
     """Return the serving section, the defaults where none is set."""
     text = environment.get("FAIRWAY_SERVING") or "{}"
     try:
-        return schema.Serving.model_validate_json(text)
+        return sections.Serving.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) or "the value"

@@ -25,7 +25,7 @@ import numpy as np
 import orjson
 import prometheus_client
 
-from fairway.config import schema
+from fairway.config import sections
 from fairway.serving import spool
 
 log = logging.getLogger("fairway.serving.eventlog")
@@ -96,7 +96,13 @@ class EventLog:
     """Takes records without waiting; delivers, spools or counts every one of them."""
 
     def __init__(
-        self, settings: schema.Events, *, origin: Origin, collector: str, folder: Path | None, token: Path | None = None
+        self,
+        settings: sections.Events,
+        *,
+        origin: Origin,
+        collector: str,
+        folder: Path | None,
+        token: Path | None = None,
     ) -> None:
         self._settings = settings
         self._origin = origin

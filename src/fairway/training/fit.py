@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.training import device as devices
 from fairway.training import export, loop, model, state, user
@@ -22,7 +22,7 @@ Fields = dict[str, Any]
 
 
 def fit(
-    section: schema.Training, *, dataset: Path, out: Path, resume: bool = True, progress: loop.Progress | None = None
+    section: sections.Training, *, dataset: Path, out: Path, resume: bool = True, progress: loop.Progress | None = None
 ) -> artifacts.Checkpoint:
     """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
 
@@ -67,7 +67,7 @@ def machine() -> devices.Machine:
 
 
 def _network(
-    section: schema.Training,
+    section: sections.Training,
     *,
     data: splits.Splits,
     version: str,

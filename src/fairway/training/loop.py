@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.training import losses, model, state
 from fairway.training.device import Choice
 
@@ -69,7 +69,7 @@ class Step:
 
 def train(
     network: nn.Module,
-    section: schema.Training,
+    section: sections.Training,
     *,
     rows: Rows,
     held_out: Rows,
@@ -125,7 +125,7 @@ def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
     return parts
 
 
-def _step(network: nn.Module, section: schema.Training, *, target: Tensor, classes: int, choice: Choice) -> Step:
+def _step(network: nn.Module, section: sections.Training, *, target: Tensor, classes: int, choice: Choice) -> Step:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
     optimiser = torch.optim.AdamW(network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
     # One step more than are taken: the schedule is also stepped after the last, and has no plan for a single one.
@@ -135,7 +135,7 @@ def _step(network: nn.Module, section: schema.Training, *, target: Tensor, class
     return Step(network, loss, optimiser, schedule, scaler, model.augmentation(section.augmentation), choice)
 
 
-def _epoch(step: Step, section: schema.Training, *, rows: Rows, number: int) -> float:
+def _epoch(step: Step, section: sections.Training, *, rows: Rows, number: int) -> float:
     """Return the mean loss of one epoch."""
     seed = section.seed * SEEDS_APART + number  # of the epoch, not of the run: a resumed one draws the same
     torch.manual_seed(seed)
@@ -157,7 +157,7 @@ def _repeatable(place: torch.device) -> contextlib.AbstractContextManager[Any]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
-def _finite(row: Mapping[str, Any], section: schema.Training) -> None:
+def _finite(row: Mapping[str, Any], section: sections.Training) -> None:
     for name in ("train_loss", "validation_loss"):
         if not math.isfinite(row[name]):
             raise errors.TrainingError(

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from fairway.config import schema
+from fairway.config import sections
 
 
-def build(section: schema.Training, *, target: Tensor, classes: int) -> nn.CrossEntropyLoss:
+def build(section: sections.Training, *, target: Tensor, classes: int) -> nn.CrossEntropyLoss:
     """Return the training loss in nats, with the weights of `training.classWeights`."""
     return nn.CrossEntropyLoss(
         weight=balanced(target, classes=classes) if section.class_weights == "balanced" else None

@@ -8,7 +8,7 @@ import torchvision.transforms.v2 as transforms
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 
 TOGETHER = 8  # pictures that share a draw: fewer cost more time than the training itself
 
@@ -70,7 +70,7 @@ class Augmentation:
 
 
 def build(
-    section: schema.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int
+    section: sections.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int
 ) -> nn.Module:
     """Return the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
     if section.family == "convolutional":
@@ -96,7 +96,7 @@ def build(
     )
 
 
-def augmentation(section: schema.Augmentation) -> Augmentation | None:
+def augmentation(section: sections.Augmentation) -> Augmentation | None:
     """Return what changes a batch of training pictures and leaves their labels true, or None."""
     steps: list[Any] = []
     if section.rotation or section.translation:

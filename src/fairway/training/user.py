@@ -20,14 +20,14 @@ import torch
 from torch import nn
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.data import sources, splits
 from fairway.training import export, graph
 
 WANTED = "wanted a torch module, a scikit-learn classifier with predict_proba, or the path of an ONNX file"
 
 
-def fit(section: schema.Training, *, data: splits.Splits) -> export.Made:
+def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
     """Call the user's function; gives what it returned, ready to be exported."""
     named = section.function or ""
     torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice

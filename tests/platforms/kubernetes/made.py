@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.platforms.kubernetes import workloads
 
 OWNER = workloads.Owner(name="income", namespace="models", uid="5f7c")
@@ -22,7 +22,7 @@ def spec(**values: Any) -> resource.Spec:
 def revision(
     *,
     uri: str = "s3://models/income",
-    serving: schema.Serving | None = None,
+    serving: sections.Serving | None = None,
     pod_template: dict[str, Any] | None = None,
 ) -> workloads.Revision:
     return workloads.Revision(
@@ -30,7 +30,7 @@ def revision(
         model=resource.Model(uri=uri, digest=DIGEST),
         image="fairway/server:1",
         runtime="bentoml",
-        serving=serving or schema.Serving(),
+        serving=serving or sections.Serving(),
         pod_template=pod_template or {},
         defaulted_image=True,
     )

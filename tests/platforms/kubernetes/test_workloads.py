@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fairway import errors
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.platforms.kubernetes import workloads
 from fairway.serving import command
 from tests.platforms.kubernetes import made
@@ -37,7 +37,7 @@ def test_a_revisions_pods_are_what_they_were() -> None:
 
 
 def test_the_server_reads_back_what_its_environment_says() -> None:
-    serving = schema.Serving.model_validate({"workers": 2, "events": {"sample": 0.5}})
+    serving = sections.Serving.model_validate({"workers": 2, "events": {"sample": 0.5}})
     env = {e["name"]: e["value"] for e in made.pod(serving=serving)["spec"]["containers"][0]["env"]}
     read = command.read({**env, "FAIRWAY_PACKAGE": "/models/package"})
     assert (read.deployment, read.namespace, read.revision, read.collector) == (
@@ -77,7 +77,7 @@ def test_a_claim_that_no_cluster_could_have_is_refused() -> None:
 def test_a_pod_has_time_for_its_longest_request() -> None:
     assert made.pod()["spec"]["terminationGracePeriodSeconds"] == 45
     assert (
-        made.pod(serving=schema.Serving.model_validate({"timeout": "2m"}))["spec"]["terminationGracePeriodSeconds"]
+        made.pod(serving=sections.Serving.model_validate({"timeout": "2m"}))["spec"]["terminationGracePeriodSeconds"]
         == 135
     )
 
@@ -200,7 +200,7 @@ def test_a_pod_has_a_token_for_the_collector_alone_and_none_for_the_api_server()
 
 
 def test_a_revision_survives_its_controller_revision() -> None:
-    revision = made.revision(pod_template={"spec": {"nodeSelector": {"a": "b"}}}, serving=schema.Serving(workers=2))
+    revision = made.revision(pod_template={"spec": {"nodeSelector": {"a": "b"}}}, serving=sections.Serving(workers=2))
     kept = workloads.controller_revision(made.OWNER, revision, number=7, settings=EVERYTHING)
     assert workloads.read_revision(kept) == dataclasses.replace(revision, number=7, template=kept["data"]["template"])
 

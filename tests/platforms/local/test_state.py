@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 from fairway.rollout import ledger as ledgers
@@ -18,7 +18,7 @@ from fairway.rollout.states import Phase, State
 
 
 def revision(strategy: dict[str, Any]) -> state.Revision:
-    config = schema.Config.model_validate(
+    config = sections.Config.model_validate(
         {"name": "income", "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy}
     )
     return state.Revision(

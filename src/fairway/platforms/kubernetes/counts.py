@@ -13,7 +13,7 @@ from typing import Annotated, Protocol
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fairway import errors
-from fairway.config import loader, schema
+from fairway.config import loader, sections
 from fairway.platforms.kubernetes import prometheus
 from fairway.rollout import traffic
 
@@ -28,7 +28,7 @@ GROUPING = ("by", "without", "on", "ignoring", "group_left", "group_right")
 WORDS = (*GROUPING, "and", "or", "unless", "offset", "bool", "atan2", "inf", "nan", "start", "end")
 
 
-class Queries(schema.Section):
+class Queries(sections.Section):
     """Queries of one revision's requests.
 
     Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`, `{revision}` and `{service}` stand for what
@@ -165,7 +165,7 @@ def _arm(
 
 
 def _within(queries: Queries, threshold: str, names: Mapping[str, str]) -> str:
-    seconds = schema.parse_duration(threshold).total_seconds()
+    seconds = sections.parse_duration(threshold).total_seconds()
     return _filled(queries.within or "", {**names, "seconds": f"{seconds:g}", "milliseconds": f"{seconds * 1000:g}"})
 
 

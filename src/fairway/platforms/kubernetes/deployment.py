@@ -5,12 +5,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from fairway import errors
-from fairway.config import loader, resource, schema
+from fairway.config import loader, resource, sections
 
 LONGEST_NAME = 50  # objects are named after it and the revision, in 63; the CRD refuses a longer one
 
 
-def spec(config: schema.Config, *, uri: str, digest: str, image: str | None = None) -> resource.Spec:
+def spec(config: sections.Config, *, uri: str, digest: str, image: str | None = None) -> resource.Spec:
     """Return the spec that asks for the package; `image` is the server's, the operator's default for None."""
     if len(config.name) > LONGEST_NAME:
         raise errors.ConfigError(
@@ -41,7 +41,7 @@ def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:
     }
 
 
-def place(config: schema.Config, *, digest: str, uri: str | None = None) -> str:
+def place(config: sections.Config, *, digest: str, uri: str | None = None) -> str:
     """Return where the cluster finds the package: the address given, else its folder in `platform.store`."""
     if uri is not None:
         return uri

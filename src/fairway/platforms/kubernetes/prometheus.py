@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from fairway import budget, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms.kubernetes import gateway
 from fairway.rollout import traffic
 
@@ -256,7 +256,7 @@ def combine(
 
 def bucket(threshold: str) -> float:
     """Return the bound of Envoy's histogram that is the threshold, in milliseconds; raises ConfigError where none is."""
-    wanted = schema.parse_duration(threshold).total_seconds() * 1000
+    wanted = sections.parse_duration(threshold).total_seconds() * 1000
     found = next((bound for bound in BUCKETS if math.isclose(bound, wanted)), None)
     if found is None:
         near = sorted(BUCKETS, key=lambda bound: abs(math.log(bound / max(wanted, 1e-3))))[:2]

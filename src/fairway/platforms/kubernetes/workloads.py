@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fairway import errors
-from fairway.config import resource, schema
+from fairway.config import resource, sections
 from fairway.monitoring import access
 from fairway.platforms.kubernetes import podtemplate, runtimes
 
@@ -57,7 +57,7 @@ class Revision:
     model: resource.Model
     image: str
     runtime: str
-    serving: schema.Serving
+    serving: sections.Serving
     pod_template: Mapping[str, Any]
     defaulted_image: bool
     number: int = 0  # its place in the order of their coming, from 1
@@ -161,7 +161,7 @@ def read_revision(obj: Mapping[str, Any]) -> Revision:
             model=resource.Model.model_validate(data["model"]),
             image=data["image"],
             runtime=data["runtime"],
-            serving=schema.Serving.model_validate(data["serving"]),
+            serving=sections.Serving.model_validate(data["serving"]),
             pod_template=data["podTemplate"],
             defaulted_image=data["defaultedImage"],
             number=int(obj["revision"]),

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.packaging import manifest, package
 from fairway.platforms.local import home as homes
 from fairway.platforms.local import processes, state
@@ -95,7 +95,7 @@ def down(home: Home) -> list[str]:
 
 
 def deploy(
-    home: Home, folder: Path, *, config: schema.Config, note: str = "", now: float
+    home: Home, folder: Path, *, config: sections.Config, note: str = "", now: float
 ) -> tuple[state.Revision, bool]:
     """Ask for a package to be served; gives its revision, and whether that changes anything.
 

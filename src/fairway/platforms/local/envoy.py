@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms.local import ports, xds
 from fairway.platforms.local.processes import Processes
 from fairway.rollout import traffic
@@ -341,7 +341,7 @@ def _arm(
     failed = max(int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) - shed, 0)
     timed = max(buckets.values(), default=0)
     fast = {
-        threshold: buckets.get(float(xds.bound(schema.parse_duration(threshold).total_seconds() * 1000)), 0)
+        threshold: buckets.get(float(xds.bound(sections.parse_duration(threshold).total_seconds() * 1000)), 0)
         for threshold in thresholds
     }
     return traffic.ArmCounts(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairway import artifacts, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.packaging import manifest
 from fairway.platforms.local import ports, state
 from fairway.platforms.local.home import Home
@@ -123,7 +123,7 @@ class Servers:
             collector=self.collector,
             token=self._home.token,
             spool=self._home.spool(name),
-            serving=schema.Serving.model_validate(config["serving"]),
+            serving=sections.Serving.model_validate(config["serving"]),
             home=self._home.mapped(name),
         )
         folder.mkdir(parents=True, exist_ok=True)

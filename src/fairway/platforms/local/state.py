@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway import errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.platforms.local.home import FILE_MODE
 from fairway.rollout import record, states
 from fairway.rollout.seen import Command
@@ -40,16 +40,16 @@ class Deployment:
 
     name: str
     desired: str  # revision
-    config: dict[str, Any]  # schema.Config by alias
+    config: dict[str, Any]  # sections.Config by alias
     state: states.State
     generation: int
     retraining: dict[str, Any]
-    begun: dict[str, Any] | None = None  # schema.Strategy by alias that the rollout began with
+    begun: dict[str, Any] | None = None  # sections.Strategy by alias that the rollout began with
 
     @property
-    def policy(self) -> schema.Strategy:
+    def policy(self) -> sections.Strategy:
         """The strategy in force: a rollout ends by the one that it began with, whatever the configuration says by now."""
-        return schema.Strategy.model_validate(
+        return sections.Strategy.model_validate(
             self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"]
         )
 
@@ -145,7 +145,7 @@ class Store:
         name: str,
         *,
         state: states.State,
-        policy: schema.Strategy,
+        policy: sections.Strategy,
         events: Sequence[states.Event],
         answered: int | None,
     ) -> None:

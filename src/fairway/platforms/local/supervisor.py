@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from fairway import artifacts, clocks, errors
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store as events
 from fairway.platforms import hooks, look
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer, xds
@@ -120,14 +120,14 @@ class Supervisor:
             sample=self.gateway.sample(route) if route else None,
             command=command[1] if command else None,
             answers=answers,
-            timeout_seconds=schema.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
+            timeout_seconds=sections.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
             offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
             if candidate
             else None,
         )
         after = strategy.advance(current, seen, strategy=policy)
         policy = states.in_force(
-            current, after.state, begun=policy, newest=schema.Strategy.model_validate(deployment.config["strategy"])
+            current, after.state, begun=policy, newest=sections.Strategy.model_validate(deployment.config["strategy"])
         )
         self.state.save(
             deployment.name,
@@ -143,16 +143,16 @@ class Supervisor:
         """Make the stored states true: servers first, then routes, then the servers that nothing needs any more."""
         wanted: dict[str, state.Revision] = {}
         routes: dict[str, traffic.Route] = {}
-        thresholds: dict[str, schema.Guard] = {}
+        thresholds: dict[str, sections.Guard] = {}
         limits: dict[str, xds.Limits] = {}
         for deployment in deployments:
             policy = deployment.policy
-            self.interval = schema.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
+            self.interval = sections.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
             for name in states.wanted(deployment.state):
                 revision = self.state.revision(name)
                 if revision is not None:
                     wanted[name] = revision
-            serving = schema.Serving.model_validate(deployment.config["serving"])
+            serving = sections.Serving.model_validate(deployment.config["serving"])
             limits[deployment.name] = xds.Limits(
                 seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * xds.MEBIBYTE
             )
@@ -160,7 +160,7 @@ class Supervisor:
             if route is not None:
                 routes[deployment.name] = route
             thresholds |= {
-                schema.format_duration(guard.threshold): guard
+                sections.format_duration(guard.threshold): guard
                 for guard in policy.guards
                 if guard.threshold is not None and not guard.by_arrival
             }

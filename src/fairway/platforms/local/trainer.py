@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairway import artifacts
-from fairway.config import schema
+from fairway.config import sections
 from fairway.monitoring import store as events
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
@@ -44,7 +44,7 @@ class Trainer:
                 self._processes.stop(name)
 
     def _consider(self, deployment: state.Deployment, *, now: float) -> None:
-        section = schema.Retraining.model_validate(deployment.config["retraining"])
+        section = sections.Retraining.model_validate(deployment.config["retraining"])
         stable = self._state.revision(deployment.state.stable) if deployment.state.stable else None
         if stable is None:
             return
@@ -80,7 +80,7 @@ class Trainer:
     def _page(
         self,
         deployment: state.Deployment,
-        section: schema.Retraining,
+        section: sections.Retraining,
         signals: policy.Signals,
         decision: policy.Decision,
         *,

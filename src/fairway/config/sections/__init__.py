@@ -1,0 +1,64 @@
+"""What may be configured: the one source of the checked configuration, the CRD schema and the reference page.
+
+Keys are camelCase in files (as in the custom resource) and snake_case in Python. Durations are written `250ms`, `30s`,
+`10m`, `6h` or `2d` and are `timedelta` here. Every field has a line that says why its default is what it is.
+"""
+
+from fairway.config.sections.base import (
+    CREDENTIALS,
+    DURATION,
+    NAME,
+    NO_CREDENTIALS,
+    UNIT_SECONDS,
+    Duration,
+    Fraction,
+    Section,
+    format_duration,
+    parse_duration,
+)
+from fairway.config.sections.data import Data, Split
+from fairway.config.sections.evaluation import Evaluation, Gate
+from fairway.config.sections.monitoring import Monitoring
+from fairway.config.sections.pipeline import Pipeline, Resources
+from fairway.config.sections.platform import Platform
+from fairway.config.sections.retraining import Retraining
+from fairway.config.sections.rollout import DEFAULT_GUARDS, Bake, Canary, Guard, Hook, HookPoint, Shadow, Step, Strategy
+from fairway.config.sections.root import Config
+from fairway.config.sections.serving import Events, Serving
+from fairway.config.sections.training import Augmentation, Training
+
+__all__ = [
+    "CREDENTIALS",
+    "DEFAULT_GUARDS",
+    "DURATION",
+    "NAME",
+    "NO_CREDENTIALS",
+    "UNIT_SECONDS",
+    "Augmentation",
+    "Bake",
+    "Canary",
+    "Config",
+    "Data",
+    "Duration",
+    "Evaluation",
+    "Events",
+    "Fraction",
+    "Gate",
+    "Guard",
+    "Hook",
+    "HookPoint",
+    "Monitoring",
+    "Pipeline",
+    "Platform",
+    "Resources",
+    "Retraining",
+    "Section",
+    "Serving",
+    "Shadow",
+    "Split",
+    "Step",
+    "Strategy",
+    "Training",
+    "format_duration",
+    "parse_duration",
+]

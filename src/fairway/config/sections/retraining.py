@@ -1,0 +1,31 @@
+"""The `retraining` section: when a challenger is trained."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from fairway.config.sections.base import Duration, Fraction, Section
+
+
+class Retraining(Section):
+    """When a new model is trained, and on what."""
+
+    enabled: bool = True
+    """On: the decision is recorded either way."""
+    min_labels: Annotated[int, Field(ge=1)] = 200
+    """Labelled predictions before realised accuracy is judged."""
+    max_accuracy_drop: Fraction = 0.05
+    """Fall of realised accuracy below the test accuracy that starts a run."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+    """The fall must be beyond chance at this level (Clopper-Pearson bound on the realised accuracy)."""
+    on_drift: bool = False
+    """Drift alone does not start a run by default: inputs may shift without harm."""
+    cool_down: Duration = timedelta(hours=6)
+    """Shortest time between two runs."""
+    max_new_rows: Annotated[int, Field(ge=1)] = 100_000
+    """Newest labelled rows that join the training data."""
+    deploy: bool = True
+    """A challenger that passes the gate starts its rollout."""

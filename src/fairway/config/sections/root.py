@@ -1,0 +1,40 @@
+"""The whole of `fairway.yaml`."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+)
+
+from fairway.config.sections.base import NAME, Section
+from fairway.config.sections.data import Data
+from fairway.config.sections.evaluation import Evaluation
+from fairway.config.sections.monitoring import Monitoring
+from fairway.config.sections.pipeline import Pipeline
+from fairway.config.sections.platform import Platform
+from fairway.config.sections.retraining import Retraining
+from fairway.config.sections.rollout import Strategy
+from fairway.config.sections.serving import Serving
+from fairway.config.sections.training import Training
+
+
+class Config(Section):
+    """The whole of `fairway.yaml`."""
+
+    name: Annotated[str, Field(pattern=NAME)] = "model"
+    """Names the deployment, the package and the series in Prometheus."""
+    namespace: Annotated[str, Field(pattern=NAME)] = "default"
+    """The Kubernetes namespace; a label locally."""
+    environment: Literal["local", "kind", "production"] = "local"
+    """Which group of defaults the platform takes."""
+    licence: str = "unspecified"
+    """The licence of the model (SPDX), kept in its package."""
+    data: Data
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    serving: Serving = Serving()
+    strategy: Strategy = Strategy()
+    monitoring: Monitoring = Monitoring()
+    retraining: Retraining = Retraining()
+    platform: Platform = Platform()
+    pipeline: Pipeline = Pipeline()
