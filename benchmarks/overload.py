@@ -21,9 +21,8 @@ from fairway.platforms.local.processes import Processes
 from fairway.rollout import traffic
 from fairway.serving import command
 
-CONNECTIONS = (
-    600  # that clients keep; where all are waiting a request waits at its client, and its time counts from then
-)
+# that clients keep; where all are waiting a request waits at its client, and its time counts from then
+CONNECTIONS = 600
 CLIENTS = 48  # that measure the capacity
 TIMES = 3  # the capacity
 PATIENCE = 30.0  # seconds after which a client gives up

@@ -17,9 +17,8 @@ IN_EFFECT = 0.2  # of 200 answers at weight 25, 50 are the canary's, give or tak
 LATE_SECONDS = 1.0  # arrivals are constant, or nearly
 GAP_SECONDS = 6.0  # Prometheus scrapes every 2 s: three in a row were missed
 START_SECONDS = 420.0  # for a revision to come to weight 25
-QUIET_SECONDS = (
-    10.0  # without an answer of the canary: at weight 25 that is impossible, and its pods have ended by then
-)
+# without an answer of the canary: at weight 25 that is impossible, and its pods have ended by then
+QUIET_SECONDS = 10.0
 
 
 class Tool(Protocol):
@@ -42,9 +41,8 @@ class Run:
 
     seconds: float | None
     bad: int
-    bad_elsewhere: (
-        int  # of these, answered by another than the new revision, or by none: 0, or something else was wrong
-    )
+    # of these, answered by another than the new revision, or by none: 0, or something else was wrong
+    bad_elsewhere: int
     requests: int  # from the fault to weight 0
     rate: float  # requests a second, as sent
     late: float  # the most seconds that a request was sent late

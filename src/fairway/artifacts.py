@@ -73,9 +73,8 @@ class Evaluation:
     baselines: Json  # random, zero_rule, champion (or null): each accuracy, log_loss
     confusion: tuple[tuple[int, ...], ...]
     champion_digest: str | None = None
-    champion_disagreement: float | None = (
-        None  # share of rows where champion and challenger answer differently: recent rows, else test rows
-    )
+    # share of rows where champion and challenger answer differently: recent rows, else test rows
+    champion_disagreement: float | None = None
     champion_disagreement_bound: float | None = None  # it is no larger than this (exact bound, 99 %)
     recent: Json | None = None  # on newly labelled rows kept from training: rows, accuracy, champion_accuracy
     dataset_version: str = ""

@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONGEST_SECONDS = (
-    60.0  # that count between two looks, where they come more often: nobody knows what happened in a longer time
-)
+# that count between two looks, where they come more often: nobody knows what happened in a longer time
+LONGEST_SECONDS = 60.0
 CORRECTED = 0.1  # of the time that passes: by so much at most is a steady clock set to the wall's
 
 

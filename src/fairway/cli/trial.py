@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 CLIENTS = 4
 UNITS = 200  # users that requests come from
-PAUSE_SECONDS = (
-    0.02  # between two requests of one client: about 150 a second in all, which certify 5 % errors within a minute
-)
+# between two requests of one client: about 150 a second in all, which certify 5 % errors within a minute
+PAUSE_SECONDS = 0.02
 ANSWER_SECONDS = 10.0
 POLL_SECONDS = 0.5
 MARK = "fairway.dev/trial"  # label of the ModelDeployment

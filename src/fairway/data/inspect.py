@@ -24,9 +24,8 @@ IDENTIFIER = re.compile(
 OWNERS = "user|customer|client|patient|subject|session|device|account|household|person|member"
 GROUP = re.compile(rf"({OWNERS})([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
 MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
-FEW_ROWS_A_VALUE = (
-    20  # a text column with at least as many rows a value is a category, even with more than the usual 100 values
-)
+# a text column with at least as many rows a value is a category, even with more than the usual 100 values
+FEW_ROWS_A_VALUE = 20
 USUAL_CATEGORIES: int = sections.Data.model_fields["max_categories"].default
 MOST_CATEGORIES = 1000
 FEW_CODES = 10  # whole numbers with as few different values may be codes

@@ -60,9 +60,8 @@ BODY_SECONDS = 30.0  # for a body to come: a sender that stalls keeps its place 
 STORE_TIMEOUT_SECONDS = 1.0  # below the sender's patience, so that it hears "busy" rather than nothing
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
-REVIEWERS = (
-    4  # questions to the API server at once about tokens that are new, and as many about callers that it knows already
-)
+# questions to the API server at once about tokens that are new, and as many about callers that it knows already
+REVIEWERS = 4
 MAX_VALUES = 5_000_000  # of JSON in a body: a few bytes each, and 72 and more once read. A server's batch of 4 MiB has less than half
 MAX_HEAVY = 2_000_000  # of them lists, objects and fields of objects: up to 150 bytes each
 NAMESPACE = store.NAMESPACE  # of a short form that names none

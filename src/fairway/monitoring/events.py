@@ -13,9 +13,8 @@ LABEL = "dev.fairway.label.v1"
 OUTCOME = "dev.fairway.outcome.v1"
 ROLES = ("stable", "canary", "shadow")
 LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may put into the index
-LONGEST_WORD = (
-    4096  # characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
-)
+# characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
+LONGEST_WORD = 4096
 MOST_LEVELS = 4  # of lists in each other: a row of pictures
 NUMBERS: set[type] = {int, float, type(None)}
 PLAIN = NUMBERS | {str, bool}

@@ -51,9 +51,8 @@ MIGRATIONS = (
     ("ALTER TABLE events ADD COLUMN client TEXT",),
 )
 NAMESPACE = "default"  # as in the configuration and in Kubernetes
-EVENTS_AT_ONCE = (
-    50_000  # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
-)
+# looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
+EVENTS_AT_ONCE = 50_000
 LARGEST_PAYLOAD = 16 << 20  # characters of a request's logged inputs, or of its answers, that are read again
 LONGEST_SLICE = 64  # characters of a feature's value that a slice is known by: a rollout's state holds them
 _END = 2**63 - 1

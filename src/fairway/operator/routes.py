@@ -34,13 +34,11 @@ class Routes:
     _recalled: int = 0  # the candidate's weight before all of those, by an earlier operator
     _since: float = 0.0  # when the newest was written
     _waits: float = 0.0  # from when on scrapes say something about it: it is accepted, and no candidate arrives
-    _learns: float | None = (
-        None  # the first scrape that was read since, by Prometheus's clock: what was scraped after it is of the route
-    )
+    # the first scrape that was read since, by Prometheus's clock: what was scraped after it is of the route
+    _learns: float | None = None
     _increments: list[tuple[int, int]] = field(default_factory=list)
-    _serving: frozenset[str] | None = (
-        None  # revisions with a real share of what was written last; None: nobody knows yet
-    )
+    # revisions with a real share of what was written last; None: nobody knows yet
+    _serving: frozenset[str] | None = None
     _leaving: str | None = None
 
     @property

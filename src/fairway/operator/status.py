@@ -44,9 +44,8 @@ class Told:
     first: str | None  # the revision at index 0 of the HTTPRoute
     paused: bool  # by spec.paused
     problem: str | None  # why the spec cannot be followed
-    refusal: tuple[str, str] | None = (
-        None  # what ended the last look, or was refused in it: a word for programs, and the sentence
-    )
+    # what ended the last look, or was refused in it: a word for programs, and the sentence
+    refusal: tuple[str, str] | None = None
     standing: routes.Standing = routes.NOT_ASKED  # of the HTTPRoute
     clash: tuple[str, str] | None = None  # an older route takes the same requests: the same two
     edited: bool = False  # the spec's strategy is not the one in force

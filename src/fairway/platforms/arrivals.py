@@ -25,21 +25,18 @@ from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.seen import Cursors, Segment
 
-WINDOW_SECONDS = (
-    5.0  # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
-)
-FLUSH_SECONDS = (
-    1.0  # from an answer to its event in the store, at most: five times the interval at which servers send them
-)
+# requests of both arms are compared that came within so long of each other; a unit's visit is one in it
+WINDOW_SECONDS = 5.0
+# from an answer to its event in the store, at most: five times the interval at which servers send them
+FLUSH_SECONDS = 1.0
 AGAIN_SECONDS = 8.0  # the same after the store was away: a sender's longest pause, its patience, and the above
 SKEW_SECONDS = 60.0  # a server whose clock is further ahead is not waited for
 LATE_WINDOWS = 12  # a visit whose event comes later than these is one more
 LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
 UNDECIDED = (408, 429, 499)  # a body that did not come, load that was shed, a client that went away: nobody's refusal
 CLIENT_WEIGHT = 3.5  # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
-CLIENT_SHARE = (
-    0.25  # of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
-)
+# of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
+CLIENT_SHARE = 0.25
 CLIENT_REQUESTS = 200  # requests met before any client can be that
 Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
 

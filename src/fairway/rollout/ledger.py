@@ -20,9 +20,8 @@ from fairway.rollout.intervals import Ratio
 SHADOW = "/shadow"
 LIMIT = "/limit"
 SLICES = 8
-SPLIT_ALPHA = (
-    0.001  # a healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts
-)
+# a healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts
+SPLIT_ALPHA = 0.001
 ENOUGH = 10  # labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
 WAITING = 100  # outcomes of one arm that wait for the other's: bounds what travels in a status
 
@@ -528,9 +527,8 @@ class _News:
     harm: Floats
     certificate: Floats | None = None
     compared: bool = False  # whether both arms were counted at the same time under one split
-    at_risk: tuple[ArmCounts, ArmCounts] | None = (
-        None  # what was compared, where it is not what the limit is held against
-    )
+    # what was compared, where it is not what the limit is held against
+    at_risk: tuple[ArmCounts, ArmCounts] | None = None
     baseline: Floats | None = None  # stable against the limit
     spread: tuple[float, float] | None = None  # of outcomes: squared distances from the mean before them
     weight: float | None = None  # of outcomes

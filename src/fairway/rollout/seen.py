@@ -17,9 +17,8 @@ class Cursors:
     exposure: int = 0  # all up to it was dealt with
     ahead: int = 0  # of those up to it, what had come by `settled` was dealt with
     settled: float = 0.0
-    alone_from: float = (
-        0.0  # what was answered since then and until then was counted by the gateway, while events could not be read
-    )
+    # what was answered since then and until then was counted by the gateway, while events could not be read
+    alone_from: float = 0.0
     alone_until: float = 0.0
     store: str = ""  # identity of the store that gave them; empty: not known
 
@@ -58,9 +57,8 @@ class Seen:
     notes: Mapping[str, str] = field(default_factory=dict)  # what revisions that are not ready wait for
     wanted_version: str | None = None  # version of the route that the current state asks for
     sample: traffic.Sample | None = None  # None: the counts could not be read
-    gateway: ledgers.Gateway | None = (
-        None  # increments that are known already (a replay's); else they come from the samples
-    )
+    # increments that are known already (a replay's); else they come from the samples
+    gateway: ledgers.Gateway | None = None
     paired: ledgers.Paired | None = None
     labelled: tuple[ledgers.Labelled, ...] = ()
     valued: tuple[ledgers.Valued, ...] = ()

@@ -44,9 +44,8 @@ class State:
     step: int = 0  # index into canary.steps
     looked: float = 0.0  # when the last look was taken, by the clock on the wall
     moved: float = 0.0  # when the phase (or step) began, by the clock on the wall: for people
-    clock: float = (
-        0.0  # the rollout's own time at the last look: what elapsed between looks. All that ends after a while is by it
-    )
+    # the rollout's own time at the last look: what elapsed between looks. All that ends after a while is by it
+    clock: float = 0.0
     since: float = 0.0  # when the phase (or step) began, in the rollout's own time, as all below
     counting_from: float = 0.0  # end of the warm-up: evidence counts from here
     stage_since: float = 0.0  # when the stage with a budget began
@@ -54,9 +53,8 @@ class State:
         0,
         0,
     )  # requests of the candidate and of stable seen in this step: what it has seen enough is told by
-    absent_since: float | None = (
-        None  # since when the candidate has no pod that answers: stable has its share meanwhile
-    )
+    # since when the candidate has no pod that answers: stable has its share meanwhile
+    absent_since: float | None = None
     resume_to: Phase | None = None  # phase to go back to from Paused
     passed: bool = False  # a person let this pause pass (resume, or promote --force)
     ledger: ledgers.Ledger | None = None

@@ -22,9 +22,8 @@ Answer = TypeVar("Answer")
 LONGEST_WAIT = 0.5  # seconds: takes up a burst, and is over within a second after the peak
 ROUND_SECONDS = 0.02  # of the event loop's, in which it answers: what a probe or a new connection waits
 SHADOW_SHARE = 0.25  # of that wait, for mirrored copies: they are dropped first, since nobody waits for their answer
-WORK_SHARE = (
-    0.25  # of the deadline, for the work of one request: who waits for the thread behind it is answered in time still
-)
+# of the deadline, for the work of one request: who waits for the thread behind it is answered in time still
+WORK_SHARE = 0.25
 PACE_SHARE = 0.1  # of a finished request in the running mean of how far the estimates are off
 
 
@@ -50,9 +49,8 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[asyncio.Future[None], float, float]] = deque()  # the turn, since when, what it costs
-        self._left: float | None = (
-            None  # seconds of this round that are not given away; None where nobody asked in it yet
-        )
+        # seconds of this round that are not given away; None where nobody asked in it yet
+        self._left: float | None = None
         self._queued = 0.0  # seconds of work that wait
         self._pace = 1.0  # seconds that pass, for each of work that was expected
         self._round = 0.0  # when this round began

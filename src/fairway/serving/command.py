@@ -13,9 +13,8 @@ from fairway.config import sections
 
 SERVICE = "fairway.serving.service:Service"
 SERVER = {"name": "fairway", "version": __version__, "extensions": ["binary_tensor_data"]}  # what GET /v2 answers
-KEEP_ALIVE_SECONDS = (
-    75  # longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
-)
+# longer than a gateway keeps idle connections: it closes them, and no request meets a closed socket
+KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 0.2  # between "not ready" and the closed door: what a gateway needs to see it
 
 

@@ -31,9 +31,8 @@ from fairway.serving import spool
 log = logging.getLogger("fairway.serving.eventlog")
 
 TYPE = "dev.fairway.prediction.v1"
-HTTP_TIMEOUT_SECONDS = (
-    2.0  # a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
-)
+# a collector that hangs costs the queue 2 s of events, a tenth of its bound at 1,000 a second
+HTTP_TIMEOUT_SECONDS = 2.0
 QUEUE_BYTES = 32 << 20  # of requests' bodies behind the records in memory: clients choose how large they are
 BATCH_BYTES = 4 << 20  # of them behind one delivery
 LONGEST_BACKOFF_SECONDS = 5.0  # a collector that is back gets the spool within seconds

@@ -12,9 +12,8 @@ from fairway.monitoring.detectors import base
 from fairway.packaging import golden
 
 MAX_PIXELS = 1024  # tests for one image feature: a larger image is averaged over blocks first
-FURTHEST = (
-    1e100  # a client may send 1.8e308, whose square is infinite: no detector tells the two apart, but infinity ends it
-)
+# a client may send 1.8e308, whose square is infinite: no detector tells the two apart, but infinity ends it
+FURTHEST = 1e100
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 Array = npt.NDArray[Any]
 

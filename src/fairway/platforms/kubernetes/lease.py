@@ -17,9 +17,8 @@ from fairway.platforms.kubernetes import api
 log = logging.getLogger("fairway.lease")
 
 DURATION = 15.0  # seconds without renewal after which another may take it
-RENEW_DEADLINE = (
-    10.0  # seconds without renewal after which the holder gives up; below DURATION by what a request may take
-)
+# seconds without renewal after which the holder gives up; below DURATION by what a request may take
+RENEW_DEADLINE = 10.0
 RETRY = 2.0  # seconds between two attempts
 
 Record = dict[str, Any]
