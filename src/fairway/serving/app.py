@@ -39,9 +39,6 @@ SECONDS = prometheus_client.Histogram(
     LABELS,
     buckets=BUCKETS,
 )
-SHED = prometheus_client.Counter(
-    "fairway_serving_shed_total", "Requests refused for load with 429, before any work on them.", LABELS
-)
 WAITING = prometheus_client.Gauge(
     "fairway_serving_waiting_requests", "Requests that wait for a thread.", LABELS[:3], multiprocess_mode="livesum"
 )
@@ -310,7 +307,6 @@ class Application:
         requests, latency, rows = children
         requests.inc()
         if reply.status == 429:
-            SHED.labels(self._origin.namespace, self._origin.deployment, self._origin.revision, call.role).inc()
             return
         latency.observe(seconds)
         if reply.rows:

@@ -152,7 +152,7 @@ def test_keda_asks_for_a_metric_that_the_servers_have() -> None:
     query = objects(settings=EVERYTHING, concurrency=8)["ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
     described = app.SECONDS.describe()[0]
     assert f"rate({described.name}_sum{{" in query
-    assert f"{workloads.SHED_SECONDS:g} * sum(rate({app.SHED.describe()[0].name}_total{{" in query
+    assert f"{workloads.SHED_SECONDS:g} * sum(rate({app.REQUESTS.describe()[0].name}_total{{" in query
     assert workloads.SHED_SECONDS == admission.LONGEST_WAIT
     assert {"namespace", "deployment", "revision"} <= set(app.LABELS)
 

@@ -419,7 +419,7 @@ def concurrency_trigger(owner: Owner, revision: Revision, scaling: resource.Scal
     window = f"[{4 * SCRAPE_SECONDS}s]"
     query = (
         f"sum(rate(fairway_serving_request_seconds_sum{{{labels}}}{window})) + "
-        f'({SHED_SECONDS:g} * sum(rate(fairway_serving_shed_total{{{labels},role!="shadow"}}{window})) or vector(0))'
+        f'({SHED_SECONDS:g} * sum(rate(fairway_serving_requests_total{{{labels},code="429",role!="shadow"}}{window})) or vector(0))'
     )
     return {
         "type": "prometheus",
