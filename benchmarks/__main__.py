@@ -45,7 +45,8 @@ def overload(*, quick: bool) -> str:
     slow, peak = bench.slow_bodies(), bench.overload(seconds=3.0 if quick else 8.0)
     return (
         "## Overload\n\nA second at half the capacity, a peak at three times the capacity, and half again; one worker on a core of "
-        f"its own, at most {bench.CONNECTIONS} connections, load and Envoy on the other cores. Times are from when a request was due, the wait at its client included. "
+        f"its own, at most {bench.CONNECTIONS} connections, load and Envoy on the other cores. Times are from when a request "
+        "was due, the wait at its client included. "
         "`unbounded` is the same server without admission and without bounds on uploads, behind Envoy with the limits of before.\n\n"
         f"{table(peak)}\n\n## Slow bodies\n\n{bench.HELD} uploads are begun and never end; a neighbour asks 200 times meanwhile.\n\n{table(slow)}"
     )

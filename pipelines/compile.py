@@ -8,7 +8,7 @@ from kfp import compiler
 
 from fairway import artifacts
 from fairway.config import sections
-from fairway.retraining import check, compiled
+from fairway.pipelines import check, compiled
 from pipelines import training
 
 VARIANTS = {

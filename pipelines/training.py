@@ -2,7 +2,7 @@
 
 The same compiled file runs on one machine (`fairway run training`) and on a cluster. GPUs are asked for by the second
 variant: Kubeflow Pipelines has no switch for an accelerator at run time. Image, requests and limits are filled in from
-the configuration when a run is submitted (fairway.retraining.compiled).
+the configuration when a run is submitted (fairway.pipelines.compiled).
 """
 
 from kfp import dsl, kubernetes
@@ -14,7 +14,7 @@ from components.package import package
 from components.prepare import prepare
 from components.train import train
 from fairway.config import sections
-from fairway.retraining import check
+from fairway.pipelines import check
 
 GPU = "nvidia.com/gpu"
 HOUR = 3600

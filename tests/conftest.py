@@ -1,6 +1,7 @@
 """What more than one folder of tests needs: the programs of a cluster, and the cluster itself."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -39,3 +40,11 @@ def fairway(gateway: clusters.Cluster) -> clusters.Cluster:
     """Return the cluster with fairway installed by its chart, as a user would."""
     stack.install_fairway(gateway)
     return gateway
+
+
+@pytest.fixture(scope="session")
+def promoted(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return one run of the training pipeline that the gate lets through, shared: it takes as long as the other tests of it together."""
+    from tests.pipelines import runs
+
+    return runs.promote(Path(tmp_path_factory.mktemp("promoted")) / "python3-home")

@@ -8,7 +8,7 @@ from kfp import compiler, dsl
 
 from fairway import errors
 from fairway.config import sections
-from fairway.retraining import check, compiled
+from fairway.pipelines import check, compiled
 from pipelines import compile as compiling
 
 FOLDER = Path(compiling.__file__).parent

@@ -15,8 +15,9 @@ from sklearn import datasets
 from fairway import artifacts
 from fairway.data import prepare, splits
 from fairway.monitoring import store as events
-from fairway.retraining import challenger, run
-from tests.retraining import runs
+from fairway.pipelines import run
+from fairway.retraining import challenger
+from tests.pipelines import runs
 
 STAMP = "2026-03-01T12:00:00.000000Z"
 SEEN = 40  # pictures that users sent, none of which is among the 300 learnt from

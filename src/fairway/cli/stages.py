@@ -207,12 +207,12 @@ def training(
     """Run the training pipeline: prepare, train, evaluate, gate, package. Exit 3 where the gate refuses."""
     config = options.load(path, overrides)
     if where == "kubernetes":
-        from fairway.retraining import submit
+        from fairway.pipelines import submit
 
         options.show(submit.submit(config, host=host, champion=champion, deploy=deploy), form=form)
         return
     from fairway.cli import progress
-    from fairway.retraining import run as runner
+    from fairway.pipelines import run as runner
 
     place = options.open_home(root)
     record = runner.run_training(

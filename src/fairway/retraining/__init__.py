@@ -1,1 +1,1 @@
-"""When a new model is trained, and how its run is started."""
+"""When a new model is trained, and on what."""

@@ -16,7 +16,7 @@ from fairway import artifacts, errors
 from fairway.config import loader, sections
 from fairway.monitoring import store as events
 from fairway.packaging import manifest
-from fairway.retraining import run
+from fairway.pipelines import run
 
 LABELLED = "labelled.parquet"
 

@@ -7,7 +7,7 @@ from kfp_server_api import V2beta1Run
 
 from fairway import errors
 from fairway.config import loader
-from fairway.retraining import compiled, submit
+from fairway.pipelines import compiled, submit
 
 
 def settings(*overrides: str):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fairway import artifacts, errors
-from fairway.retraining import compiled
+from fairway.pipelines import compiled
 
 SIDE_EFFECT = "fairway.dev/side-effect"  # the pod label that says so
 SIDE_EFFECT_IMPORTS = ("from fairway.platforms", "import fairway.platforms")

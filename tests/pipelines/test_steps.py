@@ -4,7 +4,7 @@ import pytest
 
 from fairway import errors
 from fairway.config import loader
-from fairway.retraining import run, steps
+from fairway.pipelines import run, steps
 
 CYAN, GREEN, PLAIN = "\x1b[96m", "\x1b[92m", "\x1b[0m"
 BEGAN = f"06:37:02.841 - INFO - Executing task {CYAN}'train'{PLAIN}"

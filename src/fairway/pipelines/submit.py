@@ -1,6 +1,6 @@
 """Pipelines submitted: to a cluster's Kubeflow Pipelines, or run here under kfp.local. The only kfp import.
 
-python -m fairway.retraining.submit REQUEST.json      # what `run` starts as a process of its own
+python -m fairway.pipelines.submit REQUEST.json      # what `run` starts as a process of its own
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Any
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.retraining import check, compiled
+from fairway.pipelines import check, compiled
 
 EXPERIMENT = "fairway"
 GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.retraining import compiled, steps
+from fairway.pipelines import compiled, steps
 
 PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
 CONFIG_BYTES = 100 * 1024  # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
@@ -123,7 +123,7 @@ def _execute(folder: Path, follower: steps.Follower, *, tell: Callable[[steps.To
         "PYTHONWARNINGS": "ignore",
         "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", "")])),
     }
-    argv = [sys.executable, "-m", "fairway.retraining.submit", str(folder / "request.json")]
+    argv = [sys.executable, "-m", "fairway.pipelines.submit", str(folder / "request.json")]
     with (
         (folder / "pipeline.log").open("w", encoding="utf-8") as log,
         subprocess.Popen(

@@ -12,7 +12,7 @@ import pytest
 from fairway import artifacts, errors
 from fairway.config import loader
 from fairway.packaging import manifest
-from fairway.retraining import run
+from fairway.pipelines import run
 from tests.serving import support
 
 MODULE = """
@@ -119,7 +119,7 @@ def test_steps_end_when_the_process_that_started_the_run_is_killed(module, tmp_p
     code = textwrap.dedent(f"""
         from pathlib import Path
         from fairway.config import loader
-        from fairway.retraining import run
+        from fairway.pipelines import run
         config = loader.load(None, overrides=["name=digits", "data.source=digits", "data.target=digit",
                                               "training.family=function", "training.function=theirs:hangs"])
         run.run_training(config, home=Path({str(tmp_path)!r}), champion=None, deploy=False,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway.config import loader, sections
-from fairway.retraining import run
+from fairway.pipelines import run
 
 TINY = (
     "name=digits",
