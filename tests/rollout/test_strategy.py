@@ -11,7 +11,7 @@ from fairway.platforms import units
 from fairway.rollout import evidence, intake, judge, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Seen, Segment
-from fairway.rollout.states import Phase
+from fairway.rollout.states import Cause, Phase, Reply
 from tests.rollout.world import STRATEGY, World
 
 
@@ -259,6 +259,49 @@ def test_the_history_says_who_asked_for_what_and_why_and_promotion_still_quotes_
     assert "sam" not in world.until(Phase.STABLE).reason
 
 
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"failing": 0.5}, Cause.GUARD),
+        ({"broken": {"b": "it was killed"}}, Cause.NOT_READY),
+        ({"absent": ("b",)}, Cause.DEADLINE),
+        ({"command": Command("abort", "kim")}, Cause.ABORTED),
+        ({"desired": "c"}, Cause.SUPERSEDED),
+    ],
+    ids=lambda value: str(value) if isinstance(value, Cause) else "",
+)
+def test_the_state_keeps_as_a_value_why_a_revision_was_taken_back(change: dict[str, Any], cause: Cause) -> None:
+    world = in_canary(progress_deadline=timedelta(seconds=20))
+    for name, value in change.items():
+        setattr(world, name, value)
+    assert world.until(Phase.ROLLED_BACK).cause is cause
+
+
+def test_a_candidate_that_never_starts_and_a_spent_budget_have_causes_of_their_own() -> None:
+    world = World(broken={"b": "no such image"}).serving("a")
+    assert world.until(Phase.ROLLED_BACK).cause is Cause.NOT_READY
+    hasty = sections.Canary(budget=timedelta(seconds=3))
+    assert in_canary(canary=hasty, on_inconclusive="rollback").until(Phase.ROLLED_BACK).cause is Cause.INCONCLUSIVE
+
+
+def test_the_cause_of_the_last_rollback_is_forgotten_when_the_next_rollout_starts() -> None:
+    world = in_canary()
+    world.command = Command("abort", "kim")
+    world.until(Phase.ROLLED_BACK)
+    world.desired = "c"
+    assert world.until(Phase.SHADOW).cause is None
+
+
+def test_a_command_is_answered_with_whether_it_was_obeyed_whatever_its_reason_says() -> None:
+    world = in_canary()
+    world.command = Command("pause", "kim", "the new copy changes nothing for users")
+    world.look()
+    assert world.reply == Reply(obeyed=True, sentence="paused by kim: the new copy changes nothing for users")
+    world.command = Command("pause", "kim")
+    world.look()
+    assert world.reply == Reply(obeyed=False, sentence="pause by kim changes nothing in phase Paused")
+
+
 def test_a_newer_revision_takes_over_in_the_middle_of_a_rollout_without_rejecting_the_first() -> None:
     world = World().serving("a")
     world.until(Phase.CANARY)
@@ -280,6 +323,21 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
     assert state.rejected == ("b",)
     assert state.verdict is not None
     assert state.verdict.guard == "quality"
+
+
+def test_a_late_rollback_that_waits_for_the_old_revision_ends_with_the_judges_sentence_alone() -> None:
+    world = World().serving("a")
+    world.until(Phase.STABLE)
+    world.ready = ("b",)
+    world.labelled = (
+        ledgers.Labelled(weight=0.5, candidate=evidence.ArmCounts(600, 300), stable=evidence.ArmCounts(600, 30)),
+    )
+    world.until(Phase.ROLLING_BACK)
+    waiting = world.look().reason
+    world.ready = ("a", "b")
+    ended = world.until(Phase.ROLLED_BACK)
+    assert waiting == f"{ended.reason} (waiting for revision a to be ready)"
+    assert ended.stable == "a"
 
 
 def skewed() -> World:

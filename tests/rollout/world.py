@@ -49,6 +49,7 @@ class World:
     counters: dict[str, list[int]] = dataclasses.field(default_factory=lambda: {"stable": [0, 0], "candidate": [0, 0]})
     rng: np.random.Generator = dataclasses.field(default_factory=lambda: np.random.default_rng(0))
     events: list[states.Event] = dataclasses.field(default_factory=list)
+    reply: states.Reply | None = None  # to the last command
 
     def look(self) -> State:
         self.now += 1
@@ -86,6 +87,7 @@ class World:
         after = strategy.advance(stored, seen, strategy=self.policy)
         self.state = after.state
         self.events += after.events
+        self.reply = after.reply or self.reply
         return self.state
 
     def until(self, *phases: Phase, looks: int = 400) -> State:

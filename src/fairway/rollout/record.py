@@ -26,12 +26,13 @@ def to_json(state: states.State) -> dict[str, Any]:
 def from_json(data: Mapping[str, Any]) -> states.State:
     """Return the state back. What another version added is left out, and what it did not know is as it is at the beginning."""
     data = {**to_json(states.State()), **{name: value for name, value in data.items() if name in FIELDS}}
-    verdict, sample, resume_to = data["verdict"], data["sample"], data["resume_to"]
+    verdict, sample, resume_to, cause = data["verdict"], data["sample"], data["resume_to"], data["cause"]
     return states.State(
         **{
             **data,
             "phase": states.Phase(data["phase"]),
             "resume_to": states.Phase(resume_to) if resume_to else None,
+            "cause": states.Cause(cause) if cause else None,
             "ledger": ledgers.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
             "sample": _sample(sample) if sample else None,
             "cursors": Cursors(**data["cursors"]),

@@ -30,6 +30,18 @@ class Phase(StrEnum):
     PAUSED = "Paused"
 
 
+class Cause(StrEnum):
+    """Why a revision was taken back."""
+
+    GUARD = "guard"  # the judge: its evidence, or what the rollout may cost
+    NOT_READY = "notReady"  # it did not become ready, or does not stay up
+    DEADLINE = "deadline"  # its capacity did not come back in time
+    INCONCLUSIVE = "inconclusive"  # a budget or deadline was spent, and the strategy rolls back then
+    HOOK = "hook"  # a hook refused
+    ABORTED = "aborted"  # a person
+    SUPERSEDED = "superseded"  # another revision was asked for
+
+
 JUDGED = (Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING)
 
 
@@ -64,6 +76,7 @@ class State:
     rejected: tuple[str, ...] = ()  # revisions that were rolled back and are not tried again
     calls: tuple[hooks.Call, ...] = ()  # of hooks, that are not answered yet
     verdict: Verdict | None = None
+    cause: Cause | None = None  # why the last revision that was taken back had to go; None from the next start on
     reason: str = "nothing is deployed yet"
     history: tuple[Mapping[str, Any], ...] = ()
 
@@ -76,6 +89,14 @@ class Event:
     type: str  # Started, Ready, Step, Promoted, RolledBack, Paused ...
     message: str
     revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of a person's command."""
+
+    obeyed: bool
+    sentence: str
 
 
 def route(state: State, *, deployment: str, strategy: sections.Strategy) -> traffic.Route | None:

@@ -17,8 +17,8 @@ from fairway.config import sections
 from fairway.rollout import hooks, intake, judge, power
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Action, Verdict
-from fairway.rollout.seen import Seen
-from fairway.rollout.states import HISTORY, JUDGED, TOTAL, Event, Phase, State, split, stage
+from fairway.rollout.seen import Command, Seen
+from fairway.rollout.states import HISTORY, JUDGED, TOTAL, Cause, Event, Phase, Reply, State, split, stage
 
 TOLD = {
     "Promoted": "postPromotion",
@@ -33,15 +33,15 @@ class Advance:
 
     state: State
     events: tuple[Event, ...] = field(default=())
+    reply: Reply | None = None  # to the command of this look
 
 
 def advance(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance:
     """Return the next state after one look. At most one transition is made a look, so that each is stored before the next."""
     calls, lost = hooks.learn(state.calls, seen.answers, now=seen.now)
-    state, events = _command(replace(state, calls=calls), seen, strategy=strategy)
-    if events:
-        after = Advance(state, events)
-    else:
+    state = replace(state, calls=calls)
+    after = _command(state, seen, strategy=strategy)
+    if after is None:
         state = intake.learn(state, seen, strategy=strategy)
         after = _gated(state, _next(state, seen, strategy), seen, strategy)
         after = _replaced(after, seen)
@@ -75,7 +75,7 @@ def _resting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     if state.phase is Phase.STABLE and state.ledger is not None and state.previous is not None:
         verdict = judge.decide(state.ledger, strategy=strategy, stage="", offline=seen.offline_disagreement)
         if verdict.action is Action.ROLLBACK:
-            return _roll_back(state, seen, verdict)
+            return _roll_back(state, seen, verdict, cause=Cause.GUARD)
     if seen.desired is None or seen.desired in (state.stable, *state.rejected):
         return Advance(state)
     started = replace(
@@ -90,6 +90,7 @@ def _resting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
         passed=False,
         segments=(),
         verdict=None,
+        cause=None,
         reason=f"revision {seen.desired} is starting",
     )
     return _moved(started, seen, "Started", started.reason)
@@ -117,9 +118,8 @@ def _starting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
             seen.broken.get(candidate)
             or f"it was not ready {deadline:.0f} s after its start (progressDeadline){_noted(seen, candidate)}"
         )
-        return _roll_back(
-            state, seen, Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}")
-        )
+        verdict = Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} did not become ready: {why}")
+        return _roll_back(state, seen, verdict, cause=Cause.NOT_READY)
     if candidate not in seen.ready:
         return Advance(
             replace(
@@ -179,7 +179,7 @@ def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
         return _returned(state, seen, strategy, verdict, waited=waited)
     if waited > deadline:
         why = f"revision {candidate} did not come back within {deadline:.0f} s (progressDeadline){_noted(seen, candidate)}"
-        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why))
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.DEADLINE)
     reason = f"revision {candidate} waits for capacity ({waited:.0f} s of {deadline:.0f} s); {state.stable} serves all{_noted(seen, candidate)}"
     return Advance(_held_for(state, verdict, reason))
 
@@ -216,32 +216,23 @@ def _held_for(state: State, verdict: Verdict, reason: str) -> State:
 
 
 def _inconclusive(state: State, seen: Seen, strategy: sections.Strategy, verdict: Verdict) -> Advance:
-    """Ask a person, or goes back, as the strategy has it."""
-    return (
-        _roll_back(state, seen, verdict)
-        if strategy.on_inconclusive == "rollback"
-        else _pause(replace(state, verdict=verdict), seen, verdict.reason)
-    )
+    """Ask a person, or go back, as the strategy has it."""
+    if strategy.on_inconclusive == "rollback":
+        return _roll_back(state, seen, verdict, cause=Cause.INCONCLUSIVE)
+    return _pause(replace(state, verdict=verdict), seen, verdict.reason)
 
 
 def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
     """Return the end of a rollout that must not go on, in whatever stage: harm, a candidate that does not stay up, another one that is asked for."""
     candidate = state.candidate or ""
     if verdict.action is Action.ROLLBACK:
-        return _roll_back(state, seen, verdict)
+        return _roll_back(state, seen, verdict, cause=Cause.GUARD)
     if candidate in seen.broken:
-        return _roll_back(
-            state,
-            seen,
-            Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} does not stay up: {seen.broken[candidate]}"),
-        )
+        why = f"revision {candidate} does not stay up: {seen.broken[candidate]}"
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.NOT_READY)
     if seen.desired not in (None, candidate):
-        return _roll_back(
-            state,
-            seen,
-            Verdict(action=Action.ROLLBACK, reason=f"revision {candidate} was superseded by {seen.desired}"),
-            reject=False,
-        )
+        why = f"revision {candidate} was superseded by {seen.desired}"
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.SUPERSEDED)
     return None
 
 
@@ -328,7 +319,7 @@ def _rolling_back(state: State, seen: Seen, strategy: sections.Strategy) -> Adva
     if (
         state.candidate is None and state.previous is not None
     ):  # late: the promoted revision goes, the one before returns
-        condemned = state.reason.partition(" (waiting")[0]
+        condemned = state.verdict.reason if state.verdict is not None else state.reason
         if state.previous in seen.ready:
             back = replace(
                 state,
@@ -465,16 +456,19 @@ def _enter(
     )
 
 
-def _roll_back(state: State, seen: Seen, verdict: Verdict, *, reject: bool = True) -> Advance:
-    """Take the weight away at once; nothing is waited for."""
+def _roll_back(state: State, seen: Seen, verdict: Verdict, *, cause: Cause) -> Advance:
+    """Take the weight away at once; nothing is waited for. A revision that was merely superseded may be asked for again."""
     bad = state.candidate or state.stable or ""
-    rejected = tuple(dict.fromkeys((*state.rejected, bad)))[-HISTORY:] if reject else state.rejected
+    rejected = state.rejected
+    if cause is not Cause.SUPERSEDED:
+        rejected = tuple(dict.fromkeys((*rejected, bad)))[-HISTORY:]
     going = replace(
         state,
         phase=Phase.ROLLING_BACK,
         since=seen.now,
         rejected=rejected,
         verdict=verdict,
+        cause=cause,
         reason=verdict.reason,
         resume_to=None,
         sample=None,
@@ -568,7 +562,7 @@ def _gated(state: State, after: Advance, seen: Seen, strategy: sections.Strategy
     veto = hooks.veto(state.calls, strategy.hooks)
     if veto is not None and after.state.phase is not Phase.ROLLING_BACK:
         reason = f"hook {veto.hook} refused {hooks.GATES[veto.at]}: {veto.said}"
-        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=reason))
+        return _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=reason), cause=Cause.HOOK)
     points = _points(state, after.state)
     if not points or not strategy.hooks:
         return after
@@ -627,7 +621,7 @@ def _announced(after: Advance, seen: Seen, strategy: sections.Strategy, *, lost:
         Event(seen.at, "HookFailed", f"hook {call.hook} was not told ({call.at}): {call.said}", call.data["revision"])
         for call in lost
     )
-    return Advance(replace(state, calls=calls), (*after.events, *failed))
+    return replace(after, state=replace(state, calls=calls), events=(*after.events, *failed))
 
 
 def announcement(state: State, *, strategy: sections.Strategy) -> Mapping[str, Any]:
@@ -646,59 +640,60 @@ def announcement(state: State, *, strategy: sections.Strategy) -> Mapping[str, A
 # -- commands -----------------------------------------------------------------------------------------------------------
 
 
-def _command(state: State, seen: Seen, *, strategy: sections.Strategy) -> tuple[State, tuple[Event, ...]]:
-    """Obey the first command of a person; what makes no sense now is answered with an event and changes nothing."""
+def _command(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance | None:
+    """Obey the first command of a person; a command that makes no sense now is answered with an event and changes nothing."""
     if seen.command is None:
-        return state, ()
+        return None
     command = seen.command
     by = f"by {command.who}" + (f": {command.why}" if command.why else "")
-    after: Advance | None = None
-    if command.verb == "pause" and state.phase in JUDGED:
-        after = _pause(state, seen, f"paused {by}")
-    elif command.verb == "resume" and state.phase is Phase.PAUSED and state.resume_to is not None:
-        ended = tuple(
-            replace(segment, end=segment.end or state.looked) for segment in state.segments
-        )  # the next judges anew how units are divided
-        resumed = replace(
-            state,
-            phase=state.resume_to,
-            resume_to=None,
-            passed=True,
-            stage_since=seen.now,
-            segments=ended,
-            reason=f"resumed {by}",
-        )
-        after = _moved(resumed, seen, "Resumed", resumed.reason)
-    elif command.verb == "abort" and state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
-        after = _roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=f"aborted {by}"))
-    elif (
-        command.verb == "promote"
-        and command.force
-        and state.ledger is not None
-        and stage(state) in ("shadow", "canary")
-    ):
-        verdict = Verdict(
-            action=Action.PROMOTE,
-            reason=f"promoted without a certificate {by}",
-            guarantee="none: a person overrode the judge",
-        )
-        after = _enter(
-            replace(state, phase=Phase.CANARY, resume_to=None), seen, strategy, phase=Phase.PROMOTING, verdict=verdict
-        )
-    elif command.verb == "retry" and state.rejected and state.phase in (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING):
-        cleared = replace(
-            state,
-            rejected=tuple(r for r in state.rejected if r != seen.desired),
-            reason=f"revision {seen.desired} may be tried again {by}",
-        )
-        after = _moved(cleared, seen, "Retry", cleared.reason, revision=seen.desired)
+    after = _obeyed(state, command, seen, strategy=strategy, by=by)
     if after is None:
-        return state, (
-            Event(seen.at, "Refused", f"{command.verb} {by} changes nothing in phase {state.phase}", state.candidate),
-        )
+        sentence = f"{command.verb} {by} changes nothing in phase {state.phase}"
+        refused = Event(seen.at, "Refused", sentence, state.candidate)
+        return Advance(state, (refused,), Reply(obeyed=False, sentence=sentence))
     obeyed = after.state
     if obeyed.history == state.history:  # abort and promote stand there already, as verdicts
-        obeyed = _write(
-            obeyed, seen, action=command.verb, reason=obeyed.reason, revision=obeyed.candidate or seen.desired
-        )
-    return obeyed, after.events
+        revision = obeyed.candidate or seen.desired
+        obeyed = _write(obeyed, seen, action=command.verb, reason=obeyed.reason, revision=revision)
+    return Advance(obeyed, after.events, Reply(obeyed=True, sentence=after.events[0].message))
+
+
+def _obeyed(state: State, command: Command, seen: Seen, *, strategy: sections.Strategy, by: str) -> Advance | None:
+    """Return the state after a command; None where the command makes no sense now."""
+    match command.verb:
+        case "pause" if state.phase in JUDGED:
+            return _pause(state, seen, f"paused {by}")
+        case "resume" if state.phase is Phase.PAUSED and state.resume_to is not None:
+            return _resume(state, seen, to=state.resume_to, by=by)
+        case "abort" if state.candidate is not None and state.phase is not Phase.ROLLING_BACK:
+            verdict = Verdict(action=Action.ROLLBACK, reason=f"aborted {by}")
+            return _roll_back(state, seen, verdict, cause=Cause.ABORTED)
+        case "promote" if command.force and state.ledger is not None and stage(state) in ("shadow", "canary"):
+            verdict = Verdict(
+                action=Action.PROMOTE,
+                reason=f"promoted without a certificate {by}",
+                guarantee="none: a person overrode the judge",
+            )
+            serving = replace(state, phase=Phase.CANARY, resume_to=None)
+            return _enter(serving, seen, strategy, phase=Phase.PROMOTING, verdict=verdict)
+        case "retry" if state.rejected and state.phase in (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING):
+            reason = f"revision {seen.desired} may be tried again {by}"
+            rejected = tuple(revision for revision in state.rejected if revision != seen.desired)
+            cleared = replace(state, rejected=rejected, reason=reason)
+            return _moved(cleared, seen, "Retry", reason, revision=seen.desired)
+    return None
+
+
+def _resume(state: State, seen: Seen, *, to: Phase, by: str) -> Advance:
+    """Go on in the phase that was paused; how units are divided is judged anew."""
+    ended = tuple(replace(segment, end=segment.end or state.looked) for segment in state.segments)
+    resumed = replace(
+        state,
+        phase=to,
+        resume_to=None,
+        passed=True,
+        stage_since=seen.now,
+        segments=ended,
+        reason=f"resumed {by}",
+    )
+    return _moved(resumed, seen, "Resumed", resumed.reason)
