@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fairway.monitoring import store, windows
+from tests.cli import standing
 from tests.cli.running import fairway, one_object
 
 
@@ -23,9 +24,7 @@ def told(home: Path) -> str:
 
 
 def test_status_check_and_monitor_tell_of_a_window_that_could_not_be_tested(tmp_path: Path) -> None:
-    (tmp_path / "few.csv").write_text("age,income\n1,low\n2,high\n")
-    (tmp_path / "fairway.yaml").write_text("name: few\ndata: {source: csv, path: few.csv, target: income}\n")
-    summary = told(tmp_path / ".fairway")
+    summary = told(standing.deployed(tmp_path, "a" * 12))
     assert [
         alert["summary"] for alert in one_object(fairway("status", "--output", "json", where=tmp_path))["alerts"]
     ] == [summary]

@@ -1,6 +1,7 @@
 """The custom resource's definition: as committed, bounded everywhere, and of one mind with the models."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from fairway.config import resource, sections
 from fairway.operator import crd
 from fairway.platforms.kubernetes import shallow
 from fairway.rollout import judge, states
-from tests.operator import examples
+from tests.operator import examples, world
 
 FILE = Path(__file__).resolve().parents[2] / "manifests" / "crds" / "modeldeployments.yaml"
 NODES = dict(crd.nodes(crd.root()))
@@ -157,3 +158,25 @@ def test_the_models_refuse_what_the_api_server_refuses(case):
 @pytest.mark.parametrize("case", UNSEEN.values(), ids=UNSEEN)
 def test_what_the_models_do_not_see_is_known(case):
     resource.Spec.model_validate(examples.changed(case.change)["spec"])
+
+
+def test_the_conditions_that_the_definition_names_are_those_that_the_operator_writes():
+    play = world.World()
+    play.ask("a")
+    play.look()
+    written = {condition["type"] for condition in play.status["conditions"]}
+    described = NODES["status.conditions[].type"]["description"]
+    assert set(re.findall(r"[A-Z]\w+", described)) == written
+
+
+def test_every_field_of_the_status_is_written_in_some_rollout():
+    play, written = world.World(), set[str]()
+    late = {**world.SHORT, "guards": [*world.SHORT["guards"], {"name": "late", "type": "quality"}]}
+    for package in "ab":
+        play.ask(package, strategy=late)
+        for _ in range(30):
+            written |= play.look().keys()
+    play.cluster.objects["ModelDeployment", world.NAME]["metadata"]["annotations"] = {
+        "fairway.dev/command": '{"verb": "retry", "id": "1", "by": "jo"}'
+    }
+    assert written | play.look().keys() == NODES["status"]["properties"].keys()

@@ -29,7 +29,7 @@ def deploy(
     package: Path,
     uri: str | None,
     wait: bool,
-    timeout: str | None,
+    seconds: float | None,
     note: str,
     form: str,
 ) -> None:
@@ -37,7 +37,7 @@ def deploy(
     from fairway.packaging import manifest
     from fairway.platforms.kubernetes import api, client, deployment
 
-    seconds, namespace = options.seconds(timeout), where.namespace or config.namespace
+    namespace = where.namespace or config.namespace
     digest = manifest.load(package).digest
     asked = deployment.manifest(
         config.name,
@@ -73,8 +73,7 @@ def status(where: options.Where, config: "sections.Config", *, form: str) -> Non
     options.show(record(found), form=form)
 
 
-def watch(where: options.Where, config: "sections.Config", *, timeout: str | None, form: str) -> None:
-    seconds = options.seconds(timeout)
+def watch(where: options.Where, config: "sections.Config", *, seconds: float | None, form: str) -> None:
     server, found = _read(where, config)
     _follow(server, found, seconds=seconds, form=form)
 

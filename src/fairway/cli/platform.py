@@ -164,12 +164,12 @@ def deploy(
 
     On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie where it says.
     """
-    config = options.load(path, overrides)
+    config, seconds = options.load(path, overrides), options.seconds(timeout)
     if where.kubernetes(config):
         from fairway.cli import cluster
 
         folder = package or _newest(options.open_home(root).packages, config.name)
-        cluster.deploy(where, config, package=folder, uri=uri, wait=wait, timeout=timeout, note=note, form=form)
+        cluster.deploy(where, config, package=folder, uri=uri, wait=wait, seconds=seconds, note=note, form=form)
         return
     if uri is not None:
         raise errors.UsageError("--uri says where a cluster finds the package: add --on kubernetes, or leave it out")
@@ -178,25 +178,29 @@ def deploy(
     home = options.open_home(root)
     folder = package or _newest(home.packages, config.name)
     revision, changed = client.deploy(home, folder, config=config, note=note, now=time.time())
+    rejected = client.rejected(home, config.name, revision.revision)
     if form == "text":
         click.echo(
             f"revision {revision.revision} of {config.name} " + ("is asked for" if changed else "was asked for already")
         )
-        if client.running(home) is None:
+        if client.running(home) is None and not rejected:
             click.echo("no platform runs: start it with `fairway up`, and the rollout begins")
-    if not wait:
-        if form == "json":
-            options.show({"revision": revision.revision, "changed": changed}, form=form)
-        return
-    _wait(home, config.name, revision.revision, timeout=timeout, form=form)
+    elif not wait:
+        options.show({"revision": revision.revision, "changed": changed, "rejected": rejected}, form=form)
+    if rejected:
+        raise errors.Refused(
+            f"revision {revision.revision} was rolled back before, and no rollout begins: "
+            "`fairway rollout explain` says why, `fairway rollout retry` lets it be tried again"
+        )
+    if wait:
+        _wait(home, config.name, revision.revision, seconds=seconds, form=form)
 
 
-def _wait(home: Any, name: str, revision: str, *, timeout: str | None, form: str) -> None:
+def _wait(home: Any, name: str, revision: str, *, seconds: float | None, form: str) -> None:
     from fairway.platforms.local import client
     from fairway.rollout.states import Phase
 
     client.need(home)
-    seconds = options.seconds(timeout)
     ended = client.follow(
         home, name, revision=revision, timeout_seconds=seconds, tell=None if form == "json" else _told
     )
@@ -356,41 +360,63 @@ def _finite(text: str, *, of: str) -> float:
 def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show drift, realised accuracy and alerts of the deployment."""
     from fairway.monitoring import store as events
-    from fairway.platforms.local import state
 
     config = options.load(path, overrides)
     home = options.open_home(root)
-    store, known = events.EventStore(home.events), state.Store(home.state)
-    deployment = known.deployment(config.name)
-    known.close()
-    revision = deployment.state.stable if deployment else None
-    accuracy = (
-        store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels)
-        if revision
-        else None
-    )
-    windows = store.drift(config.name, revision=revision, limit=limit) if revision else []
-    known_alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
-    store.close()
+    deployment = found(home, config.name)
+    with contextlib.closing(events.EventStore(home.events)) as store:
+        serving = [
+            _measured(store, config, revision, share=share) for revision, share in _shares(deployment) if revision
+        ]
+        most: dict[str, Any] = serving[0] if serving else {"revision": None, "labelled": 0, "accuracy": None}
+        windows = store.drift(config.name, revision=most["revision"], limit=limit) if serving else []
+        known_alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
     record = {
         "deployment": config.name,
-        "revision": revision,
-        "labelled": accuracy.rows if accuracy else 0,
-        "accuracy": 1 - accuracy.wrong / accuracy.rows if accuracy and accuracy.rows else None,
-        "retraining": deployment.retraining if deployment else None,
+        **{key: most[key] for key in ("revision", "labelled", "accuracy")},
+        "serving": serving,
+        "retraining": deployment.retraining,
         "windows": windows,
         "alerts": known_alerts,
     }
     options.show(record, form=form, text=_monitored(record))
 
 
+def found(home: "Home", name: str) -> "state.Deployment":
+    """Return the deployment of that name; raises UsageError where there is none."""
+    from fairway.platforms.local import state
+
+    with contextlib.closing(state.Store(home.state)) as known:
+        deployment = known.deployment(name)
+    if deployment is None:
+        raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: `fairway deploy PACKAGE` makes one")
+    return deployment
+
+
+def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
+    """Return the revisions that answer and their shares in percent, the largest first."""
+    from fairway.rollout import states
+
+    current = deployment.state
+    weight, _ = states.split(current, strategy=deployment.policy)
+    shares = [(current.stable, states.TOTAL - weight), (current.candidate, weight)]
+    return sorted((share for share in shares if share[1]), key=lambda share: -share[1])
+
+
+def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
+    """Return a revision that answers with its share of the requests and its accuracy by the newest labels."""
+    known = store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels)
+    accuracy = 1 - known.wrong / known.rows if known.rows else None
+    return {"revision": revision, "share": share, "labelled": known.rows, "accuracy": accuracy}
+
+
 def _monitored(record: dict[str, Any]) -> str:
-    accuracy = (
-        f"{record['accuracy']:.3f} on {record['labelled']} labels"
-        if record["accuracy"] is not None
-        else "no labels yet"
-    )
-    lines = [f"deployment  {record['deployment']}, revision {record['revision']}", f"accuracy    {accuracy}"]
+    lines = [f"deployment  {record['deployment']}"]
+    for one in record["serving"]:
+        accuracy = f"{one['accuracy']:.3f} on {one['labelled']} labels" if one["labelled"] else "no labels yet"
+        lines += [f"revision    {one['revision']}, {one['share']} % of the requests", f"accuracy    {accuracy}"]
+    if not record["serving"]:
+        lines.append("revision    no revision serves yet")
     if record["retraining"]:
         lines.append(f"retraining  {record['retraining'].get('reason')}")
     lines.append(

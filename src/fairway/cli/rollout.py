@@ -78,14 +78,14 @@ def watch(
     timeout: str | None, where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str
 ) -> None:
     """Follow the rollout until it has ended; exit 3 where it is rolled back."""
-    config = options.load(path, overrides)
+    config, seconds = options.load(path, overrides), options.seconds(timeout)
     if where.kubernetes(config):
-        cluster.watch(where, config, timeout=timeout, form=form)
+        cluster.watch(where, config, seconds=seconds, form=form)
         return
     from fairway.cli import platform
 
     deployment = _deployment(root, config)
-    platform._wait(options.open_home(root), deployment.name, deployment.desired, timeout=timeout, form=form)
+    platform._wait(options.open_home(root), deployment.name, deployment.desired, seconds=seconds, form=form)
 
 
 @rollout.command()

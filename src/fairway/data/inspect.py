@@ -14,7 +14,7 @@ import yaml
 from fairway import errors
 from fairway.config import sections
 from fairway.data import infer, leakage, sources
-from fairway.data.schema import Feature, Schema
+from fairway.data.schema import Feature
 
 Use = Literal["feature", "ignore"]
 
@@ -81,9 +81,7 @@ def inspect(path: Path, *, target: str) -> Findings:
     codes = np.array([index[label] for label in labels], dtype=np.int64)
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names)
-    columns = tuple(
-        _column(frame[name], target=codes, classes=classes, section=section, splits=name == column) for name in names
-    )
+    columns = tuple(_column(frame[name], target=codes, section=section, splits=name == column) for name in names)
     if not any(one.use == "feature" for one in columns):
         why = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
         raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
@@ -133,7 +131,6 @@ def _column(
     column: "pd.Series[Any]",
     *,
     target: np.ndarray[Any, Any],
-    classes: Sequence[str],
     section: sections.Data,
     splits: bool,
 ) -> Column:
@@ -157,7 +154,7 @@ def _column(
     why = _unusable(feature, known, distinct=distinct)
     if why:
         return Column(name=name, use="ignore", found=found, why=why)
-    leak = _leak(feature, column, target=target, classes=classes)
+    leak = _leak(feature, column, target=target)
     if leak:
         return Column(name=name, use="ignore", found=found, why=leak)
     return Column(
@@ -178,19 +175,13 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
     return "a different whole number in every row: it names the row" if named else ""
 
 
-def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], classes: Sequence[str]) -> str:
+def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any]) -> str:
     if feature.kind == "category":
         values = np.array(infer.texts(column), dtype=object)
     else:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    alone = Schema(features=(feature,), classes=tuple(classes), target="")
-    sentences = leakage.too_good({feature.name: values}, target, schema=alone)
-    told = [sentence for sentence in sentences if " alone tells " in sentence]
-    return (
-        f"alone {told[0].partition(' alone ')[2].partition(': if it is')[0]}: likely only known afterwards"
-        if told
-        else ""
-    )
+    told = leakage.telling(feature, values, target)
+    return f"alone {told}: likely only known afterwards" if told is not None else ""
 
 
 def _remark(feature: Feature, distinct: int) -> str:

@@ -1,21 +1,37 @@
 """Leaks: what a model could know in training and cannot know in service. Each finding is a sentence."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairway.data import split
-from fairway.data.schema import Schema
+from fairway.data.schema import Feature, Schema
 
 SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
 MANY = 0.9  # share of different values from which a whole number looks like a row's name
 
 
+@dataclass(frozen=True)
+class Telling:
+    """How much of the target one feature tells by itself."""
+
+    share: float  # of the rows whose class it tells
+    base: float  # share of the most frequent class, which no feature is needed for
+
+    def __str__(self) -> str:
+        return f"tells the class of {self.share:.1%} of the rows (the most frequent class: {self.base:.1%})"
+
+
+def telling(feature: Feature, values: NDArray[Any], target: NDArray[np.int64]) -> Telling | None:
+    """Return how much the feature alone tells where that is nearly everything, else None."""
+    return _telling(_bins(values, numeric=feature.kind == "number")[0], target)
+
+
 def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, schema: Schema) -> tuple[str, ...]:
     """Return a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the rows."""
-    base = float(np.bincount(target).max() / len(target))
     found = []
     for feature in schema.features:
         if feature.kind == "image":
@@ -25,12 +41,9 @@ def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, sche
             found.append(
                 f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore"
             )
-        share = _alone(bins, target)
-        if share > max(SUSPICIOUS, base + 0.05):
-            found.append(
-                f"feature {feature.name} alone tells the class of {share:.1%} of the rows (the most frequent class: {base:.1%}): "
-                "if it is only known afterwards, add it to data.ignore"
-            )
+        told = _telling(bins, target)
+        if told is not None:
+            found.append(f"feature {feature.name} alone {told}: if it is only known afterwards, add it to data.ignore")
     return tuple(found)
 
 
@@ -56,6 +69,11 @@ def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], in
         return np.searchsorted(distinct, filled), len(distinct)
     codes = np.unique(values.astype(str), return_inverse=True)[1]
     return codes.astype(np.int64), int(codes.max()) + 1
+
+
+def _telling(bins: NDArray[np.int64], target: NDArray[np.int64]) -> Telling | None:
+    told = Telling(share=_alone(bins, target), base=float(np.bincount(target).max() / len(target)))
+    return told if told.share > max(SUSPICIOUS, told.base + 0.05) else None
 
 
 def _alone(bins: NDArray[np.int64], target: NDArray[np.int64]) -> float:

@@ -192,8 +192,8 @@ def _labels(stage: Stage) -> dict[str, Any]:
             and deployment.desired not in stage.names
         ):
             break
-        if deployment.retraining.get("outcome", "") and str(deployment.retraining["outcome"]).startswith("refused"):
-            raise errors.Refused(f"the gate refused the challenger: {deployment.retraining['outcome']}")
+        if deployment.retraining.get("outcome") == "refused":
+            raise errors.Refused(f"the gate refused the challenger: {deployment.retraining['said']}")
     challenger = deployment.desired
     stage.names[challenger] = "E"
     _follow(stage, "E", challenger, started=deployment.retraining["lastRunAt"])

@@ -123,8 +123,6 @@ class Status(sections.Section):
     """The rollout's whole state as JSON, for the operator alone: a new operator goes on from it."""
     last_command: Annotated[str, Field(max_length=512)] | None = None
     """The nonce of the last command obeyed: it is obeyed once."""
-    selector: Annotated[str, Field(max_length=512)] | None = None
-    """Labels of the pods in service, for `kubectl get pods --selector`."""
 
 
 class Root(sections.Section):

@@ -21,6 +21,7 @@ from fairway.pipelines import compiled, steps
 
 PATIENCE_SECONDS = 5.0  # between asking the steps to end and ending them
 CONFIG_BYTES = 100 * 1024  # Linux takes 128 KiB in one argument, and kfp hands each step its inputs in one
+RUNNING, FAILED = "running", "failed"  # outcomes of a record besides those of a run that ended by itself
 Progress = Callable[..., None]
 
 
@@ -77,18 +78,31 @@ def run_training(
 
     def tell(told: steps.Told) -> None:
         if not told.message:  # a step began or ended
-            record("running", "")
+            record(RUNNING, "")
         if progress is not None:
             progress(told.step, told.status, told.seconds, told.message)
 
-    record("running", "")
+    record(RUNNING, "")
     try:
         _execute(folder, follower, tell=tell)
         outcome, reason = _ending(root, follower, deploy=deploy, log=folder / "pipeline.log")
     except BaseException as error:
-        record("failed", str(error) or type(error).__name__)
+        record(FAILED, str(error) or type(error).__name__)
         raise
     return record(outcome, reason)
+
+
+def close(folder: Path) -> artifacts.Json | None:
+    """Return the record of a run whose process is gone, None where it left none; a record that still says `running` is ended as failed."""
+    file = folder / "run.json"
+    if not file.exists():
+        return None
+    record: artifacts.Json = artifacts.read_json(file)
+    if record["outcome"] == RUNNING:
+        ended = [{**step, "status": FAILED} if step["status"] == RUNNING else step for step in record["steps"]]
+        record |= {"outcome": FAILED, "reason": "cut off: its process ended before the run did", "steps": ended}
+        artifacts.write_json(file, record)
+    return record
 
 
 def _configuration(config: sections.Config) -> str:

@@ -1,5 +1,6 @@
 """What the command line and the demo ask of the local platform: up, down, deploy, wait, send."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.packaging import manifest, package
 from fairway.platforms.local import home as homes
-from fairway.platforms.local import processes, state
+from fairway.platforms.local import processes, state, trainer
 from fairway.platforms.local.home import Addresses, Home
 from fairway.rollout import states
 from fairway.rollout.states import Phase
@@ -89,6 +90,9 @@ def down(home: Home) -> list[str]:
             supervisor.wait(timeout=5)
     for name in table.names():  # of a supervisor that was killed
         table.stop(name)
+    if home.state.exists():
+        with contextlib.closing(state.Store(home.state)) as known:
+            trainer.note_cut_off(home, known, now=time.time())
     home.unmap()
     home.addresses.unlink(missing_ok=True)
     return sorted(names)
@@ -134,6 +138,13 @@ def deploy(
         return revision, store.deploy(revision, now=now)
     finally:
         store.close()
+
+
+def rejected(home: Home, name: str, revision: str) -> bool:
+    """Say whether the revision was rolled back before, so that asking for it begins no rollout."""
+    with contextlib.closing(state.Store(home.state)) as known:
+        found = known.deployment(name)
+    return found is not None and revision in found.state.rejected
 
 
 def follow(

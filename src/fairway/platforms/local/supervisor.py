@@ -27,6 +27,8 @@ from fairway.rollout import states, strategy, traffic
 
 log = logging.getLogger("fairway.supervisor")
 
+INTERVAL_SECONDS = 1.0  # between two looks while nothing is deployed
+
 
 class Supervisor:
     """Everything of one home directory; `tick` is one look at every deployment."""
@@ -46,7 +48,7 @@ class Supervisor:
         self.counted: dict[str, look.Counted] = {}
         self.elapsed: dict[str, clocks.Elapsed] = {}
         self.hooks = hooks.Caller()
-        self.interval = 1.0
+        self.interval = INTERVAL_SECONDS
 
     def start(self) -> None:
         """Start or adopts the gateway, the collector and the monitor, and writes down where they listen."""
@@ -67,10 +69,15 @@ class Supervisor:
         """Take one look at every deployment, and makes true what was decided."""
         self.keep_gateway()
         self.services.keep()
+        self.interval = self.shortest_interval()
         for deployment in self.state.deployments():
             self._advance(deployment)
         self._apply(self.state.deployments(), now=self.source.monotonic())
         self.trainer.tick(self.state.deployments(), now=self.source.wall())
+
+    def shortest_interval(self) -> float:
+        """Return the seconds between two looks: all deployments are looked at as often as the one that asks for the most looks."""
+        return min(map(_interval, self.state.deployments()), default=INTERVAL_SECONDS)
 
     def rest(self, *, seconds: float, wake: int) -> None:
         """Wait until the next look is due; not while the gateway is gone, nor once the descriptor `wake` can be read."""
@@ -84,7 +91,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop everything: the gateway first, so that nobody is sent to a server that leaves."""
-        self.trainer.stop()
+        self.trainer.stop(now=self.source.wall())
         self.gateway.stop()
         self.servers.stop_all()
         self.services.stop()
@@ -147,7 +154,6 @@ class Supervisor:
         limits: dict[str, xds.Limits] = {}
         for deployment in deployments:
             policy = deployment.policy
-            self.interval = sections.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
             for name in states.wanted(deployment.state):
                 revision = self.state.revision(name)
                 if revision is not None:
@@ -180,6 +186,11 @@ class Supervisor:
                 if deployment.state.stable in wanted
             }
         )
+
+
+def _interval(deployment: state.Deployment) -> float:
+    """Return the seconds between two looks that the deployment asks for."""
+    return sections.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
 
 
 def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fairway import artifacts
@@ -11,7 +12,7 @@ from fairway.monitoring import store as events
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
-from fairway.retraining import policy
+from fairway.retraining import policy, run
 from fairway.rollout import states
 from fairway.rollout.states import Phase
 
@@ -38,10 +39,12 @@ class Trainer:
         for deployment in self._state.deployments() if deployments else ():
             self._consider(deployment, now=now)
 
-    def stop(self) -> None:
+    def stop(self, *, now: float) -> None:
+        """End the runs that go on, and note that they were cut off."""
         for name in self._processes.names():
             if name.startswith(PREFIX):
                 self._processes.stop(name)
+        note_cut_off(self._home, self._state, now=now)
 
     def _consider(self, deployment: state.Deployment, *, now: float) -> None:
         section = sections.Retraining.model_validate(deployment.config["retraining"])
@@ -119,8 +122,8 @@ class Trainer:
     def _start(
         self, deployment: state.Deployment, stable: state.Revision, decision: policy.Decision, *, now: float
     ) -> None:
-        run = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
-        folder = self._home.runs / run
+        name = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
+        folder = self._home.runs / name
         artifacts.write_json(folder / "config.json", stable.config)  # not of a candidate that was refused
         argv = [
             sys.executable,
@@ -135,7 +138,7 @@ class Trainer:
             "--champion",
             stable.package,
             "--run",
-            run,
+            name,
         ]
         self._processes.start(
             PREFIX + deployment.name, argv=argv, env={"FAIRWAY_HOME": str(self._home.root)}, log=folder / "log.txt"
@@ -143,7 +146,7 @@ class Trainer:
         kept: dict[str, Any] = {key: value for key, value in deployment.retraining.items() if key != "asked"}
         noted = {
             **kept,
-            "running": run,
+            "running": name,
             "lastRunAt": now,
             "why": decision.reason,
             "reason": decision.reason,
@@ -153,21 +156,39 @@ class Trainer:
         self._state.save_retraining(
             deployment.name,
             noted,
-            event=states.Event(now, "RetrainingStarted", f"run {run}: {decision.reason}", stable.revision),
+            event=states.Event(now, "RetrainingStarted", f"run {name}: {decision.reason}", stable.revision),
         )
 
     def _finish(self, deployment: state.Deployment, *, now: float) -> None:
-        run = deployment.retraining.get("running")
-        if run is None or self._processes.alive(PREFIX + deployment.name):
+        if deployment.retraining.get("running") is None or self._processes.alive(PREFIX + deployment.name):
             return
         status = self._processes.exit_status(PREFIX + deployment.name)
         self._processes.forget(PREFIX + deployment.name)
-        log = self._home.runs / run / "log.txt"
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-        words = lines[-1] if lines else "it left no log"
-        event = states.Event(
-            now, "RetrainingEnded", f"run {run} ended{'' if status is None else f' with status {status}'}: {words}"
-        )
-        self._state.save_retraining(
-            deployment.name, {**deployment.retraining, "running": None, "outcome": words}, event=event
-        )
+        _note_end(self._home, self._state, deployment, status=status, now=now)
+
+
+def note_cut_off(home: Home, known: state.Store, *, now: float) -> None:
+    """Note of every run that is said to go on that it has ended; its process must be gone."""
+    for deployment in known.deployments():
+        if deployment.retraining.get("running") is not None:
+            _note_end(home, known, deployment, status=None, now=now)
+
+
+def _note_end(home: Home, known: state.Store, deployment: state.Deployment, *, status: int | None, now: float) -> None:
+    """Write down how a deployment's run ended: `outcome` for programs, `said` for people."""
+    name = deployment.retraining["running"]
+    folder = home.runs / name
+    record = run.close(folder)
+    outcome = record["outcome"] if record is not None else run.FAILED
+    said = f"{outcome}: {record['reason']}" if record is not None else _last_line(folder / "log.txt")
+    how = "" if status is None else f" with status {status}"
+    known.save_retraining(
+        deployment.name,
+        {**deployment.retraining, "running": None, "outcome": outcome, "said": said},
+        event=states.Event(now, "RetrainingEnded", f"run {name} ended{how}: {said}"),
+    )
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "it left no log"

@@ -1,0 +1,37 @@
+"""A local platform's store as it stands at some moment of a rollout: for what the verbs say of it."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from fairway.config import sections
+from fairway.platforms.local import state
+from fairway.rollout.states import State
+
+CONFIGURATION = "name: few\ndata: {source: csv, path: few.csv, target: income}\n"
+
+
+def deployed(folder: Path, *revisions: str, **standing: Any) -> Path:
+    """Write the configuration, and the store of a home in which the last of the revisions is asked for; return the home."""
+    (folder / "few.csv").write_text("age,income\n1,low\n2,high\n")
+    (folder / "fairway.yaml").write_text(CONFIGURATION)
+    config = sections.Config.model_validate({"name": "few", "data": {"source": "csv", "path": "few.csv"}})
+    home = folder / ".fairway"
+    with contextlib.closing(state.Store(home / "state.db")) as store:
+        for revision in revisions:
+            store.deploy(_revision(revision, config), now=1.0)
+        store.save("few", state=State(**standing), policy=config.strategy, events=(), answered=None)
+    return home
+
+
+def _revision(name: str, config: sections.Config) -> state.Revision:
+    return state.Revision(
+        revision=name,
+        deployment="few",
+        package="p",
+        digest="sha256:0",
+        facts={},
+        note="",
+        created_at=1.0,
+        config=config.model_dump(mode="json", by_alias=True),
+    )

@@ -1,0 +1,41 @@
+"""What the verbs say of a deployment follows from where it stands, not from what was asked for."""
+
+from pathlib import Path
+
+from fairway.rollout.states import Phase
+from tests.cli import standing
+from tests.cli.running import assert_one_sentence, fairway, one_object
+from tests.serving import support
+
+OLD, NEW = "a" * 12, "b" * 12
+
+
+def test_a_revision_that_was_rolled_back_is_refused_at_once_and_no_rollout_is_promised(tmp_path: Path) -> None:
+    package = support.packaged(tmp_path / "model", name="few").path
+    (tmp_path / "fairway.yaml").write_text(standing.CONFIGURATION)
+    revision = one_object(fairway("deploy", package, "--output", "json", where=tmp_path))["revision"]
+    standing.deployed(tmp_path, OLD, revision, phase=Phase.ROLLED_BACK, stable=OLD, rejected=(revision,))
+    done = fairway("deploy", package, "--no-wait", where=tmp_path)
+    assert_one_sentence(done, status=3, words="`fairway rollout retry`")
+    assert "and the rollout begins" not in done.stdout
+
+
+def test_a_timeout_that_is_none_is_refused_before_anything_is_asked_for(tmp_path: Path) -> None:
+    package = support.packaged(tmp_path / "model", name="few").path
+    (tmp_path / "fairway.yaml").write_text(standing.CONFIGURATION)
+    done = fairway("deploy", package, "--wait", "--timeout", "banana", where=tmp_path)
+    assert_one_sentence(done, status=2, words="--timeout 'banana'")
+    assert one_object(fairway("status", "--output", "json", where=tmp_path))["deployments"] == []
+
+
+def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_of_each(tmp_path: Path) -> None:
+    standing.deployed(tmp_path, OLD, NEW, phase=Phase.BAKING, stable=OLD, candidate=NEW)
+    shown = one_object(fairway("monitor", "--output", "json", where=tmp_path))
+    assert shown["revision"] == NEW
+    assert [(one["revision"], one["share"]) for one in shown["serving"]] == [(NEW, 95), (OLD, 5)]
+    assert f"{NEW}, 95 % of the requests" in fairway("monitor", where=tmp_path).stdout
+
+
+def test_monitor_of_what_is_not_deployed_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "fairway.yaml").write_text(standing.CONFIGURATION)
+    assert_one_sentence(fairway("monitor", where=tmp_path), status=2, words="there is no deployment 'few'")
