@@ -19,7 +19,7 @@ TRAINING = {False: "training.yaml", True: "training-gpu.yaml"}
 
 def find(name: str) -> Path:
     """Return the compiled pipeline: of the installed package, else of the clone."""
-    package = Path(__file__).parent / "pipelines" / name
+    package = Path(__file__).parent / name
     clone = Path(__file__).parents[3] / "pipelines" / name
     for place in (package, clone):
         if place.exists():
