@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from fairway import artifacts
+from fairway.pipelines import run
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
-from fairway.retraining import run
 from tests.platforms.local import test_state
 
 RUN = "income-20260101-000000"

@@ -9,10 +9,11 @@ from typing import Any
 from fairway import artifacts
 from fairway.config import sections
 from fairway.monitoring import store as events
+from fairway.pipelines import run
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
-from fairway.retraining import policy, run
+from fairway.retraining import policy
 from fairway.rollout import states
 from fairway.rollout.states import Phase
 
