@@ -82,33 +82,32 @@ def test_a_pause_is_no_failure_but_is_said(resource: dict[str, Any], capsys: pyt
 # -- what is told -------------------------------------------------------------------------------------------------------
 
 
-def test_a_line_is_told_for_what_changed_and_none_for_a_reason_that_counts_on() -> None:
+def test_a_change_is_told_at_once_and_a_reason_that_counts_on_after_a_while() -> None:
     lines: list[str] = []
-    tell = cluster.teller(lines.append)
-    for status in (
-        {"phase": "Canary", "weight": 5, "reason": "ln e = 1.25"},
-        {"phase": "Canary", "weight": 5, "reason": "ln e = 2"},
-        {"phase": "Canary", "weight": 25, "reason": "ln e = 2"},
-        {"phase": "Canary", "weight": 25, "reason": "enough", "verdict": "promote"},
+    times = iter((0.0, 1.0, 2.0, 3.0, 4.0, 40.0, 41.0))
+    tell = cluster.teller(lines.append, clock=lambda: next(times))
+    for holding, status in (
+        ("Accepted", {"weight": 5, "reason": "ln e = 1.25"}),
+        ("Accepted", {"weight": 5, "reason": "ln e = 2"}),
+        ("Accepted", {"weight": 25, "reason": "ln e = 2"}),
+        ("Accepted", {"weight": 25, "reason": "enough", "verdict": "promote"}),
+        ("Stalled", {"weight": 25, "reason": "enough, and refused", "verdict": "promote"}),
+        ("Stalled", {"weight": 25, "reason": "enough after all", "verdict": "promote"}),
+        ("Stalled", {"weight": 25, "reason": "enough, they say", "verdict": "promote"}),
     ):
-        tell(found("Accepted", **status))
-    assert [line.split() for line in lines] == [
-        ["Canary", "5", "%", "-", "ln", "e", "=", "1.25"],
-        ["Canary", "25", "%", "-", "ln", "e", "=", "2"],
-        ["Canary", "25", "%", "promote", "enough"],
+        tell(found(holding, phase="Canary", **status))
+    assert [" ".join(line.split()) for line in lines] == [
+        "Canary 5 % - ln e = 1.25",
+        "Canary 25 % - ln e = 2",
+        "Canary 25 % promote enough",
+        "Canary 25 % promote enough, and refused",
+        "Canary 25 % promote enough after all",
     ]
 
 
 def test_a_resource_that_no_operator_saw_has_a_record_too() -> None:
     record = cluster.record({"metadata": {"name": "income", "namespace": "models"}, "spec": {}})
     assert (record["phase"], record["weight"], record["reason"]) == (None, 0, "no operator has looked at it yet")
-
-
-def test_a_command_was_obeyed_where_the_history_has_a_new_row_of_whoever_asked() -> None:
-    old, new = {"at": 1, "reason": "paused by ana"}, {"at": 2, "reason": "paused by ana: lunch"}
-    assert client.obeyed({"history": [old]}, {"history": [old, new]}, who="ana")
-    assert not client.obeyed({"history": [old]}, {"history": [old]}, who="ana")
-    assert not client.obeyed({"history": [old]}, {"history": [old, new]}, who="bob")
 
 
 # -- which platform, and what goes there --------------------------------------------------------------------------------

@@ -291,6 +291,19 @@ def test_a_command_is_obeyed_once_and_a_wrong_one_changes_nothing(play):
     assert play.status["lastCommand"] == "1"
 
 
+def test_the_status_says_whether_the_last_command_was_obeyed_whatever_its_words(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    why = "the new copy changes nothing for users"
+    for nonce, obeyed in (("1", True), ("2", False)):  # the second finds it paused already
+        command = json.dumps({"verb": "pause", "id": nonce, "by": "jo", "why": why})
+        play.cluster.objects["ModelDeployment", "income"]["metadata"]["annotations"] = {"fairway.dev/command": command}
+        play.look()
+        assert (play.status["lastCommand"], play.status["phase"]) == (nonce, "Paused")
+        assert play.status["reply"]["obeyed"] is obeyed
+        assert why in play.status["reply"]["sentence"]
+
+
 def test_what_an_upgrade_brings_as_default_image_changes_nothing_that_runs(play):
     play.operator._settings = world.Settings(server_image="server:2")
     before = revision(play, "stable")

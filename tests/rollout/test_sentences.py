@@ -14,11 +14,7 @@ SEARCHES = frozenset(
 )
 PATTERNS = frozenset({"search", "match", "fullmatch", "findall", "finditer", "sub", "split"})
 ALLOWED = {
-    ("cli/rollout.py", "answer"): "until the command's Reply is stored",
-    ("operator/metrics.py", "reason"): "until the state's Cause is read",
-    ("cli/cluster.py", "reason"): "decides only whether a line is printed again: not where numbers alone have changed",
     ("operator/routes.py", "message"): "the gateway names the routes that overlap in its condition's message only",
-    ("data/inspect.py", "sentence"): "the leakage check gives sentences only",
 }
 
 

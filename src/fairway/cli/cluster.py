@@ -1,6 +1,5 @@
 """The verbs of deploying and rolling out, where a cluster is meant: what its ModelDeployment says, as the local verbs say it."""
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ Object = dict[str, Any]
 APPROXIMATE = (
     "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
 )
-NUMBER = re.compile(r"\d+(\.\d+)?")
+REASON_SECONDS = 30.0  # between two lines of which only the reason differs
 
 
 def deploy(
@@ -143,10 +142,11 @@ def steer(where: options.Where, config: "sections.Config", *, verb: str, why: st
         why=why,
         force=force,
     )
-    done = told["history"][-1]["reason"]
-    options.show(
-        {"deployment": config.name, "verb": verb, "phase": told.get("phase"), "answer": done}, form=form, text=done
-    )
+    obeyed, sentence = told["reply"]["obeyed"], told["reply"]["sentence"]
+    answer = {"deployment": config.name, "verb": verb, "phase": told.get("phase"), "obeyed": obeyed, "answer": sentence}
+    options.show(answer, form=form, text=sentence)
+    if not obeyed:
+        raise errors.UsageError(f"{verb} had no effect: {sentence}")
 
 
 def record(found: Object) -> Object:
@@ -181,16 +181,26 @@ def verdict(found: Object) -> None:
     raise errors.Refused(f"what is asked for was rolled back: {shown['reason']}")
 
 
-def teller(tell: Callable[[str], None]) -> Callable[[Object], None]:
-    """Return what tells one line for each change of phase, weight, verdict or reason; a reason that only counts on is none."""
-    last: list[tuple[Any, ...]] = []
+def teller(tell: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> Callable[[Object], None]:
+    """Return what tells one line for each change of phase, candidate, weight, verdict or condition.
+
+    A reason that alone has changed is told after a while: it may only count on.
+    """
+    last: tuple[Any, ...] = ()
+    told, since = "", 0.0
 
     def look(found: Object) -> None:
-        shown = record(found)
-        news = shown["phase"], shown["candidate"], shown["weight"], shown["verdict"], NUMBER.sub("", shown["reason"])
-        if [news] != last:
-            last[:] = [news]
-            tell(f"{shown['phase'] or '-':<11} {shown['weight']:>3} %  {shown['verdict'] or '-':<12} {shown['reason']}")
+        nonlocal last, told, since
+        shown, now = record(found), clock()
+        conditions = found.get("status", {}).get("conditions", ())
+        news = (
+            *(shown[key] for key in ("phase", "candidate", "weight", "verdict")),
+            *((condition["type"], condition["status"], condition.get("reason")) for condition in conditions),
+        )
+        if news == last and (shown["reason"] == told or now - since < REASON_SECONDS):
+            return
+        last, told, since = news, shown["reason"], now
+        tell(f"{shown['phase'] or '-':<11} {shown['weight']:>3} %  {shown['verdict'] or '-':<12} {shown['reason']}")
 
     return look
 

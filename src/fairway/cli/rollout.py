@@ -367,16 +367,17 @@ def _ask(verb: str, *, reason: str, force: bool, config: "sections.Config", root
     store = state.Store(home.state)
     number = store.ask(deployment.name, Command(verb, options.user(), reason, force), now=time.time())
     deadline = time.monotonic() + ANSWER_SECONDS
-    while (answer := store.answer(number)) is None:
+    while (reply := store.reply(number)) is None:
         if time.monotonic() > deadline:
             raise errors.Unavailable(
                 f"the supervisor did not take the command within {ANSWER_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}"
             )
         time.sleep(0.1)
     store.close()
-    options.show({"deployment": deployment.name, "verb": verb, "answer": answer}, form=form, text=answer)
-    if "changes nothing" in answer:
-        raise errors.UsageError(f"{verb} had no effect: {answer}")
+    record = {"deployment": deployment.name, "verb": verb, "obeyed": reply.obeyed, "answer": reply.sentence}
+    options.show(record, form=form, text=reply.sentence)
+    if not reply.obeyed:
+        raise errors.UsageError(f"{verb} had no effect: {reply.sentence}")
 
 
 def _deployments(root: Path) -> list[Any]:

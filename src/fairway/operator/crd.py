@@ -90,6 +90,15 @@ class Evidence(sections.Section):
     """Log e-value of the certificate that the guard holds."""
 
 
+class Reply(sections.Section):
+    """What became of a command."""
+
+    obeyed: bool
+    """Whether it changed anything."""
+    sentence: Text
+    """What it did, or why it changed nothing."""
+
+
 class Status(sections.Section):
     """What was seen and decided; the operator alone writes it."""
 
@@ -122,7 +131,9 @@ class Status(sections.Section):
     checkpoint: Annotated[str, Field(max_length=262144)] | None = None
     """The rollout's whole state as JSON, for the operator alone: a new operator goes on from it."""
     last_command: Annotated[str, Field(max_length=512)] | None = None
-    """The nonce of the last command obeyed: it is obeyed once."""
+    """The nonce of the last command that was taken: each is taken once."""
+    reply: Reply | None = None
+    """What became of that command."""
 
 
 class Root(sections.Section):

@@ -13,7 +13,7 @@ from fairway.config import sections
 from fairway.operator import status
 from fairway.rollout import judge, states
 from fairway.rollout.seen import Seen
-from fairway.rollout.states import Phase, State
+from fairway.rollout.states import Cause, Phase, State
 
 LABELS = ("namespace", "deployment")
 CAUSES = ("fault", "aborted", "superseded")
@@ -197,6 +197,4 @@ def _taken_back(before: State, after: State) -> str | None:
     """Return why a rollback began with this look, or None where none did."""
     if after.phase is not Phase.ROLLING_BACK or before.phase is Phase.ROLLING_BACK:
         return None
-    if (before.candidate or before.stable) not in after.rejected:
-        return "superseded"
-    return "aborted" if after.reason.startswith("aborted by ") else "fault"
+    return {Cause.ABORTED: "aborted", Cause.SUPERSEDED: "superseded"}.get(after.cause or Cause.GUARD, "fault")

@@ -223,6 +223,7 @@ class Reconciler:
             before=before,
             now=now,
             last_command=before.get("lastCommand"),
+            reply=before.get("reply"),
             first=first,
             paused=spec.paused,
             problem=problem,
@@ -281,6 +282,7 @@ class Reconciler:
             told,
             first=first,
             last_command=nonce or told.last_command,
+            reply=status.reply(after.reply) if after.reply is not None else told.reply,
             edited=states.bound(after.state) and policy != resource.policy(spec),
             standing=self._standing(owner, spec, after.state, told, memory, first=first),
         )

@@ -41,6 +41,7 @@ class Told:
     before: Mapping[str, Any]  # the last status: it keeps the times of transitions that did not happen again
     now: float
     last_command: str | None
+    reply: Mapping[str, Any] | None  # to the last command, as the status has it
     first: str | None  # the revision at index 0 of the HTTPRoute
     paused: bool  # by spec.paused
     problem: str | None  # why the spec cannot be followed
@@ -70,10 +71,16 @@ def build(state: State, *, policy: sections.Strategy, told: Told) -> Json:
         history=tuple(_row(row) for row in state.history),
         guards=_guards(state),
         last_command=told.last_command,
+        reply=crd.Reply.model_validate(told.reply) if told.reply is not None else None,
         checkpoint=checkpoint(state, policy=policy, first=told.first),
         **arms,
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def reply(made: states.Reply) -> Json:
+    """Return what became of a command, as the status has it."""
+    return {"obeyed": made.obeyed, "sentence": _cut(made.sentence)}
 
 
 def stuck(state: State, told: Told) -> bool:

@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS revisions (
   config TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
   id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, verb TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
-  force INTEGER NOT NULL, asked_at REAL NOT NULL, answer TEXT);
+  force INTEGER NOT NULL, asked_at REAL NOT NULL, answer TEXT, obeyed INTEGER);
 CREATE TABLE IF NOT EXISTS story (
   id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL, revision TEXT, message TEXT NOT NULL);
 """
@@ -81,6 +81,7 @@ class Store:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
+            self._add_missing_columns()
 
     def close(self) -> None:
         self._db.close()
@@ -147,17 +148,18 @@ class Store:
         state: states.State,
         policy: sections.Strategy,
         events: Sequence[states.Event],
-        answered: int | None,
+        answered: tuple[int, states.Reply] | None,
     ) -> None:
-        """Store one look of the supervisor: the new state, the strategy that it follows, what happened, and the command that was obeyed."""
+        """Store one look of the supervisor: the new state, the strategy that it follows, what happened, and what became of a command."""
         plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
             self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(plain), name))
             for event in events:
                 self._tell(name, event)
             if answered is not None:
+                number, reply = answered
                 self._db.execute(
-                    "UPDATE commands SET answer=? WHERE id=?", (events[0].message if events else "", answered)
+                    "UPDATE commands SET answer=?, obeyed=? WHERE id=?", (reply.sentence, int(reply.obeyed), number)
                 )
 
     def save_retraining(self, name: str, retraining: Mapping[str, Any], *, event: states.Event | None = None) -> None:
@@ -194,10 +196,19 @@ class Store:
             ).fetchone()
         return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
 
-    def answer(self, command: int) -> str | None:
+    def reply(self, command: int) -> states.Reply | None:
+        """Return what became of the command, None while no supervisor has taken it."""
         with self._translated():
-            row = self._db.execute("SELECT answer FROM commands WHERE id=?", (command,)).fetchone()
-        return row["answer"] if row else None
+            row = self._db.execute("SELECT answer, obeyed FROM commands WHERE id=?", (command,)).fetchone()
+        if row is None or row["answer"] is None:
+            return None
+        return states.Reply(obeyed=bool(row["obeyed"]), sentence=row["answer"])
+
+    def _add_missing_columns(self) -> None:
+        """Add what the store of an earlier version lacks."""
+        known = {row["name"] for row in self._db.execute("PRAGMA table_info(commands)")}
+        if "obeyed" not in known:
+            self._db.execute("ALTER TABLE commands ADD COLUMN obeyed INTEGER")
 
     def _tell(self, name: str, event: states.Event) -> None:
         self._db.execute(

@@ -71,7 +71,7 @@ class Supervisor:
         self.services.keep()
         self.interval = self.shortest_interval()
         for deployment in self.state.deployments():
-            self._advance(deployment)
+            self.advance(deployment)
         self._apply(self.state.deployments(), now=self.source.monotonic())
         self.trainer.tick(self.state.deployments(), now=self.source.wall())
 
@@ -97,7 +97,8 @@ class Supervisor:
         self.services.stop()
         self.home.addresses.unlink(missing_ok=True)
 
-    def _advance(self, deployment: state.Deployment) -> None:
+    def advance(self, deployment: state.Deployment) -> None:
+        """Take one look at one deployment, and store what was decided."""
         current, policy = deployment.state, deployment.policy
         elapsed = self.elapsed.setdefault(deployment.name, clocks.Elapsed(self.source))
         now = elapsed.now(clock=current.clock, looked=current.looked, interval=self.interval)
@@ -141,7 +142,7 @@ class Supervisor:
             state=after.state,
             policy=policy,
             events=after.events,
-            answered=command[0] if command else None,
+            answered=(command[0], after.reply) if command and after.reply else None,
         )
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
