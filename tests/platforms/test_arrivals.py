@@ -10,9 +10,9 @@ import pytest
 from fairway.config import sections
 from fairway.monitoring import store
 from fairway.platforms import arrivals
-from fairway.rollout import evidence, states, traffic
+from fairway.rollout import evidence, intake, states, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.seen import Cursors, Segment
+from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
 
 POLICY = sections.Strategy(
@@ -138,8 +138,21 @@ def test_what_came_while_an_arm_had_no_capacity_counts_for_nothing() -> None:
     assert visits(take(rows, counted, replace(in_canary(), cursors=out.cursors), now=20.0)) == (0, 0)
 
 
+def test_what_came_while_an_arm_had_no_capacity_counts_for_nothing_also_where_its_events_come_later() -> None:
+    """Stable's requests alone would be a split of units that nobody asked for."""
+    lone = [row(0, at / 10, role="stable") for at in range(100, 140)]
+    both = [row(0, at / 10, role=role) for at in [*range(80, 100), *range(140, 200)] for role in ("canary", "stable")]
+    rows, counted, state = Answered([*lone, *both]), arrivals.Arrivals(), in_canary()
+    found = []
+    for now, whole in ((9.5, True), (12.0, False), (13.0, False), (14.1, True), (15.0, True), (26.0, True), (40, True)):
+        found.append(take(rows, counted, state, now=now, whole=whole))
+        state = replace(state, cursors=found[-1].cursors)
+    assert all(one.candidate == one.stable for look in found for one in look.counted)
+    assert sum(one.candidate for look in found for one in look.counted) == 58  # what came after the look at 14.1 s
+
+
 def test_what_the_gateway_counted_alone_while_events_could_not_be_read_is_passed_over() -> None:
-    state = replace(in_canary(), cursors=Cursors(alone_from=START + 3.0, alone_until=START + 6.0))
+    state = replace(in_canary(), cursors=Cursors(alone_from=START + 1.5, alone_until=START + 6.0))
     found = take(
         Answered([row(1, 1.0), row(2, 2.0, seconds=2.0), row(3, 5.0), row(4, 6.5)]),
         arrivals.Arrivals(),
@@ -147,6 +160,33 @@ def test_what_the_gateway_counted_alone_while_events_could_not_be_read_is_passed
         now=20.0,
     )
     assert visits(found) == (2, 0)
+
+
+def test_at_the_ends_of_an_outage_of_the_store_no_arm_counts_without_the_other() -> None:
+    pairs = [
+        row(0, at / 10, role=role, seconds=0.01 if role == "stable" else 3.0)
+        for at in range(-100, 500)
+        for role in ("canary", "stable")
+    ]
+    rows, counted, state = Answered(pairs), arrivals.Arrivals(), replace(in_canary(), looked=START)
+    found = [take(rows, counted, state, now=14.0)]
+    state = replace(state, cursors=found[-1].cursors, looked=START + 14)
+    for now in (15, 20, 25):
+        seen = Seen(now=START + now, desired="bbb", wanted_version="v", cursors=state.cursors, unread="no answer")
+        state = intake.learn(state, seen, strategy=POLICY)
+    for now in (34, 40, 47, 55):
+        found.append(take(rows, counted, state, now=now))
+        state = replace(state, cursors=found[-1].cursors)
+    came = sum(one.candidate for look in found for one in look.counted)
+    assert all(one.candidate == one.stable for look in found for one in look.counted)
+    assert came == 41 + 190  # until 3 s, the last instant by which all had been answered, and after 25 s until 44 s
+
+
+def test_an_outage_of_the_store_before_the_clock_was_set_back_hides_nothing_that_comes_after() -> None:
+    cursors = Cursors(settled=START + 3600, alone_from=START - 10, alone_until=START + 3600)
+    found = take(Answered([row(1, 5.0)]), arrivals.Arrivals(), replace(in_canary(), cursors=cursors), now=3.0)
+    later = take(Answered([row(1, 5.0)]), arrivals.Arrivals(), replace(in_canary(), cursors=found.cursors), now=20.0)
+    assert visits(later) == (1, 0)
 
 
 def test_requests_of_the_step_before_count_by_its_weight() -> None:

@@ -32,6 +32,7 @@ def take(
     policy: sections.Strategy = POLICY,
     *,
     ready=("aaa", "bbb"),
+    partly=(),
     now=NOW,
 ):
     """Take a look ten seconds after the events, when all that had come has ended."""
@@ -43,6 +44,7 @@ def take(
         counted=exposures or look.Counted(),
         sample=None,
         ready=ready,
+        partly=frozenset(partly),
         broken={},
         policy=policy,
         offline_disagreement=None,
@@ -57,8 +59,8 @@ def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
     return replace(STATE, segments=(Segment(start=start, end=None, weight=0.05, version=version),), **changes)
 
 
-def canary(request_id: str, *, unit: str | None = None, namespace: str = "default") -> dict:
-    return made.prediction(request_id, role="canary", revision="bbb", unitId=unit, namespace=namespace)
+def canary(request_id: str, *, unit: str | None = None, **changes) -> dict:
+    return made.prediction(request_id, role="canary", revision="bbb", unitId=unit, **changes)
 
 
 def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
@@ -124,12 +126,27 @@ def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answere
     counted, before = look.Counted(), in_segment()
     state = replace(before, cursors=take(events.within("default"), before, counted).cursors)
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(40)])
-    out = take(events.within("default"), state, counted, ready=("bbb",))
-    events.add([canary("r40", unit="u1"), made.prediction("r41", unitId="w")])
-    assert (total(out), total(take(events.within("default"), replace(state, cursors=out.cursors), counted))) == (
-        (0, 0),
-        (1, 1),
-    )
+    looks = [take(events.within("default"), state, counted, ready=("bbb",))]
+    late = [canary("r40", unit="u1", at=NOW - 1), made.prediction("r41", unitId="w", at=NOW - 1)]
+    after = [canary("r42", unit="u1", at=NOW + 3), made.prediction("r43", unitId="w", at=NOW + 3)]
+    for at, come in ((NOW + 2, late), (NOW + 10, after)):
+        events.add(come)
+        state = replace(state, cursors=looks[-1].cursors)
+        looks.append(take(events.within("default"), state, counted, now=at))
+    assert [total(seen) for seen in looks] == [(0, 0), (0, 0), (1, 1)]
+
+
+def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(events: store.EventStore) -> None:
+    """What is missing is no split that somebody made, and what came in is no draw at the weight that was asked for."""
+    counted, state = look.Counted(), in_segment()
+    state = replace(state, cursors=take(events.within("default"), state, counted, now=made.START - 1).cursors)
+    events.add([canary(f"r{n}", unit=f"u{n}", status=500 if n < 15 else 200, at=made.START + 1) for n in range(20)])
+    events.add([made.prediction(f"s{n}", unitId=f"v{n}", at=made.START + 1) for n in range(20)])
+    seen = take(events.within("default"), state, counted, ready=("aaa",), partly=("bbb",))
+    assert [(one.candidate, one.stable, one.bad["errors"], one.shares["errors"]) for one in seen.counted] == [
+        (20, 20, (15, 0), 0.5)
+    ]
+    assert (total(seen), seen.exposed[0].new) == ((0, 0), (20, 20))
 
 
 def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: store.EventStore) -> None:

@@ -120,6 +120,26 @@ def test_units_that_fail_again_and_again_count_once() -> None:
     assert "20 of 200 requests of the candidate failed" in verdict.reason
 
 
+def test_a_unit_that_fails_all_day_is_one_failure_to_the_ratio_and_to_the_absolute_limit_too() -> None:
+    fused = policy({"name": "errors", "type": "errors", "maxRate": 0.1, "objective": 0.01}, mode="fused")
+    again = dataclasses.replace(FAILED, bad={"errors": (0, 0)})
+    ledger = learn(fused, [ledgers.Batch(counted=(FAILED, *[again] * 40))])
+    assert ledger.totals["errors"] == (410, 41, 4100, 0)  # one user's visits, one in five seconds
+    assert ledger.harms["errors/limit"].log_e < 0
+    assert (ledger.ratios["errors"].interval(alpha=0.05).low or 0.0) < 1
+    many = learn(fused, [ledgers.Batch(counted=(FAILED,) * 20)])  # as many users
+    assert many.harms["errors/limit"].log_e > math.log(100)
+    assert (many.ratios["errors"].interval(alpha=0.05).low or 0.0) > 10
+
+
+def test_the_ratio_of_units_is_told_by_the_weight_at_which_they_were_drawn() -> None:
+    """Visits say how often users come back, which a candidate that fails changes."""
+    units = policy({"name": "errors", "type": "errors", "maxRate": 0.1})
+    fewer = dataclasses.replace(FAILED, candidate=1, bad={"errors": (1, 9)}, held={"errors": FAILED.held["errors"]})
+    low, high = learn(units, [ledgers.Batch(counted=(fewer,) * 20)]).ratios["errors"].interval(alpha=0.05)
+    assert (low or 0.0) < 1 < (high or math.inf)
+
+
 def test_requests_that_no_server_answered_count_beside_the_events_of_the_others() -> None:
     crashing = ledgers.Gateway(
         candidate=0,

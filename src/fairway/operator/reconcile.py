@@ -249,6 +249,7 @@ class Reconciler:
             ready={name for name, health_ in healths.items() if health_.ready},
             broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
             absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
+            partly=frozenset(name for name, health_ in healths.items() if health_.available and not health_.ready),
             notes={name: health_.note for name, health_ in healths.items() if health_.note},
             offline_disagreement=look.offline_disagreement(
                 memory.facts.get(state.candidate or ""),

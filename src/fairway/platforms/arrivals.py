@@ -100,6 +100,8 @@ class Arrivals:
     visits: dict[int, Firsts] = field(default_factory=dict)  # number of a window -> units that were met in it
     clients: Clients = field(default_factory=Clients)
     quiet: tuple[float, ...] = ()  # instants at which nothing was under way
+    lacking: bool = False  # whether an arm had only some of its pods at the last look
+    thin: tuple[float, float] = (0.0, 0.0)  # since when and until when an arm last had only some of its pods
     ahead: ReadAhead = field(default_factory=ReadAhead)
 
     def take(
@@ -114,26 +116,32 @@ class Arrivals:
         sample: traffic.Sample | None,
         timeout_seconds: float,
         now: float,
+        partly: bool = False,
     ) -> Exposures:
-        """Return what has come since the state's cursors and has ended. Where an arm is not `whole` its share is answered without an event: nothing counts."""
+        """Return what has come since the state's cursors and has ended.
+
+        Where an arm is not `whole` its share is answered without an event: nothing counts. Where only some of its pods are gone (`partly`)
+        some events are missing: what came counts, by the split that came in, and says nothing of the split that was asked for.
+        """
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Exposure]]:
             return store.exposure(deployment, after=start, until=until)
 
         before = state.cursors
         self._begin(state)
+        self._thin(partly, settled=before.settled, now=now)
         if now < before.settled:  # the clock was set back: what waited by the old one is passed over
-            before, self.quiet = replace(before, exposure=max(before.ahead, before.exposure), settled=0.0), ()
+            before, self.quiet = _set_back(before, now=now), ()
         settled = (
             before.settled
         )  # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
         if not before.alone_until <= now < before.alone_until + AGAIN_SECONDS:
             settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
-        if not whole:
+        if not whole or _away(before):
             newest = store.cursor()
             for firsts in self._own() if "exposure" in self.met and self.met["exposure"].whole else ():
                 firsts.settle(after=_token(state.cursors))  # what the last look has found stays counted
-            return Exposures(replace(before, exposure=newest, ahead=newest, settled=now))
+            return Exposures(_passed_over(before, newest=newest, whole=whole, now=now))
         segments = _closed(state, wanted_version)
         current = segments[-1] if segments and segments[-1].end is None else None
         self._remember(read, cursors=state.cursors, segments=segments, current=current, policy=policy)
@@ -171,6 +179,14 @@ class Arrivals:
         ripe = [at for at in self.quiet if at <= now - FLUSH_SECONDS]
         self.quiet = (*ripe[-1:], *(at for at in self.quiet if at > now - FLUSH_SECONDS))
         return max(before, now - timeout_seconds - FLUSH_SECONDS, *ripe[-1:])
+
+    def _thin(self, partly: bool, *, settled: float, now: float) -> None:
+        """Keep the stretch in which an arm lacked pods: it ends with the first look that finds all of them."""
+        began, ended = self.thin
+        lacked = self.lacking
+        self.lacking = partly
+        if partly or lacked:
+            self.thin = (began if settled <= ended else settled), now
 
     def _own(self) -> list[Firsts | Clients]:
         return [*self.met.values(), *self.visits.values(), self.clients]
@@ -225,20 +241,20 @@ class Arrivals:
         current: Segment | None,
         policy: sections.Strategy,
     ) -> tuple[tuple[ledgers.Exposed, ...], tuple[ledgers.Gateway, ...]]:
-        windows = defaultdict[tuple[float, int], list[events.Exposure]](list)
+        windows = defaultdict[tuple[float, int, bool], list[events.Exposure]](list)
         for row in rows:
             segment = in_effect(segments, at=row.predicted_at)
             if segment is not None:
-                windows[segment.start, int(row.predicted_at // WINDOW_SECONDS)].append(row)
+                thin = self.thin[0] < row.predicted_at <= self.thin[1]
+                windows[segment.start, int(row.predicted_at // WINDOW_SECONDS), thin].append(row)
         by_start = {segment.start: segment for segment in segments}
         exposed, counted = list[ledgers.Exposed](), list[ledgers.Gateway]()
-        for (start, _), some in sorted(windows.items()):
-            segment = by_start[start]
+        for (start, _, thin), some in sorted(windows.items()):
+            weight = by_start[start].weight
+            divided = current is not None and start == current.start and not thin
             self.clients.fresh.update(row.client for row in some if row.client is not None)
-            exposed.append(
-                self._exposed(some, weight=segment.weight, divided=current is not None and start == current.start)
-            )
-            counted.append(self._requests(some, weight=segment.weight, policy=policy))
+            exposed.append(self._exposed(some, weight=weight, divided=divided))
+            counted.append(self._requests(some, weight=weight, policy=policy, thin=thin))
         return tuple(exposed), tuple(counted)
 
     def _exposed(self, rows: Iterable[events.Exposure], *, weight: float, divided: bool) -> ledgers.Exposed:
@@ -261,7 +277,7 @@ class Arrivals:
         )
 
     def _requests(
-        self, rows: Sequence[events.Exposure], *, weight: float, policy: sections.Strategy
+        self, rows: Sequence[events.Exposure], *, weight: float, policy: sections.Strategy, thin: bool
     ) -> ledgers.Gateway:
         """Return the requests of a window by guard: visits of units, how they went, and the first failures of units."""
         met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
@@ -272,7 +288,7 @@ class Arrivals:
             "rejections": self._firsts("rejection", rows, refused, weight=weight),
         }
         bad, shares, held = dict[str, tuple[int, int]](), dict[str, float](), dict[str, tuple[ArmCounts, ArmCounts]]()
-        judged, share = _judged(policy), _share(n, weight=weight)
+        judged, share = _judged(policy), _share(n, weight=weight, thin=thin)
         for guard in policy.guards:
             true = judged.get(guard.name)
             if true is None:
@@ -346,14 +362,16 @@ def _longer(row: events.Exposure, *, longest: float) -> bool:
     return row.seconds >= longest
 
 
-def _share(n: tuple[int, int], *, weight: float) -> float:
+def _share(n: tuple[int, int], *, weight: float, thin: bool) -> float:
     """Return the probability with which a bad request of the window was the candidate's, had it been as good as stable.
 
-    The weight that was asked for; where the window cannot have been divided by it (one arm's events are late) what came in, if that is more. More only makes
-    every bet smaller.
+    The weight that was asked for; where the window cannot have been divided by it (one arm's events are late) or need not have been (`thin`: an arm lacked
+    pods) what came in, if that is more. More only makes every bet smaller.
     """
     if not 0 < weight < 1 or sum(n) == 0:
         return weight
+    if thin:
+        return max(weight, n[0] / sum(n))
     split = Wealth.start(at=0.0, restarts=False).bet(evidence.factors_split(candidate=n[0], stable=n[1], weight=weight))
     return max(weight, n[0] / sum(n)) if split.log_e >= math.log(1 / ledgers.SPLIT_ALPHA) else weight
 
@@ -380,8 +398,38 @@ def _token(cursors: Cursors) -> Hashable:
 
 def _dealt(row: events.Exposure, cursors: Cursors) -> bool:
     """Say whether an earlier look has counted the row, or passed over it."""
-    by_gateway = cursors.alone_from < row.predicted_at + row.seconds <= cursors.alone_until
-    return by_gateway or (row.seq <= cursors.ahead and row.predicted_at <= cursors.settled)
+    by_gateway = cursors.alone_from < row.predicted_at <= cursors.alone_until
+    for_nothing = cursors.away_from < row.predicted_at <= cursors.away_until
+    return by_gateway or for_nothing or (row.seq <= cursors.ahead and row.predicted_at <= cursors.settled)
+
+
+def _set_back(cursors: Cursors, *, now: float) -> Cursors:
+    """Return the cursors for a clock that was set back: what waits is passed over, and no stretch lies in the future."""
+    return replace(
+        cursors,
+        exposure=max(cursors.ahead, cursors.exposure),
+        settled=0.0,
+        alone_until=min(cursors.alone_until, now),
+        away_until=min(cursors.away_until, now),
+    )
+
+
+def _away(cursors: Cursors) -> bool:
+    """Say whether an arm had no capacity at the last look; some time since, it came back."""
+    return 0 < cursors.settled == cursors.away_until
+
+
+def _passed_over(cursors: Cursors, *, newest: int, whole: bool, now: float) -> Cursors:
+    """Return the cursors behind all that came by now, in the store already or not: one arm had no capacity for its share."""
+    goes_on = cursors.settled <= cursors.away_until
+    return replace(
+        cursors,
+        exposure=newest,
+        ahead=newest,
+        settled=cursors.settled if whole else now,
+        away_from=cursors.away_from if goes_on else cursors.settled,
+        away_until=now,
+    )
 
 
 def _closed(state: states.State, wanted_version: str | None) -> tuple[Segment, ...]:

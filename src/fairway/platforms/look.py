@@ -46,12 +46,14 @@ def look(
     timeout_seconds: float,
     wall: float | None = None,
     absent: frozenset[str] = frozenset(),
+    partly: frozenset[str] = frozenset(),
     notes: Mapping[str, str] | None = None,
     answers: Mapping[str, hooks.Answer] | None = None,
 ) -> Seen:
     """Return what was seen; reads the evidence from the state's cursors on.
 
-    `now` is the rollout's own time, `wall` what the clock says; `timeout_seconds` is the longest that a server may take for a request.
+    `now` is the rollout's own time, `wall` what the clock says; `timeout_seconds` is the longest that a server may take for a request;
+    `partly` are revisions that are not ready and of which some pods answer.
 
     Where it cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
     """
@@ -83,6 +85,7 @@ def look(
                     counted=counted,
                     policy=policy,
                     timeout_seconds=timeout_seconds,
+                    partly=partly,
                 )
             except errors.StoreReplaced as error:
                 return replace(seen, cursors=_begin(store, alone=state.cursors), replaced=f"{error}; {COST}")
@@ -168,6 +171,7 @@ def _read(
     counted: Counted,
     policy: sections.Strategy,
     timeout_seconds: float,
+    partly: frozenset[str],
 ) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
@@ -183,7 +187,8 @@ def _read(
         state=state,
         policy=policy,
         wanted_version=seen.wanted_version,
-        whole={candidate, stable} <= seen.ready,
+        whole={candidate, stable} <= seen.ready | partly,
+        partly=not {candidate, stable} <= seen.ready,
         sample=seen.sample,
         timeout_seconds=timeout_seconds,
         now=seen.at,

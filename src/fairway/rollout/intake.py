@@ -47,12 +47,14 @@ def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
 
 
 def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
-    """Return the cursors with the stretch of time in which the gateway alone counted; one that ended a minute ago or less goes on."""
-    return replace(
-        cursors,
-        alone_from=cursors.alone_from if since <= cursors.alone_until + LAG_SECONDS else since,
-        alone_until=until,
-    )
+    """Return the cursors with the stretch of time in which the gateway alone counted; one that ended a minute ago or less goes on.
+
+    It begins where counting by arrival has ended: what came at one time is counted as a whole or not at all. Told by the time of
+    answers, the arm that answers later would count alone at one end of it.
+    """
+    goes_on = since <= cursors.alone_until + LAG_SECONDS
+    began = cursors.alone_from if goes_on else min(cursors.settled, since)
+    return replace(cursors, alone_from=began, alone_until=until)
 
 
 def _gateway(

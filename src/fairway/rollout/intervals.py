@@ -91,12 +91,17 @@ class Ratio:
     bad: float = 0  # in the canary
     denominators: Floats | None = None  # at NODES
 
-    def add(self, candidate: ArmCounts, stable: ArmCounts) -> "Ratio":
-        """Return what is known after one batch; a batch without both arms or without a bad request says nothing."""
-        events, total = candidate.bad + stable.bad, candidate.n + stable.n
-        if events == 0 or candidate.n == 0 or stable.n == 0:
+    def add(self, candidate: ArmCounts, stable: ArmCounts, *, share: float | None = None) -> "Ratio":
+        """Return what is known after one batch; a batch without both arms or without a bad request says nothing.
+
+        `share` is the canary's of the draws, where it is not its share of the requests (`evidence.factors_drawn`).
+        """
+        events = candidate.bad + stable.bad
+        if share is None:
+            share = candidate.n / max(1, candidate.n + stable.n)
+        if events == 0 or not 0 < share < 1:
             return self
-        news = events * np.log1p(candidate.n / total * np.expm1(NODES))
+        news = events * np.log1p(share * np.expm1(NODES))
         return Ratio(self.bad + candidate.bad, news if self.denominators is None else self.denominators + news)
 
     def interval(self, *, alpha: float) -> Interval:

@@ -289,7 +289,8 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offlin
             if news.certificate is not None and guard.name in certificates:
                 certificates[guard.name] = certificates[guard.name].bet(news.certificate)
             if news.compared:
-                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(*(news.at_risk or (news.candidate, news.stable)))
+                both = news.at_risk or (news.candidate, news.stable)
+                ratios[news.bet] = ratios.get(news.bet, Ratio()).add(*both, share=news.share)
             if news.weight is not None:
                 weights[news.bet] = news.weight if weights.get(news.bet, news.weight) == news.weight else None
             if news.spread is not None:
@@ -529,6 +530,7 @@ class _News:
     compared: bool = False  # whether both arms were counted at the same time under one split
     # what was compared, where it is not what the limit is held against
     at_risk: tuple[ArmCounts, ArmCounts] | None = None
+    share: float | None = None  # of units' first: the probability with which their arm was drawn the candidate
     baseline: Floats | None = None  # stable against the limit
     spread: tuple[float, float] | None = None  # of outcomes: squared distances from the mean before them
     weight: float | None = None  # of outcomes
@@ -619,28 +621,27 @@ def _counted(guard: sections.Guard, gateway: Gateway | None, strategy: sections.
         return
     bad_candidate, bad_stable = gateway.bad[guard.name]
     n_candidate, n_stable = gateway.observed.get(guard.name, (gateway.candidate, gateway.stable))
-    candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
-    if guard.name in gateway.shares:
-        harm, at_risk = (
-            evidence.factors_drawn(
-                bad_candidate, bad_stable, weight=gateway.shares[guard.name], max_ratio=guard.tolerated
-            ),
-            None,
-        )
+    bet_on = candidate, stable = ArmCounts(n_candidate, bad_candidate), ArmCounts(n_stable, bad_stable)
+    share = gateway.shares.get(guard.name)
+    if share is not None:
+        harm = evidence.factors_drawn(bad_candidate, bad_stable, weight=share, max_ratio=guard.tolerated)
     else:
-        harm, at_risk = against(guard, candidate, stable), (candidate, stable)
-    candidate, stable = gateway.held.get(guard.name, (candidate, stable))
+        harm = against(guard, candidate, stable)
+    candidate, stable = gateway.held.get(guard.name, bet_on)
     certificate = evidence.factors_below(candidate, limit=guard.max_rate) if guard.max_rate is not None else None
     if guard.max_ratio is not None:
-        certificate = evidence.factors_two_arm(*(at_risk or (candidate, stable)), max_ratio=guard.max_ratio, harm=False)
+        compared = bet_on if share is None else (candidate, stable)
+        certificate = evidence.factors_two_arm(*compared, max_ratio=guard.max_ratio, harm=False)
     if certificate is not None:
         certificate = certificate / guard.requests_per_unit  # as in `against`
-    yield _News(guard.name, candidate, stable, harm, certificate, compared=True, at_risk=at_risk)
+    yield _News(guard.name, candidate, stable, harm, certificate, compared=True, at_risk=bet_on, share=share)
     if strategy.mode == "fused" and guard.objective_rate is not None:
-        above = (
-            evidence.factors_above(arm, limit=guard.objective_rate) / guard.requests_per_unit
-            for arm in (candidate, stable)
+        # A unit that fails all day is one failure here too: of all visits, the first ones that failed.
+        once = (
+            ArmCounts(max(held.n, math.ceil(first.bad)), first.bad)
+            for held, first in zip((candidate, stable), bet_on, strict=True)
         )
+        above = (evidence.factors_above(arm, limit=guard.objective_rate) / guard.requests_per_unit for arm in once)
         yield _News(guard.name + LIMIT, candidate, stable, next(above), baseline=next(above))
 
 

@@ -17,9 +17,11 @@ class Cursors:
     exposure: int = 0  # all up to it was dealt with
     ahead: int = 0  # of those up to it, what had come by `settled` was dealt with
     settled: float = 0.0
-    # what was answered since then and until then was counted by the gateway, while events could not be read
+    # what came since then and until then was the gateway's alone to count, while events could not be read
     alone_from: float = 0.0
     alone_until: float = 0.0
+    away_from: float = 0.0  # what came since then and until then counts for nothing: an arm had no capacity
+    away_until: float = 0.0
     store: str = ""  # identity of the store that gave them; empty: not known
 
 
