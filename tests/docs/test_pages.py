@@ -15,10 +15,9 @@ import yaml
 from prometheus_client import parser
 
 from fairway.config import sections
+from fairway.control import calls
 from fairway.operator import crd
-from fairway.platforms import hooks
-from fairway.rollout import hooks as rollout_hooks
-from fairway.rollout import states, strategy
+from fairway.rollout import hooks, states, strategy
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
@@ -238,7 +237,7 @@ def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     data = {
         name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")
     }
-    call = rollout_hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
-    assert hooks.event(hooks.Deployment("models", "income"), call, now=1767225600.0) == shown
+    call = hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
+    assert calls.event(calls.Named("models", "income"), call, now=1767225600.0) == shown
     state = states.State(phase=states.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")
     assert strategy.announcement(state, strategy=sections.Strategy()).keys() == data.keys()

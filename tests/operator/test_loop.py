@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from fairway import errors
+from fairway.control import observe
 from fairway.monitoring import remote
 from fairway.operator import endpoint, loop
-from fairway.platforms import look
 from tests.operator import world
 from tests.test_budget import trickling
 
@@ -99,7 +99,7 @@ def test_only_silence_of_the_watch_and_looks_that_all_hang_are_an_illness(monkey
 
 
 def test_an_abort_is_obeyed_and_others_are_looked_at_though_the_store_never_ends_its_answers(monkeypatch):
-    monkeypatch.setattr(look, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(observe, "READ_SECONDS", 0.5)
     play = world.World()
     play.ask("a")
     play.look(until="Stable 0")

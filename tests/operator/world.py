@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fairway import clocks, errors
+from fairway.control import units
 from fairway.monitoring import store
 from fairway.operator.reconcile import Reconciler, Settings
-from fairway.platforms import units
 from fairway.platforms.kubernetes import api, counts
 from fairway.rollout import traffic
 

@@ -12,8 +12,8 @@ import yaml
 
 from fairway import artifacts, errors
 from fairway.config import documents
+from fairway.control import observe
 from fairway.packaging import golden, imported, manifest
-from fairway.platforms import look
 from tests.fuzz import targets
 from tests.serving import support
 
@@ -194,4 +194,4 @@ def test_what_a_package_s_files_claim_is_checked_too(
 
 @pytest.mark.parametrize("said", [float("nan"), -5.0, float("inf"), "0.1", [0.1], None])
 def test_a_server_that_claims_what_cannot_be_moves_no_bound(said: object) -> None:
-    assert look.offline_disagreement({"championDisagreement": said, "championDigest": None}, stable="x") is None
+    assert observe.offline_disagreement({"championDisagreement": said, "championDigest": None}, stable="x") is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fairway.config import sections
-from fairway.platforms import units
+from fairway.control import units
 from fairway.rollout import evidence, intake, judge, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Command, Seen, Segment

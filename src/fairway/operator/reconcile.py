@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from fairway import budget, clocks, errors
 from fairway.config import resource, sections
+from fairway.control import calls, observe, units
 from fairway.operator import events, metrics, revisions, routes, status
-from fairway.platforms import hooks, look, units
 from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, owned, prometheus, seldon, workloads
 from fairway.rollout import states, strategy, traffic
-from fairway.rollout.seen import Command
+from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
 
 log = logging.getLogger("fairway.operator")
@@ -62,7 +62,7 @@ class Memory:
     """What is worth remembering of one resource between looks; all of it can be found again."""
 
     elapsed: clocks.Elapsed
-    counted: look.Counted = field(default_factory=look.Counted)
+    tallies: observe.Tallies = field(default_factory=observe.Tallies)
     route: routes.Routes = field(default_factory=routes.Routes)
     applied: dict[tuple[str, str], tuple[str, int]] = field(
         default_factory=dict
@@ -110,12 +110,12 @@ class Reconciler:
         self._asked = -math.inf  # when the cluster was last asked for optional kinds
         self._discovering = threading.Lock()
         self.rollouts = metrics.Rollouts()
-        self._hooks = hooks.Caller(finds=self._place)
+        self._hooks = calls.Calls(finds=self._place)
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what was remembered: the next look applies everything anew."""
         self._memory.pop((namespace, name), None)
-        self._hooks.forget(hooks.Deployment(namespace, name))
+        self._hooks.forget(calls.Named(namespace, name))
 
     def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
         """Take notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
@@ -234,29 +234,33 @@ class Reconciler:
             self._store(found, status.build(state, policy=policy, told=told))
             return LATE_SECONDS, None  # what is missing may be installed
         command, nonce = self._command(found, before, now=now)
-        seen = look.look(
-            state,
-            deployment=owner.name,
-            desired=desired.name,
-            store=self._evidence(owner.namespace),
-            counted=memory.counted,
-            sample=self._sample(owner, spec, state, policy, memory, first=first, now=time),
-            policy=policy,
-            now=time,
-            wall=now,
-            command=command,
-            timeout_seconds=spec.serving.timeout.total_seconds(),
-            ready={name for name, health_ in healths.items() if health_.ready},
-            broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
-            absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
-            partly=frozenset(name for name, health_ in healths.items() if health_.available and not health_.ready),
-            notes={name: health_.note for name, health_ in healths.items() if health_.note},
-            offline_disagreement=look.offline_disagreement(
-                memory.facts.get(state.candidate or ""),
-                stable=known[state.stable].model.digest if state.stable in known else None,
+        seen = observe.observe(
+            Seen(
+                now=time,
+                wall=now,
+                desired=desired.name,
+                ready=frozenset(name for name, health_ in healths.items() if health_.ready),
+                broken=_broken(state, healths, serves=states.split(state, strategy=policy)[0] > 0),
+                absent=frozenset(name for name, health_ in healths.items() if health_.available == 0),
+                partly=frozenset(name for name, health_ in healths.items() if health_.available and not health_.ready),
+                notes={name: health_.note for name, health_ in healths.items() if health_.note},
+                sample=self._sample(owner, spec, state, policy, memory, first=first, now=time),
+                offline_disagreement=observe.offline_disagreement(
+                    memory.facts.get(state.candidate or ""),
+                    stable=known[state.stable].model.digest if state.stable in known else None,
+                ),
+                command=command,
+                answers=self._hooks.answers(
+                    calls.Named(owner.namespace, owner.name), state.calls, known=policy.hooks, now=time
+                ),
             ),
-            answers=self._hooks.answers(
-                hooks.Deployment(owner.namespace, owner.name), state.calls, known=policy.hooks, now=time
+            state,
+            of=observe.Watched(
+                deployment=owner.name,
+                policy=policy,
+                store=self._evidence(owner.namespace),
+                tallies=memory.tallies,
+                timeout_seconds=spec.serving.timeout.total_seconds(),
             ),
         )
         after, unkept = strategy.advance(state, seen, strategy=policy), None
@@ -383,7 +387,7 @@ class Reconciler:
     def _refusal(self, namespace: str, url: str) -> str | None:
         return hosts.refusal(url, namespace=namespace, allowed=self._settings.hook_hosts)
 
-    def _place(self, deployment: hooks.Deployment, url: str) -> hooks.Place:
+    def _place(self, deployment: calls.Named, url: str) -> calls.Place:
         """Return where a hook is called now; raises with why it must not be: a Service may have become another since it was accepted."""
         refusal, service = self._refusal(deployment.namespace, url), hosts.service(url, namespace=deployment.namespace)
         if refusal is not None:
@@ -391,13 +395,13 @@ class Reconciler:
         if service is None:
             host = hosts.name(url)
             address = hosts.outside(host, hosts.resolve(host), networks=self._settings.hook_networks)
-            return hooks.Place(address, hosts.port(url), repeats=False)  # what lies outside is not the tenant's to read
+            return calls.Place(address, hosts.port(url), repeats=False)  # what lies outside is not the tenant's to read
         found = self._api.get("Service", deployment.namespace, service)
         astray = hosts.astray(service, found)
         if found is None or astray is not None:
             raise errors.Unavailable(astray or "")
         selector = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"].items())
-        return hooks.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
+        return calls.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
 
     def _without_seldon(self, spec: resource.Spec) -> str | None:
         """Return what of Seldon is missing; asked anew until it is there, for it may be installed after us."""

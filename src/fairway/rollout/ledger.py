@@ -251,7 +251,7 @@ def begin(strategy: sections.Strategy, *, at: float) -> Ledger:
 
 
 def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offline: float | None, at: float) -> Ledger:
-    """Return the ledger after one batch, which must be what came since the last: who looks counts each thing once (`intake`, `platforms.units`).
+    """Return the ledger after one batch, which must be what came since the last: who looks counts each thing once (`intake`, `control.units`).
 
     `offline` is the disagreement that evaluation measured between the two models.
     """

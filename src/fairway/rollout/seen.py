@@ -55,6 +55,7 @@ class Seen:
     desired: str | None  # revision that the deployment's spec names
     ready: frozenset[str] = frozenset()  # revisions that answer
     broken: Mapping[str, str] = field(default_factory=dict)  # revisions that cannot, and why
+    partly: frozenset[str] = frozenset()  # revisions that are not ready, and of which some pods answer
     absent: frozenset[str] = frozenset()  # revisions without any pod that answers; why is not said
     notes: Mapping[str, str] = field(default_factory=dict)  # what revisions that are not ready wait for
     wanted_version: str | None = None  # version of the route that the current state asks for

@@ -19,11 +19,12 @@ from types import FrameType
 
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
+from fairway.control import calls, observe
 from fairway.monitoring import store as events
-from fairway.platforms import hooks, look
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer, xds
 from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
 from fairway.rollout import states, strategy, traffic
+from fairway.rollout.seen import Command, Seen
 
 log = logging.getLogger("fairway.supervisor")
 
@@ -45,9 +46,9 @@ class Supervisor:
         self.services = services.Services(home, self.processes)
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
-        self.counted: dict[str, look.Counted] = {}
+        self.tallies: dict[str, observe.Tallies] = {}
         self.elapsed: dict[str, clocks.Elapsed] = {}
-        self.hooks = hooks.Caller()
+        self.hooks = calls.Calls()
         self.interval = INTERVAL_SECONDS
 
     def start(self) -> None:
@@ -102,36 +103,11 @@ class Supervisor:
         current, policy = deployment.state, deployment.policy
         elapsed = self.elapsed.setdefault(deployment.name, clocks.Elapsed(self.source))
         now = elapsed.now(clock=current.clock, looked=current.looked, interval=self.interval)
-        route = states.route(current, deployment=deployment.name, strategy=policy)
         command = self.state.next_command(deployment.name)
-        answers = self.hooks.answers(
-            hooks.Deployment(deployment.config["namespace"], deployment.name),
-            current.calls,
-            known=policy.hooks,
-            now=now,
-        )
-        ready, broken = self.servers.health(states.wanted(current))
-        candidate, stable = (
-            self.state.revision(name) if name else None for name in (current.candidate, current.stable)
-        )
-        seen = look.look(
+        seen = observe.observe(
+            self._seen(deployment, command=command[1] if command else None, now=now),
             current,
-            deployment=deployment.name,
-            desired=deployment.desired,
-            policy=policy,
-            now=now,
-            wall=self.source.wall(),
-            ready=ready,
-            broken=broken,
-            store=self.events.within(deployment.config["namespace"]),
-            counted=self.counted.setdefault(deployment.name, look.Counted()),
-            sample=self.gateway.sample(route) if route else None,
-            command=command[1] if command else None,
-            answers=answers,
-            timeout_seconds=sections.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
-            offline_disagreement=look.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
-            if candidate
-            else None,
+            of=self._watched(deployment),
         )
         after = strategy.advance(current, seen, strategy=policy)
         policy = states.in_force(
@@ -146,6 +122,40 @@ class Supervisor:
         )
         for event in after.events:
             log.info("%s %s %s: %s", deployment.name, event.revision, event.type, event.message)
+
+    def _seen(self, deployment: state.Deployment, *, command: Command | None, now: float) -> Seen:
+        """Return what servers, gateway, hooks and whoever gave a command say of the deployment now."""
+        current, policy = deployment.state, deployment.policy
+        route = states.route(current, deployment=deployment.name, strategy=policy)
+        ready, broken = self.servers.health(states.wanted(current))
+        whose = calls.Named(deployment.config["namespace"], deployment.name)
+        return Seen(
+            now=now,
+            wall=self.source.wall(),
+            desired=deployment.desired,
+            ready=ready,
+            broken=broken,
+            sample=self.gateway.sample(route) if route else None,
+            offline_disagreement=self._offline_disagreement(current),
+            command=command,
+            answers=self.hooks.answers(whose, current.calls, known=policy.hooks, now=now),
+        )
+
+    def _watched(self, deployment: state.Deployment) -> observe.Watched:
+        return observe.Watched(
+            deployment=deployment.name,
+            policy=deployment.policy,
+            store=self.events.within(deployment.config["namespace"]),
+            tallies=self.tallies.setdefault(deployment.name, observe.Tallies()),
+            timeout_seconds=sections.parse_duration(deployment.config["serving"]["timeout"]).total_seconds(),
+        )
+
+    def _offline_disagreement(self, current: states.State) -> float | None:
+        candidate = self.state.revision(current.candidate) if current.candidate else None
+        stable = self.state.revision(current.stable) if current.stable else None
+        if candidate is None:
+            return None
+        return observe.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
         """Make the stored states true: servers first, then routes, then the servers that nothing needs any more."""

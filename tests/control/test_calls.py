@@ -12,12 +12,12 @@ import pytest
 
 from fairway import errors
 from fairway.config import sections
-from fairway.platforms import hooks
+from fairway.control import calls
 from fairway.rollout.hooks import Answer, Call
 from tests import receiver
 from tests.serving import support
 
-WHO = hooks.Deployment("models", "income")
+WHO = calls.Named("models", "income")
 CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, due=1.0)
 
 
@@ -26,10 +26,10 @@ def hook(url: str, **more: object) -> sections.Hook:
 
 
 def post(known: sections.Hook) -> Answer:
-    return hooks.post(known, {}, place=hooks.named(WHO, known.url))
+    return calls.post(known, {}, place=calls.anywhere(WHO, known.url))
 
 
-def come(caller: hooks.Caller, *calls: Call, known: sections.Hook, now: float = 2.0) -> dict[str, Answer]:
+def come(caller: calls.Calls, *calls: Call, known: sections.Hook, now: float = 2.0) -> dict[str, Answer]:
     """Look until the answers of all calls have come."""
     found: dict[str, Answer] = {}
 
@@ -59,7 +59,11 @@ def come(caller: hooks.Caller, *calls: Call, known: sections.Hook, now: float = 
         (302, b"{}", Answer("away", "it answered 302")),
         (200, b'{"message": ["no text"]}', Answer("passed", "it answered 200")),
         (409, b"[" * 4000, Answer("refused", "it answered 409")),
-        (409, json.dumps({"message": "x" * 3000}).encode(), Answer("refused", f"it answered 409: {'x' * hooks.SAID}")),
+        (
+            409,
+            json.dumps({"message": "x" * 3000}).encode(),
+            Answer("refused", f"it answered 409: {'x' * calls.SAID_CHARACTERS}"),
+        ),
         (
             409,
             json.dumps({"message": "y" * 100_000}).encode(),
@@ -69,13 +73,13 @@ def come(caller: hooks.Caller, *calls: Call, known: sections.Hook, now: float = 
 )
 def test_what_an_answer_means(status: int, body: bytes, answer: Answer) -> None:
     with receiver.receiver(status=status, body=body, headers={"location": "/elsewhere"}) as service:
-        assert come(hooks.Caller(), CALL, known=hook(service.url)) == {CALL.id: answer}
+        assert come(calls.Calls(), CALL, known=hook(service.url)) == {CALL.id: answer}
         assert len(service.told) == 1
 
 
 def test_what_a_hook_is_told_is_a_cloudevent_with_one_id_for_all_tries() -> None:
     with receiver.receiver(status=503) as service:
-        caller = hooks.Caller()
+        caller = calls.Calls()
         come(caller, CALL, known=hook(service.url))
         come(caller, replace(CALL, tries=1, due=12.0), known=hook(service.url), now=13.0)
         first, second = service.told
@@ -99,7 +103,7 @@ def test_what_a_hook_is_told_is_a_cloudevent_with_one_id_for_all_tries() -> None
 
 def test_a_look_does_not_wait_and_calls_nobody_twice_at_once() -> None:
     with receiver.receiver(slow=threading.Event()) as service:
-        caller, known = hooks.Caller(), hook(service.url)
+        caller, known = calls.Calls(), hook(service.url)
         began = time.monotonic()
         for _ in range(50):
             assert caller.answers(WHO, [CALL], known=[known], now=2.0) == {}
@@ -112,16 +116,16 @@ def test_a_look_does_not_wait_and_calls_nobody_twice_at_once() -> None:
 
 def test_one_deployment_s_hanging_hooks_keep_no_other_s_waiting() -> None:
     with receiver.receiver(slow=threading.Event()) as hanging, receiver.receiver() as quick:
-        caller = hooks.Caller()
-        many = [replace(CALL, id=f"call-{number}") for number in range(3 * hooks.AT_ONCE)]
-        caller.answers(hooks.Deployment("models", "other"), many, known=[hook(hanging.url)], now=2.0)
+        caller = calls.Calls()
+        many = [replace(CALL, id=f"call-{number}") for number in range(3 * calls.AT_ONCE)]
+        caller.answers(calls.Named("models", "other"), many, known=[hook(hanging.url)], now=2.0)
         assert come(caller, CALL, known=hook(quick.url))[CALL.id].kind == "passed"
-        support.eventually(lambda: len(hanging.told) == hooks.AT_ONCE, seconds=10)
+        support.eventually(lambda: len(hanging.told) == calls.AT_ONCE, seconds=10)
 
 
 def test_who_takes_too_long_has_not_answered() -> None:
     with receiver.receiver(slow=threading.Event()) as service:
-        answer = come(hooks.Caller(), CALL, known=hook(service.url, timeout="100ms"))[CALL.id]
+        answer = come(calls.Calls(), CALL, known=hook(service.url, timeout="100ms"))[CALL.id]
     assert answer.kind == "away"
 
 
@@ -170,22 +174,22 @@ def test_what_is_no_http_is_told_in_a_line() -> None:
         answer = post(hook(f"http://127.0.0.1:{listening.getsockname()[1]}/"))
         thread.join(10)
     assert answer.kind == "away"
-    assert len(answer.said) < 2 * hooks.SAID
+    assert len(answer.said) < 2 * calls.SAID_CHARACTERS
     assert answer.said.isprintable()
 
 
 def test_what_goes_wrong_in_a_call_is_an_answer_and_frees_its_place() -> None:
-    def broken(deployment: hooks.Deployment, url: str) -> hooks.Place:
+    def broken(deployment: calls.Named, url: str) -> calls.Place:
         raise errors.Unavailable("the API server does not answer")
 
-    assert come(hooks.Caller(finds=broken), CALL, known=hook("http://host/")) == {
+    assert come(calls.Calls(finds=broken), CALL, known=hook("http://host/")) == {
         CALL.id: Answer("away", "the API server does not answer")
     }
 
 
 def test_a_deployment_that_is_gone_leaves_nothing() -> None:
     with receiver.receiver(slow=threading.Event()) as service:
-        caller = hooks.Caller()
+        caller = calls.Calls()
         caller.answers(WHO, [CALL], known=[hook(service.url)], now=2.0)
         support.eventually(lambda: service.told, seconds=10)
         caller.forget(WHO)
@@ -199,22 +203,22 @@ def test_a_deployment_that_is_gone_leaves_nothing() -> None:
     "url", ["http://127.0.0.1:1/", "http://host.invalid/", "http://127.0.0.1:99999/", "http://-/", "http://a..b/"]
 )
 def test_nobody_there_is_no_answer(url: str) -> None:
-    answer = come(hooks.Caller(), CALL, known=hook(url, timeout="2s"))[CALL.id]
+    answer = come(calls.Calls(), CALL, known=hook(url, timeout="2s"))[CALL.id]
     assert answer.kind == "away"
     assert answer.said.startswith("it does not answer: ")
 
 
 def test_a_hook_that_the_strategy_has_no_more_is_called_no_more() -> None:
-    answer = hooks.Caller().answers(WHO, [CALL], known=[], now=2.0)[CALL.id]
+    answer = calls.Calls().answers(WHO, [CALL], known=[], now=2.0)[CALL.id]
     assert answer == Answer("refused", "the strategy has no such hook any more")
 
 
 def test_what_must_not_be_called_is_not() -> None:
-    def nowhere(deployment: hooks.Deployment, url: str) -> hooks.Place:
+    def nowhere(deployment: calls.Named, url: str) -> calls.Place:
         raise errors.Unavailable(f"not from {deployment.namespace}")
 
     with receiver.receiver() as service:
-        assert come(hooks.Caller(finds=nowhere), CALL, known=hook(service.url)) == {
+        assert come(calls.Calls(finds=nowhere), CALL, known=hook(service.url)) == {
             CALL.id: Answer("away", "not from models")
         }
         assert service.told == []
@@ -222,9 +226,9 @@ def test_what_must_not_be_called_is_not() -> None:
 
 def test_the_address_that_was_checked_is_called_under_the_name_of_the_url() -> None:
     with receiver.receiver(status=409, body=b'{"message": "secret"}') as service:
-        place = hooks.Place("127.0.0.1", urlsplit(service.url).port or 0, repeats=False)
+        place = calls.Place("127.0.0.1", urlsplit(service.url).port or 0, repeats=False)
         known = hook("http://name.that.nobody.resolves.invalid/x")
-        answer = come(hooks.Caller(finds=lambda deployment, url: place), CALL, known=known)[CALL.id]
+        answer = come(calls.Calls(finds=lambda deployment, url: place), CALL, known=known)[CALL.id]
         assert service.told[0]["host"] == "name.that.nobody.resolves.invalid"
     assert answer == Answer("refused", "it answered 409")  # and nothing of what it said
 
@@ -240,15 +244,15 @@ def test_nothing_is_repeated_of_what_answers_in_another_language() -> None:
 
         thread = threading.Thread(target=babble, daemon=True)
         thread.start()
-        place = hooks.Place("127.0.0.1", listening.getsockname()[1], repeats=False)
-        answer = hooks.post(hook("http://gate.example.com/"), {}, place=place)
+        place = calls.Place("127.0.0.1", listening.getsockname()[1], repeats=False)
+        answer = calls.post(hook("http://gate.example.com/"), {}, place=place)
         thread.join(10)
     assert answer == Answer("away", "it does not answer: BadStatusLine")
 
 
 def test_what_is_not_due_is_not_called() -> None:
     assert (
-        hooks.Caller().answers(
+        calls.Calls().answers(
             WHO, [replace(CALL, due=3.0), replace(CALL, passed=True)], known=[hook("http://host/")], now=2.0
         )
         == {}

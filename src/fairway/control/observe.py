@@ -6,12 +6,12 @@ from typing import Any
 
 from fairway import budget, errors
 from fairway.config import sections
+from fairway.control.arrivals import Arrivals
+from fairway.control.units import Evidence, Units, in_effect
 from fairway.monitoring import store as events
-from fairway.platforms.arrivals import Arrivals
-from fairway.platforms.units import Evidence, Units, in_effect
-from fairway.rollout import evidence, hooks, states, traffic
+from fairway.rollout import evidence, states
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.seen import Command, Cursors, Seen, Segment
+from fairway.rollout.seen import Cursors, Seen, Segment
 
 COST = (
     "what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
@@ -22,73 +22,37 @@ READ_SECONDS = 20.0  # that reading the evidence may take in one look: what was 
 
 
 @dataclass(frozen=True)
-class Counted:
+class Tallies:
     """What was counted of one deployment's rollout; all of it can be read again."""
 
     arrivals: Arrivals = field(default_factory=Arrivals)
     units: Units = field(default_factory=Units)
 
 
-def look(
-    state: states.State,
-    *,
-    deployment: str,
-    desired: str,
-    store: Evidence,
-    counted: Counted,
-    sample: traffic.Sample | None,
-    ready: Iterable[str],
-    broken: Mapping[str, str],
-    policy: sections.Strategy,
-    offline_disagreement: float | None,
-    command: Command | None,
-    now: float,
-    timeout_seconds: float,
-    wall: float | None = None,
-    absent: frozenset[str] = frozenset(),
-    partly: frozenset[str] = frozenset(),
-    notes: Mapping[str, str] | None = None,
-    answers: Mapping[str, hooks.Answer] | None = None,
-) -> Seen:
-    """Return what was seen; reads the evidence from the state's cursors on.
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A deployment whose rollout is watched: its strategy, where its evidence lies, and what was counted of it."""
 
-    `now` is the rollout's own time, `wall` what the clock says; `timeout_seconds` is the longest that a server may take for a request;
-    `partly` are revisions that are not ready and of which some pods answer.
+    deployment: str
+    policy: sections.Strategy
+    store: Evidence
+    tallies: Tallies
+    timeout_seconds: float  # the longest that a server may take for a request
 
-    Where it cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
+
+def observe(seen: Seen, state: states.State, *, of: Watched) -> Seen:
+    """Return the look with the evidence that has come since the state's cursors.
+
+    Where the evidence cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
     """
-    wanted = states.route(state, deployment=deployment, strategy=policy)
-    seen = Seen(
-        now=now,
-        wall=wall,
-        desired=desired,
-        ready=frozenset(ready),
-        broken=broken,
-        absent=absent,
-        notes=notes or {},
-        wanted_version=wanted.version if wanted else None,
-        sample=sample,
-        cursors=state.cursors,
-        offline_disagreement=offline_disagreement,
-        command=command,
-        answers=answers or {},
-    )
+    wanted = states.route(state, deployment=of.deployment, strategy=of.policy)
+    seen = replace(seen, wanted_version=wanted.version if wanted else None, cursors=state.cursors)
     try:
         with budget.within(READ_SECONDS):
             try:
-                known = store.of(state.cursors.store)
-                return _read(
-                    seen,
-                    state,
-                    deployment=deployment,
-                    store=known,
-                    counted=counted,
-                    policy=policy,
-                    timeout_seconds=timeout_seconds,
-                    partly=partly,
-                )
+                return _read(seen, state, of=replace(of, store=of.store.of(state.cursors.store)))
             except errors.StoreReplaced as error:
-                return replace(seen, cursors=_begin(store, alone=state.cursors), replaced=f"{error}; {COST}")
+                return replace(seen, cursors=_begin(of.store, alone=state.cursors), replaced=f"{error}; {COST}")
     except errors.Temporary as error:
         return replace(seen, unread=str(error))
 
@@ -162,56 +126,56 @@ def valued(
     )
 
 
-def _read(
-    seen: Seen,
-    state: states.State,
-    *,
-    deployment: str,
-    store: Evidence,
-    counted: Counted,
-    policy: sections.Strategy,
-    timeout_seconds: float,
-    partly: frozenset[str],
-) -> Seen:
+def _read(seen: Seen, state: states.State, *, of: Watched) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
-        return replace(seen, cursors=_begin(store.of("")))
-    pairs_cursor, paired = _pairs(
-        store, deployment, candidate=state.candidate, stable=state.stable, after=state.cursors.pairs
-    )
-    by = next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
-    labels_cursor, labels = counted.units.labels(store, deployment, state=state, by=by)
-    met = counted.arrivals.take(
-        store,
-        deployment,
+        return replace(seen, cursors=_begin(of.store.of("")))
+    pairs_cursor, paired = _pairs(of, state)
+    labels_cursor, labels = of.tallies.units.labels(of.store, of.deployment, state=state, by=_slices(of.policy))
+    # a request that the gateway answers 503 leaves no event, so that units would be missed
+    both_arms_serve = {candidate, stable} <= seen.ready | seen.partly
+    arrived = of.tallies.arrivals.take(
+        of.store,
+        of.deployment,
         state=state,
-        policy=policy,
+        policy=of.policy,
         wanted_version=seen.wanted_version,
-        whole={candidate, stable} <= seen.ready | partly,
+        whole=both_arms_serve,
         partly=not {candidate, stable} <= seen.ready,
         sample=seen.sample,
-        timeout_seconds=timeout_seconds,
+        timeout_seconds=of.timeout_seconds,
         now=seen.at,
     )
-    outcomes_cursor, outcomes = state.cursors.outcomes, list[events.Outcome]()
-    if any(guard.type == "business" for guard in policy.guards):  # nobody else needs that join
-        outcomes_cursor, outcomes = counted.units.outcomes(store, deployment, state=state)
+    outcomes_cursor, outcomes = _outcomes(of, state)
+    cursors = replace(
+        arrived.cursors,
+        pairs=pairs_cursor,
+        labels=labels_cursor,
+        outcomes=outcomes_cursor,
+        store=state.cursors.store or of.store.position().store,
+    )
     return replace(
         seen,
-        unread=met.unread,
+        unread=arrived.unread,
         paired=paired,
         labelled=by_weight(labels, candidate=candidate, stable=stable, segments=state.segments),
-        exposed=met.exposed,
-        counted=met.counted,
+        exposed=arrived.exposed,
+        counted=arrived.counted,
         valued=valued(outcomes, candidate=candidate, stable=stable, segments=state.segments),
-        cursors=replace(
-            met.cursors,
-            pairs=pairs_cursor,
-            labels=labels_cursor,
-            outcomes=outcomes_cursor,
-            store=state.cursors.store or store.position().store,
-        ),
+        cursors=cursors,
     )
+
+
+def _slices(policy: sections.Strategy) -> str | None:
+    """Return the feature by whose values a guard wants labels apart, None where no guard does."""
+    return next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
+
+
+def _outcomes(of: Watched, state: states.State) -> tuple[int, list[events.Outcome]]:
+    """Return the new outcomes where a guard reads them: the store joins each to its request, which costs."""
+    if not any(guard.type == "business" for guard in of.policy.guards):
+        return state.cursors.outcomes, []
+    return of.tallies.units.outcomes(of.store, of.deployment, state=state)
 
 
 def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
@@ -220,12 +184,12 @@ def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
     return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 
 
-def _pairs(
-    store: Evidence, deployment: str, *, candidate: str | None, stable: str | None, after: int
-) -> tuple[int, ledgers.Paired | None]:
-    if candidate is None or stable is None:
-        return store.cursor(), None
-    cursor, pairs = store.pairs(deployment, stable=stable, candidate=candidate, after=after)
+def _pairs(of: Watched, state: states.State) -> tuple[int, ledgers.Paired | None]:
+    if state.candidate is None or state.stable is None:
+        return of.store.cursor(), None
+    cursor, pairs = of.store.pairs(
+        of.deployment, stable=state.stable, candidate=state.candidate, after=state.cursors.pairs
+    )
     return cursor, ledgers.Paired(
         compared=pairs.compared,
         disagreements=pairs.disagreements,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fairway.config import sections
+from fairway.control import arrivals
 from fairway.monitoring import store
-from fairway.platforms import arrivals
 from fairway.rollout import evidence, intake, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.seen import Cursors, Seen, Segment

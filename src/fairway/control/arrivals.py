@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from fairway.config import sections
+from fairway.control.units import Evidence, Firsts, in_effect
 from fairway.monitoring import store as events
-from fairway.platforms.units import Evidence, Firsts, in_effect
 from fairway.rollout import evidence, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth

@@ -5,8 +5,8 @@ import pytest
 
 from fairway import errors
 from fairway.config import sections
+from fairway.control import observe, units
 from fairway.monitoring import store
-from fairway.platforms import look, units
 from fairway.rollout import ledger as ledgers
 from fairway.rollout import states, strategy
 from fairway.rollout.seen import Cursors, Seen, Segment
@@ -28,7 +28,7 @@ def events(tmp_path: Path):
 def take(
     evidence: units.Evidence,
     state: states.State,
-    exposures: look.Counted | None = None,
+    exposures: observe.Tallies | None = None,
     policy: sections.Strategy = POLICY,
     *,
     ready=("aaa", "bbb"),
@@ -36,22 +36,15 @@ def take(
     now=NOW,
 ):
     """Take a look ten seconds after the events, when all that had come has ended."""
-    return look.look(
-        state,
+    watched = observe.Watched(
         deployment="income",
-        desired=state.candidate or state.stable,
-        store=evidence,
-        counted=exposures or look.Counted(),
-        sample=None,
-        ready=ready,
-        partly=frozenset(partly),
-        broken={},
         policy=policy,
-        offline_disagreement=None,
-        command=None,
-        now=now,
+        store=evidence,
+        tallies=exposures or observe.Tallies(),
         timeout_seconds=1.0,
     )
+    seen = Seen(now=now, desired=state.candidate or state.stable, ready=frozenset(ready), partly=frozenset(partly))
+    return observe.observe(seen, state, of=watched)
 
 
 def in_segment(*, start: float = made.START - 1, **changes) -> states.State:
@@ -83,7 +76,7 @@ def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(even
     events.add(
         [canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")]
     )
-    counted = look.Counted()
+    counted = observe.Tallies()
     first = take(events.within("default"), in_segment(), counted)
     events.add([canary("r6", unit="u"), canary("r7", unit="v")])
     second = take(events.within("default"), in_segment(cursors=first.cursors), counted)
@@ -92,13 +85,13 @@ def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(even
 
 def test_a_look_that_was_never_stored_is_taken_again(events: store.EventStore) -> None:
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(7)])
-    counted = look.Counted()
+    counted = observe.Tallies()
     assert [total(take(events.within("default"), in_segment(), counted)) for _ in range(3)] == [(7, 0)] * 3
 
 
 def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
-    counted = look.Counted()
+    counted = observe.Tallies()
     first = take(events.within("default"), in_segment(), counted)
     version = states.route(replace(STATE, step=1), deployment="income", strategy=POLICY).version
     ended, begun = (
@@ -115,7 +108,7 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
         ]
     )
     state = replace(waiting, segments=(ended, begun), cursors=between.cursors)
-    for memory in (counted, look.Counted()):  # the second after a restart
+    for memory in (counted, observe.Tallies()):  # the second after a restart
         [second] = take(events.within("default"), state, memory).exposed
         assert (second.candidate, second.new) == (2, (1, 0))
 
@@ -123,7 +116,7 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
 def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answered_without_an_event(
     events: store.EventStore,
 ) -> None:
-    counted, before = look.Counted(), in_segment()
+    counted, before = observe.Tallies(), in_segment()
     state = replace(before, cursors=take(events.within("default"), before, counted).cursors)
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(40)])
     looks = [take(events.within("default"), state, counted, ready=("bbb",))]
@@ -138,7 +131,7 @@ def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answere
 
 def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(events: store.EventStore) -> None:
     """What is missing is no split that somebody made, and what came in is no draw at the weight that was asked for."""
-    counted, state = look.Counted(), in_segment()
+    counted, state = observe.Tallies(), in_segment()
     state = replace(state, cursors=take(events.within("default"), state, counted, now=made.START - 1).cursors)
     events.add([canary(f"r{n}", unit=f"u{n}", status=500 if n < 15 else 200, at=made.START + 1) for n in range(20)])
     events.add([made.prediction(f"s{n}", unitId=f"v{n}", at=made.START + 1) for n in range(20)])
@@ -161,7 +154,7 @@ def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: sto
 
 def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u")])
-    counted, state = look.Counted(), in_segment(start=made.START + 5)
+    counted, state = observe.Tallies(), in_segment(start=made.START + 5)
     early = take(events.within("default"), state, counted)
     events.add([made.prediction("r2", role="canary", revision="bbb", unitId="u", at=made.START + 7)])
     assert (total(early), total(take(events.within("default"), replace(state, cursors=early.cursors), counted))) == (
@@ -254,9 +247,9 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
         ]
     )
     state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
-    exposures = look.Counted()
+    exposures = observe.Tallies()
 
-    def took(state: states.State, exposures: look.Counted) -> Seen:
+    def took(state: states.State, exposures: observe.Tallies) -> Seen:
         return take(events.within("default"), state, exposures, policy=BUSINESS)
 
     assert took(state, exposures).valued == ()  # it takes up what was counted before
@@ -273,7 +266,7 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
     bought = next(found for found in first.valued if found.name == "purchase")
     assert (bought.weight, bought.candidate, bought.stable) == (0.05, (4.0, 2.0), (1.0,))
     events.add([made.outcome("r3", 3.0), made.outcome("r2", 5.0, name="visit")])
-    restarted = took(replace(state, cursors=first.cursors), look.Counted())
+    restarted = took(replace(state, cursors=first.cursors), observe.Tallies())
     assert [(found.name, found.candidate) for found in restarted.valued] == [("purchase", (3.0,))]
 
 
@@ -282,7 +275,7 @@ def test_after_a_restart_the_units_of_all_pages_are_known(
 ) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
-    counted = look.Counted()
+    counted = observe.Tallies()
     seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
     assert (total(seen), seen.cursors.exposure, len(counted.arrivals.met["exposure"].known)) == ((0, 0), 7, 4)
 
@@ -292,7 +285,7 @@ def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
 ) -> None:
     monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i}") for i in range(30)])
-    counted, state = look.Counted(), in_segment(cursors=Cursors(exposure=30))
+    counted, state = observe.Tallies(), in_segment(cursors=Cursors(exposure=30))
     looks = []
     while not looks or looks[-1].unread is not None:
         looks.append(take(events.within("default"), state, counted))
@@ -355,14 +348,14 @@ def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events
 def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(events: store.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted, state = (
-        look.Counted(),
+        observe.Tallies(),
         in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW)),
     )
     state = strategy.advance(state, take(events.within("default"), state, counted), strategy=POLICY).state
     events.add([canary("r3", unit="w"), canary("r4", unit="w")])
     first = take(events.within("default"), state, counted)
     events.add([canary("r5", unit="w")])
-    again = take(events.within("default"), replace(state, cursors=first.cursors), look.Counted())
+    again = take(events.within("default"), replace(state, cursors=first.cursors), observe.Tallies())
     assert (total(first), total(again)) == ((1, 0), (0, 0))
 
 
@@ -415,4 +408,4 @@ def test_without_evidence_the_look_is_taken_and_nothing_moves_forward() -> None:
 def test_what_evaluation_found_of_another_champion_says_nothing_of_the_one_in_service(
     facts: dict | None, offline: float | None
 ) -> None:
-    assert look.offline_disagreement(facts, stable="sha256:a") == offline
+    assert observe.offline_disagreement(facts, stable="sha256:a") == offline

@@ -21,14 +21,14 @@ from fairway.rollout import hooks
 log = logging.getLogger("fairway.hooks")
 
 AT_ONCE = 4  # calls of one deployment: a hook that hangs keeps no other deployment's waiting
-LARGEST = 4096  # bytes of an answer that are read
-SAID = 200  # characters of what it says that a reason repeats
-NO = (409, 422)  # what a service answers on purpose, and no proxy in its stead
+LARGEST_ANSWER = 4096  # bytes of an answer that are read
+SAID_CHARACTERS = 200  # characters of what it says that a reason repeats
+REFUSING_STATUSES = (409, 422)  # what a service answers on purpose, and no proxy in its stead
 
 
 @dataclass(frozen=True)
-class Deployment:
-    """Whose rollout it is."""
+class Named:
+    """A deployment by its name: whose rollout it is."""
 
     namespace: str
     name: str
@@ -43,23 +43,23 @@ class Place:
     repeats: bool = True  # whether those who read the rollout may read what the answer says
 
 
-def named(deployment: Deployment, url: str) -> Place:
+def anywhere(deployment: Named, url: str) -> Place:
     """Return the place that the URL names, wherever it is: for a platform whose owner writes the hooks. Raises ValueError for a port that is none."""
     place = urlsplit(url)
     return Place(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
 
 
 @dataclass
-class Caller:
+class Calls:
     """The calls that are under way. `finds` gives the place of a deployment's URL, or raises with why it must not be called."""
 
-    finds: Callable[[Deployment, str], Place] = named
-    _running: set[tuple[Deployment, str]] = field(default_factory=set)  # whose, the call's id
-    _answers: dict[tuple[Deployment, str], hooks.Answer] = field(default_factory=dict)
+    finds: Callable[[Named, str], Place] = anywhere
+    _running: set[tuple[Named, str]] = field(default_factory=set)  # whose, the call's id
+    _answers: dict[tuple[Named, str], hooks.Answer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answers(
-        self, deployment: Deployment, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
+        self, deployment: Named, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
     ) -> dict[str, hooks.Answer]:
         """Return the answers that have come since, by the call's id, and starts what is due and not under way.
 
@@ -84,13 +84,13 @@ class Caller:
                     self._running.add(key)
         return found
 
-    def forget(self, deployment: Deployment) -> None:
+    def forget(self, deployment: Named) -> None:
         """Drop what is known of a deployment that is gone; answers that are still to come are thrown away."""
         with self._lock:
             self._running = {key for key in self._running if key[0] != deployment}
             self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment}
 
-    def _run(self, deployment: Deployment, hook: sections.Hook, call: hooks.Call) -> None:
+    def _run(self, deployment: Named, hook: sections.Hook, call: hooks.Call) -> None:
         answer = hooks.Answer("away", "it could not be called: the log says why")
         try:
             answer = post(hook, event(deployment, call, now=time.time()), place=self.finds(deployment, hook.url))
@@ -106,7 +106,7 @@ class Caller:
                     self._answers[deployment, call.id] = answer
 
 
-def event(deployment: Deployment, call: hooks.Call, *, now: float) -> dict[str, object]:
+def event(deployment: Named, call: hooks.Call, *, now: float) -> dict[str, object]:
     """Return the CloudEvent that a hook is sent: the same id at every try of one call."""
     return {
         "specversion": "1.0",
@@ -146,7 +146,7 @@ def post(hook: sections.Hook, body: object, *, place: Place) -> hooks.Answer:
                 },
             )
             response = connection.getresponse()
-            content = response.read(LARGEST)
+            content = response.read(LARGEST_ANSWER)
     except (
         OSError,
         http.client.HTTPException,
@@ -163,7 +163,7 @@ def post(hook: sections.Hook, body: object, *, place: Place) -> hooks.Answer:
     said = f"it answered {response.status}{_message(content) if place.repeats else ''}"
     if 200 <= response.status < 300:
         return hooks.Answer("passed", said)
-    return hooks.Answer("refused" if response.status in NO else "away", said)
+    return hooks.Answer("refused" if response.status in REFUSING_STATUSES else "away", said)
 
 
 class Plain(http.client.HTTPConnection):
@@ -222,4 +222,4 @@ def _message(content: bytes) -> str:
 
 def _line(text: str) -> str:
     """Return the beginning of a text on one line, without what a terminal would obey."""
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())[:SAID]
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())[:SAID_CHARACTERS]
