@@ -62,13 +62,15 @@ def test_healthy_revisions_are_rolled_back_no_more_often_than_stated(name: str, 
         assert share <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
 
 
-@pytest.mark.parametrize("part", ["labels", "arrival", "tolerance", "certificates"])
-def test_what_is_stated_holds_where_labels_are_no_lottery_answers_are_late_traffic_is_much_and_rates_change(
+@pytest.mark.parametrize("part", ["labels", "arrival", "tolerance", "certificates", "users"])
+def test_what_is_stated_holds_where_labels_are_no_lottery_answers_are_late_rates_change_and_users_come_again(
     part: str,
 ) -> None:
     trials = promises.play(part, seed=5, runs=200)
     assert [trial.what for trial in trials if trial.held is False] == []
-    assert any(trial.bound is None and trial.share > 0.4 for trial in trials)  # the ways it was done before do not hold
+    assert any(
+        trial.bound is None and trial.share > 0.15 for trial in trials
+    )  # the ways it was done before do not hold
 
 
 @pytest.mark.parametrize("harm", [True, False])

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from fairway.packaging import package
+from fairway.serving import app
 from tests.fuzz import targets
 from tests.serving import support
 
@@ -169,6 +171,16 @@ def test_a_compressed_body_is_judged_by_what_it_unpacks_to(server, monkeypatch):
     monkeypatch.setattr(server.app, "inline_bytes", 0)
     monkeypatch.setattr(server.app, "_costs", (0.0, 1e-3))  # of a slow model: more than its 10 s for these rows
     assert [server.ask(body)[0], server.ask(gzip.compress(body), {"content-encoding": "gzip"})[0]] == [413, 413]
+
+
+def test_a_server_that_starts_on_a_busy_node_takes_as_many_rows_as_its_replicas(server, monkeypatch):
+    for name in ("_costs", "_dearest", "inline_bytes", "most_rows"):
+        monkeypatch.setattr(server.app, name, getattr(server.app, name))  # to be put back
+    server.app.calibrate()
+    calm = server.app.most_rows
+    monkeypatch.setattr(app.time, "perf_counter", lambda: 20 * time.process_time())  # who gets a twentieth of a core
+    server.app.calibrate()
+    assert server.app.most_rows >= calm / 4  # not a sixteenth, whatever runs beside this test
 
 
 def test_a_byte_costs_what_the_dearest_body_of_a_client_does(server, monkeypatch):
