@@ -88,6 +88,7 @@ class Collector:
 
     def close(self) -> None:
         self._loop.run(self._client.aclose())
+        self._collector.close()
         self._loop.close()
 
 

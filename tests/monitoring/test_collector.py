@@ -2,18 +2,21 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
+import prometheus_client
 import pytest
 
 from fairway import clocks, errors
-from fairway.monitoring import access, remote, store
+from fairway.monitoring import access, bodies, parsing, remote, store
 from fairway.monitoring import collector as module
 from tests.monitoring import made, processes
 
@@ -87,7 +90,7 @@ def test_labels_may_be_sent_in_their_short_form(running: processes.Running, path
             'specversion is "0.3": wanted "1.0"',
         ),
         (
-            b"[" + b",".join([b"{}"] * (module.MAX_BATCH + 1)) + b"]",
+            b"[" + b",".join([b"{}"] * (parsing.MAX_BATCH + 1)) + b"]",
             413,
             "the batch has 10001 events: wanted 10000 at most",
         ),
@@ -270,3 +273,102 @@ def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time
         time.time(), abs=60
     )  # stamped so, too: the next collector begins from there
     opened.close()
+
+
+def rounds(series: str, running: module.Collector) -> float:
+    lines = prometheus_client.generate_latest(running.metrics.registry).decode().splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(series)), 0.0)
+
+
+async def comes_true(condition: Callable[[], object]) -> None:
+    await asyncio.to_thread(processes.eventually, condition)
+
+
+def one_old(path: Path) -> None:
+    """Make a store with an event that is to go, and one that stays."""
+    opened = store.EventStore(path)
+    opened.add([made.prediction("old")], at=100)
+    opened.add([made.prediction("new")])
+    opened.close()
+
+
+@contextlib.asynccontextmanager
+async def in_process(path: Path, **how: Any) -> AsyncIterator[module.Collector]:
+    opened = module.Collector(str(path), gate=access.Open(), loopback=False, **how)
+    async with opened.app.router.lifespan_context(opened.app):
+        yield opened
+
+
+def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UPKEEP_SECONDS", 0.02)
+    one_old(path)
+    broken = [False]
+
+    def wall() -> float:
+        if broken[0]:
+            raise OverflowError("a time before all times")
+        return time.time()
+
+    async def play() -> None:
+        broken[0] = True
+        async with in_process(path, keep=timedelta(hours=1), source=clocks.Source(wall=wall)) as running:
+            await comes_true(lambda: rounds('fairway_monitoring_rounds_failed_total{loop="upkeep"}', running) >= 2)
+            broken[0] = False
+            await comes_true(lambda: rounds('fairway_monitoring_events_pruned_total{reason="age"}', running) == 1)
+
+    asyncio.run(play())
+
+
+def test_a_table_that_is_away_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UPKEEP_SECONDS", 0.02)
+    one_old(path)
+
+    async def play() -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            async with in_process(path, keep=timedelta(hours=1)) as running:
+                other.execute("ALTER TABLE events RENAME TO elsewhere")
+                await comes_true(lambda: rounds('fairway_monitoring_rounds_failed_total{loop="upkeep"}', running) >= 2)
+                other.execute("ALTER TABLE elsewhere RENAME TO events")
+                await comes_true(lambda: rounds('fairway_monitoring_events_pruned_total{reason="age"}', running) == 1)
+
+    asyncio.run(play())
+
+
+def held_upload(running: processes.Running, *, source: str, length: int) -> socket.socket:
+    """Return a connection from that address whose request has its head and no body yet."""
+    port = int(running.url.rsplit(":", 1)[1])
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
+    head = (
+        "POST /v1/events HTTP/1.1",
+        "host: localhost",
+        "content-type: application/json",
+        f"content-length: {length}",
+    )
+    connection.sendall("\r\n".join([*head, "", ""]).encode())
+    return connection
+
+
+def test_uploads_that_one_caller_holds_take_its_own_places(running: processes.Running) -> None:
+    body = json.dumps([made.prediction("slow")]).encode()
+    with contextlib.ExitStack() as held:
+        slow = held.enter_context(held_upload(running, source="127.0.0.1", length=len(body)))
+        slow.sendall(body[:10])
+        others = [
+            held.enter_context(held_upload(running, source="127.0.0.2", length=1000)) for _ in range(bodies.MOST + 5)
+        ]
+        assert others[0].recv(12) == b"HTTP/1.1 503"  # the oldest of that caller gave way
+        assert send(running, made.prediction("quick")).status_code == 202
+        slow.sendall(body[10:])
+        assert slow.recv(12) == b"HTTP/1.1 202"
+
+
+def test_mirrored_copies_without_their_original_are_counted(path: Path) -> None:
+    opened = store.EventStore(path)
+    opened.add([made.prediction("r1", role="shadow", revision="bbb"), made.prediction("r1")], at=100)
+    opened.add([made.prediction(f"lost{i}", role="shadow", revision="bbb") for i in range(3)], at=100)
+    opened.add([made.prediction("new")])  # the collector's clock goes on from here
+    opened.close()
+    with processes.collector(path) as running:
+        series = "fairway_monitoring_shadow_unpaired_total"
+        arm = '{deployment="income",namespace="default",revision="bbb"}'
+        processes.eventually(lambda: metric(running, series) == [f"{series}{arm} 3.0"])

@@ -23,8 +23,8 @@ from fairway.monitoring import queries, store
 from tests.monitoring import made, processes
 from tests.monitoring import test_store as sqlite
 from tests.monitoring.test_store import (  # noqa: F401 - collected here with this module's `events`
+    test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at_again,
     test_a_deployment_of_the_same_name_in_another_namespace_is_another,
-    test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the_young,
     test_a_label_counts_the_rows_it_knows,
     test_a_pair_is_judged_by_both_answers,
     test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all,
@@ -134,7 +134,7 @@ def answers(events: store.EventStore) -> list[object]:
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     return [
         events.pairs("income", **asked)[1],
-        events.unpaired("income", **asked, before=1e12)[1],
+        events.count_unpaired(before=1e12),
         events.labelled("income", after=0)[1],
         events.exposure("income", after=0)[1],
         [p[1:] for p in events.window("income", revision="aaa", limit=7)],

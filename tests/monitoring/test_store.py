@@ -228,18 +228,19 @@ def test_a_pair_is_judged_by_both_answers(events: store.EventStore, stable: dict
     assert all_pairs(events) == store.Pairs(**expected)
 
 
-def test_a_half_that_waits_too_long_is_counted_once_and_its_cursor_waits_for_the_young(
+def test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at_again(
     events: store.EventStore,
 ) -> None:
-    both = [made.prediction("paired"), made.prediction("paired", role="shadow", revision="bbb")]
-    events.add([made.prediction("lost"), *both], at=100)
-    events.add([made.prediction("late", role="shadow", revision="bbb")], at=200)
-    asked = {"stable": "aaa", "candidate": "bbb"}
-    cursor, alone = events.unpaired("income", **asked, after=0, before=150)
-    assert alone == (1, 0)
-    cursor, alone = events.unpaired("income", **asked, after=cursor, before=150)
-    assert alone == (0, 0)
-    assert events.unpaired("income", **asked, after=cursor, before=250)[1] == (0, 1)
+    copy = {"role": "shadow", "revision": "bbb"}
+    events.add([made.prediction("alone"), made.prediction("paired"), made.prediction("paired", **copy)], at=100)
+    events.add([made.prediction("lost", **copy)], at=100)
+    events.add([made.prediction("late", **copy)], at=200)
+    assert events.count_unpaired(before=150) == [("default", "income", "bbb", 1)]
+    assert events.count_unpaired(before=150) is None
+    events.add([made.prediction("late")], at=210)
+    events.add([made.prediction("later", namespace="other", **copy)], at=220)
+    assert events.count_unpaired(before=250) == [("other", "income", "bbb", 1)]
+    assert events.count_unpaired(before=250) is None
 
 
 def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(events: store.EventStore) -> None:

@@ -1,15 +1,21 @@
 """What a sender of events may cost the collector: in proportion to its bytes, and never an error of its own."""
 
 import gzip
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 
-from fairway.monitoring import collector, events, store
+from fairway import errors
+from fairway.monitoring import collector, events, parsing, store
 from tests.fuzz import targets
-from tests.monitoring import made
+from tests.monitoring import made, processes
 
 
 @pytest.fixture
@@ -28,8 +34,8 @@ def nested(depth: int) -> bytes:
     [
         pytest.param(gzip.compress(orjson.dumps([made.prediction("r1")])), "gzip", 202, id="gzip"),
         pytest.param(gzip.compress(b" " * (100 << 20)), "gzip", 413, id="bomb"),
-        pytest.param(gzip.compress(b"[[" + b"[]," * collector.MAX_HEAVY + b"[]]]", 1), "gzip", 413, id="lists"),
-        pytest.param(b"[[" + b"7," * collector.MAX_VALUES + b"7]]", "", 413, id="numbers"),
+        pytest.param(gzip.compress(b"[[" + b"[]," * parsing.MAX_HEAVY + b"[]]]", 1), "gzip", 413, id="lists"),
+        pytest.param(b"[[" + b"7," * parsing.MAX_VALUES + b"7]]", "", 413, id="numbers"),
         pytest.param(
             orjson.dumps(
                 [made.prediction(f"r{i}", inputs={f"feature {j}": [39.5] for j in range(30)}) for i in range(10_000)]
@@ -74,3 +80,55 @@ def test_a_logged_word_is_kept_up_to_a_bound(opened: targets.Collector, tmp_path
     (window,) = kept.window("income", revision="aaa", limit=1)
     kept.close()
     assert window.inputs == {"sector": ["x" * events.LONGEST_WORD], "age": [1.5]}
+
+
+def longest_answer(url: str, until: threading.Event) -> float:
+    """Return how long the slowest of many short questions took, in seconds."""
+    slowest = 0.0
+    with httpx.Client() as client:
+        while not until.is_set():
+            began = time.monotonic()
+            assert client.get(url + "/livez", timeout=60).status_code == 200
+            slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+def test_a_large_body_stops_nobody_while_it_is_read(tmp_path: Path) -> None:
+    numbers = orjson.dumps([made.prediction("r1", inputs={"age": [0.123456789] * 1_500_000})])
+    with processes.collector(tmp_path / "events.db") as running:
+        done, slowest = threading.Event(), []
+        asker = threading.Thread(target=lambda: slowest.append(longest_answer(running.url, done)))
+        asker.start()
+        began = time.monotonic()
+        answer = httpx.post(
+            running.url + "/v1/events", content=numbers, headers={"content-type": "application/json"}, timeout=60
+        )
+        took = time.monotonic() - began
+        done.set()
+        asker.join(60)
+    assert answer.status_code == 202
+    assert slowest[0] < took / 4  # read in the collector itself it is two thirds of it
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"[{", 400), (b"7", 400), (b"[" + b"{}," * parsing.MAX_BATCH + b"{}]", 413)],
+    ids=["cut off", "a number", "too many"],
+)
+def test_a_body_is_refused_alike_wherever_it_is_read(
+    opened: targets.Collector, body: bytes, status: int, large: bool
+) -> None:
+    assert opened.ask("/v1/events", body + b" " * (parsing.INLINE_BYTES * large)) == status
+
+
+def test_a_reader_of_large_bodies_that_was_killed_is_replaced() -> None:
+    form = parsing.Form(kind="events", encoding="", largest=1 << 20, deployment=None, namespace="default", now=0.0)
+    parser, body = parsing.Parser(), orjson.dumps([made.prediction("r1")])
+    assert [row.request_id for row in parser.parsed(body, form)] == ["r1"]
+    assert parser.number is not None
+    os.kill(parser.number, signal.SIGKILL)
+    with pytest.raises(errors.Unavailable, match="has ended; nothing was stored, try again"):
+        parser.parsed(body, form)
+    assert [row.request_id for row in parser.parsed(body, form)] == ["r1"]
+    parser.close()

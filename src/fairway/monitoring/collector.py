@@ -2,8 +2,9 @@
 
     python -m fairway.monitoring.collector --store events.db --port 0 --token-file token
 
-One thread decodes and writes, so that a slow disk never stops the loop that answers. Delivery to it is at least once, and an
-event that comes twice is stored once. Where the store is locked or its disk full it answers 503 and stores nothing of the batch.
+One thread decodes and writes, so that a slow disk never stops the loop that answers; `parsing` reads larger bodies in a
+process of their own. Delivery is at least once, and an event that comes twice is stored once. Where the store is locked or its
+disk full the collector answers 503 and stores nothing of the batch.
 
     POST /v1/events, /v1/labels, /v1/outcomes   from servers, and from whoever knows the truth later
     GET  /v1/cursor, /v1/pairs, /v1/labelled, /v1/outcomes, /v1/exposure
@@ -15,6 +16,7 @@ Readers have a thread and a connection of their own: a long answer keeps no even
 
 import argparse
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -41,13 +43,15 @@ from starlette.routing import Route
 
 from fairway import clocks, errors
 from fairway.config import sections
-from fairway.monitoring import access, events, store, upkeep
+from fairway.monitoring import access, bodies, events, parsing, store, upkeep
 from fairway.serving import decoding
 
+log = logging.getLogger("fairway.monitoring.collector")
+
 MAX_BODY_BYTES = 64 * 2**20
-MAX_BATCH = 10_000  # as many as serving.events.batchSize allows
 MAX_WAITING = 64  # batches that wait for the writer: beyond it the sender is told to come back
-MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES  # of all bodies together: the memory limit is for as much, parsed
+MAX_BYTES_IN_WORK = 2 * MAX_BODY_BYTES  # of all whole bodies together: the memory limit is for as much, parsed
+MAX_BYTES_COMING = MAX_BODY_BYTES  # of all bodies together that are under way still
 UNPROVEN_BODY_BYTES = (
     2**20
 )  # of a caller with neither a pod nor, where its query says, a role: only its body tells what it wants
@@ -56,35 +60,24 @@ UNPROVEN = (
     f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the deployment) in which your role is, such "
     "as ?namespace=shop; nothing was stored"
 )
-BODY_SECONDS = 30.0  # for a body to come: a sender that stalls keeps its place no longer
 STORE_TIMEOUT_SECONDS = 1.0  # below the sender's patience, so that it hears "busy" rather than nothing
 READ_TIMEOUT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1
 # questions to the API server at once about tokens that are new, and as many about callers that it knows already
 REVIEWERS = 4
-MAX_VALUES = 5_000_000  # of JSON in a body: a few bytes each, and 72 and more once read. A server's batch of 4 MiB has less than half
-MAX_HEAVY = 2_000_000  # of them lists, objects and fields of objects: up to 150 bytes each
 NAMESPACE = store.NAMESPACE  # of a short form that names none
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 JSON_TYPES = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")
 UPKEEP_SECONDS = 10.0  # between two looks at whether the store takes a write, and what must go of it
+UNPAIRED_SECONDS = 60.0  # for the other half of a pair to come: a server delivers within one, or spools
 CHECK_SECONDS = 6 * 3600.0  # between two readings of the whole file: a damaged one must not take what it may lose
 
-Decoder = Callable[[object, Request], list[events.Row]]
 Answer = dict[str, Any]
 Question = Callable[[store.EventStore, Mapping[str, str]], Answer]
 
 
-class TooLarge(errors.DataError):
-    """The body or the batch is beyond its bound."""
-
-
 class NotJson(errors.DataError):
     """The body says that it is something else."""
-
-
-class Slow(errors.DataError):
-    """The body does not come."""
 
 
 class Reviewers:
@@ -148,6 +141,20 @@ class Metrics:
             "What the events take, without room that is free again; 0 for PostgreSQL.",
             registry=registry,
         )
+        self.unpaired = prometheus_client.Counter(
+            "fairway_monitoring_shadow_unpaired",
+            "Shadow answers without the stable answer to the same request, a minute after they came.",
+            arm[:3],
+            registry=registry,
+        )
+        self.failed = prometheus_client.Counter(
+            "fairway_monitoring_rounds_failed",
+            "Rounds of the collector's own work that failed; the next one is tried all the same.",
+            ("loop",),
+            registry=registry,
+        )
+        for loop in ("upkeep", "check"):
+            self.failed.labels(loop)
 
     def count(self, rows: list[events.Row], *, new: list[events.Row]) -> None:
         fresh = {id(row) for row in new}
@@ -186,6 +193,9 @@ class Collector:
             Reviewers("known"),
         )  # whoever makes up tokens waits with his like alone
         self._checker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-checker")
+        self._parser = parsing.Parser()
+        self._parsing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-parser")
+        self._bodies = bodies.Bodies(most_bytes=MAX_BYTES_COMING)
         self._clock = clocks.Steady(source, start=self._read_store.newest_at())
         held = upkeep.Reserve(self._store.path.with_suffix(".reserve")) if reserve and _is_file(place) else None
         self._upkeep = upkeep.Upkeep(
@@ -199,10 +209,7 @@ class Collector:
         self.metrics = Metrics()
         self.app = Starlette(
             routes=[
-                *(
-                    Route(f"/v1/{name}", partial(self._take, decode=decode), methods=["POST"])
-                    for name, decode in DECODERS.items()
-                ),
+                *(Route(f"/v1/{name}", partial(self._take, kind=name), methods=["POST"]) for name in parsing.READERS),
                 *(Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in QUESTIONS.items()),
                 Route("/livez", _alive),
                 Route("/healthz", self._health),
@@ -220,37 +227,67 @@ class Collector:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        self.close()
+
+    def close(self) -> None:
+        """End all threads and processes; what was begun is written."""
+        self._ending.set()
         self._checker.shutdown(wait=False, cancel_futures=True)
         self._strangers.shutdown()
         self._known.shutdown()
         self._reader.shutdown(wait=True, cancel_futures=True)
+        self._parsing.shutdown(wait=True)
+        self._parser.close()
         self._writer.shutdown(wait=True)
         self._read_store.close()
         self._store.close()
 
     async def _keep_up(self) -> None:
-        """Let events go that must, a few at a time between the questions, and see whether the store takes a write."""
+        """Take one round of the upkeep after the other, whatever becomes of each."""
         while True:
             try:
-                if self._full.is_set():
-                    self._full.clear()
-                    await self._reading(self._upkeep.full)
-                while (gone := await self._reading(self._upkeep.step)) is not None:
-                    self.metrics.pruned.labels(gone.reason).inc(gone.events)
-                self.metrics.bytes.set(await self._reading(self._read_store.used_bytes))
-                await self._writing(self._probe)
-            except errors.FairwayError as error:
-                self._learn(error)
-                if isinstance(error, errors.PlatformError):  # its rights, say: until the next look finds otherwise
-                    self._unwell["refusal"] = str(error)
+                await self._keep_up_once()
+            except Exception as error:
+                self._count_failure("upkeep", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), UPKEEP_SECONDS)
 
+    async def _keep_up_once(self) -> None:
+        """Let events go that must, a few at a time between the questions, and see whether the store takes a write."""
+        if self._full.is_set():
+            self._full.clear()
+            await self._reading(self._upkeep.full)
+        while (gone := await self._reading(self._upkeep.step)) is not None:
+            self.metrics.pruned.labels(gone.reason).inc(gone.events)
+        self.metrics.bytes.set(await self._reading(self._read_store.used_bytes))
+        await self._writing(self._probe)
+        await self._count_unpaired()
+
+    async def _count_unpaired(self) -> None:
+        count = partial(self._read_store.count_unpaired, before=self._clock.now() - UNPAIRED_SECONDS)
+        while (found := await self._reading(count)) is not None:
+            for alone in found:
+                self.metrics.unpaired.labels(alone.namespace, alone.deployment, alone.revision).inc(alone.answers)
+
+    def _count_failure(self, loop: str, error: Exception) -> None:
+        """Count and tell the failure of one round: it is that round's alone."""
+        self.metrics.failed.labels(loop).inc()
+        if not isinstance(error, errors.FairwayError):
+            log.error("A round of the collector's %s failed; the next one is tried.", loop, exc_info=error)
+            return
+        self._learn(error)
+        if isinstance(error, errors.PlatformError):  # its rights, say: until the next look finds otherwise
+            self._unwell["refusal"] = str(error)
+
     async def _keep_checking(self) -> None:
-        """Read the whole file now and then; what is damaged takes no more events, for it may lose them."""
+        """Read the whole file now and then; a damaged one takes no more events, for it may lose them."""
         found = None
         while found is None:
-            found = await asyncio.get_running_loop().run_in_executor(self._checker, self._checked)
+            try:
+                found = await asyncio.get_running_loop().run_in_executor(self._checker, self._checked)
+            except Exception as error:
+                self._count_failure("check", error)
+                await asyncio.sleep(UPKEEP_SECONDS)
         self._unwell["damage"] = found
 
     def _checked(self) -> str | None:
@@ -285,20 +322,13 @@ class Collector:
     async def _metrics(self, _: Request) -> Response:
         return Response(exposition.generate_latest(self.metrics.registry), media_type=exposition.CONTENT_TYPE_LATEST)
 
-    async def _take(self, request: Request, *, decode: Decoder) -> Response:
+    async def _take(self, request: Request, *, kind: str) -> Response:
         try:
             caller = await self._caller(request)
             _need_json(request)
             self._need_sound()
-            if self._waiting >= MAX_WAITING:
-                raise errors.StoreBusy(
-                    f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again"
-                )
-            self._waiting += 1
-            try:
-                accepted, new = await self._kept(request, caller=caller, decode=decode)
-            finally:
-                self._waiting -= 1
+            self._need_place()
+            accepted, new = await self._kept(request, caller=caller, kind=kind)
         except ClientDisconnect:
             return Response(status_code=400)
         except errors.FairwayError as error:
@@ -308,26 +338,53 @@ class Collector:
             return _refusal(error, status=status)
         return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
 
-    async def _kept(self, request: Request, *, caller: access.Caller, decode: Decoder) -> tuple[int, int]:
+    async def _kept(self, request: Request, *, caller: access.Caller, kind: str) -> tuple[int, int]:
         """Return how many events came and how many of them were new, once they are in the store."""
-        rows = await self._rows(request, largest=await self._largest(request, caller=caller), decode=decode)
-        with self._in_work(sum(map(_size, rows))):
-            await self._permit(caller, _acts(rows))
-            return await asyncio.shield(
-                self._writing(self._write, rows)
-            )  # a client that hangs up must not cancel a write half-way
+        largest = await self._largest(request, caller=caller)
+        body = await self._whole(request, caller=caller, largest=largest)
+        with self._waits():
+            rows = await self._rows(body, _form(request, kind=kind, largest=largest))
+            with self._in_work(sum(map(_size, rows))):
+                await self._permit(caller, _acts(rows))
+                return await asyncio.shield(
+                    self._writing(self._write, rows)
+                )  # a client that hangs up must not cancel a write half-way
 
-    async def _rows(self, request: Request, *, largest: int, decode: Decoder) -> list[events.Row]:
-        """Return what came."""
-        body = bytearray()
-        try:
-            await self._receive(request, body, largest=largest)
-            rows: list[events.Row] = await self._writing(
-                partial(_decoded, bytes(body), request, decode, largest=largest)
+    async def _whole(self, request: Request, *, caller: access.Caller, largest: int) -> bytes:
+        """Return the body when all of it has come."""
+        too_large = TOO_LARGE if largest == MAX_BODY_BYTES else UNPROVEN
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > largest:
+            raise bodies.TooLarge(too_large)
+        address = request.client.host if request.client else ""
+        return await self._bodies.read(
+            request.stream(), caller=f"{caller.name} {address}", largest=largest, too_large=too_large
+        )
+
+    async def _rows(self, body: bytes, form: parsing.Form) -> list[events.Row]:
+        """Return the events in the body, which counts as work until they are read."""
+        with self._in_work(len(body)):
+            if len(body) <= parsing.INLINE_BYTES and form.encoding.strip().lower() in decoding.IDENTITY:
+                rows: list[events.Row] = await self._writing(parsing.parsed, body, form)
+                return rows
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._parsing, self._parser.parsed, body, form)
+
+    def _need_place(self) -> None:
+        if self._waiting >= MAX_WAITING:
+            raise errors.StoreBusy(
+                f"{MAX_WAITING} batches wait for the event store already; nothing was stored, try again"
             )
-            return rows
+
+    @contextmanager
+    def _waits(self) -> Iterator[None]:
+        """Hold a place among those that wait for the store."""
+        self._need_place()
+        self._waiting += 1
+        try:
+            yield
         finally:
-            self._bytes -= len(body)
+            self._waiting -= 1
 
     @contextmanager
     def _in_work(self, size: int) -> Iterator[None]:
@@ -358,23 +415,6 @@ class Collector:
         except access.Denied:
             return UNPROVEN_BODY_BYTES
         return MAX_BODY_BYTES
-
-    async def _receive(self, request: Request, body: bytearray, *, largest: int) -> None:
-        """Fill the body, and count its bytes among those in work."""
-        too_large = TooLarge(TOO_LARGE if largest == MAX_BODY_BYTES else UNPROVEN)
-        declared = request.headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > largest:
-            raise too_large
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > largest:
-                        raise too_large
-                    self._need_room(len(chunk))
-                    body += chunk
-                    self._bytes += len(chunk)
-        except TimeoutError as error:
-            raise Slow(f"the body did not come within {BODY_SECONDS:.0f} s; nothing was stored") from error
 
     async def _evidence(self, ask: Question, request: Request) -> Response:
         try:
@@ -433,9 +473,9 @@ def meaning(error: errors.FairwayError) -> tuple[int, str]:
     kinds: tuple[tuple[type[errors.FairwayError], int, str], ...] = (
         (access.Unauthenticated, 401, "unauthenticated"),
         (access.Denied, 403, "denied"),
-        (TooLarge, 413, "too_large"),
+        (bodies.TooLarge, 413, "too_large"),
         (NotJson, 415, "invalid"),
-        (Slow, 408, "slow"),
+        (bodies.Slow, 408, "slow"),
         (errors.DataError, 400, "invalid"),
         (errors.StoreReplaced, 410, "replaced"),
         (errors.StoreBusy, 503, "busy"),
@@ -485,61 +525,20 @@ def _size(row: events.Row) -> int:
     return sum(len(text) for text in (row.labels, row.inputs, row.probabilities) if text)
 
 
-def _decoded(body: bytes, request: Request, decode: Decoder, *, largest: int) -> list[events.Row]:
-    encoding = ", ".join(request.headers.getlist("content-encoding"))
-    return decode(_parse(decoding.decoded(body, encoding=encoding, largest=largest)), request)
+def _form(request: Request, *, kind: str, largest: int) -> parsing.Form:
+    query = request.query_params
+    return parsing.Form(
+        kind=kind,
+        encoding=", ".join(request.headers.getlist("content-encoding")),
+        largest=largest,
+        deployment=query.get("deployment"),
+        namespace=query.get("namespace", NAMESPACE),
+        now=time.time(),
+    )
 
 
 async def _alive(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
-
-
-def _parse(body: bytes) -> object:
-    heavy = sum(map(body.count, (b"[", b"{", b":")))  # in words, too: it is a bound
-    if heavy > MAX_HEAVY or heavy + body.count(b",") > MAX_VALUES:
-        raise TooLarge(
-            f"the body has more than {MAX_VALUES} values, or {MAX_HEAVY} lists and fields: send fewer events at once; nothing was stored"
-        )
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise errors.DataError(
-            f"the body is no JSON ({error}): wanted a list of CloudEvents; nothing was stored"
-        ) from error
-
-
-def _batch(data: object) -> list[object]:
-    items = data if isinstance(data, list) else [data]
-    if len(items) > MAX_BATCH:
-        raise TooLarge(f"the batch has {len(items)} events: wanted {MAX_BATCH} at most; nothing was stored")
-    return items
-
-
-def _decode_events(data: object, _: Request) -> list[events.Row]:
-    return [events.parse(item, position=i) for i, item in enumerate(_batch(data))]
-
-
-def _decode_labels(data: object, request: Request) -> list[events.Row]:
-    return _decode_short(data, request, read=events.label)
-
-
-def _decode_outcomes(data: object, request: Request) -> list[events.Row]:
-    return _decode_short(data, request, read=events.outcome)
-
-
-def _decode_short(data: object, request: Request, *, read: Callable[..., events.Row]) -> list[events.Row]:
-    """Take CloudEvents, or the short form with deployment and namespace (`default` by default) in the item or in the query."""
-    deployment, namespace = request.query_params.get("deployment"), request.query_params.get("namespace", NAMESPACE)
-    now = time.time()
-    return [
-        events.parse(item, position=i)
-        if isinstance(item, dict) and "specversion" in item
-        else read(item, deployment=deployment, namespace=namespace, time=now, position=i)
-        for i, item in enumerate(_batch(data))
-    ]
-
-
-DECODERS: dict[str, Decoder] = {"events": _decode_events, "labels": _decode_labels, "outcomes": _decode_outcomes}
 
 
 def _is_file(place: str) -> bool:

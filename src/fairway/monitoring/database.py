@@ -142,6 +142,8 @@ class Database:
             raise self._meaning(error) from error
 
     def _meaning(self, error: sqlite3.DatabaseError) -> Exception:
+        if isinstance(error, sqlite3.ProgrammingError):
+            return error  # a mistake of this program, such as a store that was closed
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _full(self.path)):
             return errors.StoreFull(
@@ -159,7 +161,9 @@ class Database:
             return errors.PlatformError(
                 f"the event store {self.path} cannot be written ({error}); check its permissions"
             )
-        return error
+        return errors.PlatformError(
+            f"the event store {self.path} refused ({error}): is it used by another program, or by another version?"
+        )
 
     def _open(self, migrations: Sequence[Sequence[str]]) -> Lite:
         with self._translated():

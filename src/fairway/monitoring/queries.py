@@ -48,13 +48,12 @@ PAIRS = (
 )
 
 UNPAIRED = """
-SELECT count(*) FILTER (WHERE role = 'stable'), count(*) FILTER (WHERE role = 'shadow') FROM events AS half NOT INDEXED
-WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment = :deployment AND type = 'prediction'
-  AND (role, revision) IN (VALUES ('stable', :stable), ('shadow', :candidate))
+SELECT namespace, deployment, revision, count(*) FROM events AS half NOT INDEXED
+WHERE seq > :after AND seq <= :cursor AND type = 'prediction' AND role = 'shadow'
   AND NOT EXISTS (SELECT 1 FROM events AS other
-    WHERE other.namespace = half.namespace AND other.deployment = half.deployment AND other.request_id = half.request_id AND other.type = 'prediction'
-      AND other.role = CASE half.role WHEN 'stable' THEN 'shadow' ELSE 'stable' END
-      AND other.revision = CASE half.role WHEN 'stable' THEN :candidate ELSE :stable END)"""
+    WHERE other.namespace = half.namespace AND other.deployment = half.deployment AND other.request_id = half.request_id
+      AND other.type = 'prediction' AND other.role = 'stable')
+GROUP BY namespace, deployment, revision ORDER BY 1, 2, 3"""
 
 _BEGAN = "p.time - coalesce(p.latency, 0)"  # when the request came, by the weight of that time; an event's time is its answer's
 
@@ -116,7 +115,7 @@ SELECT seq, {_BEGAN}, role, unit, client, status, latency, labels FROM events AS
 WHERE seq > :after AND seq <= :cursor AND namespace = :namespace AND deployment = :deployment AND type = 'prediction' AND role IN ('stable', 'canary')
 ORDER BY seq"""  # noqa: S608
 
-FIRST_YOUNG = "SELECT min(seq) FROM events NOT INDEXED WHERE seq > :after AND received >= :before"
+FIRST_YOUNG = "SELECT min(seq) FROM events NOT INDEXED WHERE seq > :after AND seq <= :cursor AND received >= :before"
 
 ORPHANED_PAYLOADS = "DELETE FROM payloads WHERE seq <= ? AND seq NOT IN (SELECT seq FROM events WHERE seq <= ?)"
 

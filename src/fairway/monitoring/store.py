@@ -55,6 +55,7 @@ NAMESPACE = "default"  # as in the configuration and in Kubernetes
 EVENTS_AT_ONCE = 50_000
 LARGEST_PAYLOAD = 16 << 20  # characters of a request's logged inputs, or of its answers, that are read again
 LONGEST_SLICE = 64  # characters of a feature's value that a slice is known by: a rollout's state holds them
+UNPAIRED_MARK = "collector/unpaired"  # how far shadow answers were looked at for their other half
 _END = 2**63 - 1
 _PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
 
@@ -83,10 +84,12 @@ class Position(NamedTuple):
 
 
 class Unpaired(NamedTuple):
-    """Halves without their other half."""
+    """How many mirrored copies of one revision have no stable answer to pair with."""
 
-    stable: int
-    candidate: int
+    namespace: str
+    deployment: str
+    revision: str
+    answers: int
 
 
 class Labelled(NamedTuple):
@@ -286,24 +289,22 @@ class EventStore(ledger.Ledger):
             counts = connection.execute(queries.PAIRS, {**values, "cursor": cursor}).fetchone()
         return cursor, Pairs(**dict(zip(Pairs.__dataclass_fields__, counts, strict=True)))
 
-    def unpaired(
-        self, deployment: str, *, namespace: str = NAMESPACE, stable: str, candidate: str, after: int, before: float
-    ) -> tuple[int, Unpaired]:
-        """Return the new cursor, and the halves after the old one that came before the time `before` and are alone still."""
-        values = {
-            "namespace": namespace,
-            "deployment": deployment,
-            "stable": stable,
-            "candidate": candidate,
-            "after": after,
-            "before": before,
-        }
-        with self.reading() as connection:
-            # The cursor stops at the first half that is too young, so that it is looked at again.
-            young = connection.execute(queries.FIRST_YOUNG, values).fetchone()[0]
-            cursor = self._newest(connection) if young is None else young - 1
-            counts = connection.execute(queries.UNPAIRED, {**values, "cursor": cursor}).fetchone()
-        return max(cursor, after), Unpaired(*counts)
+    def count_unpaired(self, *, before: float) -> list[Unpaired] | None:
+        """Return the shadow answers that came before the time and have no stable answer still; None where all are counted.
+
+        Where the last count ended is a mark of the store: readers in several processes take turns, and share the counts.
+        """
+        with self.writing() as connection:
+            after = int(self.mark(UNPAIRED_MARK) or 0)
+            span = {"after": after, "cursor": self._reach(connection, after=after), "before": before}
+            # A half that is too young ends the count, so that it is looked at again.
+            young = connection.execute(queries.FIRST_YOUNG, span).fetchone()[0]
+            span["cursor"] = span["cursor"] if young is None else young - 1
+            if span["cursor"] <= after:
+                return None
+            found = connection.execute(queries.UNPAIRED, span).fetchall()
+            self.set_mark(UNPAIRED_MARK, span["cursor"])
+        return [Unpaired(*row) for row in found]
 
     def labelled(
         self,
