@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kfp import compiler
 
-from fairway import artifacts
+from fairway import files
 from fairway.config import sections
 from fairway.pipelines import check, compiled
 from pipelines import training
@@ -27,7 +27,7 @@ def write(folder: Path) -> None:
             made = Path(scratch) / file
             compiler.Compiler().compile(training.pipeline(name=name, resources=resources), str(made))
             check.require(compiled.read(made), environment="kind", what=file)
-            artifacts.write_bytes(folder / file, made.read_bytes())
+            files.write_bytes(folder / file, made.read_bytes())
 
 
 if __name__ == "__main__":

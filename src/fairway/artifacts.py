@@ -1,21 +1,20 @@
 """The frozen records that travel between stages, and how they are written down.
 
-A stage returns one of these; a pipeline, the CLI and a test read the same fields. `write_json` writes to a
-temporary file and renames it, so that a reader sees all of a record or none of it.
+A stage returns one of these; a pipeline, the CLI and a test read the same fields.
 """
 
 import dataclasses
-import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fairway import files
+
 Json = dict[str, Any]
 R = TypeVar("R")
+RECORDS = ("dataset.json", "checkpoint.json", "evaluation.json")  # a folder that a stage wrote holds one of them
 LARGEST_JSON = 256 << 20  # bytes: golden rows of large pictures, written out
 
 
@@ -121,39 +120,9 @@ def from_json(kind: type[R], data: Mapping[str, Any]) -> R:
     return kind(**values)
 
 
-def canonical(data: Any) -> bytes:
-    """Return the one byte form that a digest is taken of."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest_bytes(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write all of `data` or nothing: to a temporary file beside it, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_json(path: Path, data: Any) -> None:
     payload = as_json(data) if dataclasses.is_dataclass(data) and not isinstance(data, type) else data
-    write_bytes(path, json.dumps(payload, indent=2, ensure_ascii=False).encode() + b"\n")
+    files.write_bytes(path, json.dumps(payload, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def read_json(path: Path, *, strict: bool = False) -> Json:

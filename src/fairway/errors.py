@@ -10,6 +10,7 @@
          │   └─ ConfigError    a key of the configuration is wrong           (exit 2)
          ├─ DataError        the data cannot be used as it is
          ├─ TrainingError    training or export did not give a usable model
+         ├─ ModelError       a model's graph cannot be run, or answers nonsense
          ├─ PackageError     a model package is incomplete or was changed
          ├─ ServingError     a model server could not start
          ├─ PlatformError    the local platform or the cluster refused
@@ -69,6 +70,10 @@ class DataError(Permanent):
 
 class TrainingError(Permanent):
     """Training or export did not give a usable model."""
+
+
+class ModelError(Permanent):
+    """A model's graph cannot be run, or answers nonsense."""
 
 
 class PackageError(Permanent):

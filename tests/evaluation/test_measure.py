@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from onnx import numpy_helper
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.evaluation import measure
@@ -86,8 +86,8 @@ def test_a_champion_with_the_opposite_opinion_differs_on_every_row(evaluate, tra
     record = evaluate(champion=champion)
     assert record.champion_disagreement == record.champion_disagreement_bound == 1
     assert record.baselines["champion"]["accuracy"] == pytest.approx(1 - record.accuracy)
-    assert record.champion_digest == artifacts.digest_bytes(
-        artifacts.canonical(artifacts.read_json(champion / "manifest.json"))
+    assert record.champion_digest == files.digest_bytes(
+        files.canonical(artifacts.read_json(champion / "manifest.json"))
     )
 
 
@@ -151,13 +151,13 @@ def without(package: Path, *, name: str) -> Path:
         ),
         pytest.param(
             lambda d, c, f: {"champion": without(made.package(f / "p", dataset=d, checkpoint=c), name="model.onnx")},
-            errors.TrainingError,
+            errors.ModelError,
             "the model in service .* is no ONNX graph",
             id="a package without its graph",
         ),
         pytest.param(
             lambda d, c, f: {"champion": made.package(f / "p", dataset=d, checkpoint=c, classes=["a", "b", "c"])},
-            errors.TrainingError,
+            errors.ModelError,
             r"answers with shape \[\d+, 2\]: wanted \[\d+, 3\]",
             id="another number of classes",
         ),

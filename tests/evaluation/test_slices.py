@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fairway.data.schema import Feature
 from fairway.evaluation import slices
+from fairway.model.schema import Feature
 
 NUMBER, CATEGORY = Feature(name="age", kind="number"), Feature(name="town", kind="category")
 

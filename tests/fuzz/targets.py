@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.monitoring import access, collector
 from fairway.packaging import manifest
@@ -99,7 +99,7 @@ def load_changed(package: Path, *, name: str, content: bytes, into: Path) -> str
     (into / name).write_bytes(content)
     if name != manifest.NAME:
         document = artifacts.read_json(package / manifest.NAME)
-        document["files"][name] = artifacts.digest_bytes(content)
+        document["files"][name] = files.digest_bytes(content)
         (into / manifest.NAME).chmod(0o644)
         (into / manifest.NAME).write_text(json.dumps(document))
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.packaging import manifest
 from fairway.platforms.local import client
 from fairway.platforms.local.home import Home
@@ -35,13 +35,13 @@ def with_other_golden_answers(package: Path, *, store: Path) -> Path:
     folder = store / "making"
     folder.mkdir(parents=True)
     for name in known["files"]:
-        artifacts.write_bytes(folder / name, (package / name).read_bytes())
+        files.write_bytes(folder / name, (package / name).read_bytes())
     golden = artifacts.read_json(folder / "golden.json")
     golden["probabilities"] = [row[::-1] for row in golden["probabilities"]]
     artifacts.write_json(folder / "golden.json", golden)
-    known["files"] = {name: artifacts.digest_file(folder / name) for name in known["files"]}
+    known["files"] = {name: files.digest_file(folder / name) for name in known["files"]}
     artifacts.write_json(folder / "manifest.json", known)
-    place = store / artifacts.digest_bytes(artifacts.canonical(known)).removeprefix("sha256:")
+    place = store / files.digest_bytes(files.canonical(known)).removeprefix("sha256:")
     folder.rename(place)
     return place
 
@@ -62,8 +62,8 @@ def test_a_package_that_was_changed_is_refused_when_it_is_deployed(platform: Wor
     place = tmp_path / platform.package.name
     place.mkdir()
     for file in platform.package.iterdir():
-        artifacts.write_bytes(place / file.name, file.read_bytes())
-    artifacts.write_bytes(place / "schema.json", (place / "schema.json").read_bytes() + b" ")
+        files.write_bytes(place / file.name, file.read_bytes())
+    files.write_bytes(place / "schema.json", (place / "schema.json").read_bytes() + b" ")
     with pytest.raises(errors.PackageError, match=r"schema\.json"):
         client.deploy(platform.home, place, config=worlds.configuration(), now=time.time())
     with pytest.raises(errors.PackageError):

@@ -19,7 +19,7 @@ import aiohttp
 import numpy as np
 import psutil
 
-from fairway import artifacts
+from fairway import files
 from fairway.config import sections
 from fairway.monitoring import store as events
 from fairway.platforms.local import client, processes, state
@@ -183,7 +183,7 @@ def wrong_clock(platform: World, file: Path) -> Iterator[Callable[[float], None]
     """Return the platform a supervisor whose clock is wrong, and a function that sets it: by so many seconds."""
 
     def set_by(seconds: float) -> None:
-        artifacts.write_bytes(file, str(seconds).encode())
+        files.write_bytes(file, str(seconds).encode())
 
     set_by(0.0)
     _replace_supervisor(

@@ -163,7 +163,7 @@ def listing(folder: Path, name: str) -> tuple[bytes, str]:
     data = json.loads((folder / "manifest.json").read_text())
     data["files"][name] = OTHER
     content = json.dumps(data).encode()
-    return content, fetch.manifest.artifacts.digest_bytes(fetch.manifest.artifacts.canonical(data))
+    return content, fetch.manifest.files.digest_bytes(fetch.manifest.files.canonical(data))
 
 
 @pytest.mark.parametrize(

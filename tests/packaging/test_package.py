@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.packaging import manifest, package
 from tests.serving import support
@@ -26,7 +26,7 @@ def writable(folder: Path, name: str) -> Path:
 def test_a_package_is_named_by_the_digest_of_its_manifest(folder):
     loaded = package.load(folder)
     assert loaded.digest == f"sha256:{folder.name}"
-    assert loaded.digest == artifacts.digest_bytes(artifacts.canonical(artifacts.read_json(folder / "manifest.json")))
+    assert loaded.digest == files.digest_bytes(files.canonical(artifacts.read_json(folder / "manifest.json")))
     assert (loaded.name, loaded.classes, loaded.layout) == ("income", ("no", "yes"), "named")
 
 
@@ -142,7 +142,7 @@ def test_without_reference_rows_there_is_no_reference(folder):
     ("changes", "sentence"),
     [
         pytest.param({"classes": ["one"]}, "at least two different names", id="one-class"),
-        pytest.param({"classes": ["a", "b", "c"]}, "answered with shape", id="classes-do-not-fit"),
+        pytest.param({"classes": ["a", "b", "c"]}, "answers with shape", id="classes-do-not-fit"),
         pytest.param({"features": []}, "features is", id="no-features"),
         pytest.param({"features": [{"name": "x", "kind": "text"}]}, "number, category or image", id="unknown-kind"),
         pytest.param({"colour": 1}, "'colour' is no key", id="unknown-key"),
@@ -160,7 +160,7 @@ def test_a_wrong_schema_file_is_refused_with_a_sentence(tmp_path, changes, sente
 def test_what_is_no_graph_is_refused_with_a_sentence(tmp_path):
     (tmp_path / "schema.json").write_text(json.dumps(support.SCHEMA))
     (tmp_path / "model.onnx").write_bytes(b"not a graph")
-    with pytest.raises(errors.PackageError, match="no ONNX graph that can run"):
+    with pytest.raises(errors.ModelError, match="no ONNX graph that can run"):
         package.import_onnx(
             tmp_path / "model.onnx", schema=tmp_path / "schema.json", name="income", out=tmp_path / "store"
         )

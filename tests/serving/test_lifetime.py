@@ -19,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from fairway import artifacts
+from fairway import artifacts, files
 from fairway.config import sections
 from fairway.serving import command, uploads
 from tests.serving import support
@@ -171,7 +171,7 @@ def tampered(folder: Path, *, golden: artifacts.Json, store: Path) -> None:
     for name in manifest["files"]:
         (store / name).write_bytes((folder / name).read_bytes())
     artifacts.write_json(store / "golden.json", golden)
-    manifest["files"]["golden.json"] = artifacts.digest_file(store / "golden.json")
+    manifest["files"]["golden.json"] = files.digest_file(store / "golden.json")
     artifacts.write_json(store / "manifest.json", manifest)
 
 
@@ -224,7 +224,7 @@ def test_a_graph_that_fails_on_a_request_is_answered_500_and_logged(start, tmp_p
         server = start(model=made.path, collector=receiver.url).wait_ready()
         answer = httpx.post(server.infer, json=support.tensors([1000], [40], ["state"]))
         assert answer.status_code == 500
-        assert "the model failed on" in answer.json()["error"]
+        assert "the model cannot be run on" in answer.json()["error"]
         support.eventually(lambda: [event["data"]["status"] for event in receiver.events] == [500])
     finally:
         receiver.close()

@@ -17,7 +17,8 @@ from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.evaluation import metrics
-from fairway.training import fit, graph
+from fairway.model import graph
+from fairway.training import fit
 from tests.training import made
 
 SRC = Path(__file__).parents[2] / "src"
@@ -27,7 +28,7 @@ import json, sys
 from pathlib import Path
 from fairway.config import sections
 from fairway.training import fit
-fit.fit(schema.Training.model_validate(json.loads(sys.argv[1])), dataset=Path(sys.argv[2]), out=Path(sys.argv[3]),
+fit.fit(sections.Training.model_validate(json.loads(sys.argv[1])), dataset=Path(sys.argv[2]), out=Path(sys.argv[3]),
         progress=lambda row: (print(row["epoch"], flush=True), sys.stdin.readline()))
 """
 
@@ -104,14 +105,24 @@ def test_the_graph_answers_as_the_network_did_on_rows_it_never_saw(data, values,
     dataset = request.getfixturevalue(data)
     record = fit.fit(made.training(**values), dataset=dataset, out=tmp_path / "out")
     rows = splits.load(dataset).test.inputs()
-    answers = graph.run(tmp_path / "out" / "model.onnx", rows, classes=len(splits.load(dataset).schema.classes))
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx",
+        rows,
+        output=graph.PROBABILITIES,
+        width=len(splits.load(dataset).schema.classes),
+    )
     program = torch.export.load(tmp_path / "out" / "model.pt2").module()
     with torch.no_grad():
         expected = program(*[torch.from_numpy(np.array(value)) for value in rows.values()]).numpy()
     assert record.onnx_max_difference < 1e-4
     assert np.allclose(answers, expected, atol=1e-5)
     assert np.allclose(
-        graph.run(tmp_path / "out" / "model.onnx", {k: v[:1] for k, v in rows.items()}, classes=answers.shape[1]),
+        graph.run(
+            tmp_path / "out" / "model.onnx",
+            {k: v[:1] for k, v in rows.items()},
+            output=graph.PROBABILITIES,
+            width=answers.shape[1],
+        ),
         answers[:1],
         atol=1e-6,
     )
@@ -136,7 +147,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
     assert losses[record.best_epoch - 1] == min(losses) != losses[-1]
     held_out = splits.load(tabular).validation
     answers = graph.run(
-        tmp_path / "out" / "model.onnx", held_out.inputs(), classes=2
+        tmp_path / "out" / "model.onnx", held_out.inputs(), output=graph.PROBABILITIES, width=2
     )  # what is exported, not only what is recorded
     assert metrics.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
 
@@ -147,7 +158,7 @@ def test_digits_are_learnt(tmp_path):
         sections.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
     )
     test = splits.load(dataset).test
-    answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), classes=10)
+    answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), output=graph.PROBABILITIES, width=10)
     assert (answers.argmax(axis=1) == test.target).mean() > 0.95
     assert record.layout == "named"
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fairway.config import sections
-from fairway.training import loop, model
+from fairway.training import loop, networks
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_the_seed_fixes_the_order():
 
 
 def test_augmentation_changes_pictures_differently_and_keeps_their_shape():
-    augment = model.augmentation(sections.Augmentation(rotation=30, translation=0.1, erasing=0.5))
+    augment = networks.augmentation(sections.Augmentation(rotation=30, translation=0.1, erasing=0.5))
     torch.manual_seed(0)
     image = torch.rand(1, 1, 8, 8).expand(32, 1, 8, 8)
     changed = augment(image)
@@ -29,4 +29,4 @@ def test_augmentation_changes_pictures_differently_and_keeps_their_shape():
 
 
 def test_without_augmentation_there_is_nothing_to_apply():
-    assert model.augmentation(sections.Augmentation()) is None
+    assert networks.augmentation(sections.Augmentation()) is None

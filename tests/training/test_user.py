@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fairway import errors
 from fairway.data import splits
-from fairway.training import fit, graph
+from fairway.model import graph
+from fairway.training import fit
 from tests.training import made
 
 SKLEARN = """
@@ -73,7 +74,9 @@ def run(dataset, tmp_path, monkeypatch):
 
 
 def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
-    return graph.run(folder / "out" / "model.onnx", splits.load(dataset).test.inputs(layout), classes=2)
+    return graph.run(
+        folder / "out" / "model.onnx", splits.load(dataset).test.inputs(layout), output=graph.PROBABILITIES, width=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,14 +212,14 @@ def test_an_onnx_file_is_brought_into_the_form_that_is_served(made_with, layout,
 )
 def test_an_onnx_file_that_cannot_be_served_is_refused_with_a_sentence(made_with, said, run, tmp_path):
     onnx_file(tmp_path / "mine.onnx", **made_with)
-    with pytest.raises(errors.TrainingError, match=said):
+    with pytest.raises((errors.ModelError, errors.TrainingError), match=said):
         run(RETURNS.format(line="return 'mine.onnx'"), name="user_onnx_bad")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
     (tmp_path / "mine.onnx").write_bytes(b"no graph")
-    with pytest.raises(errors.TrainingError, match=r"mine.onnx is no ONNX graph that can run"):
+    with pytest.raises(errors.ModelError, match=r"mine.onnx is no ONNX graph that can run"):
         run(RETURNS.format(line="return 'mine.onnx'"), name="user_onnx_none")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.cli import options
 
 
@@ -29,7 +29,7 @@ def init(data: Path, target: str, name: str | None, out: Path, force: bool) -> N
         raise errors.UsageError(f"{out} is there already: choose another with --out, or replace it with --force")
     findings = inspect.inspect(data, target=target)
     text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
-    artifacts.write_bytes(out, text.encode())
+    files.write_bytes(out, text.encode())
     click.echo(inspect.summary(findings))
     click.echo(f"wrote {out}; next: fairway run training")
 
@@ -254,7 +254,7 @@ def _verdict(work: Path) -> artifacts.GateDecision:
 
 
 def _digest(work: Path) -> str:
-    return artifacts.digest_file(work / "checkpoint" / "model.onnx")
+    return files.digest_file(work / "checkpoint" / "model.onnx")
 
 
 def _serving(root: Path, name: str) -> Path | None:

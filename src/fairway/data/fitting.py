@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from fairway.data.features import Preprocessor
-from fairway.data.schema import Array, Feature, Schema
+from fairway.model.preprocessing import Preprocessor
+from fairway.model.schema import Array, Feature, Schema
 
 # Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still shows.
 REACH = 1.5

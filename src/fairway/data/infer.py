@@ -8,7 +8,7 @@ import pandas as pd
 
 from fairway import errors
 from fairway.config import sections
-from fairway.data.schema import Feature, Schema
+from fairway.model.schema import Feature, Schema
 
 MAX_CLASSES = 1000
 MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities (a regression), which is another task

@@ -14,7 +14,7 @@ import yaml
 from fairway import errors
 from fairway.config import sections
 from fairway.data import infer, leakage, sources
-from fairway.data.schema import Feature
+from fairway.model.schema import Feature
 
 Use = Literal["feature", "ignore"]
 

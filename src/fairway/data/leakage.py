@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway.data import split
-from fairway.data.schema import Feature, Schema
+from fairway.model.schema import Feature, Schema
 
 SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
 MANY = 0.9  # share of different values from which a whole number looks like a row's name

@@ -1,9 +1,5 @@
 """The data stage: rows read, checked, split, and the preprocessing fitted on the training split only."""
 
-import ctypes
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import fitting, infer, leakage, profile, sources, split, splits
-from fairway.data.schema import Feature, Schema
+from fairway.model.schema import Feature, Schema
 
-RECORDS = ("dataset.json", "checkpoint.json", "evaluation.json")  # what a folder that a stage wrote has one of
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
 
@@ -225,20 +220,16 @@ def _write(
     seed: int,
 ) -> artifacts.Dataset:
     """Write everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    with files.replacing(out, records=artifacts.RECORDS) as folder:
         for name, (raw, target, numbers) in content.items():
             splits.write(folder / f"{name}.parquet", raw=raw, target=target, rows=numbers, schema=known)
         artifacts.write_json(folder / "schema.json", known.to_json())
         artifacts.write_json(folder / "preprocessing.json", fitting.fit(content["train"][0], schema=known).dump())
         profiles = {name: profile.describe(raw, target, schema=known) for name, (raw, target, _) in content.items()}
         artifacts.write_json(folder / "profile.json", profiles)
-        files = sorted(file for file in folder.iterdir() if file.name != "profile.json")
-        version = artifacts.digest_bytes(
-            artifacts.canonical({file.name: artifacts.digest_file(file) for file in files})
-        )
-        extra = {file.name: artifacts.digest_file(file) for file in section.extra}
+        written = sorted(file for file in folder.iterdir() if file.name != "profile.json")
+        version = files.digest_bytes(files.canonical({file.name: files.digest_file(file) for file in written}))
+        extra = {file.name: files.digest_file(file) for file in section.extra}
         record = artifacts.Dataset(
             path=str(out),
             version=version,
@@ -256,34 +247,4 @@ def _write(
             },
         )
         artifacts.write_json(folder / "dataset.json", record)
-        folder.chmod(0o755)
-        replace(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     return record
-
-
-def replace(folder: Path, out: Path) -> None:
-    """Put `folder` in the place of `out`, in one step; raises UsageError where `out` is not what a stage wrote before."""
-    if not out.exists():
-        folder.rename(out)
-        return
-    if not out.is_dir() or (any(out.iterdir()) and not any((out / record).is_file() for record in RECORDS)):
-        wanted = ", ".join(RECORDS)
-        raise errors.UsageError(
-            f"{out} is there and holds none of {wanted}: wanted a new folder, or an old one of this stage"
-        )
-    if not _exchange(folder, out):  # not Linux: for a moment there is no dataset
-        old = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.old."))
-        out.rename(old / "dataset")
-        folder.rename(out)
-        folder = old
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders' names in one step; says False where the system cannot."""
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    return renameat2 is not None and renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0

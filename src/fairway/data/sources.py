@@ -2,9 +2,7 @@
 
 import csv
 import gzip
-import importlib
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from fairway import artifacts, errors
+from fairway import errors, files, usercode
 from fairway.config import sections
 from fairway.data import infer
 
@@ -68,7 +66,7 @@ def _csv(section: sections.Data) -> Rows:
     for name in frame.select_dtypes("object").columns:
         stripped = frame[name].str.strip()
         frame[name] = stripped.mask(stripped.isin(section.missing_values))
-    return Rows(frame, None, str(path.name), {path.name: artifacts.digest_file(path)})
+    return Rows(frame, None, str(path.name), {path.name: files.digest_file(path)})
 
 
 def _separator(path: Path) -> str:
@@ -108,7 +106,7 @@ def parquet(path: Path | None, *, what: str) -> pd.DataFrame:
 
 def _parquet(section: sections.Data) -> Rows:
     frame, path = parquet(section.path, what="data.path"), _file(section.path, what="data.path")
-    return Rows(frame, None, path.name, {path.name: artifacts.digest_file(path)})
+    return Rows(frame, None, path.name, {path.name: files.digest_file(path)})
 
 
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
@@ -140,7 +138,7 @@ def _idx(section: sections.Data) -> Rows:
         )
     flat = images.reshape(len(images), -1).astype(np.float32)
     frame = pd.DataFrame({"image": list(flat), section.target: labels.astype(str)})
-    digests = {path.name: artifacts.digest_file(path) for path in (images_path, labels_path)}
+    digests = {path.name: files.digest_file(path) for path in (images_path, labels_path)}
     return Rows(frame, (1, *images.shape[1:]), images_path.name, digests)
 
 
@@ -163,48 +161,13 @@ def _idx_array(path: Path, *, magic: int) -> np.ndarray[Any, Any]:
 
 def _function(section: sections.Data) -> Rows:
     named = section.function or ""
-    made = call(named, section, what="data.function")
+    made = usercode.call(named, section, what="data.function")
     if not isinstance(made, pd.DataFrame):
         raise errors.DataError(
             f"data.function {named} returned a {type(made).__name__}: wanted a pandas DataFrame with the target in it"
         )
     shape = made.attrs.get("image_shape")
     return Rows(made.reset_index(drop=True), tuple(shape) if shape else None, f"data.function {named}", {})
-
-
-def call(named: str, *arguments: Any, what: str, **keywords: Any) -> Any:
-    """Return what the user's function `package.module:name` returns; their mistakes become a sentence with their own words."""
-    try:
-        made = load(named, what=what)(*arguments, **keywords)
-    except errors.FairwayError:
-        raise
-    except Exception as error:
-        raise errors.DataError(f"{what} {named} raised {type(error).__name__}: {error}") from error
-    return made
-
-
-def load(named: str, *, what: str) -> Callable[..., Any]:
-    """Return the function that `package.module:name` names; modules in the current directory are found too."""
-    module_name, colon, function_name = named.partition(":")
-    if not colon or not module_name or not function_name:
-        raise errors.UsageError(f"{what} is {named!r}: wanted package.module:name")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise errors.UsageError(
-            f"{what} {named}: there is no module {error.name!r} on the path or in {Path.cwd()}"
-        ) from error
-    except Exception as error:
-        raise errors.UsageError(
-            f"{what} {named}: importing {module_name} raised {type(error).__name__}: {error}"
-        ) from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise errors.UsageError(f"{what} {named}: module {module_name} has no function {function_name!r}")
-    loaded: Callable[..., Any] = function
-    return loaded
 
 
 def _file(path: Path | None, *, what: str) -> Path:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.data import features
-from fairway.data.schema import Feature, Schema
+from fairway.model import preprocessing
+from fairway.model.schema import Feature, Schema
 
 ROW = "__row__"
 NEW = -1  # in place of a row number: newly labelled, not of the source
@@ -26,12 +26,12 @@ class Split:
     columns: Mapping[str, NDArray[Any]]
     target: NDArray[np.int64]
     rows: NDArray[np.int64]
-    preprocessor: features.Preprocessor = field(repr=False)
+    preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
         """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is flat."""
         named = self.preprocessor.transform(self.columns)
-        return {"features": features.flat(named)} if layout == "flat" else dict(named)
+        return {"features": preprocessing.flat(named)} if layout == "flat" else dict(named)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -43,7 +43,7 @@ class Splits:
 
     path: Path
     schema: Schema
-    preprocessor: features.Preprocessor = field(repr=False)
+    preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     @cached_property
     def train(self) -> Split:
@@ -72,7 +72,7 @@ def load(path: Path) -> Splits:
     """Return the prepared dataset in `path`; raises DataError where a file of it is missing."""
     try:
         schema = Schema.from_json(artifacts.read_json(path / "schema.json"))
-        preprocessor = features.Preprocessor.load(artifacts.read_json(path / "preprocessing.json"))
+        preprocessor = preprocessing.Preprocessor.load(artifacts.read_json(path / "preprocessing.json"))
     except (OSError, ValueError, KeyError) as error:
         raise errors.DataError(f"{path} is no prepared dataset ({error}): run `fairway prepare`") from error
     return Splits(path, schema, preprocessor)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import loader, sections
 from fairway.data import prepare, splits
 from fairway.evaluation import gate, measure
@@ -67,7 +67,7 @@ def configuration(*, seed: int, out: Path) -> sections.Config:
     """Return the demo's configuration, and leaves it in `out/fairway.yaml` for the reader."""
     out.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump({**CONFIG, "training": {**CONFIG["training"], "seed": seed}}, sort_keys=False)
-    artifacts.write_bytes(out / "fairway.yaml", text.encode())
+    files.write_bytes(out / "fairway.yaml", text.encode())
     return loader.load(out / "fairway.yaml")
 
 
@@ -181,7 +181,7 @@ def _add_lookup(source: Path, *, rows: int, target: Path) -> None:
         ]
     )
     onnx.checker.check_model(model)
-    artifacts.write_bytes(target, model.SerializeToString())
+    files.write_bytes(target, model.SerializeToString())
 
 
 def _rows(dataset: Path, *, count: int, keep: Any = None) -> list[dict[str, Any]]:
@@ -203,7 +203,7 @@ def _schema(dataset: Path, *, preprocessing: dict[str, Any], rows: list[dict[str
         "features": [{"name": "image", "kind": "image", "shape": [1, 8, 8], "range": [0, 16]}],
         "preprocessing": preprocessing,
     }
-    artifacts.write_bytes(folder / "schema.yaml", yaml.safe_dump(described, sort_keys=False).encode())
+    files.write_bytes(folder / "schema.yaml", yaml.safe_dump(described, sort_keys=False).encode())
     return folder / "schema.yaml"
 
 

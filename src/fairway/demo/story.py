@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import sources, splits
 from fairway.demo import models, traffic
@@ -381,4 +381,4 @@ def write(record: dict[str, Any], *, out: Path, timeline: Sequence[tuple[float, 
     from fairway.demo import report
 
     artifacts.write_json(out / "report.json", record)
-    artifacts.write_bytes(out / "report.html", report.render(record, timeline=timeline).encode())
+    files.write_bytes(out / "report.html", report.render(record, timeline=timeline).encode())

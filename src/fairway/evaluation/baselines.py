@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fairway import artifacts, errors
-from fairway.data import features, splits
+from fairway import artifacts, errors, files
+from fairway.data import splits
 from fairway.evaluation import metrics
-from fairway.training import graph
+from fairway.model import composed, graph, preprocessing
 
 Array = NDArray[Any]
 UNKNOWN = -1  # the champion's answer is a class that this dataset has not
@@ -53,9 +53,10 @@ def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> An
     """Return what a packaged model says of these rows: its own preprocessing of the raw columns, its classes mapped by name."""
     layout, known, preprocessor = _read(package)
     _comparable(preprocessor, rows, package=package)
-    named = preprocessor.transform(rows.columns)
-    inputs = {graph.FLAT: features.flat(named)} if layout == "flat" else dict(named)
-    answered = graph.run(package / "model.onnx", inputs, classes=len(known), what=f"the model in service ({package})")
+    opened = graph.Graph(
+        package / "model.onnx", output=graph.PROBABILITIES, width=len(known), what=f"the model in service ({package})"
+    )
+    answered = composed.Composed(preprocessor, opened, layout=layout)(rows.columns)
     place = {name: index for index, name in enumerate(classes)}
     predicted = np.array([place.get(name, UNKNOWN) for name in known], dtype=np.int64)[answered.argmax(axis=1)]
     probabilities = np.zeros((len(answered), len(classes)), dtype=np.float64)
@@ -67,10 +68,10 @@ def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> An
 
 def digest(package: Path) -> str:
     """Return the digest that names the package."""
-    return artifacts.digest_bytes(artifacts.canonical(_json(package / "manifest.json")))
+    return files.digest_bytes(files.canonical(_json(package / "manifest.json")))
 
 
-def _read(package: Path) -> tuple[str, list[str], features.Preprocessor]:
+def _read(package: Path) -> tuple[str, list[str], preprocessing.Preprocessor]:
     manifest = _json(package / "manifest.json")
     missing = [key for key in ("layout", "classes") if key not in manifest]
     if missing:
@@ -80,7 +81,7 @@ def _read(package: Path) -> tuple[str, list[str], features.Preprocessor]:
     return (
         str(manifest["layout"]),
         list(manifest["classes"]),
-        features.Preprocessor.load(_json(package / "preprocessing.json")),
+        preprocessing.Preprocessor.load(_json(package / "preprocessing.json")),
     )
 
 
@@ -93,7 +94,7 @@ def _json(file: Path) -> artifacts.Json:
         ) from error
 
 
-def _comparable(preprocessor: features.Preprocessor, rows: splits.Split, *, package: Path) -> None:
+def _comparable(preprocessor: preprocessing.Preprocessor, rows: splits.Split, *, package: Path) -> None:
     advice = "it cannot be compared; evaluate with another champion, or with none"
     lacking = [name for name in preprocessor.names if name not in rows.columns]
     if lacking:
@@ -108,7 +109,7 @@ def _comparable(preprocessor: features.Preprocessor, rows: splits.Split, *, pack
             )
 
 
-def _kinds(preprocessor: features.Preprocessor) -> dict[str, str]:
+def _kinds(preprocessor: preprocessing.Preprocessor) -> dict[str, str]:
     return {
         name: "number" if name in preprocessor.numbers else "category" if name in preprocessor.categories else "image"
         for name in preprocessor.names

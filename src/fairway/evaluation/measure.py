@@ -1,17 +1,15 @@
 """The evaluation stage: the exported graph measured on the test split, the same graph that will be served."""
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.data import prepare, splits
+from fairway.data import splits
 from fairway.evaluation import baselines, calibration, metrics, report, slices
-from fairway.training import graph
+from fairway.model import graph
 
 BOUND = 0.99  # confidence of the bound on the disagreement
 
@@ -33,7 +31,7 @@ def evaluate(
             f"the test split of {dataset} has no rows: wanted some; prepare the data with more rows or another split"
         )
     model = checkpoint / "model.onnx"
-    probabilities = graph.run(model, data.test.inputs(fitted.layout), classes=len(names))
+    probabilities = graph.run(model, data.test.inputs(fitted.layout), output=graph.PROBABILITIES, width=len(names))
     table = metrics.confusion(probabilities.argmax(axis=1), truth, classes=len(names))
     answers = baselines.champion(champion, rows=data.test, classes=names) if champion else None
     now, differing, compared = _recent(data, fitted, model=model, champion=champion)
@@ -81,7 +79,7 @@ def _recent(
     rows, names = data.recent, data.schema.classes
     if rows is None:
         return None, 0, 0
-    ours = graph.run(model, rows.inputs(fitted.layout), classes=len(names))
+    ours = graph.run(model, rows.inputs(fitted.layout), output=graph.PROBABILITIES, width=len(names))
     found: artifacts.Json = {
         "rows": len(rows),
         "accuracy": metrics.accuracy(ours, rows.target),
@@ -112,13 +110,6 @@ def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
 
 
 def _write(out: Path, *, record: artifacts.Evaluation, page: str) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    with files.replacing(out, records=artifacts.RECORDS) as folder:
         artifacts.write_json(folder / "evaluation.json", record)
-        artifacts.write_bytes(folder / "report.html", page.encode())
-        folder.chmod(0o755)
-        prepare.replace(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        files.write_bytes(folder / "report.html", page.encode())

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.config import sections
 from fairway.data import splits
-from fairway.data.schema import Feature
 from fairway.evaluation import metrics
+from fairway.model.schema import Feature
 
 FEW = 12  # categories with at most this many values are sliced without being asked
 PARTS = 4  # a number is cut at its quartiles, or by value where it has no more values than that

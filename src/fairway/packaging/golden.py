@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
@@ -192,7 +192,7 @@ def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: A
     chosen = spread(_rows(columns), wanted=max(min(REFERENCE_ROWS, LARGEST_REFERENCE // 2 // max(row_bytes, 1)), 1))
     many = {name: values[chosen] for name, values in columns.items()}
     data = reference_bytes(many, probabilities=answer(many), rows=np.asarray(numbers)[chosen])
-    artifacts.write_bytes(folder / "reference.npz", data)
+    files.write_bytes(folder / "reference.npz", data)
 
 
 def _rows(columns: Columns) -> int:

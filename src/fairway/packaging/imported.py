@@ -33,12 +33,11 @@ import yaml
 
 from fairway import __version__, artifacts, errors
 from fairway.config import documents, sections
-from fairway.packaging import golden, graph, manifest, store
+from fairway.packaging import answering, golden, manifest, store
 
 KEYS = {"target", "classes", "layout", "features", "preprocessing", "golden", "reference"}
 FEATURE_KEYS = {"name", "kind", "dtype", "shape", "range", "categories", "nullable"}
 KINDS = ("number", "category", "image")
-NAMED_INPUTS = {"numbers", "categories", "image"}
 
 
 def import_onnx(
@@ -59,7 +58,7 @@ def import_onnx(
     measured = _measured(evaluation) if evaluation else None
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
-        layout = declared["layout"] or _layout_of(folder / "model.onnx")
+        layout = declared["layout"] or answering.layout_of(folder / "model.onnx")
         artifacts.write_json(
             folder / "schema.json",
             {
@@ -153,12 +152,7 @@ def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Co
 
 def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Path) -> None:
     features = declared["features"]
-    answer = graph.Graph(
-        model=folder / "model.onnx",
-        preprocessing=folder / "preprocessing.json",
-        layout=layout,
-        classes=len(declared["classes"]),
-    )
+    answer = answering.load(folder, layout=layout, classes=declared["classes"])
     reference = read_rows(root / declared["reference"], declared=features) if declared["reference"] else None
     if declared["golden"]:
         rows = read_rows(root / declared["golden"], declared=features)
@@ -169,7 +163,7 @@ def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Pa
         if reference is not None:
             numbers = np.arange(len(next(iter(reference.values()))), dtype=np.int64)
             golden.write_reference(folder, reference, numbers=numbers, answer=answer)
-    except errors.ServingError as error:
+    except errors.ModelError as error:
         raise errors.PackageError(f"the graph does not fit the schema: {error}") from error
 
 
@@ -269,11 +263,6 @@ def _usual_steps(feature: artifacts.Json) -> list[artifacts.Json]:
     if feature["kind"] == "category":
         return [{"op": "encode", "categories": feature["categories"]}]
     return []
-
-
-def _layout_of(model: Path) -> str:
-    names = {node.name for node in graph.session(model).get_inputs()}
-    return "named" if names <= NAMED_INPUTS else "flat"
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:

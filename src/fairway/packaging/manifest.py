@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.packaging import claims
 
 NAME = "manifest.json"
@@ -83,7 +83,7 @@ def read(path: Path) -> Manifest:
     """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
     data = _read(path)
     try:
-        digest = artifacts.digest_bytes(artifacts.canonical(data))
+        digest = files.digest_bytes(files.canonical(data))
     except (RecursionError, ValueError) as error:  # 1e999, or half of a character: JSON that has no one form in bytes
         raise errors.PackageError(f"{path / NAME} has no digest ({error}): package the model again") from error
     manifest = _parse(data, path=path, digest=digest)
@@ -197,7 +197,7 @@ def _verify(manifest: Manifest) -> None:
             )
         if not file.is_file():
             raise errors.PackageError(f"{file} is missing: the manifest lists it; package the model again")
-        seen = artifacts.digest_file(file)
+        seen = files.digest_file(file)
         if seen != wanted:
             raise errors.PackageError(
                 f"{file} has the digest {seen}: the manifest says {wanted}; package the model again"

@@ -14,7 +14,7 @@ Nothing in it is a pickle, nothing in it depends on the clock or the machine: th
 import hashlib
 from pathlib import Path
 
-from fairway import __version__, artifacts, errors
+from fairway import __version__, artifacts, errors, files
 from fairway.config import sections
 from fairway.packaging import golden, manifest, store
 from fairway.packaging.manifest import Manifest, load
@@ -83,7 +83,7 @@ def import_onnx(
 def revision(digest: str, *, serving: sections.Serving, image: str = "local") -> str:
     """Return the 12 characters that name what could behave differently: package, serving section and image."""
     identity = {"package": digest, "image": image, "serving": serving.model_dump(mode="json", by_alias=True)}
-    return hashlib.sha256(artifacts.canonical(identity)).hexdigest()[:REVISION_LENGTH]
+    return hashlib.sha256(files.canonical(identity)).hexdigest()[:REVISION_LENGTH]
 
 
 def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | None) -> None:
@@ -104,12 +104,10 @@ def _write_rows(
 ) -> None:
     """Write golden rows and the reference window: test rows that went through the serving path."""
     from fairway.data import splits  # pyarrow and ONNX Runtime, which naming a revision does not need
-    from fairway.packaging import graph
+    from fairway.packaging import answering
 
     raw, numbers = splits.columns(dataset, "test")
-    answer = graph.Graph(
-        model=folder / "model.onnx", preprocessing=folder / "preprocessing.json", layout=layout, classes=len(classes)
-    )
+    answer = answering.load(folder, layout=layout, classes=classes)
     rows = golden.columns_of(raw, declared=declared)
     golden.write(folder, rows, answer=answer)
     golden.write_reference(folder, rows, numbers=numbers, answer=answer)

@@ -1,27 +1,19 @@
 """How a package comes to be on disk: built beside its place, verified, renamed. Nobody sees half of one."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.packaging import manifest
 
 PREFIX = ".building-"
 
 
-@contextmanager
-def workshop(store: Path) -> Iterator[Path]:
-    """Return an empty folder beside the packages, and takes it away afterwards, whatever happened."""
-    store.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=store, prefix=PREFIX))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def workshop(store: Path) -> AbstractContextManager[Path]:
+    """Return an empty folder beside the packages, which is taken away afterwards, whatever happened."""
+    return files.workshop(store, prefix=PREFIX)
 
 
 def put(store: Path, *, folder: Path, describe: Callable[[dict[str, str]], artifacts.Json]) -> manifest.Manifest:
@@ -30,9 +22,9 @@ def put(store: Path, *, folder: Path, describe: Callable[[dict[str, str]], artif
     `describe` gives the manifest for the files' digests. A package that is there already is verified and given back.
     """
     there = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    files = {file.relative_to(folder).as_posix(): artifacts.digest_file(file) for file in there}
-    data = describe(files)
-    digest = artifacts.digest_bytes(artifacts.canonical(data))
+    digests = {file.relative_to(folder).as_posix(): files.digest_file(file) for file in there}
+    data = describe(digests)
+    digest = files.digest_bytes(files.canonical(data))
     artifacts.write_json(folder / manifest.NAME, data)
     for file in folder.rglob("*"):
         file.chmod(0o755 if file.is_dir() else 0o444)  # immutable: a change would not go unnoticed, but need not happen
@@ -48,7 +40,7 @@ def copy(source: Path, *, target: Path) -> None:
     """Copy the bytes of a file, through to the disk."""
     if not source.is_file():
         raise errors.PackageError(f"{source} is missing: wanted it for the package; run the stage that writes it")
-    artifacts.write_bytes(target, source.read_bytes())
+    files.write_bytes(target, source.read_bytes())
 
 
 def _rename(folder: Path, place: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.pipelines import check, compiled
 
@@ -76,7 +76,7 @@ def submit(
 
 def run_name_of(name: str, documents: compiled.Documents, arguments: artifacts.Json) -> str:
     """Return a name that is the same for the same request: pipeline, image, resources, configuration, champion."""
-    asked = hashlib.sha256(artifacts.canonical([*documents, arguments])).hexdigest()
+    asked = hashlib.sha256(files.canonical([*documents, arguments])).hexdigest()
     return f"{name}-training-{asked[:8]}"
 
 

@@ -220,7 +220,7 @@ class Application:
                 504,
                 _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"),
             )
-        except errors.ServingError as error:
+        except errors.ModelError as error:
             log.error("Request %s failed: %s", call.request_id, error)
             return Reply(500, _error(str(error)))
         except Exception:  # the edge: the client gets an answer, and the event log the failure

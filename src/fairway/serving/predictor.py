@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors
-from fairway.packaging import golden, graph, manifest
+from fairway.model import graph
+from fairway.packaging import answering, golden, manifest
 from fairway.serving import protocol
 
 Array = np.ndarray[Any, Any]
@@ -22,12 +23,8 @@ class Predictor:
         self.name = package.name
         self.classes = list(package.classes)
         self.features = protocol.features_of(package.features)
-        self._graph = graph.Graph(
-            model=package.path / "model.onnx",
-            preprocessing=package.path / "preprocessing.json",
-            layout=package.layout,
-            classes=len(self.classes),
-            threads=threads,
+        self._answer = answering.load(
+            package.path, layout=package.layout, classes=self.classes, threads=threads, what="the model"
         )
         self._facts = package.facts()
         self._golden = golden.read(package.path / "golden.json", declared=package.features)
@@ -46,12 +43,12 @@ class Predictor:
         return cls(manifest.load(path), threads=threads)
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
-        """Return float32 probabilities [n, classes]; raises ServingError where the model fails or answers nonsense.
+        """Return float32 probabilities [n, classes]; raises ModelError where the model fails or answers nonsense.
 
         Nonsense on values that it was never trained for is the request's mistake, not the model's: Invalid.
         """
         try:
-            return self._graph(columns)
+            return self._answer(columns)
         except graph.NotFinite as error:
             far = self._far(columns)
             if not far:

@@ -16,11 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.training import graph
+from fairway.model import graph
+from fairway.training import proto
 
 Array = NDArray[Any]
 TOLERANCE = 1e-4  # largest difference of a probability; measured ones are below 1e-6
 PARITY_ROWS = 500
+SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 OPSET = 17  # of scikit-learn's graphs; the newest that its converters are tested with
 # What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
 TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
@@ -90,7 +92,7 @@ def write(trained: Trained, *, folder: Path) -> float:
 
 def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array) -> float:
     """Return the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance."""
-    answered = graph.run(model, inputs, classes=expected.shape[1], what="the exported graph")
+    answered = graph.run(model, inputs, output=graph.PROBABILITIES, width=expected.shape[1], what="the exported graph")
     differences = np.abs(answered - expected)
     largest = float(differences.max())
     if not largest <= TOLERANCE:
@@ -114,7 +116,7 @@ def _network(trained: Network, *, folder: Path) -> float:
                 wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),)
             )
             made = torch.onnx.export(
-                program, (), input_names=list(rows), output_names=[graph.OUTPUT], dynamo=True, verbose=False
+                program, (), input_names=list(rows), output_names=[graph.PROBABILITIES], dynamo=True, verbose=False
             )
     except Exception as error:  # torch raises whatever the user's forward and its own passes do
         raise errors.TrainingError(
@@ -123,7 +125,7 @@ def _network(trained: Network, *, folder: Path) -> float:
         ) from error
     if made is None:
         raise errors.TrainingError("torch gave no ONNX graph: the network uses an operation that ONNX lacks")
-    graph.write(made.model_proto, folder / "model.onnx")
+    proto.write(made.model_proto, folder / "model.onnx")
     # Each weight by itself: safetensors refuses tensors that share memory.
     save_file(
         {name: value.detach().clone().contiguous() for name, value in trained.module.state_dict().items()},
@@ -179,14 +181,18 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
         )
     try:
         with _quiet():
-            proto = to_onnx(fitted, matrix[:1], options={id(fitted): {"zipmap": False}}, target_opset=OPSET)
+            converted = to_onnx(fitted, matrix[:1], options={id(fitted): {"zipmap": False}}, target_opset=OPSET)
     except Exception as error:  # each converter raises its own
         raise errors.TrainingError(
             f"skl2onnx cannot convert a {type(fitted).__name__} ({_line(error)}): wanted an estimator that it knows, "
             "or write the ONNX file yourself and return its path"
         ) from error
     _normalised(
-        proto, layout="flat", classes=trained.classes, folder=folder, what=f"the graph of the {type(fitted).__name__}"
+        converted,
+        layout="flat",
+        classes=trained.classes,
+        folder=folder,
+        what=f"the graph of the {type(fitted).__name__}",
     )
     rows = matrix[:PARITY_ROWS]
     with _quiet():
@@ -197,10 +203,10 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
 def _file(trained: File, *, folder: Path) -> float:
     what = str(trained.path)
     rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
-    expected = graph.run(trained.path, rows, classes=trained.classes, what=what)
-    graph.add_up(expected, what=what)
+    expected = graph.run(trained.path, rows, output=graph.PROBABILITIES, width=trained.classes, what=what)
+    _add_up(expected, what=what)
     _normalised(
-        graph.read(trained.path, what=what),
+        proto.read(trained.path, what=what),
         layout=trained.layout,
         classes=trained.classes,
         folder=folder,
@@ -210,13 +216,28 @@ def _file(trained: File, *, folder: Path) -> float:
     return parity(folder / "model.onnx", inputs=rows, expected=expected)
 
 
-def _normalised(proto: Any, *, layout: str, classes: int, folder: Path, what: str, source: Path | None = None) -> None:
+def _normalised(made: Any, *, layout: str, classes: int, folder: Path, what: str, source: Path | None = None) -> None:
     if source is None:
         source = folder / "model.onnx"
-        source.write_bytes(proto.SerializeToString())
-    session = graph.load(source, what=what)
-    output = graph.output_of(session, classes=classes, what=what)
-    graph.write(graph.normalise(proto, session, layout=layout, output=output), folder / "model.onnx")
+        source.write_bytes(made.SerializeToString())
+    opened = graph.session(source, what=what)
+    output = graph.output_of(opened, output=graph.PROBABILITIES, width=classes, what=what)
+    proto.write(proto.normalise(made, opened, layout=layout, output=output), folder / "model.onnx")
+
+
+def _add_up(answers: Array, *, what: str) -> None:
+    """Raise TrainingError where a row is no distribution: the softmax was left out."""
+    off = np.abs(answers.sum(axis=1, dtype=np.float64) - 1)
+    if len(answers) and (off.max() > SUM_OFF or answers.min() < -SUM_OFF):
+        worst = answers[off.argmax() if off.max() > SUM_OFF else answers.min(axis=1).argmin()]
+        raise errors.TrainingError(
+            f"{what} answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
+        )
+
+
+def _some(row: Array) -> str:
+    shown = ", ".join(f"{value:.3g}" for value in row[:4])
+    return f"[{shown}{', ...' if len(row) > 4 else ''}]"
 
 
 def _forget_traces(program: Any) -> None:

@@ -1,8 +1,6 @@
 """The training stage: a model fitted on the prepared splits and exported, so that nothing of torch is needed to serve it."""
 
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,13 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fairway import artifacts, errors
+from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.data import prepare, splits
+from fairway.data import splits
 from fairway.training import device as devices
-from fairway.training import export, loop, model, state, user
-
-Fields = dict[str, Any]
+from fairway.training import export, loop, networks, state, user
 
 
 def fit(
@@ -41,7 +37,7 @@ def fit(
             made = user.fit(section, data=data)
         else:
             made = _network(section, data=data, version=version, kept=kept, resume=resume, progress=progress)
-        with _replacing(out) as folder:
+        with files.replacing(out, records=artifacts.RECORDS) as folder:
             difference = export.write(made.trained, folder=folder)
             record = artifacts.Checkpoint(
                 path=str(out),
@@ -80,7 +76,7 @@ def _network(
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
     classes = len(data.schema.classes)
     torch.manual_seed(section.seed)
-    network = model.build(
+    network = networks.build(
         section,
         shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
         cardinalities=data.preprocessor.cardinalities,
@@ -162,16 +158,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Return a folder that takes the place of `out` when all is written, and vanishes otherwise."""
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        prepare.replace(folder, out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fairway import errors
 from fairway.config import sections
-from fairway.training import losses, model, state
+from fairway.training import losses, networks, state
 from fairway.training.device import Choice
 
 Inputs = dict[str, Tensor]
@@ -132,7 +132,7 @@ def _step(network: nn.Module, section: sections.Training, *, target: Tensor, cla
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, section.learning_rate, total_steps=steps + 1)
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
     loss = losses.build(section, target=target, classes=classes)
-    return Step(network, loss, optimiser, schedule, scaler, model.augmentation(section.augmentation), choice)
+    return Step(network, loss, optimiser, schedule, scaler, networks.augmentation(section.augmentation), choice)
 
 
 def _epoch(step: Step, section: sections.Training, *, rows: Rows, number: int) -> float:

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from fairway import errors
+from fairway import errors, usercode
 from fairway.config import sections
-from fairway.data import sources, splits
-from fairway.training import export, graph
+from fairway.data import splits
+from fairway.model import graph
+from fairway.training import export
 
 WANTED = "wanted a torch module, a scikit-learn classifier with predict_proba, or the path of an ONNX file"
 
@@ -32,7 +33,7 @@ def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
     named = section.function or ""
     torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice
     try:
-        returned = sources.call(named, data, seed=section.seed, what="training.function")
+        returned = usercode.call(named, data, seed=section.seed, what="training.function")
     except errors.DataError as error:  # what it raised itself
         raise errors.TrainingError(str(error)) from error
     trained, layout = _trained(returned, data=data, named=f"training.function {named}")
@@ -53,7 +54,7 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
             raise errors.TrainingError(
                 f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
             )
-        layout = graph.layout_of(graph.load(path, what=str(path)), what=str(path))
+        layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
         return export.File(path, data.validation.inputs(layout), classes, layout), layout
     if hasattr(returned, "predict_proba"):
         return export.Estimator(returned, data.validation.inputs("flat"), classes), "flat"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fairway import artifacts
+from fairway import files
 from fairway.rollout import traffic
 from fairway.serving import command
 
@@ -489,4 +489,4 @@ def _document(kind: str, resources: list[Json]) -> Json:
         {"@type": TYPE + kind, **resource}
         for resource in ({k: v for k, v in r.items() if k != "@type"} for r in resources)
     ]
-    return {"version_info": artifacts.digest_bytes(artifacts.canonical(typed))[7:19], "resources": typed}
+    return {"version_info": files.digest_bytes(files.canonical(typed))[7:19], "resources": typed}

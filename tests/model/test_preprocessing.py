@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fairway import errors
-from fairway.data import features, fitting
-from fairway.data.schema import Feature, Schema
+from fairway.data import fitting
+from fairway.model import preprocessing
+from fairway.model.schema import Feature, Schema
 
 STEPS = [
     {"op": "impute", "value": 2.0},
@@ -24,7 +25,7 @@ IMAGE = {"name": "i", "kind": "image", "shape": [1, 2, 2], "steps": [{"op": "sca
 
 
 def load(*entries):
-    return features.Preprocessor.load({"version": 1, "features": list(entries)})
+    return preprocessing.Preprocessor.load({"version": 1, "features": list(entries)})
 
 
 def words(*values):
@@ -72,7 +73,7 @@ def test_the_flat_layout_is_numbers_then_one_hot_then_pixels():
     preprocessor = load(IMAGE, CATEGORY, NUMBER)
     images = np.ones((2, 4), dtype=np.float32)
     named = preprocessor.transform({"x": np.array([2.0, 2.0]), "c": words("b", "unheard"), "i": images})
-    flat = features.flat(named)
+    flat = preprocessing.flat(named)
     assert flat.shape == (2, preprocessor.width)
     np.testing.assert_array_equal(flat[:, 1:4], [[0, 1, 0], [0, 0, 0]])
     np.testing.assert_array_equal(flat[:, 4:], np.full((2, 4), 0.25))
@@ -81,7 +82,7 @@ def test_the_flat_layout_is_numbers_then_one_hot_then_pixels():
 
 def test_a_plain_dictionary_of_categories_has_no_known_width():
     with pytest.raises(errors.DataError, match="cardinalities"):
-        features.flat({"categories": np.array([[1]])})
+        preprocessing.flat({"categories": np.array([[1]])})
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_columns_that_do_not_fit_are_named(columns, sentence):
 )
 def test_damaged_preprocessing_is_refused_in_one_sentence(data, sentence):
     with pytest.raises(errors.DataError, match=sentence):
-        features.Preprocessor.load(data)
+        preprocessing.Preprocessor.load(data)
 
 
 numbers = npst.arrays(np.float64, st.integers(1, 40), elements=st.one_of(st.just(np.nan), st.floats(-1e9, 1e9)))
@@ -129,7 +130,7 @@ def test_a_round_trip_through_json_transforms_the_same_bits_row_by_row(values, d
         ),
     )
     fitted = fitting.fit({"x": values, "c": column}, schema=schema)
-    again = features.Preprocessor.load(json.loads(json.dumps(fitted.dump(), allow_nan=False)))
+    again = preprocessing.Preprocessor.load(json.loads(json.dumps(fitted.dump(), allow_nan=False)))
     whole = fitted.transform({"x": values, "c": column})
     for row in range(len(values)):
         one = again.transform({"x": values[row : row + 1], "c": column[row : row + 1]})
@@ -140,6 +141,6 @@ def test_a_round_trip_through_json_transforms_the_same_bits_row_by_row(values, d
 
 def test_the_server_side_imports_numpy_and_no_data_frame():
     heavy = "[name for name in ('pandas', 'pyarrow', 'sklearn', 'torch') if name in sys.modules]"
-    code = f"import sys, fairway.data.features, fairway.data.schema; print({heavy})"
+    code = f"import sys, fairway.model.preprocessing, fairway.model.schema; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

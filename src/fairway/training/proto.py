@@ -1,0 +1,108 @@
+"""ONNX files brought into the one form that is served, and freed of what they tell of the machine. No torch here."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from fairway import errors
+from fairway.model import graph
+from fairway.model.graph import FLAT
+
+OUTPUT = graph.PROBABILITIES
+
+
+def normalise(proto: Any, session: Any, *, layout: str, output: str) -> Any:
+    """Return the graph with float32 `probabilities` as its only output, and `features` as the name of its input where it is flat."""
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    body = made.graph
+    wanted = next(node for node in session.get_outputs() if node.name == output)
+    if layout == "flat":
+        _rename_input(body, next(node for node in session.get_inputs()))
+    if output != OUTPUT or wanted.type != "tensor(float)":
+        old = _free(body, OUTPUT) if output == OUTPUT else output
+        body.node.append(helper.make_node("Cast", [old], [OUTPUT], to=TensorProto.FLOAT))
+    columns = wanted.shape[1] if isinstance(wanted.shape[1], int) else None
+    del body.output[:]
+    body.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, columns]))
+    return made
+
+
+def write(proto: Any, path: Path) -> None:
+    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and change its bytes."""
+    proto.producer_version = ""
+    proto.doc_string = ""
+    del proto.metadata_props[:]
+    _strip(proto.graph)
+    for function in proto.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        _strip_nodes(function.node)
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        raise errors.TrainingError(f"the ONNX graph is not valid: {graph.line(error)}") from error
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _rename_input(body: Any, node: Any) -> None:
+    """Put `features` before the body's matrix: a node between the two, so that no name inside changes."""
+    if node.name == FLAT and node.type == "tensor(float)":
+        return
+    kept = next(one for one in body.input if one.name == node.name)
+    old = _free_input(body, node.name) if node.name == FLAT else node.name
+    body.input.remove(kept)
+    body.input.insert(0, helper.make_tensor_value_info(FLAT, TensorProto.FLOAT, [None, *_static(node.shape[1:])]))
+    body.node.insert(0, helper.make_node("Cast", [FLAT], [old], to=kept.type.tensor_type.elem_type))
+
+
+def _static(shape: Sequence[Any]) -> list[int | None]:
+    return [size if isinstance(size, int) else None for size in shape]
+
+
+def _free(body: Any, name: str) -> str:
+    """Rename what the body itself calls `name`, so that the name can be given to another; gives the new one."""
+    for node in body.node:
+        node.output[:] = [f"{name}_before" if output == name else output for output in node.output]
+    return _free_input(body, name)
+
+
+def _free_input(body: Any, name: str) -> str:
+    for node in body.node:
+        node.input[:] = [f"{name}_before" if used == name else used for used in node.input]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _free_input(attribute.g, name)
+    return f"{name}_before"
+
+
+def _strip(body: Any) -> None:
+    body.doc_string = ""
+    del body.metadata_props[:]
+    for thing in (*body.input, *body.output, *body.value_info, *body.initializer):
+        thing.doc_string = ""
+        del thing.metadata_props[:]
+    _strip_nodes(body.node)
+
+
+def _strip_nodes(nodes: Iterable[Any]) -> None:
+    for node in nodes:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+
+
+def read(path: Path, *, what: str) -> Any:
+    """Return the graph of a file, with the weights of the files beside it inside; raises TrainingError where it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return onnx.load(path)
+    except Exception as error:  # protobuf's DecodeError, or whatever its files' sizes and names make of themselves
+        raise errors.TrainingError(f"{what} cannot be read as ONNX: {graph.line(error)}") from error
