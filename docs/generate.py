@@ -69,6 +69,8 @@ def configuration() -> str:
     from fairway.config import sections
 
     parts = [part for path, model, default in tree(sections.Config) for part in section(path, model, default)]
+    at = next(index for index, part in enumerate(parts) if part == "### data.split" or part.endswith(" data.split"))
+    parts[at:at] = [part for name, model in sections.source_sections().items() for part in source(name, model)]
     return document("Configuration", CONFIGURATION, [*parts, "## Groups", groups()])
 
 
@@ -114,6 +116,27 @@ def section(path: str, model: type[BaseModel], default: BaseModel | None) -> Ite
         )
         rows.append((f"`{field.alias}`", kind, default_of(model, name, default), why))
     yield table(("key", "type", "default", "why"), rows)
+
+
+def source(name: str, model: type[BaseModel]) -> Iterator[str]:
+    """Yield the table of what one source needs besides the keys of `data`."""
+    from fairway.config import sections
+
+    yield f"### data, source {name}"
+    yield (model.__doc__ or "").strip()
+    properties = model.model_json_schema(by_alias=True)["properties"]
+    own = {key: field for key, field in model.model_fields.items() if key not in sections.Data.model_fields}
+    rows = [
+        (
+            f"`{field.alias}`",
+            type_of(properties[str(field.alias)]),
+            default_of(model, key, None),
+            field.description or "",
+        )
+        for key, field in own.items()
+    ]
+    if rows:
+        yield table(("key", "type", "default", "why"), rows)
 
 
 def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> str:

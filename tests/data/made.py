@@ -12,7 +12,7 @@ SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def section(**values: Any) -> sections.Data:
-    return sections.Data.model_validate(values)
+    return sections.Data.of(**values)
 
 
 def frame(rows: int = 300, *, seed: int = 0) -> pd.DataFrame:

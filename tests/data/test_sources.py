@@ -83,10 +83,14 @@ def test_text_in_another_encoding_is_told(tmp_path):
         read(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("source", ["csv", "parquet", "idx"])
-def test_a_file_that_is_not_there_is_a_usage_error(tmp_path, source):
+@pytest.mark.parametrize(
+    ("source", "keys"),
+    [("csv", ["path"]), ("parquet", ["path"]), ("idx", ["path", "labels"])],
+    ids=lambda value: str(value),
+)
+def test_a_file_that_is_not_there_is_a_usage_error(tmp_path, source, keys):
     with pytest.raises(errors.UsageError, match="no such file"):
-        sources.read(made.section(source=source, path=tmp_path / "absent", labels=tmp_path / "absent"))
+        sources.read(made.section(source=source, **dict.fromkeys(keys, tmp_path / "absent")))
 
 
 def test_a_file_that_is_no_parquet_is_told(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from fairway import errors
+from fairway import errors, plugins
 from fairway.cli import alerts, licences, options
 
 # extra -> (distribution, module that shows it is there)
@@ -43,6 +43,7 @@ def check(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     findings = [
         *_configuration(path, overrides),
         *_environment(),
+        *_plugins(),
         *_licences(path, overrides),
         *_home(root),
         *_platform(root),
@@ -68,9 +69,9 @@ def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
     except errors.ConfigError as error:
         return [Finding("error", "configuration", str(error))]
     found = [Finding("ok", "configuration", f"{path} is complete: {config.name}, environment {config.environment}")]
-    for what, file in (("data.path", config.data.path), ("data.labels", config.data.labels)):
-        if file is not None and not file.exists():
-            found.append(Finding("error", "data", f"{what} is {file}, which does not exist: correct the path"))
+    for key, file in config.data.paths().items():
+        if not file.exists():
+            found.append(Finding("error", "data", f"data.{key} is {file}, which does not exist: correct the path"))
     return found
 
 
@@ -86,6 +87,21 @@ def _environment() -> list[Finding]:
     absent = Finding("warning", "envoy", "not found: the local platform needs `fairway[local]`, or envoy on PATH")
     found.append(Finding("ok", "envoy", "there") if envoy else absent)
     return found
+
+
+def _plugins() -> list[Finding]:
+    """Return what can be named in the configuration, and which package each of it is of."""
+    return [finding for group in plugins.GROUPS for finding in _plugins_of(group)]
+
+
+def _plugins_of(group: str) -> list[Finding]:
+    found = plugins.found(group).values()
+    ours = ", ".join(plugin.name for plugin in found if plugin.distribution == plugins.OURS)
+    others = [plugin for plugin in found if plugin.distribution != plugins.OURS]
+    return [
+        Finding("ok", group, ours),
+        *(Finding("ok", group, f"{one.name}, of {one.distribution} {one.version}") for one in others),
+    ]
 
 
 def _licences(path: Path, overrides: tuple[str, ...]) -> list[Finding]:

@@ -59,18 +59,31 @@ def explain(error: ValidationError, *, where: str) -> str:
     """Return one sentence for pydantic's mistakes: key, value seen, value wanted."""
     sentences = []
     for mistake in error.errors()[:3]:
-        key = ".".join(str(part) for part in mistake["loc"]) or "the configuration"
+        key = _key(mistake["loc"])
         seen = mistake.get("input")
+        if mistake["type"] == "source":  # its input is the whole section
+            key, seen = "data.source", seen.get("source")
         if mistake["type"] == "extra_forbidden":
             sentences.append(f"{key} is no key that fairway knows; see docs/configuration.md for the keys")
         elif mistake["type"] == "missing":
-            sentences.append(f"{key} is missing")
+            tag = f": source {mistake['loc'][1]} needs it" if _has_source(mistake["loc"]) else ""
+            sentences.append(f"{key} is missing{tag}")
         else:
             message = mistake["msg"].removeprefix("Value error, ")
             shown = f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
             sentences.append(f"{key}{shown}: {message[:1].lower()}{message[1:]}")
     more = error.error_count() - len(sentences)
     return f"{where}: {'; '.join(sentences)}" + (f"; and {more} more" if more > 0 else "")
+
+
+def _key(place: Sequence[int | str]) -> str:
+    """Return the key as it stands in the file: pydantic puts a section's source behind `data`."""
+    parts = [*place[:1], *place[2:]] if _has_source(place) else place
+    return ".".join(str(part) for part in parts) or "the configuration"
+
+
+def _has_source(place: Sequence[int | str]) -> bool:
+    return len(place) > 1 and place[0] == "data" and place[1] in sections.source_sections()
 
 
 def _shown(value: object) -> str:
@@ -131,10 +144,7 @@ def _last(assigned: Sequence[tuple[str, Any]], key: str) -> Any:
 
 def _resolve_paths(config: sections.Config, path: Path | None) -> sections.Config:
     root = path.resolve().parent if path else Path.cwd()
-    data = config.data
-    moved = {field: root / value for field in ("path", "labels") if (value := getattr(data, field)) is not None}
-    moved["extra"] = tuple(root / extra for extra in data.extra)
-    return config.model_copy(update={"data": data.model_copy(update=moved)})
+    return config.model_copy(update={"data": config.data.moved(root)})
 
 
 def _first_line(error: BaseException) -> str:

@@ -49,7 +49,7 @@ class Findings:
     """What the file holds, and the split that suits it."""
 
     path: Path
-    source: Literal["csv", "parquet"]
+    source: str
     rows: int
     target: str
     classes: dict[str, int]  # rows by class
@@ -69,8 +69,8 @@ class Findings:
 
 def inspect(path: Path, *, target: str) -> Findings:
     """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
-    source = _source(path)
-    section = sections.Data(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
+    source = sources.of_file(path)
+    section = sections.Data.of(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
@@ -115,16 +115,6 @@ def summary(findings: Findings) -> str:
     lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
     lines.append(f"split    {findings.method}: {findings.split_why}")
     return "\n".join(lines)
-
-
-def _source(path: Path) -> Literal["csv", "parquet"]:
-    if not path.is_file():
-        raise errors.UsageError(
-            f"{path} is {'a folder' if path.is_dir() else 'not there'}: wanted a csv or parquet file"
-        )
-    with path.open("rb") as file:
-        start = file.read(4)
-    return "parquet" if start == b"PAR1" or path.suffix in (".parquet", ".pq") else "csv"
 
 
 def _column(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import fitting, infer, leakage, profile, sources, split, splits
+from fairway.data.sources import base, parquet
 from fairway.model.schema import Feature, Schema
 
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
@@ -110,7 +111,7 @@ def _add_extra(
     """Divide the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
     sentences = []
     for file in section.extra:
-        extra = sources.parquet(file, what="data.extra")
+        extra = parquet.frame(file, what="data.extra")
         missing = [name for name in (*(f.name for f in known.features), known.target) if name not in extra.columns]
         if missing:
             raise errors.DataError(f"{file} has no column {missing[0]!r}: wanted the raw features and {known.target}")
@@ -215,7 +216,7 @@ def _write(
     content: dict[str, Any],
     known: Schema,
     section: sections.Data,
-    rows: sources.Rows,
+    rows: base.Rows,
     warnings: tuple[str, ...],
     seed: int,
 ) -> artifacts.Dataset:

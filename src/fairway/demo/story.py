@@ -310,7 +310,7 @@ def _trained(home: Home, *, out: Path, seed: int) -> _Trained:
 def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
     """Return users who hold the pictures that no split of the dataset has."""
     learnt = np.concatenate([splits.columns(dataset, name)[1] for name in ("train", "validation", "test")])
-    frame = sources.read(sections.Data(source="digits", target="digit")).frame
+    frame = sources.read(sections.Data.of(source="digits", target="digit")).frame
     held_out = np.setdiff1d(np.arange(len(frame)), learnt)
     images = np.stack(frame["image"].to_list())[held_out].reshape(-1, 1, 8, 8)
     return traffic.Traffic(

@@ -137,8 +137,7 @@ def _configuration(config: sections.Config) -> artifacts.Json:
         for name in ("data", "training", "evaluation")
     }
     data = sections["data"]
-    for key in ("path", "labels"):
-        data[key] = Path(data[key]).name if data[key] else None
+    data |= {key: path.name for key, path in config.data.paths().items()}
     data["extra"] = [Path(extra).name for extra in data["extra"]]
     return sections
 

@@ -16,7 +16,7 @@ from fairway.config.sections.base import (
     format_duration,
     parse_duration,
 )
-from fairway.config.sections.data import Data, Split
+from fairway.config.sections.data import Data, DataOfSource, Split, source_sections
 from fairway.config.sections.evaluation import Evaluation, Gate
 from fairway.config.sections.monitoring import Monitoring
 from fairway.config.sections.pipeline import Pipeline, Resources
@@ -39,6 +39,7 @@ __all__ = [
     "Canary",
     "Config",
     "Data",
+    "DataOfSource",
     "Duration",
     "Evaluation",
     "Events",
@@ -61,4 +62,5 @@ __all__ = [
     "Training",
     "format_duration",
     "parse_duration",
+    "source_sections",
 ]

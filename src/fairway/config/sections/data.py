@@ -1,14 +1,16 @@
 """The `data` section: where rows come from and how they are divided."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, model_validator
+from pydantic_core import CoreSchema, core_schema
 
+from fairway import errors, plugins
 from fairway.config.sections.base import Section
+
+USUAL_SOURCE = "csv"  # where `source` is left out
 
 
 class Split(Section):
@@ -33,16 +35,10 @@ class Split(Section):
 
 
 class Data(Section):
-    """Where the rows come from and what they mean."""
+    """Where the rows come from and what they mean; each source has keys of its own besides."""
 
-    source: Literal["digits", "csv", "parquet", "idx", "function"] = "csv"
-    """`digits` ships with scikit-learn; `idx` is MNIST's format; `function` calls your own code."""
-    path: Path | None = None
-    """The file (csv, parquet) or the images file (idx)."""
-    labels: Path | None = None
-    """The labels file of idx."""
-    function: str | None = None
-    """`package.module:name`, called with this section; returns a pandas DataFrame with the target in it."""
+    source: str = USUAL_SOURCE
+    """The module of `fairway.data.sources`, or of an installed package, that reads the rows."""
     target: str = "label"
     """The column to predict."""
     features: tuple[str, ...] | None = None
@@ -61,12 +57,46 @@ class Data(Section):
     """A text column with more values than this is refused: it is likely an identifier."""
     split: Split = Split()
 
-    @model_validator(mode="after")
-    def _source_complete(self) -> "Data":
-        needs = {"csv": "path", "parquet": "path", "idx": "path", "function": "function"}
-        need = needs.get(self.source)
-        if need and getattr(self, need) is None:
-            raise ValueError(f"data.source {self.source} needs data.{need}")
-        if self.source == "idx" and self.labels is None:
-            raise ValueError("data.source idx needs data.labels")
-        return self
+    @classmethod
+    def of(cls, **values: Any) -> "Data":
+        """Return the section of the source that the values name; raises pydantic's ValidationError."""
+        section: Data = TypeAdapter(DataOfSource).validate_python(values)
+        return section
+
+    def paths(self) -> Mapping[str, Path]:
+        """Return the files that this source names, by their key."""
+        return {name: value for name, value in self if isinstance(value, Path)}
+
+    def moved(self, root: Path) -> Self:
+        """Return the section with its relative paths taken from `root`."""
+        found: dict[str, Any] = {name: root / path for name, path in self.paths().items()}
+        return self.model_copy(update={**found, "extra": tuple(root / path for path in self.extra)})
+
+
+class BySource:
+    """Marks a field whose section is that of its `source`: ours, or an installed package's."""
+
+    def __get_pydantic_core_schema__(self, declared: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = {name: handler.generate_schema(section) for name, section in source_sections().items()}
+        return core_schema.tagged_union_schema(
+            choices,
+            discriminator=_source_of,
+            custom_error_type="source",
+            custom_error_message=f"wanted a source that is installed: {', '.join(choices)}",
+        )
+
+
+def source_sections() -> Mapping[str, type[Data]]:
+    """Return each installed source's section by the source's name; raises UsageError for one that has none."""
+    found = {name: plugin.load() for name, plugin in plugins.found("sources").items()}
+    for name, module in found.items():
+        if not (isinstance(section := getattr(module, "SECTION", None), type) and issubclass(section, Data)):
+            raise errors.UsageError(f"source {name} has no SECTION: wanted a subclass of sections.Data in its module")
+    return {name: module.SECTION for name, module in found.items()}
+
+
+def _source_of(values: Any) -> Any:
+    return values.get("source", USUAL_SOURCE) if isinstance(values, Mapping) else getattr(values, "source", None)
+
+
+DataOfSource = Annotated[Data, BySource()]

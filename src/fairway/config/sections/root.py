@@ -3,11 +3,12 @@
 from typing import Annotated, Literal
 
 from pydantic import (
+    ConfigDict,
     Field,
 )
 
 from fairway.config.sections.base import NAME, Section
-from fairway.config.sections.data import Data
+from fairway.config.sections.data import DataOfSource
 from fairway.config.sections.evaluation import Evaluation
 from fairway.config.sections.monitoring import Monitoring
 from fairway.config.sections.pipeline import Pipeline
@@ -21,6 +22,8 @@ from fairway.config.sections.training import Training
 class Config(Section):
     """The whole of `fairway.yaml`."""
 
+    model_config = ConfigDict(defer_build=True)  # the sources are asked for their sections once a file is read
+
     name: Annotated[str, Field(pattern=NAME)] = "model"
     """Names the deployment, the package and the series in Prometheus."""
     namespace: Annotated[str, Field(pattern=NAME)] = "default"
@@ -29,7 +32,7 @@ class Config(Section):
     """Which group of defaults the platform takes."""
     licence: str = "unspecified"
     """The licence of the model (SPDX), kept in its package."""
-    data: Data
+    data: DataOfSource
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     serving: Serving = Serving()

@@ -1,0 +1,65 @@
+"""Where rows come from: one module for each source, found by the entry-point group `fairway.sources`.
+
+A source module has
+
+    SECTION        a subclass of sections.Data whose `source` is the module's name: what only this source needs
+    read(section)  the rows, as base.Rows; raises UsageError for a wrong file or name, DataError for unusable content
+    recognises(path, start)   optional: whether a file with these first bytes is one of this source's (`fairway init`)
+
+A secret is named in a section, never held: the section travels into the package's lineage.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from fairway import errors, plugins
+from fairway.config import sections
+from fairway.data.sources import base
+
+START_BYTES = 16
+PLAINEST = "csv"  # what a file is taken for that no other source recognises
+
+
+def read(section: sections.Data) -> base.Rows:
+    """Return the rows of the configured source, its target among the columns.
+
+    Raises UsageError for a wrong file or name, DataError for unusable content.
+    """
+    rows: base.Rows = plugins.load("sources", section.source).read(section)
+    doubled = rows.frame.columns[rows.frame.columns.duplicated()].tolist()
+    if doubled:
+        raise errors.DataError(f"{rows.origin} has the column {doubled[0]!r} twice: rename one of them")
+    if section.target not in rows.frame.columns:
+        from fairway.data import infer  # pandas, which a section that is only checked does not need
+
+        hint = infer.near(section.target, [str(name) for name in rows.frame.columns])
+        raise errors.DataError(f"{rows.origin} has no column {section.target!r} to predict{hint}")
+    if rows.frame.empty:
+        raise errors.DataError(f"{rows.origin} has a header but no rows: wanted some to learn from")
+    return rows
+
+
+def of_file(path: Path) -> str:
+    """Return the name of the source that reads a file; raises UsageError where there is no such file."""
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "not there"
+        raise errors.UsageError(f"{path} is {what}: wanted a csv or parquet file")
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    for name in plugins.found("sources"):
+        recognises = getattr(plugins.load("sources", name), "recognises", None)
+        if recognises is not None and recognises(path, start):
+            return name
+    return PLAINEST
+
+
+def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
+    """Return the first rows of a file as plain Python values, missing ones as NaN or None."""
+    source = of_file(file)
+    section = sections.Data.of(source=source, path=file)
+    frame = plugins.load("sources", source).read(section).frame.head(limit)
+    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

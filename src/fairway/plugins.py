@@ -1,0 +1,64 @@
+"""Find what installed packages add to fairway: sources, detectors, guards and whatever else has a group of its own.
+
+A package declares an entry point, as fairway itself does for its own, and nothing else knows its name:
+
+    [project.entry-points."fairway.sources"]
+    sql = "my_package.sql"
+
+What is found is a name and the distribution that it comes from; the module behind it is imported once it is chosen.
+"""
+
+import functools
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairway import errors
+
+OURS = "fairway"  # our own distribution
+GROUPS = ("sources",)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One thing that a package adds."""
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    entry: importlib.metadata.EntryPoint
+
+    def load(self) -> Any:
+        """Return the module or object; raises UsageError where it cannot be imported."""
+        try:
+            return self.entry.load()
+        except Exception as error:
+            raise errors.UsageError(
+                f"{self.group} {self.name} of {self.distribution} {self.version} cannot be imported "
+                f"({type(error).__name__}: {error}): mend or uninstall {self.distribution}"
+            ) from error
+
+
+@functools.cache
+def found(group: str) -> Mapping[str, Plugin]:
+    """Return the plug-ins of a group such as `sources`, by name; raises UsageError where two packages claim one name."""
+    plugins: dict[str, Plugin] = {}
+    for entry in sorted(importlib.metadata.entry_points(group=f"fairway.{group}"), key=lambda entry: entry.name):
+        distribution = entry.dist.name if entry.dist else "an unknown package"
+        plugin = Plugin(group, entry.name, distribution, entry.dist.version if entry.dist else "", entry)
+        other = plugins.setdefault(entry.name, plugin)
+        if other.entry.value != entry.value:
+            raise errors.UsageError(
+                f"{other.distribution} and {distribution} both add {group} {entry.name!r}: uninstall one of them"
+            )
+    return plugins
+
+
+def load(group: str, name: str) -> Any:
+    """Return the plug-in's module or object; raises UsageError with the names that there are."""
+    plugins = found(group)
+    if name not in plugins:
+        raise errors.UsageError(f"there is no {group} {name!r}: wanted one of {', '.join(plugins)}")
+    return plugins[name].load()
