@@ -14,8 +14,9 @@ from benchmarks.judge import ours, streams
 from benchmarks.judge.streams import TICK, Floats, Ints, Stream
 from fairway.config import sections
 from fairway.rollout import evidence, replay
+from fairway.rollout.bookkeeping import ENOUGH
 from fairway.rollout.evidence import ArmCounts
-from fairway.rollout.ledger import ENOUGH, SPLIT_ALPHA
+from fairway.rollout.ledger import SPLIT_ALPHA
 from fairway.rollout.states import Phase
 
 ALPHA, CERTIFIED = 0.01, 0.05

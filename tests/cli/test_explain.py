@@ -11,8 +11,8 @@ from fairway.cli import cluster, evidence, options
 from fairway.config import sections
 from fairway.operator import status
 from fairway.platforms.kubernetes import api, client
-from fairway.rollout import judge
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import bookkeeping, increments, judge
+from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.states import Phase, State
 
 FUSED = sections.Strategy.model_validate(
@@ -30,20 +30,18 @@ CONFIG = sections.Config.model_validate({"name": "income", "data": {"source": "c
 
 def rollout() -> State:
     """Return a canary during an incident of both arms, worse for one slice of its users."""
-    ledger = ledgers.begin(FUSED, at=0.0)
+    ledger = bookkeeping.begin(FUSED, at=0.0)
     for look in range(6):
         slices = tuple(
-            ledgers.Labelled(
-                weight=0.5, slice=sector, candidate=judge.ArmCounts(50, wrong), stable=judge.ArmCounts(50, 1)
-            )
+            increments.Labelled(weight=0.5, slice=sector, candidate=ArmCounts(50, wrong), stable=ArmCounts(50, 1))
             for sector, wrong in (("private", 1), ("public", 5))
         )
-        batch = ledgers.Batch(
-            gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (20, 20)}),
+        batch = increments.Batch(
+            gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (20, 20)}),
             labelled=slices,
-            exposed=(ledgers.Exposed(weight=0.5, candidate=100, stable=100, new=(100, 100)),),
+            exposed=(increments.Exposed(weight=0.5, candidate=100, stable=100, new=(100, 100)),),
         )
-        ledger = ledgers.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
+        ledger = bookkeeping.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
     state = State(phase=Phase.CANARY, stable="a" * 12, candidate="b" * 12, ledger=ledger)
     return replace(state, verdict=judge.decide(ledger, strategy=FUSED, stage="canary"))
 
@@ -71,13 +69,13 @@ def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_gua
     strategy = sections.Strategy.model_validate(
         {"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality"}]}
     )
-    some = ledgers.Labelled(
-        weight=0.05, candidate=judge.ArmCounts(100, 9), stable=judge.ArmCounts(100, 1), answers={"high": (30, 70)}
+    some = increments.Labelled(
+        weight=0.05, candidate=ArmCounts(100, 9), stable=ArmCounts(100, 1), answers={"high": (30, 70)}
     )
-    served = ledgers.Exposed(weight=0.05, candidate=105, stable=1900, new=(105, 1900), answers={"high": (40, 900)})
-    ledger = ledgers.observe(
-        ledgers.begin(strategy, at=0.0),
-        ledgers.Batch(labelled=(some,), exposed=(served,)),
+    served = increments.Exposed(weight=0.05, candidate=105, stable=1900, new=(105, 1900), answers={"high": (40, 900)})
+    ledger = bookkeeping.observe(
+        bookkeeping.begin(strategy, at=0.0),
+        increments.Batch(labelled=(some,), exposed=(served,)),
         strategy=strategy,
         offline=None,
         at=2.0,
@@ -120,10 +118,10 @@ def test_a_status_names_the_worst_slice_of_a_guard() -> None:
 
 def judged(bad: int) -> State:
     """Return a canary of 600 requests, so many of each 100 of which failed, beside a stable that fails once in a hundred."""
-    ledger = ledgers.begin(FUSED, at=0.0)
+    ledger = bookkeeping.begin(FUSED, at=0.0)
     for look in range(6):
-        batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=100, stable=100, bad={"errors": (bad, 1)}))
-        ledger = ledgers.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
+        batch = increments.Batch(gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (bad, 1)}))
+        ledger = bookkeeping.observe(ledger, batch, strategy=FUSED, offline=None, at=2.0 * look)
     return State(phase=Phase.CANARY, ledger=ledger, verdict=judge.decide(ledger, strategy=FUSED, stage="canary"))
 
 

@@ -10,8 +10,7 @@ import pytest
 from fairway.config import sections
 from fairway.control import arrivals
 from fairway.monitoring import store
-from fairway.rollout import evidence, intake, states, traffic
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import bookkeeping, evidence, increments, intake, states, traffic
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
 
@@ -224,8 +223,10 @@ def attack(*, client: str | None, aimed: int, crowd: int) -> float:
         row(0, 15.0 + number / 100, unit=f"made-up-{number}", client=client, status=400) for number in range(aimed)
     ]
     found = take(Answered(rows), arrivals.Arrivals(), in_canary(0.05), now=60.0)
-    batch = ledgers.Batch(counted=found.counted, exposed=found.exposed)
-    return ledgers.observe(ledgers.begin(POLICY, at=START), batch, strategy=POLICY, offline=None, at=START + 60).harm
+    batch = increments.Batch(counted=found.counted, exposed=found.exposed)
+    return bookkeeping.observe(
+        bookkeeping.begin(POLICY, at=START), batch, strategy=POLICY, offline=None, at=START + 60
+    ).harm
 
 
 def test_a_client_that_makes_up_units_and_aims_at_the_candidate_does_not_roll_it_back() -> None:
@@ -277,13 +278,13 @@ def warming(seed: int) -> Answered:
 def evidence_by_arrival(rows: Answered) -> float:
     """Return the most evidence against the candidate at any look."""
     errors = POLICY.model_copy(update={"guards": POLICY.guards[:1]})
-    counted, state, ledger, most = arrivals.Arrivals(), in_canary(), ledgers.begin(errors, at=START), 0.0
+    counted, state, ledger, most = arrivals.Arrivals(), in_canary(), bookkeeping.begin(errors, at=START), 0.0
     for now in range(1, 132):
         found = take(rows, counted, state, now=now)
         state = replace(state, cursors=found.cursors)
-        ledger = ledgers.observe(
+        ledger = bookkeeping.observe(
             ledger,
-            ledgers.Batch(counted=found.counted, exposed=found.exposed),
+            increments.Batch(counted=found.counted, exposed=found.exposed),
             strategy=errors,
             offline=None,
             at=START + now,

@@ -7,8 +7,7 @@ from fairway import errors
 from fairway.config import sections
 from fairway.control import observe, units
 from fairway.monitoring import store
-from fairway.rollout import ledger as ledgers
-from fairway.rollout import states, strategy
+from fairway.rollout import bookkeeping, states, strategy
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
 from tests.monitoring import made
@@ -246,7 +245,7 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
             canary("r5"),
         ]
     )
-    state = in_segment(ledger=ledgers.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
+    state = in_segment(ledger=bookkeeping.begin(BUSINESS, at=NOW), cursors=Cursors(outcomes=5))
     exposures = observe.Tallies()
 
     def took(state: states.State, exposures: observe.Tallies) -> Seen:
@@ -322,7 +321,7 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
     here = events.position().store
     state = in_segment(
         cursors=Cursors(pairs=cursor, labels=cursor, exposure=cursor, store=here if identity is None else identity),
-        ledger=ledgers.begin(POLICY, at=NOW),
+        ledger=bookkeeping.begin(POLICY, at=NOW),
     )
     seen = take(events.within("default"), state)
     assert (seen.unread, seen.exposed, seen.cursors) == (
@@ -341,7 +340,7 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
 def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events: store.EventStore) -> None:
     events.add([canary("r1")])
     old = Cursors(exposure=900, ahead=900, settled=NOW - 1, alone_from=NOW - 60, alone_until=NOW - 5, store="0" * 32)
-    cursors = take(events.within("default"), in_segment(cursors=old, ledger=ledgers.begin(POLICY, at=NOW))).cursors
+    cursors = take(events.within("default"), in_segment(cursors=old, ledger=bookkeeping.begin(POLICY, at=NOW))).cursors
     assert (cursors.alone_from, cursors.alone_until, cursors.exposure, cursors.ahead) == (NOW - 60, NOW - 5, 1, 0)
 
 
@@ -349,7 +348,7 @@ def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_resta
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted, state = (
         observe.Tallies(),
-        in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=ledgers.begin(POLICY, at=NOW)),
+        in_segment(cursors=Cursors(exposure=900, store="0" * 32), ledger=bookkeeping.begin(POLICY, at=NOW)),
     )
     state = strategy.advance(state, take(events.within("default"), state, counted), strategy=POLICY).state
     events.add([canary("r3", unit="w"), canary("r4", unit="w")])

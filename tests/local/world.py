@@ -139,7 +139,9 @@ class World:
             current = self.deployment().state
             assert current.phase not in (Phase.ROLLED_BACK, Phase.ROLLING_BACK), current.reason
             return (
-                current.phase is Phase.CANARY and current.ledger is not None and current.ledger.totals["errors"][0] > 10
+                current.phase is Phase.CANARY
+                and current.ledger is not None
+                and current.ledger.own("errors").candidate.n > 10
             )
 
         support.eventually(true, seconds=180)
@@ -147,7 +149,7 @@ class World:
     def evidence(self) -> int:
         """Return how many of the candidate's requests the judge has counted."""
         ledger = self.deployment().state.ledger
-        return ledger.totals["errors"][0] if ledger else 0
+        return ledger.own("errors").candidate.n if ledger else 0
 
     def ended(self, revision: str) -> state.Deployment:
         return client.follow(self.home, NAME, revision=revision, timeout_seconds=180)

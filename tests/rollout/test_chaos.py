@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairway.config import sections
-from fairway.rollout import evidence, hooks, states
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import evidence, hooks, increments, states
 from fairway.rollout.hooks import Answer
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase
@@ -98,7 +97,9 @@ class Chaos(RuleBasedStateMachine):
     @rule(wrong=st.integers(0, 200))
     def labels_come(self, wrong: int) -> None:
         self.world.labelled = (
-            ledgers.Labelled(weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)),
+            increments.Labelled(
+                weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)
+            ),
         )
 
     @invariant()
@@ -133,7 +134,7 @@ class Chaos(RuleBasedStateMachine):
         assert row["action"] == "PROMOTE"
         assert ledger is not None
         if not (self.forced and row["guarantee"].startswith("none")):
-            assert all(ledger.certificates[name].peak >= math.log(20) for name in ("errors", "slow"))
+            assert all(ledger.own(name).certificate.peak >= math.log(20) for name in ("errors", "slow"))
             assert ledger.harm < math.log(100)
             assert self._agreed(before, "smoke")
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fairway.rollout import judge
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import increments, judge
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.judge import Action
 from tests.rollout.test_ledger import learn, policy
@@ -21,13 +20,13 @@ SALES = policy(
 
 def labels(
     mine: int, theirs: int, *, weight: float, wrong: tuple[float, float], looks: int, seed: int = 0
-) -> list[ledgers.Batch]:
+) -> list[increments.Batch]:
     """Return looks with so many labels of each arm, of answers that are wrong at these rates."""
     rng = np.random.default_rng(seed)
     return [
-        ledgers.Batch(
+        increments.Batch(
             labelled=(
-                ledgers.Labelled(
+                increments.Labelled(
                     weight=weight,
                     candidate=ArmCounts(mine, int(rng.binomial(mine, wrong[0]))),
                     stable=ArmCounts(theirs, int(rng.binomial(theirs, wrong[1]))),
@@ -40,14 +39,14 @@ def labels(
 
 def outcomes(
     mine: int, theirs: int, *, weight: float, sold: tuple[float, float], looks: int, seed: int = 0
-) -> list[ledgers.Batch]:
+) -> list[increments.Batch]:
     rng = np.random.default_rng(seed)
     values = [
         [tuple((rng.random(n) < rate).astype(float).tolist()) for n, rate in zip((mine, theirs), sold, strict=True)]
         for _ in range(looks)
     ]
     return [
-        ledgers.Batch(valued=(ledgers.Valued(name="sale", weight=weight, candidate=one, stable=other),))
+        increments.Batch(valued=(increments.Valued(name="sale", weight=weight, candidate=one, stable=other),))
         for one, other in values
     ]
 
@@ -55,7 +54,7 @@ def outcomes(
 def test_labellers_who_take_as_many_of_each_arm_roll_no_healthy_canary_back() -> None:
     for seed in range(20):
         ledger = learn(WATCHED, labels(5, 5, weight=0.05, wrong=(0.1, 0.1), looks=60, seed=seed))
-        assert ledger.harms["quality"].peak < math.log(100)
+        assert ledger.own("quality").harm.peak < math.log(100)
         assert ledger.unfair == ("quality",)
 
 
@@ -77,7 +76,7 @@ def test_what_is_no_lottery_is_said_beside_what_the_other_guards_say_and_neither
 def test_a_worse_canary_that_is_labelled_half_as_often_gets_no_certificate() -> None:
     for seed in range(20):
         ledger = learn(GATING, labels(3, 6, weight=0.5, wrong=(0.15, 0.1), looks=200, seed=seed))
-        assert ledger.certificates["quality"].peak < math.log(20)
+        assert ledger.own("quality").certificate.peak < math.log(20)
         assert judge.decide(ledger, strategy=GATING, stage="canary").action is Action.INVALID
 
 
@@ -90,12 +89,12 @@ def test_a_worse_canary_that_is_labelled_half_as_often_gets_no_certificate() -> 
     ids=["labels", "outcomes"],
 )
 def test_labels_and_outcomes_of_one_arm_wait_for_the_other_s(
-    batches: Callable[[int], list[ledgers.Batch]], strategy: object
+    batches: Callable[[int], list[increments.Batch]], strategy: object
 ) -> None:
     ledger = learn(strategy, batches(1))  # type: ignore[arg-type]
-    [bet] = ledger.totals
-    assert ledger.totals[bet][:1] == (0,)
-    assert ledger.came[bet] == (0, 20)
+    [(key, bet)] = ledger.bets.items()
+    assert bet.candidate.n == 0
+    assert ledger.lotteries[key.guard].came == (0, 20)
 
 
 def test_labels_that_come_one_by_one_say_nearly_as_much_as_those_that_come_together() -> None:
@@ -108,14 +107,16 @@ def test_labels_that_come_one_by_one_say_nearly_as_much_as_those_that_come_toget
             for arm, bad in zip(arms, wrong, strict=True)
         ]
         single += [
-            ledgers.Batch(labelled=(ledgers.Labelled(weight=0.25, candidate=one, stable=other),))
+            increments.Batch(labelled=(increments.Labelled(weight=0.25, candidate=one, stable=other),))
             for one, other in counts
         ]
         whole = [
             ArmCounts(sum(pair[arm].n for pair in counts), sum(pair[arm].bad for pair in counts)) for arm in (0, 1)
         ]
-        together.append(ledgers.Batch(labelled=(ledgers.Labelled(weight=0.25, candidate=whole[0], stable=whole[1]),)))
-    first, second = learn(GATING, together).harms["quality"].log_e, learn(GATING, single).harms["quality"].log_e
+        together.append(
+            increments.Batch(labelled=(increments.Labelled(weight=0.25, candidate=whole[0], stable=whole[1]),))
+        )
+    first, second = learn(GATING, together).own("quality").harm.log_e, learn(GATING, single).own("quality").harm.log_e
     assert first > 10
     assert second > 0.7 * first
 
@@ -143,18 +144,18 @@ def test_a_lottery_is_hardly_ever_called_none_and_a_worse_canary_is_found() -> N
 def test_outcomes_that_are_sent_for_as_many_of_each_arm_roll_nothing_back() -> None:
     for seed in range(10):
         ledger = learn(SALES, outcomes(5, 5, weight=0.05, sold=(0.1, 0.1), looks=60, seed=seed))
-        assert ledger.harms["sales"].peak < math.log(100)
+        assert ledger.own("sales").harm.peak < math.log(100)
         assert ledger.unfair == ("sales",)
 
 
 def test_the_evidence_says_how_many_labels_are_in_by_arm_and_by_answer() -> None:
-    served = ledgers.Exposed(
+    served = increments.Exposed(
         weight=0.5, candidate=40, stable=60, new=(40, 60), answers={"high": (10, 20), "low": (30, 40)}
     )
-    some = ledgers.Labelled(
+    some = increments.Labelled(
         weight=0.5, candidate=ArmCounts(12, 1), stable=ArmCounts(20, 1), answers={"high": (2, 5), "low": (10, 15)}
     )
-    facts = judge.describe(learn(GATING, [ledgers.Batch(exposed=(served,), labelled=(some,))]), strategy=GATING)[
+    facts = judge.describe(learn(GATING, [increments.Batch(exposed=(served,), labelled=(some,))]), strategy=GATING)[
         "quality"
     ]["cameIn"]
     assert (facts["candidate"], facts["stable"]) == ({"units": 12, "of": 40}, {"units": 20, "of": 60})

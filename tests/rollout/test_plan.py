@@ -9,8 +9,7 @@ from benchmarks.judge import ours, peers, streams
 from benchmarks.judge.streams import Scenario
 from fairway import errors
 from fairway.config import sections
-from fairway.rollout import ledger as ledgers
-from fairway.rollout import plan
+from fairway.rollout import bookkeeping, increments, plan
 
 SCHEDULE = [{"weight": weight, "minDuration": "60s"} for weight in (10, 20, 30, 40)] + [{"weight": 50}]
 POLICY = sections.Strategy.model_validate(
@@ -69,13 +68,13 @@ def test_the_time_of_a_certificate_by_stable_s_rate_is_about_the_median_of_simul
     [expected] = plan.plan(policy, requests_per_second=100, usual={"errors": 0.01})
     taken = []
     for run in range(60):
-        rng, ledger, seconds = np.random.default_rng(run), ledgers.begin(policy, at=0.0), 0
-        while ledger.certificates["errors"].peak < math.log(20):
+        rng, ledger, seconds = np.random.default_rng(run), bookkeeping.begin(policy, at=0.0), 0
+        while ledger.own("errors").certificate.peak < math.log(20):
             n = int(rng.binomial(500, 0.5))
             bad = {"errors": (int(rng.binomial(n, 0.01)), int(rng.binomial(500 - n, 0.01)))}
             seconds += 5
-            batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=n, stable=500 - n, bad=bad))
-            ledger = ledgers.observe(ledger, batch, strategy=policy, offline=None, at=float(seconds))
+            batch = increments.Batch(gateway=increments.Gateway(candidate=n, stable=500 - n, bad=bad))
+            ledger = bookkeeping.observe(ledger, batch, strategy=policy, offline=None, at=float(seconds))
         taken.append(seconds)
     assert expected.certified_seconds == pytest.approx(np.median(taken), rel=0.35)
     with pytest.raises(
@@ -113,17 +112,17 @@ def test_the_units_of_an_a_b_test_are_about_the_median_of_simulated_ones() -> No
     [expected] = plan.plan(AB, requests_per_second=1, usual={"sales": 0.1}, effects={"sales": 0.03})
     taken = []
     for run in range(40):
-        rng, ledger, units = np.random.default_rng(run), ledgers.begin(AB, at=0.0), 0
-        while ledger.certificates["sales"].peak < math.log(20):
+        rng, ledger, units = np.random.default_rng(run), bookkeeping.begin(AB, at=0.0), 0
+        while ledger.own("sales").certificate.peak < math.log(20):
             mine = int(rng.binomial(200, 0.5))
             values = [
                 tuple((rng.random(n) < share).astype(float).tolist()) for n, share in ((mine, 0.13), (200 - mine, 0.1))
             ]
-            batch = ledgers.Batch(
-                valued=(ledgers.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),)
+            batch = increments.Batch(
+                valued=(increments.Valued(name="purchase", weight=0.5, candidate=values[0], stable=values[1]),)
             )
             units += 200
-            ledger = ledgers.observe(ledger, batch, strategy=AB, offline=None, at=float(units))
+            ledger = bookkeeping.observe(ledger, batch, strategy=AB, offline=None, at=float(units))
         taken.append(units)
     assert expected.certified_seconds == pytest.approx(np.median(taken), rel=0.3)
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from fairway.config import sections
-from fairway.rollout import ledger as ledgers
-from fairway.rollout import plan, power
+from fairway.rollout import bookkeeping, increments, plan, power
 from fairway.rollout.states import Phase
 from tests.rollout.world import STRATEGY, World
 
@@ -34,7 +33,7 @@ def test_the_first_step_says_how_many_requests_it_waits_for_and_ends_when_they_h
 @pytest.mark.parametrize(("weight", "least", "most"), [(5, 45, 65), (25, 80, 120), (50, 140, 210)])
 def test_the_larger_the_step_the_more_requests_show_as_much_harm(weight: int, least: int, most: int) -> None:
     needed = power.needed(
-        ledgers.begin(sections.Strategy(), at=0.0),
+        bookkeeping.begin(sections.Strategy(), at=0.0),
         strategy=sections.Strategy(),
         share=weight / 100,
         since=0.0,
@@ -49,20 +48,20 @@ def test_four_harms_in_five_are_found_with_as_many_requests(weight: float, usual
     strategy = canary(harm=0.1)
     n = round(
         power.needed(
-            ledgers.begin(strategy, at=0.0), strategy=strategy, share=weight, since=0.0, rates={"errors": usual}
+            bookkeeping.begin(strategy, at=0.0), strategy=strategy, share=weight, since=0.0, rates={"errors": usual}
         )["errors"]
     )
     found = 0
     for run in range(200):
-        rng, ledger = np.random.default_rng(run), ledgers.begin(strategy, at=0.0)
+        rng, ledger = np.random.default_rng(run), bookkeeping.begin(strategy, at=0.0)
         rest = round(n * (1 - weight) / weight)
-        gateway = ledgers.Gateway(
+        gateway = increments.Gateway(
             candidate=n,
             stable=rest,
             bad={"errors": (int(rng.binomial(n, usual + 0.1)), int(rng.binomial(rest, usual)))},
         )
-        found += ledgers.observe(
-            ledger, ledgers.Batch(gateway=gateway), strategy=strategy, offline=None, at=2.0
+        found += bookkeeping.observe(
+            ledger, increments.Batch(gateway=gateway), strategy=strategy, offline=None, at=2.0
         ).harm >= np.log(100)
     assert 0.7 < found / 200 < 0.92
 
@@ -81,7 +80,7 @@ def test_a_certificate_does_not_end_a_step_that_has_seen_too_little_of_its_weigh
 
 def test_a_step_in_a_hurry_is_content_with_a_total_failure() -> None:
     strategy = canary(harm=1)
-    needed = power.needed(ledgers.begin(strategy, at=0.0), strategy=strategy, share=0.25, since=0.0, rates={})
+    needed = power.needed(bookkeeping.begin(strategy, at=0.0), strategy=strategy, share=0.25, since=0.0, rates={})
     assert needed["errors"] <= 8
 
 
@@ -93,7 +92,7 @@ def test_a_step_that_has_seen_too_little_when_the_budget_is_spent_asks_a_person_
 
 def test_without_a_comparison_a_step_waits_for_none() -> None:
     all_of_it = canary(steps=[{"weight": 100}])
-    ledger = ledgers.begin(all_of_it, at=0.0)
+    ledger = bookkeeping.begin(all_of_it, at=0.0)
     assert power.lacking(ledger, strategy=all_of_it, arrived=(5, 0), weight=1.0, since=0.0) is None
     outcomes = dataclasses.replace(ledger)
     assert (
@@ -116,11 +115,11 @@ def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
     """Its own healthy requests cost the wealth more than so many harmful ones would have brought: the target ran away from the count."""
     slow = {"name": "slow", "type": "latency", "threshold": "100ms", "maxRatio": 1.5, "tolerance": 1.0}
     strategy = sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
-    ledger = ledgers.begin(strategy, at=0.0)
+    ledger = bookkeeping.begin(strategy, at=0.0)
     for number in range(40):
-        counts = ledgers.Gateway(candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)})
-        ledger = ledgers.observe(
-            ledger, ledgers.Batch(counted=(counts,)), strategy=strategy, offline=None, at=5.0 * number + 5
+        counts = increments.Gateway(candidate=50, stable=50, bad={"slow": (22 + number % 2, 23 - number % 2)})
+        ledger = bookkeeping.observe(
+            ledger, increments.Batch(counted=(counts,)), strategy=strategy, offline=None, at=5.0 * number + 5
         )
     assert power.lacking(ledger, strategy=strategy, arrived=(2000, 2000), weight=0.5, since=0.0) is None
     assert power.lacking(ledger, strategy=strategy, arrived=(200, 200), weight=0.5, since=0.0) is not None

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.judge import ours, peers, promises, streams
 from benchmarks.judge.streams import TICK, Scenario
 from fairway.config import sections
-from fairway.rollout import evidence
+from fairway.rollout import bookkeeping, evidence, increments
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts
 
@@ -24,13 +24,13 @@ def product(stream: streams.Stream, run: int, *, mode: str) -> list[ledgers.Ledg
             "guards": [{"name": "errors", "type": "errors", "maxRate": 0.02, "objective": 0.006}],
         }
     )
-    ledger, found = ledgers.begin(policy, at=0.0), []
+    ledger, found = bookkeeping.begin(policy, at=0.0), []
     for tick in range(stream.canary.shape[1]):
         n, x, m, y = (
             int(counts[run, tick]) for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)
         )
-        batch = ledgers.Batch(gateway=ledgers.Gateway(candidate=n, stable=m, bad={"errors": (x, y)}))
-        ledger = ledgers.observe(ledger, batch, strategy=policy, offline=None, at=(tick + 1) * TICK)
+        batch = increments.Batch(gateway=increments.Gateway(candidate=n, stable=m, bad={"errors": (x, y)}))
+        ledger = bookkeeping.observe(ledger, batch, strategy=policy, offline=None, at=(tick + 1) * TICK)
         found.append(ledger)
     return found
 
@@ -46,7 +46,7 @@ def test_the_simulation_judges_as_the_product_does(mode: str, objective: float |
         ledgers = product(stream, run, mode=mode)
         assert np.allclose(harms[run], [ledger.harm for ledger in ledgers], rtol=1e-9, atol=1e-9)
         assert np.allclose(
-            certificates[run], [ledger.certificates["errors"].log_e for ledger in ledgers], rtol=1e-9, atol=1e-9
+            certificates[run], [ledger.own("errors").certificate.log_e for ledger in ledgers], rtol=1e-9, atol=1e-9
         )
 
 
@@ -81,17 +81,19 @@ def test_the_simulation_bets_on_labels_as_the_product_does(harm: bool) -> None:
     policy = sections.Strategy.model_validate(
         {"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality", "gates": "canary"}]}
     )
-    ledger, found = ledgers.begin(policy, at=0.0), []
+    ledger, found = bookkeeping.begin(policy, at=0.0), []
     for tick in range(60):
         n, bad, m, stable_bad = (
             int(counts[0, tick]) for counts in (stream.canary, stream.canary_bad, stream.stable, stream.stable_bad)
         )
-        labels = ledgers.Labelled(weight=0.25, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
-        ledger = ledgers.observe(
-            ledger, ledgers.Batch(labelled=(labels,)), strategy=policy, offline=None, at=(tick + 1) * TICK
+        labels = increments.Labelled(weight=0.25, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
+        ledger = bookkeeping.observe(
+            ledger, increments.Batch(labelled=(labels,)), strategy=policy, offline=None, at=(tick + 1) * TICK
         )
-        found.append((ledger.harms if harm else ledger.certificates)["quality"].log_e)
-    assert np.allclose(ours.late(stream, margin=0.02, harm=harm, least=ledgers.ENOUGH)[0], found, rtol=1e-9, atol=1e-9)
+        found.append((ledger.own("quality").harm if harm else ledger.own("quality").certificate).log_e)
+    assert np.allclose(
+        ours.late(stream, margin=0.02, harm=harm, least=bookkeeping.ENOUGH)[0], found, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_bursts_counted_by_request_break_the_promise_as_the_page_says() -> None:

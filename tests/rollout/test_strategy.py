@@ -8,8 +8,7 @@ import pytest
 
 from fairway.config import sections
 from fairway.control import units
-from fairway.rollout import evidence, intake, judge, states, traffic
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import bookkeeping, evidence, increments, intake, judge, states, traffic
 from fairway.rollout.seen import Command, Seen, Segment
 from fairway.rollout.states import Cause, Phase, Reply
 from tests.rollout.world import STRATEGY, World
@@ -190,7 +189,8 @@ def test_requests_that_met_a_pod_as_it_was_taken_away_are_no_evidence() -> None:
     assert world.look().phase is Phase.CANARY
     assert before is not None
     assert world.state.ledger is not None
-    assert world.state.ledger.to_json()["harms"] == before.to_json()["harms"]
+    news, known = world.state.ledger.to_json()["bets"], before.to_json()["bets"]
+    assert [bet["harm"] for bet in news] == [bet["harm"] for bet in known]
 
 
 def test_a_candidate_that_never_becomes_ready_is_rolled_back_at_the_deadline() -> None:
@@ -314,7 +314,7 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
     world = World().serving("a")
     world.until(Phase.STABLE)
     segment = next(s for s in world.state.segments if s.weight == 0.5)
-    worse = ledgers.Labelled(
+    worse = increments.Labelled(
         weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8)
     )
     world.labelled = (worse,)
@@ -330,7 +330,7 @@ def test_a_late_rollback_that_waits_for_the_old_revision_ends_with_the_judges_se
     world.until(Phase.STABLE)
     world.ready = ("b",)
     world.labelled = (
-        ledgers.Labelled(weight=0.5, candidate=evidence.ArmCounts(600, 300), stable=evidence.ArmCounts(600, 30)),
+        increments.Labelled(weight=0.5, candidate=evidence.ArmCounts(600, 300), stable=evidence.ArmCounts(600, 30)),
     )
     world.until(Phase.ROLLING_BACK)
     waiting = world.look().reason
@@ -346,9 +346,9 @@ def skewed() -> World:
     world.until(Phase.CANARY)
     while not world.state.segments:
         world.look()
-    seen = ledgers.Batch(exposed=(ledgers.Exposed(weight=0.05, candidate=100, stable=300, new=(100, 300)),))
+    seen = increments.Batch(exposed=(increments.Exposed(weight=0.05, candidate=100, stable=300, new=(100, 300)),))
     assert world.state.ledger is not None
-    ledger = ledgers.observe(world.state.ledger, seen, strategy=STRATEGY, offline=0.03, at=world.now)
+    ledger = bookkeeping.observe(world.state.ledger, seen, strategy=STRATEGY, offline=0.03, at=world.now)
     world.state = dataclasses.replace(world.state, ledger=ledger)
     return world
 
@@ -420,13 +420,14 @@ def scraped(at: float, stable: int, candidate: int, *, epoch: str = "one", versi
 
 def counted(*samples: traffic.Sample) -> tuple[int, float, int, float]:
     """Return the totals of the errors guard after looks at these scrapes, from the first on."""
-    state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=ledgers.begin(STRATEGY, at=0.0))
+    state = states.State(phase=Phase.CANARY, stable="a", candidate="b", ledger=bookkeeping.begin(STRATEGY, at=0.0))
     for number, sample in enumerate(samples):
         state = intake.learn(
             state, Seen(now=100.0 + number, desired="b", sample=sample, wanted_version="r"), strategy=STRATEGY
         )
     assert state.ledger is not None
-    return tuple(state.ledger.totals["errors"])
+    bet = state.ledger.own("errors")
+    return (*bet.candidate, *bet.stable)
 
 
 def test_a_scrape_that_is_older_than_the_last_counts_nothing_again() -> None:
@@ -492,11 +493,11 @@ def test_nothing_is_evidence_before_the_warm_up_is_over_and_nothing_moves_before
     for _ in range(19):
         assert play.look().phase is Phase.CANARY
         assert play.state.ledger is not None
-        assert play.state.ledger.totals["errors"] == (0, 0, 0, 0)
+        assert play.state.ledger.own("errors").candidate == play.state.ledger.own("errors").stable == (0, 0)
     play.route = "another"
     for _ in range(30):
         assert play.look().phase is Phase.CANARY
-    assert play.state.ledger.totals["errors"] == (0, 0, 0, 0)
+    assert play.state.ledger.own("errors").candidate == play.state.ledger.own("errors").stable == (0, 0)
     assert play.state.reason == "waiting for the route to take effect"
     play.route = None
     play.until(Phase.ROLLED_BACK, looks=20)
@@ -508,7 +509,7 @@ def stretches(*looks: tuple[float, float], warmup_until: float = 0.0) -> list[tu
         phase=Phase.CANARY,
         stable="a",
         candidate="b",
-        ledger=ledgers.begin(STRATEGY, at=0.0),
+        ledger=bookkeeping.begin(STRATEGY, at=0.0),
         counting_from=warmup_until,
     )
     for now, wall in looks:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fairway.config import sections
-from fairway.rollout import hooks, record, states, strategy, traffic
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import hooks, increments, record, states, strategy, traffic
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
 
@@ -39,7 +38,7 @@ class World:
     unread: str | None = None
     epoch: str = "first"
     route: str | None = None  # version of the route in effect; the one that is wanted where nothing is said
-    labelled: tuple[ledgers.Labelled, ...] = ()
+    labelled: tuple[increments.Labelled, ...] = ()
     command: Command | None = None
     answer: dict[str, hooks.Answer] = dataclasses.field(
         default_factory=dict
@@ -58,7 +57,7 @@ class World:
         self._traffic(weight)
         paired = None
         if mirror:
-            paired = ledgers.Paired(
+            paired = increments.Paired(
                 compared=self.rate,
                 disagreements=int(self.rng.binomial(self.rate, self.disagreeing)),
                 candidate_failures=0,

@@ -12,7 +12,7 @@ from fairway.cli import cluster, evidence, options
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.rollout import plan as plans
+    from fairway.rollout import prospect
 
 ANSWER_SECONDS = 15.0
 
@@ -253,7 +253,7 @@ def plan(
     )
 
 
-def _step(step: "plans.Step") -> str:
+def _step(step: "prospect.Step") -> str:
     if not math.isfinite(step.seconds):
         return f"{step.weight} % never, for no number of requests shows it"
     return f"{step.weight} % after {step.seconds:.0f} s" + (
@@ -262,9 +262,9 @@ def _step(step: "plans.Step") -> str:
 
 
 def _found(one: dict[str, Any]) -> dict[str, float | None]:
-    from fairway.rollout import plan as plans
+    from fairway.rollout import prospect
 
-    return {name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in plans.HARMS)}
+    return {name: one["found_seconds"].get(name) for name in (f"{bad:.0%}" for bad in prospect.HARMS)}
 
 
 def _limit(value: float) -> str:

@@ -20,7 +20,7 @@ from functools import partial
 from fairway.config import sections
 from fairway.control.units import Evidence, Firsts, in_effect
 from fairway.monitoring import store as events
-from fairway.rollout import evidence, states, traffic
+from fairway.rollout import evidence, increments, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.seen import Cursors, Segment
@@ -85,8 +85,8 @@ class Exposures:
     """What a look counts of the requests that have come: the cursors to go on from, units by arm, requests by guard."""
 
     cursors: Cursors
-    exposed: tuple[ledgers.Exposed, ...] = ()
-    counted: tuple[ledgers.Gateway, ...] = ()
+    exposed: tuple[increments.Exposed, ...] = ()
+    counted: tuple[increments.Gateway, ...] = ()
     unread: str | None = None  # why nothing can be counted of what came; the gateway counts alone meanwhile
 
 
@@ -240,7 +240,7 @@ class Arrivals:
         segments: Sequence[Segment],
         current: Segment | None,
         policy: sections.Strategy,
-    ) -> tuple[tuple[ledgers.Exposed, ...], tuple[ledgers.Gateway, ...]]:
+    ) -> tuple[tuple[increments.Exposed, ...], tuple[increments.Gateway, ...]]:
         windows = defaultdict[tuple[float, int, bool], list[events.Exposure]](list)
         for row in rows:
             segment = in_effect(segments, at=row.predicted_at)
@@ -248,7 +248,7 @@ class Arrivals:
                 thin = self.thin[0] < row.predicted_at <= self.thin[1]
                 windows[segment.start, int(row.predicted_at // WINDOW_SECONDS), thin].append(row)
         by_start = {segment.start: segment for segment in segments}
-        exposed, counted = list[ledgers.Exposed](), list[ledgers.Gateway]()
+        exposed, counted = list[increments.Exposed](), list[increments.Gateway]()
         for (start, _, thin), some in sorted(windows.items()):
             weight = by_start[start].weight
             divided = current is not None and start == current.start and not thin
@@ -257,7 +257,7 @@ class Arrivals:
             counted.append(self._requests(some, weight=weight, policy=policy, thin=thin))
         return tuple(exposed), tuple(counted)
 
-    def _exposed(self, rows: Iterable[events.Exposure], *, weight: float, divided: bool) -> ledgers.Exposed:
+    def _exposed(self, rows: Iterable[events.Exposure], *, weight: float, divided: bool) -> increments.Exposed:
         """Return the units that met an arm; their answers are counted of those that are new in this rollout, by their first requests."""
         here, new, answers = [0, 0], [0, 0], defaultdict[str, list[int]](lambda: [0, 0])
         for row in rows:
@@ -268,7 +268,7 @@ class Arrivals:
             new[arm] += 1
             if row.answer is not None and row.status < 400:
                 answers[row.answer][arm] += 1
-        return ledgers.Exposed(
+        return increments.Exposed(
             weight=weight,
             candidate=here[0],
             stable=here[1],
@@ -278,7 +278,7 @@ class Arrivals:
 
     def _requests(
         self, rows: Sequence[events.Exposure], *, weight: float, policy: sections.Strategy, thin: bool
-    ) -> ledgers.Gateway:
+    ) -> increments.Gateway:
         """Return the requests of a window by guard: visits of units, how they went, and the first failures of units."""
         met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
         visits = [row for row in rows if row.unit is None or met.first(row.unit)]
@@ -298,7 +298,7 @@ class Arrivals:
             bad[guard.name] = first if first is not None else self._firsts(_slow(guard), rows, true, weight=weight)
             shares[guard.name] = share
             held[guard.name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
-        return ledgers.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
+        return increments.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
 
     def _firsts(
         self, what: str, rows: Iterable[events.Exposure], true: Callable[[events.Exposure], bool], *, weight: float

@@ -9,8 +9,7 @@ from fairway.config import sections
 from fairway.control.arrivals import Arrivals
 from fairway.control.units import Evidence, Units, in_effect
 from fairway.monitoring import store as events
-from fairway.rollout import evidence, states
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import evidence, increments, states
 from fairway.rollout.seen import Cursors, Seen, Segment
 
 COST = (
@@ -77,7 +76,7 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
 
 def by_weight(
     labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
-) -> tuple[ledgers.Labelled, ...]:
+) -> tuple[increments.Labelled, ...]:
     """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the shares of their rows that were wrong.
 
     Those served between weights are left out.
@@ -96,7 +95,7 @@ def by_weight(
                 label.revision != candidate
             ] += 1
     return tuple(
-        ledgers.Labelled(
+        increments.Labelled(
             weight=weight,
             slice=of,
             candidate=_counts(arm.get(candidate or "")),
@@ -113,7 +112,7 @@ def _counts(sums: Sequence[float] | None) -> evidence.ArmCounts:
 
 def valued(
     outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
-) -> tuple[ledgers.Valued, ...]:
+) -> tuple[increments.Valued, ...]:
     """Return the outcomes by name and by the weight in effect when their requests were answered; those answered between weights are left out."""
     found: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
     for one in outcomes:
@@ -121,7 +120,7 @@ def valued(
         if segment is not None and one.revision in (candidate, stable):
             found.setdefault((one.name, segment.weight), ([], []))[one.revision != candidate].append(one.value)
     return tuple(
-        ledgers.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs))
+        increments.Valued(name=name, weight=weight, candidate=tuple(mine), stable=tuple(theirs))
         for (name, weight), (mine, theirs) in found.items()
     )
 
@@ -184,13 +183,13 @@ def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
     return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 
 
-def _pairs(of: Watched, state: states.State) -> tuple[int, ledgers.Paired | None]:
+def _pairs(of: Watched, state: states.State) -> tuple[int, increments.Paired | None]:
     if state.candidate is None or state.stable is None:
         return of.store.cursor(), None
     cursor, pairs = of.store.pairs(
         of.deployment, stable=state.stable, candidate=state.candidate, after=state.cursors.pairs
     )
-    return cursor, ledgers.Paired(
+    return cursor, increments.Paired(
         compared=pairs.compared,
         disagreements=pairs.disagreements,
         candidate_failures=pairs.candidate_failures,

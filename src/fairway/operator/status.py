@@ -305,20 +305,15 @@ def _row(row: Mapping[str, Any]) -> crd.Row:
 def _guards(state: State) -> tuple[crd.Evidence, ...]:
     if state.ledger is None:
         return ()
-    ledger, harms = state.ledger, defaultdict[str, list[float]](list)
-    for (
-        bet,
-        wealth,
-    ) in (
-        ledger.harms.items()
-    ):  # a guard's slices, limits and shadow failures are bets of their own: what speaks most against it
-        harms[bet.partition("/")[0]].append(wealth.log_e)
-    certificates = {name: wealth.log_e for name, wealth in ledger.certificates.items()}
+    harms = defaultdict[str, list[float]](list)
+    certificates: dict[str, float] = {}
+    for key, bet in state.ledger.bets.items():  # a guard has several bets: shown is what speaks most against it
+        harms[key.guard].append(bet.harm.log_e)
+        if bet.certificate is not None:
+            certificates[key.guard] = bet.certificate.log_e
     return tuple(
-        crd.Evidence(
-            name=name, harm=_finite(max(harms[name], default=None)), certificate=_finite(certificates.get(name))
-        )
-        for name in list(dict.fromkeys((*harms, *certificates)))[:16]
+        crd.Evidence(name=name, harm=_finite(max(found)), certificate=_finite(certificates.get(name)))
+        for name, found in list(harms.items())[:16]
     )
 
 

@@ -13,7 +13,7 @@ harm which starts late is not drowned by a healthy past; `factors_*` give the lo
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Name = TypeVar("Name", str, int)
+Name = TypeVar("Name", bound=Hashable)
 
 GRID = 12
 RATIOS: Floats = np.geomspace(1.25, 64.0, GRID)  # relative risks of the canary, from a small harm to a total one
@@ -55,6 +55,9 @@ class ArmCounts(NamedTuple):
 
     n: int
     bad: float
+
+    def plus(self, other: "ArmCounts") -> "ArmCounts":
+        return ArmCounts(self.n + other.n, self.bad + other.bad)
 
 
 @dataclass(frozen=True)
@@ -418,7 +421,7 @@ def factors_split(*, candidate: int, stable: int, weight: float) -> Floats:
     return result
 
 
-def combine(wealths: Mapping[str, "Wealth"]) -> float:
+def combine(wealths: Mapping[Name, "Wealth"]) -> float:
     """Return the log evidence that any of the H0s is false: the average of the wealths, whatever their dependence.
 
     The average of e-values is one (Vovk & Wang 2021, section 3) and never weaker than Bonferroni's correction.
@@ -428,7 +431,7 @@ def combine(wealths: Mapping[str, "Wealth"]) -> float:
     return _log_sum(np.array([wealth.log_e for wealth in wealths.values()])) - math.log(len(wealths))
 
 
-def guilty(wealths: Mapping[str, "Wealth"], *, alpha: float) -> tuple[str, ...]:
+def guilty(wealths: Mapping[Name, "Wealth"], *, alpha: float) -> tuple[Name, ...]:
     """Return the H0s that may be named false, all at once with P(any of them is true) <= alpha; the strongest first.
 
     Closed testing with averages: one is named where the average of every set that it is in reaches 1/alpha (Vovk & Wang 2021, section 5).

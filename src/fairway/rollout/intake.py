@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from fairway.config import sections
-from fairway.rollout import ledger as ledgers
-from fairway.rollout import traffic
-from fairway.rollout.evidence import ArmCounts
+from fairway.rollout import bookkeeping, guards, traffic
+from fairway.rollout.increments import Batch, Gateway
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import TOTAL, Phase, State, split, stage
 
@@ -29,7 +28,7 @@ def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
     if state.ledger is None:
         return later
     answers = state.candidate not in seen.absent  # what met a pod as it was taken away says nothing of the revision
-    batch = ledgers.Batch(
+    batch = Batch(
         gateway=seen.gateway or _gateway(state.sample, seen.sample, strategy, alone=seen.unread is not None)
         if counting and in_effect and answers
         else None,
@@ -40,8 +39,8 @@ def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
         counted=seen.counted if counting else (),
     )
     begins = bool(segments) and segments[-1].end is None and segments[-1] not in state.segments
-    ledger = ledgers.divide(state.ledger) if begins else state.ledger  # units meet an arm anew
-    ledger = ledgers.observe(ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
+    ledger = bookkeeping.divide(state.ledger) if begins else state.ledger  # units meet an arm anew
+    ledger = bookkeeping.observe(ledger, batch, strategy=strategy, offline=seen.offline_disagreement, at=seen.now)
     mine, theirs = (batch.gateway.candidate, batch.gateway.stable) if batch.gateway else (0, 0)
     return replace(later, ledger=ledger, arrived=(state.arrived[0] + mine, state.arrived[1] + theirs))
 
@@ -59,7 +58,7 @@ def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
 
 def _gateway(
     before: traffic.Sample | None, after: traffic.Sample | None, strategy: sections.Strategy, *, alone: bool
-) -> ledgers.Gateway | None:
+) -> Gateway | None:
     """Return the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back.
 
@@ -73,24 +72,16 @@ def _gateway(
     if candidate is None or stable is None:
         return None
     bad, observed, held = {}, {}, {}
-    for guard in strategy.guards:
-        if guard.by_arrival and guard.type in ("errors", "latency") and not (alone and guard.type == "errors"):
-            lost = candidate.unanswered, stable.unanswered
-            bad[guard.name] = lost
-            observed[guard.name] = max(lost[0], _at_risk(candidate)), max(lost[1], _at_risk(stable))
-            held[guard.name] = ArmCounts(lost[0], lost[0]), ArmCounts(lost[1], lost[1])
-        elif guard.type == "errors":
-            bad[guard.name] = candidate.errors, stable.errors
-        elif guard.type == "latency" and guard.threshold is not None:
-            key = sections.format_duration(guard.threshold)
-            bad[guard.name] = candidate.slow.get(key, 0), stable.slow.get(key, 0)
-            observed[guard.name] = candidate.timed, stable.timed
-    return ledgers.Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held)
-
-
-def _at_risk(arm: traffic.ArmCounts) -> int:
-    """Return the requests that were under way at some time between two scrapes."""
-    return arm.requests + (arm.active or 0)
+    for case in guards.cases(strategy):
+        scraped = case.scraped(candidate, stable, alone=alone)
+        if scraped is None:
+            continue
+        bad[case.name] = scraped.bad
+        if scraped.observed is not None:
+            observed[case.name] = scraped.observed
+        if scraped.held is not None:
+            held[case.name] = scraped.held
+    return Gateway(candidate=candidate.requests, stable=stable.requests, bad=bad, observed=observed, held=held)
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from fairway.config import sections
-from fairway.rollout import evidence
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import evidence, guards
+from fairway.rollout.bets import BetKey, Kind
 from fairway.rollout.evidence import ArmCounts, Wealth
+from fairway.rollout.guards.rates import RateCase
 from fairway.rollout.ledger import Ledger
 
 QUANTILE = 0.8416  # of the normal distribution: four harms in five show at least so much
@@ -33,20 +34,20 @@ def needed(
     Each request counts as a case of its own here, also for a guard that counts units: with few users a step does not wait for ever.
     """
     found: dict[str, float] = {}
-    for guard in strategy.guards:
-        if guard.type in ("errors", "latency") and guard.stage == "canary":
-            rate = min(rates.get(guard.name, 0.0), 1.0)
+    for case in guards.cases(strategy):
+        if isinstance(case, RateCase) and case.stage == "canary":
+            rate = min(rates.get(case.name, 0.0), 1.0)
             shows = functools.partial(
-                _found, guard=guard, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough
+                _found, case=case, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough
             )
-            found[guard.name] = 0 if enough and shows(enough) else _fewest(shows)
+            found[case.name] = 0 if enough and shows(enough) else _fewest(shows)
     return found
 
 
 def _found(
     n: int,
     *,
-    guard: sections.Guard,
+    case: RateCase,
     ledger: Ledger,
     strategy: sections.Strategy,
     share: float,
@@ -57,13 +58,14 @@ def _found(
     """Say whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
     harm, others = strategy.canary.harm, round(n * (1 - share) / share)
     failures = n * harm - QUANTILE * math.sqrt(n * harm * (1 - harm))
-    candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * guard.tolerated * rate))
-    worth = ledgers.against(guard, candidate, ArmCounts(others, others * rate))
+    candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * case.guard.tolerated * rate))
+    worth = case.against(candidate, ArmCounts(others, others * rate))
     rest = round(came * (1 - share) / share)
-    known = ledgers.against(guard, ArmCounts(came, came * rate), ArmCounts(rest, rest * rate))
-    besides = [min(0.0, wealth.log_e) for bet, wealth in ledger.harms.items() if bet != guard.name]
-    total = np.logaddexp.reduce([*besides, _with(ledger.harms[guard.name], worth, known=known, since=since)])
-    return bool(total - math.log(len(ledger.harms)) >= math.log(1 / strategy.false_rollback))
+    known = case.against(ArmCounts(came, came * rate), ArmCounts(rest, rest * rate))
+    own = BetKey(case.name)
+    besides = [min(0.0, bet.harm.log_e) for key, bet in ledger.bets.items() if key != own]
+    total = np.logaddexp.reduce([*besides, _with(ledger.bets[own].harm, worth, known=known, since=since)])
+    return bool(total - math.log(len(ledger.bets)) >= math.log(1 / strategy.false_rollback))
 
 
 def _with(wealth: Wealth, worth: evidence.Floats, *, known: evidence.Floats, since: float) -> float:
@@ -102,7 +104,8 @@ def lacking(
     if weight >= 1:
         return None
     share = mine / (mine + theirs) if mine and theirs else weight
-    rates = {bet: bad / n for bet, (_, _, n, bad) in ledger.totals.items() if n}
+    own = {key.guard: bet.stable for key, bet in ledger.bets.items() if key.kind is Kind.OWN}
+    rates = {name: stable.bad / stable.n for name, stable in own.items() if stable.n}
     wanted = needed(ledger, strategy=strategy, share=share, since=since, rates=rates, enough=mine)
     if max(wanted.values(), default=0) == 0:
         return None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway.rollout import hooks, judge, states, traffic
-from fairway.rollout import ledger as ledgers
+from fairway.rollout.ledger import Ledger
 from fairway.rollout.seen import Cursors, Segment
 
 FIELDS = frozenset(field.name for field in dataclasses.fields(states.State))
@@ -33,7 +33,7 @@ def from_json(data: Mapping[str, Any]) -> states.State:
             "phase": states.Phase(data["phase"]),
             "resume_to": states.Phase(resume_to) if resume_to else None,
             "cause": states.Cause(cause) if cause else None,
-            "ledger": ledgers.Ledger.from_json(data["ledger"]) if data["ledger"] else None,
+            "ledger": Ledger.from_json(data["ledger"]) if data["ledger"] else None,
             "sample": _sample(sample) if sample else None,
             "cursors": Cursors(**data["cursors"]),
             "segments": tuple(Segment(**segment) for segment in data["segments"]),

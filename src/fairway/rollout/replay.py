@@ -13,9 +13,9 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import sections
-from fairway.rollout import judge, states, strategy, traffic
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import guards, judge, states, strategy, traffic
 from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.increments import Gateway
 from fairway.rollout.judge import Action
 from fairway.rollout.seen import Seen
 from fairway.rollout.states import Phase, State
@@ -117,15 +117,13 @@ def _replayable(
     guard: sections.Guard, others: Iterable[str], known: Mapping[str, sections.Guard], *, where: str
 ) -> None:
     """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
-    what = {"drift": "answers", "business": "outcomes"}.get(guard.type) or (
-        "units" if guard.count == "units" else guard.slice_by
-    )
-    if what is not None:
+    untold, rows_alone = guards.told_by_counts(guard)
+    if untold is not None:
         raise errors.DataError(
-            f"{where}: guard {guard.name} is about {what}, which counts of requests do not tell: leave its rows out"
+            f"{where}: guard {guard.name} is about {untold}, which counts of requests do not tell: leave its rows out"
         )
     twin = next((name for name in others if name != guard.name and known[name].type == guard.type), None)
-    if guard.type in ("disagreement", "quality") and twin is not None:
+    if rows_alone and twin is not None:
         raise errors.DataError(
             f"{where}: guards {twin} and {guard.name} both read {guard.type}: wanted the rows of one of them"
         )
@@ -203,10 +201,9 @@ def run(counted: Sequence[Counted], policy: sections.Strategy) -> dict[str, Any]
     """Return the record of the whole: verdict, reason, at_seconds, phases, e_values, intervals, guarantee."""
     if not counted:
         raise errors.DataError("there is no interval to replay: wanted at least one row under the header")
-    types = {guard.name: guard.type for guard in policy.guards}
-    replay = begin(
-        policy, at=counted[0].start, pairs=any(types[name] == "disagreement" for one in counted for name in one.rows)
-    )
+    in_shadow = {guard.name for guard in policy.guards if guard.stage == "shadow"}
+    pairs = any(name in in_shadow for one in counted for name in one.rows)
+    replay = begin(policy, at=counted[0].start, pairs=pairs)
     for one in counted:
         replay = learn(replay, one)
     return dict(replay.decided) if replay.decided is not None else {**_record(replay), "phases": list(replay.phases)}
@@ -242,26 +239,24 @@ def _seen(replay: Replay, *, at: float, counted: Counted | None = None) -> Seen:
     seen = Seen(now=at, desired=CANDIDATE, ready=frozenset({STABLE, CANDIDATE}), wanted_version=version, sample=sample)
     if counted is None:
         return seen
-    types = {guard.name: guard.type for guard in policy.guards}
-    pairs = [row.canary for name, row in counted.rows.items() if types[name] == "disagreement"]
-    paired = (
-        ledgers.Paired(compared=pairs[0].n, disagreements=int(pairs[0].bad), candidate_failures=0, stable_failures=0)
-        if pairs
-        else None
+    cases = {case.name: case for case in guards.cases(policy)}
+    batches = [cases[name].replayed(row.canary, row.stable) for name, row in counted.rows.items()]
+    return replace(
+        seen,
+        gateway=_together([batch.gateway for batch in batches if batch.gateway is not None]),
+        paired=next((batch.paired for batch in batches if batch.paired is not None), None),
+        labelled=tuple(labels for batch in batches for labels in batch.labelled),
     )
-    labels = tuple(
-        ledgers.Labelled(weight=row.canary.n / (row.canary.n + row.stable.n), candidate=row.canary, stable=row.stable)
-        for name, row in counted.rows.items()
-        if types[name] == "quality" and row.canary.n + row.stable.n
+
+
+def _together(rows: Sequence[Gateway]) -> Gateway:
+    """Return the counts of all guards of one interval; a guard without a row learns nothing."""
+    return Gateway(
+        candidate=max((row.candidate for row in rows), default=0),
+        stable=max((row.stable for row in rows), default=0),
+        bad={name: bad for row in rows for name, bad in row.bad.items()},
+        observed={name: observed for row in rows for name, observed in row.observed.items()},
     )
-    served = {name: row for name, row in counted.rows.items() if types[name] in ("errors", "latency", "rejections")}
-    gateway = ledgers.Gateway(
-        candidate=max((row.canary.n for row in served.values()), default=0),
-        stable=max((row.stable.n for row in served.values()), default=0),
-        bad={name: (int(row.canary.bad), int(row.stable.bad)) for name, row in served.items()},
-        observed={name: (row.canary.n, row.stable.n) for name, row in served.items()},
-    )  # a guard without a row learns nothing
-    return replace(seen, gateway=gateway, paired=paired, labelled=labels)
 
 
 def _record(replay: Replay) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fairway.rollout import hooks, traffic
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import hooks, increments, traffic
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ class Seen:
     wanted_version: str | None = None  # version of the route that the current state asks for
     sample: traffic.Sample | None = None  # None: the counts could not be read
     # increments that are known already (a replay's); else they come from the samples
-    gateway: ledgers.Gateway | None = None
-    paired: ledgers.Paired | None = None
-    labelled: tuple[ledgers.Labelled, ...] = ()
-    valued: tuple[ledgers.Valued, ...] = ()
-    exposed: tuple[ledgers.Exposed, ...] = ()
-    counted: tuple[ledgers.Gateway, ...] = ()  # requests by the time at which they came
+    gateway: increments.Gateway | None = None
+    paired: increments.Paired | None = None
+    labelled: tuple[increments.Labelled, ...] = ()
+    valued: tuple[increments.Valued, ...] = ()
+    exposed: tuple[increments.Exposed, ...] = ()
+    counted: tuple[increments.Gateway, ...] = ()  # requests by the time at which they came
     cursors: Cursors = Cursors()
     offline_disagreement: float | None = None
     command: Command | None = None

@@ -7,8 +7,8 @@ from typing import Any
 
 from fairway.config import sections
 from fairway.rollout import hooks, traffic
-from fairway.rollout import ledger as ledgers
 from fairway.rollout.judge import Verdict
+from fairway.rollout.ledger import Ledger
 from fairway.rollout.seen import Cursors, Segment
 
 HISTORY = 20  # verdicts kept, as in a custom resource's status
@@ -69,7 +69,7 @@ class State:
     absent_since: float | None = None
     resume_to: Phase | None = None  # phase to go back to from Paused
     passed: bool = False  # a person let this pause pass (resume, or promote --force)
-    ledger: ledgers.Ledger | None = None
+    ledger: Ledger | None = None
     sample: traffic.Sample | None = None  # the last scrape, to take differences from
     cursors: Cursors = field(default_factory=Cursors)
     segments: tuple[Segment, ...] = ()

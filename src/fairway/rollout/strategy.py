@@ -14,8 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from fairway.config import sections
-from fairway.rollout import hooks, intake, judge, power
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import bookkeeping, hooks, intake, judge, power
 from fairway.rollout.judge import Action, Verdict
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import HISTORY, JUDGED, TOTAL, Cause, Event, Phase, Reply, State, split, stage
@@ -144,7 +143,7 @@ def _starting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
         since=seen.now,
         stage_since=seen.now,
         counting_from=seen.now + strategy.warmup.total_seconds(),
-        ledger=ledgers.begin(strategy, at=seen.now),
+        ledger=bookkeeping.begin(strategy, at=seen.now),
         arrived=(0, 0),
     )
     begun = replace(begun, reason=f"revision {candidate} is ready: {_place(begun, strategy)}")
@@ -427,7 +426,7 @@ def _step(state: State, strategy: sections.Strategy) -> str:
 
 
 def _budget(state: State, strategy: sections.Strategy) -> timedelta:
-    return strategy.shadow.budget if stage(state) == "shadow" else strategy.canary.budget
+    return strategy.budget(stage(state))
 
 
 def _enter(
@@ -442,7 +441,7 @@ def _enter(
         step=step,
         since=seen.now,
         stage_since=state.stage_since if same_stage else seen.now,
-        ledger=ledgers.restart(state.ledger, at=seen.now),
+        ledger=bookkeeping.restart(state.ledger, at=seen.now),
         arrived=(0, 0),
         passed=False,
         sample=None,

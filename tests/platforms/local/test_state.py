@@ -13,7 +13,7 @@ from fairway import errors
 from fairway.config import sections
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
-from fairway.rollout import ledger as ledgers
+from fairway.rollout import bookkeeping, increments
 from fairway.rollout.states import Phase, State
 
 
@@ -96,15 +96,17 @@ def test_a_strategy_that_is_edited_in_mid_rollout_waits_for_the_next(tmp_path: P
     store.deploy(revision({"guards": [errors]}), now=1.0)
     begun = store.deployment("income")
     assert begun is not None
-    going = State(phase=Phase.CANARY, stable="a" * 12, candidate="b" * 12, ledger=ledgers.begin(begun.policy, at=1.0))
+    going = State(
+        phase=Phase.CANARY, stable="a" * 12, candidate="b" * 12, ledger=bookkeeping.begin(begun.policy, at=1.0)
+    )
     store.save("income", state=going, policy=begun.policy, events=(), answered=None)
     store.deploy(revision({"guards": [errors, slow]}), now=2.0)
     edited = store.deployment("income")
     assert edited is not None
     assert [guard.name for guard in edited.policy.guards] == ["errors"]
-    ledgers.observe(
-        going.ledger or ledgers.begin(edited.policy, at=1.0),
-        ledgers.Batch(gateway=ledgers.Gateway(candidate=9, stable=9, bad={"errors": (0, 0)})),
+    bookkeeping.observe(
+        going.ledger or bookkeeping.begin(edited.policy, at=1.0),
+        increments.Batch(gateway=increments.Gateway(candidate=9, stable=9, bad={"errors": (0, 0)})),
         strategy=edited.policy,
         offline=None,
         at=2.0,

@@ -246,6 +246,10 @@ class Strategy(Section):
     hooks: Annotated[tuple[Hook, ...], Field(max_length=8)] = ()
     """Services of yours that have a say. None by default: the evidence decides."""
 
+    def budget(self, stage: str) -> timedelta:
+        """Return the longest that a stage may take."""
+        return self.shadow.budget if stage == "shadow" else self.canary.budget
+
     @model_validator(mode="after")
     def _names_differ(self) -> "Strategy":
         slices = {guard.slice_by for guard in self.guards} - {None}

@@ -1,0 +1,76 @@
+"""Guards of type disagreement: answers of shadow's copies that differ from stable's, against what evaluation measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fairway.config import sections
+from fairway.rollout import evidence
+from fairway.rollout.bets import NOTHING, BetKey, News
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.guards import base, rates
+from fairway.rollout.increments import Batch, Paired
+from fairway.rollout.ledger import Ledger
+from fairway.rollout.prospect import Expectation, Prospect
+
+
+def allowed(strategy: sections.Strategy, offline: float | None) -> float:
+    """Return the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
+    return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
+
+
+@dataclass(frozen=True)
+class DisagreementCase(base.Case):
+    """A guard of shadow's answers."""
+
+    rows_alone = True
+
+    @property
+    def keys(self) -> tuple[BetKey, ...]:
+        return (BetKey(self.name),) if self.strategy.shadow.enabled else ()
+
+    @property
+    def allowed(self) -> float:
+        return allowed(self.strategy, self.offline)
+
+    def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
+        if batch.paired is None or not self.strategy.shadow.enabled:
+            return
+        counts = ArmCounts(batch.paired.compared, batch.paired.disagreements)
+        harm = evidence.factors_above(counts, limit=self.allowed)
+        safe = evidence.factors_below(counts, limit=self.allowed)
+        yield News(BetKey(self.name), counts, NOTHING, harm, certificate=safe)
+
+    def certified(self, ledger: Ledger) -> bool:
+        return not self.strategy.shadow.enabled or super().certified(ledger)
+
+    def growth(self, ledger: Ledger, *, seconds: float) -> float:
+        return rates.growth_below(ledger.own(self.name).candidate, limit=self.allowed) / seconds
+
+    def praise(self, ledger: Ledger) -> str:
+        if not self.strategy.shadow.enabled:
+            return f"{self.name} (shadow was skipped)"
+        return f"{self.name} below {self.allowed:.2%} on average so far ({self.seen(ledger)})"
+
+    def accuse(self, key: BetKey, ledger: Ledger) -> str:
+        counts, known = ledger.bets[key].candidate, "evaluation did not compare the two"
+        if self.offline is not None:
+            known = f"at most {self.offline:.1%} by evaluation"
+        return (
+            f"{self.name}: {counts.bad} of {counts.n} shadow answers differ from stable's "
+            f"({counts.bad / max(1, counts.n):.1%}), allowed are {self.allowed:.1%} ({known}, plus the margin)"
+        )
+
+    @property
+    def unmeasured(self) -> str | None:
+        most = allowed(self.strategy, None)
+        return f"one whose answers differ from stable's in at most {most:.1%}, for evaluation did not compare the two"
+
+    def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
+        if not self.strategy.shadow.enabled:
+            return None
+        limit = allowed(self.strategy, usual)
+        return rates.of_rate(self, foretold, usual=usual, limit=limit, each=self.guard.requests_per_unit, found={})
+
+    def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
+        paired = Paired(compared=candidate.n, disagreements=int(candidate.bad), candidate_failures=0, stable_failures=0)
+        return Batch(paired=paired)

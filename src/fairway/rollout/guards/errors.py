@@ -1,0 +1,47 @@
+"""Guards of type errors: requests that failed (5xx), from the gateway's counters or units' events; among copies pair by pair."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fairway.rollout import evidence, traffic
+from fairway.rollout.bets import BetKey, Kind, News
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.guards import base, lost, rates
+from fairway.rollout.increments import Batch, Paired
+from fairway.rollout.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class ErrorsCase(rates.RateCase):
+    """A guard of failed requests."""
+
+    spends: ClassVar[bool] = True
+
+    @property
+    def keys(self) -> tuple[BetKey, ...]:
+        own, *limit = super().keys
+        copies = [BetKey(self.name, Kind.SHADOW)] if self.strategy.shadow.enabled else []
+        return (own, *copies, *limit)
+
+    def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
+        yield from super().news(batch, ledger)
+        if batch.paired is not None and self.strategy.shadow.enabled:
+            yield self._discordant(batch.paired)
+
+    def _discordant(self, paired: Paired) -> News:
+        """Return the copies that failed in one arm alone, against those of the other."""
+        mine, theirs, both = paired.candidate_failures, paired.stable_failures, paired.both_failures
+        total = paired.compared + mine + theirs + both
+        factors = evidence.factors_paired(mine, theirs, both, max_ratio=self.guard.tolerated)
+        key = BetKey(self.name, Kind.SHADOW)
+        return News(key, ArmCounts(total, mine + both), ArmCounts(total, theirs + both), factors)
+
+    def scraped(self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool) -> base.Scraped | None:
+        if self.guard.by_arrival and not alone:
+            return lost.unanswered(candidate, stable)
+        return base.Scraped(bad=(candidate.errors, stable.errors))
+
+    @property
+    def became(self) -> str:
+        return "failed"

@@ -1,0 +1,95 @@
+"""Guards of type quality: units whose answers were wrong, by labels that come late; as a whole, or in every slice of a feature."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fairway.rollout import evidence
+from fairway.rollout.bets import SLICES, BetKey, Kind, News
+from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.guards import base
+from fairway.rollout.increments import Batch, Labelled
+from fairway.rollout.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class QualityCase(base.Case):
+    """A guard of labels."""
+
+    late = True
+    by_answer = True
+    rows_alone = True
+
+    @property
+    def slice_by(self) -> str | None:
+        return self.guard.slice_by
+
+    @property
+    def keys(self) -> tuple[BetKey, ...]:
+        if self.slice_by is None:
+            return super().keys
+        return tuple(BetKey(self.name, Kind.SLICE, place) for place in range(SLICES))
+
+    def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
+        """Return what the labels say. An answer stands there as a whole beside its slices: a guard of the whole must not count it again in those."""
+        places = self._places(ledger)
+        for labels in batch.labelled:
+            if labels.slice in places:
+                yield self._differ(places[labels.slice], labels)
+
+    def _places(self, ledger: Ledger) -> dict[str | None, BetKey]:
+        """Return the bet of each slice that was known before, or of the whole."""
+        if self.slice_by is None:
+            return {None: BetKey(self.name)}
+        known = ledger.slices.get(self.name, ())
+        return {value: BetKey(self.name, Kind.SLICE, place) for place, value in enumerate(known)}
+
+    def _differ(self, key: BetKey, labels: Labelled) -> News:
+        margin = self.guard.max_loss_increase
+        harm, safe = (
+            evidence.factors_difference(labels.candidate, labels.stable, margin=margin, harm=side)
+            for side in (True, False)
+        )
+        return News(key, labels.candidate, labels.stable, harm, certificate=safe, compared=True)
+
+    def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
+        return [(one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None]
+
+    def praise(self, ledger: Ledger) -> str:
+        mine, theirs = ledger.own(self.name).candidate, ledger.own(self.name).stable
+        return (
+            f"{self.name} at most {self.guard.max_loss_increase:.1%} worse than stable's "
+            f"({mine.bad:g} of {mine.n} wrong, {theirs.bad:g} of {theirs.n} of stable)"
+        )
+
+    def accuse(self, key: BetKey, ledger: Ledger) -> str:
+        margin = f" (margin {self.guard.max_loss_increase:.1%})"
+        if self.slice_by is not None:
+            margin += f" where {self.slice_by} is {ledger.slice_of(key)!r}"
+        return base.compared(
+            ledger.bets[key], name=self.name, place="units with labels", what="were wrong", margin=margin
+        )
+
+    def described(self, key: BetKey, ledger: Ledger, *, intervals_too: bool) -> dict[str, Any]:
+        where = {"slice": {self.slice_by: ledger.slice_of(key)}} if self.slice_by is not None else {}
+        return where | super().described(key, ledger, intervals_too=intervals_too)
+
+    def _by_answer(self, ledger: Ledger) -> dict[str, Any]:
+        return {
+            "answers": {
+                answer: {
+                    arm: {"units": units, "of": of} for arm, units, of in zip(base.ARMS, labelled, served, strict=True)
+                }
+                for answer, (served, labelled) in ledger.answered.items()
+            }
+        }
+
+    @property
+    def untold(self) -> str | None:
+        return self.slice_by
+
+    def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
+        units = candidate.n + stable.n
+        if units == 0:
+            return Batch()
+        return Batch(labelled=(Labelled(weight=candidate.n / units, candidate=candidate, stable=stable),))
