@@ -20,7 +20,18 @@ from fairway import budget, clocks, errors
 from fairway.config import resource, sections
 from fairway.control import calls, observe, units
 from fairway.operator import events, metrics, revisions, routes, status
-from fairway.platforms.kubernetes import api, counts, gateway, health, hosts, owned, prometheus, seldon, workloads
+from fairway.platforms.kubernetes import (
+    api,
+    checkpoint,
+    counts,
+    gateway,
+    health,
+    hosts,
+    owned,
+    prometheus,
+    seldon,
+    workloads,
+)
 from fairway.rollout import states, strategy, traffic
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
@@ -197,7 +208,7 @@ class Reconciler:
             name=found["metadata"]["name"], namespace=found["metadata"]["namespace"], uid=found["metadata"]["uid"]
         )
         before = found.get("status", {})
-        state, policy, first = status.resume(before, policy=resource.policy(spec))
+        state, policy, first = checkpoint.read(before, policy=resource.policy(spec))
         time = memory.elapsed.now(clock=state.clock, looked=state.looked, interval=self._settings.interval_seconds)
         known = self._revisions(owner)
         desired = revisions.desired(
