@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.operator import reconcile
+from fairway.operator import installed
 from fairway.platforms.kubernetes import api, workloads
 from tests.operator import world
 from tests.serving import support
@@ -305,7 +305,7 @@ def test_the_status_says_whether_the_last_command_was_obeyed_whatever_its_words(
 
 
 def test_what_an_upgrade_brings_as_default_image_changes_nothing_that_runs(play):
-    play.operator._settings = world.Settings(server_image="server:2")
+    play.operator.installed.settings = world.OperatorSettings(server_image="server:2")
     before = revision(play, "stable")
     play.look(3)
     assert revision(play, "stable") == before
@@ -686,11 +686,11 @@ def test_looks_that_begin_at_once_all_know_what_the_cluster_serves():
             return True
 
     server: Any = Slow()
-    operator = reconcile.Reconciler(server, reconcile.Settings(server_image="server:1"), evidence=Any, prometheus=Any)
+    found = installed.Installed(server, world.OperatorSettings(server_image="server:1"))
 
     def look(_: int) -> bool:
-        operator._discover(1000.0)
-        return operator._settings.cluster.keda
+        found.discover(1000.0)
+        return found.settings.cluster.keda
 
     with ThreadPoolExecutor(max_workers=2) as looks:
         assert list(looks.map(look, range(2))) == [True, True]

@@ -11,7 +11,8 @@ from typing import Any
 from fairway import clocks, errors
 from fairway.control import units
 from fairway.monitoring import store
-from fairway.operator.reconcile import Reconciler, Settings
+from fairway.operator.reconcile import Reconciler
+from fairway.operator.target import OperatorSettings
 from fairway.platforms.kubernetes import api, counts
 from fairway.rollout import traffic
 
@@ -302,7 +303,7 @@ class World:
     def restart(self, *, evidence: Callable[[str], units.Evidence] = lambda namespace: Nothing()) -> None:
         """A new operator, which remembers nothing."""
         gateway: Any = self.counts
-        settings = Settings(server_image="server:1", templates=TEMPLATES)
+        settings = OperatorSettings(server_image="server:1", templates=TEMPLATES)
         self.operator = Reconciler(
             self.cluster,
             settings,

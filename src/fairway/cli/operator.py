@@ -101,7 +101,7 @@ def operator(
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway.config import sections
     from fairway.monitoring import remote
-    from fairway.operator import endpoint, loop, reconcile
+    from fairway.operator import endpoint, loop, reconcile, target
     from fairway.platforms.kubernetes import api, counts, hosts, workloads
     from fairway.platforms.kubernetes import prometheus as prometheuses
 
@@ -114,7 +114,7 @@ def operator(
     for network in hook_networks:
         hosts.network(network)
     server = api.connect(context)
-    settings = reconcile.Settings(
+    settings = target.OperatorSettings(
         server_image=server_image,
         seldon_image=seldon_image,
         interval_seconds=seconds,
