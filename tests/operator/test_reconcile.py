@@ -11,7 +11,8 @@ import pytest
 
 from fairway import errors
 from fairway.operator import installed
-from fairway.platforms.kubernetes import api, workloads
+from fairway.platforms.kubernetes import api
+from fairway.platforms.kubernetes.objects import pods
 from tests.operator import world
 from tests.serving import support
 
@@ -629,7 +630,7 @@ def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
     def fails(*_: Any, **__: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr(workloads, "pod_template", fails)
+    monkeypatch.setattr(pods, "template", fails)
     for _ in range(3):
         with pytest.raises(RecursionError):
             play.look()

@@ -6,7 +6,8 @@ from fairway.control import calls
 from fairway.operator import routes
 from fairway.operator.installed import Installed
 from fairway.operator.target import thresholds
-from fairway.platforms.kubernetes import api, counts, hosts, prometheus, seldon, workloads
+from fairway.platforms.kubernetes import api, counts, hosts, prometheus, seldon
+from fairway.platforms.kubernetes.objects import controllerrevision, names, pods, scalers
 
 
 class Checks:
@@ -15,7 +16,7 @@ class Checks:
     def __init__(self, server: api.Api, installed: Installed) -> None:
         self._api, self._installed = server, installed
 
-    def problem(self, owner: workloads.Owner, spec: resource.Spec, desired: workloads.Revision) -> str | None:
+    def problem(self, owner: names.Owner, spec: resource.Spec, desired: controllerrevision.Revision) -> str | None:
         """Return why the spec cannot be followed, in a sentence."""
         settings = self._installed.settings
         try:
@@ -24,13 +25,13 @@ class Checks:
             else:
                 for threshold in thresholds(resource.policy(spec)):
                     prometheus.bucket(threshold)
-            workloads.pod_template(owner, desired, settings.cluster)
+            pods.template(owner, desired, settings.cluster)
         except errors.ConfigError as error:
             return str(error)
         for hook in spec.strategy.hooks:
             if (refusal := self._refusal(owner.namespace, hook.url)) is not None:
                 return f"hook {hook.name}: {refusal}"
-        return self._seldon_problem(spec) or workloads.unmet(spec.scaling, settings=settings.cluster)
+        return self._seldon_problem(spec) or scalers.unmet(spec.scaling, settings=settings.cluster)
 
     def place(self, deployment: calls.Named, url: str) -> calls.Place:
         """Return where a hook is called now; raises with why it must not be: a Service may have become another since it was accepted."""
@@ -49,7 +50,7 @@ class Checks:
         selector = ",".join(f"{key}={value}" for key, value in found["spec"]["selector"].items())
         return calls.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
 
-    def clash(self, owner: workloads.Owner) -> str | None:
+    def clash(self, owner: names.Owner) -> str | None:
         """Return a sentence where an older route takes the requests that ours is meant for: the gateway accepts both, and follows one."""
         route = self._api.get("HTTPRoute", owner.namespace, owner.name)
         for namespace, name in routes.overlapping(route):

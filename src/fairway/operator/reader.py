@@ -11,7 +11,8 @@ from fairway.operator import revisions, routes, status
 from fairway.operator.checks import Checks
 from fairway.operator.installed import Installed
 from fairway.operator.target import Memory, Target, revision_of, thresholds
-from fairway.platforms.kubernetes import api, checkpoint, counts, health, owned, prometheus, seldon, workloads
+from fairway.platforms.kubernetes import api, checkpoint, counts, health, owned, prometheus, seldon
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import states, traffic
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
@@ -40,7 +41,7 @@ class Reader:
     def target(self, found: api.Object, spec: resource.Spec, memory: Memory, *, wall: float) -> Target:
         """Return the ModelDeployment with what is known of it."""
         metadata, settings = found["metadata"], self._installed.settings
-        owner = workloads.Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
+        owner = names.Owner(name=metadata["name"], namespace=metadata["namespace"], uid=metadata["uid"])
         state, policy, first = checkpoint.read(found.get("status", {}), policy=resource.policy(spec))
         now = memory.elapsed.now(clock=state.clock, looked=state.looked, interval=settings.interval_seconds)
         known = self._revisions(owner)
@@ -137,7 +138,7 @@ class Reader:
         """Say whether the requests are divided as was written last, as far as anybody says so."""
         return target.spec.routing == "seldon" or routes.accepted(self._api.get("HTTPRoute", *target.key))
 
-    def backed(self, owner: workloads.Owner, revision: str, memory: Memory) -> bool:
+    def backed(self, owner: names.Owner, revision: str, memory: Memory) -> bool:
         """Say whether the revision has a Service, which requests can be sent to."""
         if revision in memory.backed:
             return True
@@ -146,33 +147,33 @@ class Reader:
         memory.backed.add(revision)
         return True
 
-    def deployments(self, owner: workloads.Owner) -> list[api.Object]:
+    def deployments(self, owner: names.Owner) -> list[api.Object]:
         """Return the Deployments of the revisions, ours and those that Seldon made for us."""
         return [
             deployment
-            for deployment in self._api.find("Deployment", owner.namespace, labels=workloads.selector(owner))
+            for deployment in self._api.find("Deployment", owner.namespace, labels=names.selector(owner))
             if owned.controlled(deployment, uid=owner.uid) or seldon.made(deployment, owner=owner)
         ]
 
-    def _revisions(self, owner: workloads.Owner) -> dict[str, workloads.Revision]:
-        found = self._api.find("ControllerRevision", owner.namespace, labels=workloads.selector(owner))
+    def _revisions(self, owner: names.Owner) -> dict[str, controllerrevision.Revision]:
+        found = self._api.find("ControllerRevision", owner.namespace, labels=names.selector(owner))
         known = {}
         for obj in (obj for obj in found if owned.controlled(obj, uid=owner.uid)):  # anybody may set a label
             try:
-                revision = workloads.read_revision(obj)
+                revision = controllerrevision.read(obj)
                 known[revision.name] = revision
             except errors.PlatformError as error:  # a revision that nothing needs must not stop the rest
                 log.error("%s/%s: %s", owner.namespace, owner.name, error)
         return known
 
     def _healths(
-        self, owner: workloads.Owner, spec: resource.Spec, names: Iterable[str], memory: Memory
+        self, owner: names.Owner, spec: resource.Spec, names: Iterable[str], memory: Memory
     ) -> dict[str, health.Health]:
         """Return each revision's health."""
         memory.deployments = {revision_of(deployment): deployment for deployment in self.deployments(owner)}
         return {name: self._health(owner, spec, name, memory) for name in dict.fromkeys(names)}
 
-    def _health(self, owner: workloads.Owner, spec: resource.Spec, name: str, memory: Memory) -> health.Health:
+    def _health(self, owner: names.Owner, spec: resource.Spec, name: str, memory: Memory) -> health.Health:
         """Return a revision's health; pods are read only where its Deployment is not as it should be, or its facts are unknown."""
         deployment = memory.deployments.get(name)
         found = health.judge(deployment, (), replicas=spec.scaling.min_replicas)
@@ -180,7 +181,7 @@ class Reader:
             memory.applied.pop(("Deployment", f"{owner.name}-{name}"), None)
             found = self._seldon_trouble(owner, spec) or found
         elif not found.ready or name not in memory.facts:
-            pods = self._api.find("Pod", owner.namespace, labels=workloads.selector(owner, name))
+            pods = self._api.find("Pod", owner.namespace, labels=names.selector(owner, name))
             found = health.judge(deployment, pods, replicas=spec.scaling.min_replicas)
             if found.facts:
                 memory.facts[name] = found.facts
@@ -188,7 +189,7 @@ class Reader:
             return replace(found, ready=False, note=f"its Service {owner.name}-{name} is not there")
         return found
 
-    def _seldon_trouble(self, owner: workloads.Owner, spec: resource.Spec) -> health.Health | None:
+    def _seldon_trouble(self, owner: names.Owner, spec: resource.Spec) -> health.Health | None:
         """Return why Seldon has not made a revision's Deployment, where it says so."""
         if spec.runtime != "seldon":
             return None

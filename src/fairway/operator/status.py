@@ -14,7 +14,7 @@ from typing import Any
 from fairway.config import sections
 from fairway.operator import crd, routes
 from fairway.platforms.kubernetes import checkpoint, health
-from fairway.platforms.kubernetes.workloads import Revision
+from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 from fairway.rollout import states
 from fairway.rollout.states import Phase, State
 

@@ -12,7 +12,8 @@ from fairway import clocks, errors
 from fairway.config import resource, sections
 from fairway.control import observe
 from fairway.operator import routes, status
-from fairway.platforms.kubernetes import api, counts, gateway, health, workloads
+from fairway.platforms.kubernetes import api, counts, gateway, health
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import states, traffic
 from fairway.rollout.states import Phase, State
 
@@ -30,7 +31,7 @@ class OperatorSettings:
     hook_hosts: tuple[str, ...] = ()  # that hooks may name besides Services of their own namespace; patterns
     templates: counts.Templates = field(default_factory=dict)  # queries that resources may name
     hook_networks: tuple[str, ...] = ()  # that those hosts may lie in besides public addresses
-    cluster: workloads.Settings = field(default_factory=workloads.Settings)
+    cluster: names.ClusterSettings = field(default_factory=names.ClusterSettings)
 
 
 @dataclass
@@ -75,15 +76,15 @@ class Target:
     """One ModelDeployment at one look."""
 
     found: api.Object
-    owner: workloads.Owner
+    owner: names.Owner
     spec: resource.Spec
     memory: Memory
     state: State
     policy: sections.Strategy  # in force: a rollout ends by the strategy that it began with
     first: str | None  # the revision at index 0 of the HTTPRoute
-    known: Mapping[str, workloads.Revision]  # by name, the one that the spec asks for among them
+    known: Mapping[str, controllerrevision.Revision]  # by name, the one that the spec asks for among them
     kept: frozenset[str]  # revisions that have a ControllerRevision
-    desired: workloads.Revision
+    desired: controllerrevision.Revision
     problem: str | None  # why the spec cannot be followed
     healths: Mapping[str, health.Health]
     now: float  # the rollout's own time

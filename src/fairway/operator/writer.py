@@ -14,7 +14,8 @@ from fairway.operator import revisions
 from fairway.operator.installed import Installed
 from fairway.operator.reader import Reader
 from fairway.operator.target import Memory, Target, revision_of
-from fairway.platforms.kubernetes import api, gateway, owned, seldon, workloads
+from fairway.platforms.kubernetes import api, gateway, objects, owned, seldon
+from fairway.platforms.kubernetes.objects import controllerrevision, scalers
 from fairway.rollout import traffic
 from fairway.rollout.states import Phase
 
@@ -42,10 +43,10 @@ class Writer:
         failures.append(_failure(partial(self._share, target)))  # last: nothing that moves waits for it
         return next((failed for failed in failures if failed is not None), None)
 
-    def keep(self, target: Target, revision: workloads.Revision) -> None:
+    def keep(self, target: Target, revision: controllerrevision.Revision) -> None:
         """Write the revision's ControllerRevision: its facts must not be lost once the status names it."""
         number = revisions.number(revision, known=target.known)
-        obj = workloads.controller_revision(
+        obj = objects.controller_revision(
             target.owner, revision, number=number, settings=self._installed.settings.cluster
         )
         self._apply(target, obj)
@@ -74,7 +75,7 @@ class Writer:
             obj
             for name in target.wanted
             if name in target.known
-            for obj in workloads.for_revision(owner, target.known[name], scaling=spec.scaling, settings=cluster)
+            for obj in objects.for_revision(owner, target.known[name], scaling=spec.scaling, settings=cluster)
         ]
         if spec.runtime == "seldon":
             servers += self._predictors(target, over=over)
@@ -85,7 +86,7 @@ class Writer:
     def _share(self, target: Target) -> None:
         """Have what all revisions share, such as network policies."""
         cluster = self._installed.settings.cluster
-        self._apply(target, *workloads.for_deployment(target.owner, target.spec, settings=cluster))
+        self._apply(target, *objects.for_deployment(target.owner, target.spec, settings=cluster))
 
     def _divide(self, target: Target) -> None:
         """Have the requests divided as the state asks for."""
@@ -152,13 +153,13 @@ class Writer:
     def _hand_over_scaling(self, target: Target) -> None:
         """Hand the replica count to the autoscaler, or delete an autoscaler that is no longer wanted."""
         owner, memory, cluster = target.owner, target.memory, self._installed.settings.cluster
-        scaler = workloads.scaler_kind(target.spec.scaling, settings=cluster)
+        scaler = scalers.scaler_kind(target.spec.scaling, settings=cluster)
         kinds = {"HorizontalPodAutoscaler", *(("ScaledObject",) if cluster.keda else ())}
         for name in target.wanted:
             deployment = memory.deployments.get(name)
             if deployment is None:
                 continue
-            handed = workloads.handed_over(deployment, manager=api.MANAGER) if scaler is not None else None
+            handed = scalers.handed_over(deployment, manager=api.MANAGER) if scaler is not None else None
             if handed is not None:
                 self._api.apply(handed, manager=SCALING_MANAGER)
             for kind in kinds - {scaler}:
