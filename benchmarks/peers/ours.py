@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fairway.config import resource, sections
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes import objects
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 from tests.cluster import images, world
 from tests.cluster.cluster import Cluster
 
@@ -43,8 +44,8 @@ def models(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
     """Return a Deployment of the pods that fairway's operator would write for the package, under the label `app` and without a number of replicas."""
-    owner = workloads.Owner(name=name, namespace=world.NAMESPACE)
-    what = workloads.Revision(
+    owner = names.Owner(name=name, namespace=world.NAMESPACE)
+    what = controllerrevision.Revision(
         name=revision,
         model=resource.Model.model_validate(model),
         image=f"fairway/server:{images.tag()}",
@@ -53,8 +54,8 @@ def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any
         pod_template=POD,
         defaulted_image=False,
     )
-    made = workloads.for_revision(
-        owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=workloads.Settings()
+    made = objects.for_revision(
+        owner, what, scaling=resource.Scaling(min_replicas=1, max_replicas=1), settings=names.ClusterSettings()
     )[0]
     template = made["spec"]["template"]
     del made["spec"]["replicas"]  # the peer's to say

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.cli import cluster, evidence, options
+from fairway.cli import verdicts
 from fairway.config import sections
+from fairway.control.ports import Deployed
 from fairway.operator import status
-from fairway.platforms.kubernetes import api, client
+from fairway.platforms.kubernetes import checkpoint
+from fairway.platforms.kubernetes.rollouts import ClusterPlatform
 from fairway.rollout import bookkeeping, increments, judge
 from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.states import Phase, State
+from tests.operator import world
 
 FUSED = sections.Strategy.model_validate(
     {
@@ -25,7 +28,6 @@ FUSED = sections.Strategy.model_validate(
         ],
     }
 )
-CONFIG = sections.Config.model_validate({"name": "income", "data": {"source": "csv", "path": "unused.csv"}})
 
 
 def rollout() -> State:
@@ -47,7 +49,7 @@ def rollout() -> State:
 
 
 def test_counts_intervals_slices_and_what_is_suspended_are_shown() -> None:
-    record, text = evidence.explained(rollout(), FUSED)
+    record, text = verdicts.evidence(rollout(), FUSED)
     assert record["evidence"]["errors"]["candidate"] == {"n": 600, "bad": 120}
     assert record["evidence"]["each/1"]["slice"] == {"sector": "public"}
     assert (
@@ -81,7 +83,7 @@ def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_gua
         at=2.0,
     )
     state = State(phase=Phase.CANARY, ledger=ledger, verdict=judge.decide(ledger, strategy=strategy, stage="canary"))
-    record, text = evidence.explained(state, strategy)
+    record, text = verdicts.evidence(state, strategy)
     assert record["unfair"] == ["quality"]
     assert (
         "quality: in are 100 of 105 of the candidate's units, 100 of 1900 of stable's units, 30 of 40 and 70 of 900 of those answered 'high'"
@@ -92,20 +94,20 @@ def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_gua
 
 
 def test_a_promise_that_is_not_to_the_letter_says_so() -> None:
-    record, text = evidence.explained(rollout(), FUSED, approximate="approximately: the counts are queries of your own")
+    record, text = verdicts.evidence(rollout(), FUSED, approximate="approximately: the counts are queries of your own")
     assert record["guarantee"].endswith("; it holds approximately: the counts are queries of your own")
     assert record["guarantee"] in text
 
 
 def test_a_cluster_s_status_explains_as_much_as_one_machine_does() -> None:
     state = rollout()
-    stored = {"checkpoint": status.checkpoint(state, policy=FUSED, first="a" * 12)}
-    again, policy, _ = status.resume(stored, policy=sections.Strategy())
-    assert evidence.explained(again, policy) == evidence.explained(state, FUSED)
+    stored = {"checkpoint": checkpoint.write(state, policy=FUSED, first="a" * 12)}
+    again, policy, _ = checkpoint.read(stored, policy=sections.Strategy())
+    assert verdicts.evidence(again, policy) == verdicts.evidence(state, FUSED)
 
 
 def test_before_the_first_rollout_there_is_no_evidence_and_the_promise_is_told_all_the_same() -> None:
-    record, text = evidence.explained(State(), sections.Strategy())
+    record, text = verdicts.evidence(State(), sections.Strategy())
     assert record["evidence"] == {}
     assert text.strip().startswith("P(a healthy revision is rolled back) <= 0.01")
 
@@ -129,18 +131,15 @@ def test_the_list_marks_what_does_harm_at_the_rate_that_is_asked_for() -> None:
     ended = replace(judged(20), ledger=None, phase=Phase.ROLLED_BACK)  # its evidence is its last verdict's
     states = {"bad": judged(20), "ended": ended, "slightly": judged(3), "fine": judged(1), "new": State()}
     rows = [
-        {
-            "deployment": name,
-            "phase": str(state.phase),
-            "weight": 5,
-            "verdict": None,
-            "reason": "r",
-            "harm": evidence.harm(state),
-        }
+        Deployed(
+            record={"deployment": name, "phase": str(state.phase), "weight": 5, "verdict": None, "reason": "r"},
+            state=state,
+            policy=FUSED,
+        )
         for name, state in states.items()
     ]
-    assert rows[0]["harm"] == pytest.approx(rows[1]["harm"], abs=1e-4)
-    strict, loose = (evidence.listed(rows, rate=rate) for rate in (0.001, 0.5))
+    assert verdicts.harm(states["bad"]) == pytest.approx(verdicts.harm(ended), abs=1e-4)
+    strict, loose = (verdicts.listed(rows, rate=rate) for rate in (0.001, 0.5))
     assert [row["harmful"] for row in strict[0]["deployments"]] == [True, True, False, False, None]
     assert [row["harmful"] for row in loose[0]["deployments"]] == [True, True, True, False, None]
     assert strict[1].splitlines()[0].split()[:6] == ["DEPLOYMENT", "PHASE", "WEIGHT", "VERDICT", "HARM", "(LN"]
@@ -148,61 +147,65 @@ def test_the_list_marks_what_does_harm_at_the_rate_that_is_asked_for() -> None:
 
 
 def test_a_list_of_nothing_says_what_to_do_and_promises_nothing() -> None:
-    record, text = evidence.listed([], rate=0.1)
+    record, text = verdicts.listed([], rate=0.1)
     assert record["deployments"] == []
     assert text == "nothing is deployed: `fairway deploy PACKAGE`"
 
 
-def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot_read(monkeypatch, capsys):
-    deployed(
-        monkeypatch, phase="Canary", reason="r", checkpoint=status.checkpoint(judged(20), policy=FUSED, first=None)
-    )
-    _, one = cluster._read(None, None)
-    strange = {**one, "metadata": {"name": "b", "namespace": "models"}, "status": {"checkpoint": "{"}}
-    monkeypatch.setattr(client, "every", lambda server, namespace: [strange, one])
-    monkeypatch.setattr(api, "connect", lambda context: None)
-    cluster.list_(
-        options.Where(on="kubernetes", context=None, namespace=None), CONFIG, everywhere=True, rate=0.1, form="json"
-    )
-    found = json.loads(capsys.readouterr().out)
+def test_a_list_says_how_nearly_its_rate_holds_and_goes_on_beside_what_it_cannot_read():
+    cluster = deployed(phase="Canary", reason="r", checkpoint=checkpoint.write(judged(20), policy=FUSED, first=None))
+    one = cluster.objects["ModelDeployment", "income"]
+    cluster.objects["ModelDeployment", "b"] = {
+        **one,
+        "metadata": {"name": "b", "namespace": "models"},
+        "status": {"checkpoint": "{"},
+    }
+    found, _ = verdicts.listed(platform(cluster).every(everywhere=True), rate=0.1)
     assert [(row["deployment"], row["harmful"]) for row in found["deployments"]] == [("b", None), ("income", True)]
     assert "written by another version" in found["deployments"][0]["reason"]
     assert "it holds approximately" in found["guarantee"]
 
 
-def deployed(monkeypatch: pytest.MonkeyPatch, **status: Any) -> None:
-    """Let the cluster have a ModelDeployment with this status."""
+def deployed(**status: Any) -> world.Cluster:
+    """Return a cluster that has a ModelDeployment with this status."""
     spec = {
         "model": {"uri": "s3://models/a", "digest": f"sha256:{'a' * 64}"},
         "gateway": {"parentRefs": [{"name": "models"}]},
         "counts": {"template": "istio"},
         "strategy": {"guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]},
     }
-    found = {"metadata": {"name": "income", "namespace": "models"}, "spec": spec, "status": status}
-    monkeypatch.setattr(cluster, "_read", lambda where, config: (None, found))
+    cluster = world.Cluster()
+    cluster.objects["ModelDeployment", "income"] = {
+        "metadata": {"name": "income", "namespace": "models"},
+        "spec": spec,
+        "status": status,
+    }
+    return cluster
 
 
-def explain(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    cluster.explain(options.Where(on="kubernetes", context=None, namespace=None), CONFIG, form="json")
-    return dict(json.loads(capsys.readouterr().out))
+def platform(cluster: world.Cluster) -> ClusterPlatform:
+    return ClusterPlatform(lambda: cluster, namespace="models")
 
 
-def test_a_cluster_with_queries_of_its_own_says_that_the_promise_is_approximate(monkeypatch, capsys):
-    deployed(monkeypatch, phase="Canary", reason="r", checkpoint=status.checkpoint(rollout(), policy=FUSED, first=None))
-    found = explain(capsys)
+def explain(cluster: world.Cluster) -> dict[str, Any]:
+    return verdicts.explained(platform(cluster).read("income"))[0]
+
+
+def test_a_cluster_with_queries_of_its_own_says_that_the_promise_is_approximate():
+    found = explain(
+        deployed(phase="Canary", reason="r", checkpoint=checkpoint.write(rollout(), policy=FUSED, first=None))
+    )
     assert found["evidence"]["errors"]["intervals"]["candidate"][0] > 0.1
     assert "it holds approximately: the counts come from queries of your own" in found["guarantee"]
-    deployed(monkeypatch)
-    assert explain(capsys)["evidence"] == {}  # nobody has looked at it yet
+    assert explain(deployed())["evidence"] == {}  # nobody has looked at it yet
 
 
 @pytest.mark.parametrize(
     "change", [{"phase": "Sideways"}, {"verdict": {"action": "SHRUG", "reason": ""}}, {"ledger": {"harms": 3}}]
 )
-def test_a_status_of_another_version_is_a_sentence(monkeypatch, capsys, change):
-    kept = json.loads(status.checkpoint(rollout(), policy=FUSED, first=None))
+def test_a_status_of_another_version_is_a_sentence(change):
+    kept = json.loads(checkpoint.write(rollout(), policy=FUSED, first=None))
     kept["state"] |= change
     for text in (json.dumps(kept), "{"):
-        deployed(monkeypatch, phase="Canary", checkpoint=text)
         with pytest.raises(errors.PlatformError, match="written by another version of fairway"):
-            explain(capsys)
+            explain(deployed(phase="Canary", checkpoint=text))

@@ -1,14 +1,12 @@
-"""`--on kubernetes`: what is decided without a cluster - which platform is meant, when a rollout has ended, what is told of it."""
+"""`--on kubernetes`: what is decided without a cluster - which platform is meant, and what goes there."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from fairway import errors
-from fairway.cli import cluster, options
-from fairway.platforms.kubernetes import client, deployment
+from fairway.cli import options
+from fairway.platforms.kubernetes import deployment
 from tests.cli.running import FEW, assert_one_sentence, fairway
 from tests.serving import support
 
@@ -25,101 +23,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     return folder, made.path, made.digest
 
 
-def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = False, **status: Any) -> dict[str, Any]:
-    """Return a ModelDeployment whose status has the conditions; Accepted holds unless told otherwise."""
-    conditions = [
-        {"type": type, "status": "True" if type in holding else "False"} for type in ("Accepted", "Ready", "Stalled")
-    ]
-    return {
-        "metadata": {"name": "income", "namespace": "models", "generation": generation},
-        "spec": {"paused": paused},
-        "status": {"observedGeneration": observed, "conditions": conditions, "reason": "because", **status},
-    }
-
-
-# -- when it has ended --------------------------------------------------------------------------------------------------
-
-SETTLED = {
-    "serves": (found("Accepted", "Ready", phase="Stable"), True),
-    "serves what was asked for before": (found("Accepted", "Ready", phase="Stable", observed=1), False),
-    "moves": (found("Accepted", phase="Canary"), False),
-    "is being taken back": (found("Accepted", "Stalled", phase="RollingBack"), False),
-    "was taken back": (found("Accepted", "Stalled", phase="RolledBack"), True),
-    "asks for a person": (found("Accepted", "Stalled", phase="Paused"), True),
-    "was never looked at": ({"metadata": {"generation": 1}, "spec": {}}, False),
-}
-
-
-@pytest.mark.parametrize("case", SETTLED)
-def test_a_rollout_has_ended_where_nothing_moves_without_a_person(case: str) -> None:
-    resource, settled = SETTLED[case]
-    assert client.settled(resource) is settled
-
-
-ENDS = {
-    "rolled back": (found("Accepted", "Stalled", phase="RolledBack"), errors.Refused, "rolled back: because"),
-    "refused before and asked for again": (found("Accepted", "Stalled", phase="Stable"), errors.Refused, "rolled back"),
-    "impossible": (found("Stalled", phase="Stable"), errors.PlatformError, "cannot be followed: because"),
-}
-
-
-@pytest.mark.parametrize("case", ENDS)
-def test_a_rollout_that_ended_badly_says_why(case: str) -> None:
-    resource, kind, words = ENDS[case]
-    with pytest.raises(kind, match=words):
-        cluster.verdict(resource)
-
-
-@pytest.mark.parametrize(
-    "resource",
-    [found("Accepted", "Stalled", phase="Paused"), found("Accepted", "Stalled", phase="Stable", paused=True)],
-)
-def test_a_pause_is_no_failure_but_is_said(resource: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    cluster.verdict(resource)
-    assert capsys.readouterr().err.startswith("paused: ")
-
-
-# -- what is told -------------------------------------------------------------------------------------------------------
-
-
-def test_a_change_is_told_at_once_and_a_reason_that_counts_on_after_a_while() -> None:
-    lines: list[str] = []
-    times = iter((0.0, 1.0, 2.0, 3.0, 4.0, 40.0, 41.0))
-    tell = cluster.teller(lines.append, clock=lambda: next(times))
-    for holding, status in (
-        ("Accepted", {"weight": 5, "reason": "ln e = 1.25"}),
-        ("Accepted", {"weight": 5, "reason": "ln e = 2"}),
-        ("Accepted", {"weight": 25, "reason": "ln e = 2"}),
-        ("Accepted", {"weight": 25, "reason": "enough", "verdict": "promote"}),
-        ("Stalled", {"weight": 25, "reason": "enough, and refused", "verdict": "promote"}),
-        ("Stalled", {"weight": 25, "reason": "enough after all", "verdict": "promote"}),
-        ("Stalled", {"weight": 25, "reason": "enough, they say", "verdict": "promote"}),
-    ):
-        tell(found(holding, phase="Canary", **status))
-    assert [" ".join(line.split()) for line in lines] == [
-        "Canary 5 % - ln e = 1.25",
-        "Canary 25 % - ln e = 2",
-        "Canary 25 % promote enough",
-        "Canary 25 % promote enough, and refused",
-        "Canary 25 % promote enough after all",
-    ]
-
-
-def test_a_resource_that_no_operator_saw_has_a_record_too() -> None:
-    record = cluster.record({"metadata": {"name": "income", "namespace": "models"}, "spec": {}})
-    assert (record["phase"], record["weight"], record["reason"]) == (None, 0, "no operator has looked at it yet")
-
-
-# -- which platform, and what goes there --------------------------------------------------------------------------------
-
-
 def test_a_deployment_goes_where_the_configuration_says_unless_on_says_otherwise(place: tuple[Path, str, str]) -> None:
     file = place[0] / "fairway.yaml"
     local, remote = options.load(file, ()), options.load(file, ("platform.kind=kubernetes",))
     nowhere = options.Where(on=None, namespace=None, context=None)
-    assert (nowhere.kubernetes(local), nowhere.kubernetes(remote)) == (False, True)
-    assert options.Where(on="kubernetes", namespace="models", context=None).kubernetes(local)
-    assert not options.Where(on="local", namespace=None, context=None).kubernetes(remote)
+    assert (nowhere.kind(local), nowhere.kind(remote)) == ("local", "kubernetes")
+    assert options.Where(on="kubernetes", namespace="models", context=None).kind(local) == "kubernetes"
+    assert options.Where(on="local", namespace=None, context=None).kind(remote) == "local"
 
 
 def test_a_package_lies_in_the_store_under_its_digest_and_the_gateway_is_the_configurations(

@@ -6,23 +6,24 @@ import time
 import pytest
 
 from fairway.config import resource
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes import objects
+from fairway.platforms.kubernetes.objects import names
 from tests.cluster import places
 from tests.platforms.kubernetes import made
 
 pytestmark = pytest.mark.cluster
 DEFINITIONS = places.ROOT.parent / "shared" / "crds"
-SETTINGS = workloads.Settings(
+SETTINGS = names.ClusterSettings(
     collector="http://collector:8080", keda=True, service_monitors=True, prometheus="http://prometheus:9090"
 )
 
 
-def objects() -> dict[str, dict]:
+def written() -> dict[str, dict]:
     spec = made.spec(scaling={"concurrency": 8})
-    owner = workloads.Owner(name="income", namespace="default")
+    owner = names.Owner(name="income", namespace="default")
     every = [
-        *workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(concurrency=8), settings=SETTINGS),
-        *workloads.for_deployment(owner, spec, settings=SETTINGS),
+        *objects.for_revision(owner, made.revision(), scaling=resource.Scaling(concurrency=8), settings=SETTINGS),
+        *objects.for_deployment(owner, spec, settings=SETTINGS),
     ]
     return {one["kind"]: one for one in every}
 
@@ -35,7 +36,7 @@ def test_the_real_definition_takes_every_field(cluster, kind, file):
     there = cluster.kubectl("get", "--filename", str(definition), check=False).returncode == 0
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(definition))
     try:
-        document = objects()[kind]
+        document = written()[kind]
         asked = ("apply", "--server-side", "--validate=strict", "--dry-run=server", "--filename=-", "--output=json")
         done = _retried(cluster, asked, json.dumps(document))
         assert kept(document["spec"], json.loads(done)["spec"])  # nothing was dropped

@@ -7,7 +7,7 @@ import pytest
 
 from fairway.config import resource, sections
 from fairway.platforms.kubernetes import seldon as seldons
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import traffic as routes
 from tests.cluster import seldon, world
 
@@ -26,8 +26,8 @@ def with_seldon(fairway) -> Iterator[None]:
         yield
 
 
-def revision(name: str, number: int) -> workloads.Revision:
-    return workloads.Revision(
+def revision(name: str, number: int) -> controllerrevision.Revision:
+    return controllerrevision.Revision(
         name=name * 12,
         model=resource.Model(uri="s3://models/income", digest=f"sha256:{'ab' * 32}"),
         image="fairway/seldon:1",
@@ -53,12 +53,14 @@ def test_the_real_definition_takes_every_field(fairway, with_seldon, scaling, ho
     a, b = revision("a", 1), revision("b", 2)
     route = routes.route(deployment="income", stable=a.name, candidate=b.name, **how) if how else None
     document = seldons.deployment(
-        workloads.Owner(name="strict", namespace="models"),
+        names.Owner(name="strict", namespace="models"),
         [a, b],
         scaling=resource.Scaling(**scaling),
         stable=a.name,
         route=route,
-        settings=workloads.Settings(collector="http://collector:8080", keda=True, prometheus="http://prometheus:9090"),
+        settings=names.ClusterSettings(
+            collector="http://collector:8080", keda=True, prometheus="http://prometheus:9090"
+        ),
     )
     done = fairway.kubectl(
         "apply",

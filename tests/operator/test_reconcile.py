@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.operator import reconcile
-from fairway.platforms.kubernetes import api, workloads
+from fairway.operator import installed
+from fairway.platforms.kubernetes import api
+from fairway.platforms.kubernetes.objects import pods
 from tests.operator import world
 from tests.serving import support
 
@@ -305,7 +306,7 @@ def test_the_status_says_whether_the_last_command_was_obeyed_whatever_its_words(
 
 
 def test_what_an_upgrade_brings_as_default_image_changes_nothing_that_runs(play):
-    play.operator._settings = world.Settings(server_image="server:2")
+    play.operator.installed.settings = world.OperatorSettings(server_image="server:2")
     before = revision(play, "stable")
     play.look(3)
     assert revision(play, "stable") == before
@@ -629,7 +630,7 @@ def test_whatever_ends_a_look_is_told_by_the_resource_itself(play, monkeypatch):
     def fails(*_: Any, **__: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr(workloads, "pod_template", fails)
+    monkeypatch.setattr(pods, "template", fails)
     for _ in range(3):
         with pytest.raises(RecursionError):
             play.look()
@@ -686,11 +687,11 @@ def test_looks_that_begin_at_once_all_know_what_the_cluster_serves():
             return True
 
     server: Any = Slow()
-    operator = reconcile.Reconciler(server, reconcile.Settings(server_image="server:1"), evidence=Any, prometheus=Any)
+    found = installed.Installed(server, world.OperatorSettings(server_image="server:1"))
 
     def look(_: int) -> bool:
-        operator._discover(1000.0)
-        return operator._settings.cluster.keda
+        found.discover(1000.0)
+        return found.settings.cluster.keda
 
     with ThreadPoolExecutor(max_workers=2) as looks:
         assert list(looks.map(look, range(2))) == [True, True]

@@ -11,7 +11,8 @@ from typing import Any
 from fairway import clocks, errors
 from fairway.control import units
 from fairway.monitoring import store
-from fairway.operator.reconcile import Reconciler, Settings
+from fairway.operator.reconcile import Reconciler
+from fairway.operator.target import OperatorSettings
 from fairway.platforms.kubernetes import api, counts
 from fairway.rollout import traffic
 
@@ -103,11 +104,11 @@ class Cluster(api.Api):
         return copy.deepcopy(self.objects.get((kind, name)))
 
     def find(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[api.Object]:
-        wanted = dict(label.split("=") for label in labels.split(","))
+        wanted = dict(label.split("=") for label in labels.split(",") if label)
         found = [
             copy.deepcopy(obj)
             for (of, _), obj in self.objects.items()
-            if of == kind and wanted.items() <= obj["metadata"]["labels"].items()
+            if of == kind and wanted.items() <= obj["metadata"].get("labels", {}).items()
         ]
         for obj in found if kind == "Deployment" else ():
             available = self.pods.get(obj["metadata"]["name"], 2)
@@ -154,6 +155,11 @@ class Cluster(api.Api):
                 "status": {"containerStatuses": [server]},
             },
         )
+
+    def merge(self, kind: str, namespace: str, name: str, patch: Any, **_: Any) -> api.Object:
+        found = self.objects[kind, name]
+        annotations = {**found["metadata"].get("annotations", {}), **patch["metadata"]["annotations"]}
+        return self._keep((kind, name), {**found, "metadata": {**found["metadata"], "annotations": annotations}})
 
     def create(self, obj: Any, **_: Any) -> api.Object:
         if obj["kind"] == "Event":
@@ -297,7 +303,7 @@ class World:
     def restart(self, *, evidence: Callable[[str], units.Evidence] = lambda namespace: Nothing()) -> None:
         """A new operator, which remembers nothing."""
         gateway: Any = self.counts
-        settings = Settings(server_image="server:1", templates=TEMPLATES)
+        settings = OperatorSettings(server_image="server:1", templates=TEMPLATES)
         self.operator = Reconciler(
             self.cluster,
             settings,

@@ -192,9 +192,9 @@ def named(promote: dsl.OutputPath(bool)):
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
 def acting() -> None:
-    from fairway.platforms import submit
+    from fairway.platforms import choice
 
-    print(submit)
+    print(choice)
 
 
 @dsl.component(base_image="python:3.11", packages_to_install=["six"])

@@ -266,10 +266,12 @@ def test_a_refused_request_leaves_an_event_with_its_status(client, receiver):
 
 def test_an_unknown_path_leaves_an_event_for_another_revision_may_know_it(client, receiver):
     answer = client.post(
-        "/v2/models/income/explain", json=support.ONE, headers={"x-request-id": "astray", "x-fairway-arm": "canary"}
+        "/v2/models/income/explain",
+        json=support.ONE,
+        headers={"x-request-id": "not_a_pod_service", "x-fairway-arm": "canary"},
     )
     assert answer.status_code == 404
-    support.eventually(lambda: "astray/0123456789ab/canary" in receiver.ids, seconds=30)
+    support.eventually(lambda: "not_a_pod_service/0123456789ab/canary" in receiver.ids, seconds=30)
 
 
 def test_answers_do_not_tell_their_revision_where_the_configuration_does_not_say_so(tmp_path, model):

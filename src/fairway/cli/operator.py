@@ -101,9 +101,10 @@ def operator(
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway.config import sections
     from fairway.monitoring import remote
-    from fairway.operator import endpoint, loop, reconcile
-    from fairway.platforms.kubernetes import api, counts, hosts, workloads
+    from fairway.operator import endpoint, loop, reconcile, target
+    from fairway.platforms.kubernetes import api, counts, hosts
     from fairway.platforms.kubernetes import prometheus as prometheuses
+    from fairway.platforms.kubernetes.objects import names
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("kopf").setLevel(logging.WARNING)
@@ -114,19 +115,19 @@ def operator(
     for network in hook_networks:
         hosts.network(network)
     server = api.connect(context)
-    settings = reconcile.Settings(
+    settings = target.OperatorSettings(
         server_image=server_image,
         seldon_image=seldon_image,
         interval_seconds=seconds,
         hook_hosts=hook_hosts,
         hook_networks=hook_networks,
         templates=counts.templates(templates),
-        cluster=workloads.Settings(
+        cluster=names.ClusterSettings(
             collector=collector,
             namespace=operator_namespace,
             prometheus=prometheus,
             envoy_gateway=False,
-            seldon_from=seldon_from or workloads.SELDON_FROM,
+            seldon_from=seldon_from or names.SELDON_FROM,
         ),
     )
 

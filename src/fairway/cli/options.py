@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -14,6 +14,7 @@ from fairway import errors
 
 if TYPE_CHECKING:
     from fairway.config import sections
+    from fairway.control.ports import Platform
     from fairway.platforms.local.home import Home
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,25 +80,35 @@ def uri(function: F) -> F:
 class Where:
     """What --on, --namespace and --context say."""
 
-    on: str | None
+    on: Literal["local", "kubernetes"] | None
     namespace: str | None
     context: str | None
 
-    def kubernetes(self, config: "sections.Config") -> bool:
-        """Say whether a cluster is meant; by default what the configuration says."""
-        meant = (self.on or config.platform.kind) == "kubernetes"
-        if not meant and (self.namespace or self.context):
+    def kind(self, config: "sections.Config") -> Literal["local", "kubernetes"]:
+        """Return the platform that is meant; by default what the configuration says."""
+        meant = self.on or config.platform.kind
+        if meant == "local" and (self.namespace or self.context):
             raise errors.UsageError(
                 "--namespace and --context name a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes"
             )
         return meant
+
+    def platform(self, config: "sections.Config", *, root: Path) -> "Platform":
+        """Return the platform that is meant; its home is made where it is the local one."""
+        from fairway.platforms import choice
+
+        kind = self.kind(config)
+        home = open_home(root).root if kind == "local" else root
+        return choice.platform(kind, home=home, namespace=self.namespace or config.namespace, context=self.context)
 
 
 def cluster(function: F) -> F:
     """Add --on, --namespace and --context, as the argument `where`."""
 
     @functools.wraps(function)
-    def called(*args: Any, on: str | None, namespace: str | None, context: str | None, **named: Any) -> Any:
+    def called(
+        *args: Any, on: Literal["local", "kubernetes"] | None, namespace: str | None, context: str | None, **named: Any
+    ) -> Any:
         return function(*args, where=Where(on=on, namespace=namespace, context=context), **named)
 
     wrapped = click.option(

@@ -11,6 +11,7 @@ import click
 
 from fairway import artifacts, errors
 from fairway.cli import alerts, options
+from fairway.cli import rollout as rollouts
 
 if TYPE_CHECKING:
     from fairway.platforms.local import standing, state
@@ -165,63 +166,17 @@ def deploy(
     On a cluster this applies the ModelDeployment that `fairway render` prints; the package must lie where it says.
     """
     config, seconds = options.load(path, overrides), options.seconds(timeout)
-    if where.kubernetes(config):
-        from fairway.cli import cluster
-
-        folder = package or _newest(options.open_home(root).packages, config.name)
-        cluster.deploy(where, config, package=folder, uri=uri, wait=wait, seconds=seconds, note=note, form=form)
-        return
-    if uri is not None:
-        raise errors.UsageError("--uri says where a cluster finds the package: add --on kubernetes, or leave it out")
-    from fairway.platforms.local import client
-
-    home = options.open_home(root)
-    folder = package or _newest(home.packages, config.name)
-    revision, changed = client.deploy(home, folder, config=config, note=note, now=time.time())
-    rejected = client.rejected(home, config.name, revision.revision)
+    folder = package or _newest(options.open_home(root).packages, config.name)
+    platform = where.platform(config, root=root)
+    asked = platform.deploy(config, package=folder, uri=uri, note=note)
     if form == "text":
-        click.echo(
-            f"revision {revision.revision} of {config.name} " + ("is asked for" if changed else "was asked for already")
-        )
-        if client.running(home) is None and not rejected:
-            click.echo("no platform runs: start it with `fairway up`, and the rollout begins")
+        click.echo("\n".join(asked.lines))
     elif not wait:
-        options.show({"revision": revision.revision, "changed": changed, "rejected": rejected}, form=form)
-    if rejected:
-        raise errors.Refused(
-            f"revision {revision.revision} was rolled back before, and no rollout begins: "
-            "`fairway rollout explain` says why, `fairway rollout retry` lets it be tried again"
-        )
+        options.show(asked.record, form=form)
+    if asked.refusal is not None:
+        raise errors.Refused(asked.refusal)
     if wait:
-        _wait(home, config.name, revision.revision, seconds=seconds, form=form)
-
-
-def _wait(home: Any, name: str, revision: str, *, seconds: float | None, form: str) -> None:
-    from fairway.platforms.local import client
-    from fairway.rollout.states import Phase
-
-    client.need(home)
-    ended = client.follow(
-        home, name, revision=revision, timeout_seconds=seconds, tell=None if form == "json" else _told
-    )
-    if form == "json":
-        options.show(
-            {
-                "revision": revision,
-                "phase": str(ended.state.phase),
-                "stable": ended.state.stable,
-                "reason": ended.state.reason,
-            },
-            form=form,
-        )
-    if revision in ended.state.rejected:
-        raise errors.Refused(f"revision {revision} was rolled back: {ended.state.reason}")
-    if ended.state.phase is Phase.PAUSED:
-        click.echo(f"paused: {ended.state.reason}", err=True)
-
-
-def _told(event: Any) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S', time.localtime(event.at))}  {event.type:<13} {event.message}")
+        rollouts.follow(platform, config.name, revision=asked.revision, seconds=seconds, form=form)
 
 
 @click.command()
@@ -360,10 +315,11 @@ def _finite(text: str, *, of: str) -> float:
 def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show drift, realised accuracy and alerts of the deployment."""
     from fairway.monitoring import store as events
+    from fairway.platforms.local import client
 
     config = options.load(path, overrides)
     home = options.open_home(root)
-    deployment = found(home, config.name)
+    deployment = client.deployment(home, config.name)
     with contextlib.closing(events.EventStore(home.events)) as store:
         serving = [
             _measured(store, config, revision, share=share) for revision, share in _shares(deployment) if revision
@@ -380,17 +336,6 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
         "alerts": known_alerts,
     }
     options.show(record, form=form, text=_monitored(record))
-
-
-def found(home: "Home", name: str) -> "state.Deployment":
-    """Return the deployment of that name; raises UsageError where there is none."""
-    from fairway.platforms.local import state
-
-    with contextlib.closing(state.Store(home.state)) as known:
-        deployment = known.deployment(name)
-    if deployment is None:
-        raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: `fairway deploy PACKAGE` makes one")
-    return deployment
 
 
 def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:

@@ -67,13 +67,14 @@ def render(
 def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
     """Return what a first deployment is made of, in a cluster that has prometheus-operator."""
     from fairway.config import resource
-    from fairway.platforms.kubernetes import gateway, seldon, workloads
+    from fairway.platforms.kubernetes import gateway, objects, seldon
+    from fairway.platforms.kubernetes.objects import controllerrevision, names
     from fairway.rollout import traffic
 
     image = spec.image or f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
-    owner, parent = workloads.Owner(name=name, namespace=namespace), resource.route(spec)
-    settings = workloads.Settings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
-    revision = workloads.Revision(
+    owner, parent = names.Owner(name=name, namespace=namespace), resource.route(spec)
+    settings = names.ClusterSettings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
+    revision = controllerrevision.Revision(
         name=resource.revision(spec, image=image),
         model=spec.model,
         image=image,
@@ -85,10 +86,10 @@ def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
     route = traffic.route(deployment=name, stable=revision.name, candidate=None, weight=0, mirror=0)
     predictors = seldon.deployment(owner, [revision], scaling=spec.scaling, settings=settings, stable=revision.name)
     return [
-        workloads.controller_revision(owner, revision, number=1, settings=settings),
+        objects.controller_revision(owner, revision, number=1, settings=settings),
         *([predictors] if spec.runtime == "seldon" else []),
-        *workloads.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
-        *workloads.for_deployment(owner, spec, settings=settings),
+        *objects.for_revision(owner, revision, scaling=spec.scaling, settings=settings),
+        *objects.for_deployment(owner, spec, settings=settings),
         *([gateway.http_route(owner, parent, route, runtime=spec.runtime)] if parent is not None else []),
         gateway.backend_policy(owner, spec),
     ]

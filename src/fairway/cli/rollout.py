@@ -1,20 +1,18 @@
 """`fairway rollout`: follow, explain and steer."""
 
 import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fairway import errors
-from fairway.cli import cluster, evidence, options
+from fairway.cli import options, verdicts
 
 if TYPE_CHECKING:
     from fairway.config import sections
+    from fairway.control.ports import Platform
     from fairway.rollout import prospect
-
-ANSWER_SECONDS = 15.0
 
 
 @click.group()
@@ -30,11 +28,7 @@ def rollout() -> None:
 def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show phase, weight, verdict and reason."""
     config = options.load(path, overrides)
-    if where.kubernetes(config):
-        cluster.status(where, config, form=form)
-        return
-    deployment = _deployment(root, config)
-    options.show(_record(deployment), form=form)
+    options.show(where.platform(config, root=root).read(config.name).record, form=form)
 
 
 @rollout.command("list")
@@ -56,15 +50,8 @@ def list_(
 ) -> None:
     """Show every deployment's rollout, and which revisions do harm."""
     config = options.load(path, overrides)
-    if where.kubernetes(config):
-        cluster.list_(where, config, everywhere=everywhere, rate=rate, form=form)
-        return
-    if everywhere:
-        raise errors.UsageError(
-            "--all-namespaces is about a cluster: add --on kubernetes, or set platform.kind to kubernetes"
-        )
-    rows = [{**_record(deployment), "harm": evidence.harm(deployment.state)} for deployment in _deployments(root)]
-    record, text = evidence.listed(rows, rate=rate)
+    found = where.platform(config, root=root).every(everywhere=everywhere)
+    record, text = verdicts.listed(found, rate=rate)
     options.show(record, form=form, text=text)
 
 
@@ -79,13 +66,7 @@ def watch(
 ) -> None:
     """Follow the rollout until it has ended; exit 3 where it is rolled back."""
     config, seconds = options.load(path, overrides), options.seconds(timeout)
-    if where.kubernetes(config):
-        cluster.watch(where, config, seconds=seconds, form=form)
-        return
-    from fairway.cli import platform
-
-    deployment = _deployment(root, config)
-    platform._wait(options.open_home(root), deployment.name, deployment.desired, seconds=seconds, form=form)
+    follow(where.platform(config, root=root), config.name, seconds=seconds, form=form)
 
 
 @rollout.command()
@@ -96,17 +77,8 @@ def watch(
 def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show the evidence behind the last verdict, guard by guard, and what it guarantees."""
     config = options.load(path, overrides)
-    if where.kubernetes(config):
-        cluster.explain(where, config, form=form)
-        return
-    deployment = _deployment(root, config)
-    current = deployment.state
-    record, text = evidence.explained(current, deployment.policy)
-    options.show(
-        {**_record(deployment), **record, "history": [dict(row) for row in current.history]},
-        form=form,
-        text=f"{current.phase}: {current.reason}\n{text}",
-    )
+    record, text = verdicts.explained(where.platform(config, root=root).read(config.name))
+    options.show(record, form=form, text=text)
 
 
 @rollout.command()
@@ -140,7 +112,7 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
             "bet": name,
             "e": value,
             **{
-                arm: evidence.span(record["intervals"].get(name, {}).get(arm))
+                arm: verdicts.span(record["intervals"].get(name, {}).get(arm))
                 for arm in ("candidate", "stable", "ratio")
             },
         }
@@ -334,11 +306,22 @@ def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:
     ) -> None:
         if forced and not reason:
             raise errors.UsageError("--force promotes without a certificate: say why with --reason")
+        from fairway.rollout.seen import Command
+
         config = options.load(path, overrides)
-        if where.kubernetes(config):
-            cluster.steer(where, config, verb=verb, why=reason, force=forced, form=form)
-        else:
-            _ask(verb, reason=reason, force=forced, config=config, root=root, form=form)
+        platform = where.platform(config, root=root)
+        answered = platform.command(config.name, Command(verb, options.user(), reason, forced))
+        sentence, obeyed = answered.reply.sentence, answered.reply.obeyed
+        record = {
+            "deployment": config.name,
+            "verb": verb,
+            "phase": answered.phase,
+            "obeyed": obeyed,
+            "answer": sentence,
+        }
+        options.show(record, form=form, text=sentence)
+        if not obeyed:
+            raise errors.UsageError(f"{verb} had no effect: {sentence}")
 
     return (
         click.option(
@@ -356,61 +339,18 @@ rollout.add_command(_steer("abort", "Take the candidate out and reject its revis
 rollout.add_command(_steer("retry", "Let the rejected revision be tried again."))
 
 
-def _ask(verb: str, *, reason: str, force: bool, config: "sections.Config", root: Path, form: str) -> None:
-    """Write the command down, and waits until the supervisor has obeyed or refused it."""
-    from fairway.platforms.local import client, state
-    from fairway.rollout.seen import Command
+def follow(platform: "Platform", name: str, *, revision: str | None = None, seconds: float | None, form: str) -> None:
+    """Follow the rollout to its end; raise for one that was rolled back or cannot be followed."""
+    from fairway.control.ports import End
 
-    deployment = _deployment(root, config)
-    home = options.open_home(root)
-    client.need(home)
-    store = state.Store(home.state)
-    number = store.ask(deployment.name, Command(verb, options.user(), reason, force), now=time.time())
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while (reply := store.reply(number)) is None:
-        if time.monotonic() > deadline:
-            raise errors.Unavailable(
-                f"the supervisor did not take the command within {ANSWER_SECONDS:.0f} s: see {home.logs / 'supervisor.log'}"
-            )
-        time.sleep(0.1)
-    store.close()
-    record = {"deployment": deployment.name, "verb": verb, "obeyed": reply.obeyed, "answer": reply.sentence}
-    options.show(record, form=form, text=reply.sentence)
-    if not reply.obeyed:
-        raise errors.UsageError(f"{verb} had no effect: {reply.sentence}")
-
-
-def _deployments(root: Path) -> list[Any]:
-    from fairway.platforms.local import state
-
-    store = state.Store(options.open_home(root).state)
-    found = list(store.deployments())
-    store.close()
-    return found
-
-
-def _deployment(root: Path, config: "sections.Config") -> Any:
-    deployment = next((one for one in _deployments(root) if one.name == config.name), None)
-    if deployment is None:
-        raise errors.UsageError(
-            f"there is no deployment {config.name!r} in {root.resolve()}: `fairway deploy PACKAGE` makes one"
-        )
-    return deployment
-
-
-def _record(deployment: Any) -> dict[str, Any]:
-    from fairway.rollout import states
-
-    current = deployment.state
-    weight, mirror = states.split(current, strategy=deployment.policy)
-    return {
-        "deployment": deployment.name,
-        "phase": str(current.phase),
-        "stable": current.stable,
-        "candidate": current.candidate,
-        "weight": weight,
-        "mirror": mirror,
-        "verdict": str(current.verdict.action) if current.verdict else None,
-        "reason": current.reason,
-        "rejected": list(current.rejected),
-    }
+    tell = click.echo if form == "text" else None
+    ended = platform.follow(name, revision=revision, timeout_seconds=seconds, tell=tell)
+    if form == "json":
+        options.show(ended.record, form=form)
+    match ended.end:
+        case End.PAUSED:
+            click.echo(f"paused: {ended.sentence}", err=True)
+        case End.ROLLED_BACK:
+            raise errors.Refused(ended.sentence)
+        case End.IMPOSSIBLE:
+            raise errors.PlatformError(ended.sentence)

@@ -234,11 +234,10 @@ def _canary(server: "api.Api", asked: Object, *, before: str, deadline: float) -
 
 def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
     """Return the ModelDeployment when it is Ready; raises Refused where it was rolled back, Unavailable at the deadline."""
-    from fairway.cli import cluster
-    from fairway.platforms.kubernetes import client
+    from fairway.platforms.kubernetes import client, rollouts
 
     client.deploy(server, asked)
-    metadata, tell = asked["metadata"], cluster.teller(_tell)
+    metadata, tell = asked["metadata"], rollouts.teller(click.echo)
     left = max(0.0, deadline - time.monotonic())
     for found in client.watch(
         server, metadata["namespace"], metadata["name"], until=client.settled, timeout_seconds=left

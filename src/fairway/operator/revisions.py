@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from fairway.config import resource
-from fairway.platforms.kubernetes.workloads import Revision
+from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 
 
 def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image: str) -> Revision:

@@ -1,4 +1,4 @@
-"""The routes of one resource as far as one operator has written them: which is in effect, by acceptance and by the realised split.
+"""Track which HTTPRoute the proxies follow: accepted by the Gateway and visible in the traffic split.
 
 A confirmation that comes too early is harmless to guards that condition on both arms' counts. The check of the split, and guards of units, reckon with the
 weight that was asked for: what the proxies may still follow is therefore each route since the last that was seen in effect, of whatever rollout.
@@ -159,7 +159,13 @@ def _share(route: traffic.Route, before: traffic.Route) -> int:
 
 
 def _serving(route: traffic.Route) -> frozenset[str]:
-    return frozenset([route.stable] * (route.weight < TOTAL) + [route.candidate or ""] * (route.weight > 0))
+    """Return the revisions that get requests."""
+    found = set[str]()
+    if route.weight < TOTAL:
+        found.add(route.stable)
+    if route.weight > 0:
+        found.add(route.candidate or "")
+    return frozenset(found)
 
 
 def accepted(found: Mapping[str, Any] | None) -> bool:
@@ -189,6 +195,7 @@ class Standing:
 
 
 REFUSED = "Refused"
+OVERLAPS = "Overlaps"  # an older route takes the same requests
 NOT_ASKED = Standing(True, "NotAsked", "no HTTPRoute of ours divides the requests yet")
 
 

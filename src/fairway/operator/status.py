@@ -5,18 +5,17 @@ Available says whether the stable revision answers, whatever becomes of the next
 """
 
 import datetime
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fairway.config import sections
 from fairway.operator import crd, routes
-from fairway.platforms.kubernetes import health
-from fairway.platforms.kubernetes.workloads import Revision
-from fairway.rollout import record, states
+from fairway.platforms.kubernetes import checkpoint, health
+from fairway.platforms.kubernetes.objects.controllerrevision import Revision
+from fairway.rollout import states
 from fairway.rollout.states import Phase, State
 
 TEXT = 1024  # characters of a reason that the definition allows
@@ -25,7 +24,6 @@ REFUSED, FAULT = REFUSALS = (
     "Fault",
 )  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
 ROUTE_READY = "RouteReady"
-LARGEST = 262_144  # characters of a checkpoint that it allows
 MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
 Json = dict[str, Any]
 
@@ -72,7 +70,7 @@ def build(state: State, *, policy: sections.Strategy, told: Told) -> Json:
         guards=_guards(state),
         last_command=told.last_command,
         reply=crd.Reply.model_validate(told.reply) if told.reply is not None else None,
-        checkpoint=checkpoint(state, policy=policy, first=told.first),
+        checkpoint=checkpoint.write(state, policy=policy, first=told.first),
         **arms,
     )
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -152,37 +150,6 @@ def _with(
         if condition["type"] not in {new["type"] for new in timed}
     ]
     return {**before, "observedGeneration": generation, "conditions": [*timed, *kept]}
-
-
-def checkpoint(state: State, *, policy: sections.Strategy, first: str | None) -> str:
-    """Return all that a new operator needs to go on: the state, the strategy that the rollout began with, and who is first in the HTTPRoute."""
-    rows = tuple(
-        {**row, "evidence": {}, "guarantee": ""} for row in state.history
-    )  # their sentences are kept; the numbers would be half of it
-    kept = {
-        "state": record.to_json(replace(state, history=rows)),
-        "strategy": policy.model_dump(mode="json", by_alias=True),
-        "first": first,
-    }
-    text = json.dumps(kept, separators=(",", ":"))
-    if len(text) > LARGEST:  # a rollback that cannot be stored would be none: the past goes first
-        text = json.dumps(
-            {**kept, "state": record.to_json(replace(state, history=(), segments=()))}, separators=(",", ":")
-        )
-    return text
-
-
-def resume(status: Mapping[str, Any], *, policy: sections.Strategy) -> tuple[State, sections.Strategy, str | None]:
-    """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and who is first in the HTTPRoute."""
-    if "checkpoint" not in status:
-        return State(), policy, None
-    kept = json.loads(status["checkpoint"])
-    state = record.from_json(kept["state"])
-    return (
-        state,
-        sections.Strategy.model_validate(kept["strategy"]) if states.bound(state) else policy,
-        kept.get("first"),
-    )
 
 
 def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from fairway.config import resource, sections
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes import objects
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 
-OWNER = workloads.Owner(name="income", namespace="models", uid="5f7c")
+OWNER = names.Owner(name="income", namespace="models", uid="5f7c")
 DIGEST = "sha256:" + "ab" * 32
 
 
@@ -24,8 +25,8 @@ def revision(
     uri: str = "s3://models/income",
     serving: sections.Serving | None = None,
     pod_template: dict[str, Any] | None = None,
-) -> workloads.Revision:
-    return workloads.Revision(
+) -> controllerrevision.Revision:
+    return controllerrevision.Revision(
         name="0123456789ab",
         model=resource.Model(uri=uri, digest=DIGEST),
         image="fairway/server:1",
@@ -38,10 +39,10 @@ def revision(
 
 def pod(**values: Any) -> dict[str, Any]:
     """Return the pod template of the revision's Deployment."""
-    found: dict[str, Any] = workloads.for_revision(
+    found: dict[str, Any] = objects.for_revision(
         OWNER,
         revision(**values),
         scaling=resource.Scaling(),
-        settings=workloads.Settings(collector="http://collector:8080"),
+        settings=names.ClusterSettings(collector="http://collector:8080"),
     )[0]["spec"]["template"]
     return found

@@ -61,11 +61,11 @@ def test_who_runs_the_operator_may_name_others() -> None:
     ],
 )
 def test_a_service_that_leads_elsewhere_is_not_called(found: dict[str, object] | None, says: str) -> None:
-    assert says in (hosts.astray("gate", found) or "")
+    assert says in (hosts.not_a_pod_service("gate", found) or "")
 
 
 def test_a_service_that_selects_pods_is() -> None:
-    assert hosts.astray("gate", {"spec": {"type": "ClusterIP", "selector": {"app": "gate"}}}) is None
+    assert hosts.not_a_pod_service("gate", {"spec": {"type": "ClusterIP", "selector": {"app": "gate"}}}) is None
 
 
 SERVICE = {

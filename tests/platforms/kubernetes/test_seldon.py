@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from fairway.config import resource
-from fairway.platforms.kubernetes import seldon, workloads
+from fairway.platforms.kubernetes import objects, seldon
+from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import traffic
 from tests.platforms.kubernetes import made
 
-SETTINGS = workloads.Settings(collector="http://collector:8080", keda=True, prometheus="http://prometheus:9090")
+SETTINGS = names.ClusterSettings(collector="http://collector:8080", keda=True, prometheus="http://prometheus:9090")
 FIXED = resource.Scaling(min_replicas=2, max_replicas=2)
 A, B = (
     dataclasses.replace(made.revision(), name=letter * 12, runtime="seldon", number=number)
@@ -18,7 +19,9 @@ A, B = (
 )
 
 
-def deployment(*revisions: workloads.Revision, scaling: resource.Scaling = FIXED, **how: Any) -> dict[str, Any]:
+def deployment(
+    *revisions: controllerrevision.Revision, scaling: resource.Scaling = FIXED, **how: Any
+) -> dict[str, Any]:
     return seldon.deployment(made.OWNER, revisions, scaling=scaling, settings=SETTINGS, **{"stable": A.name, **how})
 
 
@@ -66,7 +69,7 @@ def test_a_predictor_that_comes_or_goes_changes_no_other() -> None:
 
 def test_pods_are_found_by_our_labels_and_reached_by_our_service() -> None:
     predictor = deployment(A)["spec"]["predictors"][0]
-    service = workloads.for_revision(made.OWNER, A, scaling=FIXED, settings=SETTINGS)[0]
+    service = objects.for_revision(made.OWNER, A, scaling=FIXED, settings=SETTINGS)[0]
     assert service["kind"] == "Service"
     assert service["spec"]["selector"].items() <= predictor["componentSpecs"][0]["metadata"]["labels"].items()
     assert service["metadata"]["name"] != predictor["annotations"]["seldon.io/svc-name"]

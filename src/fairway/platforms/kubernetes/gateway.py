@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 from fairway.config import resource
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes.objects import names
 from fairway.rollout import traffic
 
 ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
@@ -45,7 +45,7 @@ def first(before: str | None, *, stable: str, candidate: str | None) -> str:
 
 
 def http_route(
-    owner: workloads.Owner,
+    owner: names.Owner,
     gateway: resource.Gateway,
     route: traffic.Route,
     *,
@@ -91,7 +91,7 @@ def http_route(
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {**workloads.metadata(owner), "annotations": {ROUTE_VERSION: route.version}},
+        "metadata": {**names.metadata(owner), "annotations": {ROUTE_VERSION: route.version}},
         "spec": {
             "parentRefs": [
                 ref.model_dump(mode="json", by_alias=True, exclude_none=True) for ref in gateway.parent_refs
@@ -111,7 +111,7 @@ def serving(found: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(backend["name"].removeprefix(prefix) for backend in backends if backend.get("weight", 1) > 1)
 
 
-def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any]:
+def backend_policy(owner: names.Owner, spec: resource.Spec) -> dict[str, Any]:
     """Return the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked of the servers at once.
 
     A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server, and counts for no arm.
@@ -122,7 +122,7 @@ def backend_policy(owner: workloads.Owner, spec: resource.Spec) -> dict[str, Any
     return {
         "apiVersion": "gateway.envoyproxy.io/v1alpha1",
         "kind": "BackendTrafficPolicy",
-        "metadata": workloads.metadata(owner),
+        "metadata": names.metadata(owner),
         "spec": {
             "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": owner.name}],
             "loadBalancer": {
@@ -146,7 +146,7 @@ def _serving(route: traffic.Route) -> tuple[str, ...]:
     return (route.stable,) if candidate is None else (route.stable, candidate)
 
 
-def _named(owner: workloads.Owner, revision: str, *, timeouts: Mapping[str, str]) -> dict[str, Any]:
+def _named(owner: names.Owner, revision: str, *, timeouts: Mapping[str, str]) -> dict[str, Any]:
     """Return the rule for requests that name the revision in their path."""
     headers = [{"name": ARM, "value": NAMED}, {"name": REVISION, "value": revision}]
     filters = [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": headers}}]
@@ -162,7 +162,7 @@ def _below(path: str) -> dict[str, Any]:
     return {"path": {"type": "PathPrefix", "value": path}}
 
 
-def _backend(owner: workloads.Owner, revision: str, *, arm: str, weight: int) -> dict[str, Any]:
+def _backend(owner: names.Owner, revision: str, *, arm: str, weight: int) -> dict[str, Any]:
     headers = [{"name": ARM, "value": arm}, {"name": REVISION, "value": revision}]
     return {
         **_service(owner, revision),
@@ -171,8 +171,8 @@ def _backend(owner: workloads.Owner, revision: str, *, arm: str, weight: int) ->
     }
 
 
-def _service(owner: workloads.Owner, revision: str) -> dict[str, Any]:
-    return {"name": f"{owner.name}-{revision}", "port": workloads.PORT}
+def _service(owner: names.Owner, revision: str) -> dict[str, Any]:
+    return {"name": f"{owner.name}-{revision}", "port": names.PORT}
 
 
 def _duration(value: timedelta) -> str:

@@ -34,7 +34,7 @@ def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None
     return f"the operator does not call host {host!r}: wanted a Service of the namespace, NAME.{namespace}.svc{others} (operator.hookHosts of the chart)"
 
 
-def astray(name: str, found: Mapping[str, Any] | None) -> str | None:
+def not_a_pod_service(name: str, found: Mapping[str, Any] | None) -> str | None:
     """Return why a Service must not be called: one that is no more than a name for another place leads anywhere."""
     spec = found.get("spec", {}) if found is not None else {}
     if found is None:

@@ -16,18 +16,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairway.config import resource
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes.objects import controllerrevision, names, pods, scalers
 from fairway.rollout import traffic
 
 TOTAL = 100  # weights are percent
 
 
 def deployment(
-    owner: workloads.Owner,
-    revisions: Sequence[workloads.Revision],
+    owner: names.Owner,
+    revisions: Sequence[controllerrevision.Revision],
     *,
     scaling: resource.Scaling,
-    settings: workloads.Settings,
+    settings: names.ClusterSettings,
     stable: str,
     route: traffic.Route | None = None,
 ) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def deployment(
     return {
         "apiVersion": "machinelearning.seldon.io/v1",
         "kind": "SeldonDeployment",
-        "metadata": workloads.metadata(owner),
+        "metadata": names.metadata(owner),
         "spec": {"protocol": "seldon", "transport": "rest", "predictors": predictors},
     }
 
@@ -54,7 +54,7 @@ def revisions(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(predictor["name"] for predictor in (found or {}).get("spec", {}).get("predictors", ()))
 
 
-def made(deployment: Mapping[str, Any], *, owner: workloads.Owner) -> bool:
+def made(deployment: Mapping[str, Any], *, owner: names.Owner) -> bool:
     """Return whether Seldon made the Deployment for the owner's SeldonDeployment, which has the owner's name."""
     references = deployment["metadata"].get("ownerReferences") or ()
     return any(
@@ -85,14 +85,18 @@ def unmet(spec: resource.Spec, *, seldon: bool, ingress: bool) -> str | None:
 
 
 def _predictor(
-    owner: workloads.Owner, revision: workloads.Revision, *, scaling: resource.Scaling, settings: workloads.Settings
+    owner: names.Owner,
+    revision: controllerrevision.Revision,
+    *,
+    scaling: resource.Scaling,
+    settings: names.ClusterSettings,
 ) -> dict[str, Any]:
-    template = workloads.pod_template(owner, revision, settings)
+    template = pods.template(owner, revision, settings)
     component: dict[str, Any] = {"metadata": template["metadata"], "spec": template["spec"]}
     predictor: dict[str, Any] = {
         "name": revision.name,
         "labels": {"version": revision.name},
-        "graph": {"name": workloads.SERVER, "type": "MODEL"},
+        "graph": {"name": pods.SERVER, "type": "MODEL"},
         "annotations": {
             "seldon.io/no-engine": "true",
             "seldon.io/svc-name": _service_name(owner, revision),
@@ -102,17 +106,17 @@ def _predictor(
     }
     if scaling.max_replicas == scaling.min_replicas:
         return predictor | {"replicas": scaling.min_replicas}
-    if workloads.by_concurrency(scaling, settings=settings):
+    if scalers.by_concurrency(scaling, settings=settings):
         component["kedaSpec"] = {
             "minReplicaCount": scaling.min_replicas,
             "maxReplicaCount": scaling.max_replicas,
-            "triggers": [workloads.concurrency_trigger(owner, revision, scaling, settings=settings)],
+            "triggers": [scalers.concurrency_trigger(owner, revision, scaling, settings=settings)],
         }
     else:
         component["hpaSpec"] = {
             "minReplicas": scaling.min_replicas,
             "maxReplicas": scaling.max_replicas,
-            "metricsv2": [workloads.cpu_metric(scaling)],
+            "metricsv2": [scalers.cpu_metric(scaling)],
         }
     return predictor
 
@@ -125,5 +129,5 @@ def _share(revision: str, *, stable: str, route: traffic.Route | None) -> dict[s
     return {"traffic": TOTAL - route.weight if revision == route.stable else 0}
 
 
-def _service_name(owner: workloads.Owner, revision: workloads.Revision) -> str:
+def _service_name(owner: names.Owner, revision: controllerrevision.Revision) -> str:
     return f"seldon-{resource.fingerprint({'deployment': owner.name, 'revision': revision.name})}"

@@ -140,11 +140,13 @@ def deploy(
         store.close()
 
 
-def rejected(home: Home, name: str, revision: str) -> bool:
-    """Say whether the revision was rolled back before, so that asking for it begins no rollout."""
+def deployment(home: Home, name: str) -> state.Deployment:
+    """Return the deployment of that name; raises UsageError where there is none."""
     with contextlib.closing(state.Store(home.state)) as known:
         found = known.deployment(name)
-    return found is not None and revision in found.state.rejected
+    if found is None:
+        raise errors.UsageError(f"there is no deployment {name!r} in {home.root}: `fairway deploy PACKAGE` makes one")
+    return found
 
 
 def follow(

@@ -9,24 +9,25 @@ import yaml
 
 from fairway import errors
 from fairway.config import resource, sections
-from fairway.platforms.kubernetes import workloads
+from fairway.platforms.kubernetes import objects
+from fairway.platforms.kubernetes.objects import controllerrevision, names, pods, scalers
 from fairway.serving import command
 from tests.platforms.kubernetes import made
 
 POD = Path(__file__).parent / "pod.yaml"
-PLAIN = workloads.Settings()
-EVERYTHING = workloads.Settings(
+PLAIN = names.ClusterSettings()
+EVERYTHING = names.ClusterSettings(
     collector="http://collector:8080", service_monitors=True, keda=True, prometheus="http://prometheus:9090"
 )
 
 
-def objects(
-    *, settings: workloads.Settings = PLAIN, owner: workloads.Owner = made.OWNER, **scaling: int
+def rendered(
+    *, settings: names.ClusterSettings = PLAIN, owner: names.Owner = made.OWNER, **scaling: int
 ) -> dict[str, dict[str, Any]]:
     found = [
-        workloads.controller_revision(owner, made.revision(), number=1, settings=settings),
-        *workloads.for_revision(owner, made.revision(), scaling=resource.Scaling(**scaling), settings=settings),
-        *workloads.for_deployment(owner, made.spec(), settings=settings),
+        objects.controller_revision(owner, made.revision(), number=1, settings=settings),
+        *objects.for_revision(owner, made.revision(), scaling=resource.Scaling(**scaling), settings=settings),
+        *objects.for_deployment(owner, made.spec(), settings=settings),
     ]
     return {obj["kind"]: obj for obj in found}
 
@@ -83,7 +84,7 @@ def test_a_pod_has_time_for_its_longest_request() -> None:
 
 
 def test_everything_goes_when_its_resource_goes() -> None:
-    for obj in objects(settings=EVERYTHING).values():
+    for obj in rendered(settings=EVERYTHING).values():
         owner = obj["metadata"]["ownerReferences"][0]
         assert (owner["kind"], owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (
             "ModelDeployment",
@@ -95,16 +96,16 @@ def test_everything_goes_when_its_resource_goes() -> None:
 
 def test_on_paper_nothing_is_owned() -> None:
     owner = dataclasses.replace(made.OWNER, uid="")
-    assert not any("ownerReferences" in obj["metadata"] for obj in objects(owner=owner, settings=EVERYTHING).values())
+    assert not any("ownerReferences" in obj["metadata"] for obj in rendered(owner=owner, settings=EVERYTHING).values())
 
 
 def test_names_fit_the_longest_deployment() -> None:
     owner = dataclasses.replace(made.OWNER, name="a" * 50)
-    assert max(len(obj["metadata"]["name"]) for obj in objects(owner=owner, settings=EVERYTHING).values()) == 63
+    assert max(len(obj["metadata"]["name"]) for obj in rendered(owner=owner, settings=EVERYTHING).values()) == 63
 
 
 def test_selectors_match_the_pods_they_mean() -> None:
-    found = objects()
+    found = rendered()
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
     for selector in (
         found["Deployment"]["spec"]["selector"]["matchLabels"],
@@ -114,8 +115,7 @@ def test_selectors_match_the_pods_they_mean() -> None:
     ):
         assert labels >= selector.items()
     assert (
-        workloads.selector(made.OWNER, "0123456789ab")
-        == "fairway.dev/deployment=income,fairway.dev/revision=0123456789ab"
+        names.selector(made.OWNER, "0123456789ab") == "fairway.dev/deployment=income,fairway.dev/revision=0123456789ab"
     )
 
 
@@ -131,9 +131,9 @@ def test_selectors_match_the_pods_they_mean() -> None:
     ids=["cpu", "fixed", "concurrency", "no KEDA", "fixed, with KEDA"],
 )
 def test_one_thing_owns_the_number_of_replicas(
-    scaling: dict[str, int], settings: workloads.Settings, kind: str | None
+    scaling: dict[str, int], settings: names.ClusterSettings, kind: str | None
 ) -> None:
-    found = objects(settings=settings, **scaling)
+    found = rendered(settings=settings, **scaling)
     owners = [other for other in ("HorizontalPodAutoscaler", "ScaledObject") if other in found]
     assert owners == ([kind] if kind else [])
     assert found["Deployment"]["spec"].get("replicas") == (None if kind else scaling.get("min_replicas", 2))
@@ -141,31 +141,31 @@ def test_one_thing_owns_the_number_of_replicas(
 
 def test_concurrency_without_keda_is_said() -> None:
     scaling = resource.Scaling(concurrency=8)
-    assert "needs KEDA" in (workloads.unmet(scaling, settings=PLAIN) or "")
-    assert workloads.unmet(scaling, settings=EVERYTHING) is None
-    assert workloads.unmet(resource.Scaling(), settings=PLAIN) is None
+    assert "needs KEDA" in (scalers.unmet(scaling, settings=PLAIN) or "")
+    assert scalers.unmet(scaling, settings=EVERYTHING) is None
+    assert scalers.unmet(resource.Scaling(), settings=PLAIN) is None
 
 
 def test_keda_asks_for_a_metric_that_the_servers_have() -> None:
     from fairway.serving import admission, app
 
-    query = objects(settings=EVERYTHING, concurrency=8)["ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
+    query = rendered(settings=EVERYTHING, concurrency=8)["ScaledObject"]["spec"]["triggers"][0]["metadata"]["query"]
     described = app.SECONDS.describe()[0]
     assert f"rate({described.name}_sum{{" in query
-    assert f"{workloads.SHED_SECONDS:g} * sum(rate({app.REQUESTS.describe()[0].name}_total{{" in query
-    assert workloads.SHED_SECONDS == admission.LONGEST_WAIT
+    assert f"{scalers.SHED_SECONDS:g} * sum(rate({app.REQUESTS.describe()[0].name}_total{{" in query
+    assert scalers.SHED_SECONDS == admission.LONGEST_WAIT
     assert {"namespace", "deployment", "revision"} <= set(app.LABELS)
 
 
 def test_only_the_servers_port_is_let_in() -> None:
-    spec = objects()["NetworkPolicy"]["spec"]
+    spec = rendered()["NetworkPolicy"]["spec"]
     assert spec["policyTypes"] == ["Ingress"]
     assert spec["ingress"] == [{"ports": [{"port": 3000, "protocol": "TCP"}]}]
 
 
 def test_seldons_wrapper_takes_requests_from_gateways_and_prometheus_only() -> None:
     settings = dataclasses.replace(PLAIN, seldon_from=("gateways", "metrics"))
-    (policy, *_) = workloads.for_deployment(made.OWNER, made.spec(runtime="seldon"), settings=settings)
+    (policy, *_) = objects.for_deployment(made.OWNER, made.spec(runtime="seldon"), settings=settings)
     (ingress,) = policy["spec"]["ingress"]
     assert ingress["ports"] == [{"port": 9000, "protocol": "TCP"}]
     (named,) = ingress["from"][0]["namespaceSelector"]["matchExpressions"]
@@ -177,17 +177,17 @@ def test_seldons_wrapper_takes_requests_from_gateways_and_prometheus_only() -> N
 
 
 def test_a_service_monitor_comes_with_prometheus_operator() -> None:
-    assert "ServiceMonitor" not in objects()
-    monitor = objects(settings=EVERYTHING)["ServiceMonitor"]["spec"]
-    assert monitor["selector"]["matchLabels"].items() <= objects()["Service"]["metadata"]["labels"].items()
+    assert "ServiceMonitor" not in rendered()
+    monitor = rendered(settings=EVERYTHING)["ServiceMonitor"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= rendered()["Service"]["metadata"]["labels"].items()
     [endpoint] = monitor["endpoints"]
-    assert endpoint["port"] == objects()["Service"]["spec"]["ports"][0]["name"]
+    assert endpoint["port"] == rendered()["Service"]["spec"]["ports"][0]["name"]
     assert endpoint["honorLabels"] is False
     assert {"action": "drop", "sourceLabels": ["__name__"], "regex": "envoy_.*"} in endpoint["metricRelabelings"]
 
 
 def test_a_pod_has_a_token_for_the_collector_alone_and_none_for_the_api_server() -> None:
-    spec = objects()["Deployment"]["spec"]["template"]["spec"]
+    spec = rendered()["Deployment"]["spec"]["template"]["spec"]
     assert spec["automountServiceAccountToken"] is False
     [volume] = [volume for volume in spec["volumes"] if "projected" in volume]
     assert volume["projected"]["sources"] == [
@@ -201,25 +201,25 @@ def test_a_pod_has_a_token_for_the_collector_alone_and_none_for_the_api_server()
 
 def test_a_revision_survives_its_controller_revision() -> None:
     revision = made.revision(pod_template={"spec": {"nodeSelector": {"a": "b"}}}, serving=sections.Serving(workers=2))
-    kept = workloads.controller_revision(made.OWNER, revision, number=7, settings=EVERYTHING)
-    assert workloads.read_revision(kept) == dataclasses.replace(revision, number=7, template=kept["data"]["template"])
+    kept = objects.controller_revision(made.OWNER, revision, number=7, settings=EVERYTHING)
+    assert controllerrevision.read(kept) == dataclasses.replace(revision, number=7, template=kept["data"]["template"])
 
 
 def test_an_operator_of_another_version_restarts_nothing_that_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = workloads.read_revision(
-        workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING)
+    kept = controllerrevision.read(
+        objects.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING)
     )
-    before = workloads.pod_template(made.OWNER, kept, EVERYTHING)
-    monkeypatch.setattr(workloads, "STARTUP", {"periodSeconds": 7, "failureThreshold": 70})
-    assert workloads.pod_template(made.OWNER, made.revision(), EVERYTHING) != before
-    assert workloads.pod_template(made.OWNER, kept, EVERYTHING) == before
+    before = pods.template(made.OWNER, kept, EVERYTHING)
+    monkeypatch.setattr(pods, "STARTUP", {"periodSeconds": 7, "failureThreshold": 70})
+    assert pods.template(made.OWNER, made.revision(), EVERYTHING) != before
+    assert pods.template(made.OWNER, kept, EVERYTHING) == before
 
 
 def test_where_events_go_is_as_of_now() -> None:
-    kept = workloads.read_revision(
-        workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING)
+    kept = controllerrevision.read(
+        objects.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING)
     )
-    moved = workloads.pod_template(made.OWNER, kept, dataclasses.replace(EVERYTHING, collector="http://elsewhere:8080"))
+    moved = pods.template(made.OWNER, kept, dataclasses.replace(EVERYTHING, collector="http://elsewhere:8080"))
     assert {"name": "FAIRWAY_COLLECTOR", "value": "http://elsewhere:8080"} in moved["spec"]["containers"][0]["env"]
 
 
@@ -237,11 +237,11 @@ def _deployment(*managers: str, replicas: int = 4) -> dict[str, Any]:
 
 
 def test_replicas_are_handed_to_an_autoscaler_as_they_are() -> None:
-    handed = workloads.handed_over(_deployment("us"), manager="us")
+    handed = scalers.handed_over(_deployment("us"), manager="us")
     assert handed is not None
     assert handed["spec"] == {"replicas": 4}
     assert handed["metadata"] == {"name": "income-a", "namespace": "models"}
-    assert workloads.handed_over(_deployment("kube-controller-manager"), manager="us") is None
+    assert scalers.handed_over(_deployment("kube-controller-manager"), manager="us") is None
 
 
 @pytest.mark.parametrize(
@@ -250,6 +250,6 @@ def test_replicas_are_handed_to_an_autoscaler_as_they_are() -> None:
     ids=["no data", "other data", "no label"],
 )
 def test_a_controller_revision_of_somebody_else_is_refused_by_name(damage: dict[str, Any]) -> None:
-    obj = {**workloads.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING), **damage}
+    obj = {**objects.controller_revision(made.OWNER, made.revision(), number=1, settings=EVERYTHING), **damage}
     with pytest.raises(errors.PlatformError, match=obj["metadata"]["name"]):
-        workloads.read_revision(obj)
+        controllerrevision.read(obj)

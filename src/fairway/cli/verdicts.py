@@ -5,25 +5,40 @@ from typing import TYPE_CHECKING, Any
 from fairway.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fairway.config import sections
+    from fairway.control.ports import Deployed
     from fairway.rollout.states import State
 
 
-def explained(state: "State", policy: "sections.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
-    """Return the evidence and the promise as a record, and as text. `approximate` says how nearly the promise holds, where it is not to the letter."""
+def explained(deployed: "Deployed") -> tuple[dict[str, Any], str]:
+    """Return all that is known of a rollout as a record, and as text."""
+    from fairway import errors
+
+    if deployed.state is None:
+        raise errors.PlatformError(deployed.unreadable or "")
+    found, text = evidence(deployed.state, deployed.policy, approximate=deployed.approximate)
+    stands = f"{deployed.record['phase']}: {deployed.record['reason']}"
+    tables = (options.table(list(map(dict, rows))) for rows in deployed.tables)
+    return {**deployed.record, **found, **deployed.details}, "\n".join(filter(None, [stands, text, *tables]))
+
+
+def evidence(state: "State", policy: "sections.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
+    """Return the evidence and the promise as a record, and as text; `approximate` says why the promise does not hold to the letter."""
     from fairway.rollout import judge
 
     verdict = state.verdict
-    evidence = judge.describe(state.ledger, strategy=policy) if state.ledger else (verdict.evidence if verdict else {})
+    found = judge.describe(state.ledger, strategy=policy) if state.ledger else (verdict.evidence if verdict else {})
     promise = judge.qualified((verdict.guarantee if verdict else "") or judge.guarantee(policy), approximate)
     suspended, unfair = (verdict.suspended, verdict.unfair) if verdict else ((), ())
-    combined = evidence.get("combined", {})
+    combined = found.get("combined", {})
     text = "\n".join(
         filter(
             None,
             [
-                options.table([_row(bet, row) for bet, row in evidence.items() if "candidate" in row]),
-                *(f"{bet}: in are {_came_in(row['cameIn'])}" for bet, row in evidence.items() if "cameIn" in row),
+                options.table([_row(bet, row) for bet, row in found.items() if "candidate" in row]),
+                *(f"{bet}: in are {_came_in(row['cameIn'])}" for bet, row in found.items() if "cameIn" in row),
                 f"all guards together: ln e = {combined.get('logE')} of {combined.get('needed')} needed to roll back"
                 if combined
                 else None,
@@ -34,7 +49,7 @@ def explained(state: "State", policy: "sections.Strategy", *, approximate: str =
             ],
         )
     )
-    return {"evidence": evidence, "guarantee": promise, "suspended": list(suspended), "unfair": list(unfair)}, text
+    return {"evidence": found, "guarantee": promise, "suspended": list(suspended), "unfair": list(unfair)}, text
 
 
 def harm(state: "State") -> float | None:
@@ -45,17 +60,20 @@ def harm(state: "State") -> float | None:
     return float(found) if found is not None else None
 
 
-def listed(deployments: list[dict[str, Any]], *, rate: float, approximate: str = "") -> tuple[dict[str, Any], str]:
-    """Return the deployments, of which each names its `harm`, as a record and as text, with a mark at those that can be said to do harm.
+def listed(found: "Sequence[Deployed]", *, rate: float) -> tuple[dict[str, Any], str]:
+    """Return the deployments as a record and as text, with a mark at those that can be said to do harm.
 
     Of those that are marked, at most `rate` are expected to do none, whichever and however many they are and whenever one looks (e-BH).
     """
-    from fairway.rollout import evidence, judge
+    from fairway.rollout import evidence as bets
+    from fairway.rollout import judge
 
+    deployments = [_with_harm(one) for one in found]
+    approximate = next((one.approximate for one in found if one.approximate), "")
     harms = {
         number: deployment["harm"] for number, deployment in enumerate(deployments) if deployment["harm"] is not None
     }
-    marked = evidence.e_bh(harms, rate=rate)
+    marked = bets.e_bh(harms, rate=rate)
     rows = [
         {**deployment, "harmful": number in marked if number in harms else None}
         for number, deployment in enumerate(deployments)
@@ -83,6 +101,13 @@ def listed(deployments: list[dict[str, Any]], *, rate: float, approximate: str =
         {"deployments": rows, "falseDiscoveryRate": rate, "guarantee": promise},
         "\n".join(filter(None, [text or "nothing is deployed: `fairway deploy PACKAGE`", promise if marked else None])),
     )
+
+
+def _with_harm(deployed: "Deployed") -> dict[str, Any]:
+    """Return the record with `harm`; of a deployment that cannot be read, the sentence that says so instead of its reason."""
+    if deployed.state is None:
+        return {**deployed.record, "harm": None, "reason": deployed.unreadable}
+    return {**deployed.record, "harm": harm(deployed.state)}
 
 
 def span(interval: list[float | None] | None) -> str:

@@ -1,0 +1,189 @@
+"""The pods of a revision, as they were first rendered; only where events go may change. Pure."""
+
+import copy
+import json
+import math
+import re
+from collections.abc import Mapping
+
+from fairway import errors
+from fairway.monitoring import access
+from fairway.platforms.kubernetes import podtemplate, runtimes
+from fairway.platforms.kubernetes.objects import names
+from fairway.platforms.kubernetes.objects.controllerrevision import Revision
+
+USER = 65532  # nobody's, as in distroless images
+MAPPED = "/run/fairway"  # a volume in memory, for the files that a server maps
+SERVER = "server"  # name of the container that answers
+CLAIM = re.compile(r"^pvc://([a-z0-9][-a-z0-9.]*)(?:/(.*))?$")
+DRAIN_SECONDS = 1
+END_SECONDS = 15  # besides the longest request: withdrawal, drain, delivery of the last events
+STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
+IDENTITY = "/var/run/secrets/fairway.dev/collector"  # with the token that the collector knows a server by
+TOKEN_SECONDS = 3600  # it is good for; the kubelet replaces it after four fifths of that
+
+
+def deployment(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
+    """Return the revision's Deployment, without a number of replicas."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": names.metadata(owner, revision.name),
+        "spec": {
+            "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": 600,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": names.selected(owner, revision.name)},
+            "template": template(owner, revision, settings),
+        },
+    }
+
+
+def template(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
+    """Return the template of the revision's pods, as it was first rendered; only where events go is as of now."""
+    made: names.Object = copy.deepcopy(
+        dict(revision.template or podtemplate.merge(_rendered(owner, revision, settings), revision.pod_template))
+    )
+    server = next(container for container in made["spec"]["containers"] if container["name"] == SERVER)
+    for variable in server["env"]:
+        if variable["name"] == "FAIRWAY_COLLECTOR":
+            variable["value"] = settings.collector
+    return made
+
+
+def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
+    runtime = runtimes.SERVERS[revision.runtime]
+    uri, source = _source(revision.model.uri)
+    token = {"name": "collector-token", "mountPath": IDENTITY, "readOnly": True}
+    model, tmp = {"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod
+    fetch = {
+        **_container("fetch", revision),
+        "command": ["fairway", "fetch", uri, "--digest", revision.model.digest, "--out", runtimes.PACKAGE],
+        "env": _env({"HOME": "/tmp"}),  # noqa: S108
+        "volumeMounts": [
+            model,
+            tmp,
+            *([{"name": "source", "mountPath": "/source", "readOnly": True}] if source else []),
+        ],
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+    }
+    server = {
+        **_container(SERVER, revision),
+        "command": list(runtime.command),
+        "env": _environment(owner, revision, settings),
+        "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in runtime.ports.items()],
+        "startupProbe": _probe("ready", runtime.port, **STARTUP),
+        "readinessProbe": _probe("ready", runtime.port, periodSeconds=2, failureThreshold=2),
+        "livenessProbe": _probe("live", runtime.port, periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
+        "lifecycle": {"preStop": dict(runtime.withdraw)},
+        "volumeMounts": [
+            {**model, "readOnly": True},
+            tmp,
+            {"name": "spool", "mountPath": "/spool"},
+            {"name": "mapped", "mountPath": MAPPED},
+            token,
+        ],
+        "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+    }
+    spool = revision.serving.events.spool_mebibytes + 64
+    mapped = {
+        "name": "mapped",
+        "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"},
+    }  # metrics: mapped files on a full disk end a server (SIGBUS)
+    return {
+        "metadata": {"labels": names.labels(owner, revision.name)},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": max(45, math.ceil(revision.serving.timeout.total_seconds()) + END_SECONDS),
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": names.selected(owner, revision.name)},
+                }
+            ],
+            "initContainers": [fetch],
+            "containers": [server],
+            "volumes": [
+                _scratch("model", "8Gi"),
+                _scratch("tmp", "512Mi"),
+                _scratch("spool", f"{spool}Mi"),
+                mapped,
+                _token_volume(),
+                *source,
+            ],
+        },
+    }
+
+
+def _container(name: str, revision: Revision) -> names.Object:
+    return {
+        "name": name,
+        "image": revision.image,
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # the last words become the status' reason
+        "securityContext": {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _environment(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> list[names.Object]:
+    """Return what `serving.command.read` reads. Serving keys at their defaults are left out: an older image may not know a newer key."""
+    serving = revision.serving.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return _env(
+        {
+            "FAIRWAY_DEPLOYMENT": owner.name,
+            "FAIRWAY_NAMESPACE": owner.namespace,
+            "FAIRWAY_REVISION": revision.name,
+            "FAIRWAY_COLLECTOR": settings.collector,
+            "FAIRWAY_COLLECTOR_TOKEN": f"{IDENTITY}/token",
+            "FAIRWAY_SPOOL": "/spool",
+            "FAIRWAY_SERVING": json.dumps(serving, sort_keys=True),
+            "FAIRWAY_DRAIN_SECONDS": str(DRAIN_SECONDS),
+            "HOME": "/tmp",  # noqa: S108 - a volume of the pod
+            "BENTOML_HOME": f"{MAPPED}/bentoml",
+        }
+    )
+
+
+def _env(values: Mapping[str, str]) -> list[names.Object]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _probe(what: str, port: int, **times: int) -> names.Object:
+    return {"httpGet": {"path": f"/v2/health/{what}", "port": port}, "timeoutSeconds": 2, **times}
+
+
+def _scratch(name: str, size: str) -> names.Object:
+    return {"name": name, "emptyDir": {"sizeLimit": size}}
+
+
+def _token_volume() -> names.Object:
+    """Return the token that the collector knows the pod by: it is bound to the pod, good for the collector alone, and the kubelet replaces it in time."""
+    projected = {
+        "serviceAccountToken": {"audience": access.AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
+    }
+    return {"name": "collector-token", "projected": {"sources": [projected]}}
+
+
+def _source(uri: str) -> tuple[str, list[names.Object]]:
+    """Return the address that the init step reads, and the volume that it lies on, where it is a claim's."""
+    if not uri.startswith("pvc:"):
+        return uri, []
+    match = CLAIM.fullmatch(uri)
+    if match is None:
+        raise errors.ConfigError(f"model.uri {uri!r}: wanted pvc://claim/folder")
+    return f"file:///source/{match[2] or ''}".rstrip("/"), [
+        {"name": "source", "persistentVolumeClaim": {"claimName": match[1], "readOnly": True}}
+    ]

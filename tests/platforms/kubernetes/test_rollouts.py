@@ -1,0 +1,126 @@
+"""A cluster behind the Platform port: when a rollout has ended and how, what is told of it, what a command was answered."""
+
+from typing import Any
+
+import pytest
+
+from fairway.control.ports import End
+from fairway.platforms.kubernetes import client, rollouts
+from fairway.platforms.kubernetes.rollouts import ClusterPlatform
+from fairway.rollout.seen import Command
+from tests.operator import world
+
+
+def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = False, **status: Any) -> dict[str, Any]:
+    """Return a ModelDeployment whose status has the conditions; Accepted holds unless told otherwise."""
+    conditions = [
+        {"type": type, "status": "True" if type in holding else "False"} for type in ("Accepted", "Ready", "Stalled")
+    ]
+    return {
+        "metadata": {"name": "income", "namespace": "models", "generation": generation},
+        "spec": {"paused": paused},
+        "status": {"observedGeneration": observed, "conditions": conditions, "reason": "because", **status},
+    }
+
+
+# -- when it has ended --------------------------------------------------------------------------------------------------
+
+SETTLED = {
+    "serves": (found("Accepted", "Ready", phase="Stable"), True),
+    "serves what was asked for before": (found("Accepted", "Ready", phase="Stable", observed=1), False),
+    "moves": (found("Accepted", phase="Canary"), False),
+    "is being taken back": (found("Accepted", "Stalled", phase="RollingBack"), False),
+    "was taken back": (found("Accepted", "Stalled", phase="RolledBack"), True),
+    "asks for a person": (found("Accepted", "Stalled", phase="Paused"), True),
+    "was never looked at": ({"metadata": {"generation": 1}, "spec": {}}, False),
+}
+
+
+@pytest.mark.parametrize("case", SETTLED)
+def test_a_rollout_has_ended_where_nothing_moves_without_a_person(case: str) -> None:
+    resource, settled = SETTLED[case]
+    assert client.settled(resource) is settled
+
+
+ENDS = {
+    "serves": (found("Accepted", "Ready", phase="Stable"), End.SERVES, "because"),
+    "rolled back": (found("Accepted", "Stalled", phase="RolledBack"), End.ROLLED_BACK, "rolled back: because"),
+    "refused before and asked for again": (
+        found("Accepted", "Stalled", phase="Stable"),
+        End.ROLLED_BACK,
+        "rolled back",
+    ),
+    "impossible": (found("Stalled", phase="Stable"), End.IMPOSSIBLE, "cannot be followed: because"),
+    "paused": (found("Accepted", "Stalled", phase="Paused"), End.PAUSED, "because"),
+    "paused by the spec": (found("Accepted", "Stalled", phase="Stable", paused=True), End.PAUSED, "spec.paused is set"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_how_a_rollout_ended_is_a_value_and_a_sentence(case: str) -> None:
+    resource, end, words = ENDS[case]
+    ended = rollouts.ended(resource)
+    assert ended.end is end
+    assert words in ended.sentence
+
+
+# -- what is told -------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_told_at_once_and_a_reason_that_counts_on_after_a_while() -> None:
+    lines: list[str] = []
+    times = iter((0.0, 1.0, 2.0, 3.0, 4.0, 40.0, 41.0))
+    tell = rollouts.teller(lines.append, clock=lambda: next(times))
+    for holding, status in (
+        ("Accepted", {"weight": 5, "reason": "ln e = 1.25"}),
+        ("Accepted", {"weight": 5, "reason": "ln e = 2"}),
+        ("Accepted", {"weight": 25, "reason": "ln e = 2"}),
+        ("Accepted", {"weight": 25, "reason": "enough", "verdict": "promote"}),
+        ("Stalled", {"weight": 25, "reason": "enough, and refused", "verdict": "promote"}),
+        ("Stalled", {"weight": 25, "reason": "enough after all", "verdict": "promote"}),
+        ("Stalled", {"weight": 25, "reason": "enough, they say", "verdict": "promote"}),
+    ):
+        tell(found(holding, phase="Canary", **status))
+    assert [" ".join(line.split()[1:]) for line in lines] == [
+        "Canary 5 % - ln e = 1.25",
+        "Canary 25 % - ln e = 2",
+        "Canary 25 % promote enough",
+        "Canary 25 % promote enough, and refused",
+        "Canary 25 % promote enough after all",
+    ]
+
+
+def test_a_resource_that_no_operator_saw_has_a_record_too() -> None:
+    record = rollouts.record({"metadata": {"name": "income", "namespace": "models"}, "spec": {}})
+    assert (record["phase"], record["weight"], record["reason"]) == (None, 0, "no operator has looked at it yet")
+
+
+# -- what is asked of it ------------------------------------------------------------------------------------------------
+
+
+def test_a_command_is_answered_with_whether_the_operator_obeyed_whatever_its_words(monkeypatch) -> None:
+    play = world.World()
+    play.ask("a")
+    play.look(until="Stable 0")
+    play.ask("b")
+    play.look(until="Canary 25")
+    monkeypatch.setattr(client.time, "sleep", lambda _: play.look())  # while it waits the operator looks
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    why = "the new copy changes nothing for users"
+    answers = [platform.command(world.NAME, Command("pause", "jo", why)) for _ in range(2)]
+    assert [(answered.reply.obeyed, answered.phase) for answered in answers] == [(True, "Paused"), (False, "Paused")]
+    assert all(why in answered.reply.sentence for answered in answers)
+
+
+def test_what_was_rolled_back_is_followed_to_its_end(monkeypatch) -> None:
+    play = world.World()
+    play.ask("a")
+    play.look(until="Stable 0")
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.cluster.crash(f"income-{play.status['candidate']['revision']}")
+    monkeypatch.setattr(client.time, "sleep", lambda _: play.look())
+    told: list[str] = []
+    ended = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE).follow(world.NAME, tell=told.append)
+    assert (ended.end, ended.record["phase"]) == (End.ROLLED_BACK, "RolledBack")
+    assert [line.split()[1] for line in told][-1] == "RolledBack"
