@@ -127,7 +127,7 @@ def test_the_limit_keeps_so_many_rows(tmp_path):
         ({"label": "one"}, {}, "only 'one'"),
         ({"label": np.arange(300)}, {}, "quantity"),
         ({"label": np.linspace(0, 1, 300)}, {}, "quantity"),
-        ({"age": np.inf}, {}, "wanted finite numbers"),
+        ({"age": np.inf}, {}, "is inf in row 0: wanted a finite number"),
         ({"town": [f"t{i}" for i in range(300)]}, {}, "identifier"),
         ({"town": [*map(str, range(299)), "many"]}, {}, "feature town is a number in 299 rows, and 'many' in row 299"),
         ({}, {"ignore": ("agee",)}, "did you mean 'age'"),

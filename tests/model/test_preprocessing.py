@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from fairway import errors
-from fairway.data import fitting
 from fairway.model import preprocessing
 from fairway.model.schema import Feature, Schema
 
@@ -129,7 +128,7 @@ def test_a_round_trip_through_json_transforms_the_same_bits_row_by_row(values, d
             Feature(name="c", kind="category", categories=("a", "b", "c"), nullable=True),
         ),
     )
-    fitted = fitting.fit({"x": values, "c": column}, schema=schema)
+    fitted = preprocessing.fit({"x": values, "c": column}, schema=schema)
     again = preprocessing.Preprocessor.load(json.loads(json.dumps(fitted.dump(), allow_nan=False)))
     whole = fitted.transform({"x": values, "c": column})
     for row in range(len(values)):

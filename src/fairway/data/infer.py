@@ -8,6 +8,8 @@ import pandas as pd
 
 from fairway import errors
 from fairway.config import sections
+from fairway.data import frames
+from fairway.model import kinds
 from fairway.model.schema import Feature, Schema
 
 MAX_CLASSES = 1000
@@ -74,45 +76,33 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
 
 def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Feature:
     name = str(column.name)
-    if (
-        image_shape is not None
-        and column.dtype == object
-        and len(column)
-        and isinstance(column.iloc[0], np.ndarray | list)
-    ):
-        values = np.stack([np.asarray(value, dtype=np.float32) for value in column])
-        return Feature(
-            name=name, kind="image", shape=image_shape, minimum=float(values.min()), maximum=float(values.max())
-        )
+    if image_shape is not None and _holds_lists(column):
+        picture = Feature(name=name, kind="image", shape=image_shape)
+        return kinds.of(picture).learn(name, frames.column(column, picture), nullable=False)
     known = column.dropna()
     if known.empty:
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
     nullable = len(known) < len(column)
-    if pd.api.types.is_bool_dtype(column) or (
-        pd.api.types.is_numeric_dtype(column) and name not in section.categorical
-    ):
-        numbers = known.astype(float)
-        infinite = numbers[~np.isfinite(numbers.to_numpy())]
-        if len(infinite):
-            raise errors.DataError(
-                f"feature {name} is {infinite.iloc[0]} in row {infinite.index[0]}: wanted finite numbers"
-            )
-        whole = bool((numbers == numbers.round()).all())
-        return Feature(
-            name=name,
-            kind="number",
-            dtype="int" if whole else "float",
-            nullable=nullable,
-            minimum=float(numbers.min()),
-            maximum=float(numbers.max()),
+    blank = Feature(name=name, kind=_kind(column, section=section))
+    feature = kinds.of(blank).learn(name, frames.column(known, blank), nullable=nullable)
+    if len(feature.categories) > section.max_categories:
+        raise errors.DataError(
+            _too_many(known, name=name, distinct=len(feature.categories), limit=section.max_categories)
         )
-    counts = pd.Series(texts(known)).value_counts()
-    if len(counts) > section.max_categories:
-        raise errors.DataError(_too_many(known, name=name, distinct=len(counts), limit=section.max_categories))
-    ordered = sorted(
-        counts.index, key=lambda value: (-int(counts[value]), value)
-    )  # ties by name: same content, same schema
-    return Feature(name=name, kind="category", dtype="string", categories=tuple(ordered), nullable=nullable)
+    return feature
+
+
+def _kind(column: "pd.Series[float]", *, section: sections.Data) -> str:
+    """Return the kind that a column's type shows; whole numbers may be codes, which only a person knows."""
+    if pd.api.types.is_bool_dtype(column):
+        return "number"
+    if pd.api.types.is_numeric_dtype(column) and column.name not in section.categorical:
+        return "number"
+    return "category"
+
+
+def _holds_lists(column: "pd.Series[float]") -> bool:
+    return column.dtype == object and len(column) > 0 and isinstance(column.iloc[0], np.ndarray | list)
 
 
 def near(name: str, names: Sequence[str]) -> str:
@@ -137,15 +127,6 @@ def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int
         f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
         "it is likely an identifier; add it to data.ignore, or raise the limit"
     )
-
-
-def texts(column: "pd.Series[float]") -> list[str]:
-    """Return a category column as text; missing values are empty."""
-    if pd.api.types.is_float_dtype(column):  # codes that became fractions because some are missing
-        return [
-            "" if pd.isna(value) else str(int(value)) if float(value).is_integer() else str(value) for value in column
-        ]
-    return ["" if pd.isna(value) else str(value).strip() for value in column]
 
 
 def _order(name: str) -> tuple[int, float, str]:

@@ -13,7 +13,8 @@ import yaml
 
 from fairway import errors
 from fairway.config import sections
-from fairway.data import infer, leakage, sources
+from fairway.data import frames, infer, leakage, sources
+from fairway.model import kinds
 from fairway.model.schema import Feature
 
 Use = Literal["feature", "ignore"]
@@ -155,7 +156,7 @@ def _column(
 def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> str:
     """Say why a column is a row's name rather than a property of it, or "" where it is not."""
     rows = len(known)
-    if feature.kind == "category":
+    if feature.categories:
         usual = distinct <= USUAL_CATEGORIES or rows >= FEW_ROWS_A_VALUE * distinct
         return "" if usual else f"{distinct:,} different texts in {rows:,} rows: an identifier, a date or free text"
     if feature.dtype != "int" or distinct != rows or rows <= FEW_CODES:
@@ -166,17 +167,13 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
 
 
 def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any]) -> str:
-    if feature.kind == "category":
-        values = np.array(infer.texts(column), dtype=object)
-    else:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    told = leakage.telling(feature, values, target)
+    told = leakage.telling(feature, frames.column(column, feature), target)
     return f"alone {told}: likely only known afterwards" if told is not None else ""
 
 
 def _remark(feature: Feature, distinct: int) -> str:
     """Say that a few whole numbers with gaps between them may be codes, or "" where they are not."""
-    if feature.kind != "number" or feature.dtype != "int" or not 2 < distinct <= FEW_CODES:
+    if feature.dtype != "int" or not 2 < distinct <= FEW_CODES:
         return ""
     gaps = distinct < (feature.maximum or 0) - (feature.minimum or 0) + 1
     return f"{distinct} different values: list it in categorical if they are codes" if gaps else ""
@@ -185,11 +182,7 @@ def _remark(feature: Feature, distinct: int) -> str:
 def _describe(feature: Feature, column: "pd.Series[Any]") -> str:
     share = float(column.isna().mean())
     missing = f"; {_percent(share)} missing" if share else ""
-    if feature.kind == "category":
-        shown = ", ".join(feature.categories[:3]) + (", ..." if len(feature.categories) > 3 else "")
-        return f"category of {len(feature.categories)} ({shown}){missing}"
-    whole = "whole number" if feature.dtype == "int" else "number"
-    return f"{whole} from {_number(feature.minimum)} to {_number(feature.maximum)}{missing}"
+    return f"{kinds.of(feature).describe(feature)}{missing}"
 
 
 def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
@@ -319,10 +312,6 @@ def _distinct(known: "pd.Series[Any]") -> int:
 
 def _percent(share: float) -> str:
     return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
-
-
-def _number(value: float | None) -> str:
-    return f"{value:.6g}" if value is not None else "?"
 
 
 def _short(error: errors.DataError) -> str:

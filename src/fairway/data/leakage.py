@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway.data import split
+from fairway.model import kinds
 from fairway.model.schema import Feature, Schema
 
 SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
@@ -27,19 +28,22 @@ class Telling:
 
 def telling(feature: Feature, values: NDArray[Any], target: NDArray[np.int64]) -> Telling | None:
     """Return how much the feature alone tells where that is nearly everything, else None."""
-    return _telling(_bins(values, numeric=feature.kind == "number")[0], target)
+    bins = kinds.of(feature).bins(values)
+    return _telling(bins[0], target) if bins is not None else None
 
 
 def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[np.int64], *, schema: Schema) -> tuple[str, ...]:
     """Return a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the rows."""
     found = []
     for feature in schema.features:
-        if feature.kind == "image":
+        found_bins = kinds.of(feature).bins(raw[feature.name])
+        if found_bins is None:
             continue
-        bins, distinct = _bins(raw[feature.name], numeric=feature.kind == "number")
-        if feature.kind == "number" and feature.dtype == "int" and distinct > MANY * len(target) and len(target) > 100:
+        bins, distinct = found_bins
+        if feature.dtype == "int" and distinct > MANY * len(target) and len(target) > 100:
             found.append(
-                f"feature {feature.name} has a different value in nearly every row: if it names the row, add it to data.ignore"
+                f"feature {feature.name} has a different value in nearly every row: "
+                "if it names the row, add it to data.ignore"
             )
         told = _telling(bins, target)
         if told is not None:
@@ -56,19 +60,6 @@ def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) 
     return (
         f"{count} of the {len(held_out)} validation and test rows {what}, so that their scores flatter the model: {remedy}",
     )
-
-
-def _bins(values: NDArray[Any], *, numeric: bool) -> tuple[NDArray[np.int64], int]:
-    """Return the values as at most 50 bins, and how many different values there are."""
-    if numeric:
-        filled = np.where(np.isnan(values), np.nanmin(values) - 1 if not np.isnan(values).all() else 0.0, values)
-        distinct = np.unique(filled)
-        if len(distinct) > 50:
-            edges = np.unique(np.quantile(filled, np.linspace(0, 1, 51)[1:-1]))
-            return np.searchsorted(edges, filled), len(distinct)
-        return np.searchsorted(distinct, filled), len(distinct)
-    codes = np.unique(values.astype(str), return_inverse=True)[1]
-    return codes.astype(np.int64), int(codes.max()) + 1
 
 
 def _telling(bins: NDArray[np.int64], target: NDArray[np.int64]) -> Telling | None:

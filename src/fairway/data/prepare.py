@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.data import fitting, infer, leakage, profile, sources, split, splits
+from fairway.data import frames, infer, leakage, profile, sources, split, splits
 from fairway.data.sources import base, parquet
-from fairway.model.schema import Feature, Schema
+from fairway.model import preprocessing
+from fairway.model.schema import Schema
 
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
@@ -26,7 +27,7 @@ def prepare(section: sections.Data, *, out: Path, seed: int) -> artifacts.Datase
     rows = sources.read(section)
     frame, dropped = _usable(rows.frame, section=section, seed=seed)
     known = infer.infer(frame, section=section, image_shape=rows.image_shape)
-    raw, names = to_raw(frame, schema=known), infer.labels(frame[section.target])
+    raw, names = frames.to_raw(frame, schema=known), infer.labels(frame[section.target])
     place = {label: index for index, label in enumerate(known.classes)}
     target = np.array([place[name] for name in names], dtype=np.int64)
     identity = _identity(raw, known)
@@ -53,31 +54,6 @@ def prepare(section: sections.Data, *, out: Path, seed: int) -> artifacts.Datase
     return _write(out, content=content, known=known, section=section, rows=rows, warnings=warnings, seed=seed)
 
 
-def to_raw(frame: pd.DataFrame, *, schema: Schema) -> dict[str, NDArray[Any]]:
-    """Return a frame's features as raw arrays: numbers with NaN, categories with "", images as float32 [n, c, h, w]."""
-    return {feature.name: _raw(frame[feature.name], feature) for feature in schema.features}
-
-
-def _raw(column: "pd.Series[float]", feature: Feature) -> NDArray[Any]:
-    if feature.kind == "image":
-        try:
-            flat = np.array([np.asarray(value, dtype=np.float32).ravel() for value in column], dtype=np.float32)
-            return flat.reshape(len(column), *feature.shape)
-        except (TypeError, ValueError) as error:
-            wanted = list(feature.shape)
-            raise errors.DataError(
-                f"feature {feature.name} does not have {wanted} numbers in each row ({error})"
-            ) from error
-    if feature.kind == "category":
-        return np.array(infer.texts(column), dtype=object)
-    numbers: NDArray[Any] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = np.flatnonzero(~np.isfinite(numbers) & column.notna().to_numpy())
-    if len(wrong):
-        value, row = column.iloc[wrong[0]], column.index[wrong[0]]
-        raise errors.DataError(f"feature {feature.name} is {value!r} in row {row}: wanted a finite number")
-    return numbers + 0.0  # -0.0 and 0.0 are one value, and hash alike
-
-
 def _usable(frame: pd.DataFrame, *, section: sections.Data, seed: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows that have a target (and `limit` of them at most), their index being the row in the source."""
     frame = frame.reset_index(drop=True)
@@ -94,15 +70,13 @@ def _usable(frame: pd.DataFrame, *, section: sections.Data, seed: int) -> tuple[
 
 def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
     """Return a hash of each row's features: equal rows, equal hashes."""
-    columns: dict[str, Any] = {}
-    for feature in known.features:
-        values = raw[feature.name]
-        if feature.kind == "image":
-            columns[feature.name] = [value.tobytes() for value in values]
-        else:
-            columns[feature.name] = values
+    columns = {name: _hashable(raw[name]) for name in (feature.name for feature in known.features)}
     hashes: NDArray[Any] = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy()
     return hashes
+
+
+def _hashable(values: NDArray[Any]) -> Any:
+    return values if values.ndim == 1 else [value.tobytes() for value in values]
 
 
 def _add_extra(
@@ -116,7 +90,7 @@ def _add_extra(
         if missing:
             raise errors.DataError(f"{file} has no column {missing[0]!r}: wanted the raw features and {known.target}")
         names = infer.labels(extra[known.target])
-        raw = to_raw(extra, schema=known)
+        raw = frames.to_raw(extra, schema=known)
         identity = _identity(raw, known)
         good = np.array([name in known.classes for name in names], dtype=bool)
         strange = int((~good).sum())
@@ -225,7 +199,7 @@ def _write(
         for name, (raw, target, numbers) in content.items():
             splits.write(folder / f"{name}.parquet", raw=raw, target=target, rows=numbers, schema=known)
         artifacts.write_json(folder / "schema.json", known.to_json())
-        artifacts.write_json(folder / "preprocessing.json", fitting.fit(content["train"][0], schema=known).dump())
+        artifacts.write_json(folder / "preprocessing.json", preprocessing.fit(content["train"][0], schema=known).dump())
         profiles = {name: profile.describe(raw, target, schema=known) for name, (raw, target, _) in content.items()}
         artifacts.write_json(folder / "profile.json", profiles)
         written = sorted(file for file in folder.iterdir() if file.name != "profile.json")

@@ -99,26 +99,27 @@ def write(
     file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], rows: NDArray[np.int64], schema: Schema
 ) -> None:
     """Write one split; the same content gives the same bytes."""
-    arrays = {feature.name: _arrow(raw[feature.name], feature) for feature in schema.features}
+    arrays = {feature.name: _arrow(raw[feature.name]) for feature in schema.features}
     table = pa.table({**arrays, schema.target: pa.array(target, pa.string()), ROW: pa.array(rows, pa.int64())})
     pq.write_table(table, file, compression="zstd")  # type: ignore[no-untyped-call]
 
 
-def _arrow(values: NDArray[Any], feature: Feature) -> pa.Array:
-    if feature.kind == "image":
+def _arrow(values: NDArray[Any]) -> pa.Array:
+    """Return numbers with null for NaN, words with null for the empty one, and blocks of numbers side by side."""
+    if values.ndim > 1:
         flat = values.reshape(len(values), -1).astype(np.float32)
         return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
-    if feature.kind == "category":
+    if values.dtype == object:
         return pa.array([value or None for value in values.tolist()], pa.string())
-    return pa.array(values.astype(np.float64), from_pandas=True)  # NaN is written as null
+    return pa.array(values.astype(np.float64), from_pandas=True)
 
 
 def _column(values: pa.ChunkedArray, feature: Feature) -> NDArray[Any]:
-    if feature.kind == "image":
+    if pa.types.is_fixed_size_list(values.type):
         flat = values.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        images: NDArray[Any] = flat.reshape(len(values), *feature.shape).astype(np.float32, copy=False)
-        return images
-    if feature.kind == "category":
+        blocks: NDArray[Any] = flat.reshape(len(values), *feature.shape).astype(np.float32, copy=False)
+        return blocks
+    if pa.types.is_string(values.type):
         return np.array([value or "" for value in values.to_pylist()], dtype=object)
     numbers: NDArray[Any] = values.cast(pa.float64()).to_numpy()
     return numbers

@@ -101,19 +101,12 @@ def _comparable(preprocessor: preprocessing.Preprocessor, rows: splits.Split, *,
         raise errors.DataError(
             f"the model in service ({package}) needs the feature {lacking[0]!r}, which this dataset has not: {advice}"
         )
-    theirs, ours = _kinds(preprocessor), _kinds(rows.preprocessor)
+    theirs, ours = preprocessor.kinds, rows.preprocessor.kinds
     for name, kind in theirs.items():
         if ours[name] != kind:
             raise errors.DataError(
                 f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this dataset: {advice}"
             )
-
-
-def _kinds(preprocessor: preprocessing.Preprocessor) -> dict[str, str]:
-    return {
-        name: "number" if name in preprocessor.numbers else "category" if name in preprocessor.categories else "image"
-        for name in preprocessor.names
-    }
 
 
 def _loss_of(shares: Array, truth: Array) -> float:

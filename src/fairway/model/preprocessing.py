@@ -20,6 +20,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fairway import artifacts, errors
+from fairway.model import kinds
+from fairway.model.schema import Feature, Schema
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -58,9 +60,7 @@ class Preprocessor:
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._entries = [dict(entry) for entry in entries]
-        numbers = [entry for entry in self._entries if entry["kind"] == "number"]
-        categories = [entry for entry in self._entries if entry["kind"] == "category"]
-        images = [entry for entry in self._entries if entry["kind"] == "image"]
+        numbers, categories, images = (self._of(name) for name in ("numbers", "categories", "image"))
         if len(images) > 1:
             raise errors.DataError(f"the features {[image['name'] for image in images]} are images: wanted at most one")
         self.names = tuple(entry["name"] for entry in self._entries)
@@ -86,6 +86,15 @@ class Preprocessor:
             return cls(entries)
         except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise errors.DataError(f"the preprocessing lacks or misshapes {error}: prepare the data again") from error
+
+    def _of(self, name: str) -> list[dict[str, Any]]:
+        """Return the entries that become the graph's input of this name."""
+        return [entry for entry in self._entries if kinds.named(entry["kind"]).input == name]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Return the kind of each feature."""
+        return {entry["name"]: entry["kind"] for entry in self._entries}
 
     def dump(self) -> artifacts.Json:
         """Return the content of `preprocessing.json`."""
@@ -160,6 +169,16 @@ class Preprocessor:
             if columns[name].dtype.kind not in "iufb":
                 return errors.DataError(f"feature {name!r} has values of type {columns[name].dtype}: wanted numbers")
         return errors.DataError(f"the columns do not fit the preprocessing: {error}")
+
+
+def fit(columns: Mapping[str, Array], *, schema: Schema) -> Preprocessor:
+    """Return the preprocessing fitted to these raw columns: those of the training split, and no others."""
+    return Preprocessor([_fitted(feature, columns[feature.name]) for feature in schema.features])
+
+
+def _fitted(feature: Feature, values: Array) -> artifacts.Json:
+    steps = kinds.of(feature).fit(feature, values)
+    return {"name": feature.name, "kind": feature.kind, "shape": list(feature.shape), "steps": steps}
 
 
 def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = None) -> Array:

@@ -1,7 +1,9 @@
 """The schema of raw rows: what a server reads of `schema.json`. numpy only."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,13 +18,18 @@ class Feature:
     """One column of the raw rows."""
 
     name: str
-    kind: str  # number | category | image
+    kind: str  # see model.kinds
     dtype: str = "float"  # float | int | string
     shape: tuple[int, ...] = ()  # of one row: () for numbers and categories, (c, h, w) for an image
     minimum: float | None = None  # over all rows that were prepared
     maximum: float | None = None
     categories: tuple[str, ...] = ()  # most frequent first
     nullable: bool = False  # missing values were seen
+
+    @cached_property
+    def size(self) -> int:
+        """Return how many values a row has."""
+        return math.prod(self.shape)
 
     def to_json(self) -> artifacts.Json:
         return {

@@ -25,6 +25,7 @@ import pydantic
 
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
+from fairway.model.schema import Feature
 from fairway.monitoring import detectors, exporter, store, windows
 from fairway.monitoring.detectors import base
 from fairway.packaging import golden, manifest
@@ -238,7 +239,7 @@ class Monitor:
                 "%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package
             )
             return None
-        kinds = {feature["name"]: feature["kind"] for feature in package.features}
+        kinds = {feature.name: feature.kind for feature in package.features}
         detector = detectors.load(
             watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes
         )
@@ -302,9 +303,9 @@ def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
     return tuple(found)
 
 
-def _shaped(arrays: dict[str, Any], *, features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _shaped(arrays: dict[str, Any], *, features: Sequence[Feature]) -> dict[str, Any]:
     """Return the arrays with images in their shape, so that a finding names the place in the picture."""
-    shapes = {feature["name"]: tuple(feature["shape"]) for feature in features if feature["kind"] == "image"}
+    shapes = {feature.name: feature.shape for feature in features if feature.shape}
     return {
         name: values.reshape(len(values), *shapes[name]) if name in shapes else values
         for name, values in arrays.items()

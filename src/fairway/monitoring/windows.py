@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fairway import artifacts, errors
+from fairway.model.kinds import category
 from fairway.monitoring import store
-from fairway.monitoring.detectors import base, columns
+from fairway.monitoring.detectors import base
 
 ALERT = "InputDrift"
 MIN_ROWS = 20  # as few as monitoring.window allows
@@ -184,7 +185,7 @@ def _array(name: str, prediction: store.Prediction, *, like: npt.NDArray[Any], r
         raise ValueError(f"{name} has not one value a row")
     values = values[-rows:]
     if like.dtype.kind in "OUS":
-        return columns.words(values)
+        return category.shortened(values)
     if not artifacts.is_plain(values, kinds=NUMBERS, levels=like.ndim):
         raise ValueError(
             f"{name} holds no numbers"

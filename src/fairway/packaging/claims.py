@@ -1,18 +1,15 @@
 """What a package says of itself, held against what can be true: whoever wrote it is not who serves it."""
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from fairway import artifacts, errors
+from fairway.model import kinds
 
-KINDS = ("number", "category", "image")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LONGEST_NAME = 256  # characters of a class or a feature
 MOST_CLASSES = 10_000  # a probability of each is in every answer
-LARGEST_IMAGE = 1 << 24  # values of one picture
-MOST_AXES = 4
 
 
 def check(manifest: Mapping[str, Any], *, where: str) -> None:
@@ -45,27 +42,13 @@ def fraction(value: Any, *, where: str) -> float | None:
 
 
 def _feature(feature: Any, *, where: str) -> None:
-    if not isinstance(feature, dict) or feature.get("kind") not in KINDS:
-        _refuse(where, feature, f"an object with a name and a kind, {', '.join(KINDS)}")
+    if not isinstance(feature, dict) or feature.get("kind") not in list(kinds.KINDS):
+        _refuse(where, feature, f"an object with a name and a kind, {kinds.listed()}")
     _text(feature.get("name"), where=f"{where}: name")
-    if feature["kind"] == "category":
-        categories = feature.get("categories")
-        if not isinstance(categories, list) or not artifacts.is_plain(categories, kinds={str}):
-            _refuse(f"{where}: categories", categories, "a list of words")
-        return
-    shape = feature.get("shape") or []
-    sizes = (
-        isinstance(shape, list) and len(shape) <= MOST_AXES and all(type(size) is int and size > 0 for size in shape)
-    )
-    if not sizes or math.prod(shape) > LARGEST_IMAGE or bool(shape) != (feature["kind"] == "image"):
-        _refuse(
-            f"{where}: shape",
-            shape,
-            f"[channels, height, width] of an image with at most {LARGEST_IMAGE} values, and [] of a number",
-        )
-    low, high = feature.get("min"), feature.get("max")
-    if not all(end is None or (type(end) in (int, float) and math.isfinite(end)) for end in (low, high)):
-        _refuse(f"{where}: min and max", [low, high], "finite numbers, or null")
+    refused = kinds.named(feature["kind"]).refuse(feature)
+    if refused:
+        key, seen, wanted = refused
+        _refuse(f"{where}: {key}", seen, wanted)
 
 
 def _names(names: Any, *, where: str, most: int) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors, files
+from fairway.model import kinds
+from fairway.model.kinds.category import LONGEST_WORD
+from fairway.model.schema import Feature
 from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +25,6 @@ Answer = Callable[[Columns], Array]
 ROWS = 8
 REFERENCE_ROWS = 1000  # a window of 200 against 1,000 loses little power to the reference's own noise
 LARGEST_REFERENCE = 256 << 20  # bytes unpacked; of large pictures fewer rows are kept
-LONGEST_WORD = 256  # characters of a category that drift is told by: numpy's words are all as wide as the longest
 MOST_ARRAYS = 10_000  # of a reference window, one a feature
 MOST_AXES = 5
 LARGEST_TOLERANCE = 0.01  # beyond it golden rows would prove nothing
@@ -38,11 +40,11 @@ class Golden:
     tolerance: float
 
 
-def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
+def read(path: Path, *, features: Sequence[Feature]) -> Golden:
     """Return the golden rows of a package; raises PackageError where they do not fit its schema."""
     data = manifest.document(path)
     try:
-        columns = columns_of(_plain_rows(data["inputs"], declared=declared), declared=declared)
+        columns = columns_of(_plain_rows(data["inputs"], features=features), features=features)
         probabilities = np.asarray(data["probabilities"], dtype=np.float32)
         tolerance = float(data["tolerance"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -63,14 +65,12 @@ def read(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> Golden:
     return Golden(columns=columns, probabilities=probabilities, tolerance=tolerance)
 
 
-def _plain_rows(inputs: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _plain_rows(inputs: Mapping[str, Any], *, features: Sequence[Feature]) -> Mapping[str, Any]:
     """Return the rows where each holds what its feature's kind may; ValueError otherwise."""
-    for one in declared:
-        kinds: set[type] = {str, type(None)} if one["kind"] == "category" else {int, float, type(None)}
-        if not artifacts.is_plain(
-            inputs[one["name"]], kinds=kinds, levels=1 if one["kind"] != "image" else 1 + max(len(one["shape"]), 1)
-        ):
-            raise ValueError(f"values of {one['name']} are of another kind")
+    for feature in features:
+        kind = kinds.of(feature)
+        if not artifacts.is_plain(inputs[feature.name], kinds=kind.plain, levels=kind.levels(feature)):
+            raise ValueError(f"values of {feature.name} are of another kind")
     return inputs
 
 
@@ -80,20 +80,17 @@ def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts
     return {"inputs": inputs, "probabilities": probabilities.tolist(), "tolerance": TOLERANCE}
 
 
-def columns_of(values: Mapping[str, Any], *, declared: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return raw columns as the serving path has them: float64 [n], strings or None [n], float32 [n, c*h*w]."""
-    return {one["name"]: column_of(values[one["name"]], feature=one) for one in declared}
+def columns_of(values: Mapping[str, Any], *, features: Sequence[Feature]) -> Columns:
+    """Return raw columns as servers have them, a block of numbers side by side; raises ValueError for a value that is none."""
+    return {feature.name: _read(values[feature.name], feature) for feature in features}
 
 
-def column_of(values: Any, *, feature: Mapping[str, Any]) -> Array:
-    if feature["kind"] == "category":
-        column = np.empty(len(values), dtype=object)
-        column[:] = [_category(value) for value in (values.tolist() if isinstance(values, np.ndarray) else values)]
-        return column
-    if feature["kind"] == "image":
-        rows = [np.asarray(value, dtype=np.float32).ravel() for value in values]
-        return np.stack(rows) if rows else np.empty((0, math.prod(feature["shape"])), dtype=np.float32)
-    return np.asarray([math.nan if value is None else value for value in values], dtype=np.float64)
+def _read(values: Any, feature: Feature) -> Array:
+    try:
+        column = kinds.of(feature).read(values, feature)
+    except kinds.Unreadable as error:
+        raise ValueError(f"{feature.name} has the value {error}") from error
+    return column.reshape(len(column), -1) if column.ndim > 1 else column
 
 
 def spread(total: int, *, wanted: int) -> Array:
@@ -169,14 +166,8 @@ def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows:
     return buffer.getvalue()
 
 
-def _category(value: Any) -> str | None:
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return str(value)
-
-
 def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if kinds.is_missing(value) else value
 
 
 def write(folder: Path, columns: Columns, *, answer: Answer) -> None:

@@ -21,8 +21,6 @@ CSV a JSON list in its cell. Paths are taken from the schema file's folder.
 """
 
 import csv
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,11 +31,12 @@ import yaml
 
 from fairway import __version__, artifacts, errors
 from fairway.config import documents, sections
+from fairway.model import kinds
+from fairway.model.schema import Feature
 from fairway.packaging import answering, golden, manifest, store
 
 KEYS = {"target", "classes", "layout", "features", "preprocessing", "golden", "reference"}
 FEATURE_KEYS = {"name", "kind", "dtype", "shape", "range", "categories", "nullable"}
-KINDS = ("number", "category", "image")
 
 
 def import_onnx(
@@ -65,7 +64,7 @@ def import_onnx(
                 "target": declared["target"],
                 "task": "classification",
                 "classes": declared["classes"],
-                "features": declared["features"],
+                "features": [feature.to_json() for feature in declared["features"]],
             },
         )
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
@@ -88,7 +87,7 @@ def import_onnx(
                 classes=tuple(declared["classes"]),
                 layout=layout,
                 target=declared["target"],
-                features=declared["features"],
+                features=[feature.to_json() for feature in declared["features"]],
                 lineage=lineage,
                 licence=licence,
                 evaluation=measured,
@@ -115,7 +114,7 @@ def read_schema(path: Path) -> artifacts.Json:
             f"{path}: features is {entries!r}: wanted a list such as [{{name: age, kind: number, range: [17, 90]}}]"
         )
     features = [_feature(entry, where=f"{path}: features[{index}]") for index, entry in enumerate(entries)]
-    names = [one["name"] for one in features]
+    names = [one.name for one in features]
     if len(set(names)) != len(names):
         raise errors.PackageError(f"{path}: features are named {names}: wanted different names")
     if data.get("layout") not in (None, *manifest.LAYOUTS):
@@ -131,19 +130,18 @@ def read_schema(path: Path) -> artifacts.Json:
     }
 
 
-def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
+def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:
     """Return the columns of a rows file (CSV or a JSON list of objects)."""
     rows = _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
     if not rows:
         raise errors.PackageError(f"{path} has no rows: wanted at least one")
-    columns: dict[str, list[Any]] = {}
-    for feature in declared:
-        name = feature["name"]
-        if name not in rows[0]:
-            raise errors.PackageError(f"{path} has no column {name!r}: wanted a column for every feature")
-        columns[name] = [_value(row.get(name), feature=feature, path=path) for row in rows]
+    columns = {}
+    for feature in features:
+        if feature.name not in rows[0]:
+            raise errors.PackageError(f"{path} has no column {feature.name!r}: wanted a column for every feature")
+        columns[feature.name] = [row.get(feature.name) for row in rows]
     try:
-        return golden.columns_of(columns, declared=declared)
+        return golden.columns_of(columns, features=features)
     except (OverflowError, TypeError, ValueError) as error:
         raise errors.PackageError(
             f"{path} has rows that do not fit the schema ({error}): wanted its features' kinds and shapes"
@@ -153,9 +151,9 @@ def read_rows(path: Path, *, declared: Sequence[Mapping[str, Any]]) -> golden.Co
 def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Path) -> None:
     features = declared["features"]
     answer = answering.load(folder, layout=layout, classes=declared["classes"])
-    reference = read_rows(root / declared["reference"], declared=features) if declared["reference"] else None
+    reference = read_rows(root / declared["reference"], features=features) if declared["reference"] else None
     if declared["golden"]:
-        rows = read_rows(root / declared["golden"], declared=features)
+        rows = read_rows(root / declared["golden"], features=features)
     else:
         rows = reference if reference is not None else made_up(features)
     try:
@@ -167,27 +165,14 @@ def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Pa
         raise errors.PackageError(f"the graph does not fit the schema: {error}") from error
 
 
-def made_up(declared: Sequence[Mapping[str, Any]]) -> golden.Columns:
+def made_up(features: Sequence[Feature]) -> golden.Columns:
     """Return rows that sweep each feature's range and categories: enough to tell one graph from another."""
     columns: dict[str, Any] = {}
-    for position, feature in enumerate(declared):
-        steps = (
-            np.arange(golden.ROWS) * (position + 1)
-        ) % golden.ROWS  # each feature at its own pace, so that rows differ
-        if feature["kind"] == "category":
-            columns[feature["name"]] = [feature["categories"][step % len(feature["categories"])] for step in steps]
-            continue
-        low, high = feature.get("min"), feature.get("max")
-        low, high = (0.0, 1.0) if low is None or high is None else (low, high)
-        values = low + (high - low) * steps / (golden.ROWS - 1)
-        if feature["kind"] == "image":
-            ramp = np.linspace(0, 1, math.prod(feature["shape"]))
-            columns[feature["name"]] = [low + (value - low) * ramp for value in values]
-        else:
-            columns[feature["name"]] = [
-                float(round(value)) if feature["dtype"] == "int" else float(value) for value in values
-            ]
-    return golden.columns_of(columns, declared=declared)
+    for position, feature in enumerate(features):
+        # Each feature at its own pace, so that rows differ.
+        steps = (np.arange(golden.ROWS) * (position + 1)) % golden.ROWS
+        columns[feature.name] = kinds.of(feature).sweep(feature, steps, most=golden.ROWS - 1)
+    return golden.columns_of(columns, features=features)
 
 
 def _mapping(path: Path) -> artifacts.Json:
@@ -200,69 +185,33 @@ def _mapping(path: Path) -> artifacts.Json:
     return data
 
 
-def _feature(entry: Any, *, where: str) -> artifacts.Json:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or entry.get("kind") not in KINDS:
-        raise errors.PackageError(
-            f"{where} is {entry!r}: wanted a map with a name and the kind number, category or image"
-        )
+def _feature(entry: Any, *, where: str) -> Feature:
+    known = isinstance(entry, dict) and isinstance(entry.get("name"), str)
+    if not known or entry.get("kind") not in list(kinds.KINDS):
+        raise errors.PackageError(f"{where} is {entry!r}: wanted a map with a name and the kind {kinds.listed()}")
     unknown = sorted(set(entry) - FEATURE_KEYS)
     if unknown:
         raise errors.PackageError(
             f"{where}: {unknown[0]!r} is no key of a feature: wanted {', '.join(sorted(FEATURE_KEYS))}"
         )
-    kind = entry["kind"]
-    low, high = _range(entry.get("range"), where=where)
-    feature: artifacts.Json = {
-        "name": entry["name"],
-        "kind": kind,
-        "dtype": entry.get("dtype") or ("string" if kind == "category" else "float"),
-        "shape": list(entry.get("shape") or []),
-        "nullable": bool(entry.get("nullable", False)),
-    }
-    if kind == "category":
-        categories = entry.get("categories")
-        if not isinstance(categories, list) or not categories:
-            raise errors.PackageError(
-                f"{where}: categories is {categories!r}: wanted the list of values that the model knows"
-            )
-        return feature | {"categories": [str(value) for value in categories]}
-    if kind == "image" and (
-        len(feature["shape"]) != 3 or not all(type(size) is int and size > 0 for size in feature["shape"])
-    ):
-        raise errors.PackageError(f"{where}: shape is {entry.get('shape')!r}: wanted [channels, height, width]")
-    return feature | {"min": low, "max": high}
+    kind = kinds.named(entry["kind"])
+    described = kind.declare(entry, where=where)
+    common = {"dtype": entry.get("dtype") or kind.dtype, "shape": entry.get("shape"), "nullable": entry.get("nullable")}
+    return Feature.from_json({"name": entry["name"], "kind": kind.name, **common, **described})
 
 
-def _range(value: Any, *, where: str) -> tuple[float | None, float | None]:
-    if value is None:
-        return None, None
-    numbers = isinstance(value, list) and all(type(end) in (int, float) and math.isfinite(end) for end in value)
-    if numbers and len(value) == 2 and value[0] <= value[1]:
-        return float(value[0]), float(value[1])
-    raise errors.PackageError(f"{where}: range is {value!r}: wanted [lowest, highest]")
-
-
-def _preprocessing(given: Any, features: Sequence[artifacts.Json], *, path: Path) -> list[artifacts.Json]:
+def _preprocessing(given: Any, features: Sequence[Feature], *, path: Path) -> list[artifacts.Json]:
     if not isinstance(given, dict):
         raise errors.PackageError(f"{path}: preprocessing is {given!r}: wanted a map from feature to its list of steps")
-    unknown = sorted(set(given) - {one["name"] for one in features})
+    unknown = sorted(set(given) - {feature.name for feature in features})
     if unknown:
         raise errors.PackageError(f"{path}: preprocessing names {unknown[0]!r}, which is none of the features")
-    return [
-        {
-            "name": one["name"],
-            "kind": one["kind"],
-            "shape": one["shape"],
-            "steps": given.get(one["name"], _usual_steps(one)),
-        }
-        for one in features
-    ]
+    return [_entry(feature, given) for feature in features]
 
 
-def _usual_steps(feature: artifacts.Json) -> list[artifacts.Json]:
-    if feature["kind"] == "category":
-        return [{"op": "encode", "categories": feature["categories"]}]
-    return []
+def _entry(feature: Feature, given: Mapping[str, Any]) -> artifacts.Json:
+    steps = given.get(feature.name, kinds.of(feature).usual_steps(feature))
+    return {"name": feature.name, "kind": feature.kind, "shape": list(feature.shape), "steps": steps}
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -281,22 +230,6 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise errors.PackageError(f"{path} is no list of rows: wanted [{{feature: value, ...}}, ...]")
     return rows
-
-
-def _value(value: Any, *, feature: Mapping[str, Any], path: Path) -> Any:
-    try:
-        if feature["kind"] == "image":
-            return json.loads(value) if isinstance(value, str) else value
-        if feature["kind"] == "number":
-            return None if value in (None, "") else float(value)
-        if isinstance(value, list | dict):
-            raise TypeError("no word")
-    except (OverflowError, RecursionError, TypeError, ValueError) as error:
-        shown = errors.shortened(repr(errors.excerpt(value)))
-        raise errors.PackageError(
-            f"{path}: {feature['name']} has the value {shown}: wanted a {feature['kind']}"
-        ) from error
-    return value
 
 
 def _measured(evaluation: Path) -> artifacts.Evaluation:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fairway import artifacts, errors, files
+from fairway.model.schema import Feature
 from fairway.packaging import claims
 
 NAME = "manifest.json"
@@ -27,7 +28,7 @@ class Manifest:
     classes: tuple[str, ...]
     layout: str  # named | flat
     target: str
-    features: tuple[artifacts.Json, ...]
+    features: tuple[Feature, ...]
     lineage: artifacts.Json  # datasetVersion, source, codeVersion, configuration, seed, gate
     licence: str
     champion_digest: str | None
@@ -162,7 +163,7 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
             classes=tuple(data["classes"]),
             layout=data["layout"],
             target=data["target"],
-            features=tuple(data["features"]),
+            features=tuple(Feature.from_json(feature) for feature in data["features"]),
             lineage=dict(data["lineage"]),
             licence=data["licence"],
             champion_digest=data["championDigest"],

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fairway import __version__, artifacts, errors, files
 from fairway.config import sections
+from fairway.model.schema import Feature
 from fairway.packaging import golden, manifest, store
 from fairway.packaging.manifest import Manifest, load
 
@@ -108,7 +109,7 @@ def _write_rows(
 
     raw, numbers = splits.columns(dataset, "test")
     answer = answering.load(folder, layout=layout, classes=classes)
-    rows = golden.columns_of(raw, declared=declared)
+    rows = golden.columns_of(raw, features=[Feature.from_json(feature) for feature in declared])
     golden.write(folder, rows, answer=answer)
     golden.write_reference(folder, rows, numbers=numbers, answer=answer)
 

@@ -35,7 +35,7 @@ def write_labelled(
     Requests of a model with other features, and labels that are not one for each row, are left out: they would join nothing.
     """
     package = manifest.load(champion)
-    names = [feature["name"] for feature in package.features]
+    names = [feature.name for feature in package.features]
     columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
     for request in store.training_rows(deployment, namespace=namespace, limit=limit):
         if any(len(request.inputs.get(name, ())) != len(request.labels) for name in names):

@@ -23,15 +23,15 @@ class Answers:
 
 def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
     """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
-    declared = model.package.features
+    features = model.package.features
     for chunk in chunks:
-        missing = [one["name"] for one in declared if one["name"] not in chunk]
+        missing = [feature.name for feature in features if feature.name not in chunk]
         if missing:
             raise errors.DataError(
                 f"the rows have no column {missing[0]!r}: wanted every feature of {model.name}; rename or add it"
             )
         try:
-            columns = golden.columns_of(chunk, declared=declared)
+            columns = golden.columns_of(chunk, features=features)
         except (TypeError, ValueError) as error:
             raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
         probabilities = model.predict(columns)

@@ -1,18 +1,18 @@
 """A verified package, ready to answer: numpy and onnxruntime, nothing heavier."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fairway import artifacts, errors
-from fairway.model import graph
+from fairway.model import graph, kinds
+from fairway.model.schema import Feature
 from fairway.packaging import answering, golden, manifest
 from fairway.serving import protocol
 
 Array = np.ndarray[Any, Any]
-ENORMOUS = 1e9  # no feature is trained on values beyond it without scaling them
 
 
 class Predictor:
@@ -22,20 +22,14 @@ class Predictor:
         self.package = package
         self.name = package.name
         self.classes = list(package.classes)
-        self.features = protocol.features_of(package.features)
+        self.features = {feature.name: feature for feature in package.features}
         self._answer = answering.load(
             package.path, layout=package.layout, classes=self.classes, threads=threads, what="the model"
         )
         self._facts = package.facts()
-        self._golden = golden.read(package.path / "golden.json", declared=package.features)
-        self._ranges = {
-            one["name"]: (float(one["min"]), float(one["max"]))
-            for one in package.features
-            if one["kind"] != "category" and one.get("min") is not None and one.get("max") is not None
-        }
-        self._categories = {
-            one["name"]: frozenset(one["categories"]) for one in package.features if one["kind"] == "category"
-        }
+        self._golden = golden.read(package.path / "golden.json", features=package.features)
+        self._outside = _counting(package.features, lambda kind, feature: kind.outside(feature))
+        self._far = _counting(package.features, lambda kind, feature: kind.far(feature))
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> "Predictor":
@@ -50,7 +44,7 @@ class Predictor:
         try:
             return self._answer(columns)
         except graph.NotFinite as error:
-            far = self._far(columns)
+            far = [name for name, count in self._far if count(columns[name])]
             if not far:
                 raise
             raise protocol.Invalid(
@@ -78,31 +72,8 @@ class Predictor:
 
     def unusual(self, columns: Mapping[str, Array]) -> dict[str, int]:
         """Return, by feature, how many rows lie outside the training range or name a category unseen in training."""
-        found: dict[str, int] = {}
-        for name, (low, high) in self._ranges.items():
-            values = columns[name]
-            if values.size == 1:
-                value = values.item()  # comparing numpy's scalars takes three times as long
-                count = int(value < low or value > high)
-            else:
-                outside = (values < low) | (values > high)
-                count = int(np.count_nonzero(outside.any(axis=1) if outside.ndim > 1 else outside))
-            if count:
-                found[name] = count
-        for name, known in self._categories.items():
-            count = sum(1 for value in columns[name] if value and value not in known)
-            if count:
-                found[name] = count
-        return found
-
-    def _far(self, columns: Mapping[str, Array]) -> list[str]:
-        """Return the features with a value that the model was not trained for; where its range is not known, with an enormous one."""
-        enormous = [
-            name
-            for name, feature in self.features.items()
-            if feature.kind != "category" and name not in self._ranges and (np.abs(columns[name]) > ENORMOUS).any()
-        ]
-        return [*self.unusual(columns), *enormous]
+        found = {name: count(columns[name]) for name, count in self._outside}
+        return {name: number for name, number in found.items() if number}
 
     def metadata(self, *, revision: str | None) -> artifacts.Json:
         """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that differs from one revision to the next."""
@@ -123,3 +94,11 @@ class Predictor:
             "versions": [revision],
             "parameters": {"classes": self.classes, "revision": revision, **self._facts},
         }
+
+
+def _counting(
+    features: Sequence[Feature], counter: Callable[[kinds.Kind, Feature], kinds.Count | None]
+) -> list[tuple[str, kinds.Count]]:
+    """Return the features' counters by name, where they have one."""
+    found = [(feature.name, counter(kinds.of(feature), feature)) for feature in features]
+    return [(name, count) for name, count in found if count is not None]

@@ -6,7 +6,6 @@ Outputs: `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `
 """
 
 import itertools
-import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,27 +15,15 @@ import numpy as np
 import orjson
 
 from fairway import errors
+from fairway.model import kinds
+from fairway.model.schema import Feature
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
 Json = dict[str, Any]
 
-DATATYPES = {
-    "FP64": "<f8",
-    "FP32": "<f4",
-    "FP16": "<f2",
-    "INT64": "<i8",
-    "INT32": "<i4",
-    "INT16": "<i2",
-    "INT8": "<i1",
-    "UINT64": "<u8",
-    "UINT32": "<u4",
-    "UINT16": "<u2",
-    "UINT8": "<u1",
-}
 OUTPUTS = ("label", "probabilities", "confidence")
 ONE_ROW = [1]
-NUMBERS = {int, float, type(None)}
 LONGEST_ID = 256  # characters of what is sent back
 NUMBER_BYTES = 16  # of a float32 in JSON, with its comma
 LARGEST_ANSWER = 64 << 20  # bytes; what a request may be answered with, whatever its rows and the model's classes
@@ -50,17 +37,6 @@ class Invalid(errors.Permanent):
     def __init__(self, sentence: str, *, status: int = 400) -> None:
         super().__init__(sentence)
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """What a tensor of this name must look like."""
-
-    name: str
-    kind: str  # number | category | image
-    shape: tuple[int, ...]  # of one value: () or (c, h, w)
-    nullable: bool
-    size: int  # values of one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +55,7 @@ ALL_BINARY = tuple((name, True) for name in OUTPUTS)
 
 def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
     """Return the schema's features by name."""
-    found = {}
-    for one in declared:
-        shape = tuple(one["shape"]) if one["kind"] == "image" else ()
-        found[one["name"]] = Feature(
-            one["name"], one["kind"], shape, bool(one.get("nullable", False)), math.prod(shape)
-        )
-    return found
+    return {feature.name: feature for feature in map(Feature.from_json, declared)}
 
 
 def parse(
@@ -200,12 +170,9 @@ def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, mem
 
 
 def _check_datatype(datatype: Any, feature: Feature) -> None:
-    if feature.kind == "category":
-        if datatype != "BYTES":
-            raise Invalid(f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted BYTES for a category")
-    elif not isinstance(datatype, str) or datatype not in DATATYPES:
-        wanted = "FP32 for an image" if feature.kind == "image" else "FP64 or INT64 for a number"
-        raise Invalid(f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted {wanted}")
+    kind = kinds.of(feature)
+    if not isinstance(datatype, str) or datatype not in kind.datatypes:
+        raise Invalid(f"input tensor {feature.name!r} has datatype {_short(datatype)}: wanted {kind.datatype_wanted}")
 
 
 def _rows(shape: Any, feature: Feature) -> int:
@@ -220,27 +187,26 @@ def _rows(shape: Any, feature: Feature) -> int:
 
 
 def _from_json(data: Any, rows: int, feature: Feature) -> Array:
+    kind = kinds.of(feature)
     if rows == 1 and isinstance(data, list) and len(data) == 1:
-        column = _single(data[0], feature)
+        column = kind.single(data[0])
         if column is not None:
             return column
     if not isinstance(data, list):
         raise Invalid(f'input tensor {feature.name!r} has no list "data": wanted its values, row by row')
     values = _flat(data, feature)
-    _check_count(len(values), rows, feature)
-    return _strings(values, rows, feature) if feature.kind == "category" else _numbers(values, rows, feature)
+    try:
+        kinds.counted(len(values), rows, feature)
+        return kind.from_json(values, rows, feature)
+    except kinds.Unfit as error:
+        raise Invalid(f"input tensor {feature.name!r} {error}") from error
 
 
-def _single(value: Any, feature: Feature) -> Array | None:
-    """Return the column of one plain value, which most requests hold; None sends anything else the careful way."""
-    kind = type(value)
-    if feature.kind == "number" and (kind is float or kind is int) and math.isfinite(value):
-        return np.array((value,), dtype=np.float64)
-    if feature.kind == "category" and kind is str and value:
-        column = np.empty(1, dtype=object)
-        column[0] = value
-        return column
-    return None
+def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+    try:
+        return kinds.of(feature).from_binary(raw, datatype, rows, feature)
+    except kinds.Unfit as error:
+        raise Invalid(f"input tensor {feature.name!r} {error}") from error
 
 
 def _flat(data: list[Any], feature: Feature) -> list[Any]:
@@ -262,93 +228,6 @@ def _flat(data: list[Any], feature: Feature) -> list[Any]:
             f"input tensor {feature.name!r} is nested deeper than its shape: wanted {deepest} levels of lists at most"
         )
     return data
-
-
-def _numbers(values: list[Any], rows: int, feature: Feature) -> Array:
-    if (
-        not set(map(type, values)) <= NUMBERS
-    ):  # asked of Python's types: numpy would turn "1" and true into numbers without a word
-        wrong = next(value for value in values if type(value) not in NUMBERS)
-        raise Invalid(
-            f"input tensor {feature.name!r} holds {_short(wrong)}: wanted numbers, or null where one is missing"
-        )
-    return _finished(np.array(values, dtype=np.float64), rows, feature)
-
-
-def _strings(values: list[Any], rows: int, feature: Feature) -> Array:
-    _check_count(len(values), rows, feature)
-    for value in values:
-        if value is None or value == "":
-            if not feature.nullable:
-                raise Invalid(
-                    f"input tensor {feature.name!r} has a missing value: wanted a string in every row, as in training"
-                )
-        elif type(value) is not str:
-            raise Invalid(f"input tensor {feature.name!r} holds {_short(value)}: wanted strings")
-    column = np.empty(rows, dtype=object)  # numpy's own strings would each be as wide as the longest
-    column[:] = values
-    return column
-
-
-def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
-    if feature.kind == "category":
-        return _strings(_binary_strings(raw, feature), rows, feature)
-    dtype = np.dtype(DATATYPES[datatype])
-    if len(raw) % dtype.itemsize:
-        raise Invalid(
-            f"input tensor {feature.name!r} has {len(raw)} bytes: wanted a multiple of {dtype.itemsize} for {datatype}"
-        )
-    values = np.frombuffer(raw, dtype=dtype)
-    _check_count(values.size, rows, feature)
-    return _finished(values, rows, feature)
-
-
-def _binary_strings(raw: memoryview, feature: Feature) -> list[str]:
-    values, position = [], 0
-    while position < len(raw):
-        if position + 4 > len(raw):
-            raise Invalid(
-                f"input tensor {feature.name!r} ends within a length: wanted 4 bytes of length before each string"
-            )
-        (length,) = struct.unpack_from("<I", raw, position)
-        position += 4
-        if position + length > len(raw):
-            raise Invalid(
-                f"input tensor {feature.name!r} announces a string of {length} bytes, {len(raw) - position} are left"
-            )
-        try:
-            values.append(str(raw[position : position + length], "utf-8"))
-        except UnicodeDecodeError as error:
-            raise Invalid(
-                f"input tensor {feature.name!r} holds bytes that are not UTF-8: wanted UTF-8 strings"
-            ) from error
-        position += length
-    return values
-
-
-def _check_count(count: int, rows: int, feature: Feature) -> None:
-    if count != rows * feature.size:
-        raise Invalid(f"input tensor {feature.name!r} holds {count} values: wanted {rows * feature.size} for its shape")
-
-
-def _finished(values: Array, rows: int, feature: Feature) -> Array:
-    """Return numbers as float64 `[n]`, images as float32 `[n, c*h*w]`; refuses infinity, and NaN where nothing may be missing."""
-    column: Array
-    if feature.kind == "image":
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # a double beyond float32 becomes infinite, which is refused below
-            column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
-    else:
-        column = values.astype(np.float64, copy=False).reshape(rows)
-    if not np.isfinite(column).all():
-        if np.isinf(column).any():
-            raise Invalid(f"input tensor {feature.name!r} holds an infinite value: wanted finite numbers")
-        if np.isnan(column).any() and not (feature.nullable and feature.kind == "number"):
-            raise Invalid(
-                f"input tensor {feature.name!r} has a missing value: wanted a number in every row, as in training"
-            )
-    return column
 
 
 def _outputs(document: Json) -> tuple[tuple[str, bool], ...]:
@@ -441,7 +320,7 @@ def _blob(value: Any) -> bytes:
 
 def datatype_of(feature: Feature) -> str:
     """Return the datatype that the feature's tensor has in the model's metadata."""
-    return {"number": "FP64", "category": "BYTES", "image": "FP32"}[feature.kind]
+    return kinds.of(feature).datatype
 
 
 def dear_body(feature: Feature, *, size: int) -> bytes:
@@ -461,7 +340,7 @@ def request_body(columns: Mapping[str, Array], *, features: Mapping[str, Feature
     inputs = []
     for name, feature in features.items():
         values = columns[name]
-        data = values.tolist() if feature.kind == "category" else np.ascontiguousarray(values).ravel()
+        data = kinds.of(feature).to_json(values)
         shape = [len(values), *feature.shape]
         inputs.append({"name": name, "datatype": datatype_of(feature), "shape": shape, "data": data})
     return orjson.dumps({"inputs": inputs}, option=orjson.OPT_SERIALIZE_NUMPY)

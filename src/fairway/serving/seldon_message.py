@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from fairway import errors
+from fairway.model.schema import Feature
 from fairway.serving import protocol
 
 Json = dict[str, Any]
@@ -44,7 +45,7 @@ class Message:
     request: Json
 
 
-def read(body: bytes, *, features: Mapping[str, protocol.Feature]) -> Message:
+def read(body: bytes, *, features: Mapping[str, Feature]) -> Message:
     """Return the message's rows; raises Invalid with the sentence for the client. What the tensors hold is checked by `protocol.parse`."""
     document = _document(body)
     found = [form for form in FORMS if form in document]
@@ -113,7 +114,7 @@ def _document(body: bytes) -> Json:
     return document
 
 
-def _names(given: Any, features: Mapping[str, protocol.Feature]) -> list[str]:
+def _names(given: Any, features: Mapping[str, Feature]) -> list[str]:
     if not given:
         return list(features)
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
@@ -123,7 +124,7 @@ def _names(given: Any, features: Mapping[str, protocol.Feature]) -> list[str]:
     return given
 
 
-def _from_rows(rows: list[Any], names: Sequence[str], features: Mapping[str, protocol.Feature]) -> Json:
+def _from_rows(rows: list[Any], names: Sequence[str], features: Mapping[str, Feature]) -> Json:
     if _is_image(names, features):
         return _inputs({names[0]: rows}, len(rows), features)
     for number, row in enumerate(rows):
@@ -137,7 +138,7 @@ def _from_rows(rows: list[Any], names: Sequence[str], features: Mapping[str, pro
     )
 
 
-def _from_tensor(tensor: Json, names: Sequence[str], features: Mapping[str, protocol.Feature]) -> Json:
+def _from_tensor(tensor: Json, names: Sequence[str], features: Mapping[str, Feature]) -> Json:
     shape, values = tensor.get("shape"), tensor.get("values")
     if (
         not isinstance(shape, list)
@@ -161,7 +162,7 @@ def _from_tensor(tensor: Json, names: Sequence[str], features: Mapping[str, prot
     )
 
 
-def _from_json(data: Any, features: Mapping[str, protocol.Feature]) -> Json:
+def _from_json(data: Any, features: Mapping[str, Feature]) -> Json:
     if isinstance(data, dict) and "inputs" in data:
         return data
     rows = data if isinstance(data, list) else [data]
@@ -183,20 +184,20 @@ def _from_json(data: Any, features: Mapping[str, protocol.Feature]) -> Json:
     return _inputs({name: [row.get(name) for row in rows] for name in names}, len(rows), features)
 
 
-def _is_image(names: Sequence[str], features: Mapping[str, protocol.Feature]) -> bool:
+def _is_image(names: Sequence[str], features: Mapping[str, Feature]) -> bool:
     """Tell whether the whole array is one feature's: it has more than a number for each row."""
-    return len(names) == 1 and names[0] in features and features[names[0]].kind == "image"
+    return len(names) == 1 and names[0] in features and bool(features[names[0]].shape)
 
 
 def _inputs(
-    columns: Mapping[str, list[Any]], rows: int, features: Mapping[str, protocol.Feature], *, given: Sequence[str] = ()
+    columns: Mapping[str, list[Any]], rows: int, features: Mapping[str, Feature], *, given: Sequence[str] = ()
 ) -> Json:
     if len(given) != len(set(given)):
         raise protocol.Invalid("data.names has a name twice: wanted one column for each feature")
     return {"inputs": [_input(name, data, rows, features.get(name)) for name, data in columns.items()]}
 
 
-def _input(name: str, data: list[Any], rows: int, feature: protocol.Feature | None) -> Json:
+def _input(name: str, data: list[Any], rows: int, feature: Feature | None) -> Json:
     if feature is None:
         return {"name": name}  # refused by its name, with those that are wanted
     return {"name": name, "datatype": protocol.datatype_of(feature), "shape": [rows, *feature.shape], "data": data}

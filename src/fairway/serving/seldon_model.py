@@ -87,7 +87,7 @@ class Model:
 
     def init_metadata(self) -> dict[str, Any]:
         """Return the model's description in Seldon's form."""
-        names = [one["name"] for one in self._package.features]
+        names = [feature.name for feature in self._package.features]
         told = (
             {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}}
             if self._settings.serving.reveal_revision

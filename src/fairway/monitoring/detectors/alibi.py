@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fairway import errors
+from fairway.model import kinds
 from fairway.monitoring.detectors import base, columns
 
 Array = npt.NDArray[Any]
@@ -42,7 +43,7 @@ class UnivariateDetector:
         )
 
 
-def _features(tested: Sequence[columns.Column], *, limit: float) -> Iterator[base.FeatureDrift]:
+def _features(tested: Sequence[kinds.Compared], *, limit: float) -> Iterator[base.FeatureDrift]:
     numbers = [column for column in tested if column.kind in ("number", "probability")]
     categories = [column for column in tested if column.kind == "category"]
     results = [
@@ -66,10 +67,10 @@ def _features(tested: Sequence[columns.Column], *, limit: float) -> Iterator[bas
 
 
 def _together(
-    tested: Sequence[columns.Column], *, test: Callable[[Array, Array], tuple[Array, Array]]
-) -> Iterator[tuple[columns.Column, float, float]]:
+    tested: Sequence[kinds.Compared], *, test: Callable[[Array, Array], tuple[Array, Array]]
+) -> Iterator[tuple[kinds.Compared, float, float]]:
     """Test the columns of one length in one call; those that lack rows have other lengths and go by themselves."""
-    groups: dict[tuple[int, int], list[columns.Column]] = {}
+    groups: dict[tuple[int, int], list[kinds.Compared]] = {}
     for column in tested:
         groups.setdefault((len(column.reference), len(column.window)), []).append(column)
     for group in groups.values():
@@ -94,7 +95,7 @@ def _chi_squared(reference: Array, window: Array) -> tuple[Array, Array]:
     return p_values, statistics
 
 
-def _fisher(column: columns.Column) -> tuple[float, float]:
+def _fisher(column: kinds.Compared) -> tuple[float, float]:
     """Return the exact p-value that both windows lack values equally often, and the odds ratio (0 where it is not finite)."""
     from scipy import stats
 
@@ -104,7 +105,7 @@ def _fisher(column: columns.Column) -> tuple[float, float]:
     return float(p_value), float(odds) if np.isfinite(odds) else 0.0
 
 
-def _effect(column: columns.Column) -> float:
+def _effect(column: kinds.Compared) -> float:
     if column.kind == "category":
         size = int(max(column.reference.max(), column.window.max())) + 1
         return base.effect_of_counts(

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from fairway.model.kinds.base import Test
+
 Arrays = Mapping[str, npt.NDArray[Any]]
-Kind = Literal["number", "category", "missing", "probability"]
 PROBABILITIES = "__probabilities__"  # the key of the predicted probabilities beside the features
 
 
@@ -22,7 +23,7 @@ class FeatureDrift:
     """
 
     name: str  # of the feature; image[0,3,4] for one pixel, probability[cat] for one class
-    kind: Kind
+    kind: Test
     p_value: float  # of this test alone
     effect: float
     statistic: float  # Kolmogorov-Smirnov distance, chi squared, or the odds ratio for missing values

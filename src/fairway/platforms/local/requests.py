@@ -3,7 +3,6 @@
 import csv
 import http.client
 import json
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,8 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
+from fairway.model import kinds
+from fairway.model.schema import Feature
 from fairway.monitoring import access
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
@@ -44,20 +45,21 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
     return answers
 
 
-def tensor(values: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, Any]:
+def tensor(values: Mapping[str, Any], feature: Feature) -> dict[str, Any]:
     """Return one feature of one row as a tensor; raises UsageError where the row lacks it."""
-    name, kind = feature["name"], feature["kind"]
-    if name not in values:
-        raise errors.UsageError(f"the row has no {name!r}: wanted a value for it, null where it is not known")
-    value = values[name]
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    if kind == "image":
-        return {"name": name, "datatype": "FP32", "shape": [1, *feature["shape"]], "data": _flat(value)}
-    if kind == "category":
-        return {"name": name, "datatype": "BYTES", "shape": [1], "data": [None if missing else str(value)]}
-    if not missing and not isinstance(value, int | float):
-        raise errors.UsageError(f"{name} is {value!r}: wanted a number")
-    return {"name": name, "datatype": "FP64", "shape": [1], "data": [None if missing else float(value)]}
+    if feature.name not in values:
+        raise errors.UsageError(f"the row has no {feature.name!r}: wanted a value for it, null where it is not known")
+    kind, value = kinds.of(feature), values[feature.name]
+    try:
+        column = kind.read([value], feature)
+    except kinds.Unreadable as error:
+        raise errors.UsageError(f"{feature.name} is {value!r}: wanted {error.wanted}") from error
+    return {
+        "name": feature.name,
+        "datatype": kind.datatype,
+        "shape": [1, *feature.shape],
+        "data": kind.plain_list(column),
+    }
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -148,10 +150,10 @@ def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifes
             raise errors.UsageError(f"{file} does not exist: name rows with --data FILE, or one with --row JSON")
         file = runs[-1]
     rows = sources.first_rows(file, limit=limit)
-    lacking = [feature["name"] for feature in package.features if rows and feature["name"] not in rows[0]]
+    lacking = [feature.name for feature in package.features if rows and feature.name not in rows[0]]
     if lacking:
         raise errors.UsageError(
-            f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f['name'] for f in package.features)}"
+            f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f.name for f in package.features)}"
         )
     return rows
 
@@ -164,12 +166,6 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise errors.UsageError(f'--row is a {type(values).__name__}: wanted an object such as {{"age": 41}}')
     return values
-
-
-def _flat(value: Any) -> list[float]:
-    if isinstance(value, list):
-        return [number for part in value for number in _flat(part)]
-    return [float(value)]
 
 
 def _post(base: str, path: str, body: Any, *, headers: Mapping[str, str]) -> Any:

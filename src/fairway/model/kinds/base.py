@@ -1,0 +1,225 @@
+"""What a kind of feature must say: how its values are read, prepared, profiled, sliced, watched and sent."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model.schema import Feature
+
+Array = NDArray[Any]
+Json = dict[str, Any]
+Step = dict[str, Any]
+Count = Callable[[Array], int]
+Test = Literal["number", "category", "missing", "probability"]
+
+DATATYPES = {  # of the Open Inference Protocol
+    "FP64": "<f8",
+    "FP32": "<f4",
+    "FP16": "<f2",
+    "INT64": "<i8",
+    "INT32": "<i4",
+    "INT16": "<i2",
+    "INT8": "<i1",
+    "UINT64": "<u8",
+    "UINT32": "<u4",
+    "UINT16": "<u2",
+    "UINT8": "<u1",
+}
+ENORMOUS = 1e9  # no feature is trained on values beyond it without scaling them
+
+
+class Unreadable(ValueError):
+    """A raw value that is none of the kind's; `row` is its place in the column."""
+
+    def __init__(self, value: Any, *, row: int, wanted: str) -> None:
+        super().__init__(f"{errors.shortened(repr(errors.excerpt(value)))} in row {row}: wanted {wanted}")
+        self.value, self.row, self.wanted = value, row, wanted
+
+
+class Unfit(ValueError):
+    """What a client sent does not fit its feature; the message goes on after the tensor's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One drift test's data: the reference's values and the window's, missing ones left out. Categories are whole numbers."""
+
+    name: str
+    kind: Test
+    reference: Array
+    window: Array
+
+
+class Kind(ABC):
+    """One kind of feature. Raw columns are numpy arrays, a row for each row, in the one form that `read` returns."""
+
+    name: ClassVar[str]  # in schema.json
+    noun: ClassVar[str]  # in sentences
+    dtype: ClassVar[str]  # in schema.json, unless the feature says it
+    datatype: ClassVar[str]  # of its tensor in the model's metadata
+    datatypes: ClassVar[Sequence[str]]  # that a client may send
+    datatype_wanted: ClassVar[str]
+    input: ClassVar[Literal["numbers", "categories", "image"]]  # of the graph
+    plain: ClassVar[set[type]]  # types of its values in JSON
+    sliceable: ClassVar[bool] = True
+
+    # Reading
+
+    @abstractmethod
+    def read(self, values: Iterable[Any], feature: Feature) -> Array:
+        """Return the raw column of these values, however they are written; raises Unreadable for one that is none."""
+
+    @abstractmethod
+    def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
+        """Return the feature that a raw column of all rows shows; raises DataError where it cannot be learnt from."""
+
+    # The schema
+
+    @abstractmethod
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        """Return the keys of schema.json that an imported model's schema file declares; raises PackageError."""
+
+    @abstractmethod
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        """Return the key of a manifest's feature that cannot be, its value and what is wanted; None where all may be."""
+
+    @abstractmethod
+    def describe(self, feature: Feature) -> str:
+        """Return the feature in words."""
+
+    @abstractmethod
+    def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
+        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in what the feature may be."""
+
+    # Preprocessing
+
+    @abstractmethod
+    def fit(self, feature: Feature, values: Array) -> list[Step]:
+        """Return the steps of `preprocessing.json`, fitted to the training rows' values."""
+
+    @abstractmethod
+    def usual_steps(self, feature: Feature) -> list[Step]:
+        """Return the steps of a feature of which nothing but the schema is known."""
+
+    # Looking at data
+
+    @abstractmethod
+    def profile(self, values: Array) -> Json:
+        """Return the distribution that a person looks at first."""
+
+    def parts(self, values: Array, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
+        """Return the slices of a column with their labels; every row is in exactly one."""
+        raise NotImplementedError(f"{self.name} has no slices")
+
+    def is_sliced(self, feature: Feature) -> bool:
+        """Say whether the feature is sliced without being asked for."""
+        return False
+
+    def bins(self, values: Array) -> tuple[NDArray[np.int64], int] | None:
+        """Return the values as a few bins, and how many different values there are; None where that tells nothing."""
+        return None
+
+    # Watching
+
+    @abstractmethod
+    def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
+        """Return the columns that a drift test takes; what never varies is left out, since both windows agree on it."""
+
+    @abstractmethod
+    def outside(self, feature: Feature) -> Count | None:
+        """Return what counts the rows beyond all that training saw, or None where that is not known."""
+
+    def far(self, feature: Feature) -> Count | None:
+        """Return what counts the rows that a model may have no answer to; where no range is known, the enormous ones."""
+        return self.outside(feature)
+
+    # On the wire
+
+    @abstractmethod
+    def single(self, value: Any) -> Array | None:
+        """Return the column of one plain value, which most requests hold; None sends anything else the careful way."""
+
+    @abstractmethod
+    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
+        """Return the column of a tensor's flattened JSON data; raises Unfit."""
+
+    @abstractmethod
+    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+        """Return the column of a binary tensor; raises Unfit."""
+
+    def to_json(self, values: Array) -> Any:
+        """Return the column as a client sends it: a list, or an array of numbers of which NaN becomes null."""
+        return np.ascontiguousarray(values).ravel()
+
+    def plain_list(self, values: Array) -> list[Any]:
+        """Return the column's values side by side as JSON has them, null where one is missing."""
+        return [None if is_missing(value) else value for value in values.ravel().tolist()]
+
+    def levels(self, feature: Feature) -> int:
+        """Return how deep lists of this feature's values may be nested."""
+        return 1 + len(feature.shape)
+
+
+def is_missing(value: Any) -> bool:
+    """Say whether a raw value stands for none at all."""
+    return value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and value == "")
+
+
+def numeric(raw: memoryview, datatype: str) -> Array:
+    """Return the numbers of a binary tensor."""
+    dtype = np.dtype(DATATYPES[datatype])
+    if len(raw) % dtype.itemsize:
+        raise Unfit(f"has {len(raw)} bytes: wanted a multiple of {dtype.itemsize} for {datatype}")
+    return np.frombuffer(raw, dtype=dtype)
+
+
+def counted(count: int, rows: int, feature: Feature) -> None:
+    """Raise Unfit where a tensor has not as many values as its shape says."""
+    if count != rows * feature.size:
+        raise Unfit(f"holds {count} values: wanted {rows * feature.size} for its shape")
+
+
+def finite_range(claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+    """Return what is wrong with a manifest's `min` and `max`, as `Kind.refuse` does."""
+    ends = [claimed.get("min"), claimed.get("max")]
+    if all(end is None or (type(end) in (int, float) and math.isfinite(end)) for end in ends):
+        return None
+    return "min and max", ends, "finite numbers, or null"
+
+
+def declared_range(entry: Mapping[str, Any], *, where: str) -> Json:
+    """Return `min` and `max` of an imported model's `range`; raises PackageError where it is none."""
+    value = entry.get("range")
+    if value is None:
+        return {"min": None, "max": None}
+    numbers = isinstance(value, list) and all(type(end) in (int, float) and math.isfinite(end) for end in value)
+    if numbers and len(value) == 2 and value[0] <= value[1]:
+        return {"min": float(value[0]), "max": float(value[1])}
+    raise errors.PackageError(f"{where}: range is {value!r}: wanted [lowest, highest]")
+
+
+def range_of(feature: Feature) -> tuple[float, float] | None:
+    """Return the range that training saw, where it is known."""
+    if feature.minimum is None or feature.maximum is None:
+        return None
+    return feature.minimum, feature.maximum
+
+
+def beyond(limits: tuple[float, float]) -> Count:
+    """Return what counts the rows with a value outside the limits."""
+    low, high = limits
+
+    def count(values: Array) -> int:
+        if values.size == 1:
+            value = values.item()  # comparing numpy's scalars takes three times as long
+            return int(value < low or value > high)
+        outside = (values < low) | (values > high)
+        return int(np.count_nonzero(outside.any(axis=1) if outside.ndim > 1 else outside))
+
+    return count

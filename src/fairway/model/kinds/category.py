@@ -1,0 +1,167 @@
+"""Categories: words of a known list; the empty word is a missing value."""
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import artifacts, errors
+from fairway.model.kinds import base
+from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.schema import Feature
+
+FEW = 12  # categories with at most this many values are sliced without being asked
+TOP = 20  # values of a profile
+LONGEST_WORD = 256  # characters by which drift is told: numpy's words are all as wide as the longest
+MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
+
+
+class Category(base.Kind):
+    """Columns are Python strings in an object array [n]; "" (or None, from a client) where a value is missing."""
+
+    name, noun, dtype = "category", "a category", "string"
+    datatype, datatypes, datatype_wanted = "BYTES", ("BYTES",), "BYTES for a category"
+    input = "categories"
+    plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
+
+    def read(self, values: Iterable[Any], feature: Feature) -> Array:
+        given = values.tolist() if isinstance(values, np.ndarray) else values
+        return _column([text(value, row) for row, value in enumerate(given)])
+
+    def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
+        """Return the category with its words, most frequent first; ties by name: same content, same schema."""
+        counts = Counter(value for value in values.tolist() if value)
+        ordered = sorted(counts, key=lambda value: (-counts[value], value))
+        return Feature(name=name, kind=self.name, dtype=self.dtype, categories=tuple(ordered), nullable=nullable)
+
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        base.declared_range(entry, where=where)
+        categories = entry.get("categories")
+        if not isinstance(categories, list) or not categories:
+            raise errors.PackageError(
+                f"{where}: categories is {categories!r}: wanted the list of values that the model knows"
+            )
+        return {"categories": [str(value) for value in categories]}
+
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        if claimed.get("shape"):
+            return "shape", claimed["shape"], "[] of a category"
+        categories = claimed.get("categories")
+        if isinstance(categories, list) and artifacts.is_plain(categories, kinds={str}):
+            return None
+        return "categories", categories, "a list of words"
+
+    def describe(self, feature: Feature) -> str:
+        shown = ", ".join(feature.categories[:3]) + (", ..." if len(feature.categories) > 3 else "")
+        return f"category of {len(feature.categories)} ({shown})"
+
+    def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
+        return [feature.categories[step % len(feature.categories)] for step in steps]
+
+    def fit(self, feature: Feature, values: Array) -> list[Step]:
+        """Return each word's index, one more where values are missing; words of other rows alone are unknown."""
+        seen = {"" if base.is_missing(value) else value for value in values.tolist()}
+        names = [name for name in feature.categories if name in seen]
+        missing = {"missing": len(names) + 1} if "" in seen else {}
+        return [{"op": "encode", "categories": names, **missing}]
+
+    def usual_steps(self, feature: Feature) -> list[Step]:
+        return [{"op": "encode", "categories": list(feature.categories)}]
+
+    def profile(self, values: Array) -> Json:
+        counts = Counter(values.tolist())
+        missing = counts.pop("", 0)
+        return {"missing": missing / max(1, len(values)), "distinct": len(counts), "top": dict(counts.most_common(TOP))}
+
+    def parts(self, values: Array, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
+        words = _column([value or "" for value in values.tolist()])
+        return [(f"{feature.name} = {word or '(missing)'}", words == word) for word in sorted(set(words.tolist()))]
+
+    def is_sliced(self, feature: Feature) -> bool:
+        return len(feature.categories) <= FEW
+
+    def bins(self, values: Array) -> tuple[NDArray[np.int64], int] | None:
+        codes = np.unique(values.astype(str), return_inverse=True)[1]
+        return codes.astype(np.int64), int(codes.max()) + 1
+
+    def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
+        """Return the words as numbers, missing being one of them; those too rare for the chi-squared test are taken together."""
+        before, after = shortened(reference.reshape(-1).tolist()), shortened(window.reshape(-1).tolist())
+        values, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
+        smaller_share = min(len(before), len(after)) / max(len(codes), 1)
+        rare = np.bincount(codes, minlength=len(values)) * smaller_share < MIN_EXPECTED
+        if rare.sum() > 1:
+            codes = np.where(rare[codes], len(values), codes)
+        if len(np.unique(codes)) > 1:
+            yield Compared(name=name, kind="category", reference=codes[: len(before)], window=codes[len(before) :])
+
+    def outside(self, feature: Feature) -> base.Count | None:
+        known = frozenset(feature.categories)
+        return lambda values: sum(1 for value in values if value and value not in known)
+
+    def single(self, value: Any) -> Array | None:
+        if type(value) is str and value:
+            column = np.empty(1, dtype=object)
+            column[0] = value
+            return column
+        return None
+
+    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
+        base.counted(len(values), rows, feature)
+        for value in values:
+            if value is None or value == "":
+                if not feature.nullable:
+                    raise Unfit("has a missing value: wanted a string in every row, as in training")
+            elif type(value) is not str:
+                raise Unfit(f"holds {errors.shortened(repr(errors.excerpt(value)))}: wanted strings")
+        return _column(values)
+
+    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+        return self.from_json(_strings(raw), rows, feature)
+
+    def to_json(self, values: Array) -> Any:
+        return values.tolist()
+
+
+def text(value: Any, row: int = 0) -> str:
+    """Return the word of a raw value, "" where it is missing; a code that a file holds as 3 and JSON as 3.0 is one word."""
+    if base.is_missing(value):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, list | dict):
+        raise base.Unreadable(value, row=row, wanted="a word")
+    return str(value).strip()
+
+
+def shortened(values: Iterable[Any]) -> Array:
+    """Return the words of raw values as drift compares them."""
+    return _column([text(value)[:LONGEST_WORD] for value in values])
+
+
+def _column(values: list[Any]) -> Array:
+    """Return an array of Python's own strings: in numpy's, one long word would widen all of them."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _strings(raw: memoryview) -> list[str]:
+    """Return the strings of a binary tensor: before each, its length in four bytes."""
+    values, position = [], 0
+    while position < len(raw):
+        if position + 4 > len(raw):
+            raise Unfit("ends within a length: wanted 4 bytes of length before each string")
+        (length,) = struct.unpack_from("<I", raw, position)
+        position += 4
+        if position + length > len(raw):
+            raise Unfit(f"announces a string of {length} bytes, {len(raw) - position} are left")
+        try:
+            values.append(str(raw[position : position + length], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise Unfit("holds bytes that are not UTF-8: wanted UTF-8 strings") from error
+        position += length
+    return values

@@ -1,0 +1,149 @@
+"""Images: a block of numbers in every row, none of them missing."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fairway import errors
+from fairway.model.kinds import base, number
+from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.schema import Feature
+
+MAX_PIXELS = 1024  # drift tests for one image feature: a larger image is averaged over blocks first
+LARGEST = 1 << 24  # values of one picture
+MOST_AXES = 4
+
+
+class Image(base.Kind):
+    """Columns are float32 [n, c, h, w]; from a client [n, c*h*w]."""
+
+    name, noun, dtype = "image", "an image", "float"
+    datatype, datatypes, datatype_wanted = "FP32", tuple(base.DATATYPES), "FP32 for an image"
+    input = "image"
+    plain = number.PLAIN
+    sliceable = False
+
+    def read(self, values: Iterable[Any], feature: Feature) -> Array:
+        if isinstance(values, np.ndarray) and values.dtype.kind in "iuf" and values.ndim > 1 and len(values):
+            rows = values.astype(np.float32, copy=False).reshape(len(values), -1)
+        else:
+            rows = _stacked([_pixels(value, row, feature) for row, value in enumerate(values)], feature)
+        if rows.shape[1] != feature.size:
+            seen = f"{rows.shape[1]} values"
+            raise base.Unreadable(seen, row=0, wanted=f"{list(feature.shape)} numbers in each row")
+        return rows.reshape(len(rows), *feature.shape)
+
+    def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
+        low, high = float(values.min()), float(values.max())
+        return Feature(name=name, kind=self.name, shape=tuple(values.shape[1:]), minimum=low, maximum=high)
+
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        limits = base.declared_range(entry, where=where)
+        shape = entry.get("shape") or []
+        if len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape):
+            raise errors.PackageError(f"{where}: shape is {entry.get('shape')!r}: wanted [channels, height, width]")
+        return limits
+
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        shape = claimed.get("shape")
+        if not isinstance(shape, list) or not _is_shape(shape):
+            return "shape", shape, f"[channels, height, width] of an image with at most {LARGEST} values"
+        return base.finite_range(claimed)
+
+    def describe(self, feature: Feature) -> str:
+        return f"image of {' by '.join(map(str, feature.shape))}"
+
+    def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
+        low, high = base.range_of(feature) or (0.0, 1.0)
+        ramp = np.linspace(0, 1, feature.size)
+        return [low + (high - low) * step / most * ramp for step in steps]
+
+    def fit(self, feature: Feature, values: Array) -> list[Step]:
+        """Return the scale from the image's range to 0..1."""
+        low, high = float(values.min()), float(values.max())
+        return [{"op": "scale", "offset": low, "factor": 1.0 / (high - low) if high > low else 1.0}]
+
+    def usual_steps(self, feature: Feature) -> list[Step]:
+        return []
+
+    def profile(self, values: Array) -> Json:
+        return number.Number().profile(values)
+
+    def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
+        """Return a test for each pixel, of large images for each block of pixels."""
+        if window.shape[1:] != reference.shape[1:]:
+            wanted, seen = list(reference.shape[1:]), list(window.shape[1:])
+            raise errors.DataError(
+                f"feature {name} of the window has shape {seen}: wanted {wanted} as in the reference"
+            )
+        before, after = _shrunk(number.tame(reference)), _shrunk(number.tame(window))
+        places = np.ndindex(before.shape[1:])
+        before, after = before.reshape(len(before), -1), after.reshape(len(after), -1)
+        for i, place in enumerate(places):
+            label = ",".join(str(index) for index in place)
+            yield from number.compared(f"{name}[{label}]", before[:, i], after[:, i])
+
+    def outside(self, feature: Feature) -> base.Count | None:
+        limits = base.range_of(feature)
+        return base.beyond(limits) if limits else None
+
+    def far(self, feature: Feature) -> base.Count | None:
+        return self.outside(feature) or base.beyond((-base.ENORMOUS, base.ENORMOUS))
+
+    def single(self, value: Any) -> Array | None:
+        return None
+
+    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
+        return _checked(number.parsed(values), rows, feature)
+
+    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+        values = base.numeric(raw, datatype)
+        base.counted(values.size, rows, feature)
+        return _checked(values, rows, feature)
+
+
+def _is_shape(shape: list[Any]) -> bool:
+    sizes = 0 < len(shape) <= MOST_AXES and all(type(size) is int and size > 0 for size in shape)
+    return sizes and math.prod(shape) <= LARGEST
+
+
+def _pixels(value: Any, row: int, feature: Feature) -> Array:
+    """Return one row's numbers, side by side; in a CSV cell an image is a JSON list."""
+    wanted = f"{list(feature.shape)} numbers in each row"
+    try:
+        listed = json.loads(value) if isinstance(value, str) else value
+        pixels: Array = np.asarray(listed, dtype=np.float32).ravel()
+    except (OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise base.Unreadable(value, row=row, wanted=wanted) from error
+    if pixels.size != feature.size:
+        raise base.Unreadable(f"{pixels.size} values", row=row, wanted=wanted)
+    return pixels
+
+
+def _stacked(rows: list[Array], feature: Feature) -> Array:
+    return np.stack(rows) if rows else np.empty((0, feature.size), dtype=np.float32)
+
+
+def _checked(values: Array, rows: int, feature: Feature) -> Array:
+    # A double beyond float32 becomes infinite, which is refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        column = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, feature.size)
+    if np.isinf(column).any():
+        raise Unfit("holds an infinite value: wanted finite numbers")
+    if np.isnan(column).any():
+        raise Unfit("has a missing value: wanted a number in every row, as in training")
+    return column
+
+
+def _shrunk(images: Array) -> Array:
+    """Average over blocks of the last two axes until an image has at most MAX_PIXELS values."""
+    while images.ndim > 2 and int(np.prod(images.shape[1:])) > MAX_PIXELS and max(images.shape[-2:]) > 1:
+        height, width = images.shape[-2] // 2 * 2 or 1, images.shape[-1] // 2 * 2 or 1
+        rows, columns = min(2, height), min(2, width)
+        trimmed = images[..., :height, :width]
+        shape = (*trimmed.shape[:-2], height // rows, rows, width // columns, columns)
+        images = trimmed.reshape(shape).mean(axis=(-3, -1))
+    return images

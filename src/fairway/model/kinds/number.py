@@ -1,0 +1,214 @@
+"""Numbers: whole or not, missing where they are NaN."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model.kinds import base
+from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.schema import Feature
+
+# Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still shows.
+REACH = 1.5
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+PARTS = 4  # a number is sliced at its quartiles, or by value where it has no more values than that
+BINS = 50
+FURTHEST = (
+    1e100  # a client may send 1.8e308, whose square is infinite: no test tells the two apart, but infinity ends it
+)
+PLAIN: set[type] = {int, float, type(None)}
+WANTED = "a finite number"
+
+
+class Number(base.Kind):
+    """Columns are float64 [n]; NaN where a value is missing."""
+
+    name, noun, dtype = "number", "a number", "float"
+    datatype, datatypes, datatype_wanted = "FP64", tuple(base.DATATYPES), "FP64 or INT64 for a number"
+    input = "numbers"
+    plain = PLAIN
+
+    def read(self, values: Iterable[Any], feature: Feature) -> Array:
+        column = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+        if column.dtype.kind not in "iufb":
+            column = np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
+        numbers = column.astype(np.float64).reshape(len(column)) + 0.0  # -0.0 and 0.0 are one value, and hash alike
+        infinite = np.flatnonzero(np.isinf(numbers))
+        if len(infinite):
+            raise base.Unreadable(float(numbers[infinite[0]]), row=int(infinite[0]), wanted=WANTED)
+        return numbers
+
+    def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
+        known = values[~np.isnan(values)]
+        whole = bool((known == known.round()).all())
+        return Feature(
+            name=name,
+            kind=self.name,
+            dtype="int" if whole else "float",
+            nullable=nullable,
+            minimum=float(known.min()),
+            maximum=float(known.max()),
+        )
+
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        return base.declared_range(entry, where=where)
+
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        if claimed.get("shape"):
+            return "shape", claimed["shape"], "[] of a number"
+        return base.finite_range(claimed)
+
+    def describe(self, feature: Feature) -> str:
+        whole = "whole number" if feature.dtype == "int" else "number"
+        return f"{whole} from {_shown(feature.minimum)} to {_shown(feature.maximum)}"
+
+    def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
+        low, high = base.range_of(feature) or (0.0, 1.0)
+        values = low + (high - low) * steps / most
+        return [float(round(value)) if feature.dtype == "int" else float(value) for value in values]
+
+    def fit(self, feature: Feature, values: Array) -> list[Step]:
+        """Return the median where missing, a clip well beyond the training range, then mean 0 and deviation 1."""
+        known = values[~np.isnan(values)].astype(np.float64)
+        median = float(np.median(known)) if len(known) else 0.0
+        filled = np.where(np.isnan(values), median, values)
+        low, high, deviation = float(filled.min()), float(filled.max()), float(filled.std())
+        reach = REACH * (high - low) if high > low else 1.0
+        return [
+            {"op": "impute", "value": median},
+            {"op": "clip", "low": low - reach, "high": high + reach},
+            {"op": "scale", "mean": float(filled.mean()), "std": deviation if deviation > 0 else 1.0},
+        ]
+
+    def usual_steps(self, feature: Feature) -> list[Step]:
+        return []
+
+    def profile(self, values: Array) -> Json:
+        flat = values.astype(np.float64).ravel()
+        known = flat[~np.isnan(flat)]
+        if not len(known):
+            return {"missing": 1.0}
+        quantiles = {str(q): float(v) for q, v in zip(QUANTILES, np.quantile(known, QUANTILES), strict=True)}
+        return {
+            "missing": 1 - len(known) / len(flat),
+            "mean": float(known.mean()),
+            "std": float(known.std()),
+            "min": float(known.min()),
+            "max": float(known.max()),
+            "quantiles": quantiles,
+        }
+
+    def parts(self, values: Array, feature: Feature) -> list[tuple[str, NDArray[np.bool_]]]:
+        absent = np.isnan(values)
+        return [*_ranges(values, feature.name, present=values[~absent]), (f"{feature.name} = (missing)", absent)]
+
+    def bins(self, values: Array) -> tuple[NDArray[np.int64], int] | None:
+        absent = np.isnan(values)
+        lowest = 0.0 if absent.all() else np.nanmin(values)
+        filled = np.where(absent, lowest - 1, values)
+        distinct = np.unique(filled)
+        if len(distinct) > BINS:
+            edges = np.unique(np.quantile(filled, np.linspace(0, 1, BINS + 1)[1:-1]))
+            return np.searchsorted(edges, filled), len(distinct)
+        return np.searchsorted(distinct, filled), len(distinct)
+
+    def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
+        yield from compared(name, reference.reshape(-1), window.reshape(-1))
+
+    def outside(self, feature: Feature) -> base.Count | None:
+        limits = base.range_of(feature)
+        return base.beyond(limits) if limits else None
+
+    def far(self, feature: Feature) -> base.Count | None:
+        return self.outside(feature) or base.beyond((-base.ENORMOUS, base.ENORMOUS))
+
+    def single(self, value: Any) -> Array | None:
+        kind = type(value)
+        if (kind is float or kind is int) and math.isfinite(value):
+            return np.array((value,), dtype=np.float64)
+        return None
+
+    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
+        return _checked(parsed(values), rows, feature)
+
+    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+        values = base.numeric(raw, datatype)
+        base.counted(values.size, rows, feature)
+        return _checked(values, rows, feature)
+
+
+def parsed(values: list[Any]) -> Array:
+    """Return the numbers of a list that came from JSON; raises Unfit for anything else than numbers and null."""
+    if not set(map(type, values)) <= PLAIN:
+        # Asked of Python's types: numpy would turn "1" and true into numbers without a word.
+        wrong = next(value for value in values if type(value) not in PLAIN)
+        seen = errors.shortened(repr(errors.excerpt(wrong)))
+        raise Unfit(f"holds {seen}: wanted numbers, or null where one is missing")
+    return np.array(values, dtype=np.float64)
+
+
+def compared(name: str, reference: Array, window: Array, *, kind: base.Test = "number") -> Iterator[Compared]:
+    """Return the test of the values, and before it one of how many are missing."""
+    before, after = tame(reference), tame(window)
+    lost, losing = ~np.isfinite(before), ~np.isfinite(after)
+    if lost.any() or losing.any():
+        if not (lost.all() and losing.all()):
+            yield Compared(name=f"{name} (missing)", kind="missing", reference=lost, window=losing)
+        before, after = before[~lost], after[~losing]
+    if len(before) and len(after) and not _constant(before, after):
+        yield Compared(name=name, kind=kind, reference=before, window=after)
+
+
+def tame(values: Array) -> Array:
+    """Return float64 numbers of which squares and sums are finite; what is not finite itself is missing, NaN."""
+    numbers = values.astype(np.float64)
+    return np.where(np.isfinite(numbers), np.clip(numbers, -FURTHEST, FURTHEST), np.nan)
+
+
+def _number(value: Any, row: int) -> float:
+    if base.is_missing(value):
+        return math.nan
+    if isinstance(value, str) and "_" in value:  # 1_000 is Python's, not a file's
+        raise base.Unreadable(value, row=row, wanted=WANTED)
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise base.Unreadable(value, row=row, wanted=WANTED) from error
+    if not math.isfinite(number):
+        raise base.Unreadable(value, row=row, wanted=WANTED)
+    return number
+
+
+def _checked(values: Array, rows: int, feature: Feature) -> Array:
+    column = values.astype(np.float64, copy=False).reshape(rows)
+    if np.isfinite(column).all():
+        return column
+    if np.isinf(column).any():
+        raise Unfit("holds an infinite value: wanted finite numbers")
+    if not feature.nullable:
+        raise Unfit("has a missing value: wanted a number in every row, as in training")
+    return column
+
+
+def _ranges(column: Array, name: str, *, present: Array) -> list[tuple[str, NDArray[np.bool_]]]:
+    values = np.unique(present)
+    if len(values) <= PARTS:
+        return [(f"{name} = {value:g}", column == value) for value in values]
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, PARTS + 1)))
+    pairs = list(itertools.pairwise(edges))
+    inner = [(f"{name} from {low:g} to below {high:g}", (column >= low) & (column < high)) for low, high in pairs[:-1]]
+    low, high = pairs[-1]
+    return [*inner, (f"{name} from {low:g} to {high:g}", (column >= low) & (column <= high))]
+
+
+def _constant(before: Array, after: Array) -> bool:
+    return bool(before.min() == after.max() and before.max() == after.min())
+
+
+def _shown(value: float | None) -> str:
+    return f"{value:.6g}" if value is not None else "?"
