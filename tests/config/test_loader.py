@@ -134,13 +134,23 @@ def test_an_unknown_key_is_named_with_its_path_and_the_page(write):
     [
         ("trainig: {epochs: 5}", "trainig is no key that fairway knows: did you mean training?"),
         ("data: {split: {tst: 0.2}}", "did you mean data.split.test?"),
+        ("data: {source: csv, path: a.csv, pth: b.csv}", "did you mean data.path?"),
         ("training: {batch_sizes: 5}", "did you mean training.batchSize?"),
         ("epochs: 5", "did you mean training.epochs?"),
         ("strategy: {guards: [{name: a, type: errors, maxrates: 0.1}]}", "did you mean strategy.guards.0.maxRate?"),
         ("strategy: {canary: {stpes: []}}", "did you mean strategy.canary.steps?"),
         ("training: {qqq: 5}", "training.qqq is no key that fairway knows; see docs/configuration.md for the keys"),
     ],
-    ids=["section", "two deep", "other spelling", "other section", "in a list", "swapped", "like nothing"],
+    ids=[
+        "section",
+        "two deep",
+        "of the source",
+        "other spelling",
+        "other section",
+        "in a list",
+        "swapped",
+        "like nothing",
+    ],
 )
 def test_a_key_written_nearly_right_gets_the_one_that_was_meant(write, text, meant):
     assert meant in refusal(write(f"defaults: {{data: digits}}\n{text}"))

@@ -2,23 +2,32 @@
 
 import difflib
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+NO_VARIANTS: Mapping[str, type[BaseModel]] = {}
 DEPTH = 6  # sections within sections that are looked through
 
 
-def meant(place: Sequence[str | int], *, root: type[BaseModel]) -> str | None:
+def meant(
+    place: Sequence[str | int], *, root: type[BaseModel], variants: Mapping[str, type[BaseModel]] = NO_VARIANTS
+) -> str | None:
     """Return the path of the key that stands nearest to the one at `place`, None where nothing is near.
 
-    Near is a key of the same section that is written nearly so, or the same key where it belongs.
+    Near is a key of the same section that is written nearly so, or the same key where it belongs. `variants` are the
+    sections of which pydantic puts a name of their own (the source) into the place.
     """
-    *above, last = place
-    sections = [root]
-    for part in above:
+    *parts, last = place
+    sections, above = [root], list[str | int]()
+    for part in parts:
+        variant = variants.get(str(part))
+        if variant is not None and any(issubclass(variant, section) for section in sections):
+            sections = [variant]
+            continue
         sections = list(_below(sections, part))
+        above.append(part)
     known = {name: name for section in sections for name in _names(section)}
     folded = {name.replace("_", "").casefold(): name for name in known}
     close = difflib.get_close_matches(str(last).replace("_", "").casefold(), list(folded), n=1)

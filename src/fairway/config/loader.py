@@ -1,7 +1,7 @@
 """Reads `fairway.yaml`: hydra composes it over the groups in `conf/`, pydantic checks it. The only hydra import."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,9 @@ def explain(error: ValidationError, *, where: str, root: type[BaseModel] = secti
         key = _key(mistake["loc"])
         seen = mistake.get("input")
         if mistake["type"] == "source":  # its input is the whole section
-            key, seen = "data.source", seen.get("source")
+            key, seen = ("data.source", seen.get("source")) if isinstance(seen, Mapping) else ("data", seen)
         if mistake["type"] == "extra_forbidden":
-            near = keys.meant(mistake["loc"], root=root)
+            near = keys.meant(mistake["loc"], root=root, variants=sections.source_sections())
             hint = f": did you mean {near}?" if near is not None else ""
             sentences.append(f"{key} is no key that fairway knows{hint or '; see docs/configuration.md for the keys'}")
         elif mistake["type"] == "missing":
