@@ -9,7 +9,8 @@ import pytest
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.packaging import manifest, package
+from fairway.packaging import golden, manifest, package
+from fairway.packaging import imported as imports
 from tests.serving import support
 
 
@@ -134,6 +135,31 @@ def test_reference_and_golden_rows_come_from_the_files_that_the_schema_names(tmp
     assert (len(golden["inputs"]["age"]), golden["inputs"]["hours"][-1]) == (8, None)
 
 
+@pytest.mark.parametrize("name", ["file", "self", "x.npy", "arr_0", "allow_pickle", "é ü"])
+def test_a_column_may_have_any_name(tmp_path, name):
+    columns = {name: np.arange(3.0), "x": np.array(["a", None, "b"], dtype=object)}
+    content = golden.reference_bytes(columns, probabilities=np.full((3, 2), 0.5), rows=np.arange(3))
+    (tmp_path / "reference.npz").write_bytes(content)
+    found = golden.read_reference(tmp_path / "reference.npz")
+    assert (found[name].tolist(), found["x"].tolist()) == ([0.0, 1.0, 2.0], ["a", "", "b"])
+    assert found["__row__"].tolist() == [0, 1, 2]
+
+
+def test_a_column_called_as_a_part_of_the_reference_is_refused() -> None:
+    with pytest.raises(errors.PackageError, match="a column is called __row__"):
+        golden.reference_bytes({"__row__": np.arange(3.0)}, probabilities=np.ones((3, 1)), rows=np.arange(3))
+
+
+def test_country_codes_and_older_yamls_words_in_a_schema_file_are_what_they_say(tmp_path):
+    text = "target: joined\nclasses: [no, yes]\nfeatures:\n"
+    text += "  - {name: country, kind: category, categories: [SE, NO, DK]}\n"
+    text += "  - {name: zip, kind: category, categories: [010, 00501, 12:30]}\n"
+    (tmp_path / "schema.yaml").write_text(text)
+    declared = imports.read_schema(tmp_path / "schema.yaml")
+    assert declared["classes"] == ["no", "yes"]
+    assert [list(one.categories) for one in declared["features"]] == [["SE", "NO", "DK"], ["010", "00501", "12:30"]]
+
+
 def test_without_reference_rows_there_is_no_reference(folder):
     assert "reference.npz" not in package.load(folder).files
 
@@ -143,6 +169,15 @@ def test_without_reference_rows_there_is_no_reference(folder):
     [
         pytest.param({"classes": ["one"]}, "at least two different names", id="one-class"),
         pytest.param({"classes": ["a", "b", "c"]}, "answers with shape", id="classes-do-not-fit"),
+        pytest.param(
+            {"classes": ["no", True]}, "classes has true, which is no text: wanted it in quotes", id="boolean"
+        ),
+        pytest.param({"classes": [None, "a"]}, "classes has null, which is no text", id="nothing-for-a-class"),
+        pytest.param(
+            {"features": [{"name": "x", "kind": "category", "categories": ["a", False]}]},
+            r"features\[0\]: categories has false, which is no text",
+            id="boolean-category",
+        ),
         pytest.param({"features": []}, "features is", id="no-features"),
         pytest.param({"features": [{"name": "x", "kind": "text"}]}, "number, category or image", id="unknown-kind"),
         pytest.param({"colour": 1}, "'colour' is no key", id="unknown-key"),

@@ -105,9 +105,10 @@ def doubled(levels: int) -> str:
         "a: &a [*a]",
         "x" * (documents.LARGEST + 1),
         "a: " + "9" * 5_000,
-        "a: 2001-99-99",
+        "a: !!timestamp 2001-99-99",
+        "a: 1\na: 2",
     ],
-    ids=["aliases", "deep", "deeper-than-the-stack", "alias-of-itself", "long", "number-of-5,000-digits", "no-date"],
+    ids=["aliases", "deep", "deeper-than-the-stack", "alias-of-itself", "long", "5,000-digits", "no-date", "key-twice"],
 )
 def test_yaml_beyond_its_bounds_is_refused_before_it_is_made(tmp_path: Path, text: str) -> None:
     with pytest.raises(yaml.YAMLError):

@@ -269,7 +269,7 @@ def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "secti
     import yaml
     from pydantic import ValidationError
 
-    from fairway.config import documents, sections
+    from fairway.config import documents, loader, sections
 
     try:
         found = documents.parse(file.read_text(encoding="utf-8"))
@@ -282,10 +282,7 @@ def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "secti
     try:
         return sections.Strategy.model_validate(found if found is not None else {})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise errors.ConfigError(
-            f"{file}: strategy{''.join(f'.{part}' for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        raise errors.ConfigError(loader.explain(error, where=f"{file}: strategy", root=sections.Strategy)) from error
 
 
 def _steer(verb: str, line: str, *, force: bool = False) -> click.Command:

@@ -1,7 +1,7 @@
 """Reads `fairway.yaml`: hydra composes it over the groups in `conf/`, pydantic checks it. The only hydra import."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fairway import errors
-from fairway.config import documents, sections
+from fairway.config import documents, keys, sections
 
 CONF = Path(__file__).parent / "conf"
+REFERENCE = re.compile(r"(\\*)\$\{")
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
 SECRET = re.compile(r"://[^/?#\s]*@")
 ENVIRONMENTS = ("local", "kind", "production")
@@ -38,9 +39,9 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str |
     base = _compose([*(f"{group}={choice}" for group, choice in chosen.items()), f"environment@_global_={environment}"])
     OmegaConf.set_struct(base, False)  # unknown keys are pydantic's to refuse, with their path
     try:
-        merged = OmegaConf.merge(base, OmegaConf.create(user))
+        merged = OmegaConf.merge(base, OmegaConf.create(_literal(user)))
         for key, value in assigned:
-            OmegaConf.update(merged, key, value, merge=True, force_add=True)
+            OmegaConf.update(merged, key, _literal(value), merge=True, force_add=True)
         plain = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise errors.ConfigError(f"{path or 'the overrides'}: {_first_line(error)}") from error
@@ -55,16 +56,18 @@ def check(plain: Any, *, where: str) -> sections.Config:
         raise errors.ConfigError(explain(error, where=where)) from error
 
 
-def explain(error: ValidationError, *, where: str) -> str:
-    """Return one sentence for pydantic's mistakes: key, value seen, value wanted."""
+def explain(error: ValidationError, *, where: str, root: type[BaseModel] = sections.Config) -> str:
+    """Return one sentence for pydantic's mistakes: key, value seen, value wanted; `root` is what was read."""
     sentences = []
     for mistake in error.errors()[:3]:
         key = _key(mistake["loc"])
         seen = mistake.get("input")
         if mistake["type"] == "source":  # its input is the whole section
-            key, seen = "data.source", seen.get("source")
+            key, seen = ("data.source", seen.get("source")) if isinstance(seen, Mapping) else ("data", seen)
         if mistake["type"] == "extra_forbidden":
-            sentences.append(f"{key} is no key that fairway knows; see docs/configuration.md for the keys")
+            near = keys.meant(mistake["loc"], root=root, variants=sections.source_sections())
+            hint = f": did you mean {near}?" if near is not None else ""
+            sentences.append(f"{key} is no key that fairway knows{hint or '; see docs/configuration.md for the keys'}")
         elif mistake["type"] == "missing":
             tag = f": source {mistake['loc'][1]} needs it" if _has_source(mistake["loc"]) else ""
             sentences.append(f"{key} is missing{tag}")
@@ -136,6 +139,15 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key.strip(), documents.parse(value)
     except yaml.YAMLError as error:
         raise errors.ConfigError(f"--set {key}: {value!r} is not a YAML value") from error
+
+
+def _literal(value: Any) -> Any:
+    """Return the value with all of its text meant as it stands: to OmegaConf `${x}` would be another key's value."""
+    if isinstance(value, str):
+        return REFERENCE.sub(lambda found: found[1] * 2 + "\\${", value)
+    if isinstance(value, dict):
+        return {key: _literal(inner) for key, inner in value.items()}
+    return [_literal(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _last(assigned: Sequence[tuple[str, Any]], key: str) -> Any:

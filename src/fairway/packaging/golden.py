@@ -18,6 +18,7 @@ from fairway.model.schema import Feature
 from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
+RESERVED = ("__probabilities__", "__row__")
 NPY: Any = np.lib.format  # which has no types
 Columns = dict[str, Array]
 Answer = Callable[[Columns], Array]
@@ -154,6 +155,8 @@ def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows:
     """Return `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
     arrays: Columns = {}
     for name, values in columns.items():
+        if name in RESERVED:
+            raise errors.PackageError(f"a column is called {name}, as a part of every reference window is: rename it")
         words = values.dtype.kind in "OU"
         plain = (
             np.asarray([(value or "")[:LONGEST_WORD] for value in values.tolist()], dtype=np.str_) if words else values
@@ -161,8 +164,16 @@ def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows:
         arrays[name] = plain
     arrays["__probabilities__"] = np.asarray(probabilities, dtype=np.float32)
     arrays["__row__"] = np.asarray(rows, dtype=np.int64)
+    return _archive(arrays)
+
+
+def _archive(arrays: Columns) -> bytes:
+    """Return the arrays as `np.savez_compressed` writes them, whatever they are called: it has a parameter `file` of its own."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                NPY.write_array(file, values, allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -121,7 +121,7 @@ def read_schema(path: Path) -> artifacts.Json:
         raise errors.PackageError(f"{path}: layout is {data['layout']!r}: wanted named or flat")
     return {
         "target": str(data.get("target", "label")),
-        "classes": [str(name) for name in classes],
+        "classes": [kinds.declared_word(name, where=f"{path}: classes") for name in classes],
         "layout": data.get("layout"),
         "features": features,
         "preprocessing": _preprocessing(data.get("preprocessing") or {}, features, path=path),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fairway import errors
-from fairway.model.kinds.base import Array, Compared, Count, Kind, Unfit, Unreadable, counted, is_missing
+from fairway.model.kinds.base import Array, Compared, Count, Kind, Unfit, Unreadable, counted, declared_word, is_missing
 from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
 from fairway.model.kinds.number import Number
@@ -18,6 +18,7 @@ __all__ = [
     "Unfit",
     "Unreadable",
     "counted",
+    "declared_word",
     "guessed",
     "is_missing",
     "listed",

@@ -1,5 +1,6 @@
 """What a kind of feature must say: how its values are read, prepared, profiled, sliced, watched and sent."""
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -191,6 +192,14 @@ def finite_range(claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
     if all(end is None or (type(end) in (int, float) and math.isfinite(end)) for end in ends):
         return None
     return "min and max", ends, "finite numbers, or null"
+
+
+def declared_word(value: Any, *, where: str) -> str:
+    """Return a name in a schema file as text; raises PackageError for what can be written in several ways."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        shown = errors.shortened(json.dumps(value, default=str))
+        raise errors.PackageError(f"{where} has {shown}, which is no text: wanted it in quotes, as rows have it")
+    return str(value)
 
 
 def declared_range(entry: Mapping[str, Any], *, where: str) -> Json:

@@ -44,7 +44,7 @@ class Category(base.Kind):
             raise errors.PackageError(
                 f"{where}: categories is {categories!r}: wanted the list of values that the model knows"
             )
-        return {"categories": [str(value) for value in categories]}
+        return {"categories": [base.declared_word(value, where=f"{where}: categories") for value in categories]}
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         if claimed.get("shape"):

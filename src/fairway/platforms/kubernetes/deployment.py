@@ -28,7 +28,7 @@ def spec(config: sections.Config, *, uri: str, digest: str, image: str | None = 
             ),
         )
     except ValidationError as error:
-        raise errors.UsageError(loader.explain(error, where="the ModelDeployment")) from error
+        raise errors.UsageError(loader.explain(error, where="the ModelDeployment", root=resource.Spec)) from error
 
 
 def manifest(name: str, namespace: str, asked: resource.Spec) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""The keys that a section knows, and the one that somebody may have meant. Pure."""
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+NO_VARIANTS: Mapping[str, type[BaseModel]] = {}
+DEPTH = 6  # sections within sections that are looked through
+
+
+def meant(
+    place: Sequence[str | int], *, root: type[BaseModel], variants: Mapping[str, type[BaseModel]] = NO_VARIANTS
+) -> str | None:
+    """Return the path of the key that stands nearest to the one at `place`, None where nothing is near.
+
+    Near is a key of the same section that is written nearly so, or the same key where it belongs. `variants` are the
+    sections of which pydantic puts a name of their own (the source) into the place.
+    """
+    *parts, last = place
+    sections, above = [root], list[str | int]()
+    for part in parts:
+        variant = variants.get(str(part))
+        if variant is not None and any(issubclass(variant, section) for section in sections):
+            sections = [variant]
+            continue
+        sections = list(_below(sections, part))
+        above.append(part)
+    known = {name: name for section in sections for name in _names(section)}
+    folded = {name.replace("_", "").casefold(): name for name in known}
+    close = difflib.get_close_matches(str(last).replace("_", "").casefold(), list(folded), n=1)
+    if close:
+        return ".".join([*map(str, above), folded[close[0]]])
+    elsewhere = [path for path in _paths(root) if path.rpartition(".")[2].casefold() == str(last).casefold()]
+    return elsewhere[0] if len(elsewhere) == 1 else None
+
+
+def _below(sections: Sequence[type[BaseModel]], part: str | int) -> Iterator[type[BaseModel]]:
+    """Return the sections at a part of the path: a number is a place in a list, and so stays where it is."""
+    for section in sections:
+        if isinstance(part, int):
+            yield section
+            continue
+        for name, field in section.model_fields.items():
+            if part in (name, field.alias):
+                yield from _sections(field.annotation)
+
+
+def _names(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield field.alias or name
+
+
+def _paths(section: type[BaseModel], *, above: str = "", depth: int = DEPTH) -> Iterator[str]:
+    """Return every key below the section with its path; lists have none, for it would name a place in them."""
+    for name, field in section.model_fields.items():
+        path = f"{above}{field.alias or name}"
+        yield path
+        plain = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        if plain and depth:
+            yield from _paths(field.annotation, above=f"{path}.", depth=depth - 1)  # type: ignore[arg-type]
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Return the sections that a field may hold, whatever they are wrapped in."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _sections(inner)
