@@ -62,7 +62,7 @@ def explain(error: ValidationError, *, where: str) -> str:
         key = _key(mistake["loc"])
         seen = mistake.get("input")
         if mistake["type"] == "source":  # its input is the whole section
-            key, seen = "data.source", seen.get("source")
+            key, seen = "data.source", seen.get("source") if isinstance(seen, dict) else seen
         if mistake["type"] == "extra_forbidden":
             sentences.append(f"{key} is no key that fairway knows; see docs/configuration.md for the keys")
         elif mistake["type"] == "missing":
