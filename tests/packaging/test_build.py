@@ -48,7 +48,7 @@ def test_a_trained_model_is_packaged_with_its_lineage_and_reproduces_its_golden_
     predictor.Predictor(loaded).check_golden()
     assert loaded.lineage["datasetVersion"] == record.dataset_version
     assert loaded.lineage["gate"]["reason"] == "it is better"
-    assert "/" not in str(loaded.lineage["configuration"]["data"]["path"])
+    assert "/" not in str(loaded.lineage["configuration"]["data"].get("path"))
     assert config.name == loaded.name
 
 
