@@ -15,5 +15,5 @@ def prepare(config: str, dataset: dsl.Output[dsl.Dataset]) -> None:
     from fairway.data import prepare as stage
 
     settings = sections.Config.model_validate_json(config)
-    record = stage.prepare(settings.data, out=Path(dataset.path), seed=settings.training.seed)
+    record = stage.prepare(settings.data, out=Path(dataset.path))
     dataset.metadata.update({"version": record.version, "source": record.source, "rows": json.dumps(record.rows)})

@@ -17,10 +17,10 @@ FILES = {
 }
 
 
-def prepared(tmp_path, frame, *, seed=0, out="d", **values):
+def prepared(tmp_path, frame, *, out="d", **values):
     frame.to_parquet(tmp_path / "rows.parquet")
     section = made.section(source="parquet", path=tmp_path / "rows.parquet", **values)
-    return prepare.prepare(section, out=tmp_path / out, seed=seed)
+    return prepare.prepare(section, out=tmp_path / out)
 
 
 def content(folder):
@@ -47,7 +47,7 @@ def content(folder):
     ids=["adult", "elec", "digits", "mnist"],
 )
 def test_real_data_is_prepared_and_read_back(tmp_path, values, rows, shapes):
-    record = prepare.prepare(made.section(**values), out=tmp_path / "d", seed=1)
+    record = prepare.prepare(made.section(**values), out=tmp_path / "d")
     assert set(content(tmp_path / "d")) == FILES
     assert sum(record.rows.values()) == rows
     loaded = splits.load(tmp_path / "d")
@@ -78,12 +78,13 @@ def test_raw_values_come_back_as_they_were(tmp_path):
 
 
 def test_preprocessing_is_fitted_on_the_training_rows_only(tmp_path):
-    frame = made.frame()
-    prepared(tmp_path, frame)
+    frame = made.frame().assign(visit=range(300))  # divided by a column that does not change with the values
+    by_visit = {"ignore": ("visit",), "split": {"method": "group", "column": "visit"}}
+    prepared(tmp_path, frame, **by_visit)
     held_out = splits.load(tmp_path / "d").test.rows[0]
     before = artifacts.read_json(tmp_path / "d" / "preprocessing.json")
     frame.loc[held_out, ["age", "income", "town"]] = [10_000, 1e12, "Elsewhere"]
-    prepared(tmp_path, frame, out="e")
+    prepared(tmp_path, frame, out="e", **by_visit)
     assert held_out in splits.load(tmp_path / "e").test.rows
     assert artifacts.read_json(tmp_path / "e" / "preprocessing.json") == before
 

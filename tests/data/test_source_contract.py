@@ -115,7 +115,7 @@ from fairway.config import loader
 from fairway.data import prepare, sources
 rows = Path({str(tmp_path / "rows.fwf")!r})
 config = loader.load(None, overrides=["data.source=fixed-width", f"data.path={{rows}}", "data.widths=[6, 6]"])
-record = prepare.prepare(config.data, out=Path({str(tmp_path / "out")!r}), seed=0)
+record = prepare.prepare(config.data, out=Path({str(tmp_path / "out")!r}))
 found = plugins.found("sources")["fixed-width"]
 print(json.dumps([sum(record.rows.values()), sources.of_file(rows), found.distribution, found.version]))
 """

@@ -51,11 +51,52 @@ def test_time_goes_forward_from_split_to_split_and_the_purge_is_left_out(seed, p
     assert len(everyone(parts)) == 300 - 2 * purge
 
 
-def test_stratified_splits_keep_the_classes_shares():
-    target = np.repeat([0, 1, 2], [800, 150, 50])
-    parts = divide(rows=1000, target=target, validation=0.2, test=0.2)
-    assert np.bincount(target[parts.test]).tolist() == [160, 30, 10]
-    assert np.bincount(target[parts.validation]).tolist() == [160, 30, 10]
+def test_stratified_splits_keep_small_classes_shares_exactly_and_large_ones_within_chance():
+    target = np.repeat([0, 1, 2], [8000, 150, 50])
+    parts = divide(rows=8200, target=target, validation=0.2, test=0.2)
+    for name in ("test", "validation"):
+        large, *small = np.bincount(target[getattr(parts, name)]).tolist()
+        assert small == [30, 10]
+        assert abs(large - 1600) < 4 * np.sqrt(8000 * 0.2 * 0.8)
+
+
+@given(seed=seeds, method=st.sampled_from(["stratified", "random"]), added=st.integers(1, 2000))
+def test_a_row_keeps_its_side_when_rows_are_added_and_when_they_come_in_another_order(seed, method, added):
+    rng = np.random.default_rng(seed)
+    rows = 1000 + added
+    identity, target = rng.integers(0, 2**63, rows), np.arange(rows) % 2
+    before = divide(rows=1000, method=method, identity=identity[:1000], target=target[:1000], seed=seed)
+    order = rng.permutation(rows)
+    after = divide(rows=rows, method=method, identity=identity[order], target=target[order], seed=seed)
+    for name in split.SPLITS:
+        known = set(identity[getattr(before, name)].tolist())
+        assert known <= set(identity[order][getattr(after, name)].tolist())
+
+
+def test_a_group_keeps_its_side_when_groups_are_added():
+    names = np.array([f"shop {number % 400}" for number in range(2000)], dtype=object)
+    more = np.concatenate([names, np.array([f"new {number % 300}" for number in range(900)], dtype=object)])
+    before, after = (divide(rows=len(column), method="group", column=column) for column in (names, more))
+    assert set(names[before.test]) <= set(more[after.test])
+    assert set(names[before.train]) <= set(more[after.train])
+
+
+@given(seed=seeds)
+def test_few_combinations_are_divided_and_the_classes_shares_hold(seed):
+    rng = np.random.default_rng(seed)
+    combination = rng.integers(0, 18, 4000)
+    target = (rng.random(4000) < combination / 17).astype(np.int64)
+    parts = divide(rows=4000, identity=combination, target=target, seed=seed)
+    assert parts.apart
+    assert [abs(target[getattr(parts, name)].mean() - target.mean()) < 0.08 for name in split.SPLITS] == [True] * 3
+    assert set(combination[parts.test]) <= set(combination[parts.train])
+
+
+def test_equal_rows_stay_together_where_the_shares_hold():
+    identity = np.random.default_rng(5).integers(0, 1500, 3000)
+    parts = divide(rows=3000, identity=identity, target=np.arange(3000) % 2)
+    assert not parts.apart
+    assert not set(identity[parts.test]) & set(identity[parts.train])
 
 
 @pytest.mark.parametrize("method", ["stratified", "random"])
@@ -69,7 +110,7 @@ def test_the_seed_decides(method):
     ("options", "sentence"),
     [
         ({"rows": 9}, "wanted at least ten"),
-        ({"identity": np.zeros(200, dtype=int)}, "would be empty"),
+        ({"method": "random", "identity": np.zeros(200, dtype=int)}, "would be empty"),
         ({"method": "time", "column": np.zeros(200)}, "would be empty"),
         ({"method": "group", "column": np.array(["a"] * 200, dtype=object)}, "would be empty"),
     ],

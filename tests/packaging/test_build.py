@@ -24,7 +24,7 @@ KINDS = {
 def made(request, tmp_path_factory) -> tuple[sections.Config, Path, artifacts.Package]:
     folder = tmp_path_factory.mktemp(request.param)
     config = sections.Config.model_validate({"name": request.param, **KINDS[request.param]})
-    prepare.prepare(config.data, out=folder / "data", seed=0)
+    prepare.prepare(config.data, out=folder / "data")
     fit.fit(config.training, dataset=folder / "data", out=folder / "checkpoint")
     return config, folder, build(config, folder)
 

@@ -125,8 +125,8 @@ def test_without_labels_the_data_is_what_it_was(
 ) -> None:
     out = tmp_path / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 0
-    before = prepare.prepare(runs.settings().data, out=tmp_path / "before", seed=0)
-    after = prepare.prepare(challenger.with_labelled(runs.settings(), out).data, out=tmp_path / "after", seed=0)
+    before = prepare.prepare(runs.settings().data, out=tmp_path / "before")
+    after = prepare.prepare(challenger.with_labelled(runs.settings(), out).data, out=tmp_path / "after")
     assert (after.rows, after.version) == (before.rows, before.version)
 
 

@@ -31,16 +31,14 @@ def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:
 def tabular(folder: Path, *, rows: int = 240) -> Path:
     """Return a prepared dataset of `table`."""
     table(rows).to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv"), out=folder / "tabular", seed=0)
+    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv"), out=folder / "tabular")
     return folder / "tabular"
 
 
 def digits(folder: Path, *, limit: int | None = 400) -> Path:
     """Return a prepared dataset of scikit-learn's digits."""
     split = sections.Split(validation=0.1667, test=0.3322)
-    prepare.prepare(
-        sections.Data.of(source="digits", target="digit", limit=limit, split=split), out=folder / "digits", seed=0
-    )
+    prepare.prepare(sections.Data.of(source="digits", target="digit", limit=limit, split=split), out=folder / "digits")
     return folder / "digits"
 
 

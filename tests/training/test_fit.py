@@ -194,7 +194,7 @@ def test_odd_but_allowed_sections_train(values, tabular, tmp_path):
 
 def prepared(folder: Path, frame: pd.DataFrame) -> Path:
     frame.to_csv(folder / "rows.csv", index=False)
-    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv"), out=folder / "data", seed=0)
+    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv"), out=folder / "data")
     return folder / "data"
 
 

@@ -43,7 +43,7 @@ def prepare(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> No
     from fairway.data import prepare as stage
 
     config = options.load(path, overrides)
-    record = stage.prepare(config.data, out=_work(root, config.name) / "dataset", seed=config.training.seed)
+    record = stage.prepare(config.data, out=_work(root, config.name) / "dataset")
     for warning in record.warnings:
         click.echo(f"warning: {warning}", err=True)
     options.show(record, form=form)

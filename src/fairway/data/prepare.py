@@ -16,23 +16,25 @@ from fairway.model.schema import Schema
 
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
 
+EQUAL = "equal a training row in every feature"
 
-def prepare(section: sections.Data, *, out: Path, seed: int) -> artifacts.Dataset:
-    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and seed give the same version.
+
+def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
+    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section give the same version.
 
     Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training split,
     and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a validation or
     test row are left out, so that the test stays unseen.
     """
     rows = sources.read(section)
-    frame, dropped = _usable(rows.frame, section=section, seed=seed)
+    frame, dropped = _usable(rows.frame, section=section)
     known = infer.infer(frame, section=section, image_shape=rows.image_shape)
     raw, names = frames.to_raw(frame, schema=known), infer.labels(frame[section.target])
     place = {label: index for index, label in enumerate(known.classes)}
     target = np.array([place[name] for name in names], dtype=np.int64)
     identity = _identity(raw, known)
     column = _dividing(frame, section.split)
-    parts = split.divide(section.split, target=target, identity=identity, column=column, seed=seed)
+    parts = split.divide(section.split, target=target, identity=identity, column=column, seed=section.seed)
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
     for name in split.SPLITS:
@@ -51,10 +53,10 @@ def prepare(section: sections.Data, *, out: Path, seed: int) -> artifacts.Datase
         *leakage.too_good(raw, target, schema=known),
         *added,
     )
-    return _write(out, content=content, known=known, section=section, rows=rows, warnings=warnings, seed=seed)
+    return _write(out, content=content, known=known, section=section, rows=rows, warnings=warnings)
 
 
-def _usable(frame: pd.DataFrame, *, section: sections.Data, seed: int) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _usable(frame: pd.DataFrame, *, section: sections.Data) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows that have a target (and `limit` of them at most), their index being the row in the source."""
     frame = frame.reset_index(drop=True)
     known = frame[frame[section.target].notna()]
@@ -63,7 +65,7 @@ def _usable(frame: pd.DataFrame, *, section: sections.Data, seed: int) -> tuple[
     if known.empty:
         raise errors.DataError(f"no row has a {section.target}: wanted a label in each")
     if section.limit is not None and section.limit < len(known):
-        keep = np.sort(np.random.default_rng(seed).choice(len(known), section.limit, replace=False))
+        keep = np.sort(np.random.default_rng(section.seed).choice(len(known), section.limit, replace=False))
         known = known.iloc[keep]
     return known, tuple(sentences)
 
@@ -172,11 +174,11 @@ def _overlaps(
     """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
     if section.method in ("group", "time"):
         return leakage.shared(
-            identity,
-            parts,
-            what="equal a training row in every feature",
-            remedy="take the copies out of the data where they are copies",
+            identity, parts, what=EQUAL, remedy="take the copies out of the data where they are copies"
         )
+    if parts.apart:
+        few = f"equal rows are divided, or the classes' shares would differ: {len(np.unique(identity))} different rows are few"
+        return leakage.shared(identity, parts, what=EQUAL, remedy=few)
     if column is None:
         return ()
     return leakage.shared(
@@ -192,7 +194,6 @@ def _write(
     section: sections.Data,
     rows: base.Rows,
     warnings: tuple[str, ...],
-    seed: int,
 ) -> artifacts.Dataset:
     """Write everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
     with files.replacing(out, records=artifacts.RECORDS) as folder:
@@ -217,7 +218,7 @@ def _write(
             lineage={
                 "files": rows.digests,
                 "extra": extra,
-                "seed": seed,
+                "seed": section.seed,
                 "split": section.split.model_dump(mode="json", by_alias=True),
             },
         )

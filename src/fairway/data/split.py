@@ -1,5 +1,12 @@
-"""Rows divided into training, validation and test: pure functions of arrays, giving the rows' positions."""
+"""Rows divided into training, validation and test: pure functions of arrays, giving the rows' positions.
 
+The division belongs to the data. A row's side follows from a hash of what it holds (method group: of its group) and from
+`data.seed` alone, so it stays on its side when rows are added and whatever the seed of the training is: a challenger is
+never tested on rows that its champion has learnt from. Only a class of fewer than `SMALL` rows is cut at exact shares,
+where chance would leave it lopsided; as it grows a few of its rows change sides.
+"""
+
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +18,19 @@ from fairway.config import sections
 
 Positions = NDArray[np.int64]
 SPLITS = ("train", "validation", "test")
+SMALL = 200  # rows of a class (units of a division): from here on chance keeps the shares within a few points
+COPIES = 10  # rows a combination on average: with few combinations, a test of unseen ones would test nothing that comes
+FAR_SIGMAS, FAR_SHARE = 5.0, 0.05  # how far a class's share in a split may be off before equal rows are taken apart
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Positions of the rows of each split, ascending, disjoint."""
+    """Positions of the rows of each split, ascending, disjoint; whether rows that are equal had to be divided."""
 
     train: Positions
     validation: Positions
     test: Positions
+    apart: bool = False
 
 
 def divide(
@@ -30,20 +41,22 @@ def divide(
     column: NDArray[Any] | None,
     seed: int,
 ) -> Parts:
-    """Return the splits. `identity` is equal for rows that are the same in every feature: they stay together, so that no
-    test row was seen in training. `column` holds the groups or the times."""
+    """Return the splits; raises DataError where one would be empty.
+
+    `identity` is equal for rows that are the same in every feature: they stay together, so that no test row was seen in
+    training, unless the classes' shares could not be kept then (method stratified). `column` holds the groups or the times.
+    """
     rows = len(target)
     if rows < 10:
         raise errors.DataError(f"there are {rows} rows: wanted at least ten, to have some in each split")
-    rng = np.random.default_rng(seed)
     if section.method == "time":
         parts = _by_time(section, column=_present(column, section), rows=rows)
     elif section.method == "group":
-        parts = _by_unit(section, unit=_codes(_present(column, section)), rng=rng)
+        parts = _by_unit(section, key=_hashed(_present(column, section)), seed=seed)
     elif section.method == "random":
-        parts = _by_unit(section, unit=_codes(identity), rng=rng)
+        parts = _by_unit(section, key=identity, seed=seed)
     else:
-        parts = _stratified(section, target=target, unit=_codes(identity), rng=rng)
+        parts = _stratified(section, target=target, key=identity, seed=seed)
     for name in SPLITS:
         if not len(getattr(parts, name)):
             raise errors.DataError(
@@ -52,25 +65,71 @@ def divide(
     return parts
 
 
-def _stratified(
-    section: sections.Split, *, target: NDArray[np.int64], unit: NDArray[np.int64], rng: np.random.Generator
-) -> Parts:
-    """Divide each class apart; rows that are the same go with the first of them, whatever their class."""
-    first = np.zeros(unit.max() + 1, dtype=np.int64)
-    first[unit[::-1]] = np.arange(len(unit))[::-1]
-    of_unit = target[first]
-    chosen = np.zeros(len(first), dtype=np.int64)
-    for label in np.unique(of_unit):
-        units = np.flatnonzero(of_unit == label)
-        chosen[rng.permutation(units)] = _assign(len(units), section)
-    return _parts(chosen[unit])
+def _stratified(section: sections.Split, *, target: NDArray[np.int64], key: NDArray[Any], seed: int) -> Parts:
+    """Divide each class apart.
+
+    Equal rows go with the first of them, unless they are all that there is or a split misses the classes' shares then.
+    """
+    keys, first, unit = np.unique(key, return_index=True, return_inverse=True)
+    together = _parts(_by_class(section, target=target[first], key=keys, seed=seed)[unit])
+    few = len(keys) < SMALL and len(key) > COPIES * len(keys)
+    if not few and (len(keys) == len(key) or not _lopsided(together, target)):
+        return together
+    return _parts(_by_class(section, target=target, key=_numbered(unit, keys), seed=seed), apart=True)
 
 
-def _by_unit(section: sections.Split, *, unit: NDArray[np.int64], rng: np.random.Generator) -> Parts:
-    count = int(unit.max()) + 1
-    chosen = np.zeros(count, dtype=np.int64)
-    chosen[rng.permutation(count)] = _assign(count, section)
-    return _parts(chosen[unit])
+def _by_class(section: sections.Split, *, target: NDArray[np.int64], key: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    sides = np.zeros(len(target), dtype=np.int64)
+    for label in np.unique(target):
+        of_label = np.flatnonzero(target == label)
+        sides[of_label] = _sides(section, key=key[of_label], seed=seed)
+    return sides
+
+
+def _by_unit(section: sections.Split, *, key: NDArray[Any], seed: int) -> Parts:
+    keys, unit = np.unique(key, return_inverse=True)
+    return _parts(_sides(section, key=keys, seed=seed)[unit])
+
+
+def _sides(section: sections.Split, *, key: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    """Return 0 (train), 1 (validation) or 2 (test) for different keys: the lowest places are test, the next validation."""
+    place = _places(key, seed=seed)
+    if len(key) >= SMALL:
+        return np.where(place < section.test, 2, np.where(place < section.test + section.validation, 1, 0))
+    sides = np.empty(len(key), dtype=np.int64)
+    sides[np.argsort(place, kind="stable")] = _assign(len(key), section)
+    return sides
+
+
+def _places(key: NDArray[Any], *, seed: int) -> NDArray[np.float64]:
+    """Return a number in [0, 1) for each key, as good as random (splitmix64: Steele, Lea and Flood 2014, figure 16)."""
+    mixed = key.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    places: NDArray[np.float64] = (mixed >> np.uint64(11)) * 2.0**-53
+    return places
+
+
+def _lopsided(parts: Parts, target: NDArray[np.int64]) -> bool:
+    """Say whether a class's share in a split is further from its share of all rows than chance brings it."""
+    share = np.bincount(target) / len(target)
+    for name in SPLITS:
+        chosen = target[getattr(parts, name)]
+        off = np.abs(np.bincount(chosen, minlength=len(share)) / max(len(chosen), 1) - share)
+        if (off > np.maximum(FAR_SHARE, FAR_SIGMAS * np.sqrt(share * (1 - share) / max(len(chosen), 1)))).any():
+            return True
+    return False
+
+
+def _numbered(unit: NDArray[np.int64], keys: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a key of its own for each row: that of its unit and how many equal rows came before it."""
+    order = np.argsort(unit, kind="stable")
+    begins = np.r_[0, np.cumsum(np.bincount(unit))[:-1]]
+    before = np.empty(len(unit), dtype=np.uint64)
+    before[order] = np.arange(len(unit)) - begins[unit[order]]
+    numbered: NDArray[np.uint64] = keys[unit].astype(np.uint64) + before * np.uint64(0xD1B54A32D192ED03)
+    return numbered
 
 
 def _by_time(section: sections.Split, *, column: NDArray[Any], rows: int) -> Parts:
@@ -89,7 +148,7 @@ def _by_time(section: sections.Split, *, column: NDArray[Any], rows: int) -> Par
 
 
 def _assign(count: int, section: sections.Split) -> NDArray[np.int64]:
-    """Return 0 (train), 1 (validation) or 2 (test) for `count` shuffled units."""
+    """Return 0 (train), 1 (validation) or 2 (test) for `count` units in the order of their places."""
     test = round(section.test * count)
     validation = round(section.validation * count)
     if count >= 3:
@@ -97,16 +156,17 @@ def _assign(count: int, section: sections.Split) -> NDArray[np.int64]:
     return np.repeat(np.array([2, 1, 0]), [test, validation, count - test - validation])
 
 
-def _parts(chosen: NDArray[np.int64]) -> Parts:
-    return Parts(*(np.flatnonzero(chosen == number) for number in range(3)))
+def _parts(sides: NDArray[np.int64], *, apart: bool = False) -> Parts:
+    train, validation, test = (np.flatnonzero(sides == number) for number in range(3))
+    return Parts(train, validation, test, apart)
 
 
-def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
-    """Return a number to each different value, in order of appearance: one changed row must not reshuffle all the others."""
-    _, first, codes = np.unique(values, return_index=True, return_inverse=True)
-    place = np.empty(len(first), dtype=np.int64)
-    place[np.argsort(first)] = np.arange(len(first))
-    return place[codes]
+def _hashed(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a hash of each value that is the same on every machine."""
+    different, places = np.unique(values.astype(str), return_inverse=True)
+    hashes = [int.from_bytes(hashlib.blake2b(value.encode(), digest_size=8).digest()) for value in different.tolist()]
+    hashed: NDArray[np.uint64] = np.array(hashes, dtype=np.uint64)[places]
+    return hashed
 
 
 def _present(column: NDArray[Any] | None, section: sections.Split) -> NDArray[Any]:

@@ -215,7 +215,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out, store = arguments.out, arguments.store
     config = configuration(seed=arguments.seed, out=out)
-    prepare.prepare(config.data, out=out / "dataset", seed=config.training.seed)
+    prepare.prepare(config.data, out=out / "dataset")
     made: dict[str, artifacts.Package] = {}
 
     def tell(letter: str, record: artifacts.Package) -> None:
