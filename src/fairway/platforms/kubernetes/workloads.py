@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import resource, sections
-from fairway.monitoring import access
+from fairway.monitoring.eventstore import access
 from fairway.platforms.kubernetes import podtemplate, runtimes
 
 Object = dict[str, Any]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
-from fairway.monitoring import access
+from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
