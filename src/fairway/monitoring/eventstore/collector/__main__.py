@@ -1,3 +1,5 @@
+"""The collector as a program."""
+
 import sys
 
 from fairway.monitoring.eventstore.collector import listening
