@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from fairway import budget, errors
-from fairway.monitoring import remote
+from fairway.monitoring.eventstore import remote
 from fairway.platforms.kubernetes import prometheus
 
 

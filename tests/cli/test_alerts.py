@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from fairway.monitoring import store, windows
+from fairway.monitoring import windows
+from fairway.monitoring.eventstore import places
 from tests.cli import standing
 from tests.cli.running import fairway, one_object
 
 
 def told(home: Path) -> str:
     """Open the ticket of a window that failed, as the monitor does, and return its first line."""
-    events = store.EventStore(home / "events.db")
+    events = places.opened(home / "events.db")
     summary = windows.failure(RecursionError("too deep"), "few")
-    events.open_alert(
+    events.conclusions.open_alert(
         name=windows.FAILED,
         severity="ticket",
         deployment="few",

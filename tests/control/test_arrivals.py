@@ -9,7 +9,7 @@ import pytest
 
 from fairway.config import sections
 from fairway.control import arrivals
-from fairway.monitoring import store
+from fairway.monitoring.eventstore import answers
 from fairway.rollout import bookkeeping, evidence, increments, intake, states, traffic
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
@@ -35,13 +35,13 @@ def row(
     status: int = 200,
     seconds: float = 0.01,
 ):
-    return store.Exposure(seq, START + at, role, unit, client, status, seconds, "cat")
+    return answers.Exposure(seq, START + at, role, unit, client, status, seconds, "cat")
 
 
 class Answered:
     """The events of requests in the order in which they were answered, as far as `now`."""
 
-    def __init__(self, rows: Sequence[store.Exposure]) -> None:
+    def __init__(self, rows: Sequence[answers.Exposure]) -> None:
         ended = sorted(rows, key=lambda one: one.predicted_at + one.seconds)
         self.rows = [one._replace(seq=number) for number, one in enumerate(ended, start=1)]
         self.times = [one.predicted_at + one.seconds + 0.2 for one in self.rows]
@@ -50,7 +50,7 @@ class Answered:
     def cursor(self) -> int:
         return int(np.searchsorted(self.times, self.now))
 
-    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Exposure]]:
+    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
         end = min(self.cursor(), until if until is not None else len(self.rows))
         return max(end, after), self.rows[after:end]
 

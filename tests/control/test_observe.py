@@ -6,7 +6,7 @@ import pytest
 from fairway import errors
 from fairway.config import sections
 from fairway.control import observe, units
-from fairway.monitoring import store
+from fairway.monitoring.eventstore import answers, archive, places
 from fairway.rollout import bookkeeping, states, strategy
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
@@ -19,7 +19,7 @@ NOW = made.START + 10
 
 @pytest.fixture
 def events(tmp_path: Path):
-    opened = store.EventStore(tmp_path / "events.db")
+    opened = places.opened(tmp_path / "events.db")
     yield opened
     opened.close()
 
@@ -55,7 +55,7 @@ def canary(request_id: str, *, unit: str | None = None, **changes) -> dict:
     return made.prediction(request_id, role="canary", revision="bbb", unitId=unit, **changes)
 
 
-def test_a_look_at_rest_only_moves_the_cursors(events: store.EventStore) -> None:
+def test_a_look_at_rest_only_moves_the_cursors(events: archive.EventStore) -> None:
     events.add([made.prediction("r"), made.label("r", "dog")])
     seen = take(events.within("default"), states.State(phase=Phase.STABLE, stable="aaa"))
     assert (seen.paired, seen.labelled, seen.exposed, seen.cursors) == (
@@ -71,7 +71,7 @@ def total(seen: Seen) -> tuple[int, int]:
     return sum(one.candidate for one in seen.exposed), sum(one.stable for one in seen.exposed)
 
 
-def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: store.EventStore) -> None:
+def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(events: archive.EventStore) -> None:
     events.add(
         [canary("r1", unit="u"), canary("r2", unit="u"), canary("r3"), canary("r4"), canary("r5", namespace="other")]
     )
@@ -82,13 +82,13 @@ def test_a_unit_is_counted_once_and_a_request_without_one_is_one_of_its_own(even
     assert (total(first), total(second)) == ((3, 0), (1, 0))
 
 
-def test_a_look_that_was_never_stored_is_taken_again(events: store.EventStore) -> None:
+def test_a_look_that_was_never_stored_is_taken_again(events: archive.EventStore) -> None:
     events.add([canary(f"r{number}", unit=f"u{number}") for number in range(7)])
     counted = observe.Tallies()
     assert [total(take(events.within("default"), in_segment(), counted)) for _ in range(3)] == [(7, 0)] * 3
 
 
-def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(events: store.EventStore) -> None:
+def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(events: archive.EventStore) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted = observe.Tallies()
     first = take(events.within("default"), in_segment(), counted)
@@ -113,7 +113,7 @@ def test_in_the_next_step_a_unit_is_divided_anew_and_counts_for_no_guard_again(e
 
 
 def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answered_without_an_event(
-    events: store.EventStore,
+    events: archive.EventStore,
 ) -> None:
     counted, before = observe.Tallies(), in_segment()
     state = replace(before, cursors=take(events.within("default"), before, counted).cursors)
@@ -128,7 +128,7 @@ def test_while_an_arm_has_no_capacity_nobody_is_counted_for_its_share_is_answere
     assert [total(seen) for seen in looks] == [(0, 0), (0, 0), (1, 1)]
 
 
-def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(events: store.EventStore) -> None:
+def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(events: archive.EventStore) -> None:
     """What is missing is no split that somebody made, and what came in is no draw at the weight that was asked for."""
     counted, state = observe.Tallies(), in_segment()
     state = replace(state, cursors=take(events.within("default"), state, counted, now=made.START - 1).cursors)
@@ -141,7 +141,7 @@ def test_a_candidate_that_lacks_a_pod_is_judged_by_what_the_others_answer(events
     assert (total(seen), seen.exposed[0].new) == ((0, 0), (20, 20))
 
 
-def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: store.EventStore) -> None:
+def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: archive.EventStore) -> None:
     events.add(
         [
             made.prediction("slow", unitId="u", latencySeconds=3.0, at=made.START + 1),
@@ -151,7 +151,7 @@ def test_a_request_counts_by_the_weight_of_the_time_at_which_it_came(events: sto
     assert total(take(events.within("default"), in_segment())) == (0, 1)
 
 
-def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(events: store.EventStore) -> None:
+def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(events: archive.EventStore) -> None:
     events.add([canary("r1", unit="u")])
     counted, state = observe.Tallies(), in_segment(start=made.START + 5)
     early = take(events.within("default"), state, counted)
@@ -163,7 +163,7 @@ def test_units_served_before_the_stretch_count_for_nothing_and_may_count_later(e
 
 
 def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_events_come(
-    events: store.EventStore,
+    events: archive.EventStore,
 ) -> None:
     events.add(
         [
@@ -179,7 +179,7 @@ def test_units_are_compared_with_those_served_at_the_same_time_whenever_their_ev
     )
 
 
-def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore) -> None:
+def test_what_a_unit_got_is_what_its_first_request_got(events: archive.EventStore) -> None:
     bad = canary("r1", unit="u")
     bad["data"] |= {"status": 500, "labels": None, "probabilities": None}
     events.add([bad, canary("r2", unit="u"), canary("r3", unit="v"), made.prediction("r4", unitId="w")])
@@ -191,7 +191,7 @@ def test_what_a_unit_got_is_what_its_first_request_got(events: store.EventStore)
     assert sum(pair[1] for pair in exposed.answers.values()) == 1
 
 
-def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wrong(events: store.EventStore) -> None:
+def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wrong(events: archive.EventStore) -> None:
     rows = made.prediction("r1", role="canary", revision="bbb", unitId="u", label=["cat", "cat", "cat", "dog"])
     events.add(
         [
@@ -207,7 +207,7 @@ def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wron
     assert (labelled.candidate, labelled.stable) == ((2, pytest.approx(1 / 3)), (0, 0))
 
 
-def test_labels_come_by_slice_where_a_guard_asks_for_them(events: store.EventStore) -> None:
+def test_labels_come_by_slice_where_a_guard_asks_for_them(events: archive.EventStore) -> None:
     sliced = sections.Strategy(
         guards=(
             sections.Guard(name="quality", type="quality"),
@@ -234,7 +234,7 @@ BUSINESS = sections.Strategy(guards=(sections.Guard(name="sales", type="business
 
 
 def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(
-    events: store.EventStore,
+    events: archive.EventStore,
 ) -> None:
     events.add(
         [
@@ -270,9 +270,9 @@ def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_on
 
 
 def test_after_a_restart_the_units_of_all_pages_are_known(
-    events: store.EventStore, monkeypatch: pytest.MonkeyPatch
+    events: archive.EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
+    monkeypatch.setattr(archive, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i % 4}") for i in range(7)])
     counted = observe.Tallies()
     seen = take(events.within("default"), in_segment(cursors=Cursors(exposure=5)), counted)
@@ -280,9 +280,9 @@ def test_after_a_restart_the_units_of_all_pages_are_known(
 
 
 def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
-    events: store.EventStore, monkeypatch: pytest.MonkeyPatch
+    events: archive.EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "EVENTS_AT_ONCE", 2)
+    monkeypatch.setattr(archive, "EVENTS_AT_ONCE", 2)
     events.add([canary(f"r{i}", unit=f"u{i}") for i in range(30)])
     counted, state = observe.Tallies(), in_segment(cursors=Cursors(exposure=30))
     looks = []
@@ -312,7 +312,7 @@ def test_after_a_restart_a_long_past_is_read_again_some_pages_a_look(
     ids=["another", "another that is behind", "set back", "an older state's"],
 )
 def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_is_said(
-    events: store.EventStore,
+    events: archive.EventStore,
     identity: str | None,
     cursor: int,
     said: str,
@@ -337,14 +337,16 @@ def test_a_store_that_was_replaced_is_read_anew_from_its_end_and_what_it_costs_i
     assert {segment.cursor for segment in after.state.segments} == {3}
 
 
-def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events: store.EventStore) -> None:
+def test_what_the_gateway_counted_alone_is_passed_over_in_a_new_store_too(events: archive.EventStore) -> None:
     events.add([canary("r1")])
     old = Cursors(exposure=900, ahead=900, settled=NOW - 1, alone_from=NOW - 60, alone_until=NOW - 5, store="0" * 32)
     cursors = take(events.within("default"), in_segment(cursors=old, ledger=bookkeeping.begin(POLICY, at=NOW))).cursors
     assert (cursors.alone_from, cursors.alone_until, cursors.exposure, cursors.ahead) == (NOW - 60, NOW - 5, 1, 0)
 
 
-def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(events: store.EventStore) -> None:
+def test_units_of_a_store_that_was_replaced_are_counted_on_and_once_though_restarted(
+    events: archive.EventStore,
+) -> None:
     events.add([canary("r1", unit="u"), canary("r2", unit="v")])
     counted, state = (
         observe.Tallies(),
@@ -365,7 +367,7 @@ class Stuck:
         return self
 
     def pairs(self, deployment: str, *, after: int, **_: str):
-        return after, store.Pairs()
+        return after, answers.Pairs()
 
     def labelled(self, deployment: str, *, after: int, **_: object):
         return after, []

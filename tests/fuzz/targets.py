@@ -11,7 +11,8 @@ import httpx
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
-from fairway.monitoring import access, collector
+from fairway.monitoring.eventstore import access
+from fairway.monitoring.eventstore.collector import collecting
 from fairway.packaging import manifest
 from fairway.rollout import replay
 from fairway.serving import app, eventlog, predictor, protocol, seldon_message
@@ -76,8 +77,8 @@ class Collector:
             transport=httpx.ASGITransport(app=self._collector.app), base_url="http://collector"
         )
 
-    async def _made(self, path: Path) -> collector.Collector:
-        return collector.Collector(str(path), gate=access.Open(), loopback=False)
+    async def _made(self, path: Path) -> collecting.Collector:
+        return collecting.Collector(str(path), gate=access.Open(), loopback=False)
 
     def ask(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Return the status of a POST."""

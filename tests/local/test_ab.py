@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from fairway.monitoring import access
+from fairway.monitoring.eventstore import access
 from fairway.platforms.local import client
 from fairway.rollout.states import Phase
 from tests.local import world as worlds

@@ -21,7 +21,7 @@ import psutil
 
 from fairway import files
 from fairway.config import sections
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import archive, places
 from fairway.platforms.local import client, processes, state
 from fairway.platforms.local.home import Home
 from fairway.rollout.states import Phase
@@ -269,5 +269,5 @@ def stays(condition: Callable[[], bool], *, seconds: float) -> bool:
     return True
 
 
-def store(home: Home) -> events.EventStore:
-    return events.EventStore(home.events)
+def store(home: Home) -> archive.EventStore:
+    return places.opened(home.events)

@@ -17,8 +17,8 @@ import pytest
 
 from fairway import errors
 from fairway.config import sections
-from fairway.monitoring import access, remote, store
-from fairway.monitoring import collector as collectors
+from fairway.monitoring.eventstore import access, places, remote
+from fairway.monitoring.eventstore.collector import callers, collecting, listening, taking
 from fairway.platforms.kubernetes import api, tokens
 from fairway.serving import eventlog
 from tests.monitoring import made, processes
@@ -70,7 +70,7 @@ def test_without_the_owners_token_nothing_is_written_and_nothing_read(running, t
         ),
     ):
         assert (answer.status_code, sentence in answer.json()["error"]) == (status, True), answer.text
-    opened = store.EventStore(tmp_path / "events.db")
+    opened = places.opened(tmp_path / "events.db")
     assert opened.cursor() == 0
     opened.close()
 
@@ -116,7 +116,7 @@ def test_the_store_is_readable_by_its_owner_alone(running, tmp_path, token):
 
 
 def test_a_second_connection_of_a_process_keeps_the_locks_of_the_first(tmp_path):
-    first, second = (store.EventStore(tmp_path / "events.db") for _ in range(2))
+    first, second = (places.opened(tmp_path / "events.db") for _ in range(2))
     first.add([made.prediction("r1")])
     program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM events').fetchone(); c.close()"
     subprocess.run(
@@ -159,16 +159,16 @@ def test_a_server_whose_token_is_refused_keeps_its_events_and_delivers_them_with
 
 @pytest.mark.parametrize("arguments", [[], ["--auth", "token-file"]])
 def test_a_collector_without_a_token_is_not_started(tmp_path, capsys, arguments):
-    assert collectors.main(["--store", str(tmp_path / "events.db"), "--port", "0", *arguments]) == 2
+    assert listening.main(["--store", str(tmp_path / "events.db"), "--port", "0", *arguments]) == 2
     assert "--auth token-file needs --token-file FILE" in capsys.readouterr().err
 
 
 # -- what the API server says --------------------------------------------------------------------------------------------
 
-SERVER = access.Caller(
+SERVER = access.Principal(
     name="system:serviceaccount:shop:default", serves=access.Act("prediction", "shop", "income", "aaa")
 )
-LABELLER = access.Caller(name="system:serviceaccount:shop:labeller")
+LABELLER = access.Principal(name="system:serviceaccount:shop:labeller")
 
 
 @dataclass
@@ -178,13 +178,13 @@ class Roles:
     asked: list[object] = field(default_factory=list)
     away: bool = False
 
-    def identify(self, token: str) -> access.Caller | None:
+    def identify(self, token: str) -> access.Principal | None:
         self.asked.append(token)
         if self.away:
             raise errors.Unavailable("the API server does not answer")
         return {"server": SERVER, "labeller": LABELLER}.get(token)
 
-    def allows(self, caller: access.Caller, act: access.Act) -> bool:
+    def allows(self, caller: access.Principal, act: access.Act) -> bool:
         self.asked.append(act)
         return (caller, act.kind, act.namespace) == (LABELLER, "label", "shop")
 
@@ -347,7 +347,7 @@ def asked_in_process(
     """Play with a collector in this process, and with a way to post to it that returns the status."""
 
     async def run() -> None:
-        app = collectors.Collector(str(path), gate=gate, loopback=False).app
+        app = collecting.Collector(str(path), gate=gate, loopback=False).app
         async with (
             app.router.lifespan_context(app),
             httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://collector") as client,
@@ -390,7 +390,7 @@ class Slow(Roles):
         super().__init__()
         self.may = threading.Event()
 
-    def identify(self, token: str) -> access.Caller | None:
+    def identify(self, token: str) -> access.Principal | None:
         if token.startswith("guess"):
             self.may.wait(30)
         return super().identify(token)
@@ -402,7 +402,7 @@ def test_servers_do_not_wait_behind_tokens_that_nobody_knows(tmp_path):
     async def play(client: httpx.AsyncClient, post: Post) -> None:
         assert await post("server", json=own()) == 202
         guesses = [
-            asyncio.create_task(post(f"guess {number}", json=own())) for number in range(2 * collectors.MAX_WAITING)
+            asyncio.create_task(post(f"guess {number}", json=own())) for number in range(2 * callers.MAX_WAITING)
         ]
         refused, _ = await asyncio.wait(guesses, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         assert {task.result() for task in refused} == {503}
@@ -427,7 +427,7 @@ def test_servers_do_not_wait_behind_tokens_that_nobody_knows(tmp_path):
 )
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_a_large_body_is_read_of_a_caller_that_may_write_alone(tmp_path, token, to, status, encoding):
-    body = b"[7" + b" " * collectors.UNPROVEN_BODY_BYTES + b"]"
+    body = b"[7" + b" " * taking.UNPROVEN_BODY_BYTES + b"]"
     content = gzip.compress(body) if encoding == "gzip" else body
 
     async def play(client: httpx.AsyncClient, post: Post) -> None:

@@ -16,8 +16,8 @@ import prometheus_client
 import pytest
 
 from fairway import clocks, errors
-from fairway.monitoring import access, bodies, parsing, remote, store
-from fairway.monitoring import collector as module
+from fairway.monitoring.eventstore import access, answers, places, remote
+from fairway.monitoring.eventstore.collector import bodies, collecting, listening, parsing, taking, tending
 from tests.monitoring import made, processes
 
 BATCH = {"content-type": "application/cloudevents-batch+json"}
@@ -53,7 +53,7 @@ def test_events_and_labels_are_stored_once_counted_and_readable_elsewhere(
     answer = send(running, made.prediction("r1"), made.label("r1", "dog"))
     assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2})
     assert send(running, made.prediction("r1"), made.prediction("r2")).json() == {"accepted": 2, "new": 1}
-    reader = store.EventStore(path)
+    reader = places.opened(path)
     assert [(x.request_id, x.wrong) for x in reader.labelled("income", after=0)[1]] == [("r1", 1)]
     reader.close()
     arm = '{deployment="income",namespace="default",revision="aaa",role="stable",type="prediction"}'
@@ -94,7 +94,7 @@ def test_labels_may_be_sent_in_their_short_form(running: processes.Running, path
             413,
             "the batch has 10001 events: wanted 10000 at most",
         ),
-        (b" " * (module.MAX_BODY_BYTES + 1), 413, "the body is larger than"),
+        (b" " * (taking.MAX_BODY_BYTES + 1), 413, "the body is larger than"),
     ],
     ids=["cut off", "a number", "role", "type", "time", "version", "too many", "too long"],
 )
@@ -164,7 +164,7 @@ def test_a_port_that_is_taken_is_named(
     running: processes.Running, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = running.url.rsplit(":", 1)[1]
-    assert module.main(["--store", str(path), "--port", port, "--auth", "none"]) == 2
+    assert listening.main(["--store", str(path), "--port", port, "--auth", "none"]) == 2
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
 
 
@@ -175,7 +175,7 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
         made.label("r1", ["dog"]),
     ]
     send(running, *both, made.prediction("r1", namespace="other"), made.prediction("r2", role="canary", revision="bbb"))
-    there, here = remote.RemoteEvidence(running.url + "/", "default"), store.EventStore(path)
+    there, here = remote.RemoteEvidence(running.url + "/", "default"), places.opened(path)
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     assert there.cursor() == here.cursor() == 5
     assert there.pairs("income", **asked) == here.pairs("income", **asked)
@@ -195,8 +195,8 @@ def test_what_a_rollout_reads_over_http_is_what_the_store_says(running: processe
 
 def test_a_cursor_of_another_store_is_answered_410(running: processes.Running, path: Path) -> None:
     send(running, made.prediction("r1"))
-    there, here = remote.RemoteEvidence(running.url, "default"), store.EventStore(path)
-    assert there.position() == here.position() == store.Position(here.position().store, 1)
+    there, here = remote.RemoteEvidence(running.url, "default"), places.opened(path)
+    assert there.position() == here.position() == answers.Position(here.position().store, 1)
     assert there.of(here.position().store).exposure("income", after=0) == here.exposure("income", after=0)
     for evidence in (there, here.within("default")):
         with pytest.raises(errors.StoreReplaced, match="is another one now"):
@@ -209,7 +209,7 @@ def test_a_cursor_of_another_store_is_answered_410(running: processes.Running, p
 def test_a_store_keeps_its_identity_and_a_new_one_has_another(tmp_path: Path) -> None:
     names = []
     for name in ("a.db", "a.db", "b.db"):
-        opened = store.EventStore(tmp_path / name)
+        opened = places.opened(tmp_path / name)
         names.append(opened.position().store)
         opened.close()
     assert (names[0] == names[1], names[0] == names[2], len(names[0])) == (True, False, 32)
@@ -237,7 +237,7 @@ def test_a_question_that_makes_no_sense_is_refused_with_a_sentence(
 
 
 def test_events_that_are_older_than_the_retention_are_let_go(path: Path) -> None:
-    opened = store.EventStore(path)
+    opened = places.opened(path)
     opened.add([made.prediction(f"old{i}") for i in range(2500)], at=100)
     opened.add([made.prediction("new")])
     opened.close()
@@ -247,11 +247,11 @@ def test_events_that_are_older_than_the_retention_are_let_go(path: Path) -> None
 
 @pytest.mark.parametrize("hours", [2, -2], ids=["ahead", "behind"])
 def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time(path: Path, hours: int) -> None:
-    opened = store.EventStore(path)
+    opened = places.opened(path)
     opened.add([made.prediction(f"r{i}") for i in range(3000)])
     opened.close()
     wrong = clocks.Source(wall=lambda: time.time() + 3600 * hours)
-    application = module.Collector(
+    application = collecting.Collector(
         str(path), gate=access.Open(), keep=timedelta(hours=1), loopback=False, source=wrong
     ).app
 
@@ -268,15 +268,15 @@ def test_a_collector_whose_clock_is_hours_wrong_lets_no_event_go_before_its_time
 
     asyncio.run(take_one())
     assert len(stored(path)) == 3001
-    opened = store.EventStore(path)
+    opened = places.opened(path)
     assert opened.newest_at() == pytest.approx(
         time.time(), abs=60
     )  # stamped so, too: the next collector begins from there
     opened.close()
 
 
-def rounds(series: str, running: module.Collector) -> float:
-    lines = prometheus_client.generate_latest(running.metrics.registry).decode().splitlines()
+def rounds(series: str, running: collecting.Collector) -> float:
+    lines = prometheus_client.generate_latest(running.series.registry).decode().splitlines()
     return next((float(line.split()[-1]) for line in lines if line.startswith(series)), 0.0)
 
 
@@ -286,21 +286,21 @@ async def comes_true(condition: Callable[[], object]) -> None:
 
 def one_old(path: Path) -> None:
     """Make a store with an event that is to go, and one that stays."""
-    opened = store.EventStore(path)
+    opened = places.opened(path)
     opened.add([made.prediction("old")], at=100)
     opened.add([made.prediction("new")])
     opened.close()
 
 
 @contextlib.asynccontextmanager
-async def in_process(path: Path, **how: Any) -> AsyncIterator[module.Collector]:
-    opened = module.Collector(str(path), gate=access.Open(), loopback=False, **how)
+async def in_process(path: Path, **how: Any) -> AsyncIterator[collecting.Collector]:
+    opened = collecting.Collector(str(path), gate=access.Open(), loopback=False, **how)
     async with opened.app.router.lifespan_context(opened.app):
         yield opened
 
 
 def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UPKEEP_SECONDS", 0.02)
+    monkeypatch.setattr(tending, "UPKEEP_SECONDS", 0.02)
     one_old(path)
     broken = [False]
 
@@ -320,7 +320,7 @@ def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(path: Path, monkeypa
 
 
 def test_a_table_that_is_away_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UPKEEP_SECONDS", 0.02)
+    monkeypatch.setattr(tending, "UPKEEP_SECONDS", 0.02)
     one_old(path)
 
     async def play() -> None:
@@ -363,7 +363,7 @@ def test_uploads_that_one_caller_holds_take_its_own_places(running: processes.Ru
 
 
 def test_mirrored_copies_without_their_original_are_counted(path: Path) -> None:
-    opened = store.EventStore(path)
+    opened = places.opened(path)
     opened.add([made.prediction("r1", role="shadow", revision="bbb"), made.prediction("r1")], at=100)
     opened.add([made.prediction(f"lost{i}", role="shadow", revision="bbb") for i in range(3)], at=100)
     opened.add([made.prediction("new")])  # the collector's clock goes on from here

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from fairway import artifacts
-from fairway.monitoring import exporter, monitor, store
+from fairway.monitoring import exporter, monitor
 from fairway.monitoring.detectors import base
+from fairway.monitoring.eventstore import conclusions, places
 from fairway.packaging import package
 from tests.monitoring import made, processes
 from tests.serving import support
@@ -49,7 +50,7 @@ class Stage:
 
     def __init__(self, home: Path, packaged: Path) -> None:
         self.home, self.packaged, self.sent = home, packaged, 0
-        self.events = store.EventStore(home / "events.db")
+        self.events = places.opened(home / "events.db")
         self.watch()
 
     def watch(self, *, revision: str = "aaa", path: Path | None = None, also: tuple[str, ...] = ()) -> None:
@@ -92,8 +93,8 @@ class Stage:
             )
         self.events.add(batch, at=received)
 
-    def tickets(self) -> list[store.ledger.Alert]:
-        return self.events.alerts(deployment="income", open_only=True)
+    def tickets(self) -> list[conclusions.Alert]:
+        return self.events.conclusions.alerts(deployment="income", open_only=True)
 
 
 @pytest.fixture
@@ -113,9 +114,9 @@ def test_two_drifted_windows_open_a_ticket_and_two_clean_ones_resolve_it(stage: 
     for shift in (0.0, 1.0, 1.0, 0.0, 0.0):
         stage.serve(shift=shift)
         assert looking.look(now=NOW) == 1
-        verdicts.append((stage.events.drift("income")[-1]["drifted"], len(stage.tickets())))
+        verdicts.append((stage.events.conclusions.drift("income")[-1]["drifted"], len(stage.tickets())))
     assert verdicts == [(False, 0), (True, 0), (True, 1), (False, 1), (False, 0)]
-    (ticket,) = stage.events.alerts()
+    (ticket,) = stage.events.conclusions.alerts()
     assert (ticket.name, ticket.severity) == ("InputDrift", "ticket")
     assert "age" in ticket.summary
     assert "age +" in ticket.description
@@ -151,8 +152,8 @@ def test_a_new_revision_starts_anew_and_closes_the_ticket_of_the_old(stage: Stag
     stage.serve(shift=1.0, revision="bbb")
     looking.look(now=NOW)
     assert stage.tickets() == []
-    assert "bbb is in service now" in (stage.events.alerts()[0].resolution or "")
-    assert [record["inARow"] for record in stage.events.drift("income", revision="bbb")] == [1]
+    assert "bbb is in service now" in (stage.events.conclusions.alerts()[0].resolution or "")
+    assert [record["inARow"] for record in stage.events.conclusions.drift("income", revision="bbb")] == [1]
 
 
 def test_inputs_that_do_not_fit_are_skipped_with_a_sentence_and_the_next_window_is_tested(
@@ -183,7 +184,7 @@ def test_no_request_keeps_a_window_from_its_verdict(stage: Stage, data: dict[str
     stage.serve(count=WINDOW - 2)
     stage.serve(count=2, **data)
     assert looking.look(now=NOW) == 1
-    assert stage.events.drift("income")[0]["drifted"] is False
+    assert stage.events.conclusions.drift("income")[0]["drifted"] is False
 
 
 class Failing:
@@ -252,7 +253,9 @@ def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage
     with processes.started("fairway.monitoring.monitor", "--home", str(stage.home)) as running:
         for number, shift in enumerate((0.0, 1.0, 1.0), start=1):
             stage.serve(shift=shift)
-            processes.eventually(lambda number=number: len(stage.events.drift("income")) == number, seconds=120)
+            processes.eventually(
+                lambda number=number: len(stage.events.conclusions.drift("income")) == number, seconds=120
+            )
         assert len(stage.tickets()) == 1
         arm = 'deployment="income",{}namespace="default",revision="aaa",role="stable"'
         drifted = "fairway_monitoring_windows_total{" + arm.format('drifted="true",') + "} 2.0"

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.monitoring import queries, store
+from fairway.monitoring.eventstore import archive, databases, places, postgres_sql, sqlite_sql
 from tests.monitoring import made, processes
 from tests.monitoring import test_store as sqlite
 from tests.monitoring.test_store import (  # noqa: F401 - collected here with this module's `events`
@@ -85,10 +85,8 @@ class Server:
             return True
         return False
 
-    def open(self) -> store.EventStore:
-        from fairway.monitoring import postgres
-
-        return postgres.PostgresStore(self.url, timeout_seconds=1)
+    def open(self) -> archive.EventStore:
+        return places.opened(self.url, timeout_seconds=1)
 
     def empty(self) -> None:
         import psycopg
@@ -122,14 +120,14 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def events(server: Server) -> Iterator[store.EventStore]:
+def events(server: Server) -> Iterator[archive.EventStore]:
     server.empty()
     opened = server.open()
     yield opened
     opened.close()
 
 
-def answers(events: store.EventStore) -> list[object]:
+def answers(events: archive.EventStore) -> list[object]:
     """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where SQLite had a duplicate."""
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     return [
@@ -137,9 +135,9 @@ def answers(events: store.EventStore) -> list[object]:
         events.count_unpaired(before=1e12),
         events.labelled("income", after=0)[1],
         events.exposure("income", after=0)[1],
-        [p[1:] for p in events.window("income", revision="aaa", limit=7)],
-        [events.accuracy("income", revision) for revision in ("aaa", "bbb")],
-        [row[1:] for row in events.training_rows("income", limit=9)],
+        [p[1:] for p in events.history.window("income", revision="aaa", limit=7)],
+        [events.history.accuracy("income", revision) for revision in ("aaa", "bbb")],
+        [row[1:] for row in events.history.training_rows("income", limit=9)],
         events.counts(),
     ]
 
@@ -159,17 +157,84 @@ def test_it_answers_as_sqlite_does(server: Server, batch: list[dict], cuts: list
         assert answers(one) == answers(two)
 
 
-def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: store.EventStore) -> None:
+WRITES = ("REMOVE_", "REFRESH_", "OPEN_", "RESOLVE_", "SET_")
+VALUES = {
+    "namespace": "default",
+    "deployment": "income",
+    "revision": "aaa",
+    "role": "stable",
+    "stable": "aaa",
+    "candidate": "bbb",
+    "after": 1,
+    "cursor": 9,
+    "before": 150.0,
+    "sliced": True,
+    "rows": 3,
+    "last": 2,
+    "name": "MonitoringDrift",
+    "severity": "page",
+    "summary": "s",
+    "description": "d",
+    "at": 7.0,
+    "resolution": None,
+    "open_only": True,
+    "limit": 5,
+    "drifted": True,
+    "record": "{}",
+    "key": "here",
+    "value": "8",
+}
+
+
+def said(store: archive.EventStore, dialect: databases.Dialect, name: str) -> object:
+    """Return what the statement gives of a store with a little of everything in it."""
+    answered = [
+        made.prediction(f"r{i}", role=role, revision=revision, label=["cat", "dog"][i % 2])
+        for i in range(3)
+        for role, revision in (("stable", "aaa"), ("shadow", "bbb"))
+    ]
+    store.add([*answered, made.prediction("lost", role="shadow", revision="bbb"), made.outcome("r1", 2.5)], at=100)
+    store.add([made.label(f"r{i}", "cat") for i in range(3)], at=200)
+    alert = {"name": "MonitoringDrift", "deployment": "income", "severity": "ticket", "summary": "s"}
+    store.conclusions.open_alert(**alert, description="before", at=1)
+    store.conclusions.resolve_alert(name="MonitoringDrift", deployment="income", at=2)
+    if name != "OPEN_ALERT":
+        store.conclusions.open_alert(**alert, description="now", at=3)
+    for at in (1.0, 2.0):
+        store.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": at, "drifted": True})
+    store.conclusions.set_mark("here", 7)
+    with store.writing() as connection:
+        if name == "REMOVE_PAYLOADS":
+            connection.execute(dialect.REMOVE_EVENTS, VALUES)
+        result = connection.execute(getattr(dialect, name), VALUES)
+        return result.rowcount if name.startswith(WRITES) else [tuple(row) for row in result.fetchall()]
+
+
+@pytest.mark.parametrize("name", [name for name in databases.Dialect.__annotations__ if name != "IDENTITY"])
+def test_a_statement_gives_the_same_in_both_dialects(server: Server, name: str) -> None:
+    server.empty()
+    with sqlite.fresh() as one, contextlib.closing(server.open()) as two:
+        given = said(one, sqlite_sql, name)
+        assert given == said(two, postgres_sql, name)
+        assert given  # of nothing, nothing would be held
+
+
+def test_a_store_has_an_identity_of_32_digits_in_both(events: archive.EventStore) -> None:
+    with sqlite.fresh() as other:
+        assert {len(events.position().store), len(other.position().store)} == {32}
+
+
+def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: archive.EventStore) -> None:
     events.add([made.prediction(f"old{i}") for i in range(3000)], at=100)
     events.add([made.prediction("young")], at=300)
     assert events.prune(200) == 3000
-    assert [w.request_id for w in events.window("income", revision="aaa", limit=10)] == ["young"]
+    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=10)] == ["young"]
     assert (events.prune(400), events.cursor()) == (1, 3001)
     with events.reading() as connection:
         assert connection.execute("SELECT count(*) FROM payloads").fetchone() == (0,)
 
 
-def test_a_reader_misses_nothing_while_several_write(server: Server, events: store.EventStore) -> None:
+def test_a_reader_misses_nothing_while_several_write(server: Server, events: archive.EventStore) -> None:
     def write(name: str) -> None:
         with contextlib.closing(server.open()) as mine:
             for i in range(40):
@@ -187,7 +252,7 @@ def test_a_reader_misses_nothing_while_several_write(server: Server, events: sto
 
 def test_processes_that_open_a_new_store_at_once_all_succeed(server: Server) -> None:
     server.empty()
-    opened: list[store.EventStore] = []
+    opened: list[archive.EventStore] = []
     threads = [threading.Thread(target=lambda: opened.append(server.open())) for _ in range(6)]
     for thread in threads:
         thread.start()
@@ -198,14 +263,14 @@ def test_processes_that_open_a_new_store_at_once_all_succeed(server: Server) -> 
         one.close()
 
 
-def test_a_store_of_a_newer_fairway_is_left_alone(server: Server, events: store.EventStore) -> None:
+def test_a_store_of_a_newer_fairway_is_left_alone(server: Server, events: archive.EventStore) -> None:
     with events.writing() as connection:
         connection.execute("INSERT INTO format VALUES (99)")
     with pytest.raises(errors.PlatformError, match="has format 99"):
         server.open()
 
 
-def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events: store.EventStore) -> None:
+def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events: archive.EventStore) -> None:
     events.add([made.prediction("before")])
     server.stop()
     try:
@@ -218,7 +283,7 @@ def test_a_server_that_is_away_is_busy_and_is_found_again(server: Server, events
 
 
 def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(
-    server: Server, events: store.EventStore
+    server: Server, events: archive.EventStore
 ) -> None:
     import psycopg
 
@@ -238,7 +303,7 @@ def test_a_server_that_takes_no_writes_is_busy_until_it_takes_them_again(
 
 
 def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(
-    server: Server, events: store.EventStore
+    server: Server, events: archive.EventStore
 ) -> None:
     with contextlib.closing(server.open()) as other, other.writing():
         with pytest.raises(errors.StoreBusy, match="lock timeout"):
@@ -248,7 +313,7 @@ def test_a_writer_that_holds_the_lock_makes_the_others_busy_and_readers_go_on(
 
 
 @pytest.mark.parametrize("analysed", [False, True], ids=["a young table", "with statistics"])
-def test_only_new_rows_and_their_other_halves_are_read(events: store.EventStore, analysed: bool) -> None:
+def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStore, analysed: bool) -> None:
     for start in range(0, 20_000, 10_000):
         events.add(
             [
@@ -275,12 +340,12 @@ def test_only_new_rows_and_their_other_halves_are_read(events: store.EventStore,
         "sliced": True,
     }
     for query in (
-        queries.PAIRS,
-        queries.LABELLED,
-        queries.OUTCOMES,
-        queries.EXPOSURE,
-        queries.ACCURACY,
-        queries.TRAINING,
+        postgres_sql.PAIRS,
+        postgres_sql.LABELLED,
+        postgres_sql.OUTCOMES,
+        postgres_sql.EXPOSURE,
+        postgres_sql.ACCURACY,
+        postgres_sql.TRAINING,
     ):
         with events.reading() as connection:
             plan = [line for (line,) in connection.execute("EXPLAIN (ANALYZE, TIMING OFF) " + query, values)]
@@ -293,10 +358,10 @@ def test_only_new_rows_and_their_other_halves_are_read(events: store.EventStore,
         assert not [line for line in plan if "Seq Scan" in line and "payloads" not in line], "\n".join(plan)
 
 
-def test_of_a_long_history_the_newest_rows_are_brought(events: store.EventStore) -> None:
+def test_of_a_long_history_the_newest_rows_are_brought(events: archive.EventStore) -> None:
     events.add([made.prediction(f"r{i}") for i in range(5000)])
-    assert [w.request_id for w in events.window("income", revision="aaa", limit=2)] == ["r4998", "r4999"]
-    assert events.accuracy("income", "aaa", limit=5).rows == 0
+    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=2)] == ["r4998", "r4999"]
+    assert events.history.accuracy("income", "aaa", limit=5).rows == 0
 
 
 @pytest.mark.parametrize(
@@ -310,25 +375,23 @@ def test_of_a_long_history_the_newest_rows_are_brought(events: store.EventStore)
     ids=["percent", "slash", "at", "port"],
 )
 def test_a_url_that_cannot_be_read_shows_nothing_of_its_password(url: str) -> None:
-    from fairway.monitoring import postgres
 
     with pytest.raises(errors.UsageError, match="%25 for %") as said:
-        postgres.PostgresStore(url)
+        places.opened(url)
     assert not any(part in str(said.value) for part in ("hu", "sh@", "hush"))
     assert said.value.__cause__ is None
 
 
 def test_a_server_that_is_away_is_named_without_the_password(server: Server) -> None:
-    from fairway.monitoring import postgres
 
     with pytest.raises(errors.StoreBusy) as said:
-        postgres.PostgresStore("postgresql://fairway:hu%2Fsh@127.0.0.1:1/events", timeout_seconds=1)
+        places.opened("postgresql://fairway:hu%2Fsh@127.0.0.1:1/events", timeout_seconds=1)
     assert "127.0.0.1/events" in str(said.value)
     assert "hu/sh" not in str(said.value)
 
 
 def test_the_collector_stores_to_it_and_says_where_without_the_password(
-    server: Server, events: store.EventStore
+    server: Server, events: archive.EventStore
 ) -> None:
     url = server.url.replace("postgresql:///", "postgresql://fairway:hush@/")
     with processes.collector(url, "--retention", "1d") as running:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from fairway import errors
-from fairway.monitoring import remote, store
+from fairway.monitoring.eventstore import answers, remote
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def answering(status: int, body: object) -> Iterator[remote.RemoteEvidence]:
         thread.join()
 
 
-PAIRS = asdict(store.Pairs())
+PAIRS = asdict(answers.Pairs())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ PAIRS = asdict(store.Pairs())
         pytest.param(200, [], errors.Unavailable, "wanted a collector of the same version", id="a list"),
         pytest.param(
             200,
-            {"cursor": "1", "fields": list(store.Exposure._fields), "rows": []},
+            {"cursor": "1", "fields": list(answers.Exposure._fields), "rows": []},
             errors.Unavailable,
             "answered cursor",
             id="cursor",
@@ -68,7 +68,7 @@ PAIRS = asdict(store.Pairs())
         ),
         pytest.param(
             200,
-            {"cursor": 1, "fields": list(store.Exposure._fields), "rows": [[1]]},
+            {"cursor": 1, "fields": list(answers.Exposure._fields), "rows": [[1]]},
             errors.Unavailable,
             "answered exposure",
             id="short row",

@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.monitoring import queries, store
+from fairway.monitoring.eventstore import answers, archive, places, sqlite_sql
 from tests.monitoring import made
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @contextlib.contextmanager
-def fresh() -> Iterator[store.EventStore]:
-    opened = store.EventStore(Path(":memory:"))
+def fresh() -> Iterator[archive.EventStore]:
+    opened = places.opened(Path(":memory:"))
     try:
         yield opened
     finally:
@@ -27,8 +27,8 @@ def fresh() -> Iterator[store.EventStore]:
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> Iterator[store.EventStore]:
-    opened = store.EventStore(tmp_path / "events.db", timeout_seconds=0.2)
+def events(tmp_path: Path) -> Iterator[archive.EventStore]:
+    opened = places.opened(tmp_path / "events.db", timeout_seconds=0.2)
     yield opened
     opened.close()
 
@@ -58,11 +58,11 @@ UNIQUE = st.lists(
 )
 
 
-def all_pairs(events: store.EventStore) -> store.Pairs:
+def all_pairs(events: archive.EventStore) -> answers.Pairs:
     return events.pairs("income", stable="aaa", candidate="bbb", after=0)[1]
 
 
-def met(events: store.EventStore) -> list[store.Exposure]:
+def met(events: archive.EventStore) -> list[answers.Exposure]:
     return sorted((row._replace(seq=0) for row in events.exposure("income", after=0)[1]), key=repr)
 
 
@@ -91,7 +91,7 @@ def test_pairs_and_labels_do_not_depend_on_the_order_or_number_of_deliveries(
 def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], cuts: list[int]) -> None:
     bounds = [0, *sorted(min(c, len(batch)) for c in cuts), len(batch)]
     with fresh() as events:
-        pairs, joined, met, became = store.Pairs(), [], [], []
+        pairs, joined, met, became = answers.Pairs(), [], [], []
         p = j = m = o = 0
         for start, end in itertools.pairwise(bounds):
             events.add(batch[start:end])
@@ -109,7 +109,7 @@ def test_a_reader_with_a_cursor_sees_every_join_exactly_once(batch: list[dict], 
         assert became == events.outcomes("income", after=0)[1]
 
 
-def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: store.EventStore) -> None:
+def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: archive.EventStore) -> None:
     events.add([made.prediction("r"), made.prediction("r", role="shadow", revision="bbb"), made.label("r", "cat")])
     assert (
         events.add([made.prediction("r", namespace="models", unitId="u"), made.label("r", "dog", namespace="models")])
@@ -120,14 +120,14 @@ def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: s
     assert [reader.pairs("income", **asked)[1].compared for reader in (here, there)] == [1, 0]
     assert [[x.wrong for x in reader.labelled("income", after=0)[1]] for reader in (here, there)] == [[0], [1]]
     assert [[x.unit for x in reader.exposure("income", after=0)[1]] for reader in (here, there)] == [[None], ["u"]]
-    assert [events.accuracy("income", "aaa", namespace=name).wrong for name in ("default", "models")] == [0, 1]
+    assert [events.history.accuracy("income", "aaa", namespace=name).wrong for name in ("default", "models")] == [0, 1]
     assert [
-        len(events.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")
+        len(events.history.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")
     ] == [1, 1]
-    assert [row.labels for row in events.training_rows("income", namespace="models", limit=9)] == [["dog"]]
+    assert [row.labels for row in events.history.training_rows("income", namespace="models", limit=9)] == [["dog"]]
 
 
-def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logged(events: store.EventStore) -> None:
+def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logged(events: archive.EventStore) -> None:
     three = made.prediction("r1", label=["cat", "cat", "dog"], inputs={"sector": ["state", "private", "state"]})
     unlogged = made.prediction("r2", label=["cat"], inputs=None)
     other = made.prediction("r3", label=["cat"], inputs={"age": [39.0]})
@@ -154,12 +154,12 @@ def test_labels_are_given_by_the_values_of_a_feature_where_its_inputs_were_logge
 
 
 def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(
-    events: store.EventStore, monkeypatch: pytest.MonkeyPatch
+    events: archive.EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events.add([made.prediction(f"old{i}") for i in range(50)], at=100)
     events.add([made.prediction(f"r{i}") for i in range(25)], at=300)
     events.prune(200)
-    monkeypatch.setattr(store, "EVENTS_AT_ONCE", 10)
+    monkeypatch.setattr(archive, "EVENTS_AT_ONCE", 10)
     cursor, sizes = 0, []
     while cursor < events.cursor():
         cursor, some = events.exposure("income", after=cursor)
@@ -182,7 +182,7 @@ def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(
         "FIRST_ANSWER",
     ],
 )
-def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: str) -> None:
+def test_a_query_reads_no_table_from_end_to_end(events: archive.EventStore, name: str) -> None:
     values = {
         "namespace": "n",
         "deployment": "d",
@@ -196,7 +196,7 @@ def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: 
         "sliced": True,
     }
     with events.reading() as connection:
-        steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(queries, name), values)]
+        steps = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + getattr(sqlite_sql, name), values)]
     scanned = [step for step in steps if step.startswith("SCAN") and step != "SCAN pair" and "CONSTANT" not in step]
     assert not scanned
     assert not [step for step in steps if "event_" in step and "namespace=? AND deployment=?" not in step]
@@ -223,13 +223,15 @@ def test_a_query_reads_no_table_from_end_to_end(events: store.EventStore, name: 
         pytest.param({}, {"inputDigest": "f" * 16}, {"mismatched_inputs": 1}, id="other inputs"),
     ],
 )
-def test_a_pair_is_judged_by_both_answers(events: store.EventStore, stable: dict, shadow: dict, expected: dict) -> None:
+def test_a_pair_is_judged_by_both_answers(
+    events: archive.EventStore, stable: dict, shadow: dict, expected: dict
+) -> None:
     events.add([made.prediction("r", **stable), made.prediction("r", role="shadow", revision="bbb", **shadow)])
-    assert all_pairs(events) == store.Pairs(**expected)
+    assert all_pairs(events) == answers.Pairs(**expected)
 
 
 def test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at_again(
-    events: store.EventStore,
+    events: archive.EventStore,
 ) -> None:
     copy = {"role": "shadow", "revision": "bbb"}
     events.add([made.prediction("alone"), made.prediction("paired"), made.prediction("paired", **copy)], at=100)
@@ -243,7 +245,7 @@ def test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at
     assert events.count_unpaired(before=250) is None
 
 
-def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(events: store.EventStore) -> None:
+def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow(events: archive.EventStore) -> None:
     events.add([made.label("early", "dog"), made.prediction("early", unitId="u1")])
     events.add([made.prediction("early", role="shadow", revision="bbb")])
     events.add(
@@ -254,33 +256,35 @@ def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shado
     assert seen == [("early", "u1", "stable", 1), ("late", None, "canary", 0)]
 
 
-def test_a_label_counts_the_rows_it_knows(events: store.EventStore) -> None:
+def test_a_label_counts_the_rows_it_knows(events: archive.EventStore) -> None:
     events.add([made.prediction("r", label=["a", "b", "c"]), made.label("r", ["a", "x", None])])
     events.add([made.prediction("short", label=["a", "b"]), made.label("short", ["a"])])
     assert [(x.request_id, x.rows, x.wrong) for x in events.labelled("income", after=0)[1]] == [("r", 2, 1)]
-    assert events.accuracy("income", "aaa") == store.Accuracy(rows=2, wrong=1, first_at=made.START, last_at=made.START)
+    assert events.history.accuracy("income", "aaa") == answers.Accuracy(
+        rows=2, wrong=1, first_at=made.START, last_at=made.START
+    )
 
 
 @pytest.mark.parametrize("label", ['a","b', "a\\", '"', ",", "é\u2028"], ids=repr)
-def test_an_odd_class_name_counts_as_one_row(events: store.EventStore, label: str) -> None:
+def test_an_odd_class_name_counts_as_one_row(events: archive.EventStore, label: str) -> None:
     events.add([made.prediction("r", label=[label, label]), made.label("r", [label, label])])
     assert events.labelled("income", after=0)[1][0].rows == 2
 
 
-def test_windows_are_the_newest_rows_and_share_none(events: store.EventStore) -> None:
+def test_windows_are_the_newest_rows_and_share_none(events: archive.EventStore) -> None:
     events.add([made.prediction(f"r{i}", at=made.START + i) for i in range(10)])
-    first = events.window("income", revision="aaa", limit=4)
+    first = events.history.window("income", revision="aaa", limit=4)
     assert [w.request_id for w in first] == ["r6", "r7", "r8", "r9"]
     assert first[0].inputs == {"age": [39.0]}
-    assert events.window("income", revision="aaa", limit=4, after=first[-1].seq) == []
-    earlier = events.window("income", revision="aaa", limit=4, before=first[0].seq)
+    assert events.history.window("income", revision="aaa", limit=4, after=first[-1].seq) == []
+    earlier = events.history.window("income", revision="aaa", limit=4, before=first[0].seq)
     assert [w.request_id for w in earlier] == ["r2", "r3", "r4", "r5"]
 
 
-def test_training_rows_are_labelled_and_count_once(events: store.EventStore) -> None:
+def test_training_rows_are_labelled_and_count_once(events: archive.EventStore) -> None:
     events.add([made.prediction("r1"), made.prediction("r1", role="canary", revision="bbb"), made.label("r1", "dog")])
     events.add([made.prediction("r2", inputs=None), made.label("r2", "dog"), made.prediction("r3")])
-    (row,) = events.training_rows("income", limit=10)
+    (row,) = events.history.training_rows("income", limit=10)
     assert (row.request_id, row.inputs, row.labels) == ("r1", {"age": [39.0]}, ["dog"])
 
 
@@ -301,7 +305,7 @@ def test_training_rows_are_labelled_and_count_once(events: store.EventStore) -> 
     ids=lambda v: str(v)[:30] if isinstance(v, dict) else "",
 )
 def test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored(
-    events: store.EventStore, change: dict, sentence: str
+    events: archive.EventStore, change: dict, sentence: str
 ) -> None:
     with pytest.raises(errors.DataError) as caught:
         events.add([made.prediction("good"), made.prediction("bad", **change)])
@@ -309,8 +313,8 @@ def test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored(
     assert events.cursor() == 0
 
 
-def test_a_locked_store_is_busy_and_takes_the_batch_afterwards(events: store.EventStore) -> None:
-    with contextlib.closing(sqlite3.connect(events.path, isolation_level=None)) as other:
+def test_a_locked_store_is_busy_and_takes_the_batch_afterwards(events: archive.EventStore) -> None:
+    with contextlib.closing(sqlite3.connect(events.name, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(errors.StoreBusy, match=r"locked.*nothing was stored, try again"):
             events.add([made.prediction("r")])
@@ -319,21 +323,22 @@ def test_a_locked_store_is_busy_and_takes_the_batch_afterwards(events: store.Eve
     assert events.add([made.prediction("r")]) == 1
 
 
-def test_a_full_disk_is_busy_stores_nothing_of_the_batch_and_recovers(events: store.EventStore) -> None:
+def test_a_full_disk_is_busy_stores_nothing_of_the_batch_and_recovers(events: archive.EventStore) -> None:
     events.add([made.prediction("kept")])
     with events.writing() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    events._connection.execute(f"PRAGMA max_page_count={pages + 4}")  # SQLite's own SQLITE_FULL, as on a full disk
+        connection.execute(f"PRAGMA max_page_count={pages + 4}")  # SQLite's own SQLITE_FULL, as on a full disk
     batch = [made.prediction(f"r{i}", inputs={"age": [0.5] * 500}) for i in range(100)]
     with pytest.raises(errors.StoreBusy, match="full"):
         events.add(batch)
     assert sum(arm.events for arm in events.counts()) == 1
-    events._connection.execute("PRAGMA max_page_count=1000000")
+    with events.writing() as connection:
+        connection.execute("PRAGMA max_page_count=1000000")
     assert events.add(batch) == 100
 
 
 def write_some(path: Path, name: str, number: int) -> None:
-    opened = store.EventStore(path)
+    opened = places.opened(path)
     for i in range(number):
         opened.add([made.prediction(f"{name}-{i}"), made.label(f"{name}-{i}", "cat")])
     opened.close()
@@ -347,12 +352,12 @@ def test_processes_that_open_a_new_store_at_once_all_write(tmp_path: Path) -> No
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
-    opened = store.EventStore(tmp_path / "events.db")
+    opened = places.opened(tmp_path / "events.db")
     assert len(opened.labelled("income", after=0)[1]) == 150
     opened.close()
 
 
-def test_threads_of_one_process_may_share_a_store(events: store.EventStore) -> None:
+def test_threads_of_one_process_may_share_a_store(events: archive.EventStore) -> None:
     def write(name: int) -> None:
         for i in range(20):
             events.add([made.prediction(f"t{name}-{i}")])
@@ -362,55 +367,56 @@ def test_threads_of_one_process_may_share_a_store(events: store.EventStore) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert events.counts("income") == [store.ArmCount(deployment="income", revision="aaa", role="stable", events=80)]
+    assert events.counts("income") == [answers.ArmCount(deployment="income", revision="aaa", role="stable", events=80)]
 
 
-def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: store.EventStore) -> None:
+def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: archive.EventStore) -> None:
     events.add([made.prediction(f"old{i}") for i in range(3000)], at=100)
     events.add([made.prediction("young")], at=300)
     cursor = events.cursor()
     assert events.prune(200) == 3000
-    assert [w.request_id for w in events.window("income", revision="aaa", limit=10)] == ["young"]
+    assert [w.request_id for w in events.history.window("income", revision="aaa", limit=10)] == ["young"]
     assert events.prune(400) == 1
     assert events.cursor() == cursor
-    assert events._connection.execute("SELECT count(*) FROM payloads").fetchone() == (0,)
+    with events.reading() as connection:
+        assert connection.execute("SELECT count(*) FROM payloads").fetchone() == (0,)
 
 
-def test_an_alert_is_opened_once_until_it_is_resolved(events: store.EventStore) -> None:
+def test_an_alert_is_opened_once_until_it_is_resolved(events: archive.EventStore) -> None:
     said = {"name": "MonitoringDrift", "severity": "ticket", "deployment": "income", "summary": "s"}
-    assert events.open_alert(**said, description="first", at=1)
-    assert not events.open_alert(**said, description="second", at=2)
-    (alert,) = events.alerts(open_only=True)
+    assert events.conclusions.open_alert(**said, description="first", at=1)
+    assert not events.conclusions.open_alert(**said, description="second", at=2)
+    (alert,) = events.conclusions.alerts(open_only=True)
     assert (alert.description, alert.opened_at, alert.updated_at, alert.times) == ("second", 1, 2, 2)
-    assert events.resolve_alert(name="MonitoringDrift", deployment="income", at=3, resolution="clean again")
-    assert not events.resolve_alert(name="MonitoringDrift", deployment="income", at=4)
-    assert events.alerts(open_only=True) == []
-    assert events.open_alert(**said, description="third", at=5)
-    assert [a.resolved_at for a in events.alerts()] == [None, 3]
+    assert events.conclusions.resolve_alert(name="MonitoringDrift", deployment="income", at=3, resolution="clean again")
+    assert not events.conclusions.resolve_alert(name="MonitoringDrift", deployment="income", at=4)
+    assert events.conclusions.alerts(open_only=True) == []
+    assert events.conclusions.open_alert(**said, description="third", at=5)
+    assert [a.resolved_at for a in events.conclusions.alerts()] == [None, 3]
 
 
-def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(events: store.EventStore) -> None:
+def test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all(events: archive.EventStore) -> None:
     def conclude() -> None:
         with events.writing():
-            events.add_drift({"deployment": "income", "revision": "aaa", "at": 1.0, "drifted": True})
-            events.set_mark("after", 7)
+            events.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": 1.0, "drifted": True})
+            events.conclusions.set_mark("after", 7)
             raise RuntimeError("killed here")
 
     with pytest.raises(RuntimeError):
         conclude()
-    assert events.drift("income") == []
-    assert events.mark("after") is None
+    assert events.conclusions.drift("income") == []
+    assert events.conclusions.mark("after") is None
 
 
-def test_drift_records_come_back_oldest_first_with_their_number(events: store.EventStore) -> None:
+def test_drift_records_come_back_oldest_first_with_their_number(events: archive.EventStore) -> None:
     for i in range(3):
-        events.add_drift({"deployment": "income", "revision": "aaa", "at": float(i), "drifted": i == 1})
-    assert [(r["id"], r["drifted"]) for r in events.drift("income", limit=2)] == [(2, True), (3, False)]
+        events.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": float(i), "drifted": i == 1})
+    assert [(r["id"], r["drifted"]) for r in events.conclusions.drift("income", limit=2)] == [(2, True), (3, False)]
 
 
 def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as older:
-        for statement in store.MIGRATIONS[0]:
+        for statement in sqlite_sql.MIGRATIONS[0]:
             older.execute(statement)
         older.execute("PRAGMA user_version=1")
         columns = "seq, received, type, deployment, request_id, revision, role, namespace, time, status, rows, labels"
@@ -418,31 +424,31 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
         older.execute(f"INSERT INTO events ({columns}) VALUES ({values})")
         older.execute("INSERT INTO payloads VALUES (1, '{\"age\":[1]}', NULL)")
         older.commit()
-    opened = store.EventStore(tmp_path / "events.db")
-    assert [w.request_id for w in opened.window("income", revision="aaa", limit=5)] == ["r"]
+    opened = places.opened(tmp_path / "events.db")
+    assert [w.request_id for w in opened.history.window("income", revision="aaa", limit=5)] == ["r"]
     opened.close()
 
 
-def test_accuracy_is_of_one_revision_and_its_newest_labels(events: store.EventStore) -> None:
+def test_accuracy_is_of_one_revision_and_its_newest_labels(events: archive.EventStore) -> None:
     events.add([made.prediction("a"), made.label("a", "dog"), made.prediction("b"), made.label("b", "cat")])
     events.add([made.prediction("c", revision="bbb"), made.label("c", "dog")])
     known = [
-        events.accuracy("income", "aaa"),
-        events.accuracy("income", "aaa", limit=1),
-        events.accuracy("income", "bbb"),
+        events.history.accuracy("income", "aaa"),
+        events.history.accuracy("income", "aaa", limit=1),
+        events.history.accuracy("income", "bbb"),
     ]
     assert [(a.rows, a.wrong) for a in known] == [(2, 1), (1, 0), (1, 1)]
-    assert events.accuracy("income", "ccc") == store.Accuracy()
+    assert events.history.accuracy("income", "ccc") == answers.Accuracy()
 
 
 def test_a_store_of_a_newer_fairway_is_left_alone(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "events.db")) as newer:
         newer.execute("PRAGMA user_version=99")
     with pytest.raises(errors.PlatformError, match="has format 99"):
-        store.EventStore(tmp_path / "events.db")
+        places.opened(tmp_path / "events.db")
 
 
 def test_a_file_that_is_no_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "events.db").write_bytes(b"not a database at all, but long enough to be taken for one" * 20)
     with pytest.raises(errors.PlatformError, match="is damaged"):
-        store.EventStore(tmp_path / "events.db")
+        places.opened(tmp_path / "events.db")

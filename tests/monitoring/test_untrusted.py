@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from fairway import errors
-from fairway.monitoring import collector, events, parsing, store
+from fairway.monitoring.eventstore import cloudevents, places
+from fairway.monitoring.eventstore.collector import parsing, taking
 from tests.fuzz import targets
 from tests.monitoring import made, processes
 
@@ -63,7 +64,7 @@ def test_what_waits_to_be_stored_counts_as_large_as_it_is_unpacked(
     opened: targets.Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = gzip.compress(orjson.dumps([made.prediction("r1", inputs={"age": [0.5] * 10_000})]))
-    monkeypatch.setattr(collector, "MAX_BYTES_IN_WORK", 20_000)
+    monkeypatch.setattr(taking, "MAX_BYTES_IN_WORK", 20_000)
     assert (len(body) < 1000, opened.ask("/v1/events", body, {"content-encoding": "gzip"})) == (True, 503)
     monkeypatch.undo()
     assert opened.ask("/v1/events", body, {"content-encoding": "gzip"}) == 202
@@ -76,10 +77,10 @@ def test_a_logged_word_is_kept_up_to_a_bound(opened: targets.Collector, tmp_path
         )
         == 202
     )
-    kept = store.EventStore(tmp_path / "events.db")
-    (window,) = kept.window("income", revision="aaa", limit=1)
+    kept = places.opened(tmp_path / "events.db")
+    (window,) = kept.history.window("income", revision="aaa", limit=1)
     kept.close()
-    assert window.inputs == {"sector": ["x" * events.LONGEST_WORD], "age": [1.5]}
+    assert window.inputs == {"sector": ["x" * cloudevents.LONGEST_WORD], "age": [1.5]}
 
 
 def longest_answer(url: str, until: threading.Event) -> float:

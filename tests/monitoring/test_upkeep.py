@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fairway.monitoring import store, upkeep
+from fairway.monitoring.eventstore import archive, places
+from fairway.monitoring.eventstore.collector import upkeep
 from tests.monitoring import made, processes
 
 OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
@@ -17,8 +18,8 @@ SMALL_DISKS = subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=F
 ROOT = Path(__file__).parents[2]
 
 
-def filled(path: Path, number: int) -> store.EventStore:
-    events = store.EventStore(path)
+def filled(path: Path, number: int) -> archive.EventStore:
+    events = places.opened(path)
     events.add([made.prediction(f"r{i}", inputs={"age": [0.5] * 200}) for i in range(number)])
     return events
 
@@ -44,7 +45,7 @@ def test_the_oldest_events_go_until_the_rest_fits(tmp_path: Path) -> None:
     steps = list(iter(kept.step, None))
     assert {step.reason for step in steps} == {"size"}
     assert 0.8 * bound < events.used_bytes() <= bound  # and no more than needed
-    left = events.window("income", revision="aaa", limit=10**6)
+    left = events.history.window("income", revision="aaa", limit=10**6)
     assert [one.request_id for one in left] == [f"r{i}" for i in range(3000 - len(left), 3000)]
     assert (sum(step.events for step in steps), events.cursor()) == (3000 - len(left), 3000)
     events.close()
@@ -53,10 +54,10 @@ def test_the_oldest_events_go_until_the_rest_fits(tmp_path: Path) -> None:
 def test_what_was_pruned_is_given_back_to_the_disk(tmp_path: Path) -> None:
     events = filled(tmp_path / "events.db", 3000)
     events.compact()
-    before = events.path.stat().st_size
+    before = Path(events.name).stat().st_size
     events.prune(before=1e12)
     events.compact()
-    assert events.path.stat().st_size < before / 4
+    assert Path(events.name).stat().st_size < before / 4
     events.close()
 
 
@@ -79,7 +80,9 @@ def test_a_damaged_store_is_unwell_and_takes_nothing_more(tmp_path: Path) -> Non
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\xff" * 4096 * 20)
-    with processes.started("fairway.monitoring.collector", "--store", str(path), "--auth", "none") as running:
+    with processes.started(
+        "fairway.monitoring.eventstore.collector", "--store", str(path), "--auth", "none"
+    ) as running:
         processes.eventually(lambda: httpx.get(running.url + "/healthz").status_code == 503)
         assert "is damaged" in httpx.get(running.url + "/healthz").json()["error"]
         answer = httpx.post(running.url + "/v1/events", json=[made.prediction("new")])

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from fairway import errors
-from fairway.monitoring import store, windows
+from fairway.monitoring import windows
 from fairway.monitoring.detectors import base, columns
+from fairway.monitoring.eventstore import answers
 
 
 def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
@@ -50,9 +51,9 @@ REFERENCE = {
 }
 
 
-def logged(rows: int = 1, **inputs: object) -> store.Prediction:
+def logged(rows: int = 1, **inputs: object) -> answers.Prediction:
     values = {"age": [None] * rows, "job": [None] * rows, "image": [[0.0] * 4] * rows, **inputs}
-    return store.Prediction(1, "r", 5.0, rows, values, ["x"] * rows, [[0.5, 0.5]] * rows)
+    return answers.Prediction(1, "r", 5.0, rows, values, ["x"] * rows, [[0.5, 0.5]] * rows)
 
 
 def test_logged_inputs_become_arrays_that_fit_the_reference() -> None:

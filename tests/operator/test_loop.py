@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fairway import errors
 from fairway.control import observe
-from fairway.monitoring import remote
+from fairway.monitoring.eventstore import remote
 from fairway.operator import endpoint, loop
 from tests.operator import world
 from tests.test_budget import trickling

@@ -10,7 +10,7 @@ from typing import Any
 
 from fairway import clocks, errors
 from fairway.control import units
-from fairway.monitoring import store
+from fairway.monitoring.eventstore import answers
 from fairway.operator.reconcile import Reconciler
 from fairway.operator.target import OperatorSettings
 from fairway.platforms.kubernetes import api, counts
@@ -196,8 +196,8 @@ class Cluster(api.Api):
 class Nothing:
     """An event store without events."""
 
-    def position(self) -> store.Position:
-        return store.Position("", 0)
+    def position(self) -> answers.Position:
+        return answers.Position("", 0)
 
     def of(self, identity: str) -> "Nothing":
         return self
@@ -205,16 +205,16 @@ class Nothing:
     def cursor(self) -> int:
         return 0
 
-    def pairs(self, deployment: str, **_: Any) -> tuple[int, store.Pairs]:
-        return 0, store.Pairs(**dict.fromkeys(store.Pairs.__dataclass_fields__, 0))
+    def pairs(self, deployment: str, **_: Any) -> tuple[int, answers.Pairs]:
+        return 0, answers.Pairs(**dict.fromkeys(answers.Pairs.__dataclass_fields__, 0))
 
-    def labelled(self, deployment: str, **_: Any) -> tuple[int, list[store.Labelled]]:
+    def labelled(self, deployment: str, **_: Any) -> tuple[int, list[answers.Labelled]]:
         return 0, []
 
-    def outcomes(self, deployment: str, **_: Any) -> tuple[int, list[store.Outcome]]:
+    def outcomes(self, deployment: str, **_: Any) -> tuple[int, list[answers.Outcome]]:
         return 0, []
 
-    def exposure(self, deployment: str, **_: Any) -> tuple[int, list[store.Exposure]]:
+    def exposure(self, deployment: str, **_: Any) -> tuple[int, list[answers.Exposure]]:
         return 0, []
 
 

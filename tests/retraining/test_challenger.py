@@ -14,7 +14,7 @@ from sklearn import datasets
 
 from fairway import artifacts
 from fairway.data import prepare, splits
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import archive, places
 from fairway.pipelines import run
 from fairway.retraining import challenger
 from tests.pipelines import runs
@@ -68,14 +68,14 @@ def label(request: str, truth: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[events.EventStore]:
-    made = events.EventStore(tmp_path / "events.db")
+def store(tmp_path: Path) -> Iterator[archive.EventStore]:
+    made = places.opened(tmp_path / "events.db")
     yield made
     made.close()
 
 
 def test_each_labelled_row_is_written_once_with_its_own_label(
-    promoted: runs.Promoted, store: events.EventStore, tmp_path: Path
+    promoted: runs.Promoted, store: archive.EventStore, tmp_path: Path
 ) -> None:
     images, truth = pictures()
     store.add(
@@ -102,7 +102,7 @@ def test_each_labelled_row_is_written_once_with_its_own_label(
 
 
 def test_requests_of_a_model_with_other_features_join_nothing(
-    promoted: runs.Promoted, store: events.EventStore, tmp_path: Path
+    promoted: runs.Promoted, store: archive.EventStore, tmp_path: Path
 ) -> None:
     images, truth = pictures()
     store.add(
@@ -121,7 +121,7 @@ def test_requests_of_a_model_with_other_features_join_nothing(
 
 
 def test_without_labels_the_data_is_what_it_was(
-    promoted: runs.Promoted, store: events.EventStore, tmp_path: Path
+    promoted: runs.Promoted, store: archive.EventStore, tmp_path: Path
 ) -> None:
     out = tmp_path / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 0
@@ -141,7 +141,7 @@ def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_
     promoted: runs.Promoted, tmp_path: Path
 ) -> None:
     images, truth = pictures()
-    store = events.EventStore(tmp_path / "events.db")
+    store = places.opened(tmp_path / "events.db")
     store.add(
         [
             event

@@ -9,7 +9,7 @@ import click
 from fairway import errors
 
 if TYPE_CHECKING:
-    from fairway.monitoring import access
+    from fairway.monitoring.eventstore import access
 
 
 @click.command()
@@ -71,8 +71,7 @@ def collector(
 ) -> None:
     """Collect predictions and labels from servers, and answer what a rollout is judged by."""
     from fairway.config import sections
-    from fairway.monitoring import collector as collectors
-    from fairway.monitoring import upkeep
+    from fairway.monitoring.eventstore.collector import listening, upkeep
 
     try:
         keep = sections.parse_duration(retention) if retention else None
@@ -82,12 +81,12 @@ def collector(
         largest = upkeep.parse_bytes(max_bytes)
     except ValueError as error:
         raise errors.UsageError(f"--max-bytes is {error}") from error
-    gate = _reviewed() if auth == "kubernetes" else collectors.local_gate(auth, token_file=token_file)
-    collectors.serve(place=store, gate=gate, host=host, port=port, keep=keep, max_bytes=largest, reserve=reserve)
+    gate = _reviewed() if auth == "kubernetes" else listening.local_gate(auth, token_file=token_file)
+    listening.serve(place=store, gate=gate, host=host, port=port, keep=keep, max_bytes=largest, reserve=reserve)
 
 
 def _reviewed() -> "access.Access":
-    from fairway.monitoring import access
+    from fairway.monitoring.eventstore import access
     from fairway.platforms.kubernetes import api, tokens
 
     return access.Reviewed(tokens.Reviews(api.connect()), clock=time.monotonic)

@@ -100,7 +100,7 @@ def operator(
 ) -> None:
     """Look after the ModelDeployments of a cluster (this is what the operator's container runs)."""
     from fairway.config import sections
-    from fairway.monitoring import remote
+    from fairway.monitoring.eventstore import remote
     from fairway.operator import endpoint, loop, reconcile, target
     from fairway.platforms.kubernetes import api, counts, hosts
     from fairway.platforms.kubernetes import prometheus as prometheuses

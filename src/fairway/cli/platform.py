@@ -314,19 +314,19 @@ def _finite(text: str, *, of: str) -> float:
 @options.output
 def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show drift, realised accuracy and alerts of the deployment."""
-    from fairway.monitoring import store as events
+    from fairway.monitoring.eventstore import places
     from fairway.platforms.local import client
 
     config = options.load(path, overrides)
     home = options.open_home(root)
     deployment = client.deployment(home, config.name)
-    with contextlib.closing(events.EventStore(home.events)) as store:
+    with contextlib.closing(places.opened(home.events)) as store:
         serving = [
             _measured(store, config, revision, share=share) for revision, share in _shares(deployment) if revision
         ]
         most: dict[str, Any] = serving[0] if serving else {"revision": None, "labelled": 0, "accuracy": None}
-        windows = store.drift(config.name, revision=most["revision"], limit=limit) if serving else []
-        known_alerts = [artifacts.as_json(alert) for alert in store.alerts(deployment=config.name)]
+        windows = store.conclusions.drift(config.name, revision=most["revision"], limit=limit) if serving else []
+        known_alerts = [artifacts.as_json(alert) for alert in store.conclusions.alerts(deployment=config.name)]
     record = {
         "deployment": config.name,
         **{key: most[key] for key in ("revision", "labelled", "accuracy")},
@@ -350,7 +350,9 @@ def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
 
 def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
     """Return a revision that answers with its share of the requests and its accuracy by the newest labels."""
-    known = store.accuracy(config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels)
+    known = store.history.accuracy(
+        config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels
+    )
     accuracy = 1 - known.wrong / known.rows if known.rows else None
     return {"revision": revision, "share": share, "labelled": known.rows, "accuracy": accuracy}
 

@@ -19,7 +19,7 @@ from functools import partial
 
 from fairway.config import sections
 from fairway.control.units import Evidence, Firsts, in_effect
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import evidence, increments, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth

@@ -8,7 +8,7 @@ from fairway import budget, errors
 from fairway.config import sections
 from fairway.control.arrivals import Arrivals
 from fairway.control.units import Evidence, Units, in_effect
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import evidence, increments, states
 from fairway.rollout.seen import Cursors, Seen, Segment
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from fairway import errors
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import states
 from fairway.rollout.seen import Segment
 

@@ -16,7 +16,7 @@ from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import sources, splits
 from fairway.demo import models, traffic
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import places
 from fairway.platforms.local import client, requests, state
 from fairway.platforms.local.home import Home
 
@@ -131,8 +131,8 @@ def _follow(stage: Stage, letter: str, revision: str, *, started: float) -> None
 
 def _shift(stage: Stage) -> dict[str, Any]:
     """The pictures turn; waits for the ticket."""
-    store = events.EventStore(stage.home.events)
-    alert_before = {alert.id for alert in store.alerts(deployment=models.NAME)}
+    store = places.opened(stage.home.events)
+    alert_before = {alert.id for alert in store.conclusions.alerts(deployment=models.NAME)}
     moved = time.time()
     stage.users.shift(lambda images: _rotated(images))
     stage.tell(
@@ -141,19 +141,21 @@ def _shift(stage: Stage) -> dict[str, Any]:
     )
     for _ in _patiently(TICKET_SECONDS, "no ticket was opened for the shift"):
         tickets = [
-            a for a in store.alerts(deployment=models.NAME) if a.severity == "ticket" and a.id not in alert_before
+            a
+            for a in store.conclusions.alerts(deployment=models.NAME)
+            if a.severity == "ticket" and a.id not in alert_before
         ]
         if tickets:
             break
     stage.tell("ticket", tickets[0].summary)
-    windows = [window for window in store.drift(models.NAME, limit=1000) if window["at"] >= moved]
+    windows = [window for window in store.conclusions.drift(models.NAME, limit=1000) if window["at"] >= moved]
     drifted = [window for window in windows if window["drifted"]]
     found: dict[str, float] = {}
     for window in drifted:
         for feature in window["features"]:
             if feature["drifted"]:
                 found[feature["name"]] = max(found.get(feature["name"], 0.0), abs(feature["effect"]))
-    pages = [alert.name for alert in store.alerts(deployment=models.NAME) if alert.severity == "page"]
+    pages = [alert.name for alert in store.conclusions.alerts(deployment=models.NAME) if alert.severity == "page"]
     store.close()
     features = [
         {"name": name, "effect": round(effect, 4)} for name, effect in sorted(found.items(), key=lambda item: -item[1])
@@ -173,7 +175,7 @@ def _shift(stage: Stage) -> dict[str, Any]:
 
 def _labels(stage: Stage) -> dict[str, Any]:
     """Labels arrive for answers of a while ago; the policy fires, a challenger is trained, rolled out, and recovers."""
-    store = events.EventStore(stage.home.events)
+    store = places.opened(stage.home.events)
     moved = next(answer.at for answer in stage.users.answers() if answer.shifted)
     for _ in _patiently(30.0, "the users sent too few requests"):
         after = [answer for answer in _labelled_half(stage.users.answers(since=moved)) if answer.shifted]

@@ -26,8 +26,9 @@ import pydantic
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
 from fairway.model.schema import Feature
-from fairway.monitoring import detectors, exporter, store, windows
+from fairway.monitoring import detectors, exporter, windows
 from fairway.monitoring.detectors import base
+from fairway.monitoring.eventstore import archive, places
 from fairway.packaging import golden, manifest
 
 log = logging.getLogger("fairway.monitoring.monitor")
@@ -58,7 +59,7 @@ class Subject:
 class Monitor:
     """Looks at every deployment; all that must survive it is in the store."""
 
-    def __init__(self, home: Path, *, events: store.EventStore, series: exporter.Exporter) -> None:
+    def __init__(self, home: Path, *, events: archive.EventStore, series: exporter.Exporter) -> None:
         self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
         self._watched: tuple[Watched, ...] = ()
@@ -100,7 +101,7 @@ class Monitor:
             raise
 
     def _test(self, watched: Watched, subject: Subject, *, after: int, streak: windows.Streak, now: float) -> bool:
-        newest = self._events.newest(
+        newest = self._events.history.newest(
             watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
         )
         with contextlib.closing(newest):
@@ -119,11 +120,11 @@ class Monitor:
     def _pass(self, watched: Watched, error: Exception, *, after: int, streak: windows.Streak, now: float) -> None:
         """Go on after the window, which has no verdict, and tells a person."""
         with self._events.writing():
-            last = self._events.last(
+            last = self._events.history.last(
                 watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
             )
             self._keep(watched, after=last, streak=streak)
-            self._events.open_alert(
+            self._events.conclusions.open_alert(
                 name=windows.FAILED,
                 severity="ticket",
                 deployment=watched.deployment,
@@ -154,15 +155,15 @@ class Monitor:
             **windows.record(window, result),
         }
         with self._events.writing():
-            self._events.add_drift(verdict)
+            self._events.conclusions.add_drift(verdict)
             self._keep(watched, after=window.last_seq, streak=decision.streak)
-            self._events.resolve_alert(
+            self._events.conclusions.resolve_alert(
                 name=windows.FAILED, deployment=watched.deployment, at=now, resolution="a window was tested again"
             )
             if decision.action in ("open", "refresh"):
                 self._ticket(watched, window, result, streak=decision.streak, now=now)
             elif decision.action == "resolve":
-                self._events.resolve_alert(
+                self._events.conclusions.resolve_alert(
                     name=windows.ALERT,
                     deployment=watched.deployment,
                     at=now,
@@ -196,7 +197,7 @@ class Monitor:
         self, watched: Watched, window: windows.Window, result: base.DriftResult, *, streak: windows.Streak, now: float
     ) -> None:
         since = datetime.fromtimestamp(streak.since or now, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        self._events.open_alert(
+        self._events.conclusions.open_alert(
             name=windows.ALERT,
             severity="ticket",
             deployment=watched.deployment,
@@ -207,14 +208,14 @@ class Monitor:
 
     def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
         """Return where the last window ended and the streak so far; a new revision starts anew and closes the old one's ticket."""
-        kept = self._events.mark(_key(watched))
+        kept = self._events.conclusions.mark(_key(watched))
         if kept is None:
             return 0, windows.Streak()
         if kept["revision"] == watched.revision:
             return int(kept["after"]), windows.Streak(**kept["streak"])
         with self._events.writing():
             self._keep(watched, after=kept["after"], streak=windows.Streak())
-            self._events.resolve_alert(
+            self._events.conclusions.resolve_alert(
                 name=windows.ALERT,
                 deployment=watched.deployment,
                 at=now,
@@ -223,7 +224,9 @@ class Monitor:
         return int(kept["after"]), windows.Streak()
 
     def _keep(self, watched: Watched, *, after: int, streak: windows.Streak) -> None:
-        self._events.set_mark(_key(watched), {"revision": watched.revision, "after": after, "streak": asdict(streak)})
+        self._events.conclusions.set_mark(
+            _key(watched), {"revision": watched.revision, "after": after, "streak": asdict(streak)}
+        )
 
     def _subject(self, watched: Watched) -> Subject | None:
         """Return the reference and its detector, read once for each revision; None where the package has no reference."""
@@ -324,7 +327,7 @@ def run(home: Path, *, port: int) -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    events = store.EventStore(home / "events.db")
+    events = places.opened(home / "events.db")
     monitor = Monitor(home, events=events, series=series)
     log.info("ready")
     while not stopping.is_set():

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from fairway import artifacts, errors
 from fairway.model.kinds import category
-from fairway.monitoring import store
 from fairway.monitoring.detectors import base
+from fairway.monitoring.eventstore import answers
 
 ALERT = "InputDrift"
 MIN_ROWS = 20  # as few as monitoring.window allows
@@ -68,7 +68,7 @@ def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> 
     return Decision(streak=after, action=None)
 
 
-def assemble(newest_first: Iterable[store.Prediction], *, reference: base.Arrays, rows: int) -> Window | None:
+def assemble(newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int) -> Window | None:
     """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words empty. None where they are fewer.
 
     Each prediction becomes arrays before the next is read: what clients sent is held once, and as numbers.
@@ -178,7 +178,7 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
     return [*names, *([base.PROBABILITIES] if base.PROBABILITIES in reference else [])]
 
 
-def _array(name: str, prediction: store.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+def _array(name: str, prediction: answers.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
     """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it does not fit the reference."""
     values = prediction.probabilities if name == base.PROBABILITIES else prediction.inputs[name]
     if not isinstance(values, list) or len(values) != prediction.rows:

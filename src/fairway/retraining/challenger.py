@@ -14,7 +14,7 @@ import pandas as pd
 
 from fairway import artifacts, errors
 from fairway.config import loader, sections
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
 from fairway.pipelines import run
 
@@ -22,10 +22,10 @@ LABELLED = "labelled.parquet"
 
 
 def write_labelled(
-    store: events.EventStore,
+    store: archive.EventStore,
     deployment: str,
     *,
-    namespace: str = events.NAMESPACE,
+    namespace: str = answers.NAMESPACE,
     champion: Path,
     limit: int,
     out: Path,
@@ -37,7 +37,7 @@ def write_labelled(
     package = manifest.load(champion)
     names = [feature.name for feature in package.features]
     columns: dict[str, list[object]] = {name: [] for name in (*names, package.target)}
-    for request in store.training_rows(deployment, namespace=namespace, limit=limit):
+    for request in store.history.training_rows(deployment, namespace=namespace, limit=limit):
         if any(len(request.inputs.get(name, ())) != len(request.labels) for name in names):
             continue
         for row, label in enumerate(request.labels):
@@ -70,7 +70,7 @@ def main() -> None:
         config = loader.check(artifacts.read_json(arguments.config), where=str(arguments.config))
         extra = arguments.home / "runs" / arguments.run / LABELLED
         rows = write_labelled(
-            events.EventStore(arguments.home / "events.db"),
+            places.opened(arguments.home / "events.db"),
             arguments.deployment,
             namespace=config.namespace,
             champion=arguments.champion,

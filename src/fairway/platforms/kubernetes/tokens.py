@@ -10,7 +10,7 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import resource
-from fairway.monitoring import access
+from fairway.monitoring.eventstore import access
 from fairway.platforms.kubernetes import api
 
 POD_NAME, POD_UID = "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"
@@ -23,16 +23,16 @@ class Reviews:
     def __init__(self, server: api.Api) -> None:
         self._server = server
 
-    def identify(self, token: str) -> access.Caller | None:
+    def identify(self, token: str) -> access.Principal | None:
         """Return the caller, None where the API server does not know the token, or knows it for another audience."""
         with _asking():
             status = self._server.review("TokenReview", {"token": token, "audiences": [access.AUDIENCE]})
         if not status.get("authenticated") or access.AUDIENCE not in status.get("audiences", ()):
             return None
         user = status["user"]
-        return access.Caller(name=user["username"], serves=self._serves(user), subject=user)
+        return access.Principal(name=user["username"], serves=self._serves(user), subject=user)
 
-    def allows(self, caller: access.Caller, act: access.Act) -> bool:
+    def allows(self, caller: access.Principal, act: access.Act) -> bool:
         """Say whether the caller's roles allow the act in its namespace."""
         verb, kind = access.RIGHTS[act.kind]
         plural, _, part = kind.partition("/")

@@ -13,7 +13,7 @@ from fairway import errors
 from fairway.data import sources
 from fairway.model import kinds
 from fairway.model.schema import Feature
-from fairway.monitoring import access
+from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home

@@ -65,7 +65,7 @@ class Services:
         return [
             (
                 "collector",
-                "fairway.monitoring.collector",
+                "fairway.monitoring.eventstore.collector",
                 [
                     "--store",
                     str(self._home.events),

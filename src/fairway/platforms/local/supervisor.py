@@ -20,7 +20,7 @@ from types import FrameType
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
 from fairway.control import calls, observe
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import places
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer, xds
 from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
 from fairway.rollout import states, strategy, traffic
@@ -39,7 +39,7 @@ class Supervisor:
         self.source = source
         self.home = home
         self.state = state.Store(home.state)
-        self.events = events.EventStore(home.events)
+        self.events = places.opened(home.events)
         self.processes = processes.Processes(home.root)
         self.gateway = envoy.Gateway(home.root, self.processes)
         self.port = port

@@ -8,7 +8,7 @@ from typing import Any
 
 from fairway import artifacts
 from fairway.config import sections
-from fairway.monitoring import store as events
+from fairway.monitoring.eventstore import archive
 from fairway.pipelines import run
 from fairway.platforms.local import state
 from fairway.platforms.local.home import Home
@@ -25,7 +25,7 @@ PAGE = "RealisedAccuracyLow"
 class Trainer:
     """The retraining of one home directory; one run at a time for each deployment."""
 
-    def __init__(self, home: Home, processes: Processes, *, state: state.Store, events: events.EventStore) -> None:
+    def __init__(self, home: Home, processes: Processes, *, state: state.Store, events: archive.EventStore) -> None:
         self._home, self._processes, self._state, self._events = home, processes, state, events
         self._looked = -LOOK_SECONDS
 
@@ -52,7 +52,7 @@ class Trainer:
         stable = self._state.revision(deployment.state.stable) if deployment.state.stable else None
         if stable is None:
             return
-        known = self._events.accuracy(
+        known = self._events.history.accuracy(
             deployment.name, stable.revision, namespace=deployment.config["namespace"], limit=section.min_labels
         )
         asked = deployment.retraining.get("asked")
@@ -78,7 +78,7 @@ class Trainer:
 
     def _drifted(self, name: str, revision: str) -> int:
         """Return how many windows in a row have drifted, up to the newest."""
-        newest = self._events.drift(name, revision=revision, limit=1)
+        newest = self._events.conclusions.drift(name, revision=revision, limit=1)
         return int(newest[0].get("inARow", 0)) if newest else 0
 
     def _page(
@@ -103,7 +103,7 @@ class Trainer:
             done = "a challenger will be trained" if section.enabled else "nothing: retraining is off"
             if signals.running:
                 done = f"run {signals.running} trains a challenger"
-            self._events.open_alert(
+            self._events.conclusions.open_alert(
                 name=PAGE,
                 severity="page",
                 deployment=deployment.name,
@@ -113,7 +113,7 @@ class Trainer:
                 "which features moved; `fairway rollout status` follows the challenger.",
             )
         elif decision.accuracy >= limit:
-            self._events.resolve_alert(
+            self._events.conclusions.resolve_alert(
                 name=PAGE,
                 deployment=deployment.name,
                 at=now,

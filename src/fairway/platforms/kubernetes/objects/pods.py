@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from fairway import errors
-from fairway.monitoring import access
+from fairway.monitoring.eventstore import access
 from fairway.platforms.kubernetes import podtemplate, runtimes
 from fairway.platforms.kubernetes.objects import names
 from fairway.platforms.kubernetes.objects.controllerrevision import Revision

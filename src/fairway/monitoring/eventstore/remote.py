@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from fairway import budget, errors
-from fairway.monitoring import access, store
+from fairway.monitoring.eventstore import access, answers
 
 LARGEST_ANSWER = 64 * 2**20  # some five times what a full answer takes
 Row = TypeVar("Row", bound=NamedTuple)
@@ -29,46 +29,46 @@ class RemoteEvidence:
         """Return the same for cursors of that store: a method raises StoreReplaced where they are another's."""
         return replace(self, identity=identity)
 
-    def position(self) -> store.Position:
+    def position(self) -> answers.Position:
         """Return the identity of the store and its newest event's number."""
         answer = self._ask("cursor")
         if not isinstance(answer.get("store"), str):
             raise _strange(self.url, "store")
-        return store.Position(answer["store"], _cursor(answer, at=self.url))
+        return answers.Position(answer["store"], _cursor(answer, at=self.url))
 
     def cursor(self) -> int:
         """Return the newest event's number."""
         return _cursor(self._ask("cursor"), at=self.url)
 
-    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, store.Pairs]:
+    def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, answers.Pairs]:
         """Return the new cursor, and the pairs whose later half came after the old one."""
         answer = self._ask("pairs", deployment=deployment, stable=stable, candidate=candidate, after=after)
         counts = answer.get("pairs")
-        wanted = {field.name for field in fields(store.Pairs)}
+        wanted = {field.name for field in fields(answers.Pairs)}
         if (
             not isinstance(counts, dict)
             or counts.keys() != wanted
             or not all(isinstance(count, int) for count in counts.values())
         ):
             raise _strange(self.url, "pairs")
-        return _cursor(answer, at=self.url), store.Pairs(**counts)
+        return _cursor(answer, at=self.url), answers.Pairs(**counts)
 
     def labelled(
         self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
-    ) -> tuple[int, list[store.Labelled]]:
+    ) -> tuple[int, list[answers.Labelled]]:
         """Return the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
         answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
-        return _cursor(answer, at=self.url), _rows(store.Labelled, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows(answers.Labelled, answer, at=self.url)
 
-    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Outcome]]:
+    def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Outcome]]:
         """Return the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
         answer = self._ask("outcomes", deployment=deployment, after=after, until=until)
-        return _cursor(answer, at=self.url), _rows(store.Outcome, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows(answers.Outcome, answer, at=self.url)
 
-    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[store.Exposure]]:
+    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
         """Return the new cursor, `until` at most, and which arm each request after the old one met."""
         answer = self._ask("exposure", deployment=deployment, after=after, until=until)
-        return _cursor(answer, at=self.url), _rows(store.Exposure, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows(answers.Exposure, answer, at=self.url)
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
         asked = {"namespace": self.namespace, "store": self.identity or None, **query}

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fairway import errors
-from fairway.monitoring import store
+from fairway.monitoring.eventstore import archive
 
-log = logging.getLogger("fairway.monitoring.upkeep")
+log = logging.getLogger("fairway.monitoring.eventstore.collector.upkeep")
 
 MAX_BYTES = 8 * 2**30  # of events by default: below the chart's volume of 10 GiB, which holds the log beside them
 RESERVE_BYTES = 128 * 2**20  # twice what the log can hold that is not written back, the largest batch in it
@@ -49,7 +49,7 @@ class Upkeep:
 
     def __init__(
         self,
-        events: store.EventStore,
+        events: archive.EventStore,
         *,
         keep: timedelta | None,
         max_bytes: int,

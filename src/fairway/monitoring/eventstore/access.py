@@ -54,7 +54,7 @@ class Act(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caller:
+class Principal:
     """Whose token it is."""
 
     name: str
@@ -65,48 +65,48 @@ class Caller:
 class Authority(Protocol):
     """The API server, as far as access needs it. Raises Temporary where it cannot be asked."""
 
-    def identify(self, token: str) -> Caller | None:
+    def identify(self, token: str) -> Principal | None:
         """Return the caller, None where the token is nobody's or not for us."""
 
-    def allows(self, caller: Caller, act: Act) -> bool:
+    def allows(self, caller: Principal, act: Act) -> bool:
         """Say whether the caller's roles allow the act."""
 
 
 class Access(Protocol):
     """One way to tell callers apart."""
 
-    def remembered(self, token: str | None) -> Caller | None:
+    def remembered(self, token: str | None) -> Principal | None:
         """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a token that is known to be nobody's."""
 
     def met(self, token: str | None) -> bool:
         """Say whether the token was somebody's when it was last asked about."""
 
-    def caller(self, token: str | None) -> Caller:
+    def caller(self, token: str | None) -> Principal:
         """Return the caller; raise Unauthenticated for a token that is nobody's."""
 
-    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+    def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         """Return the acts that somebody has to be asked about; raise Denied for one that the caller is known not to be allowed."""
 
-    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+    def permit(self, caller: Principal, acts: Iterable[Act]) -> None:
         """Raise Denied unless the caller may do all of it."""
 
 
 class Open:
     """Everybody may do everything."""
 
-    def remembered(self, token: str | None) -> Caller:
+    def remembered(self, token: str | None) -> Principal:
         return self.caller(token)
 
     def met(self, token: str | None) -> bool:
         return True
 
-    def caller(self, token: str | None) -> Caller:
-        return Caller(name="anybody")
+    def caller(self, token: str | None) -> Principal:
+        return Principal(name="anybody")
 
-    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+    def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         return []
 
-    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+    def permit(self, caller: Principal, acts: Iterable[Act]) -> None:
         return
 
 
@@ -122,7 +122,7 @@ class OwnersToken:
     def met(self, token: str | None) -> bool:
         return True
 
-    def caller(self, token: str | None) -> Caller:
+    def caller(self, token: str | None) -> Principal:
         try:
             wanted = self._file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -135,12 +135,12 @@ class OwnersToken:
             raise Unauthenticated(
                 f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its owner may read it"
             )
-        return Caller(name="the owner")
+        return Principal(name="the owner")
 
-    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+    def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         return []
 
-    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+    def permit(self, caller: Principal, acts: Iterable[Act]) -> None:
         return
 
 
@@ -149,21 +149,21 @@ class Reviewed:
 
     def __init__(self, authority: Authority, *, clock: Callable[[], float]) -> None:
         self._authority = authority
-        self._callers: Kept[bytes, Caller | None] = Kept(clock)
+        self._callers: Kept[bytes, Principal | None] = Kept(clock)
         self._rights: Kept[tuple[str, Act], bool] = Kept(clock)
 
-    def remembered(self, token: str | None) -> Caller | None:
+    def remembered(self, token: str | None) -> Principal | None:
         known = self._callers.get(_fingerprint(_whole(token)))
         return _somebody(known.value) if known else None
 
     def met(self, token: str | None) -> bool:
         return self._callers.held(_fingerprint(_whole(token)))
 
-    def caller(self, token: str | None) -> Caller:
+    def caller(self, token: str | None) -> Principal:
         given = _whole(token)
         return _somebody(self._callers.get_or(_fingerprint(given), lambda: self._authority.identify(given)))
 
-    def unknown(self, caller: Caller, acts: Iterable[Act]) -> list[Act]:
+    def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         acts = list(acts)
         if sum(act.kind != "prediction" for act in acts) > ACTS_AT_ONCE:
             raise errors.DataError(
@@ -171,12 +171,12 @@ class Reviewed:
             )
         return [act for act in acts if not self._allowed(caller, act)]
 
-    def permit(self, caller: Caller, acts: Iterable[Act]) -> None:
+    def permit(self, caller: Principal, acts: Iterable[Act]) -> None:
         for act in self.unknown(caller, acts):
             ask = functools.partial(self._authority.allows, caller, act)
             _need(self._rights.get_or((caller.name, act), ask), caller, act)
 
-    def _allowed(self, caller: Caller, act: Act) -> bool:
+    def _allowed(self, caller: Principal, act: Act) -> bool:
         """Say whether the caller is known to be allowed the act; raise Denied where it is known not to be."""
         if act.kind == "prediction":
             _own(caller, act)
@@ -196,7 +196,7 @@ RIGHTS: Mapping[Kind, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Verdict(Generic[Value]):
+class Remembered(Generic[Value]):
     """What was answered, and until when that counts."""
 
     value: Value
@@ -212,10 +212,10 @@ class Kept(Generic[Key, Value]):
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._held: OrderedDict[Key, Verdict[Value]] = OrderedDict()
-        self._refused: OrderedDict[Key, Verdict[Value]] = OrderedDict()
+        self._held: OrderedDict[Key, Remembered[Value]] = OrderedDict()
+        self._refused: OrderedDict[Key, Remembered[Value]] = OrderedDict()
 
-    def get(self, key: Key) -> Verdict[Value] | None:
+    def get(self, key: Key) -> Remembered[Value] | None:
         """Return the verdict that counts still."""
         with self._lock:
             found = self._held.get(key) or self._refused.get(key)
@@ -236,7 +236,7 @@ class Kept(Generic[Key, Value]):
             self._held.pop(key, None)
             self._refused.pop(key, None)
             kept, seconds = (self._held, KEEP_SECONDS) if found else (self._refused, REFUSED_SECONDS)
-            kept[key] = Verdict(found, self._clock() + seconds)
+            kept[key] = Remembered(found, self._clock() + seconds)
             while len(kept) > KEPT:
                 kept.popitem(last=False)
         return found
@@ -270,7 +270,7 @@ def authorization(file: Path | None) -> dict[str, str]:
         ) from error
 
 
-def _own(caller: Caller, act: Act) -> None:
+def _own(caller: Principal, act: Act) -> None:
     if caller.serves == act:
         return
     if caller.serves is None:
@@ -284,7 +284,7 @@ def _own(caller: Caller, act: Act) -> None:
     )
 
 
-def _need(allowed: bool, caller: Caller, act: Act) -> None:
+def _need(allowed: bool, caller: Principal, act: Act) -> None:
     if allowed:
         return
     verb, resource = RIGHTS[act.kind]
@@ -300,7 +300,7 @@ def _whole(token: str | None) -> str:
     return token
 
 
-def _somebody(caller: Caller | None) -> Caller:
+def _somebody(caller: Principal | None) -> Principal:
     if caller is None:
         raise Unauthenticated(f"{_seen('unknown')}: {_wanted()}")
     return caller

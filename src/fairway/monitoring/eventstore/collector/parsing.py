@@ -10,7 +10,7 @@ pause measured on a machine of two cores, in this process and by a process of it
 
 The second is the time to take over the rows. A body of INLINE_BYTES pauses the others for 45 ms at worst.
 
-    python -m fairway.monitoring.parsing      what the collector starts, once a large body has come
+    python -m fairway.monitoring.eventstore.collector.parsing      what the collector starts, once a large body has come
 """
 
 import marshal
@@ -26,7 +26,8 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from fairway import errors
-from fairway.monitoring import bodies, events
+from fairway.monitoring.eventstore import cloudevents
+from fairway.monitoring.eventstore.collector import bodies
 from fairway.serving import decoding
 
 INLINE_BYTES = 256 << 10  # of a body that is read at once; what was compressed may be of any size
@@ -47,7 +48,7 @@ class Form(NamedTuple):
     now: float  # the time of a short form, in seconds since the epoch
 
 
-def parsed(body: bytes, form: Form) -> list[events.Row]:
+def parsed(body: bytes, form: Form) -> list[cloudevents.EventRow]:
     """Return the events in the body; raise DataError, TooLarge or Undecodable for what is not as it should be."""
     data = _loaded(decoding.decoded(body, encoding=form.encoding, largest=form.largest))
     items = data if isinstance(data, list) else [data]
@@ -72,26 +73,28 @@ def _loaded(body: bytes) -> object:
         ) from error
 
 
-def _event(item: object, _: Form, position: int) -> events.Row:
-    return events.parse(item, position=position)
+def _event(item: object, _: Form, position: int) -> cloudevents.EventRow:
+    return cloudevents.parse(item, position=position)
 
 
-def _label(item: object, form: Form, position: int) -> events.Row:
-    return _short(item, form, position, read=events.label)
+def _label(item: object, form: Form, position: int) -> cloudevents.EventRow:
+    return _short(item, form, position, read=cloudevents.label)
 
 
-def _outcome(item: object, form: Form, position: int) -> events.Row:
-    return _short(item, form, position, read=events.outcome)
+def _outcome(item: object, form: Form, position: int) -> cloudevents.EventRow:
+    return _short(item, form, position, read=cloudevents.outcome)
 
 
-def _short(item: object, form: Form, position: int, *, read: Callable[..., events.Row]) -> events.Row:
+def _short(
+    item: object, form: Form, position: int, *, read: Callable[..., cloudevents.EventRow]
+) -> cloudevents.EventRow:
     """Return a CloudEvent's row, or that of the short form, whose deployment and namespace may be in the query."""
     if isinstance(item, dict) and "specversion" in item:
-        return events.parse(item, position=position)
+        return cloudevents.parse(item, position=position)
     return read(item, deployment=form.deployment, namespace=form.namespace, time=form.now, position=position)
 
 
-READERS: dict[str, Callable[[object, Form, int], events.Row]] = {
+READERS: dict[str, Callable[[object, Form, int], cloudevents.EventRow]] = {
     "events": _event,
     "labels": _label,
     "outcomes": _outcome,
@@ -113,7 +116,7 @@ class Parser:
         """Return the number of the process that runs."""
         return self._process.pid if self._process else None
 
-    def parsed(self, body: bytes, form: Form) -> list[events.Row]:
+    def parsed(self, body: bytes, form: Form) -> list[cloudevents.EventRow]:
         """Do what `parsed` does; raise Unavailable where the process ends, which the next body starts anew."""
         with self._lock:
             try:
@@ -125,7 +128,7 @@ class Parser:
                 ) from error
         if isinstance(answer, dict):
             raise _refusal(**answer)
-        return [events.Row(*row) for row in answer]
+        return [cloudevents.EventRow(*row) for row in answer]
 
     def close(self) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ NUMBERS: set[type] = {int, float, type(None)}
 PLAIN = NUMBERS | {str, bool}
 
 
-class Row(NamedTuple):
+class EventRow(NamedTuple):
     """One event as the store keeps it; the order is that of the table's columns."""
 
     type: str  # prediction | label | outcome
@@ -41,7 +41,7 @@ class Row(NamedTuple):
     probabilities: str | None  # JSON list of lists
 
 
-def parse(event: Any, *, position: int = 0) -> Row:
+def parse(event: Any, *, position: int = 0) -> EventRow:
     """Return the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was wanted."""
     reader = _Reader(event, where=f"event {position}")
     kind = reader.mapping.get("type")
@@ -54,12 +54,12 @@ def parse(event: Any, *, position: int = 0) -> Row:
     return kinds[kind](data, time=reader.time("time"))
 
 
-def label(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
+def label(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> EventRow:
     """Return the row of a label in its short form, `{"requestId": ..., "label": ..., "deployment": ...}`."""
     return _label(_short(item, "label", deployment=deployment, namespace=namespace, position=position), time=time)
 
 
-def outcome(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> Row:
+def outcome(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> EventRow:
     """Return the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment": ...}`."""
     return _outcome(_short(item, "outcome", deployment=deployment, namespace=namespace, position=position), time=time)
 
@@ -70,12 +70,12 @@ def _short(item: Any, kind: str, *, deployment: str | None, namespace: str, posi
     return _Reader({**{k: v for k, v in defaults.items() if v}, **reader.mapping}, where=f"{kind} {position}")
 
 
-def _label(data: "_Reader", *, time: float) -> Row:
+def _label(data: "_Reader", *, time: float) -> EventRow:
     truth = data.mapping.get("label")
     values = truth if isinstance(truth, list) else [truth]
     if not values or not all(isinstance(v, str) or (v is None and isinstance(truth, list)) for v in values):
         data.refuse("label", truth, "a class name, or a list with one for each row (null where it is not known)")
-    return Row(
+    return EventRow(
         type="label",
         deployment=data.name("deployment"),
         request_id=data.name("requestId"),
@@ -95,11 +95,11 @@ def _label(data: "_Reader", *, time: float) -> Row:
     )
 
 
-def _outcome(data: "_Reader", *, time: float) -> Row:
+def _outcome(data: "_Reader", *, time: float) -> EventRow:
     value = data.mapping.get("value")
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         data.refuse("value", value, "a number")
-    return Row(
+    return EventRow(
         type="outcome",
         deployment=data.name("deployment"),
         request_id=data.name("requestId"),
@@ -119,11 +119,11 @@ def _outcome(data: "_Reader", *, time: float) -> Row:
     )
 
 
-def _prediction(data: "_Reader", *, time: float) -> Row:
+def _prediction(data: "_Reader", *, time: float) -> EventRow:
     role, rows = data.name("role"), data.integer("rows", low=0, high=1_000_000_000)
     if role not in ROLES:
         data.refuse("role", role, "stable, canary or shadow")
-    return Row(
+    return EventRow(
         type="prediction",
         deployment=data.name("deployment"),
         request_id=data.name("requestId"),

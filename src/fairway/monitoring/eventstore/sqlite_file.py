@@ -10,40 +10,19 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fairway import errors
+from fairway.monitoring.eventstore import cloudevents, databases, sqlite_sql
 
 # SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file cannot grow.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _FULL_BYTES = 2**20  # free on a disk that is called full
 _VACUUM_PAGES = 8192  # given back at once: 32 MiB
 _RETRY_SECONDS = 0.02
-
-
-class Rows(Protocol):
-    """What a statement gives."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchone(self) -> Any: ...
-
-    def fetchall(self) -> list[Any]: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-
-class Connection(Protocol):
-    """What the queries need of a connection; SQLite's has it, and `postgres` gives PostgreSQL's the same face."""
-
-    def execute(self, sql: str, parameters: Any = ..., /) -> Rows: ...
-
-    def stream(self, sql: str, parameters: Any, /) -> Iterable[Any]:
-        """Return the rows of a query that the caller may stop to read."""
 
 
 class Lite(sqlite3.Connection):
@@ -53,16 +32,29 @@ class Lite(sqlite3.Connection):
         return self.execute(sql, parameters)
 
 
-class Database:
-    """One connection, shared by the threads of this process one at a time; `migrations` bring an older file up to date."""
+class SqliteFile:
+    """One connection, shared by the threads of this process one at a time; an older file is brought up to date."""
 
-    def __init__(self, path: Path, *, migrations: Sequence[Sequence[str]], timeout_seconds: float = 5.0) -> None:
+    sql: databases.Dialect = sqlite_sql
+
+    def __init__(self, path: Path, *, timeout_seconds: float = 5.0) -> None:
         self.path = path
         self.timeout_seconds = timeout_seconds
         self._lock = threading.RLock()
         self._depth = 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = self._open(migrations)
+        self._connection = self._open()
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        return str(self.path)
+
+    def insert(
+        self, connection: databases.Connection, rows: Sequence[cloudevents.EventRow], *, received: float
+    ) -> list[cloudevents.EventRow]:
+        """Insert the rows, and return those that were not there yet."""
+        return [row for row in rows if _inserted(connection, row, received=received)]
 
     def close(self) -> None:
         with self._lock:
@@ -105,19 +97,19 @@ class Database:
         )
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[databases.Connection]:
         """Return the connection inside a write transaction: all of the block is stored, or nothing. Blocks may nest."""
         with self._transaction(writing=True) as connection:
             yield connection
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[databases.Connection]:
         """Return the connection inside a read transaction: all of the block sees the same instant."""
         with self._transaction(writing=False) as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, *, writing: bool) -> Iterator[Connection]:
+    def _transaction(self, *, writing: bool) -> Iterator[databases.Connection]:
         with self._lock, self._translated():
             if self._depth == 0:
                 self._connection.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
@@ -165,7 +157,7 @@ class Database:
             f"the event store {self.path} refused ({error}): is it used by another program, or by another version?"
         )
 
-    def _open(self, migrations: Sequence[Sequence[str]]) -> Lite:
+    def _open(self) -> Lite:
         with self._translated():
             _make(self.path)
             connection = sqlite3.connect(
@@ -173,7 +165,7 @@ class Database:
             )
             try:
                 self._configure(connection)
-                self._migrate(connection, migrations)
+                self._migrate(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -198,7 +190,8 @@ class Database:
         connection.execute("PRAGMA mmap_size=268435456")
         connection.execute("PRAGMA journal_size_limit=67108864")
 
-    def _migrate(self, connection: sqlite3.Connection, migrations: Sequence[Sequence[str]]) -> None:
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        migrations = sqlite_sql.MIGRATIONS
         if _version(connection) == len(migrations):
             return
         connection.execute("BEGIN IMMEDIATE")
@@ -216,6 +209,14 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _inserted(connection: databases.Connection, row: cloudevents.EventRow, *, received: float) -> bool:
+    *columns, inputs, probabilities = row
+    found = connection.execute(sqlite_sql.INSERT, (received, inputs is not None, *columns)).fetchall()
+    if found and (inputs is not None or probabilities is not None):
+        connection.execute(sqlite_sql.INSERT_PAYLOAD, (found[0][0], inputs, probabilities))
+    return bool(found)
 
 
 def _full(path: Path) -> bool:

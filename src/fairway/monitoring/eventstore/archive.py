@@ -1,0 +1,231 @@
+"""The event store: predictions and labels as they come, and the joins that the rollout reads from them.
+
+One table of events with a sequence number that only grows: a reader keeps a cursor, asks for what came after it, and reads
+each joined pair exactly once, because a pair belongs to its later half. Only new rows are read, whatever the table's size.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fairway.monitoring.eventstore import answers, cloudevents, comparing, conclusions, databases, history, namespaced
+
+# looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
+EVENTS_AT_ONCE = 50_000
+UNPAIRED_MARK = "collector/unpaired"  # how far shadow answers were looked at for their other half
+_PRUNE_ROWS = 2000  # in one transaction: keeps the write lock for a few milliseconds
+
+
+class EventStore:
+    """The events of one database, with their `history` and the `conclusions` that monitoring came to."""
+
+    def __init__(self, backend: databases.Backend) -> None:
+        self._backend, self._sql = backend, backend.sql
+        self.history = history.History(backend)
+        self.conclusions = conclusions.Conclusions(backend)
+
+    @property
+    def name(self) -> str:
+        """Where it is."""
+        return self._backend.name
+
+    def reading(self) -> AbstractContextManager[databases.Connection]:
+        """Return a read transaction: all of the block sees the same instant."""
+        return self._backend.reading()
+
+    def writing(self) -> AbstractContextManager[databases.Connection]:
+        """Return a write transaction: all of the block is stored, or nothing. Blocks may nest."""
+        return self._backend.writing()
+
+    def used_bytes(self) -> int:
+        """Return the size of what is in the store; 0 where its administrator bounds it."""
+        return self._backend.used_bytes()
+
+    def compact(self) -> None:
+        """Give free room to the disk, as far as other processes let it."""
+        self._backend.compact()
+
+    def damage(self) -> str | None:
+        """Return what is wrong with the store's files, None where they are sound; reads all of them."""
+        return self._backend.damage()
+
+    def close(self) -> None:
+        self._backend.close()
+
+    def within(self, namespace: str) -> namespaced.Within:
+        """Return the store as a rollout in that namespace reads it."""
+        return namespaced.Within(self, namespace)
+
+    # -- events come -----------------------------------------------------------------------------------------------------
+
+    def add(self, batch: Sequence[Mapping[str, Any]], *, at: float | None = None) -> int:
+        """Store the batch of CloudEvents, all or nothing, and return how many of them were new."""
+        return len(self.add_new([cloudevents.parse(event, position=i) for i, event in enumerate(batch)], at=at))
+
+    def add_new(self, rows: Sequence[cloudevents.EventRow], *, at: float | None = None) -> list[cloudevents.EventRow]:
+        """Store parsed events, all or nothing, and return those that were not there yet; `at` is when they came (now)."""
+        received = time.time() if at is None else at
+        with self.writing() as connection:
+            return self._backend.insert(connection, rows, received=received)
+
+    def cursor(self) -> int:
+        """Return the newest event's number: what comes after it is new."""
+        with self.reading() as connection:
+            return self._newest(connection)
+
+    def position(self) -> answers.Position:
+        """Return the identity of the store and its newest event's number."""
+        with self.reading() as connection:
+            identity = connection.execute(self._sql.IDENTITY).fetchone()[0]
+            return answers.Position(str(identity), self._newest(connection))
+
+    def newest_at(self) -> float | None:
+        """Return when the newest event came, None where there is none."""
+        with self.reading() as connection:
+            row = connection.execute(self._sql.NEWEST_AT).fetchone()
+        return float(row[0]) if row else None
+
+    def counts(self, deployment: str | None = None) -> list[answers.ArmCount]:
+        """Return the number of events of each arm, for a status page."""
+        with self.reading() as connection:
+            rows = connection.execute(self._sql.COUNTS, {"deployment": deployment}).fetchall()
+        return [answers.ArmCount(deployment=d, revision=r, role=o, events=n) for d, r, o, n in rows]
+
+    # -- a rollout reads -------------------------------------------------------------------------------------------------
+
+    def pairs(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, stable: str, candidate: str, after: int
+    ) -> tuple[int, answers.Pairs]:
+        """Return the new cursor, and the pairs whose later half came after the old one."""
+        with self.reading() as connection:
+            cursor = self._reach(connection, after=after)
+            values = {
+                **_span(deployment, namespace=namespace, after=after, cursor=cursor),
+                "stable": stable,
+                "candidate": candidate,
+            }
+            counts = connection.execute(self._sql.PAIRS, values).fetchone()
+        return cursor, answers.Pairs(**dict(zip(answers.Pairs.__dataclass_fields__, counts, strict=True)))
+
+    def labelled(
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        after: int,
+        until: int | None = None,
+        by: str | None = None,
+    ) -> tuple[int, list[answers.Labelled]]:
+        """Return the new cursor (`until` at most), and the served answers whose label joined after the old one, in order.
+
+        Shadow answers are not served. With a feature to go `by`, an answer with several of its values is given as several,
+        one for each.
+        """
+        with self.reading() as connection:
+            cursor = self._reach(connection, after=after, until=until)
+            values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
+            rows = connection.execute(self._sql.LABELLED, {**values, "sliced": by is not None}).fetchall()
+        joined = []
+        for _, request_id, unit, revision, role, at, predicted, truth, inputs in rows:
+            answer = comparing.first(predicted)
+            for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by).items():
+                if known:
+                    joined.append(answers.Labelled(request_id, unit, revision, role, at, known, wrong, of, answer))
+        return cursor, joined
+
+    def outcomes(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Outcome]]:
+        """Return the new cursor (`until` at most), and the outcomes that joined their served request after the old one."""
+        with self.reading() as connection:
+            cursor = self._reach(connection, after=after, until=until)
+            values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
+            rows = connection.execute(self._sql.OUTCOMES, values).fetchall()
+        return cursor, [
+            answers.Outcome(name, unit, revision, at, json.loads(value)[0])
+            for _, name, unit, revision, at, value in rows
+        ]
+
+    def exposure(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, after: int, until: int | None = None
+    ) -> tuple[int, list[answers.Exposure]]:
+        """Return the new cursor (`until` at most), and which arm each request after the old one met (never shadow)."""
+        with self.reading() as connection:
+            cursor = self._reach(connection, after=after, until=until)
+            values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
+            rows = connection.execute(self._sql.EXPOSURE, values).fetchall()
+        return cursor, [
+            answers.Exposure(seq, at, role, unit, client, status, seconds or 0.0, comparing.first(predicted))
+            for seq, at, role, unit, client, status, seconds, predicted in rows
+        ]
+
+    def count_unpaired(self, *, before: float) -> list[answers.Unpaired] | None:
+        """Return the shadow answers from before the time without a stable answer still; None where all are counted.
+
+        Where the last count ended is a mark of the store: readers in several processes take turns, and share the counts.
+        """
+        with self.writing() as connection:
+            after = int(self.conclusions.mark(UNPAIRED_MARK) or 0)
+            span = {"after": after, "cursor": self._reach(connection, after=after), "before": before}
+            # A half that is too young ends the count, so that it is looked at again.
+            young = connection.execute(self._sql.FIRST_YOUNG, span).fetchone()[0]
+            cursor = span["cursor"] if young is None else young - 1
+            if cursor <= after:
+                return None
+            found = connection.execute(self._sql.UNPAIRED, {"after": after, "cursor": cursor}).fetchall()
+            self.conclusions.set_mark(UNPAIRED_MARK, cursor)
+        return [answers.Unpaired(*row) for row in found]
+
+    # -- events go -------------------------------------------------------------------------------------------------------
+
+    def prune(self, before: float) -> int:
+        """Remove the events and conclusions from before the time, and return the number of events.
+
+        In steps, so that writers wait a few milliseconds at most. Open alerts stay.
+        """
+        removed = 0
+        while number := self.prune_some(before):
+            removed += number
+        return removed
+
+    def prune_some(self, before: float, *, rows: int = _PRUNE_ROWS) -> int:
+        """Take one step of `prune`, and return the number of events removed: 0 where none left is old enough."""
+        with self.writing() as connection:
+            removed = self._remove_oldest(connection, rows=rows, before=before)
+            self.conclusions.prune(before=before)
+        return removed
+
+    def prune_oldest(self, *, rows: int) -> int:
+        """Remove the oldest events whatever their age, `rows` at most and a fiftieth of all, and return their number."""
+        with self.writing() as connection:
+            oldest = connection.execute(self._sql.OLDEST).fetchone()[0]
+            if oldest is None:
+                return 0
+            share = (self._newest(connection) - int(oldest)) // 50 + 1  # some may be pictures of megabytes
+            return self._remove_oldest(connection, rows=min(rows, share), before=math.inf)
+
+    def _remove_oldest(self, connection: databases.Connection, *, rows: int, before: float) -> int:
+        oldest = connection.execute(self._sql.OLDEST_EVENTS, {"rows": rows}).fetchall()
+        # Up to the first that is young enough: sequence numbers follow the time of arrival.
+        old = [seq for seq, received in oldest if received < before]
+        last = max(old, default=0)
+        connection.execute(self._sql.REMOVE_EVENTS, {"last": last, "before": before})
+        connection.execute(self._sql.REMOVE_PAYLOADS, {"last": last})
+        return len(old)
+
+    def _newest(self, connection: databases.Connection) -> int:
+        row = connection.execute(self._sql.NEWEST).fetchone()
+        return int(row[0]) if row else 0
+
+    def _reach(self, connection: databases.Connection, *, after: int, until: int | None = None) -> int:
+        """Return how far an answer goes: to the newest event, or as many further as one answer may look at."""
+        oldest = connection.execute(self._sql.OLDEST).fetchone()[0]
+        start = max(after, (oldest or 1) - 1)  # what was pruned is no event to look at
+        return min(self._newest(connection), start + EVENTS_AT_ONCE, history.END if until is None else until)
+
+
+def _span(deployment: str, *, namespace: str, after: int, cursor: int) -> dict[str, Any]:
+    return {"namespace": namespace, "deployment": deployment, "after": after, "cursor": cursor}

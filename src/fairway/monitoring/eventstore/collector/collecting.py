@@ -1,0 +1,160 @@
+"""The collector as an application: its routes, and the threads behind them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import orjson
+from prometheus_client import exposition
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from fairway import clocks, errors
+from fairway.monitoring.eventstore import access, places
+from fairway.monitoring.eventstore.collector import (
+    callers,
+    condition,
+    parsing,
+    questions,
+    refusals,
+    series,
+    taking,
+    tending,
+    upkeep,
+)
+
+STORE_TIMEOUT_SECONDS = 1.0  # below the sender's patience, so that it hears "busy" rather than nothing
+READ_TIMEOUT_SECONDS = 5.0
+MAX_ASKING = 64  # questions that wait for the reader
+
+
+class Collector:
+    """The application around one store.
+
+    `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some room is held
+    in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served. When events came,
+    and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept for nine tenths of it.
+    """
+
+    def __init__(
+        self,
+        place: str,
+        *,
+        gate: access.Access,
+        keep: timedelta | None = None,
+        max_bytes: int = upkeep.MAX_BYTES,
+        reserve: bool = False,
+        loopback: bool = True,
+        source: clocks.Source = clocks.MACHINE,
+    ) -> None:
+        self._store = places.opened(place, timeout_seconds=STORE_TIMEOUT_SECONDS)
+        self._read_store = places.opened(place, timeout_seconds=READ_TIMEOUT_SECONDS)
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
+        self._asking = 0
+        self._callers = callers.Callers(gate, loopback=loopback)
+        self._condition = condition.Condition()
+        self.name = self._store.name
+        self.series = series.Series()
+        clock = clocks.Steady(source, start=self._read_store.newest_at())
+        held = upkeep.Reserve(Path(place).with_suffix(".reserve")) if reserve and places.is_file(place) else None
+        self._taking = taking.Taking(
+            self._store, clock=clock, writer=self._writer, known=self._callers, counted=self.series
+        )
+        self._tending = tending.Tending(
+            self._read_store,
+            bounds=upkeep.Upkeep(self._read_store, keep=keep, max_bytes=max_bytes, now=clock.now, reserve=held),
+            clock=clock,
+            reader=self._reader,
+            writer=self._writer,
+            known=self._condition,
+            counted=self.series,
+        )
+        self.app = Starlette(routes=self._routes(), lifespan=self._lifespan)
+
+    def _routes(self) -> list[Route]:
+        takers = [Route(f"/v1/{name}", partial(self._take, kind=name), methods=["POST"]) for name in parsing.READERS]
+        askers = [Route(f"/v1/{name}", partial(self._evidence, ask)) for name, ask in questions.QUESTIONS.items()]
+        return [
+            *takers,
+            *askers,
+            Route("/livez", _alive),
+            Route("/healthz", self._health),
+            Route("/metrics", self._metrics),
+        ]
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self._tending.keep_up()), asyncio.create_task(self._tending.keep_checking())]
+        yield
+        self._tending.close()
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self.close()
+
+    def close(self) -> None:
+        """End all threads and processes; what was begun is written."""
+        self._tending.close()
+        self._callers.shutdown()
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._taking.close()
+        self._writer.shutdown(wait=True)
+        self._read_store.close()
+        self._store.close()
+
+    async def _take(self, request: Request, *, kind: str) -> Response:
+        try:
+            caller = await self._callers.caller(request)
+            refusals.need_json(request)
+            self._condition.need_sound()
+            accepted, new = await self._taking.take(request, caller=caller, kind=kind)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except errors.FairwayError as error:
+            self._condition.learn(error)
+            status, reason = refusals.meaning(error)
+            self.series.rejected.labels(reason).inc()
+            return refusals.answer(error, status=status)
+        return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
+
+    async def _evidence(self, ask: questions.Question, request: Request) -> Response:
+        try:
+            caller = await self._callers.caller(request)
+            await self._callers.permit(caller, [access.Act("evidence", request.query_params.get("namespace", ""), "")])
+            self._condition.need_sound()
+            answer = await self._asked(ask, request)
+        except errors.FairwayError as error:
+            self._condition.learn(error)
+            return refusals.answer(error, status=refusals.meaning(error)[0])
+        return Response(orjson.dumps(answer), media_type="application/json")
+
+    async def _asked(self, ask: questions.Question, request: Request) -> questions.Answer:
+        if self._asking >= MAX_ASKING:
+            raise errors.StoreBusy(f"{MAX_ASKING} questions wait for the event store already; try again")
+        self._asking += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._reader, partial(questions.answered, self._read_store, request.query_params, ask=ask)
+            )
+        finally:
+            self._asking -= 1
+
+    async def _health(self, _: Request) -> Response:
+        if sentence := self._condition.sentence:
+            return JSONResponse({"status": "unwell", "error": sentence}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    async def _metrics(self, _: Request) -> Response:
+        return Response(exposition.generate_latest(self.series.registry), media_type=exposition.CONTENT_TYPE_LATEST)
+
+
+async def _alive(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})

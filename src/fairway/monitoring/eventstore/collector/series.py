@@ -1,0 +1,70 @@
+"""The collector's series for Prometheus."""
+
+import prometheus_client
+
+from fairway.monitoring.eventstore import cloudevents
+
+
+class Series:
+    """The collector's series, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+        arm = ("namespace", "deployment", "revision", "role")
+        registry = self.registry
+        self.events = prometheus_client.Counter(
+            "fairway_monitoring_events", "Events stored, each counted once.", ("type", *arm), registry=registry
+        )
+        self.duplicates = prometheus_client.Counter(
+            "fairway_monitoring_events_duplicate",
+            "Events that were in the store already.",
+            ("type", *arm),
+            registry=registry,
+        )
+        self.rejected = prometheus_client.Counter(
+            "fairway_monitoring_batches_rejected",
+            "Batches of which nothing was stored.",
+            ("reason",),
+            registry=registry,
+        )
+        self.seconds = prometheus_client.Histogram(
+            "fairway_monitoring_store_seconds", "Time to decode and store one batch.", registry=registry
+        )
+        self.busy = prometheus_client.Gauge(
+            "fairway_monitoring_store_busy",
+            "1 while the last batch found the store locked or its disk full.",
+            registry=registry,
+        )
+        self.pruned = prometheus_client.Counter(
+            "fairway_monitoring_events_pruned",
+            "Events let go, by reason: age, size (--max-bytes), or full (the disk took no more).",
+            ("reason",),
+            registry=registry,
+        )
+        self.bytes = prometheus_client.Gauge(
+            "fairway_monitoring_store_bytes",
+            "What the events take, without room that is free again; 0 for PostgreSQL.",
+            registry=registry,
+        )
+        self.unpaired = prometheus_client.Counter(
+            "fairway_monitoring_shadow_unpaired",
+            "Shadow answers without the stable answer to the same request, a minute after they came.",
+            arm[:3],
+            registry=registry,
+        )
+        self.failed = prometheus_client.Counter(
+            "fairway_monitoring_rounds_failed",
+            "Rounds of the collector's own work that failed; the next one is tried all the same.",
+            ("loop",),
+            registry=registry,
+        )
+        for loop in ("upkeep", "check"):
+            self.failed.labels(loop)
+
+    def count(self, rows: list[cloudevents.EventRow], *, new: list[cloudevents.EventRow]) -> None:
+        fresh = {id(row) for row in new}
+        for row in rows:
+            counter = self.events if id(row) in fresh else self.duplicates
+            counter.labels(
+                row.type, row.namespace, row.deployment, row.revision if row.type != "outcome" else "", row.role
+            ).inc()

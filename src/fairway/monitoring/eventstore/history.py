@@ -1,0 +1,147 @@
+"""The history of a deployment, the newest first: logged inputs, realised accuracy, and labelled rows to train from."""
+
+import json
+from collections.abc import Generator
+from typing import Any
+
+from fairway.monitoring.eventstore import answers, comparing, databases
+
+LARGEST_PAYLOAD = 16 << 20  # characters of a request's logged inputs, or of its answers, that are read again
+END = 2**63 - 1
+
+
+class History:
+    """What one store holds of a deployment's past; queries are read row by row, and left where enough is read."""
+
+    def __init__(self, backend: databases.Backend) -> None:
+        self._backend, self._sql = backend, backend.sql
+
+    def window(
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        revision: str,
+        role: str = "stable",
+        limit: int,
+        after: int = 0,
+        before: int | None = None,
+    ) -> list[answers.Prediction]:
+        """Return the newest predictions with logged inputs that have `limit` rows together, oldest first.
+
+        `after` and `before` bound the sequence numbers, both exclusive: a window after the last one's end shares no row
+        with it.
+        """
+        newest = self.newest(deployment, namespace=namespace, revision=revision, role=role, after=after, before=before)
+        found: list[answers.Prediction] = []
+        rows = 0
+        for prediction in newest:
+            found.append(prediction)
+            rows += prediction.rows
+            if rows >= limit:
+                break
+        return found[::-1]
+
+    def newest(
+        self,
+        deployment: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        revision: str,
+        role: str = "stable",
+        after: int = 0,
+        before: int | None = None,
+    ) -> Generator[answers.Prediction, None, None]:
+        """Give the predictions with logged inputs, the newest first, read one by one.
+
+        A payload may be megabytes, and thousands of them make a window. A payload that cannot be read, or is larger than
+        LARGEST_PAYLOAD, is empty.
+        """
+        values = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "revision": revision,
+            "role": role,
+            "after": after,
+            "before": END if before is None else before,
+        }
+        with self._backend.reading() as connection:
+            yield from map(_prediction, connection.stream(self._sql.WINDOW, values))
+
+    def last(self, deployment: str, *, namespace: str = answers.NAMESPACE, revision: str, after: int) -> int:
+        """Return the number of the revision's newest event, `after` where it has none since."""
+        values = {"namespace": namespace, "deployment": deployment, "revision": revision, "after": after}
+        with self._backend.reading() as connection:
+            found = connection.execute(self._sql.LAST, values).fetchone()[0]
+        return after if found is None else int(found)
+
+    def accuracy(
+        self,
+        deployment: str,
+        revision: str,
+        *,
+        namespace: str = answers.NAMESPACE,
+        limit: int | None = None,
+        after: int = 0,
+    ) -> answers.Accuracy:
+        """Return the realised accuracy over the newest `limit` labelled rows of the revision.
+
+        Only labels after the cursor count, and none from before the revision's first answer: those are its predecessors',
+        and may be many.
+        """
+        rows = wrong = 0
+        times: list[float] = []
+        values: dict[str, Any] = {
+            "namespace": namespace,
+            "deployment": deployment,
+            "revision": revision,
+            "after": after,
+        }
+        with self._backend.reading() as connection:
+            first = connection.execute(self._sql.FIRST_ANSWER, values).fetchone()[0]
+            values["after"] = max(after, first or 0)
+            for at, predicted, truth in connection.stream(self._sql.ACCURACY, values):
+                known, mistakes = comparing.compare(predicted, truth)
+                if known:
+                    rows, wrong = rows + known, wrong + mistakes
+                    times.append(at)
+                if limit is not None and rows >= limit:
+                    break
+        return answers.Accuracy(
+            rows=rows, wrong=wrong, first_at=min(times, default=None), last_at=max(times, default=None)
+        )
+
+    def training_rows(
+        self, deployment: str, *, namespace: str = answers.NAMESPACE, limit: int, after: int = 0
+    ) -> list[answers.LabelledInputs]:
+        """Return the newest labelled requests with logged inputs that have `limit` rows together, oldest first."""
+        found: dict[str, answers.LabelledInputs] = {}
+        rows = 0
+        wanted = {"namespace": namespace, "deployment": deployment, "after": after}
+        with self._backend.reading() as connection:
+            for seq, request_id, inputs, truth in connection.stream(self._sql.TRAINING, wanted):
+                if request_id in found:
+                    continue  # both arms logged it (a retry): its inputs are the same, and it counts once
+                request = answers.LabelledInputs(seq, request_id, json.loads(inputs), json.loads(truth))
+                found[request_id] = request
+                rows += len(request.labels)
+                if rows >= limit:
+                    break
+        return list(found.values())[::-1]
+
+
+def _prediction(record: tuple[Any, ...]) -> answers.Prediction:
+    seq, request_id, at, rows, inputs, predicted, probabilities = record
+    return answers.Prediction(
+        seq, request_id, at, rows, _loaded(inputs) or {}, _loaded(predicted), _loaded(probabilities)
+    )
+
+
+def _loaded(text: str | None) -> Any:
+    """Return what a payload holds; None where it was not logged, or is no JSON that can be read within bounds."""
+    if not text or len(text) > LARGEST_PAYLOAD:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

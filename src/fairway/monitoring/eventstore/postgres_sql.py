@@ -1,0 +1,220 @@
+"""The event store's SQL as PostgreSQL wants it; `sqlite_sql` has the same names.
+
+PostgreSQL decides by statistics in which order it joins, and a young table has none. So the order is said by subqueries that
+must not be flattened (OFFSET 0): the new rows by number first, and then one look into the index for each.
+"""
+# ruff: noqa: S608 - statements are built of this module's constants only
+
+from fairway.monitoring.eventstore import cloudevents
+
+SCHEMA = "fairway"  # of its own, in a database that others may use too
+MIGRATIONS = (
+    (
+        """CREATE TABLE events (
+            seq BIGINT PRIMARY KEY, received DOUBLE PRECISION NOT NULL, logged INTEGER NOT NULL,
+            type TEXT NOT NULL, deployment TEXT NOT NULL, request_id TEXT NOT NULL, revision TEXT NOT NULL,
+            role TEXT NOT NULL, namespace TEXT NOT NULL, unit TEXT, time DOUBLE PRECISION NOT NULL, status INTEGER,
+            rows INTEGER NOT NULL, input_digest TEXT, latency DOUBLE PRECISION, labels TEXT)""",
+        "CREATE UNIQUE INDEX event_once ON events (request_id, namespace, deployment, type, revision, role)",
+        "CREATE INDEX event_of_arm ON events (namespace, deployment, revision, role, logged, seq)",
+        "CREATE TABLE payloads (seq BIGINT PRIMARY KEY, inputs TEXT, probabilities TEXT)",
+        # The newest number given; its row is the lock that writers take turns by.
+        "CREATE TABLE progress (seq BIGINT NOT NULL)",
+        "INSERT INTO progress VALUES (0)",
+        """CREATE TABLE alerts (
+            id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT NOT NULL, deployment TEXT NOT NULL,
+            severity TEXT NOT NULL, summary TEXT NOT NULL, description TEXT NOT NULL,
+            opened_at DOUBLE PRECISION NOT NULL, updated_at DOUBLE PRECISION NOT NULL,
+            times INTEGER NOT NULL DEFAULT 1, resolved_at DOUBLE PRECISION, resolution TEXT)""",
+        "CREATE UNIQUE INDEX one_open_alert ON alerts (deployment, name) WHERE resolved_at IS NULL",
+        """CREATE TABLE drift (
+            id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, deployment TEXT NOT NULL, revision TEXT NOT NULL,
+            at DOUBLE PRECISION NOT NULL, drifted BOOLEAN NOT NULL, record TEXT NOT NULL)""",
+        "CREATE INDEX drift_of_deployment ON drift (deployment, revision)",
+        "CREATE TABLE marks (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+    (
+        "CREATE TABLE identity (id TEXT NOT NULL)",
+        "INSERT INTO identity VALUES (replace(gen_random_uuid()::text, '-', ''))",
+    ),
+    ("ALTER TABLE events ADD COLUMN client TEXT",),
+)
+# Any number that nobody else takes: two processes may open a new store at once.
+LOCK = "SELECT pg_advisory_xact_lock(7142389)"
+LOCK_WRITERS = "SELECT seq FROM progress FOR UPDATE"
+ADVANCE = "UPDATE progress SET seq = %(newest)s"
+
+# The columns of a row that stand in `events`; the last two of a row are its payload's.
+COLUMNS = cloudevents.EventRow._fields[:-2]
+_NUMBERS = {"time": "double precision", "latency": "double precision", "status": "integer", "rows": "integer"}
+_TYPES = tuple(_NUMBERS.get(column, "text") for column in COLUMNS)
+
+INSERT = f"""
+INSERT INTO events (seq, received, logged, {", ".join(COLUMNS)})
+SELECT seq, %s, logged, {", ".join(COLUMNS)}
+FROM unnest(%s::bigint[], %s::integer[], {", ".join(f"%s::{type}[]" for type in _TYPES)})
+  AS new (seq, logged, {", ".join(COLUMNS)})
+ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role) DO NOTHING RETURNING seq"""
+INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
+
+# -- what is in the store ------------------------------------------------------------------------------------------------
+
+IDENTITY = "SELECT id FROM identity"
+NEWEST = "SELECT seq FROM progress"
+NEWEST_AT = "SELECT received FROM events ORDER BY seq DESC LIMIT 1"
+OLDEST = "SELECT min(seq) FROM events"
+COUNTS = """
+SELECT deployment, revision, role, count(*) FROM events
+WHERE (%(deployment)s IS NULL OR deployment = %(deployment)s) AND type <> 'outcome'
+GROUP BY deployment, revision, role ORDER BY 1, 2, 3"""
+
+# -- what a rollout is judged by -----------------------------------------------------------------------------------------
+
+_NEW = "(SELECT * FROM events WHERE seq > %(after)s AND seq <= %(cursor)s OFFSET 0)"
+_OURS = "{new}.namespace = %(namespace)s AND {new}.deployment = %(deployment)s"
+_SAME = (
+    "{old}.namespace = {new}.namespace AND {old}.deployment = {new}.deployment AND {old}.request_id = {new}.request_id"
+)
+_OF = "CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = {new}.request_id OFFSET 0) AS {old}"
+
+
+def _joined(new: str, old: str) -> str:
+    """Return what joins new rows with the older rows of the same requests."""
+    return f"""
+FROM {_NEW} AS {new} {_OF.format(new=new, old=old)}
+WHERE {_OURS.format(new=new)} AND {_SAME.format(new=new, old=old)} AND {old}.seq < {new}.seq"""
+
+
+# A half without a digest (refused before its body was read) is no mismatch.
+_HALVES = """
+SELECT s.status AS s_status, c.status AS c_status, s.labels AS s_labels, c.labels AS c_labels,
+       s.input_digest <> c.input_digest AS mismatched"""
+_TWO = """
+  AND s.type = 'prediction' AND s.role = 'stable' AND s.revision = %(stable)s
+  AND c.type = 'prediction' AND c.role = 'shadow' AND c.revision = %(candidate)s"""
+
+PAIRS = f"""
+WITH pair AS ({_HALVES}{_joined("s", "c")}{_TWO} UNION ALL {_HALVES}{_joined("c", "s")}{_TWO}),
+judged AS (SELECT *, CASE
+  WHEN mismatched THEN 'mismatched'
+  WHEN s_status >= 500 AND c_status >= 500 THEN 'both'
+  WHEN c_status >= 500 THEN 'candidate'
+  WHEN s_status >= 500 THEN 'stable'
+  WHEN s_status < 400 AND c_status >= 400 THEN 'disagree'
+  WHEN s_status >= 400 OR s_labels IS NULL OR c_labels IS NULL THEN 'incomparable'
+  WHEN s_labels <> c_labels THEN 'disagree'
+  ELSE 'agree' END AS verdict FROM pair)
+SELECT count(*) FILTER (WHERE verdict IN ('agree', 'disagree')), count(*) FILTER (WHERE verdict = 'disagree'),
+       count(*) FILTER (WHERE verdict = 'candidate'), count(*) FILTER (WHERE verdict = 'stable'),
+       count(*) FILTER (WHERE verdict = 'both'), count(*) FILTER (WHERE verdict = 'mismatched'),
+       count(*) FILTER (WHERE verdict = 'incomparable') FROM judged"""
+
+FIRST_YOUNG = "SELECT min(seq) FROM events WHERE seq > %(after)s AND seq <= %(cursor)s AND received >= %(before)s"
+
+UNPAIRED = f"""
+SELECT namespace, deployment, revision, count(*) FROM {_NEW} AS half
+WHERE type = 'prediction' AND role = 'shadow'
+  AND NOT EXISTS (SELECT 1 FROM events AS other
+    WHERE {_SAME.format(new="half", old="other")} AND other.type = 'prediction' AND other.role = 'stable')
+GROUP BY namespace, deployment, revision ORDER BY 1, 2, 3"""
+
+# When the request came, by the weight of that time: an event's own time is its answer's.
+_BEGAN = "p.time - coalesce(p.latency, 0)"
+_SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
+_ANSWERED = f"{_SERVED} AND p.status < 400 AND p.labels IS NOT NULL"
+_INPUTS = "CASE WHEN %(sliced)s THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"  # pictures cost
+
+_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, l.labels, {_INPUTS}"
+LABELLED = f"""
+SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND l.type = 'label' AND {_ANSWERED}
+UNION ALL
+SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND l.type = 'label' AND {_ANSWERED}
+ORDER BY 1, 2, 4, 5"""
+
+_OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
+OUTCOMES = f"""
+SELECT l.seq, {_OUTCOME} {_joined("l", "p")} AND l.type = 'outcome' AND {_SERVED}
+UNION ALL
+SELECT p.seq, {_OUTCOME} {_joined("p", "l")} AND l.type = 'outcome' AND {_SERVED}
+ORDER BY 1, 2, 4"""
+
+EXPOSURE = f"""
+SELECT seq, {_BEGAN}, role, unit, client, status, latency, labels FROM {_NEW} AS p
+WHERE {_OURS.format(new="p")} AND {_SERVED}
+ORDER BY seq"""
+
+# -- what the monitor and retraining read --------------------------------------------------------------------------------
+
+WINDOW = """
+SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
+FROM events AS e JOIN payloads AS p USING (seq)
+WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s AND e.revision = %(revision)s AND e.role = %(role)s
+  AND e.logged = 1 AND e.seq > %(after)s AND e.seq < %(before)s AND e.status < 400 AND e.rows > 0
+ORDER BY e.seq DESC"""
+
+LAST = """
+SELECT max(seq) FROM events
+WHERE namespace = %(namespace)s AND deployment = %(deployment)s AND revision = %(revision)s AND role = 'stable'
+  AND logged = 1 AND seq > %(after)s"""
+
+# One look into the index for each of the four: min() over all of them would read all of them.
+FIRST_ANSWER = "SELECT min(first) FROM ({}) AS arms".format(
+    " UNION ALL ".join(
+        "SELECT (SELECT min(seq) FROM events WHERE namespace = %(namespace)s AND deployment = %(deployment)s"
+        f" AND revision = %(revision)s AND role = '{role}' AND logged = {logged}) AS first"
+        for role in ("stable", "canary")
+        for logged in (0, 1)
+    )
+)
+
+# Labels have neither revision nor role, so the index of the arms finds them.
+_LABELS = """
+WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revision = '' AND l.role = '' AND l.logged = 0
+  AND l.seq > %(after)s"""
+
+ACCURACY = f"""
+SELECT p.time, p.labels, l.labels FROM events AS l {_OF.format(new="l", old="p")}
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_ANSWERED} AND p.revision = %(revision)s
+ORDER BY l.seq DESC"""
+
+TRAINING = f"""
+SELECT greatest(l.seq, p.seq), p.request_id, payload.inputs, l.labels
+FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payload.seq = p.seq
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_SERVED} AND p.status < 400 AND payload.inputs IS NOT NULL
+ORDER BY l.seq DESC"""
+
+# -- what is let go ------------------------------------------------------------------------------------------------------
+
+OLDEST_EVENTS = "SELECT seq, received FROM events ORDER BY seq LIMIT %(rows)s"
+REMOVE_EVENTS = "DELETE FROM events WHERE seq <= %(last)s AND received < %(before)s"
+REMOVE_PAYLOADS = """
+DELETE FROM payloads WHERE seq <= %(last)s AND seq NOT IN (SELECT seq FROM events WHERE seq <= %(last)s)"""
+REMOVE_DRIFT = "DELETE FROM drift WHERE at < %(before)s"
+REMOVE_ALERTS = "DELETE FROM alerts WHERE resolved_at < %(before)s"
+
+# -- what monitoring concluded -------------------------------------------------------------------------------------------
+
+REFRESH_ALERT = """
+UPDATE alerts SET summary = %(summary)s, description = %(description)s, severity = %(severity)s, updated_at = %(at)s,
+                  times = times + 1
+WHERE deployment = %(deployment)s AND name = %(name)s AND resolved_at IS NULL"""
+OPEN_ALERT = """
+INSERT INTO alerts (name, deployment, severity, summary, description, opened_at, updated_at)
+VALUES (%(name)s, %(deployment)s, %(severity)s, %(summary)s, %(description)s, %(at)s, %(at)s)"""
+RESOLVE_ALERT = """
+UPDATE alerts SET resolved_at = %(at)s, resolution = %(resolution)s
+WHERE deployment = %(deployment)s AND name = %(name)s AND resolved_at IS NULL"""
+ALERTS = """
+SELECT id, name, deployment, severity, summary, description, opened_at, updated_at, times, resolved_at, resolution
+FROM alerts WHERE (%(deployment)s IS NULL OR deployment = %(deployment)s) AND (NOT %(open_only)s OR resolved_at IS NULL)
+ORDER BY resolved_at IS NOT NULL, id DESC LIMIT %(limit)s"""
+ADD_DRIFT = """
+INSERT INTO drift (deployment, revision, at, drifted, record)
+VALUES (%(deployment)s, %(revision)s, %(at)s, %(drifted)s, %(record)s) RETURNING id"""
+DRIFT = """
+SELECT id, record FROM drift
+WHERE deployment = %(deployment)s AND (%(revision)s IS NULL OR revision = %(revision)s) AND id > %(after)s
+ORDER BY id DESC LIMIT %(limit)s"""
+MARK = "SELECT value FROM marks WHERE key = %(key)s"
+SET_MARK = "INSERT INTO marks VALUES (%(key)s, %(value)s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+REMOVE_MARK = "DELETE FROM marks WHERE key = %(key)s"
