@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fairway.config import sections
 from fairway.packaging import package
-from fairway.platforms.local import ports
+from fairway.platforms.local import sockets
 from fairway.serving import command
 
 CLIENTS, FEATURES = 8, 8
@@ -30,7 +30,7 @@ def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model, made = _model(folder)
-        ours, plain = ports.free_port(), ports.free_port()
+        ours, plain = sockets.free_port(), sockets.free_port()
         config = command.environment(
             package=Path(made.path),
             deployment="bench",

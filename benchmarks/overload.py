@@ -16,8 +16,9 @@ import orjson
 
 from benchmarks import hot_path
 from fairway.config import sections
-from fairway.platforms.local import envoy, ports, xds
+from fairway.platforms.local import envoy, sockets
 from fairway.platforms.local.processes import Processes
+from fairway.platforms.local.xds import clusters
 from fairway.rollout import traffic
 from fairway.serving import command
 
@@ -73,7 +74,7 @@ def serving(side: Side) -> Iterator[Side]:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         _, made = hot_path._model(folder)
-        port = ports.free_port()
+        port = sockets.free_port()
         environment = command.environment(
             package=Path(made.path),
             deployment="bench",
@@ -114,16 +115,16 @@ def _apart(server: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _gateway(root: Path, port: int, *, bounded: bool) -> Iterator[str]:
-    processes, limits = Processes(root), xds.ARM_LIMITS
-    gateway = envoy.Gateway(root, processes)
+    processes, limits = Processes(root), clusters.ARM_LIMITS
+    gateway = envoy.Envoy(root, processes)
     try:
-        xds.ARM_LIMITS = limits if bounded else BEFORE
+        clusters.ARM_LIMITS = limits if bounded else BEFORE
         gateway.start()
         route = traffic.route(deployment="bench", stable="bench", candidate=None, weight=0, mirror=0)
         gateway.apply({"bench": route}, endpoints={"bench": [("127.0.0.1", port)]})
         yield gateway.url
     finally:
-        xds.ARM_LIMITS = limits
+        clusters.ARM_LIMITS = limits
         gateway.stop()
 
 

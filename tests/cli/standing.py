@@ -24,8 +24,8 @@ def deployed(folder: Path, *revisions: str, **standing: Any) -> Path:
     return home
 
 
-def _revision(name: str, config: sections.Config) -> state.Revision:
-    return state.Revision(
+def _revision(name: str, config: sections.Config) -> state.LocalRevision:
+    return state.LocalRevision(
         revision=name,
         deployment="few",
         package="p",

@@ -17,7 +17,7 @@ from fairway.rollout.hooks import Answer, Call
 from tests import receiver
 from tests.serving import support
 
-WHO = calls.Named("models", "income")
+WHO = calls.DeploymentName("models", "income")
 CALL = Call(id="b.preStep.gate.1", hook="gate", at="preStep", data={"revision": "b", "weight": 5}, due=1.0)
 
 
@@ -118,7 +118,7 @@ def test_one_deployment_s_hanging_hooks_keep_no_other_s_waiting() -> None:
     with receiver.receiver(slow=threading.Event()) as hanging, receiver.receiver() as quick:
         caller = calls.Calls()
         many = [replace(CALL, id=f"call-{number}") for number in range(3 * calls.AT_ONCE)]
-        caller.answers(calls.Named("models", "other"), many, known=[hook(hanging.url)], now=2.0)
+        caller.answers(calls.DeploymentName("models", "other"), many, known=[hook(hanging.url)], now=2.0)
         assert come(caller, CALL, known=hook(quick.url))[CALL.id].kind == "passed"
         support.eventually(lambda: len(hanging.told) == calls.AT_ONCE, seconds=10)
 
@@ -179,7 +179,7 @@ def test_what_is_no_http_is_told_in_a_line() -> None:
 
 
 def test_what_goes_wrong_in_a_call_is_an_answer_and_frees_its_place() -> None:
-    def broken(deployment: calls.Named, url: str) -> calls.Place:
+    def broken(deployment: calls.DeploymentName, url: str) -> calls.Place:
         raise errors.Unavailable("the API server does not answer")
 
     assert come(calls.Calls(finds=broken), CALL, known=hook("http://host/")) == {
@@ -214,7 +214,7 @@ def test_a_hook_that_the_strategy_has_no_more_is_called_no_more() -> None:
 
 
 def test_what_must_not_be_called_is_not() -> None:
-    def nowhere(deployment: calls.Named, url: str) -> calls.Place:
+    def nowhere(deployment: calls.DeploymentName, url: str) -> calls.Place:
         raise errors.Unavailable(f"not from {deployment.namespace}")
 
     with receiver.receiver() as service:

@@ -195,7 +195,7 @@ def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
     for file in (ROOT / "src" / "fairway").rglob("*.py"):
         for series in generate.declared(file):
             spoken_for = (
-                "rollout" if series.module == "fairway.operator.metrics" else series.module.split(".")[1]
+                "rollout" if series.module == "fairway.operator.series" else series.module.split(".")[1]
             )  # what it looks after, not itself
             assert series.name.startswith(f"fairway_{spoken_for}_"), series
             assert series.help.endswith("."), series
@@ -238,6 +238,6 @@ def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
         name: value for name, value in shown["data"].items() if name not in ("hook", "at", "namespace", "deployment")
     }
     call = hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
-    assert calls.event(calls.Named("models", "income"), call, now=1767225600.0) == shown
+    assert calls.event(calls.DeploymentName("models", "income"), call, now=1767225600.0) == shown
     state = states.State(phase=states.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")
     assert strategy.announcement(state, strategy=sections.Strategy()).keys() == data.keys()

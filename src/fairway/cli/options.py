@@ -14,7 +14,7 @@ from fairway import errors
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.control.ports import Platform
+    from fairway.control.ports import PlatformPort
     from fairway.platforms.local.home import Home
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,7 +93,7 @@ class Where:
             )
         return meant
 
-    def platform(self, config: "sections.Config", *, root: Path) -> "Platform":
+    def platform(self, config: "sections.Config", *, root: Path) -> "PlatformPort":
         """Return the platform that is meant; its home is made where it is the local one."""
         from fairway.platforms import choice
 

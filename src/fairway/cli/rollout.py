@@ -11,7 +11,7 @@ from fairway.cli import options, verdicts
 
 if TYPE_CHECKING:
     from fairway.config import sections
-    from fairway.control.ports import Platform
+    from fairway.control.ports import PlatformPort
     from fairway.rollout import prospect
 
 
@@ -336,7 +336,9 @@ rollout.add_command(_steer("abort", "Take the candidate out and reject its revis
 rollout.add_command(_steer("retry", "Let the rejected revision be tried again."))
 
 
-def follow(platform: "Platform", name: str, *, revision: str | None = None, seconds: float | None, form: str) -> None:
+def follow(
+    platform: "PlatformPort", name: str, *, revision: str | None = None, seconds: float | None, form: str
+) -> None:
     """Follow the rollout to its end; raise for one that was rolled back or cannot be followed."""
     from fairway.control.ports import End
 

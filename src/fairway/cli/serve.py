@@ -30,15 +30,15 @@ def serve(package: Path, host: str, port: int, root: Path) -> None:
     """
     from fairway.packaging import manifest
     from fairway.packaging import package as packages
-    from fairway.platforms.local import ports
+    from fairway.platforms.local import sockets
     from fairway.serving import command
 
     made, serving = manifest.load(package), command.serving(os.environ)
-    if port and ports.taken(port):
+    if port and sockets.taken(port):
         raise errors.UsageError(
             f"port {port} is taken by another program: choose another with --port, or 0 for a free one"
         )
-    chosen = port or ports.free_port()
+    chosen = port or sockets.free_port()
     given = os.environ.get("BENTOML_HOME")
     ours = command.environment(
         package=package,

@@ -261,7 +261,7 @@ def _tell(line: str) -> None:
 
 
 @dataclass
-class Traffic:
+class Load:
     """Requests of many users, counted by how they were answered."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -285,9 +285,9 @@ class Traffic:
 
 
 @contextlib.contextmanager
-def flowing(url: str, hostname: str, name: str, body: bytes) -> Iterator[Traffic]:
+def flowing(url: str, hostname: str, name: str, body: bytes) -> Iterator[Load]:
     """Return traffic that flows until the block ends."""
-    traffic = Traffic()
+    traffic = Load()
     clients = [
         threading.Thread(target=_client, args=(traffic, number, url, hostname, name, body), daemon=True)
         for number in range(CLIENTS)
@@ -302,7 +302,7 @@ def flowing(url: str, hostname: str, name: str, body: bytes) -> Iterator[Traffic
             client.join(timeout=2 * ANSWER_SECONDS)
 
 
-def _client(traffic: Traffic, number: int, url: str, hostname: str, name: str, body: bytes) -> None:
+def _client(traffic: Load, number: int, url: str, hostname: str, name: str, body: bytes) -> None:
     connection, turn = _connection(url), number
     while not traffic.stopping.wait(PAUSE_SECONDS):
         turn += CLIENTS

@@ -27,7 +27,7 @@ REFUSING_STATUSES = (409, 422)  # what a service answers on purpose, and no prox
 
 
 @dataclass(frozen=True)
-class Named:
+class DeploymentName:
     """A deployment by its name: whose rollout it is."""
 
     namespace: str
@@ -43,7 +43,7 @@ class Place:
     repeats: bool = True  # whether those who read the rollout may read what the answer says
 
 
-def anywhere(deployment: Named, url: str) -> Place:
+def anywhere(deployment: DeploymentName, url: str) -> Place:
     """Return the place that the URL names, wherever it is: for a platform whose owner writes the hooks. Raises ValueError for a port that is none."""
     place = urlsplit(url)
     return Place(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
@@ -53,13 +53,13 @@ def anywhere(deployment: Named, url: str) -> Place:
 class Calls:
     """The calls that are under way. `finds` gives the place of a deployment's URL, or raises with why it must not be called."""
 
-    finds: Callable[[Named, str], Place] = anywhere
-    _running: set[tuple[Named, str]] = field(default_factory=set)  # whose, the call's id
-    _answers: dict[tuple[Named, str], hooks.Answer] = field(default_factory=dict)
+    finds: Callable[[DeploymentName, str], Place] = anywhere
+    _running: set[tuple[DeploymentName, str]] = field(default_factory=set)  # whose, the call's id
+    _answers: dict[tuple[DeploymentName, str], hooks.Answer] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answers(
-        self, deployment: Named, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
+        self, deployment: DeploymentName, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
     ) -> dict[str, hooks.Answer]:
         """Return the answers that have come since, by the call's id, and starts what is due and not under way.
 
@@ -84,13 +84,13 @@ class Calls:
                     self._running.add(key)
         return found
 
-    def forget(self, deployment: Named) -> None:
+    def forget(self, deployment: DeploymentName) -> None:
         """Drop what is known of a deployment that is gone; answers that are still to come are thrown away."""
         with self._lock:
             self._running = {key for key in self._running if key[0] != deployment}
             self._answers = {key: answer for key, answer in self._answers.items() if key[0] != deployment}
 
-    def _run(self, deployment: Named, hook: sections.Hook, call: hooks.Call) -> None:
+    def _run(self, deployment: DeploymentName, hook: sections.Hook, call: hooks.Call) -> None:
         answer = hooks.Answer("away", "it could not be called: the log says why")
         try:
             answer = post(hook, event(deployment, call, now=time.time()), place=self.finds(deployment, hook.url))
@@ -106,7 +106,7 @@ class Calls:
                     self._answers[deployment, call.id] = answer
 
 
-def event(deployment: Named, call: hooks.Call, *, now: float) -> dict[str, object]:
+def event(deployment: DeploymentName, call: hooks.Call, *, now: float) -> dict[str, object]:
     """Return the CloudEvent that a hook is sent: the same id at every try of one call."""
     return {
         "specversion": "1.0",

@@ -29,7 +29,7 @@ class Tallies:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class Subject:
     """A deployment whose rollout is watched: its strategy, where its evidence lies, and what was counted of it."""
 
     deployment: str
@@ -39,7 +39,7 @@ class Watched:
     timeout_seconds: float  # the longest that a server may take for a request
 
 
-def observe(seen: Seen, state: states.State, *, of: Watched) -> Seen:
+def observe(seen: Seen, state: states.State, *, of: Subject) -> Seen:
     """Return the look with the evidence that has come since the state's cursors.
 
     Where the evidence cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
@@ -125,7 +125,7 @@ def valued(
     )
 
 
-def _read(seen: Seen, state: states.State, *, of: Watched) -> Seen:
+def _read(seen: Seen, state: states.State, *, of: Subject) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         return replace(seen, cursors=_begin(of.store.of("")))
@@ -170,7 +170,7 @@ def _slices(policy: sections.Strategy) -> str | None:
     return next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
 
 
-def _outcomes(of: Watched, state: states.State) -> tuple[int, list[events.Outcome]]:
+def _outcomes(of: Subject, state: states.State) -> tuple[int, list[events.Outcome]]:
     """Return the new outcomes where a guard reads them: the store joins each to its request, which costs."""
     if not any(guard.type == "business" for guard in of.policy.guards):
         return state.cursors.outcomes, []
@@ -183,7 +183,7 @@ def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
     return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 
 
-def _pairs(of: Watched, state: states.State) -> tuple[int, increments.Paired | None]:
+def _pairs(of: Subject, state: states.State) -> tuple[int, increments.Paired | None]:
     if state.candidate is None or state.stable is None:
         return of.store.cursor(), None
     cursor, pairs = of.store.pairs(

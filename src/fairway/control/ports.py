@@ -1,4 +1,4 @@
-"""The Platform port: what the command line and the pipeline ask of wherever deployments run. Each platform implements it."""
+"""The platform port: what the command line and the pipeline ask of wherever deployments run. Each platform implements it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class Answered:
     phase: Phase | str | None
 
 
-class Platform(Protocol):
+class PlatformPort(Protocol):
     """Where deployments run. Methods raise UsageError for what is not there, Unavailable where nobody answers in time."""
 
     def deploy(self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = "") -> Asked:

@@ -33,7 +33,7 @@ class Checks:
                 return f"hook {hook.name}: {refusal}"
         return self._seldon_problem(spec) or scalers.unmet(spec.scaling, settings=settings.cluster)
 
-    def place(self, deployment: calls.Named, url: str) -> calls.Place:
+    def place(self, deployment: calls.DeploymentName, url: str) -> calls.Place:
         """Return where a hook is called now; raises with why it must not be: a Service may have become another since it was accepted."""
         refusal, service = self._refusal(deployment.namespace, url), hosts.service(url, namespace=deployment.namespace)
         if refusal is not None:

@@ -62,7 +62,7 @@ class Condition(sections.Section):
     """Why, in a sentence."""
 
 
-class Row(sections.Section):
+class HistoryRow(sections.Section):
     """A verdict that moved the rollout, or a command."""
 
     at: Time
@@ -79,7 +79,7 @@ class Row(sections.Section):
     """The guard that decided."""
 
 
-class Evidence(sections.Section):
+class GuardEvidence(sections.Section):
     """What speaks against the candidate and for it, by one guard."""
 
     name: Annotated[str, Field(max_length=63)]
@@ -90,7 +90,7 @@ class Evidence(sections.Section):
     """Log e-value of the certificate that the guard holds."""
 
 
-class Reply(sections.Section):
+class CommandReply(sections.Section):
     """What became of a command."""
 
     obeyed: bool
@@ -124,15 +124,15 @@ class Status(sections.Section):
     """Revisions that were rolled back; none is tried again until the spec changes or `retry` is asked."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] | None = None
     """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a person is needed. The others say where it stands."""
-    history: Annotated[tuple[Row, ...], Field(max_length=states.HISTORY)] | None = None
+    history: Annotated[tuple[HistoryRow, ...], Field(max_length=states.HISTORY)] | None = None
     """The last verdicts and commands, oldest first."""
-    guards: Annotated[tuple[Evidence, ...], Field(max_length=16)] | None = None
+    guards: Annotated[tuple[GuardEvidence, ...], Field(max_length=16)] | None = None
     """The evidence of the rollout in progress."""
     checkpoint: Annotated[str, Field(max_length=262144)] | None = None
     """The rollout's whole state as JSON, for the operator alone: a new operator goes on from it."""
     last_command: Annotated[str, Field(max_length=512)] | None = None
     """The nonce of the last command that was taken: each is taken once."""
-    reply: Reply | None = None
+    reply: CommandReply | None = None
     """What became of that command."""
 
 

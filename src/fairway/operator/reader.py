@@ -87,10 +87,10 @@ class Reader:
             ),
             command=command,
             answers=self.hooks.answers(
-                calls.Named(*target.key), state.calls, known=target.policy.hooks, now=target.now
+                calls.DeploymentName(*target.key), state.calls, known=target.policy.hooks, now=target.now
             ),
         )
-        watched = observe.Watched(
+        watched = observe.Subject(
             deployment=target.owner.name,
             policy=target.policy,
             store=self._evidence(target.owner.namespace),
@@ -99,7 +99,7 @@ class Reader:
         )
         return observe.observe(seen, state, of=watched)
 
-    def standing(self, target: Target) -> routes.Standing:
+    def standing(self, target: Target) -> routes.RouteStanding:
         """Return how the HTTPRoute of what serves stands; the proxies are asked until they answer, and then once for other gateways or host names.
 
         While weights move, a route that is not accepted yet says nothing: each of them is accepted a moment after it was written.

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from fairway import clocks, errors
 from fairway.config import resource
 from fairway.control import calls, units
-from fairway.operator import events, metrics, routes, status
+from fairway.operator import posting, routes, series, status
 from fairway.operator.checks import Checks
 from fairway.operator.installed import Installed
 from fairway.operator.reader import Reader
@@ -54,12 +54,12 @@ class Reconciler:
         self._checks = Checks(server, self.installed)
         self._reader = Reader(server, self.installed, checks=self._checks, evidence=evidence, prometheus=prometheus)
         self._writer = Writer(server, self.installed, reader=self._reader)
-        self.rollouts = metrics.Rollouts()
+        self.rollouts = series.Rollouts()
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what was remembered: the next look applies everything anew."""
         self._memory.pop((namespace, name), None)
-        self._reader.hooks.forget(calls.Named(namespace, name))
+        self._reader.hooks.forget(calls.DeploymentName(namespace, name))
 
     def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
         """Take notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
@@ -131,14 +131,14 @@ class Reconciler:
 
     # -- before the decision ----------------------------------------------------------------------------------------
 
-    def _context(self, target: Target) -> status.Told:
+    def _context(self, target: Target) -> status.Context:
         """Return what the status says besides the rollout's state; what a person should know at once is told by events."""
         if target.problem is not None:
             self._post(target.found, "Invalid", target.problem, at=target.wall)
         clash = self._checks.clash(target.owner) if target.spec.routing == "gateway" else None
         if clash is not None:
             self._post(target.found, "Stalled", clash, at=target.wall)
-        return status.Told(
+        return status.Context(
             generation=target.generation,
             desired=target.desired.name,
             revisions=target.known,
@@ -175,7 +175,7 @@ class Reconciler:
 
     # -- after the decision -----------------------------------------------------------------------------------------
 
-    def _take_notice(self, target: Target, context: status.Told, failed: errors.FairwayError | None) -> None:
+    def _take_notice(self, target: Target, context: status.Context, failed: errors.FairwayError | None) -> None:
         """Have the status say what kept the decision from being made true, where that is news."""
         refused = target.memory.refuse(failed)
         if refused == context.refusal:
@@ -186,7 +186,7 @@ class Reconciler:
             self._post(target.found, "Stalled", refused[1], at=target.wall)
 
     def _next(
-        self, target: Target, context: status.Told, failed: errors.FairwayError | None
+        self, target: Target, context: status.Context, failed: errors.FairwayError | None
     ) -> tuple[float, errors.FairwayError | None]:
         """Return the seconds until the next look, and what is to be told as a look that failed."""
         delay = self._delay(target)
@@ -246,10 +246,10 @@ class Reconciler:
         metadata = found["metadata"]
         for event in happened:
             log.info("%s/%s %s: %s", metadata["namespace"], metadata["name"], event.type, event.message)
-            self._post(found, event.type, event.message, at=event.at, warning=event.type in events.WARNINGS)
+            self._post(found, event.type, event.message, at=event.at, warning=event.type in posting.WARNINGS)
 
     def _post(self, found: api.Object, type: str, message: str, *, at: float, warning: bool = True) -> None:
-        events.post(self._api, found, at=at, type=type, message=message, warning=warning)
+        posting.post(self._api, found, at=at, type=type, message=message, warning=warning)
 
 
 def command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | None, str | None]:

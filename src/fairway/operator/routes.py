@@ -186,7 +186,7 @@ def refused(found: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RouteStanding:
     """Whether the gateway answers for the revision in service, in a word for programs and a sentence."""
 
     holds: bool
@@ -196,35 +196,35 @@ class Standing:
 
 REFUSED = "Refused"
 OVERLAPS = "Overlaps"  # an older route takes the same requests
-NOT_ASKED = Standing(True, "NotAsked", "no HTTPRoute of ours divides the requests yet")
+NOT_ASKED = RouteStanding(True, "NotAsked", "no HTTPRoute of ours divides the requests yet")
 
 
-def standing(found: Mapping[str, Any] | None, *, answers: bool | None, unknown: str = "") -> Standing:
+def standing(found: Mapping[str, Any] | None, *, answers: bool | None, unknown: str = "") -> RouteStanding:
     """Return how an HTTPRoute stands; `answers` says whether proxies know who answers, and is None, with the reason, where nobody can tell."""
     if found is None:
-        return Standing(False, "NotWritten", "the HTTPRoute is not written yet")
+        return RouteStanding(False, "NotWritten", "the HTTPRoute is not written yet")
     if (why := refused(found)) is not None:
-        return Standing(False, REFUSED, why)
+        return RouteStanding(False, REFUSED, why)
     if not accepted(found):
-        return Standing(
+        return RouteStanding(
             False,
             "NotAccepted",
             "no gateway has accepted the HTTPRoute yet: wanted a Gateway that spec.gateway.parentRefs names, "
             "and its controller",
         )
     if answers is None:
-        return Standing(
+        return RouteStanding(
             True,
             "Accepted",
             f"the gateway has accepted the HTTPRoute; whether its proxies follow cannot be told: {unknown}",
         )
     if not answers:
-        return Standing(
+        return RouteStanding(
             False,
             "NotAnswering",
             "the gateway has accepted the HTTPRoute, and its proxies have no pod to send requests to yet",
         )
-    return Standing(True, "Answering", "the gateway sends requests to the revision in service")
+    return RouteStanding(True, "Answering", "the gateway sends requests to the revision in service")
 
 
 def _parents(found: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:

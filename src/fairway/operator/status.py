@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class Context:
     """What a status says besides the rollout's state."""
 
     generation: int
@@ -45,12 +45,12 @@ class Told:
     problem: str | None  # why the spec cannot be followed
     # what ended the last look, or was refused in it: a word for programs, and the sentence
     refusal: tuple[str, str] | None = None
-    standing: routes.Standing = routes.NOT_ASKED  # of the HTTPRoute
+    standing: routes.RouteStanding = routes.NOT_ASKED  # of the HTTPRoute
     clash: tuple[str, str] | None = None  # an older route takes the same requests: the same two
     edited: bool = False  # the spec's strategy is not the one in force
 
 
-def build(state: State, *, policy: sections.Strategy, told: Told) -> Json:
+def build(state: State, *, policy: sections.Strategy, told: Context) -> Json:
     """Return the status that the state of the rollout amounts to."""
     weight, mirror = states.split(state, strategy=policy)
     verdict = state.verdict.action if state.verdict is not None and state.phase is not Phase.STABLE else None
@@ -69,7 +69,7 @@ def build(state: State, *, policy: sections.Strategy, told: Told) -> Json:
         history=tuple(_row(row) for row in state.history),
         guards=_guards(state),
         last_command=told.last_command,
-        reply=crd.Reply.model_validate(told.reply) if told.reply is not None else None,
+        reply=crd.CommandReply.model_validate(told.reply) if told.reply is not None else None,
         checkpoint=checkpoint.write(state, policy=policy, first=told.first),
         **arms,
     )
@@ -81,7 +81,7 @@ def reply(made: states.Reply) -> Json:
     return {"obeyed": made.obeyed, "sentence": _cut(made.sentence)}
 
 
-def stuck(state: State, told: Told) -> bool:
+def stuck(state: State, told: Context) -> bool:
     """Say whether what the spec asks for cannot come without a person."""
     return (
         told.paused
@@ -152,7 +152,7 @@ def _with(
     return {**before, "observedGeneration": generation, "conditions": [*timed, *kept]}
 
 
-def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
+def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]:
     """Return (type, holds, reason, message)."""
     stable, desired, paused, problem = (
         told.healths.get(state.stable or "", health.Health()),
@@ -195,7 +195,7 @@ def _conditions(state: State, told: Told) -> list[tuple[str, bool, str, str]]:
     ]
 
 
-def _reason(state: State, told: Told) -> str:
+def _reason(state: State, told: Context) -> str:
     if told.problem is not None:
         return told.problem
     notes = [told.refusal[1]] if told.refusal else []
@@ -203,7 +203,7 @@ def _reason(state: State, told: Told) -> str:
     return "; ".join([state.reason, *notes]) + _waits(told)
 
 
-def _waits(told: Told) -> str:
+def _waits(told: Context) -> str:
     return (
         "; the strategy was edited: it counts from the next rollout on, and this one ends by the strategy that it began with"
         if told.edited
@@ -211,7 +211,7 @@ def _waits(told: Told) -> str:
     )
 
 
-def _refusal(told: Told) -> tuple[str, str] | None:
+def _refusal(told: Context) -> tuple[str, str] | None:
     return (
         told.refusal
         or told.clash
@@ -246,7 +246,7 @@ def _timed(
     return tuple(timed)
 
 
-def _arm(name: str | None, told: Told) -> crd.Arm | None:
+def _arm(name: str | None, told: Context) -> crd.Arm | None:
     if name is None:
         return None
     revision = told.revisions.get(name)
@@ -258,8 +258,8 @@ def _arm(name: str | None, told: Told) -> crd.Arm | None:
     )
 
 
-def _row(row: Mapping[str, Any]) -> crd.Row:
-    return crd.Row(
+def _row(row: Mapping[str, Any]) -> crd.HistoryRow:
+    return crd.HistoryRow(
         at=datetime.datetime.fromtimestamp(row["at"], datetime.UTC),
         revision=row["revision"],
         phase=row["phase"],
@@ -269,7 +269,7 @@ def _row(row: Mapping[str, Any]) -> crd.Row:
     )
 
 
-def _guards(state: State) -> tuple[crd.Evidence, ...]:
+def _guards(state: State) -> tuple[crd.GuardEvidence, ...]:
     if state.ledger is None:
         return ()
     harms = defaultdict[str, list[float]](list)
@@ -279,7 +279,7 @@ def _guards(state: State) -> tuple[crd.Evidence, ...]:
         if bet.certificate is not None:
             certificates[key.guard] = bet.certificate.log_e
     return tuple(
-        crd.Evidence(name=name, harm=_finite(max(found)), certificate=_finite(certificates.get(name)))
+        crd.GuardEvidence(name=name, harm=_finite(max(found)), certificate=_finite(certificates.get(name)))
         for name, found in list(harms.items())[:16]
     )
 

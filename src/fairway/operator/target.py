@@ -51,7 +51,7 @@ class Memory:
     backed: set[str] = field(default_factory=set)  # revisions whose Service is there
     refusal: tuple[str, str] | None = None  # what ended the last look, or was refused in it
     answers: str | None = None  # fingerprint of the gateways and host names for which the gateway has answered
-    standing: routes.Standing = routes.NOT_ASKED
+    standing: routes.RouteStanding = routes.NOT_ASKED
     failures: int = 0  # looks in a row after which something was not as decided
 
     def refuse(self, failed: errors.FairwayError | None) -> tuple[str, str] | None:

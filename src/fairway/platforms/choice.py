@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from fairway.config import sections
-from fairway.control.ports import Platform
+from fairway.control.ports import PlatformPort
 
 
 def platform(
     kind: Literal["local", "kubernetes"], *, home: Path, namespace: str, context: str | None = None
-) -> Platform:
+) -> PlatformPort:
     """Return the platform; `home` is the local platform's directory, `namespace` and `context` name a place in a cluster."""
     if kind == "kubernetes":
         from fairway.platforms.kubernetes import api

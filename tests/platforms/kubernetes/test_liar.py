@@ -13,7 +13,7 @@ import pytest
 
 from fairway import errors
 from fairway.platforms.kubernetes import prometheus
-from fairway.platforms.local import ports
+from fairway.platforms.local import sockets
 from fairway.rollout import traffic
 
 ROUTE = traffic.route(deployment="shop", stable="old", candidate="new", weight=25, mirror=0)
@@ -65,7 +65,7 @@ def exported(text: str) -> Iterator[int]:
 @contextlib.contextmanager
 def scraping(folder: Path, **targets: int) -> Iterator[str]:
     """Return the address of a Prometheus that scrapes the gateway and the tenants' pods."""
-    program, port = shutil.which("prometheus"), ports.free_port()
+    program, port = shutil.which("prometheus"), sockets.free_port()
     assert program is not None, "there is no prometheus on PATH (Debian: apt-get install prometheus)"
     (folder / "prometheus.yml").write_text(CONFIGURATION.format(**targets))
     process = subprocess.Popen(

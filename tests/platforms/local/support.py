@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fairway.platforms.local import envoy, ports
+from fairway.platforms.local import envoy, sockets
 from fairway.platforms.local.processes import Processes
 from fairway.rollout import traffic
 
@@ -69,14 +69,14 @@ class Bench:
 
     root: Path
     processes: Processes
-    gateway: envoy.Gateway
+    gateway: envoy.Envoy
     ports: dict[str, int] = field(default_factory=dict)
     clients: list[Client] = field(default_factory=list)
 
     def serve(self, *revisions: str, wait: bool = True) -> None:
         """Start a server for each revision, on the port that it had before, and waits until it answers."""
         for revision in revisions:
-            port = self.ports.setdefault(revision, ports.free_port())
+            port = self.ports.setdefault(revision, sockets.free_port())
             argv = [sys.executable, "-S", str(UPSTREAM), "--port", str(port), "--revision", revision]
             self.processes.start(revision, argv=argv, env={}, log=self.root / "logs" / f"{revision}.log")
         for revision in revisions if wait else ():
@@ -146,7 +146,7 @@ class Bench:
 def bench(root: Path) -> Iterator[Bench]:
     """Return a bench whose gateway runs; stops all of it afterwards."""
     processes = Processes(root)
-    made = Bench(root, processes, envoy.Gateway(root, processes))
+    made = Bench(root, processes, envoy.Envoy(root, processes))
     try:
         made.gateway.start()
         yield made

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.platforms.local import envoy, xds
+from fairway.platforms.local import envoy
 from fairway.platforms.local.processes import Processes
+from fairway.platforms.local.xds import routing
 from fairway.rollout import traffic
 from tests.platforms.local import support
 from tests.platforms.local.support import Bench
@@ -93,7 +94,7 @@ def test_a_request_that_stable_answers_for_the_candidate_is_the_candidates_and_i
 def test_a_server_that_hangs_costs_one_504_that_counts_once_and_is_slow(bench: Bench) -> None:
     bench.serve("old")
     route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
-    bench.apply(route, limits={"income": xds.Limits(seconds=0.0)})
+    bench.apply(route, limits={"income": routing.Limits(seconds=0.0)})
     answer = bench.client().ask(x_test_delay="60")
     assert answer.status == 504
     assert answer.body["error"]
@@ -105,7 +106,7 @@ def test_a_server_that_hangs_costs_one_504_that_counts_once_and_is_slow(bench: B
 def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answers(bench: Bench) -> None:
     bench.serve("old", "new")
     route = traffic.route(deployment="income", stable="old", candidate="new", weight=100, mirror=0)
-    bench.apply(route, limits={"income": xds.Limits(seconds=0.0)})
+    bench.apply(route, limits={"income": routing.Limits(seconds=0.0)})
     answer = bench.client().ask(x_test_only="new", x_test_delay="60")
     assert (answer.status, answer.body["revision"]) == (200, "old")
     candidate = bench.settled(route, requests=1).candidate
@@ -116,7 +117,7 @@ def test_a_candidate_that_hangs_is_one_slow_request_of_its_own_that_stable_answe
 def test_a_request_that_nobody_could_answer_is_an_error_without_a_time(bench: Bench) -> None:
     bench.serve("old")
     route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
-    bench.apply(route, limits={"income": xds.Limits(seconds=0.0)})
+    bench.apply(route, limits={"income": routing.Limits(seconds=0.0)})
     bench.processes.stop("old")
     assert bench.client().ask().status == 503
     stable = support.until(lambda: bench.sample(route).stable)
@@ -177,7 +178,7 @@ def test_another_object_for_the_home_gives_the_same_counts_before_it_applies_any
     route = bench.route(weight=50)
     ask(bench, 10)
     sample = bench.settled(route, requests=10)
-    again = envoy.Gateway(bench.root, Processes(bench.root)).sample(route)
+    again = envoy.Envoy(bench.root, Processes(bench.root)).sample(route)
     assert again is not None
     assert (again.epoch, again.stable, again.candidate) == (sample.epoch, sample.stable, sample.candidate)
     assert again.stable is not None
@@ -186,7 +187,7 @@ def test_another_object_for_the_home_gives_the_same_counts_before_it_applies_any
 
 def test_an_absent_gateway_gives_no_sample_and_no_error(tmp_path: Path) -> None:
     route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
-    absent = envoy.Gateway(tmp_path, Processes(tmp_path))
+    absent = envoy.Envoy(tmp_path, Processes(tmp_path))
     assert absent.sample(route) is None
     assert absent.in_effect("income") is None
     with pytest.raises(errors.PlatformError, match=r"the gateway of .* was never started: run `fairway up`"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fairway import errors
-from fairway.platforms.local import envoy, ports
+from fairway.platforms.local import envoy, sockets
 from fairway.platforms.local.processes import Processes
 from tests.platforms.local import support
 from tests.platforms.local.support import Bench
@@ -152,7 +152,7 @@ def test_another_object_for_the_home_adopts_the_gateway_that_runs(bench: Bench) 
     bench.serve("old")
     route = bench.route(candidate=None)
     processes = Processes(bench.root)
-    adopted = envoy.Gateway(bench.root, processes)
+    adopted = envoy.Envoy(bench.root, processes)
     pid = processes.record(envoy.NAME)
     adopted.start()
     assert processes.record(envoy.NAME) == pid
@@ -170,7 +170,7 @@ def test_a_stopped_gateway_lets_requests_end_and_leaves_nothing(bench: Bench) ->
         support.until(lambda: (bench.seen("old") or {}).get("stable"))
         bench.gateway.stop()
     assert load.answers[200, "stable", "old"] >= 1
-    assert not ports.taken(int(bench.gateway.url.rpartition(":")[2]))
+    assert not sockets.taken(int(bench.gateway.url.rpartition(":")[2]))
     assert bench.processes.record(envoy.NAME) is None
     assert set(Path("/dev/shm").glob("envoy*")) <= shared
 
@@ -200,10 +200,10 @@ def test_another_port_than_that_of_the_gateway_that_runs_is_one_sentence(bench: 
 def test_a_free_port_is_tried_again_where_another_program_was_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, given = ports.free_port, []
+    free, given = sockets.free_port, []
     with socket.create_server(("127.0.0.1", free())) as other:
         taken = other.getsockname()[1]
-        monkeypatch.setattr(ports, "free_port", lambda: given.append(taken if not given else free()) or given[-1])
+        monkeypatch.setattr(sockets, "free_port", lambda: given.append(taken if not given else free()) or given[-1])
         for bench in support.bench(tmp_path):
             assert bench.gateway.alive()
             assert not bench.gateway.url.endswith(f":{taken}")

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from fairway import artifacts, errors
-from fairway.platforms.local import ports, processes
+from fairway.platforms.local import processes, sockets
 from fairway.platforms.local.processes import Process, Processes
 from tests.platforms.local.support import until
 
@@ -114,23 +114,23 @@ time.sleep(600)
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
 def test_a_worker_in_a_session_of_its_own_goes_with_its_leader(home: Home, killed: bool) -> None:
-    port, file = ports.free_port(), home.root / "worker"
+    port, file = sockets.free_port(), home.root / "worker"
     process = home.start([sys.executable, "-S", "-c", OWN_SESSION, str(port), str(file)])
-    until(lambda: file.exists() and file.read_text() and ports.taken(port))
+    until(lambda: file.exists() and file.read_text() and sockets.taken(port))
     worker = int(file.read_text())
     assert os.getsid(worker) == worker
     if killed:  # its worker still holds the port when it is started again
         os.kill(process.pid, signal.SIGKILL)
         until(lambda: not home.processes.alive("one"))
-        assert ports.taken(port)
+        assert sockets.taken(port)
         successor = Processes(home.root)
         successor.start("one", argv=SLEEP, env={}, log=home.root / "log")
-        assert not ports.taken(port)
+        assert not sockets.taken(port)
         successor.stop("one")
     else:
         home.processes.stop("one", grace_seconds=1.0)
     assert not _runs(worker)
-    assert not ports.taken(port)
+    assert not sockets.taken(port)
 
 
 def test_what_a_killed_process_left_behind_ends_too(home: Home) -> None:

@@ -8,7 +8,7 @@ import pytest
 import xxhash
 
 from fairway import errors
-from fairway.platforms.local import xds
+from fairway.platforms.local.xds import bootstrap, clusters, routing
 from fairway.rollout import traffic
 from fairway.serving import command
 from tests.platforms.local import support
@@ -31,7 +31,7 @@ def test_a_unit_stays_on_its_arm_and_a_growing_weight_moves_units_one_way_only(b
         drawn = {
             unit
             for unit in UNITS
-            if xxhash.xxh64_intdigest(f"{route.salt}:{unit}".encode()) % xds.TOTAL < weight * xds.TOTAL // 100
+            if xxhash.xxh64_intdigest(f"{route.salt}:{unit}".encode()) % routing.TOTAL < weight * routing.TOTAL // 100
         }
         assert found[-1] == drawn
         assert canaries(bench) == drawn
@@ -110,12 +110,12 @@ def test_a_revision_is_asked_by_its_name_and_that_counts_for_no_arm(bench: Bench
 def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_for_no_arm(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xds, "BODY_SECONDS", 1)
+    monkeypatch.setattr(bootstrap, "BODY_SECONDS", 1)
     bench.gateway.stop()
     bench.gateway.start()
     bench.serve("old")
     route = traffic.route(deployment="income", stable="old", candidate=None, weight=0, mirror=0)
-    bench.apply(route, limits={"income": xds.Limits(body_bytes=1000)})
+    bench.apply(route, limits={"income": routing.Limits(body_bytes=1000)})
     large = bench.client().ask(body=b"x" * 1001)
     assert (large.status, "serving.maxBodyMebibytes" in large.body["error"]) == (413, True)
     with socket.create_connection(urlsplit(bench.gateway.url).netloc.split(":")) as slow:
@@ -130,7 +130,7 @@ def test_a_body_that_is_too_large_or_does_not_come_is_refused_here_and_counts_fo
 def test_what_is_more_than_an_arm_bears_is_429_and_no_error_of_the_arm(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xds, "ARM_LIMITS", {"max_connections": 1, "max_requests": 1, "max_pending_requests": 1})
+    monkeypatch.setattr(clusters, "ARM_LIMITS", {"max_connections": 1, "max_requests": 1, "max_pending_requests": 1})
     bench.serve("old")
     route = bench.route(candidate=None)
     with support.Load(bench.gateway.url, clients=8, x_test_delay="0.02") as load:

@@ -17,11 +17,11 @@ from fairway.rollout import bookkeeping, increments
 from fairway.rollout.states import Phase, State
 
 
-def revision(strategy: dict[str, Any]) -> state.Revision:
+def revision(strategy: dict[str, Any]) -> state.LocalRevision:
     config = sections.Config.model_validate(
         {"name": "income", "data": {"source": "csv", "path": "unused.csv"}, "strategy": strategy}
     )
-    return state.Revision(
+    return state.LocalRevision(
         revision="b" * 12,
         deployment="income",
         package="p",

@@ -25,7 +25,7 @@ def watched(tmp_path: Path) -> Iterator[supervisor.Supervisor]:
 def deploy(watched: supervisor.Supervisor, name: str, *, every: str) -> None:
     revision = test_state.revision({})
     config = {**revision.config, "platform": {**revision.config["platform"], "scrapeInterval": every}}
-    watched.state.deploy(state.Revision(**{**vars(revision), "deployment": name, "config": config}), now=1.0)
+    watched.state.deploy(state.LocalRevision(**{**vars(revision), "deployment": name, "config": config}), now=1.0)
 
 
 @pytest.mark.parametrize("order", [("500ms", "1m"), ("1m", "500ms")])

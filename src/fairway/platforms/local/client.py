@@ -100,7 +100,7 @@ def down(home: Home) -> list[str]:
 
 def deploy(
     home: Home, folder: Path, *, config: sections.Config, note: str = "", now: float
-) -> tuple[state.Revision, bool]:
+) -> tuple[state.LocalRevision, bool]:
     """Ask for a package to be served; gives its revision, and whether that changes anything.
 
     The package is verified, and copied below the home where it lies elsewhere. The platform need not run yet.
@@ -117,7 +117,7 @@ def deploy(
         shutil.copytree(folder, temporary)
         manifest.load(temporary)
         temporary.rename(place)
-    revision = state.Revision(
+    revision = state.LocalRevision(
         revision=package.revision(made.digest, serving=config.serving),
         deployment=config.name,
         package=str(place),

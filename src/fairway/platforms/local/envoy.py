@@ -19,14 +19,15 @@ from urllib.parse import quote
 
 from fairway import artifacts, errors
 from fairway.config import sections
-from fairway.platforms.local import ports, xds
+from fairway.platforms.local import sockets
 from fairway.platforms.local.processes import Processes
+from fairway.platforms.local.xds import bootstrap, clusters, parts, routing
 from fairway.rollout import traffic
 
 NAME = "envoy"
 START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
-RDS, CDS = f"http.ingress.rds.{xds.ROUTES}", "cluster_manager.cds"
+RDS, CDS = f"http.ingress.rds.{parts.ROUTES}", "cluster_manager.cds"
 BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
 SHED = (
     "rq_pending_overflow",
@@ -36,7 +37,7 @@ RDS_VERSION = f"{RDS}.version_text"
 PREFIX = re.compile(r"^\[[^]]*\](?:\[[^]]*\])+ (?:\[[^]]*\] )?")  # time, thread, level, logger, source line
 
 
-class Gateway:
+class Envoy:
     """The Envoy of one home directory; another object for the same directory adopts the one that runs."""
 
     def __init__(self, root: Path, processes: Processes) -> None:
@@ -73,16 +74,16 @@ class Gateway:
                 )
             return
         fixed = port or (known["port"] if known else 0)
-        if fixed and ports.taken(fixed):
+        if fixed and sockets.taken(fixed):
             raise errors.PlatformError(
                 f"port {fixed} is taken by another program: choose another with --port, or end that program"
             )
         for attempt in range(1, START_ATTEMPTS + 1):
-            words = self._launch(port=fixed or ports.free_port())
+            words = self._launch(port=fixed or sockets.free_port())
             if words is None:
                 return
             if not fixed:
-                (self._folder / "ports.json").unlink()  # nobody was told it
+                (self._folder / "sockets.json").unlink()  # nobody was told it
             if fixed or "in use" not in words or attempt == START_ATTEMPTS:
                 raise errors.PlatformError(f"Envoy did not start: {words[:300]}; see {self._log}")
 
@@ -97,22 +98,22 @@ class Gateway:
         self,
         routes: Mapping[str, traffic.Route],
         *,
-        endpoints: xds.Endpoints,
+        endpoints: clusters.Endpoints,
         thresholds: Sequence[str] = (),
-        limits: Mapping[str, xds.Limits] | None = None,
+        limits: Mapping[str, routing.Limits] | None = None,
     ) -> None:
         """Make these the routes, all others go. Returns when they are in effect; does nothing where they are already.
 
         `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and leaves those in effect that were.
         """
         wanted, table = (
-            xds.clusters(routes.values(), endpoints=endpoints),
-            xds.routes_document(routes.values(), limits=limits),
+            clusters.clusters(routes.values(), endpoints=endpoints),
+            routing.routes_document(routes.values(), limits=limits),
         )
         clusters_now, table_now = self._read("cds.json"), self._read("rds.json")
         self._begin(wanted, before=clusters_now, thresholds=thresholds)
         if table != table_now or not self._follows(RDS, table):
-            both = xds.join(clusters_now, wanted)
+            both = clusters.join(clusters_now, wanted)
             self._write("cds.json", both, subject=CDS, unless=clusters_now)
             self._write("rds.json", table, subject=RDS, unless=table_now)
             clusters_now = both
@@ -121,7 +122,11 @@ class Gateway:
     def in_effect(self, deployment: str) -> str | None:
         """Return the version of the deployment's route that Envoy follows now, or None where there is none or Envoy does not answer."""
         answer = self._stats(_exactly(RDS_VERSION))
-        return xds.versions(str(_parse(answer)[0].get(RDS_VERSION, ""))).get(deployment) if answer is not None else None
+        return (
+            routing.versions(str(_parse(answer)[0].get(RDS_VERSION, ""))).get(deployment)
+            if answer is not None
+            else None
+        )
 
     def sample(self, route: traffic.Route) -> traffic.Sample | None:
         """Return both arms' counters from one scrape, or None where they cannot be read or the deployment has no route.
@@ -131,9 +136,9 @@ class Gateway:
         counts as an error, but not what it refused for load (429); one that timed out (504) is slow by every threshold, one that reached no
         server (503) has no time; a request that its client gave up does not count.
         """
-        stable = xds.cluster_name(route.deployment, route.stable, "stable")
+        stable = clusters.cluster_name(route.deployment, route.stable, "stable")
         canary = (
-            xds.cluster_name(route.deployment, route.candidate, "canary")
+            clusters.cluster_name(route.deployment, route.candidate, "canary")
             if route.candidate is not None and route.weight
             else None
         )
@@ -149,7 +154,7 @@ class Gateway:
         if answer is None or process is None:
             return None
         values, histograms = _parse(answer)
-        version = xds.versions(str(values.get(RDS_VERSION, ""))).get(route.deployment)
+        version = routing.versions(str(values.get(RDS_VERSION, ""))).get(route.deployment)
         if version is None:
             return None
         begun = "-".join(str(counts["begun"].get(name, 0)) for name in (stable, canary) if name)
@@ -163,14 +168,18 @@ class Gateway:
 
     def _launch(self, *, port: int) -> str | None:
         """Start Envoy on the port; gives its last words where it does not come up."""
-        chosen = {"port": port, "admin": ports.free_port()}
-        for name, empty in (("cds.json", xds.clusters([], endpoints={})), ("rds.json", xds.routes_document([]))):
+        chosen = {"port": port, "admin": sockets.free_port()}
+        for name, empty in (
+            ("cds.json", clusters.clusters([], endpoints={})),
+            ("rds.json", routing.routes_document([])),
+        ):
             if not (self._folder / name).exists():
                 artifacts.write_json(self._folder / name, empty)
         artifacts.write_json(
-            self._folder / "bootstrap.json", xds.bootstrap(port=port, admin_port=chosen["admin"], folder=self._folder)
+            self._folder / "bootstrap.json",
+            bootstrap.bootstrap(port=port, admin_port=chosen["admin"], folder=self._folder),
         )
-        artifacts.write_json(self._folder / "ports.json", chosen)
+        artifacts.write_json(self._folder / "sockets.json", chosen)
         argv = [
             str(binary()),
             "--config-path",
@@ -189,7 +198,7 @@ class Gateway:
         self._processes.stop(NAME)
         return self._last_words() or "it said nothing"
 
-    def _begin(self, wanted: xds.Json, *, before: xds.Json, thresholds: Sequence[str]) -> None:
+    def _begin(self, wanted: parts.Json, *, before: parts.Json, thresholds: Sequence[str]) -> None:
         """Write down which arms' counters begin anew and what counts as slow, so that no difference is taken across the change.
 
         Envoy starts the counters of a cluster that was removed and comes back at 0, and the histogram of one that changes.
@@ -214,7 +223,7 @@ class Gateway:
         except FileNotFoundError:
             return {"serial": 0, "begun": {}, "thresholds": []}
 
-    def _write(self, name: str, document: xds.Json, *, subject: str, unless: xds.Json) -> None:
+    def _write(self, name: str, document: parts.Json, *, subject: str, unless: parts.Json) -> None:
         """Replace the file where it differs, or Envoy follows another, and waits until it is taken; puts the earlier one back where it is refused.
 
         What Envoy refused once is not shown to it again by this object: the answer would be the same.
@@ -245,7 +254,7 @@ class Gateway:
             f"Envoy refused the new {kind}, the earlier ones stay: {self._refusals[version]}; see {self._log}"
         )
 
-    def _follows(self, subject: str, document: xds.Json) -> bool:
+    def _follows(self, subject: str, document: parts.Json) -> bool:
         """Say whether the document is in effect, or will be when Envoy starts."""
         return not self.alive() or self._text(f"{subject}.version_text") == document["version_info"]
 
@@ -259,7 +268,7 @@ class Gateway:
         lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         return PREFIX.sub("", lines[-1]) if lines else ""
 
-    def _read(self, name: str) -> xds.Json:
+    def _read(self, name: str) -> parts.Json:
         return artifacts.read_json(self._folder / name)
 
     def _ready(self) -> bool:
@@ -304,7 +313,7 @@ class Gateway:
     def _ports(self) -> dict[str, int] | None:
         """Return the ports that it has, or had; None before the first start."""
         try:
-            return artifacts.read_json(self._folder / "ports.json")
+            return artifacts.read_json(self._folder / "sockets.json")
         except FileNotFoundError:
             return None
 
@@ -341,7 +350,7 @@ def _arm(
     failed = max(int(values.get(f"cluster.{cluster}.upstream_rq_5xx", 0)) - shed, 0)
     timed = max(buckets.values(), default=0)
     fast = {
-        threshold: buckets.get(float(xds.bound(sections.parse_duration(threshold).total_seconds() * 1000)), 0)
+        threshold: buckets.get(float(bootstrap.bound(sections.parse_duration(threshold).total_seconds() * 1000)), 0)
         for threshold in thresholds
     }
     return traffic.ArmCounts(

@@ -8,7 +8,7 @@ from pathlib import Path
 from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.packaging import manifest
-from fairway.platforms.local import ports, state
+from fairway.platforms.local import sockets, state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
 from fairway.serving import command
@@ -22,7 +22,7 @@ CRASHES, CRASH_SECONDS = 5, 120.0  # more crashes than this in that time: it doe
 
 
 @dataclass
-class Server:
+class ServerProcess:
     """What is known of one server beside its process's record."""
 
     port: int
@@ -48,13 +48,13 @@ class Servers:
 
     def __init__(self, home: Home, processes: Processes, *, collector: str) -> None:
         self._home, self._processes, self.collector = home, processes, collector
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, ServerProcess] = {}
         for name in processes.names():  # those of a supervisor before this one
             if name.startswith(PREFIX):
                 revision = name.removeprefix(PREFIX)
-                self._servers[revision] = Server(port=artifacts.read_json(port_file(home, revision))["port"])
+                self._servers[revision] = ServerProcess(port=artifacts.read_json(port_file(home, revision))["port"])
 
-    def keep(self, wanted: Mapping[str, state.Revision], *, now: float) -> None:
+    def keep(self, wanted: Mapping[str, state.LocalRevision], *, now: float) -> None:
         """Make the wanted servers run."""
         for name, revision in wanted.items():
             server = self._servers.get(name)
@@ -62,7 +62,7 @@ class Servers:
                 server.fault is not None and server.retire_at is not None
             ):  # given up, and asked for again
                 self._processes.stop(PREFIX + name)
-                server = self._servers[name] = Server(port=self._new_port(name))
+                server = self._servers[name] = ServerProcess(port=self._new_port(name))
             server.retire_at = None
             if (
                 server.fault is None
@@ -105,7 +105,7 @@ class Servers:
                 server.ready_once = True
         return frozenset(ready), broken
 
-    def _start(self, revision: state.Revision, server: Server) -> None:
+    def _start(self, revision: state.LocalRevision, server: ServerProcess) -> None:
         name = revision.revision
         folder = self._home.server(name)
         config = revision.config
@@ -132,7 +132,7 @@ class Servers:
             PREFIX + name, argv=command.argv(server.port), env=environment, log=self._home.logs / f"server-{name}.log"
         )
 
-    def _may_start(self, name: str, server: Server, *, now: float) -> bool:
+    def _may_start(self, name: str, server: ServerProcess, *, now: float) -> bool:
         """Say whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
         if self._processes.record(PREFIX + name) is None:
             return True
@@ -150,7 +150,7 @@ class Servers:
         pause = BACKOFF_SECONDS[min(len(server.exits), len(BACKOFF_SECONDS)) - 1]
         return now >= server.exits[-1] + pause
 
-    def _give_up(self, name: str, server: Server, fault: str) -> None:
+    def _give_up(self, name: str, server: ServerProcess, fault: str) -> None:
         """Start it no more, and leaves the reason for who asks the platform how it stands."""
         server.fault = fault
         artifacts.write_json(fault_file(self._home, name), {"fault": fault})
@@ -169,7 +169,7 @@ class Servers:
         return said[-1].strip()[:400] if said else "it said nothing"
 
     def _new_port(self, revision: str) -> int:
-        port = ports.free_port()
+        port = sockets.free_port()
         artifacts.write_json(port_file(self._home, revision), {"port": port})
         return port
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway import artifacts
-from fairway.platforms.local import ports
+from fairway.platforms.local import sockets
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
 
@@ -22,7 +22,7 @@ class Services:
         self._started: dict[str, float] = {}
         file = home.root / "services.json"
         if not file.exists():
-            artifacts.write_json(file, {"collector": ports.free_port(), "monitor": ports.free_port()})
+            artifacts.write_json(file, {"collector": sockets.free_port(), "monitor": sockets.free_port()})
         self._ports: dict[str, int] = artifacts.read_json(file)
 
     @property

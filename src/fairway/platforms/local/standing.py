@@ -28,7 +28,7 @@ class Standing:
 def read(home: Home, deployments: Iterable[state.Deployment]) -> Standing:
     """Return how the platform stands now."""
     table = processes.Processes(home.root)
-    gateway = envoy.Gateway(home.root, table)
+    gateway = envoy.Envoy(home.root, table)
     addresses, answers = client.running(home), gateway.answers()
     url = gateway.url if answers else None
     trouble = _trouble(home, addresses=addresses, gateway=url)

@@ -55,7 +55,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Revision:
+class LocalRevision:
     """One revision: a verified package and how it is served."""
 
     revision: str
@@ -86,7 +86,7 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def deploy(self, revision: Revision, *, now: float) -> bool:
+    def deploy(self, revision: LocalRevision, *, now: float) -> bool:
         """Ask for a revision; says whether that changes anything. A rejected revision stays rejected until `retry`."""
         with self._transaction():
             self._db.execute(
@@ -129,12 +129,12 @@ class Store:
             row = self._db.execute("SELECT * FROM deployments WHERE name=?", (name,)).fetchone()
         return self._deployment(row) if row else None
 
-    def revision(self, name: str) -> Revision | None:
+    def revision(self, name: str) -> LocalRevision | None:
         with self._translated():
             row = self._db.execute("SELECT * FROM revisions WHERE revision=?", (name,)).fetchone()
         return _revision(row) if row else None
 
-    def revisions(self, deployment: str) -> list[Revision]:
+    def revisions(self, deployment: str) -> list[LocalRevision]:
         with self._translated():
             rows = self._db.execute(
                 "SELECT * FROM revisions WHERE deployment=? ORDER BY created_at", (deployment,)
@@ -269,8 +269,8 @@ def _deployment(row: sqlite3.Row) -> Deployment:
     )
 
 
-def _revision(row: sqlite3.Row) -> Revision:
-    return Revision(
+def _revision(row: sqlite3.Row) -> LocalRevision:
+    return LocalRevision(
         revision=row["revision"],
         deployment=row["deployment"],
         package=row["package"],

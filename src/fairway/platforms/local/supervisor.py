@@ -21,8 +21,9 @@ from fairway import artifacts, clocks, errors
 from fairway.config import sections
 from fairway.control import calls, observe
 from fairway.monitoring.eventstore import places
-from fairway.platforms.local import envoy, processes, servers, services, state, trainer, xds
+from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
+from fairway.platforms.local.xds import parts, routing
 from fairway.rollout import states, strategy, traffic
 from fairway.rollout.seen import Command, Seen
 
@@ -41,7 +42,7 @@ class Supervisor:
         self.state = state.Store(home.state)
         self.events = places.opened(home.events)
         self.processes = processes.Processes(home.root)
-        self.gateway = envoy.Gateway(home.root, self.processes)
+        self.gateway = envoy.Envoy(home.root, self.processes)
         self.port = port
         self.services = services.Services(home, self.processes)
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
@@ -128,7 +129,7 @@ class Supervisor:
         current, policy = deployment.state, deployment.policy
         route = states.route(current, deployment=deployment.name, strategy=policy)
         ready, broken = self.servers.health(states.wanted(current))
-        whose = calls.Named(deployment.config["namespace"], deployment.name)
+        whose = calls.DeploymentName(deployment.config["namespace"], deployment.name)
         return Seen(
             now=now,
             wall=self.source.wall(),
@@ -141,8 +142,8 @@ class Supervisor:
             answers=self.hooks.answers(whose, current.calls, known=policy.hooks, now=now),
         )
 
-    def _watched(self, deployment: state.Deployment) -> observe.Watched:
-        return observe.Watched(
+    def _watched(self, deployment: state.Deployment) -> observe.Subject:
+        return observe.Subject(
             deployment=deployment.name,
             policy=deployment.policy,
             store=self.events.within(deployment.config["namespace"]),
@@ -159,10 +160,10 @@ class Supervisor:
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
         """Make the stored states true: servers first, then routes, then the servers that nothing needs any more."""
-        wanted: dict[str, state.Revision] = {}
+        wanted: dict[str, state.LocalRevision] = {}
         routes: dict[str, traffic.Route] = {}
         thresholds: dict[str, sections.Guard] = {}
-        limits: dict[str, xds.Limits] = {}
+        limits: dict[str, routing.Limits] = {}
         for deployment in deployments:
             policy = deployment.policy
             for name in states.wanted(deployment.state):
@@ -170,8 +171,8 @@ class Supervisor:
                 if revision is not None:
                     wanted[name] = revision
             serving = sections.Serving.model_validate(deployment.config["serving"])
-            limits[deployment.name] = xds.Limits(
-                seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * xds.MEBIBYTE
+            limits[deployment.name] = routing.Limits(
+                seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * parts.MEBIBYTE
             )
             route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
             if route is not None:
@@ -204,7 +205,7 @@ def _interval(deployment: state.Deployment) -> float:
     return sections.parse_duration(deployment.config["platform"]["scrapeInterval"]).total_seconds()
 
 
-def _watched(deployment: state.Deployment, wanted: Mapping[str, state.Revision]) -> dict[str, object]:
+def _watched(deployment: state.Deployment, wanted: Mapping[str, state.LocalRevision]) -> dict[str, object]:
     """Return what the monitor needs to know of a deployment."""
     stable = wanted[deployment.state.stable or ""]
     return {

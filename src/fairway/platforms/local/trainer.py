@@ -121,7 +121,7 @@ class Trainer:
             )
 
     def _start(
-        self, deployment: state.Deployment, stable: state.Revision, decision: policy.Decision, *, now: float
+        self, deployment: state.Deployment, stable: state.LocalRevision, decision: policy.Decision, *, now: float
     ) -> None:
         name = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
         folder = self._home.runs / name

@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import parser
 
 from fairway import errors
-from fairway.operator import endpoint, metrics
+from fairway.operator import endpoint
+from fairway.operator import series as exported
 from tests.operator import world
 
 WHO = {"namespace": world.NAMESPACE, "deployment": world.NAME}
@@ -39,7 +40,7 @@ def test_each_phase_has_a_series_and_one_of_them_is_1(play):
     play.look(until="Canary 25")
     now = series(play)
     assert {name: value for name, value in now.items() if name.startswith("fairway_rollout_phase ")} == {
-        f"fairway_rollout_phase {phase}": float(phase == "Canary") for phase in metrics.Phase
+        f"fairway_rollout_phase {phase}": float(phase == "Canary") for phase in exported.Phase
     }
     assert now["fairway_rollout_weight"] == 25
     assert (
@@ -76,8 +77,8 @@ def test_a_rollback_is_counted_once_by_its_cause(play, cause, phase):
             play.ask("c")
     play.look(until=f"{phase} 0")
     now = series(play)
-    assert {name: now[f"fairway_rollout_rollbacks_total {name}"] for name in metrics.CAUSES} == {
-        name: float(name == cause) for name in metrics.CAUSES
+    assert {name: now[f"fairway_rollout_rollbacks_total {name}"] for name in exported.CAUSES} == {
+        name: float(name == cause) for name in exported.CAUSES
     }
     assert now["fairway_rollout_stalled"] == (cause != "superseded")
 

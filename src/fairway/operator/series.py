@@ -51,7 +51,7 @@ class Rollouts(registry.Collector):
         self._lock = threading.Lock()
 
     def told(
-        self, key: Key, told: status.Told, *, before: State, after: State, seen: Seen, policy: sections.Strategy
+        self, key: Key, told: status.Context, *, before: State, after: State, seen: Seen, policy: sections.Strategy
     ) -> None:
         """Take a look's outcome in, once it is stored: a look that was not is taken again."""
         new = Rollout(
@@ -180,7 +180,7 @@ def _told(family: Family, rows: Iterable[tuple[str | float, ...]]) -> Family:
     return family
 
 
-def _pods(state: State, told: status.Told) -> dict[str, int]:
+def _pods(state: State, told: status.Context) -> dict[str, int]:
     revisions = zip(ARMS, (state.stable, state.candidate), strict=True)
     return {
         role: told.healths[revision].available
