@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from fairway.platforms.kubernetes import prometheus
+from fairway.platforms.kubernetes import scrapes
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "manifests" / "monitoring"
@@ -16,9 +16,9 @@ RULES = sorted((MONITORING / "rules").glob("*.yaml"))
 DASHBOARDS = sorted((MONITORING / "dashboards").glob("*.json"))
 
 ENVOY = {
-    prometheus.COMPLETED: {"envoy_cluster_name"},
-    prometheus.ERRORS: {"envoy_cluster_name", "envoy_response_code_class"},
-    prometheus.TIMES: {"envoy_cluster_name", "le"},
+    scrapes.COMPLETED: {"envoy_cluster_name"},
+    scrapes.ERRORS: {"envoy_cluster_name", "envoy_response_code_class"},
+    scrapes.TIMES: {"envoy_cluster_name", "le"},
 }
 TARGET = {"namespace", "pod", "job", "instance"}  # what a scrape adds to every series
 RECORDED = {"namespace", "deployment"}

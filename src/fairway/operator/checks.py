@@ -6,7 +6,7 @@ from fairway.control import calls
 from fairway.operator import routes
 from fairway.operator.installed import Installed
 from fairway.operator.target import thresholds
-from fairway.platforms.kubernetes import api, counts, hosts, prometheus, seldon
+from fairway.platforms.kubernetes import api, counts, hosts, scrapes, seldon
 from fairway.platforms.kubernetes.objects import controllerrevision, names, pods, scalers
 
 
@@ -24,7 +24,7 @@ class Checks:
                 counts.chosen(spec.counts.template, settings.templates, thresholds=thresholds(spec.strategy))
             else:
                 for threshold in thresholds(resource.policy(spec)):
-                    prometheus.bucket(threshold)
+                    scrapes.bucket(threshold)
             pods.template(owner, desired, settings.cluster)
         except errors.ConfigError as error:
             return str(error)

@@ -11,7 +11,7 @@ from fairway.operator import revisions, routes, status
 from fairway.operator.checks import Checks
 from fairway.operator.installed import Installed
 from fairway.operator.target import Memory, Target, revision_of, thresholds
-from fairway.platforms.kubernetes import api, checkpoint, counts, health, owned, prometheus, seldon
+from fairway.platforms.kubernetes import api, checkpoint, counts, health, owned, prometheus, scrapes, seldon
 from fairway.platforms.kubernetes.objects import controllerrevision, names
 from fairway.rollout import states, traffic
 from fairway.rollout.seen import Command, Seen
@@ -132,7 +132,7 @@ class Reader:
         except errors.FairwayError as error:  # Ready is no guess: it is asked again
             log.warning("%s/%s: %s", namespace, name, error)
             return False, ""
-        return answers, f"Prometheus keeps no {prometheus.MEMBERS} of the gateway's proxies" if answers is None else ""
+        return answers, f"Prometheus keeps no {scrapes.MEMBERS} of the gateway's proxies" if answers is None else ""
 
     def accepted(self, target: Target) -> bool:
         """Say whether the requests are divided as was written last, as far as anybody says so."""

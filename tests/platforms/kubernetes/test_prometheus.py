@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
-from fairway.platforms.kubernetes import prometheus
+from fairway.platforms.kubernetes import prometheus, scrapes
 from fairway.rollout import traffic
 
 RECORDED = (Path(__file__).parent / "answer.json").read_bytes()
@@ -40,13 +40,13 @@ def arm(
 ) -> list[tuple[dict[str, str], Sequence[int]]]:
     cluster = {"envoy_cluster_name": f"{CLUSTER}{index}"}
     return [
-        ({"__name__": prometheus.COMPLETED, **cluster}, completed),
-        ({"__name__": prometheus.ERRORS, "envoy_response_code_class": "5", **cluster}, failed),
-        ({"__name__": prometheus.LATE, **cluster}, late),
-        ({"__name__": prometheus.BROKEN, **cluster}, broken),
-        ({"__name__": prometheus.ACTIVE, **cluster}, under_way),
-        ({"__name__": prometheus.TIMES, "le": "+Inf", **cluster}, timed),
-        ({"__name__": prometheus.TIMES, "le": le, **cluster}, fast),
+        ({"__name__": scrapes.COMPLETED, **cluster}, completed),
+        ({"__name__": scrapes.ERRORS, "envoy_response_code_class": "5", **cluster}, failed),
+        ({"__name__": scrapes.LATE, **cluster}, late),
+        ({"__name__": scrapes.BROKEN, **cluster}, broken),
+        ({"__name__": scrapes.ACTIVE, **cluster}, under_way),
+        ({"__name__": scrapes.TIMES, "le": "+Inf", **cluster}, timed),
+        ({"__name__": scrapes.TIMES, "le": le, **cluster}, fast),
     ]
 
 
@@ -59,7 +59,7 @@ def proxy(
     label: str = "pod",
 ) -> list[dict[str, Any]]:
     """Return the series of one proxy, scraped every 2 s until `last`; a series shorter than the uptime began later."""
-    rows = [({"__name__": prometheus.UPTIME}, uptime), *(row for one in arms for row in one)]
+    rows = [({"__name__": scrapes.UPTIME}, uptime), *(row for one in arms for row in one)]
     return [
         {
             "metric": {**labels, label: name, "job": job},
@@ -89,13 +89,13 @@ def read(
     now: float = NOW,
     thresholds: Sequence[str] = ("100ms",),
 ) -> traffic.Sample | None:
-    return prometheus.combine(
-        prometheus.parse(content),
+    return scrapes.combine(
+        scrapes.parse(content),
         now=now,
         route=route(weight=weight, mirror=mirror),
         before=before,
         route_version="r1",
-        bounds={threshold: prometheus.bucket(threshold) for threshold in thresholds},
+        bounds={threshold: scrapes.bucket(threshold) for threshold in thresholds},
     )
 
 
@@ -131,22 +131,21 @@ def test_a_real_answer_is_read() -> None:
 
 def test_what_the_gateway_refused_for_load_is_no_error_of_the_arm() -> None:
     cluster = {"envoy_cluster_name": f"{CLUSTER}0"}
-    shed = [({"__name__": name, **cluster}, [0, 30]) for name in prometheus.SHED]
+    shed = [({"__name__": name, **cluster}, [0, 30]) for name in scrapes.SHED]
     loaded = proxy("a", [*arm(0, completed=[10, 100], failed=[1, 62]), *shed], arm(1, completed=[3, 5]))
     stable = must_counts(must(read(answer(loaded))).stable)
     assert (stable.errors, stable.unanswered) == (2, 0)
     assert all(
-        name in prometheus.query(namespace="models", deployment="income", bounds=(), gateway={})
-        for name in prometheus.SHED
+        name in scrapes.query(namespace="models", deployment="income", bounds=(), gateway={}) for name in scrapes.SHED
     )
 
 
 def test_an_uptime_that_is_told_late_is_no_restart() -> None:
     before: traffic.Sample | None = None
-    for scrapes in (1, 2, 3, 4):
+    for count in (1, 2, 3, 4):
         content = json.loads(RECORDED)
         for row in content["data"]["result"]:
-            row["values"] = row["values"][:scrapes]
+            row["values"] = row["values"][:count]
         sample = must(read(json.dumps(content).encode(), now=RECORDED_AT, before=before))
         assert before is None or sample.epoch == before.epoch
         before = sample
@@ -256,7 +255,7 @@ def test_an_epoch_of_another_writing_is_another() -> None:
 def test_bounds_are_read_however_prometheus_writes_them() -> None:
     new = proxy("a", arm(0, completed=[10], timed=[8], fast=[6], le="100.0"), arm(1, completed=[3]), uptime=[100])
     assert must_counts(must(read(answer(new))).stable).slow == {"100ms": 2}
-    assert "|1[.]8e[+]06|1800000|1800000[.]0|100|100[.]0" in prometheus.query(
+    assert "|1[.]8e[+]06|1800000|1800000[.]0|100|100[.]0" in scrapes.query(
         namespace="models", deployment="income", bounds=[1800000, 100], gateway=GATEWAY
     )
 
@@ -273,7 +272,7 @@ def test_a_bound_that_is_not_kept_is_said() -> None:
 )
 def test_a_threshold_between_two_bounds_is_refused_with_the_nearest(threshold: str, near: str) -> None:
     with pytest.raises(errors.ConfigError, match=f"threshold {threshold} .* nearest are {near}"):
-        prometheus.bucket(threshold)
+        scrapes.bucket(threshold)
 
 
 def test_without_proxies_it_says_what_to_scrape() -> None:

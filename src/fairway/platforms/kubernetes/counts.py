@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from fairway import errors
 from fairway.config import loader, sections
-from fairway.platforms.kubernetes import prometheus
+from fairway.platforms.kubernetes import scrapes
 from fairway.rollout import traffic
 
 EPOCH = "queries"
@@ -179,7 +179,7 @@ def _filled(query: str, names: Mapping[str, str]) -> str:
 def _number(content: bytes, name: str) -> float | None:
     """Return the one number of an answer, None where there is no series; raises ValueError for anything else."""
     try:
-        found = prometheus.results(content)
+        found = scrapes.results(content)
         if not found:
             return None
         if len(found) > 1:
