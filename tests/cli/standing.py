@@ -12,7 +12,10 @@ CONFIGURATION = "name: few\ndata: {source: csv, path: few.csv, target: income}\n
 
 
 def deployed(folder: Path, *revisions: str, **standing: Any) -> Path:
-    """Write the configuration, and the store of a home in which the last of the revisions is asked for; return the home."""
+    """Write the configuration, and the store of a home in which the last of the revisions is asked for.
+
+    Return the home.
+    """
     (folder / "few.csv").write_text("age,income\n1,low\n2,high\n")
     (folder / "fairway.yaml").write_text(CONFIGURATION)
     config = sections.Config.model_validate({"name": "few", "data": {"source": "csv", "path": "few.csv"}})

@@ -86,8 +86,8 @@ def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_gua
     record, text = verdicts.evidence(state, strategy)
     assert record["unfair"] == ["quality"]
     assert (
-        "quality: in are 100 of 105 of the candidate's units, 100 of 1900 of stable's units, 30 of 40 and 70 of 900 of those answered 'high'"
-        in text
+        "quality: in are 100 of 105 of the candidate's units, 100 of 1900 of stable's units, 30 of 40 and 70 of 900 of "
+        "those answered 'high'" in text
     )
     assert "not judged, because their labels or outcomes are no lottery: quality" in text
     assert "while whether a label or an outcome comes in does not hang on the answer" in text
@@ -119,7 +119,9 @@ def test_a_status_names_the_worst_slice_of_a_guard() -> None:
 
 
 def judged(bad: int) -> State:
-    """Return a canary of 600 requests, so many of each 100 of which failed, beside a stable that fails once in a hundred."""
+    """Return a canary of 600 requests, so many of each 100 of which failed, beside a stable that fails once in a
+    hundred.
+    """
     ledger = bookkeeping.begin(FUSED, at=0.0)
     for look in range(6):
         batch = increments.Batch(gateway=increments.Gateway(candidate=100, stable=100, bad={"errors": (bad, 1)}))

@@ -213,7 +213,9 @@ def test_what_nobody_can_help_is_no_rejection(status: int, counts: int) -> None:
 
 
 def attack(*, client: str | None, aimed: int, crowd: int) -> float:
-    """Return the evidence against a healthy candidate after a client that knows the arms has sent what fails, from as many units of the candidate."""
+    """Return the evidence against a healthy candidate after a client that knows the arms has sent what fails, from as
+    many units of the candidate.
+    """
     roles = np.where(np.random.default_rng(0).random(crowd) < 0.05, "canary", "stable").tolist()
     rows = [
         row(0, number * 20 / crowd, role=role, unit=f"u{number}", client=f"{number % 500:04x}")
@@ -246,11 +248,14 @@ def test_a_single_caller_is_the_traffic_and_is_heard() -> None:
     assert bad(found)[0] > 20
 
 
-# -- an incident of both arms, answered at different speeds -------------------------------------------------------------
+# -- an incident of both arms, answered at different speeds -----------------------------------------------------------
 
 
 def incident(seed: int, *, slower: float) -> Answered:
-    """Return two minutes of 50 requests a second; from 20 to 60 s a third of both arms' fail. The candidate takes longer."""
+    """Return two minutes of 50 requests a second; from 20 to 60 s a third of both arms' fail.
+
+    The candidate takes longer.
+    """
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(0, 120, 6000))
     canary, fails = rng.random(6000) < 0.25, rng.random(6000) < np.where((at > 20) & (at < 60), 0.3, 0.005)
@@ -263,7 +268,9 @@ def incident(seed: int, *, slower: float) -> Answered:
 
 
 def warming(seed: int) -> Answered:
-    """Return the first minute of a candidate whose successes take 6 s, as stable's do, and whose failures are told at once."""
+    """Return the first minute of a candidate whose successes take 6 s, as stable's do, and whose failures are told at
+    once.
+    """
     rng = np.random.default_rng(seed)
     at = np.sort(rng.uniform(-30, 60, 4500))
     canary, fails = (rng.random(4500) < 0.25) & (at > 0), rng.random(4500) < 0.05

@@ -45,14 +45,19 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @contextlib.contextmanager
 def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[None]:
-    """Send what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision has one."""
+    """Send what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision
+    has one.
+    """
     rng, closing = np.random.default_rng(4), threading.Event()
 
     def keep_books() -> None:
         last = 0
         while not closing.wait(0.25):
             with contextlib.closing(sqlite3.connect(platform.home.events, timeout=5)) as connection:
-                served = "SELECT seq, request_id, revision FROM events WHERE seq > ? AND type='prediction' AND role <> 'shadow' ORDER BY seq"
+                served = (
+                    "SELECT seq, request_id, revision FROM events WHERE seq > ? AND type='prediction' AND role <> "
+                    "'shadow' ORDER BY seq"
+                )
                 rows = connection.execute(served, (last,)).fetchall()
             if rows:
                 last = rows[-1][0]

@@ -1,4 +1,5 @@
-"""Kills in mid-canary, a locked store, counts that cannot be read: the right outcome, no acknowledged event and no evidence lost.
+"""Kills in mid-canary, a locked store, counts that cannot be read: the right outcome, no acknowledged event and no
+evidence lost.
 
 Real Envoy, real BentoML servers, real clients. Requests in flight on a killed process may fail; they are counted.
 """

@@ -1,4 +1,7 @@
-"""A disk that is full: one sentence, a non-zero exit, nothing half-written. On a real, tiny tmpfs in a namespace of its own."""
+"""A disk that is full: one sentence, a non-zero exit, nothing half-written.
+
+On a real, tiny tmpfs in a namespace of its own.
+"""
 
 import os
 import subprocess
@@ -19,7 +22,10 @@ if subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode != 0:
 def on_small_disk(commands: str, *, where: Path, kibibytes: int) -> subprocess.CompletedProcess[str]:
     """Run the commands with `where` mounted as a disk of this size; lists what they left on it."""
     where.mkdir()
-    script = f"mount -t tmpfs -o size={kibibytes}k none {where} && cd {where} && {{ {commands}; }}; status=$?; find . -type f | sort; exit $status"
+    script = (
+        f"mount -t tmpfs -o size={kibibytes}k none {where} && cd {where} && {{ {commands}; }}; status=$?; find . -type "
+        "f | sort; exit $status"
+    )
     return subprocess.run([*OWN_MOUNTS, "bash", "-c", script], capture_output=True, text=True, timeout=200)
 
 
@@ -73,7 +79,7 @@ store.close()
 
 
 def test_a_server_starts_and_answers_while_the_disk_of_its_home_is_full(tmp_path: Path) -> None:
-    """Its metrics are mapped files: on a full disk the first touch of one would end it (SIGBUS), again at each start."""
+    """Its metrics are mapped files: on a full disk the first touch of one would end it (SIGBUS), at each start."""
     program = """
 import os, sys
 from pathlib import Path
@@ -88,7 +94,8 @@ try:
             filler.write(b"x" * 4096)
 except OSError:
     pass
-server = support.serve(outside, model=model, collector="http://127.0.0.1:9", spool=home.spool("r"), extra={"BENTOML_HOME": str(home.mapped("r"))})
+mapped = {"BENTOML_HOME": str(home.mapped("r"))}
+server = support.serve(outside, model=model, collector="http://127.0.0.1:9", spool=home.spool("r"), extra=mapped)
 try:
     server.wait_ready()
     print("fairway_serving" in server.metrics())
@@ -98,7 +105,10 @@ finally:
 """
     (tmp_path / "program.py").write_text(program)
     model = support.packaged(tmp_path, name="income").path
-    command = f"PYTHONPATH={Path(__file__).parents[2]} {sys.executable} {tmp_path / 'program.py'} {tmp_path / 'server'} {model}"
+    command = (
+        f"PYTHONPATH={Path(__file__).parents[2]} {sys.executable} {tmp_path / 'program.py'} {tmp_path / 'server'} "
+        f"{model}"
+    )
     done = on_small_disk(command, where=tmp_path / "disk", kibibytes=2000)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("True\n")

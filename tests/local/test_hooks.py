@@ -1,4 +1,6 @@
-"""Hooks on one machine: a real service is asked before each step, its no takes a revision back, and it is told how it ended."""
+"""Hooks on one machine: a real service is asked before each step, its no takes a revision back, and it is told how it
+ended.
+"""
 
 import os
 import signal

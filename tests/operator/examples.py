@@ -1,4 +1,6 @@
-"""A ModelDeployment that is right, changes that leave it so, and changes that do not, with the sentence that refuses each."""
+"""A ModelDeployment that is right, changes that leave it so, and changes that do not, with the sentence that refuses
+each.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -121,7 +123,10 @@ class Refused:
 
 
 RISE = "canary.steps weights do not rise: wanted each step above the one before"
-CERTIFY = "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify (or maxRatio)"
+CERTIFY = (
+    "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify "
+    "(or maxRatio)"
+)
 SERVICES = (
     "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no hyphen last"
 )

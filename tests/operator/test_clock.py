@@ -13,7 +13,10 @@ TIMED = {**world.SHORT, "progressDeadline": "2m", "warmup": "20s", "bake": {"wei
 
 @functools.cache
 def rollout(*, jump: float, restarts: bool) -> tuple[str, float]:
-    """Return the package that serves at the end and the seconds that it took; the clock jumps while it starts, in the canary and in the bake."""
+    """Return the package that serves at the end and the seconds that it took.
+
+    The clock jumps while it starts, in the canary and in the bake.
+    """
     play = world.World()
     play.ask("a")
     play.look(until="Stable 0")

@@ -119,7 +119,7 @@ def test_every_column_shows_a_field():
     assert all(path in NODES or path == "metadata.creationTimestamp" for path in paths.values())
 
 
-# -- of one mind with the models ----------------------------------------------------------------------------------------
+# -- of one mind with the models --------------------------------------------------------------------------------------
 
 
 def filled(node, value):

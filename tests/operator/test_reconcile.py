@@ -452,7 +452,8 @@ def test_a_hook_outside_the_namespace_is_refused_before_anything_begins(play):
     )
     said = next(found["message"] for found in play.status["conditions"] if found["type"] == "Accepted")
     assert said == (
-        "hook gate: the operator does not call host 'gate.other.svc': wanted a Service of the namespace, NAME.models.svc "
+        "hook gate: the operator does not call host 'gate.other.svc': wanted a Service of the namespace, "
+        "NAME.models.svc "
         "(operator.hookHosts of the chart)"
     )
     assert not any(found["phase"] == "Starting" for found in play.status["history"])

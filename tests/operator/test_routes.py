@@ -12,7 +12,7 @@ def route(weight: int, mirror: int = 0, *, stable: str = "aaa", candidate: str |
 
 
 def in_effect(*of: traffic.Route) -> routes.Routes:
-    """Return what an operator knows that wrote the routes one after the other, and only the first was seen in effect."""
+    """Return what an operator knows that wrote the routes in turn, and saw only the first in effect."""
     known = routes.Routes()
     for number, one in enumerate(of):
         known.written(one, arriving=False, now=float(number))

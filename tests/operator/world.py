@@ -1,4 +1,4 @@
-"""A cluster that lives in a dict, and a gateway that counts as asked: for looks that no real cluster gives on demand."""
+"""A cluster that lives in a dict, and a gateway that counts as asked: for looks that no real cluster gives."""
 
 import contextlib
 import copy

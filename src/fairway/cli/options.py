@@ -89,7 +89,8 @@ class Where:
         meant = self.on or config.platform.kind
         if meant == "local" and (self.namespace or self.context):
             raise errors.UsageError(
-                "--namespace and --context name a place in a cluster: add --on kubernetes, or set platform.kind to kubernetes"
+                "--namespace and --context name a place in a cluster: add --on kubernetes, or set platform.kind to "
+                "kubernetes"
             )
         return meant
 

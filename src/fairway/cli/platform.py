@@ -50,7 +50,9 @@ def up(port: int, root: Path, form: str) -> None:
 
 
 def _settled(home: "Home") -> str | None:
-    """Wait until what was in service answers or never will, for a minute at most; gives what is still not as it should be."""
+    """Wait until what was in service answers or never will, for a minute at most; gives what is still not as it should
+    be.
+    """
     from fairway.platforms.local import client
 
     deadline = time.monotonic() + client.UP_SECONDS
@@ -265,7 +267,9 @@ def outcome(
     root: Path,
     form: str,
 ) -> None:
-    """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file; guards of type business read them."""
+    """Send what became of REQUEST_ID (NAME such as purchase, VALUE a number), or many from a file; guards of type
+    business read them.
+    """
     from fairway.platforms.local import requests
 
     rows = _rows(

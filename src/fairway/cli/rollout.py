@@ -38,7 +38,10 @@ def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: P
     type=click.FloatRange(min=0, min_open=True, max=1, max_open=True),
     default=0.1,
     show_default=True,
-    help="Share of the revisions called harmful that may be expected to be no worse than stable. A rollback has its own rate, falseRollback.",
+    help=(
+        "Share of the revisions called harmful that may be expected to be no worse than stable. A rollback has its "
+        "own rate, falseRollback."
+    ),
 )
 @click.option("--all-namespaces", "-A", "everywhere", is_flag=True, help="On a cluster: of every namespace.")
 @options.cluster
@@ -95,9 +98,11 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
 def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
     """Say what a strategy would have decided on recorded counts, and when.
 
-    COUNTS is a CSV table with one row a guard and interval: start_seconds,end_seconds,guard,baseline_requests,canary_requests,baseline_events,canary_events.
-    Guards of type disagreement read pairs from the canary's columns; without them there is no shadow. Steps that ask for a person are passed.
-    Units, slices, answers and outcomes are not in such a table: a guard of those learns nothing, and holds where it gates.
+    COUNTS is a CSV table with one row a guard and interval:
+    start_seconds,end_seconds,guard,baseline_requests,canary_requests,baseline_events,canary_events. Guards of type
+    disagreement read pairs from the canary's columns; without them there is no shadow. Steps that ask for a person are
+    passed. Units, slices, answers and outcomes are not in such a table: a guard of those learns nothing, and holds
+    where it gates.
     """
     from fairway.rollout import replay as replays
 
@@ -142,14 +147,20 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
     "usual",
     multiple=True,
     metavar="GUARD=RATE",
-    help="What a healthy revision shows, such as errors=0.005 (0 by default); of disagreement what evaluation measured; may be repeated.",
+    help=(
+        "What a healthy revision shows, such as errors=0.005 (0 by default); of disagreement what evaluation "
+        "measured; may be repeated."
+    ),
 )
 @click.option(
     "--effect",
     "effects",
     multiple=True,
     metavar="GUARD=SHARE",
-    help="How much better the outcomes of a business guard are hoped to be, as a share of their range; --usual-rate is stable's mean then.",
+    help=(
+        "How much better the outcomes of a business guard are hoped to be, as a share of their range; --usual-rate "
+        "is stable's mean then."
+    ),
 )
 @click.option(
     "--strategy",
@@ -169,7 +180,9 @@ def plan(
     overrides: tuple[str, ...],
     form: str,
 ) -> None:
-    """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse a limit that cannot be certified."""
+    """Say how long certificates take at this traffic, and how soon a bad revision is found; refuse a limit that cannot
+    be certified.
+    """
     from dataclasses import asdict
 
     from fairway.rollout import plan as plans
@@ -214,7 +227,10 @@ def plan(
                 None,
                 [
                     options.table(rows),
-                    f"A step ends when {policy.canary.harm:.0%} more failing would have been found: {', '.join(map(_step, steps))}.",
+                    (
+                        f"A step ends when {policy.canary.harm:.0%} more failing would have been found: "
+                        f"{', '.join(map(_step, steps))}."
+                    ),
                     "Expected values: about half of all rollouts take longer.",
                     f"Not foretold: {', '.join(untold)}. Who knows when labels come, or when the bake ends?"
                     if untold
@@ -263,7 +279,7 @@ def _rates(option: str, texts: tuple[str, ...], policy: "sections.Strategy") -> 
 
 
 def _policy(file: Path | None, path: Path, overrides: tuple[str, ...]) -> "sections.Strategy":
-    """Return the strategy of --strategy (alone, in a configuration or in a ModelDeployment), else the configuration's."""
+    """Return the strategy of --strategy (alone, in a configuration or a ModelDeployment), else the configuration's."""
     if file is None:
         return options.load(path, overrides).strategy
     import yaml

@@ -25,7 +25,9 @@ def explained(deployed: "Deployed") -> tuple[dict[str, Any], str]:
 
 
 def evidence(state: "State", policy: "sections.Strategy", *, approximate: str = "") -> tuple[dict[str, Any], str]:
-    """Return the evidence and the promise as a record, and as text; `approximate` says why the promise does not hold to the letter."""
+    """Return the evidence and the promise as a record, and as text; `approximate` says why the promise does not hold to
+    the letter.
+    """
     from fairway.rollout import judge
 
     verdict = state.verdict
@@ -63,7 +65,8 @@ def harm(state: "State") -> float | None:
 def listed(found: "Sequence[Deployed]", *, rate: float) -> tuple[dict[str, Any], str]:
     """Return the deployments as a record and as text, with a mark at those that can be said to do harm.
 
-    Of those that are marked, at most `rate` are expected to do none, whichever and however many they are and whenever one looks (e-BH).
+    Of those that are marked, at most `rate` are expected to do none, whichever and however many they are and whenever
+    one looks (e-BH).
     """
     from fairway.rollout import evidence as bets
     from fairway.rollout import judge
@@ -104,7 +107,9 @@ def listed(found: "Sequence[Deployed]", *, rate: float) -> tuple[dict[str, Any],
 
 
 def _with_harm(deployed: "Deployed") -> dict[str, Any]:
-    """Return the record with `harm`; of a deployment that cannot be read, the sentence that says so instead of its reason."""
+    """Return the record with `harm`; of a deployment that cannot be read, the sentence that says so instead of its
+    reason.
+    """
     if deployed.state is None:
         return {**deployed.record, "harm": None, "reason": deployed.unreadable}
     return {**deployed.record, "harm": harm(deployed.state)}

@@ -1,14 +1,17 @@
-"""Requests by the time at which they came: what the event store has of a rollout's arms, without what was counted before.
+"""Requests by the time at which they came: what the event store has of a rollout's arms, without what was counted
+before.
 
-A request counts once all that came by then has ended: nothing was under way at the gateway at some instant since, or a server's timeout has passed. Counted
-when they are answered, failures of the arm that answers sooner would come first, and an incident of both would be held against it.
+A request counts once all that came by then has ended: nothing was under way at the gateway at some instant since, or a
+server's timeout has passed. Counted when they are answered, failures of the arm that answers sooner would come first,
+and an incident of both would be held against it.
 
-The same user comes again and again, meets the same arm each time and fails each time if at all: counted each time, one of them would be evidence
-without end. So each is drawn once: its first failure counts in a rollout, by the weight at which its arm was drawn. A request that names no unit is one
-of its own, for the gateway draws its arm anew. A client can make up units: what its failures weigh together is bounded by its address.
+The same user comes again and again, meets the same arm each time and fails each time if at all: counted each time, one
+of them would be evidence without end. So each is drawn once: its first failure counts in a rollout, by the weight at
+which its arm was drawn. A request that names no unit is one of its own, for the gateway draws its arm anew. A client
+can make up units: what its failures weigh together is bounded by its address.
 
-A server that dies writes no event. The gateway counts what none has answered (`rollout.intake`), and while events cannot be read, all that has failed: what
-was answered meanwhile is passed over here.
+A server that dies writes no event. The gateway counts what none has answered (`rollout.intake`), and while events
+cannot be read, all that has failed: what was answered meanwhile is passed over here.
 """
 
 import math
@@ -43,7 +46,10 @@ Read = Callable[[int, int | None], tuple[int, list[events.Exposure]]]
 
 @dataclass
 class Clients:
-    """Requests by client (the bucket of its address). What a look finds is kept when its cursor comes back, as of `Firsts`."""
+    """Requests by client (the bucket of its address).
+
+    What a look finds is kept when its cursor comes back, as of `Firsts`.
+    """
 
     known: Counter[str] = field(default_factory=Counter)
     fresh: Counter[str] = field(default_factory=Counter)
@@ -120,8 +126,9 @@ class Arrivals:
     ) -> Exposures:
         """Return what has come since the state's cursors and has ended.
 
-        Where an arm is not `whole` its share is answered without an event: nothing counts. Where only some of its pods are gone (`partly`)
-        some events are missing: what came counts, by the split that came in, and says nothing of the split that was asked for.
+        Where an arm is not `whole` its share is answered without an event: nothing counts. Where only some of its pods
+        are gone (`partly`) some events are missing: what came counts, by the split that came in, and says nothing of
+        the split that was asked for.
         """
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Exposure]]:
@@ -157,7 +164,8 @@ class Arrivals:
             return Exposures(
                 replace(before, exposure=self.ahead.end, ahead=self.ahead.end),
                 unread=(
-                    f"the newest is dated {abs(apart):.0f} s {'after' if apart > 0 else 'before'} this controller's clock: set the clocks of servers and "
+                    f"the newest is dated {abs(apart):.0f} s {'after' if apart > 0 else 'before'} this controller's "
+                    "clock: set the clocks of servers and "
                     "controller (NTP)"
                 ),
             )
@@ -200,7 +208,10 @@ class Arrivals:
         current: Segment | None,
         policy: sections.Strategy,
     ) -> None:
-        """Bring what was counted up to the cursors: after a restart it is counted once more, some pages a look. Raises StoreBusy until all is."""
+        """Bring what was counted up to the cursors: after a restart it is counted once more, some pages a look.
+
+        Raises StoreBusy until all is.
+        """
         met = self.met.get("exposure")
         if met is None:
             began = segments[0].cursor if segments else cursors.exposure
@@ -258,7 +269,10 @@ class Arrivals:
         return tuple(exposed), tuple(counted)
 
     def _exposed(self, rows: Iterable[events.Exposure], *, weight: float, divided: bool) -> increments.Exposed:
-        """Return the units that met an arm; their answers are counted of those that are new in this rollout, by their first requests."""
+        """Return the units that met an arm.
+
+        Their answers are counted of those that are new in this rollout, by their first requests.
+        """
         here, new, answers = [0, 0], [0, 0], defaultdict[str, list[int]](lambda: [0, 0])
         for row in rows:
             arm = ("canary", "stable").index(row.role)
@@ -312,7 +326,10 @@ class Arrivals:
         return counted["canary"], counted["stable"]
 
     def _admitted(self, what: str, row: events.Exposure, *, weight: float) -> bool:
-        """Say whether the failure counts: a client has as many as do not decide by themselves, in either arm; one that is the traffic has any number."""
+        """Say whether the failure counts: a client has as many as do not decide by themselves, in either arm.
+
+        One that is the traffic has any number.
+        """
         if row.client is None or (row.unit,) in self.met[what] or self.clients.share(row.client) >= CLIENT_SHARE:
             return True
         allowed = max(1, int(CLIENT_WEIGHT / -math.log(min(weight, 0.99))))
@@ -365,8 +382,8 @@ def _longer(row: events.Exposure, *, longest: float) -> bool:
 def _share(n: tuple[int, int], *, weight: float, thin: bool) -> float:
     """Return the probability with which a bad request of the window was the candidate's, had it been as good as stable.
 
-    The weight that was asked for; where the window cannot have been divided by it (one arm's events are late) or need not have been (`thin`: an arm lacked
-    pods) what came in, if that is more. More only makes every bet smaller.
+    The weight that was asked for; where the window cannot have been divided by it (one arm's events are late) or need
+    not have been (`thin`: an arm lacked pods) what came in, if that is more. More only makes every bet smaller.
     """
     if not 0 < weight < 1 or sum(n) == 0:
         return weight
@@ -404,7 +421,7 @@ def _dealt(row: events.Exposure, cursors: Cursors) -> bool:
 
 
 def _set_back(cursors: Cursors, *, now: float) -> Cursors:
-    """Return the cursors for a clock that was set back: what waits is passed over, and no stretch lies in the future."""
+    """Return the cursors for a clock that was set back: what waits is passed over, no stretch lies in the future."""
     return replace(
         cursors,
         exposure=max(cursors.ahead, cursors.exposure),
@@ -420,7 +437,9 @@ def _away(cursors: Cursors) -> bool:
 
 
 def _passed_over(cursors: Cursors, *, newest: int, whole: bool, now: float) -> Cursors:
-    """Return the cursors behind all that came by now, in the store already or not: one arm had no capacity for its share."""
+    """Return the cursors behind all that came by now, in the store already or not: one arm had no capacity for its
+    share.
+    """
     goes_on = cursors.settled <= cursors.away_until
     return replace(
         cursors,
@@ -433,7 +452,10 @@ def _passed_over(cursors: Cursors, *, newest: int, whole: bool, now: float) -> C
 
 
 def _closed(state: states.State, wanted_version: str | None) -> tuple[Segment, ...]:
-    """Return the stretches of constant weight; one whose route is no longer asked for ended with the look that asked for another."""
+    """Return the stretches of constant weight.
+
+    One whose route is no longer asked for ended with the look that asked for another.
+    """
     segments = state.segments
     if segments and segments[-1].end is None and segments[-1].version != wanted_version:
         return (*segments[:-1], replace(segments[-1], end=state.looked))

@@ -1,4 +1,6 @@
-"""Calls users' own services beside the looks: a look starts what is due, takes what has come back, and waits for nobody."""
+"""Calls users' own services beside the looks: a look starts what is due, takes what has come back, and waits for
+nobody.
+"""
 
 import contextlib
 import http.client
@@ -44,14 +46,20 @@ class Place:
 
 
 def anywhere(deployment: DeploymentName, url: str) -> Place:
-    """Return the place that the URL names, wherever it is: for a platform whose owner writes the hooks. Raises ValueError for a port that is none."""
+    """Return the place that the URL names, wherever it is: for a platform whose owner writes the hooks.
+
+    Raises ValueError for a port that is none.
+    """
     place = urlsplit(url)
     return Place(place.hostname or "", place.port or (443 if place.scheme == "https" else 80))
 
 
 @dataclass
 class Calls:
-    """The calls that are under way. `finds` gives the place of a deployment's URL, or raises with why it must not be called."""
+    """The calls that are under way.
+
+    `finds` gives the place of a deployment's URL, or raises with why it must not be called.
+    """
 
     finds: Callable[[DeploymentName, str], Place] = anywhere
     _running: set[tuple[DeploymentName, str]] = field(default_factory=set)  # whose, the call's id
@@ -127,7 +135,10 @@ def event(deployment: DeploymentName, call: hooks.Call, *, now: float) -> dict[s
 
 
 def post(hook: sections.Hook, body: object, *, place: Place) -> hooks.Answer:
-    """Send the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer. Redirects are not followed."""
+    """Send the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer.
+
+    Redirects are not followed.
+    """
     url, seconds = urlsplit(hook.url), hook.timeout.total_seconds()
     late = threading.Event()
     try:
@@ -191,7 +202,9 @@ def _late(hook: sections.Hook) -> hooks.Answer:
 
 @contextlib.contextmanager
 def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float) -> Iterator[None]:
-    """Connect, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with every byte."""
+    """Connect, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with
+    every byte.
+    """
 
     def cut() -> None:
         late.set()

@@ -13,7 +13,8 @@ from fairway.rollout import evidence, increments, states
 from fairway.rollout.seen import Cursors, Seen, Segment
 
 COST = (
-    "what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, outcomes) is lost to this rollout, "
+    "what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, "
+    "outcomes) is lost to this rollout, "
     "and a unit that was counted may count once more after a restart"
 )
 NOWHERE = Cursors()
@@ -42,7 +43,8 @@ class Subject:
 def observe(seen: Seen, state: states.State, *, of: Subject) -> Seen:
     """Return the look with the evidence that has come since the state's cursors.
 
-    Where the evidence cannot be read the look goes on without: the gateway's counts alone can take a candidate's traffic away.
+    Where the evidence cannot be read the look goes on without: the gateway's counts alone can take a candidate's
+    traffic away.
     """
     wanted = states.route(state, deployment=of.deployment, strategy=of.policy)
     seen = replace(seen, wanted_version=wanted.version if wanted else None, cursors=state.cursors)
@@ -57,14 +59,19 @@ def observe(seen: Seen, state: states.State, *, of: Subject) -> Seen:
 
 
 def arms(state: states.State) -> tuple[str | None, str | None]:
-    """Return the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one before."""
+    """Return the revisions that are compared: candidate and stable, or, after a promotion, the promoted one and the one
+    before.
+    """
     if state.candidate is not None:
         return state.candidate, state.stable
     return (state.stable, state.previous) if state.previous is not None else (None, None)
 
 
 def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None) -> float | None:
-    """Return how much evaluation found the candidate to differ from the package in service (its digest); what it found of another says nothing here."""
+    """Return how much evaluation found the candidate to differ from the package in service (its digest).
+
+    What it found of another says nothing here.
+    """
     known = facts or {}
     measured, champion = known.get("championDisagreement"), known.get("championDigest")
     if (
@@ -77,7 +84,8 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
 def by_weight(
     labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[increments.Labelled, ...]:
-    """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the shares of their rows that were wrong.
+    """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the
+    shares of their rows that were wrong.
 
     Those served between weights are left out.
     """
@@ -113,7 +121,10 @@ def _counts(sums: Sequence[float] | None) -> evidence.ArmCounts:
 def valued(
     outcomes: Iterable[events.Outcome], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[increments.Valued, ...]:
-    """Return the outcomes by name and by the weight in effect when their requests were answered; those answered between weights are left out."""
+    """Return the outcomes by name and by the weight in effect when their requests were answered.
+
+    Those answered between weights are left out.
+    """
     found: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
     for one in outcomes:
         segment = in_effect(segments, at=one.predicted_at)
@@ -178,7 +189,9 @@ def _outcomes(of: Subject, state: states.State) -> tuple[int, list[events.Outcom
 
 
 def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
-    """Return cursors that pass over all that is in the store, and what the gateway counted `alone` when its events come."""
+    """Return cursors that pass over all that is in the store, and what the gateway counted `alone` when its events
+    come.
+    """
     identity, newest = store.position()
     return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 

@@ -1,4 +1,7 @@
-"""The platform port: what the command line and the pipeline ask of wherever deployments run. Each platform implements it."""
+"""The platform port: what the command line and the pipeline ask of wherever deployments run.
+
+Each platform implements it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,7 +81,10 @@ class Answered:
 
 
 class PlatformPort(Protocol):
-    """Where deployments run. Methods raise UsageError for what is not there, Unavailable where nobody answers in time."""
+    """Where deployments run.
+
+    Methods raise UsageError for what is not there, Unavailable where nobody answers in time.
+    """
 
     def deploy(self, config: sections.Config, *, package: Path, uri: str | None = None, note: str = "") -> Asked:
         """Ask for the package to be served; asking again for the same changes nothing."""
@@ -92,7 +98,10 @@ class PlatformPort(Protocol):
     def follow(
         self, name: str, *, revision: str | None = None, timeout_seconds: float | None = None, tell: Tell | None = None
     ) -> Ended:
-        """Wait until the rollout of what is asked for has ended or asks for a person; `tell` is called with a line for each change."""
+        """Wait until the rollout of what is asked for has ended or asks for a person.
+
+        `tell` is called with a line for each change.
+        """
 
     def command(self, name: str, command: Command) -> Answered:
         """Give a command, and wait until the controller has obeyed or refused it."""

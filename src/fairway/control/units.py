@@ -1,7 +1,7 @@
 """Units counted once: the labels and outcomes that the event store has of a rollout, without what was counted before.
 
-Each unit counts by the first that is known of it, once in a rollout: counted each time that it comes, one of them would be evidence without end. A request that
-names no unit is one of its own.
+Each unit counts by the first that is known of it, once in a rollout: counted each time that it comes, one of them would
+be evidence without end. A request that names no unit is one of its own.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -21,13 +21,16 @@ Event = TypeVar("Event", events.Outcome, events.Labelled)
 class Evidence(Protocol):
     """The event store as the rollouts of one namespace read it: the store itself, or a collector that answers for it.
 
-    Every method gives the new cursor with its answer, `until` at most; an answer may stop short of the newest event, and the next goes on from there.
+    Every method gives the new cursor with its answer, `until` at most; an answer may stop short of the newest event,
+    and the next goes on from there.
     """
 
     def position(self) -> events.Position: ...
 
     def of(self, identity: str) -> "Evidence":
-        """Return the same for cursors of the store `identity` (empty: of any): a method raises StoreReplaced where they are another's."""
+        """Return the same for cursors of the store `identity` (empty: of any): a method raises StoreReplaced where they
+        are another's.
+        """
 
     def cursor(self) -> int: ...
 
@@ -48,7 +51,10 @@ class Evidence(Protocol):
 
 @dataclass
 class Firsts:
-    """Keys that were met. What a look finds is kept when its cursor comes back: a look that was never stored is taken again."""
+    """Keys that were met.
+
+    What a look finds is kept when its cursor comes back: a look that was never stored is taken again.
+    """
 
     known: set[int] = field(
         default_factory=set
@@ -71,9 +77,11 @@ class Firsts:
         began: int,
         until: int,
     ) -> None:
-        """Have `take` count once more what was counted up to `until` before a restart, page by page from where it `began`.
+        """Have `take` count once more what was counted up to `until` before a restart, page by page from where it
+        `began`.
 
-        Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next look goes on from there.
+        Some pages a look: until all are read it raises StoreBusy, for what is missing would count again, and the next
+        look goes on from there.
         """
         self.reached = max(self.reached, began)  # a store that was replaced has nothing before
         for _ in range(PAGES):
@@ -82,7 +90,8 @@ class Firsts:
             at, some = read(self.reached, until)
             if at <= self.reached:
                 raise errors.Unavailable(
-                    f"the event store's answer ends at {at}, where it began: wanted what lies between {self.reached} and {until}"
+                    f"the event store's answer ends at {at}, where it began: wanted what lies between {self.reached} "
+                    f"and {until}"
                 )
             take(some)
             self.reached = at
@@ -131,7 +140,9 @@ class Units:
     def labels(
         self, store: Evidence, deployment: str, *, state: states.State, by: str | None
     ) -> tuple[int, list[events.Labelled]]:
-        """Return the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all of an answer's rows together."""
+        """Return the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all
+        of an answer's rows together.
+        """
         self._begin(state)
 
         def read(start: int, until: int | None) -> tuple[int, list[events.Labelled]]:
@@ -161,7 +172,10 @@ class Units:
         read: Callable[[int, int | None], tuple[int, list[Event]]],
         key: Callable[[Event], tuple[Hashable, ...]],
     ) -> Firsts:
-        """Return the keys that were counted up to the state's cursor; after a restart they are read again (`Firsts.recall`), from where the rollout began."""
+        """Return the keys that were counted up to the state's cursor.
+
+        After a restart they are read again (`Firsts.recall`), from where the rollout began.
+        """
         began = state.segments[0].cursor if state.segments else after
         firsts = self.met.setdefault(what, Firsts(reached=began))
 
@@ -179,7 +193,10 @@ class Units:
 
 
 def in_effect(segments: Sequence[Segment], *, at: float) -> Segment | None:
-    """Return the stretch of constant weight that a time lies in; None also where a clock that was set back put it into two of different weights."""
+    """Return the stretch of constant weight that a time lies in.
+
+    None also where a clock that was set back put it into two of different weights.
+    """
     found = [segment for segment in segments if segment.start <= at and (segment.end is None or at < segment.end)]
     return found[-1] if len({segment.weight for segment in found}) == 1 else None
 

@@ -1,1 +1,1 @@
-"""Kubernetes' side of fairway: the custom resource's definition, and the loop that makes true what a resource asks for."""
+"""The operator: the custom resource's definition, and the loop that makes true what a resource asks for."""

@@ -1,4 +1,6 @@
-"""Why a spec cannot be followed, where the definition's own rules could not know: queries, pod templates, hooks, what is not installed."""
+"""Why a spec cannot be followed, where the definition's own rules could not know: queries, pod templates, hooks, what
+is not installed.
+"""
 
 from fairway import errors
 from fairway.config import resource
@@ -34,7 +36,10 @@ class Checks:
         return self._seldon_problem(spec) or scalers.unmet(spec.scaling, settings=settings.cluster)
 
     def place(self, deployment: calls.DeploymentName, url: str) -> calls.Place:
-        """Return where a hook is called now; raises with why it must not be: a Service may have become another since it was accepted."""
+        """Return where a hook is called now.
+
+        Raises with why it must not be: a Service may have become another since it was accepted.
+        """
         refusal, service = self._refusal(deployment.namespace, url), hosts.service(url, namespace=deployment.namespace)
         if refusal is not None:
             raise errors.Unavailable(refusal)
@@ -51,7 +56,9 @@ class Checks:
         return calls.Place(*hosts.pod(url, found, self._api.find("Pod", deployment.namespace, labels=selector)))
 
     def clash(self, owner: names.Owner) -> str | None:
-        """Return a sentence where an older route takes the requests that ours is meant for: the gateway accepts both, and follows one."""
+        """Return a sentence where an older route takes the requests that ours is meant for: the gateway accepts both,
+        and follows one.
+        """
         route = self._api.get("HTTPRoute", owner.namespace, owner.name)
         for namespace, name in routes.overlapping(route):
             try:
@@ -60,7 +67,8 @@ class Checks:
                 other = {"metadata": {"name": name, "namespace": namespace}}
             if route is not None and other is not None and routes.older(other, route):
                 return (
-                    f"HTTPRoute {namespace}/{name} takes the same requests as this resource's, and is older: the gateway follows that one; "
+                    f"HTTPRoute {namespace}/{name} takes the same requests as this resource's, and is older: the "
+                    "gateway follows that one; "
                     "name other spec.gateway.hostnames, or delete one of the two"
                 )
         return None

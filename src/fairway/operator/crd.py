@@ -1,7 +1,9 @@
-"""The definition of `modeldeployments.fairway.dev`, made from the models that check it: `python -m fairway.operator.crd` prints it.
+"""The definition of `modeldeployments.fairway.dev`, made from the models that check it: `python -m
+fairway.operator.crd` prints it.
 
-What a model cannot say in a schema stands here as a CEL rule, so that `kubectl apply` answers with the sentence. Messages are
-static: joining values in a `messageExpression` exceeds the API server's cost budget a hundredfold. `--check FILE` compares.
+What a model cannot say in a schema stands here as a CEL rule, so that `kubectl apply` answers with the sentence.
+Messages are static: joining values in a `messageExpression` exceeds the API server's cost budget a hundredfold.
+`--check FILE` compares.
 """
 
 import json
@@ -19,12 +21,15 @@ from fairway.config import resource, sections
 from fairway.platforms.kubernetes import podschema
 from fairway.rollout import judge, states
 
-NOTE = "# Written by `make docs` from src/fairway/operator/crd.py and the models that it reads: change those, not this file.\n"
+NOTE = (
+    "# Written by `make docs` from src/fairway/operator/crd.py and the models that it reads: change those, not this "
+    "file.\n"
+)
 
 Node = dict[str, Any]
 
 
-# -- status -------------------------------------------------------------------------------------------------------------
+# -- status ----------------------------------------------------------------------------------------------------------
 
 Text = Annotated[str, Field(max_length=1024)]
 Name = Annotated[str, Field(max_length=253)]
@@ -123,7 +128,9 @@ class Status(sections.Section):
     rejected: Annotated[tuple[Name, ...], Field(max_length=states.HISTORY)] | None = None
     """Revisions that were rolled back; none is tried again until the spec changes or `retry` is asked."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] | None = None
-    """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a person is needed. The others say where it stands."""
+    """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a person is needed. The
+    others say where it stands.
+    """
     history: Annotated[tuple[HistoryRow, ...], Field(max_length=states.HISTORY)] | None = None
     """The last verdicts and commands, oldest first."""
     guards: Annotated[tuple[GuardEvidence, ...], Field(max_length=16)] | None = None
@@ -145,7 +152,7 @@ class Root(sections.Section):
     """What was seen and decided; the operator alone writes it."""
 
 
-# -- rules --------------------------------------------------------------------------------------------------------------
+# -- rules -----------------------------------------------------------------------------------------------------------
 
 RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold, and the sentence where it does not
     "": (
@@ -155,7 +162,10 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ),
         (
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no hyphen last",
+            (
+                "metadata.name names Services: wanted lower-case letters, digits and hyphens, a letter first and no "
+                "hyphen last"
+            ),
         ),
     ),
     "spec": (
@@ -169,11 +179,17 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ),
         (
             "self.routing != 'seldon' || has(self.counts)",
-            "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them",
+            (
+                "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway "
+                "gives them"
+            ),
         ),
         (
             "self.routing != 'seldon' || !self.strategy.shadow.enabled",
-            "routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, or use routing gateway",
+            (
+                "routing seldon has no shadow stage, for its copies cannot be told from requests: set "
+                "strategy.shadow.enabled to false, or use routing gateway"
+            ),
         ),
     ),
     "spec.runtime": (
@@ -182,7 +198,11 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
     "spec.model.uri": (
         (
             "!self.matches('^[a-z0-9]+://[^/?#]*@')",
-            "model.uri has credentials in it, for everybody to read: wanted them in a Secret, which podTemplate gives to the init container",
+            (
+                "model.uri has credentials in it, for everybody to read: wanted them in a Secret, which podTemplate "
+                "gives "
+                "to the init container"
+            ),
         ),
     ),
     "spec.routing": (
@@ -197,14 +217,21 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
     ),
     "spec.strategy": (
         (
-            "!has(self.guards) || self.mode == 'fused' || self.guards.all(guard, !has(guard.gates) || guard.gates != 'watch' || !has(guard.maxRate))",
+            (
+                "!has(self.guards) || self.mode == 'fused' || self.guards.all(guard, !has(guard.gates) || guard.gates "
+                "!= "
+                "'watch' || !has(guard.maxRate))"
+            ),
             "a guard that only watches certifies nothing: drop its maxRate, or let it gate canary or bake",
         ),
     ),
     "spec.strategy.canary.steps": (
         ("size(self) > 0", "canary.steps is empty: wanted at least one step"),
         (
-            "self.map(step, step.weight).isSorted() && self.all(step, self.exists_one(other, other.weight == step.weight))",
+            (
+                "self.map(step, step.weight).isSorted() && self.all(step, self.exists_one(other, other.weight == "
+                "step.weight))"
+            ),
             "canary.steps weights do not rise: wanted each step above the one before",
         ),
     ),
@@ -233,8 +260,15 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
             "a hook names a point of the rollout twice: wanted each once",
         ),
         (
-            "!self.timeout.endsWith('d') && duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration('1m')",
-            "a hook's timeout is not above 0 and 1m at most: what takes longer should answer 503 at once and be asked again",
+            (
+                "!self.timeout.endsWith('d') && duration(self.timeout) > duration('0s') && duration(self.timeout) <= "
+                "duration('1m')"
+            ),
+            (
+                "a hook's timeout is not above 0 and 1m at most: what takes longer should answer 503 at once and be "
+                "asked "
+                "again"
+            ),
         ),
         (
             "self.onRefusal != 'rollback' || self.at.exists(at, at.startsWith('pre'))",
@@ -247,8 +281,16 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
             "a guard of type latency needs a threshold: an answer slower than it counts",
         ),
         (
-            "!(self.type in ['errors', 'latency']) || has(self.maxRate) || has(self.maxRatio) || (has(self.gates) && self.gates in ['shadow', 'watch'])",
-            "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit to certify (or maxRatio)",
+            (
+                "!(self.type in ['errors', 'latency']) || has(self.maxRate) || has(self.maxRatio) || (has(self.gates) "
+                "&& "
+                "self.gates in ['shadow', 'watch'])"
+            ),
+            (
+                "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit "
+                "to "
+                "certify (or maxRatio)"
+            ),
         ),
         (
             "!has(self.sliceBy) || (self.type == 'quality' && (!has(self.gates) || self.gates == 'watch'))",
@@ -288,13 +330,17 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
         ),
         (
             "self.type != 'rejections' || ((!has(self.gates) || self.gates == 'watch') && !has(self.maxRate))",
-            "a guard of type rejections can only watch, without maxRate: how often clients are refused is their doing too",
+            (
+                "a guard of type rejections can only watch, without maxRate: how often clients are refused is their "
+                "doing "
+                "too"
+            ),
         ),
     ),
 }
 
 
-# -- the definition -----------------------------------------------------------------------------------------------------
+# -- the definition --------------------------------------------------------------------------------------------------
 
 COLUMNS = (
     ("Revision", "string", ".status.stable.revision"),
@@ -314,7 +360,8 @@ OBJECT = {  # what every object has; the API server itself checks it
 TEMPLATE = "spec.podTemplate"  # Kubernetes' own
 ELSEWHERE = ("spec.serving.runtime",)  # spec.runtime says it
 UNEXPLAINED = {"spec.gateway.parentRefs[].name": "The Gateway's name."}
-# Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too, but a merge would add
+# Lists that are merged by a key; the others are replaced whole. spec.strategy.guards has names too, but a merge would
+# add
 # what server-side apply brings to the guards that came by default, and they could never be left out.
 KEYS = {"status.conditions": "type", "status.guards": "name"}
 ORDER = (
@@ -398,7 +445,7 @@ def whole() -> Node:
 
 
 def root() -> Node:
-    """Return the structural schema of the object, as far as it is ours: the pod template's fields are Kubernetes' own."""
+    """Return the structural schema of the object, as far as it is ours: a pod template's fields are Kubernetes' own."""
     described = Root.model_json_schema(by_alias=True, schema_generator=Written)
     node = structural(described, definitions=described["$defs"], path="")
     return node | {"properties": OBJECT | node["properties"]}
@@ -414,7 +461,9 @@ def nodes(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
 
 
 class Written(GenerateJsonSchema):
-    """A schema whose defaults are written as in the file; a section's says only what differs from its own fields' defaults."""
+    """A schema whose defaults are written as in the file; a section's says only what differs from its own fields'
+    defaults.
+    """
 
     def encode_default(self, dft: Any) -> Any:
         match dft:
@@ -428,7 +477,9 @@ class Written(GenerateJsonSchema):
 
 
 def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Node:
-    """Return a JSON schema as the API server takes it: references written out, no null, exclusive bounds as flags, rules added."""
+    """Return a JSON schema as the API server takes it: references written out, no null, exclusive bounds as flags,
+    rules added.
+    """
     node = plain(node, definitions)
     if node.get("const") is not None:
         node["enum"] = [node["const"]]

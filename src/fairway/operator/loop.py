@@ -1,7 +1,8 @@
-"""The operator's process: kopf watches, a Lease says who acts, threads take looks, and ends it where leadership is lost.
+"""The operator's process: kopf watches, a Lease says who acts, threads take looks, and ends it where leadership is
+lost.
 
-kopf only tells what changed (`on.event`: its other handlers would put finalizers on resources, which then could not be deleted
-after an uninstall). What is to be done is in `reconcile`.
+kopf only tells what changed (`on.event`: its other handlers would put finalizers on resources, which then could not be
+deleted after an uninstall). What is to be done is in `reconcile`.
 """
 
 import asyncio
@@ -151,7 +152,9 @@ class Loop:
 def run(
     server: api.Api, reconciler: Reconciler, *, namespace: str, namespaces: Collection[str], health: endpoint.Endpoint
 ) -> bool:
-    """Run until SIGTERM (True) or until leadership is lost (False): then the process must end, for another may act already."""
+    """Run until SIGTERM (True) or until leadership is lost (False): then the process must end, for another may act
+    already.
+    """
     loop = Loop(reconciler, health=health)
     held = lease.Lease(
         server, namespace=namespace, name=LEASE, me=f"{socket.gethostname()}-{os.getpid()}", clock=time.monotonic

@@ -11,20 +11,23 @@ from fairway.platforms.kubernetes import api
 
 log = logging.getLogger("fairway.operator")
 
-ONCE = ("Invalid", "Stalled")  # told once, however often they are seen
+POSTED_ONCE = ("Invalid", "Stalled")  # however often they are seen
 WARNINGS = ("Stuck", "CapacityLost", "RollingBack", "RolledBack", "Paused", "Refused", "HookFailed", "Invalid")
-MESSAGE = 1024  # characters that the API server takes
+MAX_CHARACTERS = 1024  # of a message, that the API server takes
 
 
 def post(
     server: api.Api, about: Mapping[str, Any], *, at: float, type: str, message: str, warning: bool = False
 ) -> None:
-    """Post the event under a name made of its content: a look that is taken again posts nothing twice. Losing one is no failure.
+    """Post the event under a name made of its content: a look that is taken again posts nothing twice.
 
-    What stays as it is, such as an invalid spec, is looked at again and again.
+    Losing one is no failure.
+
+    Invalid specs are looked at again and again: their event is posted once.
     """
     metadata = about["metadata"]
-    name = f"{metadata['name']}.{resource.fingerprint({'uid': metadata['uid'], 'at': 0 if type in ONCE else at, 'type': type, 'message': message})}"
+    content = {"uid": metadata["uid"], "at": 0 if type in POSTED_ONCE else at, "type": type, "message": message}
+    name = f"{metadata['name']}.{resource.fingerprint(content)}"
     when = datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     event = {
         "apiVersion": "v1",
@@ -38,7 +41,7 @@ def post(
             "uid": metadata["uid"],
         },
         "reason": type,
-        "message": message[:MESSAGE],
+        "message": message[:MAX_CHARACTERS],
         "type": "Warning" if warning else "Normal",
         "firstTimestamp": when,
         "lastTimestamp": when,

@@ -9,8 +9,9 @@ Key = tuple[str, str]  # namespace, name
 class Queue:
     """Keys with the time at which they are due; what is in work is not given out again until it is done.
 
-    Of the keys that are due, the namespace that has waited longest since its last has the next, and no namespace has more than `share` in work: whatever
-    a tenant's looks take, the others' are taken. Plain dicts: even a thousand keys are searched in less time than one request takes.
+    Of the keys that are due, the namespace that has waited longest since its last has the next, and no namespace has
+    more than `share` in work: whatever a tenant's looks take, the others' are taken. Plain dicts: even a thousand keys
+    are searched in less time than one request takes.
     """
 
     def __init__(self, *, clock: Callable[[], float], share: int) -> None:

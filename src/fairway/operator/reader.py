@@ -1,4 +1,7 @@
-"""What a look reads: the Target, the health of its revisions, the counts of its arms, how its route stands. Nothing is changed here."""
+"""What a look reads: the Target, the health of its revisions, the counts of its arms, how its route stands.
+
+Nothing is changed here.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -100,9 +103,12 @@ class Reader:
         return observe.observe(seen, state, of=watched)
 
     def standing(self, target: Target) -> routes.RouteStanding:
-        """Return how the HTTPRoute of what serves stands; the proxies are asked until they answer, and then once for other gateways or host names.
+        """Return how the HTTPRoute of what serves stands.
 
-        While weights move, a route that is not accepted yet says nothing: each of them is accepted a moment after it was written.
+        The proxies are asked until they answer, and then once for other gateways or host names.
+
+        While weights move, a route that is not accepted yet says nothing: each of them is accepted a moment after it
+        was written.
         """
         spec, memory = target.spec, target.memory
         if spec.gateway is None or spec.routing == "seldon" or target.state.stable is None:
@@ -174,7 +180,10 @@ class Reader:
         return {name: self._health(owner, spec, name, memory) for name in dict.fromkeys(names)}
 
     def _health(self, owner: names.Owner, spec: resource.Spec, name: str, memory: Memory) -> health.Health:
-        """Return a revision's health; pods are read only where its Deployment is not as it should be, or its facts are unknown."""
+        """Return a revision's health.
+
+        Pods are read only where its Deployment is not as it should be, or its facts are unknown.
+        """
         deployment = memory.deployments.get(name)
         found = health.judge(deployment, (), replicas=spec.scaling.min_replicas)
         if deployment is None:
@@ -197,7 +206,10 @@ class Reader:
         return health.Health(note=said) if said else None
 
     def _sample(self, target: Target) -> traffic.Sample | None:
-        """Return both arms' counts with the route that is in effect, or None where they cannot be read; nothing is read where nothing moves."""
+        """Return both arms' counts with the route that is in effect, or None where they cannot be read.
+
+        Nothing is read where nothing moves.
+        """
         route, memory = target.route, target.memory
         if route is None or target.rests or target.state.phase is Phase.STARTING:
             return None

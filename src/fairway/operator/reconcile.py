@@ -1,8 +1,8 @@
 """One look at one ModelDeployment: read, decide, store the decision, make it true.
 
-Level-triggered: all it needs is in the cluster, in Prometheus and at the collector, so a look may be cut off at any point and the
-next one, of this operator or of another, takes it again. The decision is stored before anything is changed, and what is
-stored is made true at every look until it is.
+Level-triggered: all it needs is in the cluster, in Prometheus and at the collector, so a look may be cut off at any
+point and the next one, of this operator or of another, takes it again. The decision is stored before anything is
+changed, and what is stored is made true at every look until it is.
 """
 
 import json
@@ -62,13 +62,17 @@ class Reconciler:
         self._reader.hooks.forget(calls.DeploymentName(namespace, name))
 
     def changed(self, namespace: str, name: str, *, kind: str, object_name: str, generation: int | None) -> None:
-        """Take notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look applies it again."""
+        """Take notice of one of the resource's objects: where somebody else changed or deleted it (None), the next look
+        applies it again.
+        """
         memory = self._memory.get((namespace, name))
         if memory is not None and memory.applied.get((kind, object_name), ("", generation))[1] != generation:
             memory.applied.pop((kind, object_name), None)
 
     def reconcile(self, namespace: str, name: str, *, now: float) -> float | None:
-        """Take one look; return the seconds until the next, or None where the resource is gone. Raises Temporary where something is away.
+        """Take one look; return the seconds until the next, or None where the resource is gone.
+
+        Raises Temporary where something is away.
 
         `now` is what the clock on the wall says, for people; what ends after a while is decided by what elapsed.
         """
@@ -104,7 +108,10 @@ class Reconciler:
     def _look(
         self, found: api.Object, spec: resource.Spec, memory: Memory, *, wall: float
     ) -> tuple[float, errors.FairwayError | None]:
-        """Read, decide, store, make true; return the seconds until the next look, and what is to be told as a look that failed."""
+        """Read, decide, store, make true.
+
+        Return the seconds until the next look, and what is to be told as a look that failed.
+        """
         target = self._reader.target(found, spec, memory, wall=wall)
         context = self._context(target)
         if target.stopped and target.state.stable is None and target.state.candidate is None:
@@ -132,7 +139,10 @@ class Reconciler:
     # -- before the decision ----------------------------------------------------------------------------------------
 
     def _context(self, target: Target) -> status.Context:
-        """Return what the status says besides the rollout's state; what a person should know at once is told by events."""
+        """Return what the status says besides the rollout's state.
+
+        What a person should know at once is told by events.
+        """
         if target.problem is not None:
             self._post(target.found, "Invalid", target.problem, at=target.wall)
         clash = self._checks.clash(target.owner) if target.spec.routing == "gateway" else None
@@ -163,7 +173,10 @@ class Reconciler:
             return None, None
 
     def _keep(self, target: Target, decided: strategy.Advance) -> tuple[strategy.Advance, errors.FairwayError | None]:
-        """Keep a revision that begins before the status names it; return the decision, and why the revision could not be kept."""
+        """Keep a revision that begins before the status names it.
+
+        Return the decision, and why the revision could not be kept.
+        """
         desired, wanted = target.desired, states.wanted(decided.state)
         if desired.name not in wanted or desired.name in target.kept:
             return decided, None
@@ -199,7 +212,9 @@ class Reconciler:
         return delay, None  # looked at as often as ever: a refusal keeps no harm from being seen
 
     def _delay(self, target: Target) -> float:
-        """Return the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or nothing."""
+        """Return the seconds until there is something to see: the next scrape, the end of what leaves, late labels, or
+        nothing.
+        """
         if not target.rests or target.state.calls:
             return self.installed.settings.interval_seconds
         if target.now - target.state.since <= RETIRE_SECONDS:
@@ -221,9 +236,12 @@ class Reconciler:
         self._store(found, status.stalled(refused, generation=generation, before=before, now=now))
 
     def _store(self, found: api.Object, new: status.Json) -> None:
-        """Write the status over the one that was read; raises Conflict where the spec or the status was written in between.
+        """Write the status over the one that was read.
 
-        Whatever else was written (annotations, labels, managed fields) is no reason to decide anew: whoever writes those often would stop a rollout.
+        Raises Conflict where the spec or the status was written in between.
+
+        Whatever else was written (annotations, labels, managed fields) is no reason to decide anew: whoever writes
+        those often would stop a rollout.
         """
         if new == found.get("status"):
             return
@@ -253,7 +271,10 @@ class Reconciler:
 
 
 def command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | None, str | None]:
-    """Return the command that the annotation asks for and its nonce, once; raises ConfigError for an annotation that is none."""
+    """Return the command that the annotation asks for and its nonce, once.
+
+    Raises ConfigError for an annotation that is none.
+    """
     text = found["metadata"].get("annotations", {}).get(resource.COMMAND)
     if not text:
         return None, None
@@ -268,7 +289,8 @@ def command(found: api.Object, before: Mapping[str, Any]) -> tuple[Command | Non
         return Command(verb=asked["verb"], who=who, why=why, force=bool(asked.get("force"))), nonce
     except (ValueError, KeyError, TypeError, RecursionError) as error:  # RecursionError: a thousand brackets
         raise errors.ConfigError(
-            f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb and id"
+            f"annotation {resource.COMMAND} is {text[:200]!r}: wanted what `fairway rollout` writes, JSON with verb "
+            "and id"
         ) from error
 
 

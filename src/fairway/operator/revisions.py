@@ -10,8 +10,9 @@ from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 def desired(spec: resource.Spec, *, known: Mapping[str, Revision], default_image: str) -> Revision:
     """Return the revision that the spec asks for.
 
-    Where it names no image, a known revision that is the same but for the operator's default of its day is it: an upgrade of the
-    operator starts no rollout. Where its package lies is the spec's to say: one that was moved is the same revision.
+    Where it names no image, a known revision that is the same but for the operator's default of its day is it: an
+    upgrade of the operator starts no rollout. Where its package lies is the spec's to say: one that was moved is the
+    same revision.
     """
     for revision in known.values():
         same_image = revision.image == spec.image if spec.image is not None else revision.defaulted_image

@@ -1,7 +1,8 @@
 """Track which HTTPRoute the proxies follow: accepted by the Gateway and visible in the traffic split.
 
-A confirmation that comes too early is harmless to guards that condition on both arms' counts. The check of the split, and guards of units, reckon with the
-weight that was asked for: what the proxies may still follow is therefore each route since the last that was seen in effect, of whatever rollout.
+A confirmation that comes too early is harmless to guards that condition on both arms' counts. The check of the split,
+and guards of units, reckon with the weight that was asked for: what the proxies may still follow is therefore each
+route since the last that was seen in effect, of whatever rollout.
 """
 
 import re
@@ -12,9 +13,11 @@ from typing import Any
 from fairway.platforms.kubernetes import confirm, gateway
 from fairway.rollout import traffic
 
-ARRIVING_SECONDS = 2.0  # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
+# after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
+ARRIVING_SECONDS = 2.0
 ARRIVED_SECONDS = 30.0  # twice what Envoy waits for the pods of a cluster: nobody is asked longer whether it has them
-LEAVING_SECONDS = 10.0  # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
+# a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
+LEAVING_SECONDS = 10.0
 TOTAL = 100  # weights are percent
 SCRAPES = 60  # newest increments that are looked at
 VITAL = ("Accepted", "ResolvedRefs")  # conditions of an HTTPRoute without which no request is answered
@@ -24,7 +27,10 @@ POSSIBLE = 10  # routes kept, that the proxies may still follow
 
 @dataclass
 class Routes:
-    """The last scrape, and the route that is in effect; after a restart of the operator the newest is confirmed anew."""
+    """The last scrape, and the route that is in effect.
+
+    After a restart of the operator the newest is confirmed anew.
+    """
 
     latest: traffic.Sample | None = None
     in_effect: bool = False  # whether the proxies follow the route that was written last
@@ -51,7 +57,9 @@ class Routes:
         return self.in_effect and self._newest(route)
 
     def recall(self, found: Mapping[str, Any] | None, *, weight: int) -> None:
-        """Take up from an earlier operator who serves by its HTTPRoute, and the candidate's weight before it, 0 where there was none."""
+        """Take up from an earlier operator who serves by its HTTPRoute, and the candidate's weight before it, 0 where
+        there was none.
+        """
         if self._serving is None:
             self._serving, self._recalled = gateway.serving(found) if found is not None else frozenset(), weight
 
@@ -63,9 +71,11 @@ class Routes:
         now: float,
         reached: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Say whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked before it is there.
+        """Say whether the candidate must begin with a millionth: its cluster is new to the proxies, and is not asked
+        before it is there.
 
-        `reached` asks whether they know its pods: of clusters that come within seconds of each other Envoy may wait 15 s for those of the first.
+        `reached` asks whether they know its pods: of clusters that come within seconds of each other Envoy may wait 15
+        s for those of the first.
         """
         if route.weight == 0 or route.candidate in (self._serving or ()):
             return False
@@ -114,14 +124,17 @@ class Routes:
         return bool(self._written) and self._written[-1].version == route.version
 
     def _whole(self, route: traffic.Route) -> bool:
-        """Say whether the route was written with all its shares: a candidate that arrives has a millionth of its own."""
+        """Say whether the route was written with all its shares: a candidate that arrives has a millionth."""
         return self._serving == _serving(route)
 
     def _forget(self, now: float) -> None:
         self._waits, self._learns, self._increments = now, None, []
 
     def _learn(self, raw: traffic.Sample) -> None:
-        """Keep what came between two scrapes, both taken after the route was written; an arm that has gone got nothing."""
+        """Keep what came between two scrapes, both taken after the route was written.
+
+        An arm that has gone got nothing.
+        """
         if self._learns is None:
             self._learns = raw.at
         before = self.latest
@@ -153,7 +166,9 @@ def _came(after: traffic.ArmCounts | None, before: traffic.ArmCounts | None) -> 
 
 
 def _share(route: traffic.Route, before: traffic.Route) -> int:
-    """Return the share of units that `before` gives to the candidate of `route`, or, where it has none, to others than its stable."""
+    """Return the share of units that `before` gives to the candidate of `route`, or, where it has none, to others than
+    its stable.
+    """
     shares = {before.candidate: before.weight, before.stable: TOTAL - before.weight}
     return shares.get(route.candidate, 0) if route.candidate is not None else TOTAL - shares.get(route.stable, 0)
 
@@ -181,7 +196,10 @@ def refused(found: Mapping[str, Any]) -> str | None:
     for name, conditions in _parents(found):
         for condition in conditions:
             if condition["status"] == "False" and condition["type"] in VITAL:
-                return f"{name} does not take the HTTPRoute ({condition.get('reason')}): {str(condition.get('message', ''))[:500]}"
+                return (
+                    f"{name} does not take the HTTPRoute ({condition.get('reason')}): "
+                    f"{str(condition.get('message', ''))[:500]}"
+                )
     return None
 
 
@@ -200,7 +218,10 @@ NOT_ASKED = RouteStanding(True, "NotAsked", "no HTTPRoute of ours divides the re
 
 
 def standing(found: Mapping[str, Any] | None, *, answers: bool | None, unknown: str = "") -> RouteStanding:
-    """Return how an HTTPRoute stands; `answers` says whether proxies know who answers, and is None, with the reason, where nobody can tell."""
+    """Return how an HTTPRoute stands.
+
+    `answers` says whether proxies know who answers, and is None, with the reason, where nobody can tell.
+    """
     if found is None:
         return RouteStanding(False, "NotWritten", "the HTTPRoute is not written yet")
     if (why := refused(found)) is not None:

@@ -1,6 +1,7 @@
 """The series of rollouts: where each ModelDeployment stands, for alerts and dashboards.
 
-They are kept as what the last look found and turned into series at each scrape, so that a resource that is gone leaves none.
+They are kept as what the last look found and turned into series at each scrape, so that a resource that is gone leaves
+none.
 """
 
 import threading

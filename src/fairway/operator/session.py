@@ -11,7 +11,10 @@ from fairway.platforms.kubernetes import shallow
 
 
 async def login(**known: Any) -> kopf.AiohttpSession | None:
-    """Return the session of the pod's service account, else of the kubeconfig; read anew whenever the token has expired."""
+    """Return the session of the pod's service account, else of the kubeconfig.
+
+    Read anew whenever the token has expired.
+    """
     found = kopf.login_with_service_account(**known) or kopf.login_via_client(**known)
     if found is None:
         return None

@@ -1,7 +1,7 @@
 """A ModelDeployment's status: what `kubectl get`, `kubectl wait` and GitOps tools read. Pure; time is passed in.
 
-Conditions follow kstatus: while a rollout moves, Ready is False and Reconciling True; where a person is needed, Stalled is True.
-Available says whether the stable revision answers, whatever becomes of the next.
+Conditions follow kstatus: while a rollout moves, Ready is False and Reconciling True; where a person is needed, Stalled
+is True. Available says whether the stable revision answers, whatever becomes of the next.
 """
 
 import datetime
@@ -205,7 +205,8 @@ def _reason(state: State, told: Context) -> str:
 
 def _waits(told: Context) -> str:
     return (
-        "; the strategy was edited: it counts from the next rollout on, and this one ends by the strategy that it began with"
+        "; the strategy was edited: it counts from the next rollout on, and this one ends by the strategy that it "
+        "began with"
         if told.edited
         else ""
     )

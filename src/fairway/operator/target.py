@@ -57,7 +57,8 @@ class Memory:
     def refuse(self, failed: errors.FairwayError | None) -> tuple[str, str] | None:
         """Take notice of what kept the last decision from being made true, and return what the status says of it.
 
-        A failure that may pass by itself is told once it has not: a webhook that is away for a moment asks for no person.
+        A failure that may pass by itself is told once it has not: a webhook that is away for a moment asks for no
+        person.
         """
         self.failures = self.failures + 1 if failed is not None else 0
         if failed is None or isinstance(failed, errors.Permanent) or self.failures >= PATIENCE:
@@ -65,7 +66,7 @@ class Memory:
         return self.refusal
 
     def distrust(self) -> None:
-        """Forget what is known of objects: whatever was deleted or changed and no watch told, the next look puts back."""
+        """Forget what is known of objects: the next look puts back what was changed or deleted, and no watch told."""
         self.removed.clear()
         self.backed.clear()
         self.applied.clear()
@@ -141,7 +142,10 @@ def refusal(error: Exception) -> tuple[str, str]:
     """Return a word and a sentence for what ended a look."""
     if isinstance(error, errors.FairwayError):
         return status.REFUSED, str(error)
-    sentence = f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please report it"
+    sentence = (
+        f"a look at it failed ({type(error).__name__}), and is taken again: the operator's log says where; please "
+        "report it"
+    )
     return status.FAULT, sentence
 
 

@@ -1,7 +1,7 @@
 """What a look writes: the objects that make a Target's state true. Applying twice changes nothing.
 
-The route comes first where the Services that it sends requests to are there: traffic waits for nothing else, and an object that the
-API server refuses keeps no other away.
+The route comes first where the Services that it sends requests to are there: traffic waits for nothing else, and an
+object that the API server refuses keeps no other away.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -131,7 +131,10 @@ class Writer:
             self._apply(target, gateway.backend_policy(target.owner, target.spec))
 
     def _predictors(self, target: Target, *, over: bool) -> list[api.Object]:
-        """Return the SeldonDeployment of what must run, and, until they may end, of what ran; one that runs nothing is deleted."""
+        """Return the SeldonDeployment of what must run, and, until they may end, of what ran.
+
+        One that runs nothing is deleted.
+        """
         owner, state = target.owner, target.state
         names = list(target.wanted)
         if not over:

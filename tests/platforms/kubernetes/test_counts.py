@@ -88,7 +88,9 @@ def test_an_answer_that_is_no_number_is_said(value: Any, words: str) -> None:
 BOUND = {
     "a sum": 'sum(requests{namespace="{namespace}",service="{service}"})',
     "by labels": "sum by (code) (requests{service=~\"x\", ns='{namespace}'})",
-    "a sum of two": 'sum(a{ns="{namespace}"}) + on (job) group_left (x) max(b{ns="{namespace}",le="{seconds}"}) or vector(0)',
+    "a sum of two": (
+        'sum(a{ns="{namespace}"}) + on (job) group_left (x) max(b{ns="{namespace}",le="{seconds}"}) or vector(0)'
+    ),
     "no metric's name": '{__name__=~"a|b",ns="{namespace}"}',
     "offset and range": 'sum(last_over_time(a:b.c{ns="{namespace}"}[5m:1m] offset 1m)) unless 3.5e2',
 }

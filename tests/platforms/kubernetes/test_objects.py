@@ -33,7 +33,7 @@ def rendered(
 
 
 def test_a_revisions_pods_are_what_they_were() -> None:
-    """An operator of another version that writes other pods restarts what serves: change this file only with a reason."""
+    """An operator that writes other pods restarts what serves: change this file only with a reason."""
     assert made.pod() == yaml.safe_load(POD.read_text())
 
 

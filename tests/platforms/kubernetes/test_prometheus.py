@@ -1,4 +1,6 @@
-"""What Prometheus says of the gateway's proxies: `answer.json` is one that a real one gave, the others are made like it."""
+"""What Prometheus says of the gateway's proxies: `answer.json` is one that a real one gave, the others are made like
+it.
+"""
 
 import contextlib
 import http.server
@@ -118,7 +120,10 @@ B = proxy("b", arm(0, completed=[100, 200]), arm(1, completed=[30, 50], failed=[
 
 
 def test_a_real_answer_is_read() -> None:
-    """8 of stable's requests were broken off, 2 timed out and are in no bucket; the histogram lags by the newest 3 and 2 requests."""
+    """8 of stable's requests were broken off, 2 timed out and are in no bucket.
+
+    The histogram lags by the newest 3 and 2 requests.
+    """
     sample = must(read(RECORDED, now=RECORDED_AT, thresholds=("100ms", "250ms")))
     assert sample.stable == traffic.ArmCounts(
         requests=64, errors=8, timed=55, slow={"100ms": 8, "250ms": 2}, unanswered=2

@@ -1,4 +1,6 @@
-"""A cluster behind the Platform port: when a rollout has ended and how, what is told of it, what a command was answered."""
+"""A cluster behind the Platform port: when a rollout has ended and how, what is told of it, what a command was
+answered.
+"""
 
 from typing import Any
 
@@ -23,7 +25,7 @@ def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = 
     }
 
 
-# -- when it has ended --------------------------------------------------------------------------------------------------
+# -- when it has ended ------------------------------------------------------------------------------------------------
 
 SETTLED = {
     "serves": (found("Accepted", "Ready", phase="Stable"), True),
@@ -64,7 +66,7 @@ def test_how_a_rollout_ended_is_a_value_and_a_sentence(case: str) -> None:
     assert words in ended.sentence
 
 
-# -- what is told -------------------------------------------------------------------------------------------------------
+# -- what is told -----------------------------------------------------------------------------------------------------
 
 
 def test_a_change_is_told_at_once_and_a_reason_that_counts_on_after_a_while() -> None:
@@ -95,7 +97,7 @@ def test_a_resource_that_no_operator_saw_has_a_record_too() -> None:
     assert (record["phase"], record["weight"], record["reason"]) == (None, 0, "no operator has looked at it yet")
 
 
-# -- what is asked of it ------------------------------------------------------------------------------------------------
+# -- what is asked of it ----------------------------------------------------------------------------------------------
 
 
 def test_a_command_is_answered_with_whether_the_operator_obeyed_whatever_its_words(monkeypatch) -> None:

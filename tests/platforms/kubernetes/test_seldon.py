@@ -1,4 +1,4 @@
-"""The SeldonDeployment: what Seldon's webhook wants, what its operator makes Deployments of, and who gets which share."""
+"""The SeldonDeployment: what Seldon's webhook wants, what its operator makes of it, and each revision's share."""
 
 import dataclasses
 from typing import Any

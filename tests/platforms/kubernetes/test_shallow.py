@@ -14,7 +14,8 @@ def nested(depth: int) -> str:
 @pytest.mark.parametrize("depth", [200, 900, 1500, 9000])
 def test_what_is_nested_too_deep_is_cut_and_all_else_stays(depth):
     beside = {"name": 'a "quoted" [{ \\ name', "list": [{"b": [1, "]"]}] * 50}
-    content = f'{{"items": [{{"deep": {nested(depth)}, "after": 1}}, {json.dumps(beside)}, {{"deep": {nested(depth)}}}]}}'.encode()
+    deep = f'"deep": {nested(depth)}'
+    content = f'{{"items": [{{{deep}, "after": 1}}, {json.dumps(beside)}, {{{deep}}}]}}'.encode()
     first, second, third = json.loads(shallow.cut(content))["items"]
     assert (first["after"], second) == (1, beside)
     assert shallow._depth(json.dumps([first, third]).encode()) <= shallow.DEEPEST

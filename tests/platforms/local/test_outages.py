@@ -49,7 +49,9 @@ def test_the_only_server_may_be_killed_and_be_away_for_seconds_without_a_failed_
 
 
 def crashes(bench: Bench, revision: str, **headers: str) -> tuple[int, support.Answer]:
-    """Return how often one request killed the server, which is started again each time, and what its client was answered."""
+    """Return how often one request killed the server, which is started again each time, and what its client was
+    answered.
+    """
     found, pids = [], set()
     asking = threading.Thread(target=lambda: found.append(bench.client().ask(x_test_crash="1", **headers)))
     asking.start()

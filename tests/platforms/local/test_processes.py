@@ -106,7 +106,8 @@ def test_what_a_process_started_ends_with_it(home: Home) -> None:
 
 OWN_SESSION = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-S", "-m", "http.server", "--bind", "127.0.0.1", sys.argv[1]], start_new_session=True)
+argv = [sys.executable, "-S", "-m", "http.server", "--bind", "127.0.0.1", sys.argv[1]]
+child = subprocess.Popen(argv, start_new_session=True)
 open(sys.argv[2], "w").write(str(child.pid))
 time.sleep(600)
 """

@@ -2,8 +2,9 @@
 
     python upstream.py --port PORT --revision NAME
 
-Request headers: `x-test-status` (answer with it), `x-test-delay` (seconds before the answer), `x-test-reset` (close without an
-answer), `x-test-crash` (die); with `x-test-only: REVISION` they hold for that revision alone. GET /seen gives how many requests came per arm.
+Request headers: `x-test-status` (answer with it), `x-test-delay` (seconds before the answer), `x-test-reset` (close
+without an answer), `x-test-crash` (die); with `x-test-only: REVISION` they hold for that revision alone. GET /seen
+gives how many requests came per arm.
 """
 
 import argparse

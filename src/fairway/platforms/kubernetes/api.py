@@ -1,7 +1,10 @@
-"""The API server, as the operator and the command line need it: apply, get, list, delete, status. The only home of `kubernetes`.
+"""The API server, as the operator and the command line need it: apply, get, list, delete, status.
+
+The only home of `kubernetes`.
 
 Objects are plain dicts, as in a manifest. An answer of the API server becomes one of ours: None for what is not there,
-`Conflict` where somebody wrote in between, `Unavailable` where it does not answer, `PlatformError` with its sentence for the rest.
+`Conflict` where somebody wrote in between, `Unavailable` where it does not answer, `PlatformError` with its sentence
+for the rest.
 """
 
 import json
@@ -55,7 +58,9 @@ class Api:
         self._client = client
 
     def apply(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
-        """Make the object what it should be (server-side apply; what other managers set besides stays), and gives what it is now."""
+        """Make the object what it should be (server-side apply; what other managers set besides stays), and gives what
+        it is now.
+        """
         metadata = obj["metadata"]
         path = self._path(obj["kind"], metadata["namespace"], metadata["name"])
         return self._call(
@@ -85,7 +90,9 @@ class Api:
         )
 
     def unmanage(self, found: Object, *, manager: str = MANAGER) -> Object:
-        """Let go of the fields that the manager has by creating the object, and gives it as it is then; those that it applies stay its own.
+        """Let go of the fields that the manager has by creating the object, and gives it as it is then.
+
+        Those that it applies stay its own.
 
         Otherwise a field that is applied no more would stay for ever.
         """
@@ -136,7 +143,10 @@ class Api:
         )
 
     def delete(self, kind: str, namespace: str, name: str, *, uid: str | None = None) -> None:
-        """Delete the object (that of the uid, else Conflict) and, in the background, what it owns; one that is not there is none."""
+        """Delete the object (that of the uid, else Conflict) and, in the background, what it owns.
+
+        One that is not there is none.
+        """
         precondition = {"preconditions": {"uid": uid}} if uid is not None else {}
         try:
             self._call(
@@ -203,7 +213,9 @@ class Forbidden(errors.PlatformError):
 
 
 def connect(context: str | None = None) -> Api:
-    """Return the cluster that `context` names, else the one that this pod runs in, else the current one of KUBECONFIG (or ~/.kube/config)."""
+    """Return the cluster that `context` names, else the one that this pod runs in, else the current one of KUBECONFIG
+    (or ~/.kube/config).
+    """
     configuration = kubernetes.client.Configuration()
     if context is not None or not _in_cluster(configuration):
         try:

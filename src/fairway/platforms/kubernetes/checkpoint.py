@@ -1,4 +1,6 @@
-"""The rollout's whole state in a ModelDeployment's status: the operator goes on from it, and the command line explains by it. Pure."""
+"""The rollout's whole state in a ModelDeployment's status: the operator goes on from it, and the command line explains
+by it. Pure.
+"""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +15,9 @@ LARGEST = 262_144  # characters of a checkpoint that the definition allows
 
 
 def write(state: State, *, policy: sections.Strategy, first: str | None) -> str:
-    """Return all that a new operator needs to go on: the state, the strategy that the rollout began with, and the first revision in the HTTPRoute."""
+    """Return all that a new operator needs to go on: the state, the strategy that the rollout began with, and the first
+    revision in the HTTPRoute.
+    """
     # the sentences of the history are kept; the numbers would be half of it
     rows = tuple({**row, "evidence": {}, "guarantee": ""} for row in state.history)
     kept = {
@@ -30,7 +34,9 @@ def write(state: State, *, policy: sections.Strategy, first: str | None) -> str:
 
 
 def read(status: Mapping[str, Any], *, policy: sections.Strategy) -> tuple[State, sections.Strategy, str | None]:
-    """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and the first revision in the HTTPRoute."""
+    """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and the
+    first revision in the HTTPRoute.
+    """
     if "checkpoint" not in status:
         return State(), policy, None
     kept = json.loads(status["checkpoint"])

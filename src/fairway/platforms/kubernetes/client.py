@@ -30,7 +30,8 @@ def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bo
         _need_kind(server)
         namespace = manifest["metadata"]["namespace"]
         raise errors.UsageError(
-            f"there is no namespace {namespace!r}: `kubectl create namespace {namespace}`, or name another with --namespace"
+            f"there is no namespace {namespace!r}: `kubectl create namespace {namespace}`, or name another with "
+            "--namespace"
         ) from error
     except api.Forbidden as error:
         raise _forbidden(error, manifest["metadata"]["namespace"]) from error
@@ -43,7 +44,8 @@ def read(server: api.Api, namespace: str, name: str) -> api.Object:
         if found is None:
             _need_kind(server)
             raise errors.UsageError(
-                f"there is no ModelDeployment {name!r} in namespace {namespace!r}: `fairway deploy PACKAGE --on kubernetes` makes one"
+                f"there is no ModelDeployment {name!r} in namespace {namespace!r}: `fairway deploy PACKAGE --on "
+                "kubernetes` makes one"
             )
         return found
     except api.Forbidden as error:
@@ -83,7 +85,8 @@ def command(
     while (found := _patiently(server, namespace, name, until=deadline)).get("status", {}).get("lastCommand") != nonce:
         if found["metadata"].get("annotations", {}).get(resource.COMMAND) != asked:
             raise errors.Unavailable(
-                f"another command for {name} came before {verb} was seen to be taken: see `fairway rollout explain`, and ask again"
+                f"another command for {name} came before {verb} was seen to be taken: see `fairway rollout explain`, "
+                "and ask again"
             )
         if time.monotonic() > deadline:
             raise errors.Unavailable(
@@ -94,7 +97,8 @@ def command(
     status: dict[str, Any] = found["status"]
     if "reply" not in status:
         raise errors.PlatformError(
-            f"an operator of an earlier version took {verb}, and does not say what became of it: see `fairway rollout explain`"
+            f"an operator of an earlier version took {verb}, and does not say what became of it: see `fairway rollout "
+            "explain`"
         )
     return status
 
@@ -122,7 +126,8 @@ def watch(
         if deadline is not None and time.monotonic() > deadline:
             status = found.get("status", {})
             raise errors.Unavailable(
-                f"the rollout of {name} has not ended: {status.get('phase', 'Pending')}: {status.get('reason', 'no operator has looked at it yet')}"
+                f"the rollout of {name} has not ended: {status.get('phase', 'Pending')}: "
+                f"{status.get('reason', 'no operator has looked at it yet')}"
             )
         time.sleep(POLL_SECONDS)
         away = time.monotonic() + AWAY_SECONDS
@@ -130,7 +135,9 @@ def watch(
 
 
 def settled(found: api.Object) -> bool:
-    """Say whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or Stalled, of the newest generation)."""
+    """Say whether what is asked for serves, was rolled back, or needs a person (kstatus: Ready or Stalled, of the
+    newest generation).
+    """
     status = found.get("status", {})
     if status.get("observedGeneration", 0) < found["metadata"]["generation"] or status.get("phase") == "RollingBack":
         return False

@@ -1,13 +1,18 @@
-"""Is the split that was asked for in effect? An HTTPRoute has no condition that says so; what the proxies count does. Pure.
+"""Is the split that was asked for in effect?
 
-Each scrape after the write is weighed by how much likelier its requests are under the new weight than under the old one (binomial). Where the change came
-is not known, so all places are mixed, the k-th with 1/(k(k+1)): of independent requests under the old weight the mixture exceeds 99 with probability
-1/99 at most, however often it is looked at (Ville).
+An HTTPRoute has no condition that says so; what the proxies count does. Pure.
 
-Units stick to their arm, so a thousand requests of ten users are ten draws, not a thousand. A scrape therefore weighs as 50 requests at most: its likelihood
-ratio is taken to the power 50/n, which keeps the bound (Jensen). And the units of the hour may realise a share for ever that lies nearer to the old weight:
-once a minute has passed, the split counts as in effect unless the newest scrapes, as 50 requests together, say 99 to 1 that the old one is. A few busy units
-can still confirm too early (30 of them, two times in five at worst); that harms no comparison of the arms' own counts, and units less than a wait without end.
+Each scrape after the write is weighed by how much likelier its requests are under the new weight than under the old one
+(binomial). Where the change came is not known, so all places are mixed, the k-th with 1/(k(k+1)): of independent
+requests under the old weight the mixture exceeds 99 with probability 1/99 at most, however often it is looked at
+(Ville).
+
+Units stick to their arm, so a thousand requests of ten users are ten draws, not a thousand. A scrape therefore weighs
+as 50 requests at most: its likelihood ratio is taken to the power 50/n, which keeps the bound (Jensen). And the units
+of the hour may realise a share for ever that lies nearer to the old weight: once a minute has passed, the split counts
+as in effect unless the newest scrapes, as 50 requests together, say 99 to 1 that the old one is. A few busy units can
+still confirm too early (30 of them, two times in five at worst); that harms no comparison of the arms' own counts, and
+units less than a wait without end.
 """
 
 import itertools
@@ -49,13 +54,20 @@ def split(increments: Sequence[tuple[int, int]], *, before: int, after: int, wai
     if waited_seconds >= PATIENCE_SECONDS and newest > -RATIO and (candidate or not after or not total):
         return Confirmation(
             True,
-            f"weight {after} % counts as in effect after {waited_seconds:.0f} s: {seen}, which does not speak for the old {before} %",
+            (
+                f"weight {after} % counts as in effect after {waited_seconds:.0f} s: {seen}, which does not speak for "
+                "the "
+                f"old {before} %"
+            ),
         )
     return Confirmation(False, f"waiting for weight {after} % to take effect: {seen}, the old was {before} %")
 
 
 def _score(candidate: int, stable: int, *, before: int, after: int) -> float:
-    """Return the log likelihood ratio of one scrape; what neither weight allows (both arms, between 0 % and 100 %) speaks against the new one."""
+    """Return the log likelihood ratio of one scrape.
+
+    What neither weight allows (both arms, between 0 % and 100 %) speaks against the new one.
+    """
     new, old = (_log(candidate, weight) + _log(stable, TOTAL - weight) for weight in (after, before))
     if math.isinf(new) or math.isinf(old):
         return -CERTAIN if math.isinf(new) else CERTAIN

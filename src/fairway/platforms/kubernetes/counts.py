@@ -1,7 +1,8 @@
 """An administrator's queries instead of Envoy Gateway's statistics: other gateways, and Seldon's ingress.
 
-Every query is asked as of one instant, but its series come from scrapes of many pods at different times: the comparison of the arms is approximate.
-Those who write ModelDeployments name queries, and never write any: Prometheus answers the operator about every namespace.
+Every query is asked as of one instant, but its series come from scrapes of many pods at different times: the comparison
+of the arms is approximate. Those who write ModelDeployments name queries, and never write any: Prometheus answers the
+operator about every namespace.
 """
 
 import json
@@ -31,8 +32,9 @@ WORDS = (*GROUPING, "and", "or", "unless", "offset", "bool", "atan2", "inf", "na
 class Queries(sections.Section):
     """Queries of one revision's requests.
 
-    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`, `{revision}` and `{service}` stand for what
-    their names say, the last for the revision's Service; every series must be selected by a label that equals `{namespace}`.
+    Each gives one number, a counter's sum since ever (no `rate`, no `increase`). `{namespace}`, `{deployment}`,
+    `{revision}` and `{service}` stand for what their names say, the last for the revision's Service; every series must
+    be selected by a label that equals `{namespace}`.
     """
 
     requests: Query
@@ -40,7 +42,10 @@ class Queries(sections.Section):
     errors: Query
     """Those of them that failed: answered 5xx, or not at all. No series means none."""
     within: Query | None = None
-    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}` stands; guards of type latency need it."""
+    """Requests answered within a guard's threshold, for which `{seconds}` or `{milliseconds}` stands.
+
+    Guards of type latency need it.
+    """
 
 
 Templates = Mapping[str, Queries]
@@ -61,7 +66,9 @@ def sample(
     route: traffic.Route,
     thresholds: Sequence[str],
 ) -> traffic.Sample:
-    """Return both arms' counts as of one instant, by Prometheus's own clock; an arm that has counted nothing yet is None.
+    """Return both arms' counts as of one instant, by Prometheus's own clock.
+
+    An arm that has counted nothing yet is None.
 
     Raises Unavailable where Prometheus gives no number.
     """
@@ -108,7 +115,8 @@ def chosen(name: str, known: Templates, *, thresholds: Sequence[str]) -> Queries
         )
     if thresholds and known[name].within is None:
         raise errors.ConfigError(
-            f"counts.template {name!r} does not count the answers within a threshold: a guard of type latency needs that "
+            f"counts.template {name!r} does not count the answers within a threshold: a guard of type latency needs "
+            "that "
             "(`within` in operator.counts of the chart)"
         )
     return known[name]
@@ -120,11 +128,15 @@ def _wrong(query: str) -> Iterator[str]:
         yield "takes a rate: wanted a counter's sum since ever; fairway takes the differences itself"
     for selector in _selectors(query):
         if not re.search(rf"""[\w.]+ = (["'`]){{{SPACE}}}\1( ,|$)""", selector):
-            yield f'asks for {selector[:80] or "a metric"!r} of every namespace: wanted a label that equals "{{{SPACE}}}" in each selector'
+            what = selector[:80] or "a metric"
+            yield f'asks for {what!r} of every namespace: wanted a label that equals "{{{SPACE}}}" in each selector'
 
 
 def _selectors(query: str) -> Iterator[str]:
-    """Yield what is between the braces of each selector, its tokens with a space between them; the name of a metric that has none."""
+    """Yield what is between the braces of each selector, its tokens with a space between them.
+
+    The name of a metric that has none.
+    """
     tokens = TOKEN.findall(query)
     at = 0
     while at < len(tokens):
@@ -170,7 +182,10 @@ def _within(queries: Queries, threshold: str, names: Mapping[str, str]) -> str:
 
 
 def _filled(query: str, names: Mapping[str, str]) -> str:
-    """Return the query with its names filled in; PromQL's own braces stay, since only a name in braces stands for something."""
+    """Return the query with its names filled in.
+
+    PromQL's own braces stay, since only a name in braces stands for something.
+    """
     for key, value in names.items():
         query = query.replace(f"{{{key}}}", value)
     return query

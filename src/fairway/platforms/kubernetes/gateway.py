@@ -1,17 +1,28 @@
-"""What the gateway is told: an HTTPRoute with both arms, and Envoy Gateway's policy that keeps units on their arm. Pure.
+"""What the gateway is told: an HTTPRoute with both arms, and Envoy Gateway's policy that keeps units on their arm.
+
+Pure.
 
 Tried on Envoy Gateway 1.9 with Envoy 1.40:
 
-* A backendRef with a filter of its own is a cluster of its own, `httproute/NAMESPACE/NAME/rule/0/backend/INDEX`, with its own counters.
-  One of weight 0 has no cluster, and keeps the index. A cluster whose backendRef goes is removed at once; its counters begin anew when it comes back.
-* The proxies may lose a cluster milliseconds before they learn of the route without it, and answer 500 to what it was meant for. A revision therefore
-  keeps its index as long as it serves, and one that leaves keeps a millionth of the requests until the others have taken over. One that comes begins
+* A backendRef with a filter of its own is a cluster of its own, `httproute/NAMESPACE/NAME/rule/0/backend/INDEX`, with
+  its own counters.
+  One of weight 0 has no cluster, and keeps the index. A cluster whose backendRef goes is removed at once; its counters
+  begin anew when it comes back.
+* The proxies may lose a cluster milliseconds before they learn of the route without it, and answer 500 to what it was
+  meant for. A revision therefore
+  keeps its index as long as it serves, and one that leaves keeps a millionth of the requests until the others have
+  taken over. One that comes begins
   with a millionth, until its cluster is there.
-* Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove what the backendRef set.
-* A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision` tells them apart: it names the
-  revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client sends of them is lost.
-* A path of one revision is a rule of its own, after the arms', whose index their counters are found by: what its clients chose is nobody's evidence.
-* A Service without ready endpoints gets its share of the requests answered 503 by the gateway, and no cluster counts them.
+* Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove
+  what the backendRef set.
+* A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision`
+  tells them apart: it names the
+  revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client
+  sends of them is lost.
+* A path of one revision is a rule of its own, after the arms', whose index their counters are found by: what its
+  clients chose is nobody's evidence.
+* A Service without ready endpoints gets its share of the requests answered 503 by the gateway, and no cluster counts
+  them.
 """
 
 from collections.abc import Mapping
@@ -38,7 +49,9 @@ SHARES = 10_000  # backendRef weights in a percent: one of them is the millionth
 
 
 def first(before: str | None, *, stable: str, candidate: str | None) -> str:
-    """Return the revision at index 0, where `before` was: who serves stays where it is, and who comes takes the free place."""
+    """Return the revision at index 0, where `before` was: who serves stays where it is, and who comes takes the free
+    place.
+    """
     if before in (None, stable, candidate):
         return before or stable
     return candidate or before or stable
@@ -56,8 +69,8 @@ def http_route(
 ) -> dict[str, Any]:
     """Return the HTTPRoute that divides (and mirrors) the requests as `route` says.
 
-    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth, and the candidate
-    that is `arriving` begins with one.
+    `first` is the revision at index 0, by default stable; `leaving` had a share until now and keeps a millionth, and
+    the candidate that is `arriving` begins with one.
     """
     weight = route.weight if route.candidate is not None else 0
     shares = {
@@ -112,9 +125,11 @@ def serving(found: Mapping[str, Any]) -> frozenset[str]:
 
 
 def backend_policy(owner: names.Owner, spec: resource.Spec) -> dict[str, Any]:
-    """Return the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked of the servers at once.
+    """Return the policy that hashes the unit to its arm (and its pod), takes bodies in whole, and bounds what is asked
+    of the servers at once.
 
-    A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server, and counts for no arm.
+    A request without a unit is drawn at random. A body that is too large (413) or silent (408) never reaches a server,
+    and counts for no arm.
     """
     requests = max(MOST_REQUESTS, spec.serving.max_concurrency * spec.scaling.max_replicas)
     parent = resource.route(spec)

@@ -1,6 +1,7 @@
 """What a revision's Deployment and pods say: does it answer, will it ever, and what is it waiting for. Pure.
 
-Only what a revision's own containers do counts against it. A pod that is deleted, evicted, preempted or lost with its node says nothing of the revision.
+Only what a revision's own containers do counts against it. A pod that is deleted, evicted, preempted or lost with its
+node says nothing of the revision.
 """
 
 import json
@@ -17,7 +18,10 @@ OVER = ("Failed", "Succeeded")  # servers are restarted in their pod: only a kub
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """One revision: `ready` with all the pods it must have; `broken` says why it will not be, `note` what it waits for."""
+    """One revision: `ready` with all the pods it must have.
+
+    `broken` says why it will not be, `note` what it waits for.
+    """
 
     ready: bool = False
     available: int = 0
@@ -81,7 +85,10 @@ def _broken(pod: Mapping[str, Any]) -> str | None:
 
 
 def _ended(pod: Mapping[str, Any]) -> str | None:
-    """Return how a container of the pod has ended that has not come up again; one that runs and is only not ready has not ended."""
+    """Return how a container of the pod has ended that has not come up again.
+
+    One that runs and is only not ready has not ended.
+    """
     for container in pod.get("status", {}).get("containerStatuses", ()):
         end = _last_end(container)
         if end and end.get("reason") not in LOST and not container.get("started", False):

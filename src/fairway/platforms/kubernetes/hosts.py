@@ -1,8 +1,9 @@
 """Which hosts the operator may call for a ModelDeployment's hooks.
 
-The operator reaches more of the network than those who write ModelDeployments may: without a rule it would go there for them. Services of their own
-namespace are open to it, and what whoever runs the operator has named. A name may stand for another place at any moment, so a place is an address: that of a
-pod that the Service selects, or one that the name was resolved to and that is nobody's private one.
+The operator reaches more of the network than those who write ModelDeployments may: without a rule it would go there for
+them. Services of their own namespace are open to it, and what whoever runs the operator has named. A name may stand for
+another place at any moment, so a place is an address: that of a pod that the Service selects, or one that the name was
+resolved to and that is nobody's private one.
 """
 
 import fnmatch
@@ -24,14 +25,19 @@ def service(url: str, *, namespace: str) -> str | None:
 
 
 def refusal(url: str, *, namespace: str, allowed: Collection[str]) -> str | None:
-    """Return why the URL must not be called for a deployment of the namespace, or None where it may, as far as its host says."""
+    """Return why the URL must not be called for a deployment of the namespace, or None where it may, as far as its host
+    says.
+    """
     host = _host(url)
     if service(url, namespace=namespace) is not None or any(
         fnmatch.fnmatchcase(host, pattern.lower()) for pattern in allowed
     ):
         return None
     others = f", or one of {', '.join(allowed)}" if allowed else ""
-    return f"the operator does not call host {host!r}: wanted a Service of the namespace, NAME.{namespace}.svc{others} (operator.hookHosts of the chart)"
+    return (
+        f"the operator does not call host {host!r}: wanted a Service of the namespace, NAME.{namespace}.svc{others} "
+        "(operator.hookHosts of the chart)"
+    )
 
 
 def not_a_pod_service(name: str, found: Mapping[str, Any] | None) -> str | None:
@@ -60,20 +66,24 @@ def pod(url: str, found: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -
     )
     if not places:
         raise errors.Unavailable(
-            f"Service {found['metadata']['name']} has no pod that is ready at port {wanted}: wanted one with an address of its own"
+            f"Service {found['metadata']['name']} has no pod that is ready at port {wanted}: wanted one with an "
+            "address of its own"
         )
     return places[0]
 
 
 def outside(host: str, resolved: Iterable[str], *, networks: Collection[str]) -> str:
-    """Return the first of the addresses that may be called: a public one, or one of the networks that whoever runs the operator has named."""
+    """Return the first of the addresses that may be called: a public one, or one of the networks that whoever runs the
+    operator has named.
+    """
     allowed = [network(text) for text in networks]
     for text in resolved:
         address = _plain(text)
         if _public(address) or any(address in one for one in allowed if one.version == address.version):
             return text
     raise errors.Unavailable(
-        f"host {host!r} has no address that the operator calls: wanted a public one, or one of operator.hookNetworks of the chart"
+        f"host {host!r} has no address that the operator calls: wanted a public one, or one of operator.hookNetworks "
+        "of the chart"
     )
 
 

@@ -1,7 +1,8 @@
 """Leadership by a Lease: one of several operators acts, and it stops acting before another may begin.
 
-The method is client-go's: the holder renews; another takes over only when the record has not changed for the whole duration by
-its own clock (clocks of two machines are never compared); a holder that could not renew for `RENEW_DEADLINE` has lost it.
+The method is client-go's: the holder renews; another takes over only when the record has not changed for the whole
+duration by its own clock (clocks of two machines are never compared); a holder that could not renew for
+`RENEW_DEADLINE` has lost it.
 """
 
 import datetime
@@ -66,7 +67,10 @@ class Lease:
         return self._renewed_at is not None and self._clock() - self._renewed_at < RENEW_DEADLINE
 
     def attempt(self) -> bool:
-        """Take or renews the Lease if it may, and says whether it is held. Raises Temporary where the API server does not answer."""
+        """Take or renews the Lease if it may, and says whether it is held.
+
+        Raises Temporary where the API server does not answer.
+        """
         record = self._api.get("Lease", self._namespace, self._name)
         now = self._clock()
         todo = decide(record, me=self.me, observed=self._observed, now=now)
@@ -88,7 +92,10 @@ class Lease:
         return True
 
     def hold(self, *, stop: threading.Event, acquired: Callable[[], None]) -> None:
-        """Wait for the Lease, calls `acquired` once, renews until `stop`; returns when it is lost or `stop` is set (then it is given back)."""
+        """Wait for the Lease, calls `acquired` once, renews until `stop`.
+
+        Returns when it is lost or `stop` is set (then it is given back).
+        """
         while not stop.is_set():
             asked = self._clock()  # before the request: how long it took is not ours
             try:

@@ -1,7 +1,7 @@
 """A ModelDeployment's own objects: made, changed and deleted only where its owner reference says that they are.
 
-The operator may write where those who write ModelDeployments may not. An object of the same name that somebody else made stays as it is, whatever its
-labels say: the request is refused with a sentence.
+The operator may write where those who write ModelDeployments may not. An object of the same name that somebody else
+made stays as it is, whatever its labels say: the request is refused with a sentence.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,8 @@ def controller(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def apply(server: api.Api, obj: Mapping[str, Any]) -> api.Object:
     """Make the object what it should be, and return what it is now.
 
-    Raises Foreign where another's has its name, Unavailable while one of an earlier owner of the same name is being deleted.
+    Raises Foreign where another's has its name, Unavailable while one of an earlier owner of the same name is being
+    deleted.
     """
     metadata = obj["metadata"]
     found = server.get(obj["kind"], metadata["namespace"], metadata["name"])
@@ -74,11 +75,14 @@ def _require(found: Mapping[str, Any], obj: Mapping[str, Any]) -> None:
         else "no ModelDeployment controls it"
     )
     raise Foreign(
-        f"{said} is not fairway's: {by}; rename the ModelDeployment {owner.get('name')}, or delete the {obj['kind']} if nothing needs it"
+        f"{said} is not fairway's: {by}; rename the ModelDeployment {owner.get('name')}, or delete the {obj['kind']} "
+        "if nothing needs it"
     )
 
 
 def _earlier(other: Mapping[str, Any], owner: Mapping[str, Any]) -> bool:
-    """Return whether the other controller is a ModelDeployment of the same name, which must have gone for this one to be."""
+    """Return whether the other controller is a ModelDeployment of the same name, which must have gone for this one to
+    be.
+    """
     group = str(other.get("apiVersion", "")).partition("/")[0]
     return (group, other.get("kind"), other.get("name")) == (resource.GROUP, resource.KIND, owner.get("name"))

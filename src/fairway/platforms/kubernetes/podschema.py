@@ -1,7 +1,8 @@
-"""The schema of a pod template, as a CustomResourceDefinition takes it: made from the client's own models, so that it has the fields of its Kubernetes.
+"""The schema of a pod template, as a CustomResourceDefinition takes it: made from the client's own models, so that it
+has the fields of its Kubernetes.
 
-With it the API server refuses what is no part of a pod, and nothing can be nested without end. Descriptions and what is required are left to Kubernetes,
-which checks the pods; any field may be null, which takes away one of ours.
+With it the API server refuses what is no part of a pod, and nothing can be nested without end. Descriptions and what is
+required are left to Kubernetes, which checks the pods; any field may be null, which takes away one of ours.
 """
 
 import re

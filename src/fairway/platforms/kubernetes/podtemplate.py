@@ -1,7 +1,8 @@
 """A user's pod template merged into ours, as `kubectl patch` would. Pure.
 
-Maps are merged and `null` removes a key. Lists of named things are merged by name, tolerations and their like are appended, other
-lists are replaced. What makes the pod a server of its revision stays as it is: a template that changes it is refused.
+Maps are merged and `null` removes a key. Lists of named things are merged by name, tolerations and their like are
+appended, other lists are replaced. What makes the pod a server of its revision stays as it is: a template that changes
+it is refused.
 """
 
 import copy
@@ -40,7 +41,10 @@ APPENDED = ("tolerations", "envFrom")
 
 
 def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return our template with the user's changes; raises ConfigError naming the key that may not be changed, or is no part of a template."""
+    """Return our template with the user's changes.
+
+    Raises ConfigError naming the key that may not be changed, or is no part of a template.
+    """
     for key in theirs:
         if key not in ("metadata", "spec"):
             raise errors.ConfigError(f"podTemplate.{key} is no part of a pod template: wanted metadata or spec")
@@ -49,7 +53,8 @@ def merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
     for path in (*before, *after):
         if path not in before or path not in after or before[path] != after[path]:
             raise errors.ConfigError(
-                f"podTemplate.{path} is fairway's own: leave it out; what a pod is made of is asked for by spec.model, spec.image "
+                f"podTemplate.{path} is fairway's own: leave it out; what a pod is made of is asked for by spec.model, "
+                "spec.image "
                 "and spec.serving"
             )
     return merged

@@ -1,4 +1,7 @@
-"""One Prometheus over HTTP: what it is asked at a look, within the time that the look has. `scrapes` makes of the answer what it says."""
+"""One Prometheus over HTTP: what it is asked at a look, within the time that the look has.
+
+`scrapes` makes of the answer what it says.
+"""
 
 import http.client
 import json
@@ -19,7 +22,8 @@ Answer = TypeVar("Answer")
 class Prometheus:
     """One Prometheus; it keeps no connection, so any number of threads may ask.
 
-    `gateway` are labels that only the scrape configuration of the gateway sets: a pod that is scraped too may export a counter of any name, for any route.
+    `gateway` are labels that only the scrape configuration of the gateway sets: a pod that is scraped too may export a
+    counter of any name, for any route.
     """
 
     def __init__(self, url: str, *, gateway: Mapping[str, str], timeout_seconds: float = 5.0) -> None:
@@ -46,12 +50,14 @@ class Prometheus:
         route_version: str,
         first: str | None = None,
     ) -> traffic.Sample | None:
-        """Return the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped lately has all of them.
+        """Return the newest counts of both arms, summed over the proxies, or None where no proxy that was scraped
+        lately has all of them.
 
         `first` is the revision at index 0 of the HTTPRoute, by default stable.
 
-        An arm without weight is not needed, and is None once the gateway has dropped it: until then its counts tell whether it is still sent requests.
-        Raises Unavailable where Prometheus does not answer as it should, ConfigError for a threshold that Envoy has no bucket for.
+        An arm without weight is not needed, and is None once the gateway has dropped it: until then its counts tell
+        whether it is still sent requests. Raises Unavailable where Prometheus does not answer as it should, ConfigError
+        for a threshold that Envoy has no bucket for.
         """
         bounds = {threshold: scrapes.bucket(threshold) for threshold in thresholds}
         series, now = self.ask(
@@ -63,9 +69,12 @@ class Prometheus:
         )
 
     def answers(self, *, namespace: str, deployment: str, index: int) -> bool | None:
-        """Say whether the proxies have pods behind the HTTPRoute's backend of that index; None where Prometheus keeps no series that would tell.
+        """Say whether the proxies have pods behind the HTTPRoute's backend of that index.
 
-        A backend that has answered already has them, too. Raises Unavailable where Prometheus does not answer as it should.
+        None where Prometheus keeps no series that would tell.
+
+        A backend that has answered already has them, too. Raises Unavailable where Prometheus does not answer as it
+        should.
         """
         cluster = scrapes.literal(f"httproute/{namespace}/{deployment}/rule/0/backend/{index}")
         if self._largest(f'max({{__name__=~"{scrapes.MEMBERS}|{scrapes.COMPLETED}",envoy_cluster_name=~"{cluster}"}})'):
@@ -77,7 +86,8 @@ class Prometheus:
         return found
 
     def ask(self, query: str, *, read: Callable[[bytes], Answer], at: float | None = None) -> tuple[Answer, float]:
-        """Return what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no two clocks are compared.
+        """Return what `read` makes of the answer to a query as of `at` (by default now), and what time it is there: no
+        two clocks are compared.
 
         `read` raises ValueError with what is wrong with an answer, which becomes Unavailable.
         """
@@ -101,7 +111,8 @@ class Prometheus:
             connection.close()
         if len(content) > LARGEST_ANSWER:
             raise errors.Unavailable(
-                f"Prometheus {self._url} answered with more than {LARGEST_ANSWER >> 20} MiB: wanted the counters of one deployment"
+                f"Prometheus {self._url} answered with more than {LARGEST_ANSWER >> 20} MiB: wanted the counters of "
+                "one deployment"
             )
         try:
             return read(content), _time(response.getheader("Date"))

@@ -1,4 +1,6 @@
-"""A cluster as the Platform port has it: rollouts by what the status of each ModelDeployment says, as the local platform's verbs say it."""
+"""A cluster as the Platform port has it: rollouts by what the status of each ModelDeployment says, as the local
+platform's verbs say it.
+"""
 
 import functools
 import time
@@ -172,7 +174,8 @@ def _resumed(found: api.Object) -> tuple[resource.Spec, State, sections.Strategy
         state, policy, _ = checkpoint.read(found.get("status", {}), policy=resource.policy(spec))
     except (ValueError, LookupError, TypeError, AttributeError) as error:  # also what pydantic and JSON say
         raise errors.PlatformError(
-            "the ModelDeployment was written by another version of fairway, which knows what this one does not: use that one"
+            "the ModelDeployment was written by another version of fairway, which knows what this one does not: use "
+            "that one"
         ) from error
     return spec, state, policy
 

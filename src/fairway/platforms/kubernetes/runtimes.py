@@ -27,7 +27,8 @@ SERVERS = {
         ports={"http": 3000},
         withdraw={"sleep": {"seconds": WITHDRAW_SECONDS}},
     ),
-    # Its webhook numbers the port `metrics` by the predictor's place where there is none: pods would restart when another predictor goes. The
+    # Its webhook numbers the port `metrics` by the predictor's place where there is none: pods would restart when
+    # another predictor goes. The
     # definition of SeldonDeployment is older than the lifecycle handler `sleep`, and would drop it.
     "seldon": Server(
         command=("seldon-core-microservice", "fairway.serving.seldon_model.Model", "--service-type", "MODEL"),

@@ -1,20 +1,26 @@
 """The gateway's counters through Prometheus: both arms of one proxy at one instant.
 
-Envoy is scraped whole, so all series of a proxy with one timestamp are one moment of it, and each proxy adds both its arms or neither: the arms
-are compared as of the same time, however the proxies' scrapes lie. Raw samples are taken (a range selector gives them), never `increase()`, which
-invents requests.
+Envoy is scraped whole, so all series of a proxy with one timestamp are one moment of it, and each proxy adds both its
+arms or neither: the arms are compared as of the same time, however the proxies' scrapes lie. Raw samples are taken (a
+range selector gives them), never `increase()`, which invents requests.
 
 What real proxies (Envoy Gateway 1.9, Envoy 1.40) do with these counters, and what follows:
 
-* A counter has no series before it first counts; a cluster has none before its first request. Missing errors are none; an arm without completed
+* A counter has no series before it first counts; a cluster has none before its first request. Missing errors are none;
+  an arm without completed
   requests is missing.
-* There are no retries, so a request that its server breaks off is answered 503 and counts as a 5xx; `upstream_cx_destroy_remote_with_active_rq` counts it
-  a second time, and an error counted twice is evidence counted twice. With retries it would have to be added. It is one of the requests
+* There are no retries, so a request that its server breaks off is answered 503 and counts as a 5xx;
+  `upstream_cx_destroy_remote_with_active_rq` counts it
+  a second time, and an error counted twice is evidence counted twice. With retries it would have to be added. It is one
+  of the requests
   that no server answered, as a timed-out one is: of those alone no server has an event.
-* What a circuit breaker refuses is a 503 to these counters and says nothing of the revision: it is taken off the errors, as what servers refuse
+* What a circuit breaker refuses is a 503 to these counters and says nothing of the revision: it is taken off the
+  errors, as what servers refuse
   for load (429) never was one.
-* A timed-out request (504) is a 5xx too, and is in no bucket of the histogram: it is added there, slow by every threshold.
-* Histograms and the uptime are brought up to date every 5 seconds only: latencies lag the requests, and a start is told late by up to 6 seconds.
+* A timed-out request (504) is a 5xx too, and is in no bucket of the histogram: it is added there, slow by every
+  threshold.
+* Histograms and the uptime are brought up to date every 5 seconds only: latencies lag the requests, and a start is told
+  late by up to 6 seconds.
 """
 
 import hashlib
@@ -133,7 +139,8 @@ def combine(
     )
     if not any((UPTIME, "") in readings for readings in found.values()):
         raise errors.Unavailable(
-            f"Prometheus has no {UPTIME} of the gateway: wanted one that scrapes its proxies at /stats/prometheus, keeps that series, "
+            f"Prometheus has no {UPTIME} of the gateway: wanted one that scrapes its proxies at /stats/prometheus, "
+            "keeps that series, "
             "and gives it the labels that the operator asks by (--gateway-label, chart value prometheus.gatewayLabels)"
         )
     needed = [arm for arm, weight in (("stable", gateway.TOTAL - route.weight), ("candidate", route.weight)) if weight]
@@ -154,7 +161,10 @@ def combine(
 
 
 def bucket(threshold: str) -> float:
-    """Return the bound of Envoy's histogram that is the threshold, in milliseconds; raises ConfigError where none is."""
+    """Return the bound of Envoy's histogram that is the threshold, in milliseconds.
+
+    Raises ConfigError where none is.
+    """
     wanted = sections.parse_duration(threshold).total_seconds() * 1000
     found = next((bound for bound in BUCKETS if math.isclose(bound, wanted)), None)
     if found is None:
@@ -212,7 +222,9 @@ def _proxy(
 
 
 def _started(uptime: Values, *, at: float) -> float:
-    """Return when the process began: an uptime is told late, so the earliest start that the scrapes since then tell is the closest."""
+    """Return when the process began: an uptime is told late, so the earliest start that the scrapes since then tell is
+    the closest.
+    """
     started, last = math.inf, math.inf
     for scrape in sorted((scrape for scrape in uptime if scrape <= at), reverse=True):
         if uptime[scrape] > last:  # of the process before
@@ -229,7 +241,8 @@ def _counts(readings: Readings, arm: str, *, at: float, bounds: Mapping[str, flo
     for threshold, bound in bounds.items():
         if timed and at not in readings.get((f"le {float(bound)}", arm), {}):
             raise errors.ConfigError(
-                f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of the gateway: "
+                f"strategy.guards: threshold {threshold} is no bound of the latency histogram that Prometheus has of "
+                "the gateway: "
                 "wanted Envoy's own bounds, and all of them kept"
             )
     slow = {threshold: timed - read(f"le {float(bound)}") + late for threshold, bound in bounds.items()}
@@ -262,7 +275,7 @@ def _sum(proxies: Sequence[Proxy], arm: str) -> traffic.ArmCounts | None:
 
 
 def _epoch(proxies: Sequence[Proxy], *, bounds: Mapping[str, float], before: str) -> str:
-    """Return the proxies with their starts, and what counts as slow: sums can be compared while all of it is the same."""
+    """Return the proxies with their starts, and what counts as slow: sums compare only while all that is the same."""
     entries, _, thresholds = before.partition(" ")
     known = dict(entry.split("@") for entry in entries.split(",") if entry.count("@") == 1)
     starts = {hashlib.sha256(proxy.name.encode()).hexdigest()[:8]: proxy.started for proxy in proxies}

@@ -2,13 +2,17 @@
 
 What Seldon Core 1.17.1 makes of it, and what follows:
 
-* Of each predictor a Deployment, named after it all and hashed beyond 63 characters: it is found by our labels, which the pods get from
+* Of each predictor a Deployment, named after it all and hashed beyond 63 characters: it is found by our labels, which
+  the pods get from
   `componentSpecs[0].metadata`.
-* Of each predictor a Service, but only once every predictor's pods are ready. Requests are sent through a Service of our own, which is there at once;
+* Of each predictor a Service, but only once every predictor's pods are ready. Requests are sent through a Service of
+  our own, which is there at once;
   it has the name that Seldon would take, so Seldon's is given another.
 * `seldon.io/no-engine`: no orchestrator in front of a graph of one node.
-* Without a port named `metrics` the webhook adds one, and numbers it by the predictor's place: pods would restart when another predictor goes.
-* The webhook wants the weights of several predictors to sum up to 100, counts no shadow among them, and allows one shadow.
+* Without a port named `metrics` the webhook adds one, and numbers it by the predictor's place: pods would restart when
+  another predictor goes.
+* The webhook wants the weights of several predictors to sum up to 100, counts no shadow among them, and allows one
+  shadow.
 * `shadow` is a label of the pods: with routing seldon a candidate's pods are replaced where shadow ends.
 """
 
@@ -31,7 +35,9 @@ def deployment(
     stable: str,
     route: traffic.Route | None = None,
 ) -> dict[str, Any]:
-    """Return the SeldonDeployment that runs the revisions; `route` where Seldon's own ingress divides the requests, else the gateway does.
+    """Return the SeldonDeployment that runs the revisions.
+
+    `route` where Seldon's own ingress divides the requests, else the gateway does.
 
     Raises ConfigError where a pod template cannot be merged.
     """
@@ -78,9 +84,15 @@ def unmet(spec: resource.Spec, *, seldon: bool, ingress: bool) -> str | None:
     if spec.runtime != "seldon":
         return None
     if not seldon:
-        return "runtime seldon needs Seldon Core, which this cluster has not got: install its operator (1.17), or create the resource with runtime bentoml"
+        return (
+            "runtime seldon needs Seldon Core, which this cluster has not got: install its operator (1.17), or create "
+            "the resource with runtime bentoml"
+        )
     if spec.routing == "seldon" and not ingress:
-        return "routing seldon needs Seldon's ingress, Istio or Ambassador, which this cluster has not got: install one, or use routing gateway"
+        return (
+            "routing seldon needs Seldon's ingress, Istio or Ambassador, which this cluster has not got: install one, "
+            "or use routing gateway"
+        )
     return None
 
 

@@ -1,7 +1,7 @@
 """JSON of any depth, cut to one that every reader survives.
 
-The API server stores objects that are nested a thousand deep, and one of them in a list would end the reading of all. Nothing that fairway looks for
-lies deeper than some twenty: what does becomes `null`.
+The API server stores objects that are nested a thousand deep, and one of them in a list would end the reading of all.
+Nothing that fairway looks for lies deeper than some twenty: what does becomes `null`.
 """
 
 import itertools

@@ -1,7 +1,8 @@
 """Callers of the collector as the API server knows them: TokenReview says who, SubjectAccessReview what a role allows.
 
-A token that is projected into a pod is bound to it: the review names the pod, and the pod's own labels, which the operator wrote, say what it serves.
-Whoever may create pods in a namespace may carry those labels there: a namespace is the boundary.
+A token that is projected into a pod is bound to it: the review names the pod, and the pod's own labels, which the
+operator wrote, say what it serves. Whoever may create pods in a namespace may carry those labels there: a namespace is
+the boundary.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,10 @@ class Reviews:
             )
 
     def _serves(self, user: Mapping[str, Any]) -> access.Act | None:
-        """Return the predictions of the server whose pod the token is bound to; None where it is another pod, or a token without one."""
+        """Return the predictions of the server whose pod the token is bound to.
+
+        None where it is another pod, or a token without one.
+        """
         extra = user.get("extra") or {}
         names, uids = extra.get(POD_NAME), extra.get(POD_UID)
         if not names or not uids or not user["username"].startswith(SERVICE_ACCOUNT):
@@ -74,7 +78,9 @@ class Reviews:
 
 @contextmanager
 def _asking() -> Iterator[None]:
-    """Raise Unavailable where the API server refuses the collector: that says nothing of the caller, who may come again."""
+    """Raise Unavailable where the API server refuses the collector: that says nothing of the caller, who may come
+    again.
+    """
     try:
         yield
     except errors.PlatformError as error:

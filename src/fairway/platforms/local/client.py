@@ -52,7 +52,8 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
     if found is not None:
         if port and not found.gateway.endswith(f":{port}"):
             raise errors.UsageError(
-                f"the platform in {home.root} listens on {found.gateway} already: `fairway down` first, to have it on port {port}"
+                f"the platform in {home.root} listens on {found.gateway} already: `fairway down` first, to have it on "
+                f"port {port}"
             )
         return found, False
     home.make()
@@ -132,7 +133,8 @@ def deploy(
         before = store.deployment(config.name)
         if before is not None and before.config["namespace"] != config.namespace:
             raise errors.UsageError(
-                f"{config.name} is deployed in namespace {before.config['namespace']!r}, the configuration says {config.namespace!r}: "
+                f"{config.name} is deployed in namespace {before.config['namespace']!r}, the configuration says "
+                f"{config.namespace!r}: "
                 "a deployment stays in its namespace; use another name"
             )
         return revision, store.deploy(revision, now=now)
@@ -158,10 +160,12 @@ def follow(
     tell: Callable[[states.Event], None] | None = None,
     after: int | None = None,
 ) -> state.Deployment:
-    """Wait until the rollout of `revision` (of whatever is asked for) has ended or asks for a person; gives where it stands.
+    """Wait until the rollout of `revision` (of whatever is asked for) has ended or asks for a person.
 
-    `tell` is called with each event as it comes, from the beginning of this rollout or the event number `after` on. Raises
-    Unavailable after the timeout.
+    Gives where it stands.
+
+    `tell` is called with each event as it comes, from the beginning of this rollout or the event number `after` on.
+    Raises Unavailable after the timeout.
     """
     store = state.Store(home.state)
     deadline = time.monotonic() + timeout_seconds if timeout_seconds is not None else None

@@ -1,8 +1,8 @@
 """The local gateway: an Envoy that reads its clusters and routes from files, and is asked for its counters.
 
-Files are replaced by rename, the only change that Envoy sees. Clusters come before the routes that need them and go after,
-so no request ever meets a route to nowhere. Envoy runs without hot restart: it leaves nothing in /dev/shm, and a home needs no
-base id of its own.
+Files are replaced by rename, the only change that Envoy sees. Clusters come before the routes that need them and go
+after, so no request ever meets a route to nowhere. Envoy runs without hot restart: it leaves nothing in /dev/shm, and a
+home needs no base id of its own.
 """
 
 import http.client
@@ -70,7 +70,8 @@ class Envoy:
         if self.alive():
             if port and known and port != known["port"]:
                 raise errors.PlatformError(
-                    f"the gateway runs on port {known['port']}, not {port}: stop it with `fairway down`, then start it on {port}"
+                    f"the gateway runs on port {known['port']}, not {port}: stop it with `fairway down`, then start it "
+                    f"on {port}"
                 )
             return
         fixed = port or (known["port"] if known else 0)
@@ -104,7 +105,8 @@ class Envoy:
     ) -> None:
         """Make these the routes, all others go. Returns when they are in effect; does nothing where they are already.
 
-        `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and leaves those in effect that were.
+        `limits` are what the servers of a deployment bear. Raises PlatformError where Envoy refuses the routes, and
+        leaves those in effect that were.
         """
         wanted, table = (
             clusters.clusters(routes.values(), endpoints=endpoints),
@@ -120,7 +122,9 @@ class Envoy:
         self._write("cds.json", wanted, subject=CDS, unless=clusters_now)
 
     def in_effect(self, deployment: str) -> str | None:
-        """Return the version of the deployment's route that Envoy follows now, or None where there is none or Envoy does not answer."""
+        """Return the version of the deployment's route that Envoy follows now, or None where there is none or Envoy
+        does not answer.
+        """
         answer = self._stats(_exactly(RDS_VERSION))
         return (
             routing.versions(str(_parse(answer)[0].get(RDS_VERSION, ""))).get(deployment)
@@ -131,10 +135,11 @@ class Envoy:
     def sample(self, route: traffic.Route) -> traffic.Sample | None:
         """Return both arms' counters from one scrape, or None where they cannot be read or the deployment has no route.
 
-        A request counts once, however often it was retried, by the status that its client got, in the arm that it was sent to: when a
-        candidate's process dies and stable answers for it, that is a request of the candidate without an error. What Envoy answers itself
-        counts as an error, but not what it refused for load (429); one that timed out (504) is slow by every threshold, one that reached no
-        server (503) has no time; a request that its client gave up does not count.
+        A request counts once, however often it was retried, by the status that its client got, in the arm that it was
+        sent to: when a candidate's process dies and stable answers for it, that is a request of the candidate without
+        an error. What Envoy answers itself counts as an error, but not what it refused for load (429); one that timed
+        out (504) is slow by every threshold, one that reached no server (503) has no time; a request that its client
+        gave up does not count.
         """
         stable = clusters.cluster_name(route.deployment, route.stable, "stable")
         canary = (
@@ -199,9 +204,11 @@ class Envoy:
         return self._last_words() or "it said nothing"
 
     def _begin(self, wanted: parts.Json, *, before: parts.Json, thresholds: Sequence[str]) -> None:
-        """Write down which arms' counters begin anew and what counts as slow, so that no difference is taken across the change.
+        """Write down which arms' counters begin anew and what counts as slow, so that no difference is taken across the
+        change.
 
-        Envoy starts the counters of a cluster that was removed and comes back at 0, and the histogram of one that changes.
+        Envoy starts the counters of a cluster that was removed and comes back at 0, and the histogram of one that
+        changes.
         """
         counts = self._counts()
         known = {resource["name"]: resource for resource in before["resources"]}
@@ -224,7 +231,9 @@ class Envoy:
             return {"serial": 0, "begun": {}, "thresholds": []}
 
     def _write(self, name: str, document: parts.Json, *, subject: str, unless: parts.Json) -> None:
-        """Replace the file where it differs, or Envoy follows another, and waits until it is taken; puts the earlier one back where it is refused.
+        """Replace the file where it differs, or Envoy follows another, and waits until it is taken.
+
+        Puts the earlier one back where it is refused.
 
         What Envoy refused once is not shown to it again by this object: the answer would be the same.
         """
@@ -247,7 +256,8 @@ class Envoy:
             artifacts.write_json(self._folder / name, unless)
             if self._refused(subject) == refused:
                 raise errors.PlatformError(
-                    f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s, the earlier ones stay: see {self._log}"
+                    f"Envoy did not take the new {kind} within {EFFECT_SECONDS:.0f} s, the earlier ones stay: see "
+                    f"{self._log}"
                 )
             self._refusals[version] = _reason(self._log.read_bytes()[said:].decode(errors="replace"))
         raise errors.PlatformError(
@@ -364,7 +374,9 @@ def _arm(
 
 
 def _reason(said: str) -> str:
-    """Return why Envoy refused a document, from what its log says of it: after the document itself, the innermost cause."""
+    """Return why Envoy refused a document, from what its log says of it: after the document itself, the innermost
+    cause.
+    """
     reason = (
         said.rpartition("update rejected: ")[2].rpartition("\n: ")[2].partition("\n[")[0].rpartition(" | caused by ")[2]
     )

@@ -63,7 +63,9 @@ class Home:
         return self.root / "spool" / revision
 
     def mapped(self, revision: str) -> Path:
-        """Return where a server keeps the files that it maps: on a full disk they would end it (SIGBUS), so in memory where the machine has a folder there."""
+        """Return where a server keeps the files that it maps: on a full disk they would end it (SIGBUS), so in memory
+        where the machine has a folder there.
+        """
         return (_in_memory(self.root) or self.root / "servers") / revision / "bentoml"
 
     def unmap(self, revision: str = "") -> None:
@@ -91,7 +93,9 @@ class Home:
             ) from error
 
     def _close_to_others(self) -> None:
-        """Take the rights of group and others away, also from what an earlier version made; a directory that holds something else is left as it is.
+        """Take the rights of group and others away, also from what an earlier version made.
+
+        A directory that holds something else is left as it is.
 
         The stores hold what the model's users sent.
         """
@@ -104,7 +108,10 @@ class Home:
 
 
 def _in_memory(root: Path) -> Path | None:
-    """Return the home's folder in memory, that nobody else may enter; None where there is no such place, or somebody else has taken it."""
+    """Return the home's folder in memory, that nobody else may enter.
+
+    None where there is no such place, or somebody else has taken it.
+    """
     place = MEMORY / f"fairway-{os.geteuid()}-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]}"
     try:
         place.mkdir(mode=FOLDER_MODE, exist_ok=True)

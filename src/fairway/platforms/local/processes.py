@@ -1,8 +1,9 @@
 """Child processes that outlive their supervisor: recorded on disk, known again, stopped with all that they started.
 
 Each is the leader of a session of its own, so that a supervisor killed with -9 takes nobody with it and its successor
-finds them by their records. A mark in the environment names each start. It is inherited, so that it also finds what a killed
-process left behind, in whatever session that is; and it tells both from a stranger that was given one of their pids.
+finds them by their records. A mark in the environment names each start. It is inherited, so that it also finds what a
+killed process left behind, in whatever session that is; and it tells both from a stranger that was given one of their
+pids.
 """
 
 import contextlib
@@ -41,7 +42,9 @@ class Process:
 
 
 class Child:
-    """A process in a session of its own that may outlive this one; `poll` gives how it ended, and keeps it from staying a zombie.
+    """A process in a session of its own that may outlive this one.
+
+    `poll` gives how it ended, and keeps it from staying a zombie.
 
     Not a Popen, which takes it for a mistake to leave a child running.
     """
@@ -71,9 +74,12 @@ class Processes:
         self._children: dict[str, Child] = {}
 
     def start(self, name: str, *, argv: Sequence[str], env: Mapping[str, str], log: Path) -> Process:
-        """Start the process, its output appended to `log`; what an earlier one of the name left running is killed first.
+        """Start the process, its output appended to `log`.
 
-        Raises PlatformError where it cannot be started, or one of the name still runs; Unavailable while the disk is full.
+        What an earlier one of the name left running is killed first.
+
+        Raises PlatformError where it cannot be started, or one of the name still runs; Unavailable while the disk is
+        full.
         """
         if self.alive(name):
             raise errors.PlatformError(f"{name} runs already: stop it before it is started again")
@@ -131,7 +137,10 @@ class Processes:
         return sorted(file.stem for file in self._folder.glob("*.json"))
 
     def signal(self, name: str, number: int) -> None:
-        """Send a signal to the process's group: to itself and what it started in its own session. Does nothing where it has ended."""
+        """Send a signal to the process's group: to itself and what it started in its own session.
+
+        Does nothing where it has ended.
+        """
         process = self.record(name)
         if process is not None and _found(process) is not None:  # the pid is its own still, so the group is
             with contextlib.suppress(ProcessLookupError):
@@ -198,7 +207,10 @@ class Processes:
 
 @contextlib.contextmanager
 def _descriptor(process: Process | None) -> Iterator[list[int]]:
-    """Return a descriptor that can be read once the process has ended; none where it has, or where the system (macOS) has no such thing."""
+    """Return a descriptor that can be read once the process has ended.
+
+    None where it has, or where the system (macOS) has no such thing.
+    """
     descriptors: list[int] = []
     if process is not None and sys.platform == "linux":
         with contextlib.suppress(ProcessLookupError):
@@ -218,7 +230,10 @@ def _created(pid: int) -> float:
 
 
 def _found(process: Process) -> psutil.Process | None:
-    """Return the process where it runs. A stranger with its pid has another mark and another start time; a set clock moves the latter."""
+    """Return the process where it runs.
+
+    A stranger with its pid has another mark and another start time; a set clock moves the latter.
+    """
     with contextlib.suppress(psutil.Error):
         found = psutil.Process(process.pid) if process.pid else None
         if (
@@ -231,7 +246,10 @@ def _found(process: Process) -> psutil.Process | None:
 
 
 def _descendants(process: Process) -> list[psutil.Process]:
-    """Return what the process started, and they in turn; none where it has ended, since they are somebody else's children then."""
+    """Return what the process started, and they in turn.
+
+    None where it has ended, since they are somebody else's children then.
+    """
     leader = _found(process)
     with contextlib.suppress(psutil.Error):
         return leader.children(recursive=True) if leader is not None else []

@@ -153,7 +153,8 @@ def _rows(home: Home, name: str, *, data: Path | None, package: manifest.Manifes
     lacking = [feature.name for feature in package.features if rows and feature.name not in rows[0]]
     if lacking:
         raise errors.UsageError(
-            f"{file} has no column {lacking[0]!r}: the model in service wants {', '.join(f.name for f in package.features)}"
+            f"{file} has no column {lacking[0]!r}: the model in service wants "
+            f"{', '.join(f.name for f in package.features)}"
         )
     return rows
 

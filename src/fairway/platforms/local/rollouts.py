@@ -32,7 +32,8 @@ class LocalPlatform:
         made, changed = client.deploy(self._home, package, config=config, note=note, now=time.time())
         refusal = self._refusal(config.name, made.revision)
         lines = [
-            f"revision {made.revision} of {config.name} {'is' if changed else 'was'} asked for{'' if changed else ' already'}"
+            f"revision {made.revision} of {config.name} {'is' if changed else 'was'} asked "
+            f"for{'' if changed else ' already'}"
         ]
         if client.running(self._home) is None and refusal is None:
             lines.append("no platform runs: start it with `fairway up`, and the rollout begins")

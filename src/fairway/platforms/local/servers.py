@@ -184,7 +184,10 @@ def silence(home: Home, processes: Processes, revision: str) -> Silence | None:
         return Silence(f"the server of revision {revision} does not run: see {log}")
     said = artifacts.read_json(fault)["fault"]
     return Silence(
-        f"revision {revision} is not started any more: {said}; mend that, then `fairway down` and `fairway up`, or deploy another package",
+        (
+            f"revision {revision} is not started any more: {said}; mend that, then `fairway down` and `fairway up`, or "
+            "deploy another package"
+        ),
         lasting=True,
     )
 

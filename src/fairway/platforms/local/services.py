@@ -14,7 +14,10 @@ PAUSE_SECONDS = 5.0  # between two starts of a helper that does not stay up
 
 
 class Services:
-    """Collector and monitor of one home directory; their ports stay the same over restarts, since others were told them."""
+    """Collector and monitor of one home directory.
+
+    Their ports stay the same over restarts, since others were told them.
+    """
 
     def __init__(self, home: Home, processes: Processes) -> None:
         self._home, self._processes = home, processes

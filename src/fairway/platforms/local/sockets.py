@@ -10,10 +10,13 @@ _given: set[int] = set()  # never twice from one process, so that two who ask be
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on now; whoever gets it should bind soon, and ask again where it was taken meanwhile.
+    """Return a port that nothing listens on now.
 
-    It lies below the ports that the kernel lends to outgoing connections. One of those could be lent to a client while its server
-    is restarting, and the server could not bind; worse, who asks such a port often while nobody listens connects to itself.
+    Whoever gets it should bind soon, and ask again where it was taken meanwhile.
+
+    It lies below the ports that the kernel lends to outgoing connections. One of those could be lent to a client while
+    its server is restarting, and the server could not bind; worse, who asks such a port often while nobody listens
+    connects to itself.
     """
     outgoing = _outgoing()
     for _ in range(TRIES if outgoing > LOWEST + TRIES else 0):

@@ -1,4 +1,4 @@
-"""What is, whatever was decided: asked of the processes themselves, so that it is right also where no supervisor runs."""
+"""How the platform stands, whatever was decided: asked of the processes themselves, so that no supervisor is needed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,10 +44,16 @@ def _trouble(home: Home, *, addresses: Addresses | None, gateway: str | None) ->
         return (
             None
             if gateway
-            else f"the gateway does not answer on {addresses.gateway}; it is started again: see {home.logs / 'envoy.log'}"
+            else (
+                f"the gateway does not answer on {addresses.gateway}; it is started again: see "
+                f"{home.logs / 'envoy.log'}"
+            )
         )
     if gateway is not None:
-        return f"the supervisor of {home.root} does not run: the gateway answers on {gateway}, but nothing moves and what dies stays dead: `fairway up`"
+        return (
+            f"the supervisor of {home.root} does not run: the gateway answers on {gateway}, but nothing moves and what "
+            "dies stays dead: `fairway up`"
+        )
     if home.addresses.exists():
         return f"the platform of {home.root} ended, and not by `fairway down`: `fairway up` goes on where it was"
     return None

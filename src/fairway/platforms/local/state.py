@@ -1,7 +1,8 @@
 """What the local platform remembers: deployments, revisions, commands and the story, in one SQLite file.
 
-The supervisor is the only writer of a deployment's state; the command line writes wishes (deployments, commands). Each look
-of the supervisor is one transaction, so that a kill at any point loses at most the look in progress, which is taken again.
+The supervisor is the only writer of a deployment's state; the command line writes wishes (deployments, commands). Each
+look of the supervisor is one transaction, so that a kill at any point loses at most the look in progress, which is
+taken again.
 """
 
 import json
@@ -26,10 +27,11 @@ CREATE TABLE IF NOT EXISTS revisions (
   revision TEXT PRIMARY KEY, deployment TEXT NOT NULL, package TEXT NOT NULL, digest TEXT NOT NULL, facts TEXT NOT NULL,
   config TEXT NOT NULL, note TEXT NOT NULL DEFAULT '', created_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, verb TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL,
-  force INTEGER NOT NULL, asked_at REAL NOT NULL, answer TEXT, obeyed INTEGER);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, verb TEXT NOT NULL, who TEXT NOT NULL,
+  why TEXT NOT NULL, force INTEGER NOT NULL, asked_at REAL NOT NULL, answer TEXT, obeyed INTEGER);
 CREATE TABLE IF NOT EXISTS story (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL, revision TEXT, message TEXT NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL, at REAL NOT NULL, type TEXT NOT NULL, revision TEXT,
+  message TEXT NOT NULL);
 """
 STORY_KEPT = 2000  # rows a deployment; the newest
 
@@ -48,7 +50,7 @@ class Deployment:
 
     @property
     def policy(self) -> sections.Strategy:
-        """The strategy in force: a rollout ends by the one that it began with, whatever the configuration says by now."""
+        """Return the strategy in force: a rollout ends by the strategy that it began with."""
         return sections.Strategy.model_validate(
             self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"]
         )
@@ -69,7 +71,10 @@ class LocalRevision:
 
 
 class Store:
-    """The state store of one home directory. Safe for several processes; raises StoreBusy when it is locked or full, PlatformError when it is damaged."""
+    """The state store of one home directory.
+
+    Safe for several processes; raises StoreBusy when it is locked or full, PlatformError when it is damaged.
+    """
 
     def __init__(self, path: Path, *, timeout_seconds: float = 10.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,8 +95,9 @@ class Store:
         """Ask for a revision; says whether that changes anything. A rejected revision stays rejected until `retry`."""
         with self._transaction():
             self._db.execute(
-                "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET package=excluded.package, "
-                "facts=excluded.facts, config=excluded.config, note=CASE WHEN excluded.note != '' THEN excluded.note ELSE note END",
+                "INSERT INTO revisions VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (revision) DO UPDATE SET "
+                "package=excluded.package, facts=excluded.facts, config=excluded.config, "
+                "note=CASE WHEN excluded.note != '' THEN excluded.note ELSE note END",
                 (
                     revision.revision,
                     revision.deployment,
@@ -109,7 +115,10 @@ class Store:
             config = json.dumps(revision.config)
             if before is None:
                 self._db.execute(
-                    "INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES (?,?,?,?,1,?)",
+                    (
+                        "INSERT INTO deployments (name, desired, config, state, generation, changed_at) VALUES "
+                        "(?,?,?,?,1,?)"
+                    ),
                     (revision.deployment, revision.revision, config, json.dumps(record.to_json(states.State())), now),
                 )
                 return True
@@ -150,7 +159,9 @@ class Store:
         events: Sequence[states.Event],
         answered: tuple[int, states.Reply] | None,
     ) -> None:
-        """Store one look of the supervisor: the new state, the strategy that it follows, what happened, and what became of a command."""
+        """Store one look of the supervisor: the new state, the strategy that it follows, what happened, and what became
+        of a command.
+        """
         plain = record.to_json(state) | {"strategy": policy.model_dump(mode="json", by_alias=True)}
         with self._transaction():
             self._db.execute("UPDATE deployments SET state=? WHERE name=?", (json.dumps(plain), name))
@@ -246,7 +257,8 @@ class Store:
 
     def _damaged(self, said: str) -> errors.PlatformError:
         return errors.PlatformError(
-            f"the state store {self.path} is damaged ({said}): `fairway down`, move the file away, `fairway up`, and deploy again"
+            f"the state store {self.path} is damaged ({said}): `fairway down`, move the file away, `fairway up`, and "
+            "deploy again"
         )
 
     def _deployment(self, row: sqlite3.Row) -> Deployment:

@@ -1,9 +1,11 @@
-"""The supervisor: looks, decides, makes it true, once an interval. The one process of the local platform that changes routes.
+"""The supervisor: looks, decides, makes it true, once an interval.
+
+The one process of the local platform that changes routes.
 
     python -m fairway.platforms.local.supervisor --home HOME [--port PORT]
 
-All it knows is in the state store, the event store and the records of its processes, so it may be killed at any point: the
-servers and the gateway go on without it, and the next supervisor adopts them and takes the same look again.
+All it knows is in the state store, the event store and the records of its processes, so it may be killed at any point:
+the servers and the gateway go on without it, and the next supervisor adopts them and takes the same look again.
 """
 
 import argparse
@@ -78,11 +80,16 @@ class Supervisor:
         self.trainer.tick(self.state.deployments(), now=self.source.wall())
 
     def shortest_interval(self) -> float:
-        """Return the seconds between two looks: all deployments are looked at as often as the one that asks for the most looks."""
+        """Return the seconds between two looks: all deployments are looked at as often as the one that asks for the
+        most looks.
+        """
         return min(map(_interval, self.state.deployments()), default=INTERVAL_SECONDS)
 
     def rest(self, *, seconds: float, wake: int) -> None:
-        """Wait until the next look is due; not while the gateway is gone, nor once the descriptor `wake` can be read."""
+        """Wait until the next look is due.
+
+        Not while the gateway is gone, nor once the descriptor `wake` can be read.
+        """
         self.processes.wait(envoy.NAME, seconds=seconds, wake=wake)
 
     def keep_gateway(self) -> None:

@@ -1,4 +1,6 @@
-"""Closes the loop on one machine: asks the retraining policy, starts a run of the training pipeline, notes how it ended."""
+"""Closes the loop on one machine: asks the retraining policy, starts a run of the training pipeline, notes how it
+ended.
+"""
 
 import sys
 import time
@@ -108,9 +110,15 @@ class Trainer:
                 severity="page",
                 deployment=deployment.name,
                 at=now,
-                summary=f"{deployment.name} answers {decision.accuracy:.1%} right, {signals.reference_accuracy:.1%} on its test split",
-                description=f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. Next: `fairway monitor` shows "
-                "which features moved; `fairway rollout status` follows the challenger.",
+                summary=(
+                    f"{deployment.name} answers {decision.accuracy:.1%} right, {signals.reference_accuracy:.1%} on "
+                    "its test split"
+                ),
+                description=(
+                    f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. "
+                    "Next: `fairway monitor` shows which features moved; "
+                    "`fairway rollout status` follows the challenger."
+                ),
             )
         elif decision.accuracy >= limit:
             self._events.conclusions.resolve_alert(

@@ -9,7 +9,9 @@ from fairway.platforms.kubernetes.objects.controllerrevision import Revision
 def for_revision(
     owner: names.Owner, revision: Revision, *, scaling: resource.Scaling, settings: names.ClusterSettings
 ) -> list[names.Object]:
-    """Return the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget; Seldon makes the first and the third itself.
+    """Return the Deployment, its Service, its autoscaler (where it may grow) and its PodDisruptionBudget.
+
+    Seldon makes the first and the third itself.
 
     Raises ConfigError where the pod template cannot be merged.
     """

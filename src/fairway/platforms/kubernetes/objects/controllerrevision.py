@@ -27,7 +27,9 @@ class Revision:
 
 
 def write(owner: names.Owner, revision: Revision, *, number: int, template: names.Object) -> names.Object:
-    """Return the object that keeps a revision with the template of its pods: its data cannot be changed once it is there."""
+    """Return the object that keeps a revision with the template of its pods: its data cannot be changed once it is
+    there.
+    """
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
@@ -63,6 +65,7 @@ def read(obj: Mapping[str, Any]) -> Revision:
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise errors.PlatformError(
-            f"ControllerRevision {name} cannot be read ({' '.join(str(error).split())[:200]}): wanted one that fairway wrote; "
+            f"ControllerRevision {name} cannot be read ({' '.join(str(error).split())[:200]}): wanted one that fairway "
+            "wrote; "
             "delete it if no pod of its revision runs"
         ) from error

@@ -139,7 +139,10 @@ def _container(name: str, revision: Revision) -> names.Object:
 
 
 def _environment(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> list[names.Object]:
-    """Return what `serving.command.read` reads. Serving keys at their defaults are left out: an older image may not know a newer key."""
+    """Return what `serving.command.read` reads.
+
+    Serving keys at their defaults are left out: an older image may not know a newer key.
+    """
     serving = revision.serving.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return _env(
         {
@@ -170,7 +173,9 @@ def _scratch(name: str, size: str) -> names.Object:
 
 
 def _token_volume() -> names.Object:
-    """Return the token that the collector knows the pod by: it is bound to the pod, good for the collector alone, and the kubelet replaces it in time."""
+    """Return the token that the collector knows the pod by: it is bound to the pod, good for the collector alone, and
+    the kubelet replaces it in time.
+    """
     projected = {
         "serviceAccountToken": {"audience": access.AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     }

@@ -60,7 +60,10 @@ def unmet(scaling: resource.Scaling, *, settings: names.ClusterSettings) -> str 
     """Return why the scaling that is asked for cannot be had here; the autoscaler then scales on CPU."""
     if scaling.concurrency is None or (settings.keda and settings.prometheus):
         return None
-    return f"scaling.concurrency {scaling.concurrency} needs {'Prometheus' if settings.keda else 'KEDA'}: install it, or scale on cpuUtilization"
+    return (
+        f"scaling.concurrency {scaling.concurrency} needs {'Prometheus' if settings.keda else 'KEDA'}: install it, or "
+        "scale on cpuUtilization"
+    )
 
 
 def cpu_metric(scaling: resource.Scaling) -> names.Object:
@@ -74,15 +77,19 @@ def cpu_metric(scaling: resource.Scaling) -> names.Object:
 def concurrency_trigger(
     owner: names.Owner, revision: Revision, scaling: resource.Scaling, *, settings: names.ClusterSettings
 ) -> names.Object:
-    """Return KEDA's trigger: requests in work or waiting, by Little's law the seconds that requests took in a second. No gauge sees those between two scrapes.
+    """Return KEDA's trigger: requests in work or waiting, by Little's law the seconds that requests took in a second.
 
-    What was refused for load counts with the least that it would have waited, or a server that refuses would look busy and no more.
+    No gauge sees those between two scrapes.
+
+    What was refused for load counts with the least that it would have waited, or a server that refuses would look busy
+    and no more.
     """
     labels = f'namespace="{owner.namespace}",deployment="{owner.name}",revision="{revision.name}"'
     window = f"[{4 * SCRAPE_SECONDS}s]"
+    refused = f'{{{labels},code="429",role!="shadow"}}{window}'
     query = (
         f"sum(rate(fairway_serving_request_seconds_sum{{{labels}}}{window})) + "
-        f'({SHED_SECONDS:g} * sum(rate(fairway_serving_requests_total{{{labels},code="429",role!="shadow"}}{window})) or vector(0))'
+        f"({SHED_SECONDS:g} * sum(rate(fairway_serving_requests_total{refused})) or vector(0))"
     )
     return {
         "type": "prometheus",
@@ -92,7 +99,9 @@ def concurrency_trigger(
 
 
 def handed_over(found: Mapping[str, Any], *, manager: str) -> names.Object | None:
-    """Return what to apply under another manager before the number of replicas is left to an autoscaler; None where it is not ours.
+    """Return what to apply under another manager before the number of replicas is left to an autoscaler.
+
+    None where it is not ours.
 
     A field that its only manager lets go of is gone: Kubernetes would put 1 in its place, and end all other pods.
     """

@@ -9,10 +9,13 @@ CONNECT_ATTEMPTS = 40
 # a body that does not fit is not asked again when its server dies; servers take 8 MiB where nothing is said
 BUFFER = 16 * parts.MEBIBYTE
 BODY_SECONDS = 30  # in which the whole of a request must come: 8 MiB at 2 Mbit/s
-# of this process: beyond nine tenths the requests that hold the most are ended, so that many large bodies end nobody else's
+# of this process: beyond nine tenths the requests that hold the most are ended, so that many large bodies end nobody
+# else's
 HEAP = 1024 * parts.MEBIBYTE
-# Bounds of the latency histogram, milliseconds: all of two digits, which is what Envoy keeps; between them it only interpolates. A guard's
-# threshold counts at the last bound that is not above it: 100ms and 130ms exactly, 125ms as 120ms, so that more counts as slow, not less.
+# Bounds of the latency histogram, milliseconds: all of two digits, which is what Envoy keeps; between them it only
+# interpolates. A guard's
+# threshold counts at the last bound that is not above it: 100ms and 130ms exactly, 125ms as 120ms, so that more counts
+# as slow, not less.
 BUCKETS: tuple[int, ...] = (
     *range(1, 100),
     *range(100, 1_000, 10),
@@ -27,7 +30,8 @@ def bootstrap(*, port: int, admin_port: int, folder: Path) -> parts.Json:
     return {
         "node": {"id": "fairway", "cluster": "fairway"},
         "admin": {"address": parts.address("127.0.0.1", admin_port)},
-        "stats_flush_on_admin": True,  # a scrape merges the histograms, for the next scrape: no timer lets latency counts lag
+        # a scrape merges the histograms, for the next scrape: no timer lets latency counts lag
+        "stats_flush_on_admin": True,
         "stats_config": {
             "histogram_bucket_settings": [{"match": {"suffix": "upstream_rq_time"}, "buckets": list(BUCKETS)}]
         },
@@ -88,7 +92,8 @@ def _listener(port: int, rds: Path) -> parts.Json:
         "@type": parts.TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "ingress",
         "rds": {"route_config_name": parts.ROUTES, "config_source": parts.file(rds)},
-        # Ids are made here: one that a client chose could be used again, and hide, double or pair events that are not its own.
+        # Ids are made here: one that a client chose could be used again, and hide, double or pair events that are not
+        # its own.
         "use_remote_address": True,
         "preserve_external_request_id": False,
         "always_set_request_id_in_response": True,
@@ -111,7 +116,8 @@ def _listener(port: int, rds: Path) -> parts.Json:
             },
         ],
     }
-    # Without reuse_port a second Envoy on the port fails loudly; with it, it would quietly take half of the connections.
+    # Without reuse_port a second Envoy on the port fails loudly; with it, it would quietly take half of the
+    # connections.
     return {
         "name": "ingress",
         "address": parts.address("127.0.0.1", port),
@@ -124,9 +130,11 @@ def _listener(port: int, rds: Path) -> parts.Json:
 
 
 def _as_json() -> list[parts.Json]:
-    """Return Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference protocol has for errors.
+    """Return Envoy's own refusals (400, 404, 408, 413, 429, 503, 504) the form that the inference protocol has for
+    errors.
 
-    What its circuit breakers refuse would be 503: it is the load's, so it is 429, as the servers say it. Its clusters count it as 5xx all the same.
+    What its circuit breakers refuse would be 503: it is the load's, so it is 429, as the servers say it. Its clusters
+    count it as 5xx all the same.
     """
     shed = {
         "filter": {"response_flag_filter": {"flags": ["UO"]}},
@@ -158,7 +166,9 @@ def _status(comparison: str, status: int) -> parts.Json:
 
 
 def _overload() -> parts.Json:
-    """Return what ends first where connections or memory run out: new connections, then the requests that hold the most, then new requests."""
+    """Return what ends first where connections or memory run out: new connections, then the requests that hold the
+    most, then new requests.
+    """
     monitors = {
         "global_downstream_max_connections": {
             "@type": parts.TYPE + "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",

@@ -10,14 +10,16 @@ from fairway.rollout import traffic
 
 Places = Sequence[tuple[str, int]]
 Endpoints = Mapping[str, Places]
-# Of one arm. With a millisecond for an answer it is half a second's work, which is what servers let wait; while one starts again as many are held.
+# Of one arm. With a millisecond for an answer it is half a second's work, which is what servers let wait; while one
+# starts again as many are held.
 ARM_LIMITS = {
     "max_connections": 384,
     "max_requests": 384,
     "max_pending_requests": 128,
     "max_retries": 384,
 }  # 3 retries by default lose requests
-# A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each; the queue takes up bursts.
+# A slow shadow drops copies once these are full. 16 connections answer 300 a second at 50 ms each; the queue takes up
+# bursts.
 SIDE_LIMITS = {"max_connections": 16, "max_requests": 64, "max_pending_requests": 64}
 NAMED = "named"  # the arm of a request for one revision by its name: nobody's evidence
 
@@ -56,8 +58,9 @@ def named(route: traffic.Route) -> tuple[str, ...]:
 
 
 def _cluster(name: str, first: Places, *, then: Places = ()) -> dict[str, parts.Json]:
-    """Return an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's, or one that is asked by name:
-    what comes there is not tried again."""
+    """Return an arm's cluster; `then` are the places for a second try, waited for. Without them it is a shadow's, or
+    one that is asked by name: what comes there is not tried again.
+    """
     limits = ARM_LIMITS if then else SIDE_LIMITS
     groups = [
         [{"endpoint": {"address": parts.address(*place)}} for place in first],

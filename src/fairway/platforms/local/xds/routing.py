@@ -1,7 +1,8 @@
 """Envoy's routes: how each deployment's requests are divided, mirrored, bounded and asked again. Pure.
 
-Bodies are taken in whole before anything is asked of a server: one that is too large (413) or does not come (408) is answered here, and
-counts for no arm. What is more than the servers' share of connections is answered 429 here, for it was the load, and no revision, that failed it.
+Bodies are taken in whole before anything is asked of a server: one that is too large (413) or does not come (408) is
+answered here, and counts for no arm. What is more than the servers' share of connections is answered 429 here, for it
+was the load, and no revision, that failed it.
 """
 
 import json
@@ -27,7 +28,10 @@ class Limits:
 
 
 def routes_document(routes: Iterable[traffic.Route], *, limits: Mapping[str, Limits] | None = None) -> parts.Json:
-    """Return the routes as an RDS document; its version names the version of each deployment's route. `limits` are those of a deployment's servers."""
+    """Return the routes as an RDS document; its version names the version of each deployment's route.
+
+    `limits` are those of a deployment's servers.
+    """
     ordered = sorted(routes, key=lambda route: route.deployment)
     entries = [
         entry for route in ordered for entry in _route(route, limits=(limits or {}).get(route.deployment, Limits()))
@@ -155,16 +159,20 @@ def _weights(route: traffic.Route) -> list[parts.Json]:
 
 
 def _retries(deadline: float) -> parts.Json:
-    """Return how a request is asked again: first at the arm's server, then at its second priority, once more at the first.
+    """Return how a request is asked again: first at the arm's server, then at its second priority, once more at the
+    first.
 
-    Envoy has one number of retries for all causes. A server that starts again must be waited for, which takes many attempts; a request
-    that kills its server must not be sent many times. So the waiting is not done here: the second priority is reached through the
-    patient listener, which tries to connect until somebody listens, and sends nothing before.
+    Envoy has one number of retries for all causes. A server that starts again must be waited for, which takes many
+    attempts; a request that kills its server must not be sent many times. So the waiting is not done here: the second
+    priority is reached through the patient listener, which tries to connect until somebody listens, and sends nothing
+    before.
     """
     return {
-        "retry_on": "connect-failure,refused-stream,reset,reset-before-request",  # inference changes nothing: it may be asked again
+        # inference changes nothing: it may be asked again
+        "retry_on": "connect-failure,refused-stream,reset,reset-before-request",
         "num_retries": RETRIES,
-        "per_try_timeout": f"{deadline + 1:g}s",  # a hung server must not hold its clients; a second more than the server's own deadline
+        # a hung server must not hold its clients; a second more than the server's own deadline
+        "per_try_timeout": f"{deadline + 1:g}s",
         "retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"},
         "retry_priority": {
             "name": "envoy.retry_priorities.previous_priorities",
