@@ -35,7 +35,7 @@ def take(
     now=NOW,
 ):
     """Take a look ten seconds after the events, when all that had come has ended."""
-    watched = observe.Subject(
+    watched = observe.Observed(
         deployment="income",
         policy=policy,
         store=evidence,

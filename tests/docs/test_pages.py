@@ -195,7 +195,7 @@ def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
     for file in (ROOT / "src" / "fairway").rglob("*.py"):
         for series in generate.declared(file):
             spoken_for = (
-                "rollout" if series.module == "fairway.operator.series" else series.module.split(".")[1]
+                "rollout" if series.module == "fairway.operator.rolloutseries" else series.module.split(".")[1]
             )  # what it looks after, not itself
             assert series.name.startswith(f"fairway_{spoken_for}_"), series
             assert series.help.endswith("."), series

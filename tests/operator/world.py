@@ -57,7 +57,7 @@ class Cluster(api.Api):
         changed = old is None or old.get("spec") != new.get("spec")
         new["metadata"]["generation"] = (old["metadata"]["generation"] if old else 0) + changed
         new["status"] = old.get("status", {}) if old else {}
-        if self.accepts:
+        if self.accepts and obj["kind"] == "HTTPRoute":
             new["status"] = {
                 "parents": [
                     {
@@ -84,7 +84,7 @@ class Cluster(api.Api):
         return kind in self.kinds
 
     def _seldon(self, new: api.Object) -> None:
-        """Make a Deployment of each predictor, as Seldon's operator does, and ends those of the others."""
+        """Make a Deployment of each predictor, as Seldon's operator does, and end those of the others."""
         names, owner = set(), {"kind": "SeldonDeployment", "name": new["metadata"]["name"], "controller": True}
         for predictor in new["spec"]["predictors"]:
             name = f"{NAME}-{predictor['name']}-0-server"
@@ -135,7 +135,7 @@ class Cluster(api.Api):
         )
 
     def take_away(self, deployment: str) -> None:
-        """End a Deployment's pods, as a drain does, and takes no new ones."""
+        """End a Deployment's pods, as a drain does, and take no new ones."""
         self.pods[deployment] = 0
 
     def crash(self, deployment: str) -> None:
@@ -335,7 +335,7 @@ class World:
         self.cluster._keep(("ModelDeployment", NAME), document)
 
     def look(self, times: int = 1, *, until: str | None = None) -> dict[str, Any]:
-        """Take looks, two seconds apart, until the phase and weight are `until`; gives the status."""
+        """Take looks, two seconds apart, until the phase and weight are `until`; return the status."""
         for _ in range(times if until is None else 200):
             self.counts.now = self.now
             self.operator.reconcile(NAMESPACE, NAME, now=self.now)

@@ -50,7 +50,7 @@ def up(port: int, root: Path, form: str) -> None:
 
 
 def _settled(home: "Home") -> str | None:
-    """Wait until what was in service answers or never will, for a minute at most; gives what is still not as it should
+    """Wait until what was in service answers or never will, for a minute at most; return what is still not as it should
     be.
     """
     from fairway.platforms.local import client

@@ -69,7 +69,7 @@ class Calls:
     def answers(
         self, deployment: DeploymentName, calls: Iterable[hooks.Call], *, known: Iterable[sections.Hook], now: float
     ) -> dict[str, hooks.Answer]:
-        """Return the answers that have come since, by the call's id, and starts what is due and not under way.
+        """Return the answers that have come since, by the call's id, and start what is due and not under way.
 
         An answer is given once: where the look that took it is never stored, the hook is called again.
         """
@@ -135,7 +135,7 @@ def event(deployment: DeploymentName, call: hooks.Call, *, now: float) -> dict[s
 
 
 def post(hook: sections.Hook, body: object, *, place: Place) -> hooks.Answer:
-    """Send the event, and gives what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer.
+    """Send the event, and return what the answer means: 2xx agrees, 409 and 422 say no, and all else is no answer.
 
     Redirects are not followed.
     """
@@ -202,7 +202,7 @@ def _late(hook: sections.Hook) -> hooks.Answer:
 
 @contextlib.contextmanager
 def _cut(connection: http.client.HTTPConnection, late: threading.Event, *, seconds: float) -> Iterator[None]:
-    """Connect, and ends the connection when the time is up, whatever it is at: a socket's own timeout begins anew with
+    """Connect, and end the connection when the time is up, whatever it is at: a socket's own timeout begins anew with
     every byte.
     """
 

@@ -30,7 +30,7 @@ class Tallies:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Observed:
     """A deployment whose rollout is watched: its strategy, where its evidence lies, and what was counted of it."""
 
     deployment: str
@@ -40,7 +40,7 @@ class Subject:
     timeout_seconds: float  # the longest that a server may take for a request
 
 
-def observe(seen: Seen, state: states.State, *, of: Subject) -> Seen:
+def observe(seen: Seen, state: states.State, *, of: Observed) -> Seen:
     """Return the look with the evidence that has come since the state's cursors.
 
     Where the evidence cannot be read the look goes on without: the gateway's counts alone can take a candidate's
@@ -136,7 +136,7 @@ def valued(
     )
 
 
-def _read(seen: Seen, state: states.State, *, of: Subject) -> Seen:
+def _read(seen: Seen, state: states.State, *, of: Observed) -> Seen:
     candidate, stable = arms(state)
     if candidate is None:
         return replace(seen, cursors=_begin(of.store.of("")))
@@ -181,7 +181,7 @@ def _slices(policy: sections.Strategy) -> str | None:
     return next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
 
 
-def _outcomes(of: Subject, state: states.State) -> tuple[int, list[events.Outcome]]:
+def _outcomes(of: Observed, state: states.State) -> tuple[int, list[events.Outcome]]:
     """Return the new outcomes where a guard reads them: the store joins each to its request, which costs."""
     if not any(guard.type == "business" for guard in of.policy.guards):
         return state.cursors.outcomes, []
@@ -196,7 +196,7 @@ def _begin(store: Evidence, *, alone: Cursors = NOWHERE) -> Cursors:
     return replace(alone, pairs=newest, labels=newest, outcomes=newest, exposure=newest, ahead=0, store=identity)
 
 
-def _pairs(of: Subject, state: states.State) -> tuple[int, increments.Paired | None]:
+def _pairs(of: Observed, state: states.State) -> tuple[int, increments.Paired | None]:
     if state.candidate is None or state.stable is None:
         return of.store.cursor(), None
     cursor, pairs = of.store.pairs(

@@ -101,7 +101,7 @@ class Firsts:
             )
 
     def first(self, *key: Hashable) -> bool:
-        """Say whether the key is new, and remembers it."""
+        """Say whether the key is new, and remember it."""
         value = hash(key)
         if value in self.known or value in self.fresh:
             return False

@@ -50,7 +50,7 @@ class Arm(sections.Section):
     """Pods that are ready to answer."""
 
 
-class Condition(sections.Section):
+class StatusCondition(sections.Section):
     """What holds at present, as kstatus and `kubectl wait` read it."""
 
     type: Annotated[str, Field(max_length=316)]
@@ -127,7 +127,7 @@ class Status(sections.Section):
     """What was in service before the last promotion; a late rollback returns to it."""
     rejected: Annotated[tuple[Name, ...], Field(max_length=states.HISTORY)] | None = None
     """Revisions that were rolled back; none is tried again until the spec changes or `retry` is asked."""
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] | None = None
+    conditions: Annotated[tuple[StatusCondition, ...], Field(max_length=16)] | None = None
     """Ready: what is asked for serves, and the gateway answers for it (RouteReady). Stalled: a person is needed. The
     others say where it stands.
     """

@@ -59,7 +59,7 @@ class Loop:
             worker.start()
 
     def finish(self) -> None:
-        """Let the looks that have begun end, and begins no other."""
+        """Let the looks that have begun end, and begin no other."""
         self.queue.close()
         for worker in self._workers:
             worker.join(timeout=lease.RENEW_DEADLINE)
@@ -171,7 +171,7 @@ def run(
 async def _watch(
     loop: Loop, held: lease.Lease, *, stop: threading.Event, namespaces: Collection[str], ready: Callable[[], None]
 ) -> bool:
-    """Watch until SIGTERM (True) or until the Lease is lost (False); gives the Lease back where it still has it."""
+    """Watch until SIGTERM (True) or until the Lease is lost (False); give the Lease back where it is still held."""
     over, lost = asyncio.Event(), threading.Event()
     running = asyncio.get_running_loop()
 

@@ -30,7 +30,7 @@ class Queue:
             self._changed.notify()
 
     def take(self) -> Key | None:
-        """Wait for a key that is due and gives it out; None when the queue is closed."""
+        """Wait for a key that is due and hand it out; None when the queue is closed."""
         with self._changed:
             while not self._closed:
                 free, now = self._free(), self._clock()

@@ -93,7 +93,7 @@ class Reader:
                 calls.DeploymentName(*target.key), state.calls, known=target.policy.hooks, now=target.now
             ),
         )
-        watched = observe.Subject(
+        watched = observe.Observed(
             deployment=target.owner.name,
             policy=target.policy,
             store=self._evidence(target.owner.namespace),

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from fairway import clocks, errors
 from fairway.config import resource
 from fairway.control import calls, units
-from fairway.operator import posting, routes, series, status
+from fairway.operator import posting, rolloutseries, routes, status
 from fairway.operator.checks import Checks
 from fairway.operator.installed import Installed
 from fairway.operator.reader import Reader
@@ -54,7 +54,7 @@ class Reconciler:
         self._checks = Checks(server, self.installed)
         self._reader = Reader(server, self.installed, checks=self._checks, evidence=evidence, prometheus=prometheus)
         self._writer = Writer(server, self.installed, reader=self._reader)
-        self.rollouts = series.Rollouts()
+        self.rollouts = rolloutseries.Rollouts()
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what was remembered: the next look applies everything anew."""

@@ -226,14 +226,14 @@ def _timed(
     generation: int,
     before: Sequence[Mapping[str, Any]],
     now: float,
-) -> tuple[crd.Condition, ...]:
+) -> tuple[crd.StatusCondition, ...]:
     known = {condition["type"]: condition for condition in before}
     timed = []
     for type_, holds, reason, message in conditions:
         status = "True" if holds else "False"
         same = known.get(type_, {}).get("status") == status
         timed.append(
-            crd.Condition.model_validate(
+            crd.StatusCondition.model_validate(
                 {
                     "type": type_,
                     "status": status,

@@ -2,15 +2,18 @@
 answered.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fairway.config import sections
 from fairway.control.ports import End
 from fairway.platforms.kubernetes import client, rollouts
 from fairway.platforms.kubernetes.rollouts import ClusterPlatform
 from fairway.rollout.seen import Command
 from tests.operator import world
+from tests.serving import support
 
 
 def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = False, **status: Any) -> dict[str, Any]:
@@ -126,3 +129,27 @@ def test_what_was_rolled_back_is_followed_to_its_end(monkeypatch) -> None:
     ended = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE).follow(world.NAME, tell=told.append)
     assert (ended.end, ended.record["phase"]) == (End.ROLLED_BACK, "RolledBack")
     assert [line.split()[1] for line in told][-1] == "RolledBack"
+
+
+def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollout(tmp_path: Path) -> None:
+    play = world.World()
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    config = sections.Config.model_validate(
+        {
+            "name": world.NAME,
+            "data": {"source": "csv", "path": "unused.csv"},
+            "strategy": world.SHORT,
+            "platform": {"gateways": ["models"]},
+        }
+    )
+    good, bad = (Path(support.packaged(tmp_path / str(seed), seed=seed).path) for seed in (0, 1))
+    asked = [platform.deploy(config, package=good, uri="s3://models/a")]
+    play.look(until="Stable 0")
+    asked.append(platform.deploy(config, package=bad, uri="s3://models/b"))
+    play.look(until="Canary 25")
+    play.cluster.crash(f"income-{play.status['candidate']['revision']}")
+    play.look(until="RolledBack 0")
+    asked.append(platform.deploy(config, package=bad, uri="s3://models/b"))
+    assert [one.record["changed"] for one in asked] == [True, True, False]
+    assert [one.refusal is None for one in asked] == [True, True, False]
+    assert "`fairway rollout retry`" in str(asked[-1].refusal)

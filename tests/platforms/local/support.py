@@ -74,7 +74,7 @@ class Bench:
     clients: list[Client] = field(default_factory=list)
 
     def serve(self, *revisions: str, wait: bool = True) -> None:
-        """Start a server for each revision, on the port that it had before, and waits until it answers."""
+        """Start a server for each revision, on the port that it had before, and wait until it answers."""
         for revision in revisions:
             port = self.ports.setdefault(revision, sockets.free_port())
             argv = [sys.executable, "-S", str(UPSTREAM), "--port", str(port), "--revision", revision]
@@ -107,7 +107,7 @@ class Bench:
         stable: str = "old",
         candidate: str | None = "new",
     ) -> traffic.Route:
-        """Make a route and gives it."""
+        """Make a route and return it."""
         route = traffic.route(deployment=deployment, stable=stable, candidate=candidate, weight=weight, mirror=mirror)
         self.apply(route)
         return route

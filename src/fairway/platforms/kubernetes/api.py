@@ -58,7 +58,7 @@ class Api:
         self._client = client
 
     def apply(self, obj: Mapping[str, Any], *, manager: str = MANAGER) -> Object:
-        """Make the object what it should be (server-side apply; what other managers set besides stays), and gives what
+        """Make the object what it should be (server-side apply; what other managers set besides stays), and return what
         it is now.
         """
         metadata = obj["metadata"]
@@ -90,7 +90,7 @@ class Api:
         )
 
     def unmanage(self, found: Object, *, manager: str = MANAGER) -> Object:
-        """Let go of the fields that the manager has by creating the object, and gives it as it is then.
+        """Let go of the fields that the manager has by creating the object, and return it as it is then.
 
         Those that it applies stay its own.
 

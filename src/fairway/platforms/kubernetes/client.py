@@ -20,7 +20,7 @@ KIND, NOTE = resource.KIND, f"{resource.GROUP}/note"
 def deploy(server: api.Api, manifest: Mapping[str, Any]) -> tuple[api.Object, bool]:
     """Ask for what the manifest says, as field manager `fairway`: what others set besides stays.
 
-    Gives the resource as it is now, and whether its spec was changed.
+    Return the resource as it is now, and whether its spec was changed.
     """
     try:
         before = server.get(KIND, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
@@ -111,7 +111,7 @@ def watch(
     until: Callable[[api.Object], bool],
     timeout_seconds: float | None = None,
 ) -> Iterator[api.Object]:
-    """Return the ModelDeployment each time that its status has changed, and ends with the one that makes `until` true.
+    """Return the ModelDeployment each time that its status has changed, and end with the one that makes `until` true.
 
     An API server that is away is waited for. Raises Unavailable after the timeout.
     """

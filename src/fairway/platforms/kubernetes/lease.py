@@ -67,7 +67,7 @@ class Lease:
         return self._renewed_at is not None and self._clock() - self._renewed_at < RENEW_DEADLINE
 
     def attempt(self) -> bool:
-        """Take or renews the Lease if it may, and says whether it is held.
+        """Take or renew the Lease if that is allowed, and say whether it is held.
 
         Raises Temporary where the API server does not answer.
         """

@@ -47,7 +47,7 @@ def need(home: Home) -> Addresses:
 
 
 def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
-    """Start the platform, or finds it running; gives its addresses and whether it was started now."""
+    """Start the platform, or find it running; return its addresses and whether it was started now."""
     found = running(home)
     if found is not None:
         if port and not found.gateway.endswith(f":{port}"):
@@ -76,7 +76,7 @@ def up(home: Home, *, port: int = 0) -> tuple[Addresses, bool]:
 
 
 def down(home: Home) -> list[str]:
-    """Stop everything of the platform, also what a killed supervisor left; gives the names of what ran."""
+    """Stop everything of the platform, also what a killed supervisor left; return the names of what ran."""
     table = processes.Processes(home.root)
     names = [name for name in table.names() if table.alive(name)]
     found = running(home)
@@ -102,7 +102,7 @@ def down(home: Home) -> list[str]:
 def deploy(
     home: Home, folder: Path, *, config: sections.Config, note: str = "", now: float
 ) -> tuple[state.LocalRevision, bool]:
-    """Ask for a package to be served; gives its revision, and whether that changes anything.
+    """Ask for a package to be served; return its revision, and whether that changes anything.
 
     The package is verified, and copied below the home where it lies elsewhere. The platform need not run yet.
     """
@@ -162,7 +162,7 @@ def follow(
 ) -> state.Deployment:
     """Wait until the rollout of `revision` (of whatever is asked for) has ended or asks for a person.
 
-    Gives where it stands.
+    Return the deployment as it stands then.
 
     `tell` is called with each event as it comes, from the beginning of this rollout or the event number `after` on.
     Raises Unavailable after the timeout.

@@ -89,7 +89,7 @@ class Envoy:
                 raise errors.PlatformError(f"Envoy did not start: {words[:300]}; see {self._log}")
 
     def stop(self) -> None:
-        """Let requests in flight end, then stops Envoy."""
+        """Let requests in flight end, then stop Envoy."""
         if self.alive():
             self._admin("POST", "/drain_listeners?graceful")
             self._until(self._idle, seconds=2.0)
@@ -172,7 +172,7 @@ class Envoy:
         )
 
     def _launch(self, *, port: int) -> str | None:
-        """Start Envoy on the port; gives its last words where it does not come up."""
+        """Start Envoy on the port; return its last words where it does not come up."""
         chosen = {"port": port, "admin": sockets.free_port()}
         for name, empty in (
             ("cds.json", clusters.clusters([], endpoints={})),
@@ -231,7 +231,7 @@ class Envoy:
             return {"serial": 0, "begun": {}, "thresholds": []}
 
     def _write(self, name: str, document: parts.Json, *, subject: str, unless: parts.Json) -> None:
-        """Replace the file where it differs, or Envoy follows another, and waits until it is taken.
+        """Replace the file where it differs, or Envoy follows another, and wait until it is taken.
 
         Puts the earlier one back where it is refused.
 

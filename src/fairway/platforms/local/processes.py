@@ -147,7 +147,7 @@ class Processes:
                 os.killpg(process.pid, number)
 
     def stop(self, name: str, *, grace_seconds: float = 10.0) -> None:
-        """Ask the process to end and waits; what is left after that, or after the grace, is killed. Its record goes.
+        """Ask the process to end and wait; what is left after that, or after the grace, is killed. Its record goes.
 
         Everything that it started goes with it, in whatever session.
         """
@@ -171,7 +171,7 @@ class Processes:
         self._file(name).unlink(missing_ok=True)
 
     def _clean(self, name: str, *, known: Iterable[psutil.Process] = ()) -> None:
-        """Kill what is left of the process and of all that it started, and waits until it is gone."""
+        """Kill what is left of the process and of all that it started, and wait until it is gone."""
         process = self._read(name)
         if process is None:
             return

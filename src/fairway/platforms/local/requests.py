@@ -77,7 +77,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> int:
-    """Send labels to the collector in batches; gives how many were new to it."""
+    """Send labels to the collector in batches; return how many were new to it."""
     return _send(
         home,
         "label",
@@ -92,7 +92,7 @@ def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple
 def send_outcomes(
     home: Home, name: str, *, namespace: str, outcomes: Sequence[tuple[str, str, float]], now: float
 ) -> int:
-    """Send outcomes (request, name, value) to the collector in batches; gives how many were new to it."""
+    """Send outcomes (request, name, value) to the collector in batches; return how many were new to it."""
     return _send(
         home,
         "outcome",

@@ -133,7 +133,7 @@ class Servers:
         )
 
     def _may_start(self, name: str, server: ServerProcess, *, now: float) -> bool:
-        """Say whether a dead server may be started now; counts its end, and gives it up where it does not stay up."""
+        """Say whether a dead server may be started now; count its end, and give it up where it does not stay up."""
         if self._processes.record(PREFIX + name) is None:
             return True
         if not server.told:
@@ -151,7 +151,7 @@ class Servers:
         return now >= server.exits[-1] + pause
 
     def _give_up(self, name: str, server: ServerProcess, fault: str) -> None:
-        """Start it no more, and leaves the reason for who asks the platform how it stands."""
+        """Start it no more, and leave the reason for `fairway status`."""
         server.fault = fault
         artifacts.write_json(fault_file(self._home, name), {"fault": fault})
 

@@ -192,7 +192,7 @@ class Store:
         return [(row["id"], states.Event(row["at"], row["type"], row["message"], row["revision"])) for row in rows]
 
     def ask(self, deployment: str, command: Command, *, now: float) -> int:
-        """Write down a command for the supervisor; gives its number."""
+        """Write down a command for the supervisor; return its number."""
         with self._transaction():
             cursor = self._db.execute(
                 "INSERT INTO commands (deployment, verb, who, why, force, asked_at) VALUES (?,?,?,?,?,?)",

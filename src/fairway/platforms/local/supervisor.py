@@ -55,7 +55,7 @@ class Supervisor:
         self.interval = INTERVAL_SECONDS
 
     def start(self) -> None:
-        """Start or adopts the gateway, the collector and the monitor, and writes down where they listen."""
+        """Start or adopt the gateway, the collector and the monitor, and write down where they listen."""
         self.gateway.start(port=self.port)
         self.services.start()
         self.servers.collector = self.services.collector_url
@@ -70,7 +70,7 @@ class Supervisor:
         )
 
     def tick(self) -> None:
-        """Take one look at every deployment, and makes true what was decided."""
+        """Take one look at every deployment, and make true what was decided."""
         self.keep_gateway()
         self.services.keep()
         self.interval = self.shortest_interval()
@@ -149,8 +149,8 @@ class Supervisor:
             answers=self.hooks.answers(whose, current.calls, known=policy.hooks, now=now),
         )
 
-    def _watched(self, deployment: state.Deployment) -> observe.Subject:
-        return observe.Subject(
+    def _watched(self, deployment: state.Deployment) -> observe.Observed:
+        return observe.Observed(
             deployment=deployment.name,
             policy=deployment.policy,
             store=self.events.within(deployment.config["namespace"]),
@@ -224,7 +224,7 @@ def _watched(deployment: state.Deployment, wanted: Mapping[str, state.LocalRevis
 
 
 def run(home: Home, *, port: int, source: clocks.Source = clocks.MACHINE) -> None:
-    """Run until SIGTERM or SIGINT, then stops everything it started."""
+    """Run until SIGTERM or SIGINT, then stop everything that was started."""
     stopping, wake = False, os.pipe()
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -92,7 +92,7 @@ class Trainer:
         *,
         now: float,
     ) -> None:
-        """Page on a realised fall of accuracy, and says what was already done; drift alone never does."""
+        """Page on a realised fall of accuracy, and say what was already done; drift alone never does."""
         if (
             signals.reference_accuracy is None
             or decision.bound is None

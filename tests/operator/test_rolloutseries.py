@@ -8,7 +8,7 @@ from prometheus_client import parser
 
 from fairway import errors
 from fairway.operator import endpoint
-from fairway.operator import series as exported
+from fairway.operator import rolloutseries as exported
 from tests.operator import world
 
 WHO = {"namespace": world.NAMESPACE, "deployment": world.NAME}
