@@ -12,13 +12,13 @@ from typing import Any
 
 from fairway.platforms.kubernetes import confirm, gateway
 from fairway.rollout import traffic
+from fairway.rollout.states import TOTAL
 
 # after its acceptance a route reaches the proxies within milliseconds; a cluster takes a little longer to be warm
 ARRIVING_SECONDS = 2.0
 ARRIVED_SECONDS = 30.0  # twice what Envoy waits for the pods of a cluster: nobody is asked longer whether it has them
 # a revision that lost its share keeps a millionth of it for so long: several times what proxies take to learn a route
 LEAVING_SECONDS = 10.0
-TOTAL = 100  # weights are percent
 SCRAPES = 60  # newest increments that are looked at
 VITAL = ("Accepted", "ResolvedRefs")  # conditions of an HTTPRoute without which no request is answered
 ROUTE = re.compile(r"HTTPRoute ([-.a-z0-9]+)/([-.a-z0-9]+)")

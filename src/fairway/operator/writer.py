@@ -17,7 +17,7 @@ from fairway.operator.target import Memory, Target, revision_of
 from fairway.platforms.kubernetes import api, gateway, objects, owned, seldon
 from fairway.platforms.kubernetes.objects import controllerrevision, scalers
 from fairway.rollout import traffic
-from fairway.rollout.states import Phase
+from fairway.rollout.states import TOTAL, Phase
 
 RETIRE_SECONDS = 20.0  # between the last route that named a revision and the end of its pods
 # of a revision; last goes the Deployment, by which they are found
@@ -232,4 +232,4 @@ def _weight_before(target: Target, route: traffic.Route) -> int:
     """Return the candidate's weight before the route, in percent."""
     segments: Iterable[Any] = reversed(target.state.segments)
     earlier = (segment for segment in segments if segment.version != route.version)
-    return next((round(segment.weight * gateway.TOTAL) for segment in earlier), 0)
+    return next((round(segment.weight * TOTAL) for segment in earlier), 0)

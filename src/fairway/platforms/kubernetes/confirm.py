@@ -20,12 +20,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fairway.rollout.states import TOTAL
+
 RATIO = math.log(99)
 CAP = 50
 NEWEST = 10  # scrapes
 CERTAIN = 1e6  # for what a weight makes impossible; finite, so that it adds up
 PATIENCE_SECONDS = 60.0
-TOTAL = 100  # weights are percent
 
 
 @dataclass(frozen=True)

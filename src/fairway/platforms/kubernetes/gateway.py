@@ -32,13 +32,13 @@ from typing import Any
 from fairway.config import resource
 from fairway.platforms.kubernetes.objects import names
 from fairway.rollout import traffic
+from fairway.rollout.states import TOTAL
 
 ARM, REVISION, UNIT = "x-fairway-arm", "x-fairway-revision", "x-fairway-unit"
 NAMED = "named"  # the arm of a request for one revision by its name
 ROUTE_VERSION = f"{resource.GROUP}/route-version"
 # shorter than the servers' 75: the gateway closes idle connections, and no request meets a closed one
 IDLE_SECONDS = 60
-TOTAL = 100  # weights are percent
 BODY_SECONDS = 30  # in which a request must come, and how long one may be silent
 MOST_REQUESTS = 1024  # at one revision by one proxy, Envoy's own default, where the servers bear no more
 SERVED = {

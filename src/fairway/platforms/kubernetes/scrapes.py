@@ -33,8 +33,8 @@ from typing import Any
 
 from fairway import errors
 from fairway.config import sections
-from fairway.platforms.kubernetes import gateway
 from fairway.rollout import traffic
+from fairway.rollout.states import TOTAL
 
 WINDOW_SECONDS = 120  # raw samples that are read: several scrapes of the slowest usual interval, a minute
 STALE_SCRAPES = 3  # scrapes missed after which a proxy is gone
@@ -143,7 +143,7 @@ def combine(
             "keeps that series, "
             "and gives it the labels that the operator asks by (--gateway-label, chart value prometheus.gatewayLabels)"
         )
-    needed = [arm for arm, weight in (("stable", gateway.TOTAL - route.weight), ("candidate", route.weight)) if weight]
+    needed = [arm for arm, weight in (("stable", TOTAL - route.weight), ("candidate", route.weight)) if weight]
     proxies = [
         proxy
         for name, readings in sorted(found.items())

@@ -22,8 +22,7 @@ from typing import Any
 from fairway.config import resource
 from fairway.platforms.kubernetes.objects import controllerrevision, names, pods, scalers
 from fairway.rollout import traffic
-
-TOTAL = 100  # weights are percent
+from fairway.rollout.states import TOTAL
 
 
 def deployment(
