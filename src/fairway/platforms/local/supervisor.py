@@ -134,7 +134,7 @@ class Supervisor:
     def _seen(self, deployment: state.Deployment, *, command: Command | None, now: float) -> Seen:
         """Return what servers, gateway, hooks and whoever gave a command say of the deployment now."""
         current, policy = deployment.state, deployment.policy
-        route = states.route(current, deployment=deployment.name, strategy=policy)
+        route = _route(deployment)
         ready, broken = self.servers.health(states.wanted(current))
         whose = calls.DeploymentName(deployment.config["namespace"], deployment.name)
         return Seen(
@@ -166,37 +166,22 @@ class Supervisor:
         return observe.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
-        """Make the stored states true: servers first, then routes, then the servers that nothing needs any more."""
-        wanted: dict[str, state.LocalRevision] = {}
-        routes: dict[str, traffic.Route] = {}
-        thresholds: dict[str, sections.Guard] = {}
-        limits: dict[str, routing.Limits] = {}
-        for deployment in deployments:
-            policy = deployment.policy
-            for name in states.wanted(deployment.state):
-                revision = self.state.revision(name)
-                if revision is not None:
-                    wanted[name] = revision
-            serving = sections.Serving.model_validate(deployment.config["serving"])
-            limits[deployment.name] = routing.Limits(
-                seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * parts.MEBIBYTE
-            )
-            route = states.route(deployment.state, deployment=deployment.name, strategy=policy)
-            if route is not None:
-                routes[deployment.name] = route
-            thresholds |= {
-                sections.format_duration(guard.threshold): guard
-                for guard in policy.guards
-                if guard.threshold is not None and not guard.by_arrival
-            }
+        """Make the stored states true: servers first, then routes, then the end of servers that nothing needs any more."""
+        wanted = self._wanted(deployments)
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
+        routes = {deployment.name: route for deployment in deployments if (route := _route(deployment)) is not None}
         startable = {
             name: route
             for name, route in routes.items()
             if {route.stable, route.candidate or route.stable} <= endpoints.keys()
         }
-        self.gateway.apply(startable, endpoints=endpoints, thresholds=tuple(thresholds), limits=limits)
+        self.gateway.apply(
+            startable,
+            endpoints=endpoints,
+            thresholds=_thresholds(deployments),
+            limits={deployment.name: _limits(deployment) for deployment in deployments},
+        )
         self.servers.retire(keep=wanted, now=now)
         self.services.watch(
             {
@@ -205,6 +190,35 @@ class Supervisor:
                 if deployment.state.stable in wanted
             }
         )
+
+    def _wanted(self, deployments: list[state.Deployment]) -> dict[str, state.LocalRevision]:
+        """Return the revisions that must run, by name."""
+        names = [name for deployment in deployments for name in states.wanted(deployment.state)]
+        found = {name: self.state.revision(name) for name in names}
+        return {name: revision for name, revision in found.items() if revision is not None}
+
+
+def _route(deployment: state.Deployment) -> traffic.Route | None:
+    return states.route(deployment.state, deployment=deployment.name, strategy=deployment.policy)
+
+
+def _limits(deployment: state.Deployment) -> routing.Limits:
+    """Return what the deployment's servers bear."""
+    serving = sections.Serving.model_validate(deployment.config["serving"])
+    return routing.Limits(
+        seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * parts.MEBIBYTE
+    )
+
+
+def _thresholds(deployments: list[state.Deployment]) -> tuple[str, ...]:
+    """Return the thresholds at which the gateway counts an answer as slow, each once."""
+    found = (
+        sections.format_duration(guard.threshold)
+        for deployment in deployments
+        for guard in deployment.policy.guards
+        if guard.threshold is not None and not guard.by_arrival
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _interval(deployment: state.Deployment) -> float:
