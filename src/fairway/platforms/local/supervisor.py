@@ -177,9 +177,7 @@ class Supervisor:
             if route is not None:
                 routes[deployment.name] = route
             thresholds |= {
-                sections.format_duration(guard.threshold): guard
-                for guard in policy.guards
-                if guard.threshold is not None and not guard.by_arrival
+                sections.format_duration(guard.timed): guard for guard in policy.guards if guard.timed is not None
             }
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
