@@ -70,7 +70,12 @@ def configuration() -> str:
 
     parts = [part for path, model, default in tree(sections.Config) for part in section(path, model, default)]
     at = next(index for index, part in enumerate(parts) if part == "### data.split" or part.endswith(" data.split"))
-    parts[at:at] = [part for name, model in sections.source_sections().items() for part in source(name, model)]
+    parts[at:at] = [
+        part for name, model in sections.source_sections().items() for part in own("source", name, model, sections.Data)
+    ]
+    at = parts.index("### strategy.hooks[]")
+    guards = [("guard of type", name, model, sections.Guard) for name, model in sections.guard_sections().items()]
+    parts[at:at] = [part for what, name, model, common in guards for part in own(what, name, model, common)]
     return document("Configuration", CONFIGURATION, [*parts, "## Groups", groups()])
 
 
@@ -85,7 +90,7 @@ def tree(model: type[BaseModel], path: str = "", default: BaseModel | None = Non
         if inner is None:
             continue
         listed = "" if inner is field.annotation else "[]"
-        value = getattr(default, name) if default is not None else field.get_default()
+        value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
         yield from tree(
             inner, f"{path}.{field.alias}{listed}".lstrip("."), value if isinstance(value, BaseModel) else None
         )
@@ -118,14 +123,12 @@ def section(path: str, model: type[BaseModel], default: BaseModel | None) -> Ite
     yield table(("key", "type", "default", "why"), rows)
 
 
-def source(name: str, model: type[BaseModel]) -> Iterator[str]:
-    """Yield the table of what one source needs besides the keys of `data`."""
-    from fairway.config import sections
-
-    yield f"### data, source {name}"
+def own(what: str, name: str, model: type[BaseModel], common: type[BaseModel]) -> Iterator[str]:
+    """Yield the table of what one kind of section needs besides the keys that are common to all."""
+    yield f"{'###' if what == 'source' else '####'} {'data, ' if what == 'source' else ''}{what} {name}"
     yield (model.__doc__ or "").strip()
     properties = model.model_json_schema(by_alias=True)["properties"]
-    own = {key: field for key, field in model.model_fields.items() if key not in sections.Data.model_fields}
+    special = {key: field for key, field in model.model_fields.items() if key not in common.model_fields}
     rows = [
         (
             f"`{field.alias}`",
@@ -133,7 +136,7 @@ def source(name: str, model: type[BaseModel]) -> Iterator[str]:
             default_of(model, key, None),
             field.description or "",
         )
-        for key, field in own.items()
+        for key, field in special.items()
     ]
     if rows:
         yield table(("key", "type", "default", "why"), rows)
@@ -144,7 +147,7 @@ def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> 
     field = model.model_fields[name]
     if field.is_required() and default is None:
         return "required"
-    value = getattr(default, name) if default is not None else field.get_default()
+    value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return ""
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):

@@ -17,7 +17,7 @@ from typing import Any
 from fairway import errors
 
 OURS = "fairway"  # our own distribution
-GROUPS = ("sources",)
+GROUPS = ("guards", "sources")
 
 
 @dataclass(frozen=True)

@@ -125,12 +125,15 @@ def test_a_configuration_survives_being_dumped_and_read():
             r"weights are \[25, 5\]: wanted rising weights",
         ),
         (
-            lambda: sections.Guard(name="slow", type="latency", max_rate=0.1),
+            lambda: sections.Guard.of(name="slow", type="latency", max_rate=0.1),
             "guard slow of type latency needs a threshold",
         ),
-        (lambda: sections.Guard(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
-        (lambda: sections.Guard(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
-        (lambda: sections.Strategy(guards=(sections.Guard(name="q", type="quality"),) * 2), "wanted different names"),
+        (lambda: sections.Guard.of(name="errors", type="errors"), "guard errors gates canary: it needs maxRate"),
+        (lambda: sections.Guard.of(name="d", type="disagreement", gates="canary"), "can only gate shadow"),
+        (
+            lambda: sections.Strategy(guards=(sections.Guard.of(name="q", type="quality"),) * 2),
+            "wanted different names",
+        ),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )

@@ -16,9 +16,9 @@ from fairway.rollout.states import Phase
 
 POLICY = sections.Strategy(
     guards=(
-        sections.Guard(name="errors", type="errors", max_rate=0.5),
-        sections.Guard(name="rejections", type="rejections"),
-        sections.Guard(name="slow", type="latency", threshold="100ms", max_rate=0.5),
+        sections.Guard.of(name="errors", type="errors", max_rate=0.5),
+        sections.Guard.of(name="rejections", type="rejections"),
+        sections.Guard.of(name="slow", type="latency", threshold="100ms", max_rate=0.5),
     )
 )
 TIMEOUT = 10.0

@@ -210,8 +210,8 @@ def test_a_user_with_many_labels_counts_once_by_the_share_of_rows_that_were_wron
 def test_labels_come_by_slice_where_a_guard_asks_for_them(events: archive.EventStore) -> None:
     sliced = sections.Strategy(
         guards=(
-            sections.Guard(name="quality", type="quality"),
-            sections.Guard(name="each", type="quality", slice_by="sector"),
+            sections.Guard.of(name="quality", type="quality"),
+            sections.Guard.of(name="each", type="quality", slice_by="sector"),
         )
     )
     for number, sector in enumerate(["state", "private", "state"]):
@@ -230,7 +230,7 @@ def test_labels_come_by_slice_where_a_guard_asks_for_them(events: archive.EventS
     assert [found.slice for found in take(events.within("default"), in_segment()).labelled] == [None]
 
 
-BUSINESS = sections.Strategy(guards=(sections.Guard(name="sales", type="business", outcome="purchase", upper=10),))
+BUSINESS = sections.Strategy(guards=(sections.Guard.of(name="sales", type="business", outcome="purchase", upper=10),))
 
 
 def test_a_unit_s_first_outcome_counts_with_the_weight_that_was_in_effect_and_once_though_restarted(

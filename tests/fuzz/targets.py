@@ -24,7 +24,7 @@ TABLE = [
     ",".join(replay.COLUMNS),
     *(f"{10 * step},{10 * step + 10},errors,{900 + step},{100 + step},{9 + step},{1 + step}" for step in range(6)),
 ]
-GUARDS = (sections.Guard(name="errors", type="errors", max_rate=0.02),)
+GUARDS = (sections.Guard.of(name="errors", type="errors", max_rate=0.02),)
 
 
 class Application:

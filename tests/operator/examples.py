@@ -255,7 +255,7 @@ REFUSED: dict[str, Refused] = {
     "an unknown guard": Refused(
         guard("taste"),
         'Unsupported value: "taste"',
-        "Input should be 'errors', 'latency', 'rejections', 'disagreement', 'quality', 'drift' or 'business'",
+        "wanted a type of guard that is installed: business, disagreement, drift, errors, latency, quality, rejections",
     ),
     "two guards of one name": Refused(
         {"spec.strategy.guards": [{"name": "one", "type": "quality"}, {"name": "one", "type": "disagreement"}]},

@@ -537,7 +537,7 @@ def test_what_was_served_in_two_stretches_of_different_weights_by_a_clock_that_w
 
 def test_while_events_cannot_be_read_the_gateway_alone_rolls_back_and_what_it_counts_is_counted_once() -> None:
     world = World(
-        policy=STRATEGY.model_copy(update={"guards": (sections.Guard(name="errors", type="errors", max_rate=0.02),)})
+        policy=STRATEGY.model_copy(update={"guards": (sections.Guard.of(name="errors", type="errors", max_rate=0.02),)})
     ).serving("a")
     world.until(Phase.CANARY)
     world.failing, world.unread = 0.3, "the collector does not answer"

@@ -12,10 +12,7 @@ from fairway.rollout import hooks, increments, record, states, strategy, traffic
 from fairway.rollout.seen import Command, Seen
 from fairway.rollout.states import Phase, State
 
-GUARDS = tuple(
-    guard.model_copy(update={"count": "requests"}) if guard.type in ("errors", "latency") else guard
-    for guard in sections.DEFAULT_GUARDS
-)
+GUARDS = tuple(guard.by_requests() for guard in sections.Strategy().guards)
 STRATEGY = sections.Strategy(
     warmup=timedelta(seconds=1), bake=sections.Bake(duration=timedelta(seconds=5)), guards=GUARDS
 )

@@ -212,11 +212,8 @@ def plan(
         for one in expected
     ]
     steps = plans.schedule(policy, requests_per_second=rps, usual=_rates("--usual-rate", usual, policy))
-    untold = [
-        guard.name
-        for guard in policy.guards
-        if guard.stage == "bake" or (guard.stage == "canary" and guard.type == "quality")
-    ]
+    told = {one["guard"] for one in expected}
+    untold = [guard.name for guard in policy.guards if guard.stage in ("canary", "bake") and guard.name not in told]
     foretold = [{**asdict(step), "seconds": step.seconds if math.isfinite(step.seconds) else None} for step in steps]
     record = {"requests_per_second": rps, "guards": expected, "steps": foretold, "not_foretold": untold}
     options.show(

@@ -17,7 +17,7 @@ def meant(
     """Return the path of the key that stands nearest to the one at `place`, None where nothing is near.
 
     Near is a key of the same section that is written nearly so, or the same key where it belongs. `variants` are the
-    sections of which pydantic puts a name of their own (the source) into the place.
+    sections of which pydantic puts a name of their own (the source, the type of guard) into the place.
     """
     *parts, last = place
     sections, above = [root], list[str | int]()

@@ -62,15 +62,18 @@ def explain(error: ValidationError, *, where: str, root: type[BaseModel] = secti
     for mistake in error.errors()[:3]:
         key = _key(mistake["loc"])
         seen = mistake.get("input")
-        if mistake["type"] == "source":  # its input is the whole section
-            key, seen = ("data.source", seen.get("source")) if isinstance(seen, Mapping) else ("data", seen)
+        tag = {"source": "source", "guard": "type"}.get(mistake["type"])
+        if tag is not None and isinstance(seen, Mapping):  # the input is the whole section
+            key, seen = f"{key}.{tag}", seen.get(tag)
         if mistake["type"] == "extra_forbidden":
-            near = keys.meant(mistake["loc"], root=root, variants=sections.source_sections())
+            near = keys.meant(
+                mistake["loc"], root=root, variants={**sections.source_sections(), **sections.guard_sections()}
+            )
             hint = f": did you mean {near}?" if near is not None else ""
             sentences.append(f"{key} is no key that fairway knows{hint or '; see docs/configuration.md for the keys'}")
         elif mistake["type"] == "missing":
-            tag = f": source {mistake['loc'][1]} needs it" if _has_source(mistake["loc"]) else ""
-            sentences.append(f"{key} is missing{tag}")
+            whose = f": source {mistake['loc'][1]} needs it" if _has_source(mistake["loc"]) else ""
+            sentences.append(f"{key} is missing{whose}")
         else:
             message = mistake["msg"].removeprefix("Value error, ")
             shown = f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
@@ -80,8 +83,11 @@ def explain(error: ValidationError, *, where: str, root: type[BaseModel] = secti
 
 
 def _key(place: Sequence[int | str]) -> str:
-    """Return the key as it stands in the file: pydantic puts a section's source behind `data`."""
-    parts = [*place[:1], *place[2:]] if _has_source(place) else place
+    """Return the key as it stands in the file: pydantic puts a section's source behind `data`, and a guard's type behind its number."""
+    parts = [*place[:1], *place[2:]] if _has_source(place) else [*place]
+    if "guards" in parts[:-2]:
+        at = parts.index("guards") + 2
+        parts = [*parts[:at], *parts[at + (parts[at] in sections.guard_sections()) :]]
     return ".".join(str(part) for part in parts) or "the configuration"
 
 

@@ -99,7 +99,7 @@ class Spec(sections.Section):
     pod_template: dict[str, Any] = Field(default_factory=dict)
     """A PodTemplateSpec that is merged into ours: resources, GPUs, selectors, tolerations, service account, pull secrets."""
     serving: sections.Serving = sections.Serving()
-    strategy: sections.Strategy = sections.Strategy()
+    strategy: sections.Strategy = Field(default_factory=sections.Strategy, json_schema_extra={"default": {}})
     revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
     """Revisions kept besides those in service: a late rollback needs the one before."""
     paused: bool = False
@@ -136,10 +136,7 @@ def policy(spec: Spec) -> sections.Strategy:
     """Return the strategy; its guards count requests where queries give their counts, for only our gateways tell servers the arm that events need."""
     if spec.counts is None:
         return spec.strategy
-    guards = tuple(
-        guard.model_copy(update={"count": guard.count or "requests"}) if guard.type in ("errors", "latency") else guard
-        for guard in spec.strategy.guards
-    )
+    guards = tuple(guard.by_requests() for guard in spec.strategy.guards)
     return spec.strategy.model_copy(update={"guards": guards})
 
 

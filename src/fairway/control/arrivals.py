@@ -18,14 +18,14 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from fairway.config import sections
 from fairway.control.units import Evidence, Firsts, in_effect
 from fairway.monitoring.eventstore import answers as events
-from fairway.rollout import evidence, increments, states, traffic
+from fairway.rollout import evidence, guards, increments, states, traffic
 from fairway.rollout import ledger as ledgers
 from fairway.rollout.evidence import ArmCounts, Wealth
+from fairway.rollout.guards.base import Asked
 from fairway.rollout.seen import Cursors, Segment
 
 # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
@@ -36,7 +36,6 @@ AGAIN_SECONDS = 8.0  # the same after the store was away: a sender's longest pau
 SKEW_SECONDS = 60.0  # a server whose clock is further ahead is not waited for
 LATE_WINDOWS = 12  # a visit whose event comes later than these is one more
 LARGEST_WINDOW = 100_000  # events held in memory; the rest stay in the store until these are counted
-UNDECIDED = (408, 429, 499)  # a body that did not come, load that was shed, a client that went away: nobody's refusal
 CLIENT_WEIGHT = 3.5  # log evidence that one client's failures come to at most: less than half of what rolls back at 1 %
 # of all requests: a client with so many is not one of many, but the traffic (a proxy, a single caller)
 CLIENT_SHARE = 0.25
@@ -216,7 +215,7 @@ class Arrivals:
         if met is None:
             began = segments[0].cursor if segments else cursors.exposure
             self.met = {
-                what: Firsts() for what in ("exposure", "step", "error", "rejection", *map(_slow, _latency(policy)))
+                what: Firsts() for what in ("exposure", "step", *(asked.what for asked in _judged(policy).values()))
             }
             met = self.met["exposure"] = Firsts(reached=began)
             self.visits, self.clients, self.segment = {}, Clients(), current
@@ -297,21 +296,15 @@ class Arrivals:
         met = self.visits.setdefault(int(rows[0].predicted_at // WINDOW_SECONDS), Firsts())
         visits = [row for row in rows if row.unit is None or met.first(row.unit)]
         n = _by_arm(visits)
-        firsts = {
-            "errors": self._firsts("error", rows, failed, weight=weight),
-            "rejections": self._firsts("rejection", rows, refused, weight=weight),
-        }
+        firsts = dict[str, tuple[int, int]]()
         bad, shares, held = dict[str, tuple[int, int]](), dict[str, float](), dict[str, tuple[ArmCounts, ArmCounts]]()
-        judged, share = _judged(policy), _share(n, weight=weight, thin=thin)
-        for guard in policy.guards:
-            true = judged.get(guard.name)
-            if true is None:
-                continue
+        share = _share(n, weight=weight, thin=thin)
+        for name, (what, true) in _judged(policy).items():
             went = _by_arm(row for row in visits if true(row))
-            first = firsts.get(guard.type)
-            bad[guard.name] = first if first is not None else self._firsts(_slow(guard), rows, true, weight=weight)
-            shares[guard.name] = share
-            held[guard.name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
+            if what not in firsts:
+                firsts[what] = self._firsts(what, rows, true, weight=weight)
+            bad[name], shares[name] = firsts[what], share
+            held[name] = ArmCounts(n[0], went[0]), ArmCounts(n[1], went[1])
         return increments.Gateway(candidate=n[0], stable=n[1], bad=bad, shares=shares, held=held)
 
     def _firsts(
@@ -341,42 +334,10 @@ class Arrivals:
             self.since, self.segment, self.met = since, None, {}
 
 
-def failed(row: events.Exposure) -> bool:
-    """Say whether the server failed the request."""
-    return row.status >= 500
-
-
-def refused(row: events.Exposure) -> bool:
-    """Say whether the server would not have the request, as it came."""
-    return 400 <= row.status < 500 and row.status not in UNDECIDED
-
-
-def _latency(policy: sections.Strategy) -> list[sections.Guard]:
-    return [
-        guard for guard in policy.guards if guard.type == "latency" and guard.by_arrival and guard.threshold is not None
-    ]
-
-
-def _slow(guard: sections.Guard) -> str:
-    """Return the name under which the units are kept that were slow for the guard."""
-    return f"slow {guard.name}"
-
-
-def _judged(policy: sections.Strategy) -> dict[str, Callable[[events.Exposure], bool]]:
+def _judged(policy: sections.Strategy) -> dict[str, Asked]:
     """Return what each guard that counts by arrival asks of a request, by its name."""
-    found: dict[str, Callable[[events.Exposure], bool]] = {
-        guard.name: failed if guard.type == "errors" else refused
-        for guard in policy.guards
-        if guard.by_arrival and guard.type in ("errors", "rejections")
-    }
-    for guard in _latency(policy):
-        longest = guard.threshold.total_seconds() if guard.threshold is not None else 0.0
-        found[guard.name] = partial(_longer, longest=longest)
-    return found
-
-
-def _longer(row: events.Exposure, *, longest: float) -> bool:
-    return row.seconds >= longest
+    asked = {case.name: case.asked for case in guards.cases(policy)}
+    return {name: question for name, question in asked.items() if question is not None}
 
 
 def _share(n: tuple[int, int], *, weight: float, thin: bool) -> float:

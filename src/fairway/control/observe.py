@@ -9,7 +9,7 @@ from fairway.config import sections
 from fairway.control.arrivals import Arrivals
 from fairway.control.units import Evidence, Units, in_effect
 from fairway.monitoring.eventstore import answers as events
-from fairway.rollout import evidence, increments, states
+from fairway.rollout import evidence, guards, increments, states
 from fairway.rollout.seen import Cursors, Seen, Segment
 
 COST = (
@@ -178,12 +178,12 @@ def _read(seen: Seen, state: states.State, *, of: Observed) -> Seen:
 
 def _slices(policy: sections.Strategy) -> str | None:
     """Return the feature by whose values a guard wants labels apart, None where no guard does."""
-    return next((guard.slice_by for guard in policy.guards if guard.slice_by is not None), None)
+    return next((guard.sliced_by for guard in policy.guards if guard.sliced_by is not None), None)
 
 
 def _outcomes(of: Observed, state: states.State) -> tuple[int, list[events.Outcome]]:
     """Return the new outcomes where a guard reads them: the store joins each to its request, which costs."""
-    if not any(guard.type == "business" for guard in of.policy.guards):
+    if not any(case.joins_outcomes for case in guards.cases(of.policy)):
         return state.cursors.outcomes, []
     return of.tallies.units.outcomes(of.store, of.deployment, state=state)
 

@@ -8,7 +8,7 @@ Messages are static: joining values in a `messageExpression` exceeds the API ser
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -275,68 +275,7 @@ RULES: Mapping[str, tuple[tuple[str, str], ...]] = {  # by path: what must hold,
             "a hook that is only told has onRefusal rollback: wanted it at preRollout, preStep or prePromotion",
         ),
     ),
-    "spec.strategy.guards[]": (
-        (
-            "self.type != 'latency' || has(self.threshold)",
-            "a guard of type latency needs a threshold: an answer slower than it counts",
-        ),
-        (
-            (
-                "!(self.type in ['errors', 'latency']) || has(self.maxRate) || has(self.maxRatio) || (has(self.gates) "
-                "&& "
-                "self.gates in ['shadow', 'watch'])"
-            ),
-            (
-                "a guard of type errors or latency that gates canary (as by default) or bake needs maxRate, the limit "
-                "to "
-                "certify (or maxRatio)"
-            ),
-        ),
-        (
-            "!has(self.sliceBy) || (self.type == 'quality' && (!has(self.gates) || self.gates == 'watch'))",
-            "sliceBy is for quality that watches: a slice may never have labels enough for a certificate",
-        ),
-        (
-            "!has(self.tolerance) || self.type in ['errors', 'latency']",
-            "tolerance is of guards of type errors or latency",
-        ),
-        (
-            "!has(self.requestsPerUnit) || self.requestsPerUnit == 1 || (has(self.count) && self.count == 'requests')",
-            "requestsPerUnit needs count requests: units count once anyway",
-        ),
-        (
-            "!has(self.maxRatio) || (!has(self.maxRate) && self.type in ['errors', 'latency'])",
-            "maxRatio goes instead of maxRate, for errors or latency",
-        ),
-        (
-            "self.type != 'disagreement' || !has(self.gates) || self.gates == 'shadow'",
-            "a guard of type disagreement can only gate shadow",
-        ),
-        (
-            "self.type == 'disagreement' || !has(self.gates) || self.gates != 'shadow'",
-            "only a guard of type disagreement can gate shadow",
-        ),
-        (
-            "self.type != 'drift' || !has(self.gates) || self.gates == 'watch'",
-            "a guard of type drift can only watch: it has no certificate, and can roll back all the same",
-        ),
-        (
-            "self.type != 'business' || (has(self.outcome) && has(self.upper) && self.upper > self.lower)",
-            "a guard of type business needs outcome, and upper above lower",
-        ),
-        (
-            "!has(self.count) || self.count != 'requests' || self.type in ['errors', 'latency']",
-            "only a guard of type errors or latency can count requests",
-        ),
-        (
-            "self.type != 'rejections' || ((!has(self.gates) || self.gates == 'watch') && !has(self.maxRate))",
-            (
-                "a guard of type rejections can only watch, without maxRate: how often clients are refused is their "
-                "doing "
-                "too"
-            ),
-        ),
-    ),
+    "spec.strategy.guards[]": tuple(dict.fromkeys((rule.cel, rule.message) for rule in sections.guard_rules())),
 }
 
 
@@ -512,15 +451,46 @@ def structural(node: Node, *, definitions: Mapping[str, Node], path: str) -> Nod
 
 
 def plain(node: Node, definitions: Mapping[str, Node]) -> Node:
-    """Return the node that references and a choice with null stand for; what is said beside them wins."""
-    while "$ref" in node or "anyOf" in node:
-        beside = {word: value for word, value in node.items() if word not in ("$ref", "anyOf")}
-        if "$ref" in node:
+    """Return the node that references and choices stand for; what is said beside them wins."""
+    while choice := next((word for word in ("$ref", "anyOf", "oneOf") if word in node), None):
+        beside = {word: value for word, value in node.items() if word != choice}
+        if choice == "$ref":
             node = definitions[node["$ref"].rpartition("/")[2]] | beside
-        else:
+        elif choice == "anyOf":  # with null
             (kind,) = (option for option in node["anyOf"] if option.get("type") != "null")
             node = kind | beside
+        else:
+            node = merged([plain(option, definitions) for option in node["oneOf"]]) | beside
     return dict(node)
+
+
+def merged(options: Sequence[Node]) -> Node:
+    """Return one object for several that a field named `type` tells apart; a field that not every type has names those that have it.
+
+    Their rules say which of them go together: the API server takes no choice of objects.
+    """
+    types = [option["properties"]["type"]["const"] for option in options]
+    having: dict[str, list[str]] = {}
+    properties: dict[str, Node] = {}
+    for name, option in zip(types, options, strict=True):
+        for field, node in option["properties"].items():
+            having.setdefault(field, []).append(name)
+            properties.setdefault(field, node)
+    for field, names in having.items():
+        said = properties[field].get("description", "")
+        if len(names) < len(types):
+            properties[field] = properties[field] | {
+                "description": f"{', '.join(names).capitalize()}: {said[:1].lower()}{said[1:]}"
+            }
+    kinds = " ".join(f"{name}: {option['description']}" for name, option in zip(types, options, strict=True))
+    properties["type"] = {"type": "string", "enum": types, "description": kinds}
+    required = [name for name in properties if all(name in option.get("required", ()) for option in options)]
+    return {
+        "type": "object",
+        "description": sections.Guard.__doc__,
+        "properties": properties,
+        "required": required,
+    }
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from fairway.operator.reader import Reader
 from fairway.operator.target import Memory, OperatorSettings, Target, refusal
 from fairway.operator.writer import RETIRE_SECONDS, Writer
 from fairway.platforms.kubernetes import api, prometheus
-from fairway.rollout import states, strategy
+from fairway.rollout import guards, states, strategy
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Event
 
@@ -219,7 +219,7 @@ class Reconciler:
             return self.installed.settings.interval_seconds
         if target.now - target.state.since <= RETIRE_SECONDS:
             return RETIRE_SECONDS / 4
-        if target.state.previous is not None and any(guard.type == "quality" for guard in target.policy.guards):
+        if target.state.previous is not None and any(case.by_answer for case in guards.cases(target.policy)):
             return LATE_SECONDS
         target.memory.distrust()
         return RESTING_SECONDS

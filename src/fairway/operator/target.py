@@ -156,8 +156,4 @@ def revision_of(deployment: Mapping[str, Any]) -> str:
 
 def thresholds(policy: sections.Strategy) -> tuple[str, ...]:
     """Return the thresholds at which the gateway counts an answer as slow."""
-    return tuple(
-        sections.format_duration(guard.threshold)
-        for guard in policy.guards
-        if guard.threshold is not None and not guard.by_arrival
-    )
+    return tuple(sections.format_duration(guard.timed) for guard in policy.guards if guard.timed is not None)

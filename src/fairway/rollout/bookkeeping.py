@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from fairway.config import sections
 from fairway.rollout import evidence, guards
@@ -21,7 +22,7 @@ def begin(strategy: sections.Strategy, *, at: float) -> Ledger:
     return Ledger(bets=bets, split=Wealth.start(at=at, restarts=False), since=at, at=at)
 
 
-def _bet(case: Case, key: BetKey, *, at: float) -> Bet:
+def _bet(case: Case[Any], key: BetKey, *, at: float) -> Bet:
     """Return a bet that has learnt nothing. Slices are many, and the status is small: their bets do not restart."""
     certified = key.kind is Kind.OWN and case.stage != "watch"
     return Bet(
@@ -71,7 +72,7 @@ def divide(ledger: Ledger) -> Ledger:
     return replace(ledger, split=Wealth.start(at=ledger.at, restarts=False), met=NOBODY)
 
 
-def _learnt(ledger: Ledger, batch: Batch, cases: Iterable[Case], *, at: float) -> dict[BetKey, Bet]:
+def _learnt(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]], *, at: float) -> dict[BetKey, Bet]:
     """Return the bets after the batch. Every guard bets on what was known before the batch, so that its bets stay fair."""
     bets = {key: bet.due(at=at) for key, bet in ledger.bets.items()}
     unfair = ledger.unfair
@@ -119,7 +120,7 @@ def _divided(ledger: Ledger, batch: Batch) -> tuple[Wealth, Pair, float]:
 # -- labels and outcomes, which come late -------------------------------------------------------------------------------
 
 
-def _drawn(ledger: Ledger, batch: Batch, cases: Iterable[Case]) -> dict[str, Lottery]:
+def _drawn(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> dict[str, Lottery]:
     """Return the lotteries after the batch: by lot, as many labels or outcomes of each arm come in as were served."""
     lotteries = dict(ledger.lotteries)
     for case in cases:
@@ -130,7 +131,7 @@ def _drawn(ledger: Ledger, batch: Batch, cases: Iterable[Case]) -> dict[str, Lot
     return lotteries
 
 
-def _answered(ledger: Ledger, batch: Batch, cases: Iterable[Case]) -> tuple[Pair, dict[str, tuple[Pair, Pair]]]:
+def _answered(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> tuple[Pair, dict[str, tuple[Pair, Pair]]]:
     """Return the units that were served, and by answer (the first few that were met) also those whose labels are in."""
     if not any(case.by_answer for case in cases):
         return ledger.exposed, {}

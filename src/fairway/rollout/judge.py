@@ -69,7 +69,7 @@ def decide(ledger: Ledger, *, strategy: sections.Strategy, stage: str, offline: 
 
 
 def _judgement(
-    ledger: Ledger, cases: Sequence[Case], *, strategy: sections.Strategy, stage: str
+    ledger: Ledger, cases: Sequence[Case[Any]], *, strategy: sections.Strategy, stage: str
 ) -> tuple[Action, str, str | None]:
     """Return the action, its sentence, and the guard that it is about."""
     if ledger.harm >= math.log(1 / strategy.false_rollback):
@@ -95,7 +95,7 @@ def _judgement(
     return Action.PROMOTE, f"every guard of the {stage} holds: {held}{beside}", None
 
 
-def _harmful(ledger: Ledger, cases: Sequence[Case], strategy: sections.Strategy) -> tuple[Action, str, str]:
+def _harmful(ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Strategy) -> tuple[Action, str, str]:
     """Return the rollback, by the sentence of the bet that has won most."""
     key = max(ledger.heard, key=lambda bet: ledger.heard[bet].log_e)
     accused = _case_of(key, cases)
@@ -103,7 +103,7 @@ def _harmful(ledger: Ledger, cases: Sequence[Case], strategy: sections.Strategy)
     return Action.ROLLBACK, f"{accused.accuse(key, ledger)}; {needed}", accused.name
 
 
-def _spent(ledger: Ledger, cases: Sequence[Case], strategy: sections.Strategy) -> tuple[Action, str, str] | None:
+def _spent(ledger: Ledger, cases: Sequence[Case[Any]], strategy: sections.Strategy) -> tuple[Action, str, str] | None:
     """Return the rollback by the guard whose failed requests have spent what the user is ready to lose."""
     if strategy.bad_requests is None:
         return None
@@ -128,7 +128,7 @@ def _split(ledger: Ledger) -> str:
     )
 
 
-def _eta(ledger: Ledger, cases: Sequence[Case], *, strategy: sections.Strategy, stage: str) -> float | None:
+def _eta(ledger: Ledger, cases: Sequence[Case[Any]], *, strategy: sections.Strategy, stage: str) -> float | None:
     """Return the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
     longest = 0.0
     if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
@@ -143,7 +143,7 @@ def _eta(ledger: Ledger, cases: Sequence[Case], *, strategy: sections.Strategy, 
     return longest or None
 
 
-def _seconds(case: Case, ledger: Ledger) -> float | None:
+def _seconds(case: Case[Any], ledger: Ledger) -> float | None:
     """Return the seconds until the guard's certificate is expected; None where that is never, or nothing is known yet."""
     bet = ledger.own(case.name)
     elapsed = ledger.at - bet.first if bet.first is not None else 0.0
@@ -203,7 +203,7 @@ def describe(ledger: Ledger, *, strategy: sections.Strategy, intervals_too: bool
     return rows
 
 
-def _row(key: BetKey, ledger: Ledger, case: Case, *, intervals_too: bool) -> dict[str, Any]:
+def _row(key: BetKey, ledger: Ledger, case: Case[Any], *, intervals_too: bool) -> dict[str, Any]:
     """Return the evidence of one bet."""
     bet = ledger.bets[key]
     row = {
@@ -219,5 +219,5 @@ def _row(key: BetKey, ledger: Ledger, case: Case, *, intervals_too: bool) -> dic
     return row | case.described(key, ledger, intervals_too=intervals_too)
 
 
-def _case_of(key: BetKey, cases: Sequence[Case]) -> Case:
+def _case_of(key: BetKey, cases: Sequence[Case[Any]]) -> Case[Any]:
     return next(case for case in cases if case.name == key.guard)

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from fairway.config import sections
 from fairway.rollout import evidence, guards
 from fairway.rollout.bets import BetKey, Kind
 from fairway.rollout.evidence import ArmCounts, Wealth
-from fairway.rollout.guards.rates import RateCase
+from fairway.rollout.guards.rates import LimitedCase
 from fairway.rollout.ledger import Ledger
 
 QUANTILE = 0.8416  # of the normal distribution: four harms in five show at least so much
@@ -35,7 +36,7 @@ def needed(
     """
     found: dict[str, float] = {}
     for case in guards.cases(strategy):
-        if isinstance(case, RateCase) and case.stage == "canary":
+        if isinstance(case, LimitedCase) and case.stage == "canary":
             rate = min(rates.get(case.name, 0.0), 1.0)
             shows = functools.partial(
                 _found, case=case, ledger=ledger, strategy=strategy, share=share, since=since, rate=rate, came=enough
@@ -47,7 +48,7 @@ def needed(
 def _found(
     n: int,
     *,
-    case: RateCase,
+    case: LimitedCase[Any],
     ledger: Ledger,
     strategy: sections.Strategy,
     share: float,
@@ -58,7 +59,7 @@ def _found(
     """Say whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
     harm, others = strategy.canary.harm, round(n * (1 - share) / share)
     failures = n * harm - QUANTILE * math.sqrt(n * harm * (1 - harm))
-    candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * case.guard.tolerated * rate))
+    candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * case.tolerated * rate))
     worth = case.against(candidate, ArmCounts(others, others * rate))
     rest = round(came * (1 - share) / share)
     known = case.against(ArmCounts(came, came * rate), ArmCounts(rest, rest * rate))

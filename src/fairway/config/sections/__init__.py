@@ -18,20 +18,21 @@ from fairway.config.sections.base import (
 )
 from fairway.config.sections.data import Data, DataOfSource, Split, source_sections
 from fairway.config.sections.evaluation import Evaluation, Gate
+from fairway.config.sections.guards import NOT_SHADOW, Guard, GuardOfType, Rule, guard_rules, guard_sections, needs
 from fairway.config.sections.monitoring import Monitoring
 from fairway.config.sections.pipeline import Pipeline, Resources
 from fairway.config.sections.platform import Platform
 from fairway.config.sections.retraining import Retraining
-from fairway.config.sections.rollout import DEFAULT_GUARDS, Bake, Canary, Guard, Hook, HookPoint, Shadow, Step, Strategy
+from fairway.config.sections.rollout import Bake, Canary, Hook, HookPoint, Shadow, Step, Strategy
 from fairway.config.sections.root import Config
 from fairway.config.sections.serving import Events, Serving
 from fairway.config.sections.training import Augmentation, Training
 
 __all__ = [
     "CREDENTIALS",
-    "DEFAULT_GUARDS",
     "DURATION",
     "NAME",
+    "NOT_SHADOW",
     "NO_CREDENTIALS",
     "UNIT_SECONDS",
     "Augmentation",
@@ -46,6 +47,7 @@ __all__ = [
     "Fraction",
     "Gate",
     "Guard",
+    "GuardOfType",
     "Hook",
     "HookPoint",
     "Monitoring",
@@ -53,6 +55,7 @@ __all__ = [
     "Platform",
     "Resources",
     "Retraining",
+    "Rule",
     "Section",
     "Serving",
     "Shadow",
@@ -61,6 +64,9 @@ __all__ = [
     "Strategy",
     "Training",
     "format_duration",
+    "guard_rules",
+    "guard_sections",
+    "needs",
     "parse_duration",
     "source_sections",
 ]

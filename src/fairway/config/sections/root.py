@@ -36,7 +36,7 @@ class Config(Section):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     serving: Serving = Serving()
-    strategy: Strategy = Strategy()
+    strategy: Strategy = Field(default_factory=Strategy, json_schema_extra={"default": {}})
     monitoring: Monitoring = Monitoring()
     retraining: Retraining = Retraining()
     platform: Platform = Platform()

@@ -213,10 +213,10 @@ def _limits(deployment: state.Deployment) -> routing.Limits:
 def _thresholds(deployments: list[state.Deployment]) -> tuple[str, ...]:
     """Return the thresholds at which the gateway counts an answer as slow, each once."""
     found = (
-        sections.format_duration(guard.threshold)
+        sections.format_duration(guard.timed)
         for deployment in deployments
         for guard in deployment.policy.guards
-        if guard.threshold is not None and not guard.by_arrival
+        if guard.timed is not None
     )
     return tuple(dict.fromkeys(found))
 

@@ -1,33 +1,30 @@
-"""Guards, one module a type: what it counts, bets, certifies and says. The rest of the rollout asks a guard's `base.Case` and knows no type."""
+"""Guards: one module for each type, found by the entry-point group `fairway.guards`. The rest of the rollout asks a `base.Case` and knows no type.
 
-from collections.abc import Mapping
+A module of a guard has
 
+    SECTION   a subclass of sections.Guard whose `type` is the module's name: its fields, and its RULES with the CEL beside the Python
+    CASE      a subclass of base.Case: what such a guard counts, bets, certifies and says, and how long that is expected to take
+"""
+
+from typing import Any
+
+from fairway import plugins
 from fairway.config import sections
-from fairway.rollout.guards import business, disagreement, drift, errors, latency, quality, rejections
 from fairway.rollout.guards.base import Case
 
-CASES: Mapping[str, type[Case]] = {
-    "errors": errors.ErrorsCase,
-    "latency": latency.LatencyCase,
-    "rejections": rejections.RejectionsCase,
-    "disagreement": disagreement.DisagreementCase,
-    "quality": quality.QualityCase,
-    "drift": drift.DriftCase,
-    "business": business.BusinessCase,
-}
+
+def case(guard: sections.Guard, strategy: sections.Strategy, *, offline: float | None = None) -> Case[Any]:
+    """Return the guard as it stands in this strategy; `offline` is the disagreement of both models that evaluation measured."""
+    kind: type[Case[Any]] = plugins.load("guards", guard.type).CASE
+    return kind(guard, strategy, offline)
 
 
-def case(guard: sections.Guard, strategy: sections.Strategy, *, offline: float | None = None) -> Case:
-    """Return the guard as it stands in this strategy."""
-    return CASES[guard.type](guard, strategy, offline)
-
-
-def cases(strategy: sections.Strategy, *, offline: float | None = None) -> tuple[Case, ...]:
-    """Return the strategy's guards; `offline` is the disagreement that evaluation measured between the two models."""
+def cases(strategy: sections.Strategy, *, offline: float | None = None) -> tuple[Case[Any], ...]:
+    """Return the strategy's guards."""
     return tuple(case(guard, strategy, offline=offline) for guard in strategy.guards)
 
 
 def told_by_counts(guard: sections.Guard) -> tuple[str | None, bool]:
     """Return what counts of requests do not tell of the guard, and whether a table can have the rows of one guard of its type only."""
-    alone = case(guard, sections.Strategy())
+    alone = case(guard, sections.Strategy(guards=()))
     return alone.untold, alone.rows_alone

@@ -5,9 +5,11 @@ in a module of its own, which overrides what is its own.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+from pydantic import Field
 
 from fairway.config import sections
 from fairway.rollout import intervals, traffic
@@ -19,6 +21,7 @@ from fairway.rollout.prospect import Expectation, Prospect
 
 INTERVAL_ALPHA = 0.05  # of the intervals that are reported
 ARMS = ("candidate", "stable")
+LossIncrease = Annotated[float, Field(ge=0, le=0.99)]
 
 
 class Scraped(NamedTuple):
@@ -29,11 +32,30 @@ class Scraped(NamedTuple):
     held: tuple[ArmCounts, ArmCounts] | None = None  # what a limit is held against, where it is something else
 
 
+G = TypeVar("G", bound=sections.Guard, covariant=True)
+
+
+class Visit(Protocol):
+    """One request, as the event log has it."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class Asked(NamedTuple):
+    """What a guard that counts units asks of each request."""
+
+    what: str  # guards that ask the same share the units that were met
+    bad: Callable[[Visit], bool]
+
+
 @dataclass(frozen=True)
-class Case:
+class Case(Generic[G]):
     """One guard of one rollout."""
 
-    guard: sections.Guard
+    guard: G
     strategy: sections.Strategy
     offline: float | None = None  # disagreement of the two models that evaluation measured
 
@@ -66,7 +88,7 @@ class Case:
     @property
     def slice_by(self) -> str | None:
         """The feature whose values are judged each by itself."""
-        return None
+        return self.guard.sliced_by
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
         """Return what a batch says, bet by bet. `ledger` is what was known before: no bet may hang on what the batch brings."""
@@ -79,6 +101,11 @@ class Case:
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
         """Return how many units' labels or outcomes came: of the candidate, of stable, and at which weight they had been served."""
         return ()
+
+    @property
+    def asked(self) -> Asked | None:
+        """What it asks of each request by arrival; None where it does not count units' requests."""
+        return None
 
     def scraped(self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool) -> Scraped | None:
         """Return what increments of the gateway's counters say; `alone`: while nothing else can be read."""

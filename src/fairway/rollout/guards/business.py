@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from fairway import errors
 from fairway.config import sections
@@ -17,8 +18,39 @@ from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
 
 
+class BusinessGuard(sections.Guard):
+    """Outcomes of served requests, such as purchases."""
+
+    type: Literal["business"]
+    max_loss_increase: base.LossIncrease = 0.02
+    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
+    outcome: Annotated[str, Field(min_length=1, max_length=63)]
+    """The name of the outcomes that are sent for served requests; a unit counts once, by its first."""
+    lower: float = 0.0
+    """What the worst or least outcome is worth; smaller ones count as this."""
+    upper: float
+    """The most that an outcome is worth; larger ones count as this. Bounds make the guarantee exact: no single customer decides."""
+    higher_is_better: bool = True
+    """False for what should be small, such as minutes of waiting."""
+
+    RULES = (
+        sections.NOT_SHADOW,
+        sections.Rule(
+            broken=lambda guard: guard.upper <= guard.lower,
+            sentence="guard {name} of type business needs outcome, and upper above lower",
+            cel="self.type != 'business' || (has(self.outcome) && has(self.upper) && self.upper > self.lower)",
+            message="a guard of type business needs outcome, and upper above lower",
+        ),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        return sections.needs(values, "outcome", "upper", sentence=cls.RULES[-1].sentence)
+
+
 @dataclass(frozen=True)
-class BusinessCase(base.Case):
+class BusinessCase(base.Case[BusinessGuard]):
     """A guard of outcomes. They count as losses between 0, the best, and 1.
 
     Its memory: `spread`, the squared distances of both arms' losses from the mean before them; `weight` of its outcomes so far, None where there
@@ -27,10 +59,6 @@ class BusinessCase(base.Case):
 
     late = True
     joins_outcomes = True
-
-    @property
-    def upper(self) -> float:
-        return self.guard.upper or 0.0
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
         before = ledger.own(self.name)
@@ -55,7 +83,7 @@ class BusinessCase(base.Case):
         return News(BetKey(self.name), candidate, stable, harm, certificate=safe)
 
     def _losses(self, valued: Valued) -> tuple[Floats, Floats]:
-        lower, upper = self.guard.lower, self.upper
+        lower, upper = self.guard.lower, self.guard.upper
         best = upper if self.guard.higher_is_better else lower
         mine, theirs = (
             np.abs(np.clip(np.array(values, dtype=np.float64), lower, upper) - best) / (upper - lower)
@@ -98,12 +126,12 @@ class BusinessCase(base.Case):
     def _less(self) -> str:
         if self.guard.max_loss_increase == 0:
             return "better than stable's"
-        allowed = self.guard.max_loss_increase * (self.upper - self.guard.lower)
+        allowed = self.guard.max_loss_increase * (self.guard.upper - self.guard.lower)
         return f"at most {allowed:.4g} worse than stable's"
 
     def _outcome(self, loss: float) -> float:
         """Return the outcome that the loss stands for."""
-        lower, upper = self.guard.lower, self.upper
+        lower, upper = self.guard.lower, self.guard.upper
         span = loss * (upper - lower)
         return upper - span if self.guard.higher_is_better else lower + span
 
@@ -198,3 +226,6 @@ def _centre(bet: Bet) -> float:
 def _spread(memory: Mapping[str, Any]) -> tuple[float, float]:
     mine, theirs = memory.get("spread", (0.0, 0.0))
     return mine, theirs
+
+
+SECTION, CASE = BusinessGuard, BusinessCase

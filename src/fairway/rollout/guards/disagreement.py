@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from fairway.config import sections
 from fairway.rollout import evidence
@@ -18,8 +19,24 @@ def allowed(strategy: sections.Strategy, offline: float | None) -> float:
     return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
 
 
+class DisagreementGuard(sections.Guard):
+    """Answers of shadow's copies that differ from stable's."""
+
+    type: Literal["disagreement"]
+
+    PLACE = "shadow"
+    RULES = (
+        sections.Rule(
+            broken=lambda guard: guard.stage != "shadow",
+            sentence="guard {name} of type disagreement can only gate shadow",
+            cel="self.type != 'disagreement' || !has(self.gates) || self.gates == 'shadow'",
+            message="a guard of type disagreement can only gate shadow",
+        ),
+    )
+
+
 @dataclass(frozen=True)
-class DisagreementCase(base.Case):
+class DisagreementCase(base.Case[DisagreementGuard]):
     """A guard of shadow's answers."""
 
     rows_alone = True
@@ -69,8 +86,11 @@ class DisagreementCase(base.Case):
         if not self.strategy.shadow.enabled:
             return None
         limit = allowed(self.strategy, usual)
-        return rates.of_rate(self, foretold, usual=usual, limit=limit, each=self.guard.requests_per_unit, found={})
+        return rates.of_rate(self, foretold, usual=usual, limit=limit, each=1, found={})
 
     def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
         paired = Paired(compared=candidate.n, disagreements=int(candidate.bad), candidate_failures=0, stable_failures=0)
         return Batch(paired=paired)
+
+
+SECTION, CASE = DisagreementGuard, DisagreementCase

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from fairway.config import sections
 from fairway.rollout import evidence
 from fairway.rollout.bets import NOBODY, Bet, BetKey, News, Pair
 from fairway.rollout.evidence import ArmCounts, Floats
@@ -14,8 +15,26 @@ from fairway.rollout.increments import Batch, Exposed
 from fairway.rollout.ledger import Ledger
 
 
+class DriftGuard(sections.Guard):
+    """Shares of answers."""
+
+    type: Literal["drift"]
+    max_shift: sections.Fraction = 0.05
+    """How much the share of units that get an answer may differ between the arms; 0 for not at all. Both see the same users at the same time."""
+
+    RULES = (
+        sections.NOT_SHADOW,
+        sections.Rule(
+            broken=lambda guard: guard.stage != "watch",
+            sentence="guard {name} of type drift can only watch: it has no certificate, and can roll back all the same",
+            cel="self.type != 'drift' || !has(self.gates) || self.gates == 'watch'",
+            message="a guard of type drift can only watch: it has no certificate, and can roll back all the same",
+        ),
+    )
+
+
 @dataclass(frozen=True)
-class DriftCase(base.Case):
+class DriftCase(base.Case[DriftGuard]):
     """A guard of the shares of answers. Its memory: `answers`, the first few that were met, and the units of both arms that got each."""
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
@@ -84,3 +103,6 @@ def _furthest(bet: Bet) -> tuple[str, Pair]:
     """Return the answer whose share differs most between the arms, and its counts."""
     n, m = max(1, bet.candidate.n), max(1, bet.stable.n)
     return max(_answers(bet).items(), key=lambda item: abs(item[1].candidate / n - item[1].stable / m))
+
+
+SECTION, CASE = DriftGuard, DriftCase

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from fairway.rollout import evidence, traffic
 from fairway.rollout.bets import BetKey, Kind, News
@@ -12,8 +12,14 @@ from fairway.rollout.increments import Batch, Paired
 from fairway.rollout.ledger import Ledger
 
 
+class ErrorsGuard(rates.LimitedGuard):
+    """Failed requests: 5xx, or broken off by the server."""
+
+    type: Literal["errors"]
+
+
 @dataclass(frozen=True)
-class ErrorsCase(rates.RateCase):
+class ErrorsCase(rates.LimitedCase[ErrorsGuard]):
     """A guard of failed requests."""
 
     spends: ClassVar[bool] = True
@@ -37,6 +43,10 @@ class ErrorsCase(rates.RateCase):
         key = BetKey(self.name, Kind.SHADOW)
         return News(key, ArmCounts(total, mine + both), ArmCounts(total, theirs + both), factors)
 
+    @property
+    def asked(self) -> base.Asked | None:
+        return base.Asked("error", failed) if self.guard.by_arrival else None
+
     def scraped(self, candidate: traffic.ArmCounts, stable: traffic.ArmCounts, *, alone: bool) -> base.Scraped | None:
         if self.guard.by_arrival and not alone:
             return lost.unanswered(candidate, stable)
@@ -45,3 +55,11 @@ class ErrorsCase(rates.RateCase):
     @property
     def became(self) -> str:
         return "failed"
+
+
+def failed(visit: base.Visit) -> bool:
+    """Say whether the server failed the request."""
+    return visit.status >= 500
+
+
+SECTION, CASE = ErrorsGuard, ErrorsCase

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from fairway.config import sections
 from fairway.rollout import evidence
 from fairway.rollout.bets import SLICES, BetKey, Kind, News
 from fairway.rollout.evidence import ArmCounts
@@ -12,17 +15,39 @@ from fairway.rollout.increments import Batch, Labelled
 from fairway.rollout.ledger import Ledger
 
 
+class QualityGuard(sections.Guard):
+    """Wrong answers, by labels that come later."""
+
+    type: Literal["quality"]
+    max_loss_increase: base.LossIncrease = 0.02
+    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
+    slice_by: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """A feature whose every value (the first eight) must hold by itself. Of requests with logged inputs; the budget of errors is one."""
+
+    RULES = (
+        sections.NOT_SHADOW,
+        sections.Rule(
+            broken=lambda guard: guard.slice_by is not None and guard.stage != "watch",
+            only="slice_by",
+            sentence="guard {name} has sliceBy: only quality that watches can be judged by slices, "
+            "for a slice may never have labels enough",
+            cel="!has(self.sliceBy) || (self.type == 'quality' && (!has(self.gates) || self.gates == 'watch'))",
+            message="sliceBy is for quality that watches: a slice may never have labels enough for a certificate",
+        ),
+    )
+
+    @property
+    def sliced_by(self) -> str | None:
+        return self.slice_by
+
+
 @dataclass(frozen=True)
-class QualityCase(base.Case):
+class QualityCase(base.Case[QualityGuard]):
     """A guard of labels."""
 
     late = True
     by_answer = True
     rows_alone = True
-
-    @property
-    def slice_by(self) -> str | None:
-        return self.guard.slice_by
 
     @property
     def keys(self) -> tuple[BetKey, ...]:
@@ -93,3 +118,6 @@ class QualityCase(base.Case):
         if units == 0:
             return Batch()
         return Batch(labelled=(Labelled(weight=candidate.n / units, candidate=candidate, stable=stable),))
+
+
+SECTION, CASE = QualityGuard, QualityCase
