@@ -70,7 +70,7 @@ def test_a_column_that_was_left_out_can_be_used_as_its_line_says(tmp_path):
         )
         if column.needs == inspect.USELESS:
             continue
-        assert column.name in prepare.prepare(data, out=tmp_path / column.name, seed=0).features
+        assert column.name in prepare.prepare(data, out=tmp_path / column.name).features
         usable.append((column.name, bool(limit)))
     assert usable == [("id", False), ("one", False), ("note", True), ("text", True), ("leak", False)]
     assert "none".ljust(26) + "# no value in any row: nothing to learn from it; it cannot be used" in text
@@ -131,7 +131,7 @@ def test_a_target_may_have_any_name(tmp_path, target):
     )
     config, _ = loaded(tmp_path, findings)
     assert config.data.target == target
-    assert prepare.prepare(config.data, out=tmp_path / "out", seed=0).target == target
+    assert prepare.prepare(config.data, out=tmp_path / "out").target == target
 
 
 def test_a_text_column_with_many_values_and_many_rows_of_each_stays(tmp_path):

@@ -82,7 +82,7 @@ def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
 
 
 def _data(config: "sections.Config") -> list[Finding]:
-    """Return what `prepare` and the model's family would say of the rows, where they are few enough to be looked through."""
+    """Return what `prepare` and the model's family would say of the rows; files that are large are not looked through."""
     from fairway import usercode
 
     paths = config.data.paths()
@@ -115,7 +115,7 @@ def _prepared(config: "sections.Config") -> list[Finding]:
 
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            record = prepare.prepare(config.data, out=Path(scratch) / "dataset", seed=config.training.seed)
+            record = prepare.prepare(config.data, out=Path(scratch) / "dataset")
             schema = Schema.from_json(artifacts.read_json(Path(record.path) / "schema.json"))
     except errors.FairwayError as error:
         return [Finding("error", "data", str(error))]

@@ -149,8 +149,8 @@ def check_name(text: str, *, option: str) -> None:
         return
     near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:53].strip("-") or "model"
     raise errors.UsageError(
-        f"{option} is {errors.shortened(repr(text))}: wanted at most 53 lower-case letters, digits and dashes, a letter or digit "
-        f"at each end, such as {near}"
+        f"{option} is {errors.shortened(repr(text))}: wanted at most 53 lower-case letters, digits and dashes, "
+        f"a letter or digit at each end, such as {near}"
     )
 
 

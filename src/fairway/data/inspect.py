@@ -169,7 +169,7 @@ def _feature(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section:
 
 
 def _needs(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: sections.Data, distinct: int) -> str:
-    """Return what else it takes to use a column that is left out: nothing, a larger limit, or more than a configuration can say."""
+    """Return what else it takes to use a column that is left out: nothing, a larger limit, or no configuration can."""
     for limit, advice in ((USUAL_CATEGORIES, ""), (distinct, f"to use it, set maxCategories to {distinct} at least")):
         if limit > LARGEST_LIMIT:
             break
@@ -182,7 +182,7 @@ def _needs(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: s
 
 
 def _siblings(frame: pd.DataFrame, target: str) -> frozenset[str]:
-    """Return the columns that may be other labels of the same rows: some that hold 0 and 1 as the target does, and stand beside it."""
+    """Return the columns that may be other labels of the same rows: two or more beside the target, 0 and 1 as it is."""
     names = list(frame.columns)
     place = names.index(target)
     if not _is_switch(frame[target]):

@@ -1,4 +1,4 @@
-"""Labels as people and programs write them, read as the target was: `1.0` is class 1, `true` is True, ` cat ` is cat."""
+"""Labels as people and programs write them, read as the target was: `1.0` is 1, `true` is True, ` cat ` is cat."""
 
 import re
 from collections.abc import Iterable

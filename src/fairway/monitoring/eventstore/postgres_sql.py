@@ -63,7 +63,7 @@ FROM unnest(%s::bigint[], %s::integer[], %s::integer[], {", ".join(f"%s::{type}[
 ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
 INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
 
-# -- what is known of requests as their labels come -----------------------------------------------------------------------
+# -- what is known of requests as their labels come ----------------------------------------------------------------------
 
 _REQUESTS = """
 FROM jsonb_array_elements_text(%(requests)s::jsonb) AS asked(request_id)
@@ -203,7 +203,8 @@ ORDER BY l.seq DESC"""
 TRAINING = f"""
 SELECT greatest(l.seq, p.seq), p.request_id, payload.inputs, l.labels
 FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payload.seq = p.seq
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400 AND payload.inputs IS NOT NULL
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
+  AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
 
 # -- what is let go ------------------------------------------------------------------------------------------------------

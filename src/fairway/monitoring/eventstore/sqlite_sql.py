@@ -63,7 +63,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
 INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
 
-# -- what is known of requests as their labels come -----------------------------------------------------------------------
+# -- what is known of requests as their labels come ----------------------------------------------------------------------
 
 _REQUESTS = """
 FROM json_each(:requests) AS asked CROSS JOIN events AS e

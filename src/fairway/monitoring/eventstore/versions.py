@@ -1,6 +1,6 @@
 """The labels of one request: what it was called first, and what it was called since. The newest counts, all are kept.
 
-A label that says what the newest one says is the same label, sent again. Another one is a correction, with a version of its own.
+A label that says what the newest one says is that label, sent again. Another one is a correction, a version of its own.
 """
 
 import json

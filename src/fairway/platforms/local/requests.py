@@ -79,7 +79,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 class Sent(NamedTuple):
-    """How many labels or outcomes were sent, were new to the collector, and are of requests that it does not know (yet)."""
+    """How many labels or outcomes were sent, were new to the collector, and are of requests that it does not know."""
 
     sent: int
     new: int
@@ -87,7 +87,7 @@ class Sent(NamedTuple):
 
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> Sent:
-    """Send labels to the collector in batches, each as the class that it means; raises UsageError where it means none."""
+    """Send labels to the collector, each as the class that it means; raises UsageError for one that means none."""
     classes = _package(home, name).classes
     items = [
         {"requestId": request, "label": _class(text, classes, of=request), "deployment": name, "namespace": namespace}
@@ -101,7 +101,8 @@ def _class(text: str, classes: Sequence[str], *, of: str) -> str:
     if found is None:
         shown = ", ".join(classes[:SHOWN_CLASSES]) + (", ..." if len(classes) > SHOWN_CLASSES else "")
         raise errors.UsageError(
-            f"the label of request {of} is {errors.shortened(repr(text))}: wanted one of the classes {shown}; nothing was sent"
+            f"the label of request {of} is {errors.shortened(repr(text))}: wanted one of the classes {shown}; "
+            "nothing was sent"
         )
     return found
 

@@ -52,7 +52,7 @@ class Taking:
         self._parser.close()
 
     async def take(self, request: Request, *, caller: access.Principal, kind: str) -> dict[str, int]:
-        """Return how many events came, how many were new and how many are of unknown requests, once all are in the store."""
+        """Return how many events came, were new and are of unknown requests, once all of them are in the store."""
         self._need_place()
         largest = await self._largest(request, caller=caller)
         body = await self._whole(request, caller=caller, largest=largest)
