@@ -39,6 +39,9 @@ MISTAKES = {
     "no package": (("deploy", "-c", "few.yaml"), 2, "there is no package"),
     "not a package": (("serve", "few.csv"), 1, "few.csv"),
     "no such deployment": (("rollout", "status", "-c", "few.yaml"), 2, "there is no deployment"),
+    "bad name": (("init", "few.csv", "--target", "income", "--name", "Bad Name!"), 2, "such as bad-name"),
+    "bad name of a package": (("package", "few.csv", "--schema", "few.yaml", "--name", "-"), 2, "such as model"),
+    "key that stands twice": (("prepare", "-c", "few.yaml", "--set", "data={path: a, path: b}"), 2, "--set data"),
     "half a label": (("label", "abc", "-c", "few.yaml"), 2, "REQUEST_ID and LABEL"),
     "home is a file": (("prepare", "-c", "few.yaml", "--home", "few.csv"), 2, "few.csv"),
 }
@@ -68,6 +71,41 @@ def test_check_fails_where_something_would_and_says_so_in_one_object(tmp_path: P
     found = one_object(done)
     assert found["sound"] is False
     assert [finding["subject"] for finding in found["findings"] if finding["level"] == "error"] == ["data"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "words"),
+    [
+        ("target: incom", "data", "did you mean 'income'"),
+        ("target: age", "data", "looks like a quantity"),
+        ("ignore: [secto]", "data", "data.ignore names 'secto', which is no column; did you mean 'sector'"),
+        ("split: {method: group, column: user}", "data", "data.split.column is 'user'"),
+        ("target: income}\ntraining: {family: convolutional", "training", "needs an image feature"),
+        ("target: income}\ntraining: {family: function, function: 'nowhere:fit'", "training", "there is no module"),
+    ],
+    ids=["target", "quantity", "ignored", "split", "family", "function"],
+)
+def test_check_fails_for_what_prepare_or_train_would_refuse(
+    changes: str, subject: str, words: str, tmp_path: Path
+) -> None:
+    ages = "".join(f"{number},state,{'high' if number % 3 else 'low'}\n" for number in range(200))
+    (tmp_path / "few.csv").write_text("age,sector,income\n" + ages)
+    target = "" if "target" in changes else "target: income, "
+    (tmp_path / "few.yaml").write_text(f"name: few\ndata: {{path: few.csv, {target}{changes}}}\n")
+    done = fairway("check", "-c", "few.yaml", "--output", "json", where=tmp_path)
+    assert done.returncode == 1
+    found = [(one["subject"], one["sentence"]) for one in one_object(done)["findings"] if one["level"] == "error"]
+    assert [(found[0][0], words in found[0][1])] == [(subject, True)]
+    assert "is complete" not in done.stdout
+
+
+def test_check_tells_of_rows_without_a_target_and_of_columns_that_tell_it(tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text(FEW + "30,state,\n" * 5)
+    (tmp_path / "few.yaml").write_text("name: few\ndata: {path: few.csv, target: income}\n")
+    done = fairway("check", "-c", "few.yaml", where=tmp_path)
+    assert done.returncode == 0
+    assert "few.yaml is complete" in done.stdout
+    assert "5 of 205 rows have no income and were left out" in done.stdout
 
 
 def test_init_writes_a_configuration_that_prepare_takes_and_does_not_overwrite_it(tmp_path: Path) -> None:

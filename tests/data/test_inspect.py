@@ -1,10 +1,12 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from fairway import errors
 from fairway.config import loader
-from fairway.data import inspect
+from fairway.data import inspect, prepare
 from tests.data import made
 
 
@@ -44,6 +46,53 @@ def test_identifiers_constants_texts_and_leaks_are_left_out_with_a_reason(tmp_pa
     assert "alone tells" in inspect.summary(findings)
 
 
+def test_a_column_that_was_left_out_can_be_used_as_its_line_says(tmp_path):
+    frame = made.frame(400)
+    frame = frame.assign(
+        id=range(400),
+        one=1,
+        none=np.nan,
+        note=[f"n{i}" for i in range(400)],
+        text=[f"{'x' * 9}{i}" for i in range(400)],
+        leak=(frame.label == "yes").astype(int),
+        user_id=np.arange(400) % 40,
+    )
+    findings = inspect.inspect(written(tmp_path / "a.parquet", frame), target="label")
+    config, text = loaded(tmp_path, findings)
+    usable = []
+    for column in findings.ignored:
+        limit = re.search(r"maxCategories to (\d+)", column.needs)
+        data = config.data.model_copy(
+            update={
+                "ignore": tuple(name for name in config.data.ignore if name != column.name),
+                "max_categories": int(limit[1]) if limit else config.data.max_categories,
+            }
+        )
+        if column.needs == inspect.USELESS:
+            continue
+        assert column.name in prepare.prepare(data, out=tmp_path / column.name).features
+        usable.append((column.name, bool(limit)))
+    assert usable == [("id", False), ("one", False), ("note", True), ("text", True), ("leak", False)]
+    assert "none".ljust(26) + "# no value in any row: nothing to learn from it; it cannot be used" in text
+
+
+def test_labels_beside_the_label_are_said_to_look_like_it(tmp_path):
+    frame = made.frame(300).drop(columns="label")
+    moods = {name: (np.arange(300) * step % 7 < 3).astype(int) for step, name in enumerate(("sad", "calm", "glad"), 1)}
+    findings = inspect.inspect(written(tmp_path / "a.csv", frame.assign(**moods)), target="calm")
+    _, text = loaded(tmp_path, findings)
+    said = "holds 0 and 1 beside calm, which does too: if it is another label of the same rows, add it to ignore"
+    assert [column.name for column in findings.features if column.why == said] == ["sad", "glad"]
+    assert text.count(said) == 2
+    assert f"look at  sad: {said}" in inspect.summary(findings)
+
+
+def test_one_switch_beside_the_label_is_a_property_like_any_other(tmp_path):
+    frame = made.frame(300).assign(member=np.arange(300) % 2, label=(np.arange(300) * 3 % 7 < 3).astype(int))
+    findings = inspect.inspect(written(tmp_path / "a.csv", frame[["age", "member", "label"]]), target="label")
+    assert [(column.name, column.why) for column in findings.features] == [("age", ""), ("member", "")]
+
+
 def test_moments_suggest_a_split_by_time(tmp_path):
     frame = made.frame(200).assign(when=pd.date_range("2024-01-01", periods=200).astype(str))
     config, _ = loaded(tmp_path, inspect.inspect(written(tmp_path / "a.csv", frame), target="label"))
@@ -62,11 +111,27 @@ def test_names_and_values_of_the_file_cannot_break_the_yaml(tmp_path):
         "- x": ["'q\"", "no"] * 50,
         "e\nf": range(100, 200),
         "label": ["{y}", "#n"] * 50,
+        "${data.path}": range(100),
+        "${x} \\${y} a\\": ["${a}", "b"] * 50,
+        "no": range(7, 107),
+        "next\x85line": range(9, 109),
+        "self": range(11, 111),
     }
     findings = inspect.inspect(written(tmp_path / "o.parquet", pd.DataFrame(odd)), target="label")
     config, _ = loaded(tmp_path, findings, name="odd")
     assert config.name == "odd"
-    assert {column.name for column in findings.columns} == {"a: b # c", "- x", "e\nf"}
+    assert {column.name for column in findings.columns} == odd.keys() - {"label"}
+    assert set(config.data.ignore) == {column.name for column in findings.ignored}
+
+
+@pytest.mark.parametrize("target", ["${x}", "no", "self", "2024-01-01", "010"])
+def test_a_target_may_have_any_name(tmp_path, target):
+    findings = inspect.inspect(
+        written(tmp_path / "o.csv", made.frame(100).rename(columns={"label": target})), target=target
+    )
+    config, _ = loaded(tmp_path, findings)
+    assert config.data.target == target
+    assert prepare.prepare(config.data, out=tmp_path / "out").target == target
 
 
 def test_a_text_column_with_many_values_and_many_rows_of_each_stays(tmp_path):

@@ -68,6 +68,18 @@ def test_labels_may_be_sent_in_their_short_form(running: processes.Running, path
     assert stored(path) == {("label", "r1"), ("label", "r2")}
 
 
+def test_labels_of_requests_that_no_server_told_of_are_said_to_be_so_and_a_number_names_its_class(
+    running: processes.Running, path: Path
+) -> None:
+    assert send(running, made.prediction("r1", label="1")).json() == {"accepted": 1, "new": 1}
+    answer = send(running, made.label("r1", 1.0), made.label("later", True), to="/v1/labels")
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 2, "new": 2, "unknown": 1})
+    assert send(running, made.label("r1", "0"), to="/v1/labels").json() == {"accepted": 1, "new": 1}
+    reader = places.opened(path)
+    assert [(one.request_id, one.wrong) for one in reader.labelled("income", after=0)[1]] == [("r1", 1)]
+    reader.close()
+
+
 @pytest.mark.parametrize(
     ("body", "status", "sentence"),
     [

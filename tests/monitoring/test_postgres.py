@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.monitoring.eventstore import archive, databases, places, postgres_sql, sqlite_sql
+from fairway.monitoring.eventstore import archive, cloudevents, databases, places, postgres_sql, sqlite_sql
 from tests.monitoring import made, processes
 from tests.monitoring import test_store as sqlite
 from tests.monitoring.test_store import (  # noqa: F401 - collected here with this module's `events`
@@ -169,6 +169,7 @@ VALUES = {
     "cursor": 9,
     "before": 150.0,
     "sliced": True,
+    "requests": '["r0", "r1", "unknown"]',
     "rows": 3,
     "last": 2,
     "name": "MonitoringDrift",
@@ -222,6 +223,16 @@ def test_a_statement_gives_the_same_in_both_dialects(server: Server, name: str) 
 def test_a_store_has_an_identity_of_32_digits_in_both(events: archive.EventStore) -> None:
     with sqlite.fresh() as other:
         assert {len(events.position().store), len(other.position().store)} == {32}
+
+
+def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.EventStore) -> None:
+    events.add([made.prediction("r", label="cat"), made.label("r", "dog")])
+    before, _ = events.labelled("income", after=0)
+    assert [events.add([made.label("r", truth)]) for truth in ("cat", "cat", "bird", "cat")] == [1, 0, 1, 1]
+    assert events.history.accuracy("income", "aaa").wrong == 0
+    assert events.labelled("income", after=before)[1] == []
+    assert [one.wrong for one in events.labelled("income", after=0)[1]] == [0]
+    assert events.unanswered([cloudevents.parse(made.label(name, "cat")) for name in ("r", "other")]) == 1
 
 
 def test_pruning_removes_the_old_and_the_cursor_does_not_fall(events: archive.EventStore) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
-from fairway.monitoring.eventstore import answers, archive, places, sqlite_sql
+from fairway.monitoring.eventstore import answers, archive, cloudevents, places, sqlite_sql
 from tests.monitoring import made
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -254,6 +254,67 @@ def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shado
     joined = events.labelled("income", after=0)[1]
     seen = [(x.request_id, x.unit, x.role, x.wrong) for x in joined]
     assert seen == [("early", "u1", "stable", 1), ("late", None, "canary", 0)]
+
+
+def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.EventStore) -> None:
+    events.add([made.prediction("r", label="cat", inputs={"age": [3]}), made.label("r", "dog")])
+
+    def wrong() -> tuple[int, int, list[list[str | None]]]:
+        known = events.history.accuracy("income", "aaa")
+        return known.rows, known.wrong, [one.labels for one in events.history.training_rows("income", limit=9)]
+
+    seen = [wrong()]
+    for truth, new in (("cat", 1), ("cat", 0), ("dog", 1), ("cat", 1)):
+        assert events.add([made.label("r", truth)]) == new
+        seen.append(wrong())
+    assert seen == [(1, 1, [["dog"]]), *[(1, 0, [["cat"]])] * 2, (1, 1, [["dog"]]), (1, 0, [["cat"]])]
+    with events.reading() as connection:
+        kept = connection.execute("SELECT version, labels FROM events WHERE type = 'label' ORDER BY seq").fetchall()
+    assert [tuple(row) for row in kept] == [(0, '["dog"]'), (1, '["cat"]'), (2, '["dog"]'), (3, '["cat"]')]
+
+
+def test_corrections_within_one_batch_follow_each_other(events: archive.EventStore) -> None:
+    events.add([made.prediction("r", label="cat")])
+    batch = [made.label("r", truth) for truth in ("dog", "dog", "cat")]
+    assert [events.add(batch), events.add(batch[2:])] == [2, 0]
+    assert events.history.accuracy("income", "aaa").wrong == 0
+
+
+@pytest.mark.parametrize("first", ["label", "prediction"])
+def test_a_rollout_meets_a_corrected_label_once_and_as_it_reads_when_it_is_met(
+    events: archive.EventStore, first: str
+) -> None:
+    batch = [made.prediction("r", label="cat"), made.label("r", "dog")]
+    events.add(batch if first == "prediction" else batch[::-1])
+    before, met_before = events.labelled("income", after=0)
+    events.add([made.label("r", "cat"), made.label("r", "bird"), made.label("r", "cat")])
+    _, since = events.labelled("income", after=before)
+    _, anew = events.labelled("income", after=0)
+    _, then = events.labelled("income", after=0, until=before)
+    assert [[one.wrong for one in some] for some in (met_before, since, anew, then)] == [[1], [], [0], [1]]
+
+
+def test_labels_of_requests_that_no_server_has_told_of_are_said_and_count_once_it_has(
+    events: archive.EventStore,
+) -> None:
+    events.add([made.prediction("r", label="cat"), made.prediction("s", namespace="shop")])
+    rows = [cloudevents.parse(made.label(name, "cat")) for name in ("r", "s", "late")]
+    assert len(events.add_new(rows)) == 3
+    assert events.unanswered(rows) == 2
+    events.add([made.prediction("late", label="dog")])
+    assert (events.unanswered(rows), events.history.accuracy("income", "aaa").wrong) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "wrong"),
+    [("1", "1.0", 0), ("True", "true", 0), ("1", " 1 ", 0), ("0", "1", 1), ("01", "1", 1), ("1", True, 1), ("1", 1, 0)],
+)
+def test_a_label_is_right_however_it_is_written(
+    events: archive.EventStore, answer: str, truth: object, wrong: int
+) -> None:
+    events.add([made.prediction("r", label=answer), made.label("r", truth)])
+    assert events.history.accuracy("income", "aaa").wrong == wrong
+    assert [one.wrong for one in events.labelled("income", after=0)[1]] == [wrong]
 
 
 def test_a_label_counts_the_rows_it_knows(events: archive.EventStore) -> None:

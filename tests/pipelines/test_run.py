@@ -13,6 +13,7 @@ from fairway import artifacts, errors
 from fairway.config import loader
 from fairway.packaging import manifest
 from fairway.pipelines import run
+from tests.cli.running import FEW
 from tests.serving import support
 
 MODULE = """
@@ -80,7 +81,8 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
     assert record.steps[3]["parameters"] == {"Output": True}
     assert 0 < record.steps[2]["artifacts"]["metrics"]["metadata"]["accuracy"] <= 1
     assert artifacts.read_json(Path(record.folder) / "run.json") == artifacts.as_json(record) | {
-        "steps": list(record.steps)
+        "steps": list(record.steps),
+        "warnings": list(record.warnings),
     }
 
 
@@ -92,6 +94,20 @@ def test_a_refused_run_takes_the_refusing_branch_and_packages_nothing(module, tm
     assert "0.9999" in record.reason
     assert [step["step"] for step in record.steps] == ["prepare", "train", "evaluate", "gate", "refuse"]
     assert (record.package, record.revision, (tmp_path / "packages").exists()) == (None, None, False)
+    assert record.warnings == ()
+
+
+def test_a_run_tells_of_the_rows_that_it_left_out(module, tmp_path):
+    (tmp_path / "few.csv").write_text(FEW + "30,state,\n" * 5)
+    theirs = loader.load(
+        None,
+        overrides=[
+            *("name=few", f"data.path={tmp_path / 'few.csv'}", "data.target=income"),
+            *("training.family=function", "training.function=theirs:fit", "evaluation.gate.minAccuracy=0.9999"),
+        ],
+    )
+    record = run.run_training(theirs, home=tmp_path, champion=None, deploy=False)
+    assert "5 of 205 rows have no income and were left out" in record.warnings
 
 
 def test_a_failing_function_of_the_user_gives_its_own_sentence(module, tmp_path):

@@ -86,7 +86,7 @@ def test_each_labelled_row_is_written_once_with_its_own_label(
             prediction("unlabelled", {"image": images[2:3]}, rows=1),
             prediction("three", {"image": images[3:6]}, rows=3),
             prediction("unlogged", None, rows=1),
-            label("one", truth[0]),
+            label("one", f" {truth[0]}.0"),  # as a spreadsheet writes a class
             label("shadowed", truth[1]),
             label("three", [truth[3], None, truth[5]]),
             label("unlogged", truth[6]),

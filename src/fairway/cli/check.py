@@ -5,13 +5,18 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fairway import errors, plugins
 from fairway.cli import alerts, licences, options
+
+if TYPE_CHECKING:
+    from fairway.config import sections
 
 # extra -> (distribution, module that shows it is there)
 EXTRAS = {
@@ -22,6 +27,7 @@ EXTRAS = {
     "pipelines": ("kfp", "kfp"),
     "drift": ("alibi-detect", "alibi_detect"),
 }
+LARGEST_BYTES = 64 << 20  # of files that are looked through here: some seconds
 ROOM_BYTES = 2 * 1024**3
 
 
@@ -68,11 +74,55 @@ def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
         config = options.load(path, overrides)
     except errors.ConfigError as error:
         return [Finding("error", "configuration", str(error))]
-    found = [Finding("ok", "configuration", f"{path} is complete: {config.name}, environment {config.environment}")]
-    for key, file in config.data.paths().items():
-        if not file.exists():
-            found.append(Finding("error", "data", f"data.{key} is {file}, which does not exist: correct the path"))
-    return found
+    found = _data(config)
+    if any(finding.level == "error" for finding in found):
+        return found
+    complete = f"{path} is complete: {config.name}, environment {config.environment}"
+    return [Finding("ok", "configuration", complete), *found]
+
+
+def _data(config: "sections.Config") -> list[Finding]:
+    """Return what `prepare` and the model's family would say of the rows; files that are large are not looked through."""
+    from fairway import usercode
+
+    paths = config.data.paths()
+    absent = [(key, file) for key, file in paths.items() if not file.exists()]
+    if absent:
+        return [
+            Finding("error", "data", f"data.{key} is {file}, which does not exist: correct the path")
+            for key, file in absent
+        ]
+    try:
+        for key, named in (("data", getattr(config.data, "function", None)), ("training", config.training.function)):
+            if named is not None:
+                usercode.load(named, what=f"{key}.function")
+    except errors.FairwayError as error:
+        return [Finding("error", key, str(error))]
+    size = sum(file.stat().st_size for file in paths.values())
+    if size > LARGEST_BYTES or not (paths or config.data.source == "digits"):
+        return [Finding("note", "data", "the rows are not read here: `fairway prepare` says what does not fit")]
+    if importlib.util.find_spec("pandas") is None:
+        return []
+    return _prepared(config)
+
+
+def _prepared(config: "sections.Config") -> list[Finding]:
+    from fairway import artifacts
+    from fairway.data import prepare
+    from fairway.model import kinds
+    from fairway.model.schema import Schema
+    from fairway.training import families
+
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            record = prepare.prepare(config.data, out=Path(scratch) / "dataset")
+            schema = Schema.from_json(artifacts.read_json(Path(record.path) / "schema.json"))
+    except errors.FairwayError as error:
+        return [Finding("error", "data", str(error))]
+    inputs = dict.fromkeys(kinds.of(feature).input for feature in schema.features)
+    why = families.unfit(config.training.family, inputs=inputs)
+    found = [Finding("error", "training", why)] if why is not None else []
+    return found + [Finding("warning", "data", warning) for warning in record.warnings]
 
 
 def _environment() -> list[Finding]:

@@ -139,6 +139,21 @@ def seconds(timeout: str | None) -> float | None:
         raise errors.UsageError(f"--timeout {timeout!r}: {error}") from error
 
 
+def check_name(text: str, *, option: str) -> None:
+    """Raise UsageError with a name that would do where the text cannot name a deployment."""
+    import re
+
+    from fairway.config import sections
+
+    if re.fullmatch(sections.NAME, text):
+        return
+    near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:53].strip("-") or "model"
+    raise errors.UsageError(
+        f"{option} is {errors.shortened(repr(text))}: wanted at most 53 lower-case letters, digits and dashes, "
+        f"a letter or digit at each end, such as {near}"
+    )
+
+
 def load(path: Path, overrides: tuple[str, ...]) -> "sections.Config":
     from fairway.config import loader
 

@@ -14,7 +14,7 @@ from fairway.cli import alerts, options
 from fairway.cli import rollout as rollouts
 
 if TYPE_CHECKING:
-    from fairway.platforms.local import standing, state
+    from fairway.platforms.local import requests, standing, state
     from fairway.platforms.local.home import Home
 
 
@@ -235,12 +235,10 @@ def label(
     )
     config = options.load(path, overrides)
     pairs = [(row["request_id"], row["label"]) for row in rows]
-    accepted = requests.send_labels(
+    sent = requests.send_labels(
         options.open_home(root), config.name, namespace=config.namespace, labels=pairs, now=time.time()
     )
-    options.show(
-        {"sent": len(pairs), "new": accepted}, form=form, text=f"sent {len(pairs)} labels, {accepted} of them new"
-    )
+    options.show(sent._asdict(), form=form, text=_sent(sent, "labels"))
 
 
 @click.command()
@@ -279,14 +277,19 @@ def outcome(
     )
     config = options.load(path, overrides)
     outcomes = [(row["request_id"], row["outcome"], _finite(row["value"], of=row["request_id"])) for row in rows]
-    accepted = requests.send_outcomes(
+    sent = requests.send_outcomes(
         options.open_home(root), config.name, namespace=config.namespace, outcomes=outcomes, now=time.time()
     )
-    options.show(
-        {"sent": len(outcomes), "new": accepted},
-        form=form,
-        text=f"sent {len(outcomes)} outcomes, {accepted} of them new",
+    options.show(sent._asdict(), form=form, text=_sent(sent, "outcomes"))
+
+
+def _sent(sent: "requests.Sent", what: str) -> str:
+    unknown = (
+        f"; {sent.unknown} of requests that the store does not know: they count once the server's event comes"
+        if sent.unknown
+        else ""
     )
+    return f"sent {sent.sent} {what}, {sent.new} of them new{unknown}"
 
 
 def _rows(file: Path | None, given: dict[str, str | None], *, wanted: str) -> list[dict[str, str]]:

@@ -25,6 +25,8 @@ def init(data: Path, target: str, name: str | None, out: Path, force: bool) -> N
     """Look at DATA (csv or parquet) and write fairway.yaml with what was found and why."""
     from fairway.data import inspect
 
+    if name is not None:
+        options.check_name(name, option="--name")
     if out.exists() and not force:
         raise errors.UsageError(f"{out} is there already: choose another with --out, or replace it with --force")
     findings = inspect.inspect(data, target=target)
@@ -144,6 +146,8 @@ def package(
     if model is not None:
         if schema_file is None:
             raise errors.UsageError(f"{model} needs --schema FILE, which names its features and classes")
+        if name is not None:
+            options.check_name(name, option="--name")
         place = options.open_home(root)
         deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
         record = stage.import_onnx(
@@ -222,6 +226,8 @@ def training(
         deploy=deploy,
         progress=progress.steps(quiet=form == "json"),
     )
+    for warning in record.warnings if form == "text" else ():
+        click.echo(f"warning: {warning}", err=True)
     options.show(record, form=form, text=_told(record))
     if record.outcome == "refused":
         raise errors.Refused(f"the gate refused: {record.reason}")

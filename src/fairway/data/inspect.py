@@ -1,5 +1,6 @@
 """Looks at a file of rows and writes the `fairway.yaml` that fits it, with what was found and why beside each key."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ import pandas as pd
 import yaml
 
 from fairway import errors
-from fairway.config import sections
+from fairway.config import documents, sections
 from fairway.data import frames, infer, leakage, sources
 from fairway.model import kinds
 from fairway.model.schema import Feature
@@ -28,7 +29,10 @@ MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
 # a text column with at least as many rows a value is a category, even with more than the usual 100 values
 FEW_ROWS_A_VALUE = 20
 USUAL_CATEGORIES: int = sections.Data.model_fields["max_categories"].default
-MOST_CATEGORIES = 1000
+MOST_CATEGORIES, LARGEST_LIMIT = 1000, 10_000  # of init by itself, and the largest that a configuration may set
+FEWEST_SIBLINGS = 2  # columns like the target beside it; fewer happen by chance
+SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label of the same rows, add it to ignore"
+USELESS = "it cannot be used"
 FEW_CODES = 10  # whole numbers with as few different values may be codes
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
 MANY_ROWS = 10_000  # from here on larger batches are faster and no worse
@@ -43,6 +47,7 @@ class Column:
     found: str  # kind, range or values, missing share
     why: str = ""  # why it is left out, or what to look at
     categories: int = 0
+    needs: str = ""  # of one that is left out: what else it takes to use it, beside taking its line away
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +87,11 @@ def inspect(path: Path, *, target: str) -> Findings:
     codes = np.array([index[label] for label in labels], dtype=np.int64)
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names)
-    columns = tuple(_column(frame[name], target=codes, section=section, splits=name == column) for name in names)
+    siblings = _siblings(frame, target)
+    columns = tuple(
+        _column(frame[name], target=codes, section=section, splits=name == column, sibling=name in siblings)
+        for name in names
+    )
     if not any(one.use == "feature" for one in columns):
         why = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
         raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
@@ -124,33 +133,70 @@ def _column(
     target: np.ndarray[Any, Any],
     section: sections.Data,
     splits: bool,
+    sibling: bool,
 ) -> Column:
     name = str(column.name)
     known = column.dropna()
     distinct = _distinct(known)
+    values = f"{distinct:,} different values"
     if splits:
-        return Column(
-            name=name, use="ignore", found=f"{distinct:,} different values", why="it divides the rows, see split"
-        )
+        return Column(name=name, use="ignore", found=values, why="it divides the rows, see split", needs=USELESS)
+
+    def left_out(why: str, *, found: str = values) -> Column:
+        needs = _needs(column, target=target, section=section, distinct=distinct)
+        return Column(name=name, use="ignore", found=found, why=why, needs=needs)
+
     if distinct <= 1:
         seen = "no value in any row" if known.empty else f"{known.iloc[0]!s} in every row that has it"
-        return Column(name=name, use="ignore", found=seen, why=f"{seen}: nothing to learn from it")
+        return left_out(f"{seen}: nothing to learn from it", found=seen)
     try:
-        feature = infer.infer(
-            column.to_frame().assign(**{section.target: target}), section=section, image_shape=None
-        ).features[0]
+        feature = _feature(column, target=target, section=section)
     except errors.DataError as error:
-        return Column(name=name, use="ignore", found=f"{distinct:,} different values", why=_short(error))
+        return left_out(_short(error))
     found = _describe(feature, column)
-    why = _unusable(feature, known, distinct=distinct)
+    why = _unusable(feature, known, distinct=distinct) or _leak(feature, column, target=target)
     if why:
-        return Column(name=name, use="ignore", found=found, why=why)
-    leak = _leak(feature, column, target=target)
-    if leak:
-        return Column(name=name, use="ignore", found=found, why=leak)
-    return Column(
-        name=name, use="feature", found=found, why=_remark(feature, distinct), categories=len(feature.categories)
-    )
+        return left_out(why, found=found)
+    remark = _remark(feature, distinct) or (SIBLING.format(target=section.target) if sibling else "")
+    return Column(name=name, use="feature", found=found, why=remark, categories=len(feature.categories))
+
+
+def _feature(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: sections.Data) -> Feature:
+    """Return the column as `prepare` would have it; raises DataError where it would not."""
+    frame = column.to_frame()
+    frame[section.target] = target
+    return infer.infer(frame, section=section, image_shape=None).features[0]
+
+
+def _needs(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: sections.Data, distinct: int) -> str:
+    """Return what else it takes to use a column that is left out: nothing, a larger limit, or no configuration can."""
+    for limit, advice in ((USUAL_CATEGORIES, ""), (distinct, f"to use it, set maxCategories to {distinct} at least")):
+        if limit > LARGEST_LIMIT:
+            break
+        try:
+            _feature(column, target=target, section=section.model_copy(update={"max_categories": limit}))
+        except errors.DataError:
+            continue
+        return advice
+    return USELESS
+
+
+def _siblings(frame: pd.DataFrame, target: str) -> frozenset[str]:
+    """Return the columns that may be other labels of the same rows: two or more beside the target, 0 and 1 as it is."""
+    names = list(frame.columns)
+    place = names.index(target)
+    if not _is_switch(frame[target]):
+        return frozenset()
+    before = itertools.takewhile(lambda name: _is_switch(frame[name]), reversed(names[:place]))
+    after = itertools.takewhile(lambda name: _is_switch(frame[name]), names[place + 1 :])
+    found = frozenset(map(str, (*before, *after)))
+    return found if len(found) >= FEWEST_SIBLINGS else frozenset()
+
+
+def _is_switch(column: "pd.Series[Any]") -> bool:
+    """Say whether the column holds 0 and 1, or false and true, and nothing else."""
+    known = column.dropna()
+    return not pd.api.types.is_object_dtype(known) and set(known.unique().tolist()) == {0, 1}
 
 
 def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> str:
@@ -233,9 +279,10 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
         remark = f"; {column.why}" if column.why else ""
         yield f"  #   {_comment(column.name):<{width}}  {_comment(column.found + remark)}"
     if findings.ignored:
-        yield "  ignore:                       # left out; take a line away to use the column"
+        yield "  ignore:                       # left out; take a line away to use the column, and do what it says"
         for column in findings.ignored:
-            yield f"    - {_scalar(column.name)}".ljust(32) + f"# {_comment(column.why)}"
+            remark = f"; {column.needs}" if column.needs else ""
+            yield f"    - {_scalar(column.name)}".ljust(32) + f"# {_comment(column.why + remark)}"
     else:
         yield _line("ignore", [], "no column looks like an identifier or like something only known afterwards")
     yield _line("categorical", [], "number columns that are codes; text columns are categories by themselves")
@@ -277,6 +324,8 @@ def _line(key: str, value: Any, comment: str, *, indent: int = 2) -> str:
 
 def _scalar(value: Any) -> str:
     text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    if documents.parse(text) != value:  # a letter that YAML takes for the end of a line
+        text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
     return text.removesuffix("\n").removesuffix("...").rstrip("\n")
 
 

@@ -346,9 +346,10 @@ def _unlabelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
 
 def _send(stage: Stage, answers: Sequence[traffic.Answer]) -> int:
     labels = [(answer.request_id, answer.truth) for answer in answers]
-    return requests.send_labels(
+    sent = requests.send_labels(
         stage.home, models.NAME, namespace=stage.config.namespace, labels=labels, now=time.time()
     )
+    return sent.sent
 
 
 def _tell_story(stage: Stage, known: state.Store) -> None:

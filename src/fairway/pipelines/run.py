@@ -38,6 +38,7 @@ class TrainingRun:
     seconds: float
     folder: str
     digest: str | None = None  # of the package
+    warnings: tuple[str, ...] = ()  # of the prepare step: rows that were left out, what looks too good
 
 
 def run_training(
@@ -212,10 +213,17 @@ def _record(
         package=package.get("parameterValues", {}).get("Output"),
         revision=outputs.get("deploy", {}).get("parameterValues", {}).get("Output"),
         digest=metadata.get("digest"),
+        warnings=_warnings(root),
         steps=tuple(steps.as_json(step, output=outputs[step.name]) for step in follower.steps),
         seconds=round(seconds, 1),
         folder=str(folder),
     )
+
+
+def _warnings(root: Path) -> tuple[str, ...]:
+    """Return what the prepare step has to say of the rows; nothing where it left no dataset."""
+    record = next(iter(root.glob("*/prepare/dataset/dataset.json")), None)
+    return tuple(artifacts.read_json(record).get("warnings", ())) if record is not None else ()
 
 
 def _output(root: Path, step: str) -> artifacts.Json:

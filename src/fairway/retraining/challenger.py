@@ -14,6 +14,7 @@ import pandas as pd
 
 from fairway import artifacts, errors
 from fairway.config import loader, sections
+from fairway.model import labels
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
 from fairway.pipelines import run
@@ -44,7 +45,7 @@ def write_labelled(
             if label is not None:
                 for name in names:
                     columns[name].append(request.inputs[name][row])
-                columns[package.target].append(label)
+                columns[package.target].append(labels.read(label, package.classes) or label)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.writing")
     pd.DataFrame(columns).to_parquet(temporary)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fairway import errors
 from fairway.config import sections
+from fairway.training import families
 
 TOGETHER = 8  # pictures that share a draw: fewer cost more time than the training itself
 
@@ -73,11 +74,10 @@ def build(
     section: sections.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int
 ) -> nn.Module:
     """Return the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
+    why = families.unfit(section.family, inputs=shapes)
+    if why is not None:
+        raise errors.TrainingError(why)
     if section.family == "convolutional":
-        if "image" not in shapes:
-            raise errors.TrainingError(
-                f"training.family convolutional needs an image feature, the data has {', '.join(shapes)}: use tabular"
-            )
         return Convolutional(
             shape=shapes["image"],
             channels=section.channels,
@@ -85,8 +85,6 @@ def build(
             classes=classes,
             dropout=section.dropout,
         )
-    if "image" in shapes:
-        raise errors.TrainingError("training.family tabular cannot use an image feature: use convolutional")
     return Tabular(
         numbers=shapes.get("numbers", (0,))[0],
         cardinalities=cardinalities,

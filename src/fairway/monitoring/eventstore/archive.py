@@ -11,7 +11,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from fairway.monitoring.eventstore import answers, cloudevents, comparing, conclusions, databases, history, namespaced
+from fairway.monitoring.eventstore import (
+    answers,
+    cloudevents,
+    comparing,
+    conclusions,
+    databases,
+    history,
+    namespaced,
+    versions,
+)
 
 # looked at in one answer: bounds its time and its size, whatever came since the reader's cursor
 EVENTS_AT_ONCE = 50_000
@@ -70,6 +79,11 @@ class EventStore:
         received = time.time() if at is None else at
         with self.writing() as connection:
             return self._backend.insert(connection, rows, received=received)
+
+    def unanswered(self, rows: Sequence[cloudevents.EventRow]) -> int:
+        """Return how many labels and outcomes are of requests that no server has told of: they wait for its event."""
+        with self.reading() as connection:
+            return versions.unanswered(connection, rows, sql=self._sql)
 
     def cursor(self) -> int:
         """Return the newest event's number: what comes after it is new."""

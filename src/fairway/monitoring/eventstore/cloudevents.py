@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, NoReturn
 
 from fairway import artifacts, errors
+from fairway.model import labels
 
 PREDICTION = "dev.fairway.prediction.v1"
 LABEL = "dev.fairway.label.v1"
@@ -72,8 +73,10 @@ def _short(item: Any, kind: str, *, deployment: str | None, namespace: str, posi
 
 def _label(data: "_Reader", *, time: float) -> EventRow:
     truth = data.mapping.get("label")
-    values = truth if isinstance(truth, list) else [truth]
-    if not values or not all(isinstance(v, str) or (v is None and isinstance(truth, list)) for v in values):
+    given = truth if isinstance(truth, list) else [truth]
+    values = [labels.word(one) for one in given]
+    unknown = [one for one, word in zip(given, values, strict=True) if word is None]
+    if not values or any(one is not None or not isinstance(truth, list) for one in unknown):
         data.refuse("label", truth, "a class name, or a list with one for each row (null where it is not known)")
     return EventRow(
         type="label",

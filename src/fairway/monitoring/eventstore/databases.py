@@ -35,6 +35,9 @@ class Dialect(Protocol):
     tests/monitoring/test_postgres.py runs every one of them on both.
     """
 
+    # what is known of requests as their labels come
+    NEWEST_LABELS: str
+    ANSWERED: str
     # what is in the store
     IDENTITY: str
     NEWEST: str

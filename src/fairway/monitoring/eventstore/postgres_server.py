@@ -14,7 +14,7 @@ import psycopg
 from psycopg import conninfo
 
 from fairway import errors
-from fairway.monitoring.eventstore import cloudevents, databases, postgres_sql
+from fairway.monitoring.eventstore import cloudevents, databases, postgres_sql, versions
 
 PASSING = (
     "53",
@@ -109,11 +109,17 @@ class PostgresServer:
         """Insert the rows, and return those that were not there yet."""
         if not rows:
             return []
+        versioned = versions.numbered(connection, rows, sql=self.sql)
+        if not versioned:
+            return []
+        rows = [row for _, row in versioned]
         start = int(connection.execute(postgres_sql.NEWEST).fetchone()[0]) + 1
         numbers = range(start, start + len(rows))
         logged = [int(row.inputs is not None) for row in rows]
         columns = _columns([row[: len(postgres_sql.COLUMNS)] for row in rows])
-        stored = connection.execute(postgres_sql.INSERT, (received, list(numbers), logged, *columns))
+        stored = connection.execute(
+            postgres_sql.INSERT, (received, list(numbers), logged, [version for version, _ in versioned], *columns)
+        )
         fresh = {seq for (seq,) in stored}
         new = [(seq, row) for seq, row in zip(numbers, rows, strict=True) if seq in fresh]
         heavy = [(seq, row.inputs, row.probabilities) for seq, row in new if row.inputs or row.probabilities]

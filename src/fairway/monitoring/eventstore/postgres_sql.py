@@ -38,6 +38,12 @@ MIGRATIONS = (
         "INSERT INTO identity VALUES (replace(gen_random_uuid()::text, '-', ''))",
     ),
     ("ALTER TABLE events ADD COLUMN client TEXT",),
+    (
+        # A label that corrects an earlier one stands beside it.
+        "ALTER TABLE events ADD COLUMN version INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX event_once",
+        "CREATE UNIQUE INDEX event_once ON events (request_id, namespace, deployment, type, revision, role, version)",
+    ),
 )
 # Any number that nobody else takes: two processes may open a new store at once.
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"
@@ -50,12 +56,21 @@ _NUMBERS = {"time": "double precision", "latency": "double precision", "status":
 _TYPES = tuple(_NUMBERS.get(column, "text") for column in COLUMNS)
 
 INSERT = f"""
-INSERT INTO events (seq, received, logged, {", ".join(COLUMNS)})
-SELECT seq, %s, logged, {", ".join(COLUMNS)}
-FROM unnest(%s::bigint[], %s::integer[], {", ".join(f"%s::{type}[]" for type in _TYPES)})
-  AS new (seq, logged, {", ".join(COLUMNS)})
-ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role) DO NOTHING RETURNING seq"""
+INSERT INTO events (seq, received, logged, version, {", ".join(COLUMNS)})
+SELECT seq, %s, logged, version, {", ".join(COLUMNS)}
+FROM unnest(%s::bigint[], %s::integer[], %s::integer[], {", ".join(f"%s::{type}[]" for type in _TYPES)})
+  AS new (seq, logged, version, {", ".join(COLUMNS)})
+ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
 INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
+
+# -- what is known of requests as their labels come ----------------------------------------------------------------------
+
+_REQUESTS = """
+FROM jsonb_array_elements_text(%(requests)s::jsonb) AS asked(request_id)
+CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = asked.request_id OFFSET 0) AS e
+WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s"""
+NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
+ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 
 # -- what is in the store ------------------------------------------------------------------------------------------------
 
@@ -124,11 +139,17 @@ _SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
 _ANSWERED = f"{_SERVED} AND p.status < 400 AND p.labels IS NOT NULL"
 _INPUTS = "CASE WHEN %(sliced)s THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"  # pictures cost
 
-_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, l.labels, {_INPUTS}"
+# A request is joined once, with its first label, and by what the newest one said when it is read.
+_FIRST = "l.type = 'label' AND l.version = 0"
+_OTHERS = f"""(SELECT * FROM events WHERE request_id = l.request_id OFFSET 0) AS n
+  WHERE {_SAME.format(new="l", old="n")}"""
+_NOW = f"""(SELECT n.labels FROM {_OTHERS} AND n.type = 'label'
+  AND n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
+_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, {_NOW}, {_INPUTS}"
 LABELLED = f"""
-SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND l.type = 'label' AND {_ANSWERED}
+SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND {_FIRST} AND {_ANSWERED}
 UNION ALL
-SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND l.type = 'label' AND {_ANSWERED}
+SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND {_FIRST} AND {_ANSWERED}
 ORDER BY 1, 2, 4, 5"""
 
 _OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
@@ -172,15 +193,18 @@ _LABELS = """
 WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revision = '' AND l.role = '' AND l.logged = 0
   AND l.seq > %(after)s"""
 
+_NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS} AND n.type = 'label')"""
+
 ACCURACY = f"""
 SELECT p.time, p.labels, l.labels FROM events AS l {_OF.format(new="l", old="p")}
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_ANSWERED} AND p.revision = %(revision)s
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
 SELECT greatest(l.seq, p.seq), p.request_id, payload.inputs, l.labels
 FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payload.seq = p.seq
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_SERVED} AND p.status < 400 AND payload.inputs IS NOT NULL
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
+  AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
 
 # -- what is let go ------------------------------------------------------------------------------------------------------

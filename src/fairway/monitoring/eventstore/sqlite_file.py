@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fairway import errors
-from fairway.monitoring.eventstore import cloudevents, databases, sqlite_sql
+from fairway.monitoring.eventstore import cloudevents, databases, sqlite_sql, versions
 
 # SQLITE_IOERR too: a full disk also shows as an I/O error, when the shared memory beside the file cannot grow.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
@@ -54,7 +54,11 @@ class SqliteFile:
         self, connection: databases.Connection, rows: Sequence[cloudevents.EventRow], *, received: float
     ) -> list[cloudevents.EventRow]:
         """Insert the rows, and return those that were not there yet."""
-        return [row for row in rows if _inserted(connection, row, received=received)]
+        return [
+            row
+            for version, row in versions.numbered(connection, rows, sql=self.sql)
+            if _inserted(connection, row, version=version, received=received)
+        ]
 
     def close(self) -> None:
         with self._lock:
@@ -211,9 +215,9 @@ class SqliteFile:
             raise
 
 
-def _inserted(connection: databases.Connection, row: cloudevents.EventRow, *, received: float) -> bool:
+def _inserted(connection: databases.Connection, row: cloudevents.EventRow, *, version: int, received: float) -> bool:
     *columns, inputs, probabilities = row
-    found = connection.execute(sqlite_sql.INSERT, (received, inputs is not None, *columns)).fetchall()
+    found = connection.execute(sqlite_sql.INSERT, (received, inputs is not None, *columns, version)).fetchall()
     if found and (inputs is not None or probabilities is not None):
         connection.execute(sqlite_sql.INSERT_PAYLOAD, (found[0][0], inputs, probabilities))
     return bool(found)

@@ -48,14 +48,28 @@ MIGRATIONS = (
         "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
     ),
     ("ALTER TABLE events ADD COLUMN client TEXT",),
+    (
+        # A label that corrects an earlier one stands beside it.
+        "ALTER TABLE events ADD COLUMN version INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX event_once",
+        "CREATE UNIQUE INDEX event_once ON events (namespace, deployment, request_id, type, revision, role, version)",
+    ),
 )
 
 INSERT = """
 INSERT INTO events (received, logged, type, deployment, request_id, revision, role, namespace, unit, time, status, rows,
-                    input_digest, latency, client, labels)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (namespace, deployment, request_id, type, revision, role) DO NOTHING RETURNING seq"""
+                    input_digest, latency, client, labels, version)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
 INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
+
+# -- what is known of requests as their labels come ----------------------------------------------------------------------
+
+_REQUESTS = """
+FROM json_each(:requests) AS asked CROSS JOIN events AS e
+WHERE e.namespace = :namespace AND e.deployment = :deployment AND e.request_id = asked.value"""
+NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
+ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 
 # -- what is in the store ------------------------------------------------------------------------------------------------
 
@@ -123,11 +137,15 @@ _SERVED = "p.type = 'prediction' AND p.role IN ('stable', 'canary')"
 _ANSWERED = f"{_SERVED} AND p.status < 400 AND p.labels IS NOT NULL"
 _INPUTS = "CASE WHEN :sliced THEN (SELECT inputs FROM payloads WHERE payloads.seq = p.seq) END"  # pictures cost
 
-_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, l.labels, {_INPUTS}"
+# A request is joined once, with its first label, and by what the newest one said when it is read.
+_FIRST = "l.type = 'label' AND l.version = 0"
+_NOW = f"""(SELECT n.labels FROM events AS n WHERE {_SAME.format(new="l", old="n")} AND n.type = 'label'
+  AND n.seq <= :cursor ORDER BY n.version DESC LIMIT 1)"""
+_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, {_NOW}, {_INPUTS}"
 LABELLED = f"""
-SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND l.type = 'label' AND {_ANSWERED}
+SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND {_FIRST} AND {_ANSWERED}
 UNION ALL
-SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND l.type = 'label' AND {_ANSWERED}
+SELECT p.seq, {_LABELLED} {_joined("p", "l")} AND {_FIRST} AND {_ANSWERED}
 ORDER BY 1, 2, 4, 5"""
 
 _OUTCOME = f"l.revision, p.unit, p.revision, {_BEGAN}, l.labels"
@@ -171,15 +189,18 @@ _LABELS = """
 WHERE l.namespace = :namespace AND l.deployment = :deployment AND l.revision = '' AND l.role = '' AND l.logged = 0
   AND l.seq > :after"""
 
+_NEWEST = f"""NOT EXISTS (SELECT 1 FROM events AS n WHERE {_SAME.format(new="l", old="n")} AND n.type = 'label'
+  AND n.version > l.version)"""
+
 ACCURACY = f"""
 SELECT p.time, p.labels, l.labels FROM events AS l CROSS JOIN events AS p
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_ANSWERED} AND p.revision = :revision
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = :revision
 ORDER BY l.seq DESC"""
 
 TRAINING = f"""
 SELECT CASE WHEN l.seq > p.seq THEN l.seq ELSE p.seq END, p.request_id, payload.inputs, l.labels
 FROM events AS l CROSS JOIN events AS p CROSS JOIN payloads AS payload
-{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_SERVED} AND p.status < 400
+{_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_SERVED} AND p.status < 400
   AND payload.seq = p.seq AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
 

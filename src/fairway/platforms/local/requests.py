@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
 from fairway.model import kinds
+from fairway.model import labels as model_labels
 from fairway.model.schema import Feature
 from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
@@ -19,6 +20,7 @@ from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
 
 BATCH = 500
+SHOWN_CLASSES = 20
 TIMEOUT_SECONDS = 60.0
 
 
@@ -76,23 +78,39 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> int:
-    """Send labels to the collector in batches; return how many were new to it."""
-    return _send(
-        home,
-        "label",
-        [
-            {"requestId": request, "label": label, "deployment": name, "namespace": namespace}
-            for request, label in labels
-        ],
-        now=now,
-    )
+class Sent(NamedTuple):
+    """How many labels or outcomes were sent, were new to the collector, and are of requests that it does not know."""
+
+    sent: int
+    new: int
+    unknown: int
+
+
+def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> Sent:
+    """Send labels to the collector, each as the class that it means; raises UsageError for one that means none."""
+    classes = _package(home, name).classes
+    items = [
+        {"requestId": request, "label": _class(text, classes, of=request), "deployment": name, "namespace": namespace}
+        for request, text in labels
+    ]
+    return _send(home, "label", items, now=now)
+
+
+def _class(text: str, classes: Sequence[str], *, of: str) -> str:
+    found = model_labels.read(text, classes)
+    if found is None:
+        shown = ", ".join(classes[:SHOWN_CLASSES]) + (", ..." if len(classes) > SHOWN_CLASSES else "")
+        raise errors.UsageError(
+            f"the label of request {of} is {errors.shortened(repr(text))}: wanted one of the classes {shown}; "
+            "nothing was sent"
+        )
+    return found
 
 
 def send_outcomes(
     home: Home, name: str, *, namespace: str, outcomes: Sequence[tuple[str, str, float]], now: float
-) -> int:
-    """Send outcomes (request, name, value) to the collector in batches; return how many were new to it."""
+) -> Sent:
+    """Send outcomes (request, name, value) to the collector in batches."""
     return _send(
         home,
         "outcome",
@@ -104,10 +122,10 @@ def send_outcomes(
     )
 
 
-def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float) -> int:
+def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float) -> Sent:
     addresses = client.need(home)
     at = datetime.fromtimestamp(now, tz=UTC).isoformat().replace("+00:00", "Z")
-    accepted = 0
+    sent = Sent(len(items), 0, 0)
     for start in range(0, len(items), BATCH):
         events = [
             {
@@ -127,8 +145,8 @@ def _send(home: Home, kind: str, items: Sequence[dict[str, Any]], *, now: float)
             events,
             headers={"content-type": "application/cloudevents-batch+json", **access.authorization(home.token)},
         )
-        accepted += int(answer["accepted"])
-    return accepted
+        sent = sent._replace(new=sent.new + int(answer["new"]), unknown=sent.unknown + int(answer.get("unknown", 0)))
+    return sent
 
 
 def _package(home: Home, name: str) -> manifest.Manifest:

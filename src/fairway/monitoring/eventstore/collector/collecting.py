@@ -115,7 +115,7 @@ class Collector:
             caller = await self._callers.caller(request)
             refusals.need_json(request)
             self._condition.need_sound()
-            accepted, new = await self._taking.take(request, caller=caller, kind=kind)
+            taken = await self._taking.take(request, caller=caller, kind=kind)
         except ClientDisconnect:
             return Response(status_code=400)
         except errors.FairwayError as error:
@@ -123,7 +123,7 @@ class Collector:
             status, reason = refusals.meaning(error)
             self.series.rejected.labels(reason).inc()
             return refusals.answer(error, status=status)
-        return JSONResponse({"accepted": accepted, "new": new}, status_code=202)
+        return JSONResponse(taken, status_code=202)
 
     async def _evidence(self, ask: questions.Question, request: Request) -> Response:
         try:

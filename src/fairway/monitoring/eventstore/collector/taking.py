@@ -51,8 +51,8 @@ class Taking:
         self._parsing.shutdown(wait=True)
         self._parser.close()
 
-    async def take(self, request: Request, *, caller: access.Principal, kind: str) -> tuple[int, int]:
-        """Return how many events came and how many of them were new, once they are in the store."""
+    async def take(self, request: Request, *, caller: access.Principal, kind: str) -> dict[str, int]:
+        """Return how many events came, were new and are of unknown requests, once all of them are in the store."""
         self._need_place()
         largest = await self._largest(request, caller=caller)
         body = await self._whole(request, caller=caller, largest=largest)
@@ -98,7 +98,7 @@ class Taking:
         rows: list[cloudevents.EventRow] = found
         return rows
 
-    def _write(self, rows: list[cloudevents.EventRow]) -> tuple[int, int]:
+    def _write(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
         with self._series.seconds.time():
             try:
                 new = self._store.add_new(rows, at=self._clock.now())
@@ -107,7 +107,8 @@ class Taking:
                 raise
         self._series.busy.set(0)
         self._series.count(rows, new=new)
-        return len(rows), len(new)
+        unknown = self._store.unanswered(rows)
+        return {"accepted": len(rows), "new": len(new)} | ({"unknown": unknown} if unknown else {})
 
     def _need_place(self) -> None:
         if self._waiting >= MAX_WAITING:

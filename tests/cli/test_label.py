@@ -1,0 +1,59 @@
+"""`fairway label`: a label is one of the classes of the model that serves, however it is written."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from fairway.config import sections
+from fairway.platforms.local import requests, state
+from fairway.rollout.states import Phase
+from tests.cli import standing
+from tests.cli.running import assert_one_sentence, fairway
+from tests.serving import support
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which a model with the classes no and yes serves, and nothing runs."""
+    made = tmp_path_factory.mktemp("labels")
+    home = standing.deployed(made, "aaa", phase=Phase.STABLE, stable="aaa")
+    package = support.packaged(made / "package").path
+    with contextlib.closing(state.Store(home / "state.db")) as store:
+        found = store.revision("aaa")
+        assert found is not None
+        store.deploy(dataclasses.replace(found, revision="bbb", package=str(package)), now=2.0)
+        deployment = store.deployment("few")
+        assert deployment is not None
+        serving = dataclasses.replace(deployment.state, stable="bbb")
+        store.save("few", state=serving, policy=sections.Strategy(), events=(), answered=None)
+    return made
+
+
+@pytest.mark.parametrize("label", ["banana", "1", "true"])
+def test_a_label_that_is_no_class_is_refused_with_the_classes_named(folder: Path, label: str) -> None:
+    done = fairway("label", "abc", label, where=folder)
+    assert_one_sentence(
+        done, status=2, words=f"the label of request abc is '{label}': wanted one of the classes no, yes"
+    )
+
+
+def test_one_wrong_label_of_a_file_keeps_all_of_it_from_being_sent(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("request_id,label\na,yes\nb,maybe\n")
+    done = fairway("label", "--file", str(tmp_path / "labels.csv"), where=folder)
+    assert_one_sentence(done, status=2, words="the label of request b is 'maybe'")
+    assert "nothing was sent" in done.stderr
+
+
+def test_a_label_that_means_a_class_is_sent(folder: Path) -> None:
+    assert_one_sentence(fairway("label", "abc", " yes ", where=folder), status=2, words="fairway up")
+
+
+def test_what_was_sent_is_told_with_what_nobody_knows() -> None:
+    from fairway.cli import platform
+
+    assert platform._sent(requests.Sent(3, 2, 0), "labels") == "sent 3 labels, 2 of them new"
+    assert platform._sent(requests.Sent(3, 2, 1), "labels").endswith(
+        "1 of requests that the store does not know: they count once the server's event comes"
+    )
