@@ -45,27 +45,27 @@ class Streak:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class StreakDecision:
     """The streak with one more window, and what becomes of the ticket."""
 
     streak: Streak
     action: Literal["open", "refresh", "resolve"] | None
 
 
-def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> Decision:
+def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> StreakDecision:
     """Open a ticket after `consecutive` drifted windows in a row, resolves it after as many clean ones."""
     if drifted:
         after = replace(
             streak, drifted=streak.drifted + 1, clean=0, since=began if streak.since is None else streak.since
         )
         if streak.open:
-            return Decision(streak=after, action="refresh")
+            return StreakDecision(streak=after, action="refresh")
         opens = after.drifted >= consecutive
-        return Decision(streak=replace(after, open=opens), action="open" if opens else None)
+        return StreakDecision(streak=replace(after, open=opens), action="open" if opens else None)
     after = replace(streak, drifted=0, clean=streak.clean + 1, since=streak.since if streak.open else None)
     if streak.open and after.clean >= consecutive:
-        return Decision(streak=Streak(clean=after.clean), action="resolve")
-    return Decision(streak=after, action=None)
+        return StreakDecision(streak=Streak(clean=after.clean), action="resolve")
+    return StreakDecision(streak=after, action=None)
 
 
 def assemble(newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int) -> Window | None:

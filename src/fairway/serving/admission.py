@@ -27,7 +27,7 @@ WORK_SHARE = 0.25
 PACE_SHARE = 0.1  # of a finished request in the running mean of how far the estimates are off
 
 
-class Refused(protocol.Invalid):
+class NotAdmitted(protocol.Invalid):
     """The request came while more than enough was waiting; the client may try again."""
 
 
@@ -36,8 +36,8 @@ def longest_wait(timeout: float, *, shadow: bool = False) -> float:
     return min(LONGEST_WAIT, timeout / 4) * (SHADOW_SHARE if shadow else 1.0)
 
 
-def too_many(sentence: str) -> Refused:
-    return Refused(f"{sentence}: try again in a second, or add replicas", status=429)
+def too_many(sentence: str) -> NotAdmitted:
+    return NotAdmitted(f"{sentence}: try again in a second, or add replicas", status=429)
 
 
 class Turns:

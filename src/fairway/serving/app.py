@@ -66,7 +66,7 @@ TICK_SECONDS = 1.0  # between two values of the gauges
 NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there is nothing to compare
 
 
-class Reply:
+class InferenceReply:
     """What a request is answered with, and what the event log keeps of it."""
 
     __slots__ = ("body", "columns", "header_length", "labels", "probabilities", "rows", "status", "unusual")
@@ -153,7 +153,7 @@ class Application:
         self._unpacking.close()
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = headers.Call()
+        call = headers.RequestHead()
         call.arrived = time.perf_counter()
         reply = await self._reply(call, scope, receive)
         seconds = time.perf_counter() - call.arrived
@@ -181,10 +181,10 @@ class Application:
 
     def _log_unknown(self, scope: Scope) -> None:
         """Leave an event of a request to a path that this revision does not know and another may."""
-        call = headers.Call()
+        call = headers.RequestHead()
         with contextlib.suppress(protocol.Invalid):
             headers.read(scope["headers"], into=call, revision=self._revision)
-        self._count(call, Reply(404, b""), 0.0)
+        self._count(call, InferenceReply(404, b""), 0.0)
         if call.role == "named":
             return
         self._events.append(
@@ -193,7 +193,7 @@ class Application:
             )
         )
 
-    async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
+    async def _reply(self, call: headers.RequestHead, scope: Scope, receive: Receive) -> InferenceReply:
         """Return the answer, whatever happens: every failure has its status and its sentence."""
         try:
             headers.read(scope["headers"], into=call, revision=self._revision)
@@ -215,29 +215,29 @@ class Application:
             self._backlog.admit(longest=longest)
             return await self._backlog.run(functools.partial(self._answer, body, call), cost=cost, deadline=deadline)
         except (protocol.Invalid, decoding.Undecodable) as error:
-            return Reply(error.status, _error(str(error)))
+            return InferenceReply(error.status, _error(str(error)))
         except TimeoutError:
-            return Reply(
+            return InferenceReply(
                 504,
                 _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"),
             )
         except errors.ModelError as error:
             log.error("Request %s failed: %s", call.request_id, error)
-            return Reply(500, _error(str(error)))
+            return InferenceReply(500, _error(str(error)))
         except Exception:  # the edge: the client gets an answer, and the event log the failure
             log.exception("Request %s failed.", call.request_id)
-            return Reply(500, _error("the server failed on this request, its log says why"))
+            return InferenceReply(500, _error("the server failed on this request, its log says why"))
 
     def _cost(self, size: int) -> float:
         request, byte = self._costs
         return request + byte * size
 
-    def _most_cost(self, size: int, call: headers.Call) -> float:
+    def _most_cost(self, size: int, call: headers.RequestHead) -> float:
         """Return the seconds that a body of this size may take, if its JSON is as dear as JSON can be."""
         document = size if call.header_length is None else min(size, call.header_length)
         return max(self._cost(size), self._dearest * document)
 
-    async def _unpacked(self, body: bytes, call: headers.Call, *, longest: float, deadline: float) -> bytes:
+    async def _unpacked(self, body: bytes, call: headers.RequestHead, *, longest: float, deadline: float) -> bytes:
         """Return the body as it was before it was compressed: what it costs shows only then, and the threads that predict do not wait for it."""
         self._unpacking.admit(longest=longest)
         return await self._unpacking.run(
@@ -246,14 +246,14 @@ class Application:
             deadline=deadline,
         )
 
-    def _answer(self, body: bytes, call: headers.Call) -> Reply:
+    def _answer(self, body: bytes, call: headers.RequestHead) -> InferenceReply:
         note(body, call)
         request = protocol.parse(
             body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows
         )
         return self._predicted(request, call)
 
-    def _predicted(self, request: protocol.Request, call: headers.Call) -> Reply:
+    def _predicted(self, request: protocol.Request, call: headers.RequestHead) -> InferenceReply:
         if request.rows > self._most_rows:
             raise protocol.Invalid(
                 f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in bounds",
@@ -269,7 +269,7 @@ class Application:
             revision=self._shown,
             request_id=call.request_id,
         )
-        reply = Reply(200, text)
+        reply = InferenceReply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
         reply.labels, reply.probabilities = labels, probabilities
         reply.unusual = self._model.unusual(request.columns)
@@ -292,10 +292,10 @@ class Application:
         """
         started, used = time.perf_counter(), time.process_time()
         with contextlib.suppress(protocol.Invalid):  # the dear one
-            Application._answer(self, body, headers.Call())
+            Application._answer(self, body, headers.RequestHead())
         return min(time.perf_counter() - started, time.process_time() - used)
 
-    def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(self, call: headers.RequestHead, reply: InferenceReply) -> tuple[tuple[bytes, bytes], ...]:
         common: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
         if self._shown is not None:
             common = (*common, (b"x-fairway-revision", self._revision))
@@ -312,7 +312,7 @@ class Application:
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
 
-    def _count(self, call: headers.Call, reply: Reply, seconds: float) -> None:
+    def _count(self, call: headers.RequestHead, reply: InferenceReply, seconds: float) -> None:
         key = (call.role, reply.status)
         children = self._children.get(key)
         if children is None:
@@ -356,7 +356,7 @@ def _routes(names: set[str], *, revision: str) -> dict[str, str]:
     return routes
 
 
-def note(body: bytes, call: headers.Call) -> None:
+def note(body: bytes, call: headers.RequestHead) -> None:
     """Keep the plain body's digest and size for its event."""
     call.digest, call.size = hashlib.blake2b(body, digest_size=8).hexdigest(), len(body)
 

@@ -12,7 +12,7 @@ from fairway.serving import predictor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class ChunkAnswers:
     """The answers to one chunk, row by row."""
 
     labels: list[str]
@@ -21,7 +21,7 @@ class Answers:
     unusual: dict[str, int]  # rows beyond the training range, by feature
 
 
-def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
+def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[ChunkAnswers]:
     """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
     features = model.package.features
     for chunk in chunks:
@@ -35,7 +35,7 @@ def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> 
         except (TypeError, ValueError) as error:
             raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
         probabilities = model.predict(columns)
-        yield Answers(
+        yield ChunkAnswers(
             labels=model.labels(probabilities),
             confidence=probabilities.max(axis=1),
             probabilities=probabilities,

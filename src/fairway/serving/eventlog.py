@@ -224,7 +224,7 @@ class EventLog:
 
     def _store(self, lines: Sequence[tuple[str, bytes]]) -> None:
         outcome = (
-            self._spool.append([line for _, line in lines]) if self._spool else spool.Outcome(written=0, reason="full")
+            self._spool.append([line for _, line in lines]) if self._spool else spool.Appended(written=0, reason="full")
         )
         self._count(SPOOLED, lines[: outcome.written])
         if outcome.reason is None:

@@ -17,7 +17,7 @@ SANE_UNIT = re.compile(rb"[\x20-\x7e]{1,256}")
 LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to read
 
 
-class Call:
+class RequestHead:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Call:
         self.size = 0  # bytes of the body, unpacked
 
 
-def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes = b"") -> None:
+def read(fields: Iterable[tuple[bytes, bytes]], *, into: RequestHead, revision: bytes = b"") -> None:
     """Fill in the call; raises Invalid at the end, when id and role are known already.
 
     `revision` is the server's own: a gateway with a single backend puts the arm on the request before it is copied, and then only the

@@ -103,7 +103,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SentAnswer:
     """What an application has sent."""
 
     status: int
@@ -147,18 +147,18 @@ class Worker:
         atexit.register(self._events.close, timeout_seconds=FLUSH_SECONDS)
         self._drain_on_sigterm()
 
-    def infer(self, request: flask.Request) -> Answer:
+    def infer(self, request: flask.Request) -> SentAnswer:
         """Answer a path of the Open Inference Protocol."""
         return self._ask(self._open_inference, request, path=request.path, body=self._body(request))
 
-    def predict(self, request: flask.Request, body: bytes | None = None) -> Answer:
+    def predict(self, request: flask.Request, body: bytes | None = None) -> SentAnswer:
         """Answer a message of Seldon's; an error has Seldon's form too."""
         answer = self._ask(
             self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST"
         )
         if answer.status == 200:
             return answer
-        return Answer(
+        return SentAnswer(
             answer.status, answer.headers, seldon_message.failure(answer.status, orjson.loads(answer.body)["error"])
         )
 
@@ -168,7 +168,7 @@ class Worker:
 
     def _ask(
         self, application: app.Application, request: flask.Request, *, path: str, body: bytes, method: str = ""
-    ) -> Answer:
+    ) -> SentAnswer:
         length = max(request.content_length or 0, len(body))
         scope = {
             "type": "http",
@@ -196,7 +196,7 @@ class Worker:
 class Seldon(app.Application):
     """The hot path for Seldon's messages: limits, deadline, events and series are the same."""
 
-    def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
+    def _answer(self, body: bytes, call: headers.RequestHead) -> app.InferenceReply:
         app.note(body, call)
         message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(
@@ -225,7 +225,7 @@ class Seldon(app.Application):
         self.inline_bytes = 0
 
 
-async def _exchange(application: app.Application, scope: app.Scope, body: bytes) -> Answer:
+async def _exchange(application: app.Application, scope: app.Scope, body: bytes) -> SentAnswer:
     sent: list[Mapping[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -236,7 +236,7 @@ async def _exchange(application: app.Application, scope: app.Scope, body: bytes)
 
     await application(scope, receive, send)
     start, content = sent
-    return Answer(
+    return SentAnswer(
         start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content["body"]
     )
 
@@ -294,7 +294,7 @@ def _message(form: Mapping[str, str]) -> bytes:
     return b"{%s}" % b",".join(orjson.dumps(name) + b":" + value.encode() for name, value in form.items())
 
 
-def _response(answer: Answer) -> flask.Response:
+def _response(answer: SentAnswer) -> flask.Response:
     """Return flask's answer; it counts the bytes itself."""
     kept = [(name, value) for name, value in answer.headers if name != "content-length"]
     return flask.Response(answer.body, status=answer.status, headers=kept)

@@ -29,7 +29,7 @@ SWITCH_SECONDS = 0.0005  # that a thread keeps the interpreter from the event lo
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-class State:
+class WorkerState:
     """The worker's application, once it is ready to answer."""
 
     application: "app.Application | None" = None
@@ -51,8 +51,8 @@ def in_front_of(inner: Any) -> Any:
     """Return an application that answers `/v2` itself and leaves everything else to `inner`."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v2") and State.application is not None:
-            await State.application(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith("/v2") and WorkerState.application is not None:
+            await WorkerState.application(scope, receive, send)
         else:
             await inner(scope, receive, send)
 
@@ -105,7 +105,7 @@ class Service:
         _tune_garbage_collection()
         sys.setswitchinterval(SWITCH_SECONDS)
         self.application.watch()
-        State.application = self.application
+        WorkerState.application = self.application
         self.application.ready = True
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]

@@ -118,7 +118,7 @@ class EventStore:
         after: int,
         until: int | None = None,
         by: str | None = None,
-    ) -> tuple[int, list[answers.Labelled]]:
+    ) -> tuple[int, list[answers.LabelledAnswer]]:
         """Return the new cursor (`until` at most), and the served answers whose label joined after the old one, in order.
 
         Shadow answers are not served. With a feature to go `by`, an answer with several of its values is given as several,
@@ -133,7 +133,9 @@ class EventStore:
             answer = comparing.first(predicted)
             for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by).items():
                 if known:
-                    joined.append(answers.Labelled(request_id, unit, revision, role, at, known, wrong, of, answer))
+                    joined.append(
+                        answers.LabelledAnswer(request_id, unit, revision, role, at, known, wrong, of, answer)
+                    )
         return cursor, joined
 
     def outcomes(

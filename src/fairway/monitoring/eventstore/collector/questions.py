@@ -38,7 +38,7 @@ def _pairs(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
 
 def _labelled(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     by = _name(query, "by") if "by" in query else None
-    return _rows(answers.Labelled, opened.labelled(_name(query, "deployment"), **_span(query), by=by))
+    return _rows(answers.LabelledAnswer, opened.labelled(_name(query, "deployment"), **_span(query), by=by))
 
 
 def _outcomes(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
