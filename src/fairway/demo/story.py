@@ -1,4 +1,5 @@
-"""The story, act by act: a first model, a better one, two defective ones, a world that moves, and a challenger that learns."""
+"""The story, act by act: a first model, a better one, two defective ones, a world that moves, and a challenger that
+learns."""
 
 import contextlib
 import json
@@ -87,7 +88,7 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
     return _finish(stage, record)
 
 
-# -- the acts -----------------------------------------------------------------------------------------------------------
+# -- the acts --------------------------------------------------------------------------------------
 
 
 def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: sections.Config | None = None) -> None:
@@ -218,7 +219,8 @@ def _labels(stage: Stage) -> dict[str, Any]:
     }
     stage.tell(
         "recovered",
-        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, {accuracy['after_shift']:.3f} after it, "
+        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, "
+        f"{accuracy['after_shift']:.3f} after it, "
         f"{accuracy['after_retraining']:.3f} with the challenger",
     )
     cursor, joined = 0, 0
@@ -260,7 +262,7 @@ def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# -- what the acts use --------------------------------------------------------------------------------------------------
+# -- what the acts use -----------------------------------------------------------------------------
 
 
 class _Trained:
@@ -336,7 +338,8 @@ def _rotated(images: visitors.Images) -> visitors.Images:
 
 
 def _labelled_half(answers: Sequence[visitors.UserAnswer]) -> list[visitors.UserAnswer]:
-    """Return the answered requests of pictures whose labels will be known: two in three. The others measure, and are never learnt from."""
+    """Return the answered requests of pictures whose labels will be known: two in three. The others measure, and are
+    never learnt from."""
     return [answer for answer in answers if answer.row % 3 and answer.status == 200]
 
 

@@ -1,6 +1,7 @@
 """The users of the demo: concurrent clients that send held-out pictures through the gateway, and remember the answers.
 
-They know the true label of each picture, as the world does; fairway is told only when the story says that labels arrive.
+They know the true label of each picture, as the world does; fairway is told only when the story says that labels
+arrive.
 """
 
 import asyncio

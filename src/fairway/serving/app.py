@@ -1,8 +1,9 @@
 """The hot path: a bare ASGI application that answers the Open Inference Protocol v2, without a framework's layers.
 
-One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is fast, which
-saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are fast on this machine.
-A request is in work once its body is whole: `uploads` bounds what comes before, `admission` what waits.
+One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is
+fast, which saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are
+fast on this machine. A request is in work once its body is whole: `uploads` bounds what comes before, `admission` what
+waits.
 """
 
 import asyncio
@@ -127,7 +128,8 @@ class Application:
             self._log_unknown(scope)
 
     def calibrate(self) -> None:
-        """Measure what requests cost: which bodies the event loop may answer, and how many rows are too much work; also warms the model."""
+        """Measure what requests cost: which bodies the event loop may answer, and how many rows are too much work; also
+        warms the model."""
         few, many = self._model.sample(rows=1), self._model.sample(rows=LONGEST_SIZE)
         sizes = [protocol.request_body(columns, features=self._model.features) for columns in (few, many)]
         fast, slow = self._least(*sizes)
@@ -208,7 +210,8 @@ class Application:
                 return self._answer(body, call)
             if (cost := self._most_cost(len(body), call)) > self._timeout:
                 raise protocol.Invalid(
-                    f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most {self._timeout:g} s of it "
+                    f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most "
+                    f"{self._timeout:g} s of it "
                     "(serving.timeout), send fewer rows in each request",
                     status=413,
                 )
@@ -238,7 +241,8 @@ class Application:
         return max(self._cost(size), self._dearest * document)
 
     async def _unpacked(self, body: bytes, call: headers.RequestHead, *, longest: float, deadline: float) -> bytes:
-        """Return the body as it was before it was compressed: what it costs shows only then, and the threads that predict do not wait for it."""
+        """Return the body as it was before it was compressed: what it costs shows only then, and the threads that
+        predict do not wait for it."""
         self._unpacking.admit(longest=longest)
         return await self._unpacking.run(
             functools.partial(decoding.decoded, body, encoding=call.encoding, largest=self._largest),
@@ -256,7 +260,8 @@ class Application:
     def _predicted(self, request: protocol.Request, call: headers.RequestHead) -> InferenceReply:
         if request.rows > self._most_rows:
             raise protocol.Invalid(
-                f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in bounds",
+                f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in "
+                f"bounds",
                 status=413,
             )
         probabilities = self._model.predict(request.columns)
@@ -276,7 +281,8 @@ class Application:
         return reply
 
     def _least(self, *bodies: bytes) -> list[float]:
-        """Return the least seconds that each body took, of as many tries in turns as fit into a second (three at the least)."""
+        """Return the least seconds that each body took, of as many tries in turns as fit into a second (three at the
+        least)."""
         least, until = [math.inf] * len(bodies), time.perf_counter() + SAMPLE_SECONDS
         for number in range(SAMPLES):
             if number >= FEWEST_SAMPLES and time.perf_counter() > until:
@@ -287,8 +293,8 @@ class Application:
     def _timed(self, body: bytes) -> float:
         """Return the seconds that the body takes on an idle machine.
 
-        Of the clock and the processor's time the lesser: the clock goes on while a busy node lets others run, and a server that
-        starts then would refuse what its replicas take; the processor's time is the sum of all threads'.
+        Of the clock and the processor's time the lesser: the clock goes on while a busy node lets others run, and a
+        server that starts then would refuse what its replicas take; the processor's time is the sum of all threads'.
         """
         started, used = time.perf_counter(), time.process_time()
         with contextlib.suppress(protocol.Invalid):  # the dear one
@@ -362,7 +368,8 @@ def note(body: bytes, call: headers.RequestHead) -> None:
 
 
 def _power_of_two(number: float) -> int:
-    """Return the power of two at or below the number: replicas that measure nearly the same then have the same bound."""
+    """Return the power of two at or below the number: replicas that measure nearly the same then have the same
+    bound."""
     return max(LONGEST_SIZE, 1 << int(math.log2(max(number, 1.0))))
 
 

@@ -1,4 +1,5 @@
-"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one chunk in memory at a time."""
+"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one chunk in memory at a
+time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ class ChunkAnswers:
 
 
 def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[ChunkAnswers]:
-    """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
+    """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing
+    column."""
     features = model.package.features
     for chunk in chunks:
         missing = [feature.name for feature in features if feature.name not in chunk]

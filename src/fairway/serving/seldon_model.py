@@ -2,9 +2,10 @@
 
     GRPC_WORKERS=0 seldon-core-microservice fairway.serving.seldon_model.Model --service-type MODEL
 
-It reads the environment that `serving.command` writes; the package is looked for in /models/package where none is named. Beside Seldon's own
-paths it answers `/v2` (inference, health, metadata) and `/metrics` on the same port, by the same code as the BentoML runtime: one event log, one
-set of limits, one set of series. The wrapper's gRPC is not served: with it the wrapper does not obey SIGTERM.
+It reads the environment that `serving.command` writes; the package is looked for in /models/package where none is
+named. Beside Seldon's own paths it answers `/v2` (inference, health, metadata) and `/metrics` on the same port, by the
+same code as the BentoML runtime: one event log, one set of limits, one set of series. The wrapper's gRPC is not served:
+with it the wrapper does not obey SIGTERM.
 """
 
 import asyncio
@@ -51,7 +52,8 @@ class Model:
         self.model_error_handler = _blueprint(self)  # the one blueprint that the wrapper takes from a model
 
     def load(self) -> None:
-        """Make this process the one that answers; a package that changed since it was proven ends the server with its sentence."""
+        """Make this process the one that answers; a package that changed since it was proven ends the server with its
+        sentence."""
         try:
             self._worker = Worker(self._settings)
         except errors.FairwayError as error:
@@ -242,7 +244,8 @@ async def _exchange(application: app.Application, scope: app.Scope, body: bytes)
 
 
 def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[bytes, bytes]]:
-    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway gave none."""
+    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway
+    gave none."""
     named = {name.lower(): value for name, value in given} | {"content-length": str(length)}
     if "seldon-puid" in named:
         named.setdefault("x-request-id", named["seldon-puid"])
@@ -250,7 +253,8 @@ def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[byte
 
 
 def _blueprint(model: Model) -> flask.Blueprint:
-    """Return what the wrapper puts into its application: our paths before its own, and 404 where it would answer 500."""
+    """Return what the wrapper puts into its application: our paths before its own, and 404 where it would answer
+    500."""
     blueprint = flask.Blueprint("fairway", __name__)
 
     @blueprint.record_once  # type: ignore[untyped-decorator]
@@ -281,7 +285,8 @@ def _blueprint(model: Model) -> flask.Blueprint:
     @blueprint.app_errorhandler(HTTPException)  # type: ignore[untyped-decorator]
     def refuse(error: HTTPException) -> flask.Response:
         status = error.code or 500
-        sentence = f"{flask.request.method} {flask.request.path} is not served here: wanted POST /api/v1.0/predictions or a path below /v2"
+        wanted = "POST /api/v1.0/predictions or a path below /v2"
+        sentence = f"{flask.request.method} {flask.request.path} is not served here: wanted {wanted}"
         return flask.Response(seldon_message.failure(status, sentence), status=status, mimetype="application/json")
 
     return blueprint
@@ -304,13 +309,15 @@ def _settings(environment: Mapping[str, str]) -> command.Settings:
     workers = environment.get("GUNICORN_WORKERS", "1")
     if workers != "1":
         raise errors.ServingError(
-            f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask for more replicas"
+            f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask "
+            f"for more replicas"
         )
     return command.read({"FAIRWAY_PACKAGE": PACKAGE, **environment})
 
 
 def _or_exit(function: Any, *arguments: Any) -> Any:
-    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a
+    traceback."""
     try:
         return function(*arguments)
     except errors.FairwayError as error:

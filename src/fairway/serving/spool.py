@@ -1,7 +1,8 @@
 """Events on disk that could not be delivered: append-only segments, oldest first, deleted when acknowledged.
 
-A segment is a file of JSON lines. Whoever writes or replays one holds a lock on it (`flock`), which the kernel gives back when
-the holder dies: several workers share one folder, and a server that was killed leaves its segments to the next one.
+A segment is a file of JSON lines. Whoever writes or replays one holds a lock on it (`flock`), which the kernel gives
+back when the holder dies: several workers share one folder, and a server that was killed leaves its segments to the
+next one.
 """
 
 import errno

@@ -1,4 +1,5 @@
-"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it, asked of a collector."""
+"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it, asked of a
+collector."""
 
 import http.client
 import json
@@ -16,8 +17,8 @@ Row = TypeVar("Row", bound=NamedTuple)
 
 @dataclass(frozen=True)
 class RemoteEvidence:
-    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may ask, and a collector that was
-    moved is found again. Raises Unavailable where it does not answer, StoreBusy where its store does not."""
+    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may ask, and a collector
+    that was moved is found again. Raises Unavailable where it does not answer, StoreBusy where its store does not."""
 
     url: str
     namespace: str
@@ -56,7 +57,8 @@ class RemoteEvidence:
     def labelled(
         self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
     ) -> tuple[int, list[answers.LabelledAnswer]]:
-        """Return the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
+        """Return the new cursor, and the served answers whose label joined after the old one, by the values of a
+        feature where one is named."""
         answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
         return _cursor(answer, at=self.url), _rows("labelled", answers.LabelledAnswer, answer, at=self.url)
 
