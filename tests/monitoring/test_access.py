@@ -1,4 +1,5 @@
-"""Who may write and read evidence: a real collector with a token file, and the rules for what the API server says of a token."""
+"""Who may write and read evidence: a real collector with a token file, and the rules for what the API server says of a
+token."""
 
 import asyncio
 import gzip
@@ -118,7 +119,10 @@ def test_the_store_is_readable_by_its_owner_alone(running, tmp_path, token):
 def test_a_second_connection_of_a_process_keeps_the_locks_of_the_first(tmp_path):
     first, second = (places.opened(tmp_path / "events.db") for _ in range(2))
     first.add([made.prediction("r1")])
-    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM events').fetchone(); c.close()"
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM events').fetchone(); "
+        "c.close()"
+    )
     subprocess.run(
         [sys.executable, "-c", program, tmp_path / "events.db"], check=True
     )  # it would take the log away, were it the last
@@ -163,7 +167,7 @@ def test_a_collector_without_a_token_is_not_started(tmp_path, capsys, arguments)
     assert "--auth token-file needs --token-file FILE" in capsys.readouterr().err
 
 
-# -- what the API server says --------------------------------------------------------------------------------------------
+# -- what the API server says ----------------------------------------------------------------------
 
 SERVER = access.Principal(
     name="system:serviceaccount:shop:default", serves=access.Act("prediction", "shop", "income", "aaa")
@@ -303,12 +307,13 @@ def test_made_up_tokens_push_out_none_that_is_somebodys(monkeypatch):
         gate.remembered("guess 10")
 
 
-# -- the API server refuses the collector --------------------------------------------------------------------------------
+# -- the API server refuses the collector ----------------------------------------------------------
 
 
 @dataclass
 class Refusing:
-    """The API server of a collector with Roles in namespace shop alone; what is asked of `refused` is refused. A token is its namespace."""
+    """The API server of a collector with Roles in namespace shop alone; what is asked of `refused` is refused. A token
+    is its namespace."""
 
     refused: str = ""
 
@@ -380,7 +385,7 @@ def test_one_refused_question_ends_the_collector_for_nobody(tmp_path, refused):
     asked_in_process(tmp_path / "events.db", access.Reviewed(tokens.Reviews(server), clock=Clock()), play)
 
 
-# -- and much is asked of it ---------------------------------------------------------------------------------------------
+# -- and much is asked of it -----------------------------------------------------------------------
 
 
 class Slow(Roles):

@@ -208,7 +208,8 @@ def test_whatever_a_window_ends_with_it_is_passed_and_told_and_other_deployments
     (ticket,) = stage.tickets()
     assert (ticket.name, ticket.severity) == ("DriftWindowFailed", "ticket")
     assert "RecursionError: too deep" in ticket.summary
-    failed = 'fairway_monitoring_windows_failed_total{deployment="income",namespace="default",revision="aaa",role="stable"} 1.0'
+    arm = 'deployment="income",namespace="default",revision="aaa",role="stable"'
+    failed = f"fairway_monitoring_windows_failed_total{{{arm}}} 1.0"
     assert failed in looking.series.text()
     looking._subjects.update(working)
     assert looking.look(now=NOW + 2) == 0  # it is not tried again

@@ -1,4 +1,5 @@
-"""The store in PostgreSQL, on a real server: what the other tests say of a store, and that it answers as SQLite does."""
+"""The store in PostgreSQL, on a real server: what the other tests say of a store, and that it answers as SQLite
+does."""
 
 import contextlib
 import itertools
@@ -128,7 +129,8 @@ def events(server: Server) -> Iterator[archive.EventStore]:
 
 
 def answers(events: archive.EventStore) -> list[object]:
-    """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where SQLite had a duplicate."""
+    """Everything that a store can be asked, with numbers left out: PostgreSQL counts on where SQLite had a
+    duplicate."""
     asked = {"stable": "aaa", "candidate": "bbb", "after": 0}
     return [
         events.pairs("income", **asked)[1],

@@ -1,4 +1,5 @@
-"""A store within its bounds: by size, on a disk that is full, and damaged. The disk is a real, tiny tmpfs in a namespace of its own."""
+"""A store within its bounds: by size, on a disk that is full, and damaged. The disk is a real, tiny tmpfs in a
+namespace of its own."""
 
 import json
 import os
@@ -97,7 +98,9 @@ import httpx
 from tests.monitoring import made, processes
 
 disk = Path(sys.argv[1])
-send = lambda url, start: httpx.post(url + "/v1/events", json=[made.prediction(f"r{i}", inputs={"age": [0.5] * 4000}) for i in range(start, start + 20)])
+inputs = {"age": [0.5] * 4000}
+batch_of = lambda start: [made.prediction(f"r{i}", inputs=inputs) for i in range(start, start + 20)]
+send = lambda url, start: httpx.post(url + "/v1/events", json=batch_of(start))
 with processes.collector(disk / "events.db", "--reserve") as running:
     statuses = []
     for batch in range(60):
@@ -105,10 +108,12 @@ with processes.collector(disk / "events.db", "--reserve") as running:
         if statuses[-1] != 202:
             processes.eventually(lambda: httpx.get(running.url + "/healthz").status_code == 200)
             statuses.append(send(running.url, 20 * batch).status_code)
-    pruned = [line for line in httpx.get(running.url + "/metrics").text.splitlines() if line.startswith("fairway_monitoring_events_pruned_total{")]
+    lines = httpx.get(running.url + "/metrics").text.splitlines()
+    pruned = [line for line in lines if line.startswith("fairway_monitoring_events_pruned_total{")]
 with processes.collector(disk / "events.db") as again:   # and it can be opened again
     newest = httpx.get(again.url + "/v1/cursor").json()["cursor"]
-print(json.dumps({"statuses": statuses, "pruned": pruned, "newest": newest, "left": sorted(file.name for file in disk.iterdir())}))
+left = sorted(file.name for file in disk.iterdir())
+print(json.dumps({"statuses": statuses, "pruned": pruned, "newest": newest, "left": left}))
 """
 
 

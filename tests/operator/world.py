@@ -208,7 +208,7 @@ class Nothing:
     def pairs(self, deployment: str, **_: Any) -> tuple[int, answers.Pairs]:
         return 0, answers.Pairs(**dict.fromkeys(answers.Pairs.__dataclass_fields__, 0))
 
-    def labelled(self, deployment: str, **_: Any) -> tuple[int, list[answers.Labelled]]:
+    def labelled(self, deployment: str, **_: Any) -> tuple[int, list[answers.LabelledAnswer]]:
         return 0, []
 
     def outcomes(self, deployment: str, **_: Any) -> tuple[int, list[answers.Outcome]]:

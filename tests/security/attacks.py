@@ -138,7 +138,8 @@ def play(
 @contextlib.contextmanager
 def half_open(address: tuple[str, int], *, path: str, host: str, count: int) -> Iterator[list[socket.socket]]:
     """Hold uploads open that announce a body and send one byte of it."""
-    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{{".encode()
+    lines = (f"POST {path} HTTP/1.1", f"host: {host}", "content-type: application/json", "content-length: 100000")
+    head = "\r\n".join([*lines, "", "{"]).encode()
     held: list[socket.socket] = []
     try:
         for _ in range(count):

@@ -1,4 +1,5 @@
-"""Strangers at work while a healthy candidate is judged on a cluster: at the gateway, and from a pod beside the servers."""
+"""Strangers at work while a healthy candidate is judged on a cluster: at the gateway, and from a pod beside the
+servers."""
 
 import json
 import threading
@@ -21,14 +22,16 @@ READS = (
     f"outcomes?namespace={world.NAMESPACE}&deployment={NAME}&after=0",
     "cursor",
 )
-# A pod of the same namespace that carries every label anybody may set, and the token that every pod gets: it tells the statuses that it was answered.
+# A pod of the same namespace that carries every label anybody may set, and the token that every pod gets: it tells the
+# statuses that it was answered.
 PROBE = """
 import json, pathlib, urllib.error, urllib.request
+COLLECTOR = "http://fairway-collector.fairway-system.svc:8080"
 token = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token").read_text()
 told = {}
 for headers in ({}, {"authorization": f"Bearer {token}"}):
     for method, path in ASKED:
-        request = urllib.request.Request(f"http://fairway-collector.fairway-system.svc:8080/v1/{path}", method=method, headers={
+        request = urllib.request.Request(f"{COLLECTOR}/v1/{path}", method=method, headers={
             "content-type": "application/json", **headers}, data=b"[]" if method == "POST" else None)
         try:
             status = urllib.request.urlopen(request, timeout=30).status

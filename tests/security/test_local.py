@@ -1,4 +1,5 @@
-"""Strangers at work while a healthy candidate is judged on one machine: nobody gets a 5xx, and nothing but the candidate moves the rollout."""
+"""Strangers at work while a healthy candidate is judged on one machine: nobody gets a 5xx, and nothing but the
+candidate moves the rollout."""
 
 import contextlib
 import json
@@ -134,7 +135,8 @@ def test_what_lies_in_the_home_is_its_owners_alone(platform: World) -> None:
 
 
 def test_one_client_that_looks_for_the_candidate_cannot_roll_it_back(platform: World) -> None:
-    """It asks as many units until it meets the candidate, as far as answers tell, and then sends what once was answered 5xx."""
+    """It asks as many units until it meets the candidate, as far as answers tell, and then sends what once was answered
+    5xx."""
     revision = platform.deploy(concurrency=203)
     platform.until_mid_canary()
     with httpx.Client(timeout=30) as stranger:

@@ -83,7 +83,7 @@ def test_a_request_past_its_deadline_is_refused_and_never_computed() -> None:
         queue, computed = backlog(), []
 
         async def late() -> None:
-            with pytest.raises(admission.Refused, match="turn did not come"):
+            with pytest.raises(admission.NotAdmitted, match="turn did not come"):
                 await queue.run(lambda: computed.append(1), cost=0.1, deadline=asyncio.get_running_loop().time() + 0.05)
             assert queue.waiting == 0
 
@@ -155,7 +155,7 @@ def test_work_that_began_too_late_is_refused_for_load_and_is_nobodys_fault() -> 
         first.set()
         await before
         try:
-            with pytest.raises(admission.Refused, match="turn did not come"):
+            with pytest.raises(admission.NotAdmitted, match="turn did not come"):
                 await late
         finally:
             second.set()
@@ -167,7 +167,7 @@ async def asked(turns: admission.Turns, number: int, order: list[int], *, longes
     """Answer a request that takes half a round."""
     try:
         await turns.mine(cost=admission.ROUND_SECONDS / 2, longest=longest)
-    except admission.Refused as refused:
+    except admission.NotAdmitted as refused:
         return str(refused.status)
     order.append(number)
     return "answered"

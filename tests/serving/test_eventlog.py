@@ -175,7 +175,7 @@ def test_a_full_disk_is_counted_and_leaves_whole_lines(receiver, tmp_path, monke
 
 def test_the_spool_keeps_its_bound_and_the_oldest(tmp_path):
     bounded = spool.Spool(tmp_path, limit_bytes=35)
-    assert bounded.append([b"x" * 9] * 5) == spool.Outcome(written=3, reason="full")
+    assert bounded.append([b"x" * 9] * 5) == spool.Appended(written=3, reason="full")
     assert bounded.bytes_used() == 30
 
 

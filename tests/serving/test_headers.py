@@ -5,8 +5,8 @@ import pytest
 from fairway.serving import headers, protocol
 
 
-def read(*fields: tuple[str, str]) -> tuple[headers.Call, str | None]:
-    call = headers.Call()
+def read(*fields: tuple[str, str]) -> tuple[headers.RequestHead, str | None]:
+    call = headers.RequestHead()
     try:
         headers.read([(name.encode(), value.encode()) for name, value in fields], into=call, revision=b"aaa")
     except protocol.Invalid as error:

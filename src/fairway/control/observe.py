@@ -82,7 +82,7 @@ def offline_disagreement(facts: Mapping[str, Any] | None, *, stable: str | None)
 
 
 def by_weight(
-    labels: Sequence[events.Labelled], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
+    labels: Sequence[events.LabelledAnswer], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[increments.Labelled, ...]:
     """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the
     shares of their rows that were wrong.

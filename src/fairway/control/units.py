@@ -15,7 +15,7 @@ from fairway.rollout.seen import Segment
 
 PAGES = 4  # of what was counted before a restart, that one look reads again: hundreds of thousands of events
 Row = TypeVar("Row")
-Event = TypeVar("Event", events.Outcome, events.Labelled)
+Event = TypeVar("Event", events.Outcome, events.LabelledAnswer)
 
 
 class Evidence(Protocol):
@@ -38,7 +38,7 @@ class Evidence(Protocol):
 
     def labelled(
         self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
-    ) -> tuple[int, list[events.Labelled]]: ...
+    ) -> tuple[int, list[events.LabelledAnswer]]: ...
 
     def outcomes(
         self, deployment: str, *, after: int, until: int | None = None
@@ -139,13 +139,13 @@ class Units:
 
     def labels(
         self, store: Evidence, deployment: str, *, state: states.State, by: str | None
-    ) -> tuple[int, list[events.Labelled]]:
+    ) -> tuple[int, list[events.LabelledAnswer]]:
         """Return the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all
         of an answer's rows together.
         """
         self._begin(state)
 
-        def read(start: int, until: int | None) -> tuple[int, list[events.Labelled]]:
+        def read(start: int, until: int | None) -> tuple[int, list[events.LabelledAnswer]]:
             cursor, some = store.labelled(deployment, after=start, until=until, by=by)
             return cursor, _with_wholes(some)
 
@@ -201,9 +201,9 @@ def in_effect(segments: Sequence[Segment], *, at: float) -> Segment | None:
     return found[-1] if len({segment.weight for segment in found}) == 1 else None
 
 
-def _with_wholes(labels: list[events.Labelled]) -> list[events.Labelled]:
+def _with_wholes(labels: list[events.LabelledAnswer]) -> list[events.LabelledAnswer]:
     """Return every answer as a whole beside its slices."""
-    wholes: dict[tuple[str, str, str], events.Labelled] = {}
+    wholes: dict[tuple[str, str, str], events.LabelledAnswer] = {}
     for one in labels:
         whole = wholes.get((one.request_id, one.revision, one.role))
         wholes[one.request_id, one.revision, one.role] = one._replace(

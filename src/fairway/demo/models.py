@@ -1,4 +1,5 @@
-"""The four models of the demo: A, a better B, C with a wrong scale in its hand-written schema, D with a table that is too short.
+"""The four models of the demo: A, a better B, C with a wrong scale in its hand-written schema, D with a table that is
+too short.
 
     python -m fairway.demo.models --home HOME --out FOLDER --seed N [--only A]
 
@@ -130,7 +131,8 @@ def mismatched(*, config: sections.Config, out: Path, champion: Path, store: Pat
 
 
 def short_table(*, config: sections.Config, out: Path, base: Path, store: Path) -> artifacts.Package:
-    """Return D: model B with a correction by amount of ink, looked up in a table that was built from light pictures only.
+    """Return D: model B with a correction by amount of ink, looked up in a table that was built from light pictures
+    only.
 
     A picture with more ink than any of those is beyond the table's end, and ONNX Runtime refuses the request.
     """

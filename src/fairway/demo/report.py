@@ -28,8 +28,10 @@ def summary(record: dict[str, Any]) -> str:
     return (
         f"{record['requests']} requests in {record['seconds']:.0f} s, {record['failed_requests']} failed "
         f"({record['defect_errors']} more were the defective model D's own answers). "
-        f"Accuracy on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, {accuracy['after_shift']:.3f} after it, "
+        f"Accuracy on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, "
+        f"{accuracy['after_shift']:.3f} after it, "
         f"{accuracy['after_retraining']:.3f} with the challenger trained on {labels['joined']} late labels. "
-        f"Stated error rates: a healthy revision is rolled back with probability at most {record['false_rollback']:g}; one beyond a guard's limit is "
+        f"Stated error rates: a healthy revision is rolled back with probability at most "
+        f"{record['false_rollback']:g}; one beyond a guard's limit is "
         f"certified with probability at most {record['false_promotion']:g}."
     )

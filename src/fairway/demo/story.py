@@ -1,4 +1,5 @@
-"""The story, act by act: a first model, a better one, two defective ones, a world that moves, and a challenger that learns."""
+"""The story, act by act: a first model, a better one, two defective ones, a world that moves, and a challenger that
+learns."""
 
 import contextlib
 import json
@@ -15,7 +16,7 @@ import numpy as np
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import sources, splits
-from fairway.demo import models, traffic
+from fairway.demo import models, visitors
 from fairway.monitoring.eventstore import places
 from fairway.platforms.local import client, requests, state
 from fairway.platforms.local.home import Home
@@ -43,7 +44,7 @@ class Stage:
     config: sections.Config
     tell: Tell
     began: float
-    users: traffic.Traffic
+    users: visitors.UserTraffic
     revisions: list[dict[str, Any]] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)  # revision -> letter
     told: int = 0  # number of the last event of the platform's own story that was told
@@ -87,7 +88,7 @@ def play(home: Home, *, out: Path, seed: int, tell: Tell) -> dict[str, Any]:
     return _finish(stage, record)
 
 
-# -- the acts -----------------------------------------------------------------------------------------------------------
+# -- the acts --------------------------------------------------------------------------------------
 
 
 def _act(stage: Stage, letter: str, package: Path, *, asked: str, config: sections.Config | None = None) -> None:
@@ -212,13 +213,14 @@ def _labels(stage: Stage) -> dict[str, Any]:
     unseen = _unlabelled_half(stage.users.answers())
     stable_before = next(row["revision"] for row in stage.revisions if row["name"] == "B")
     accuracy = {
-        "before_shift": traffic.accuracy([a for a in unseen if a.at < moved and a.revision == stable_before]),
-        "after_shift": traffic.accuracy([a for a in unseen if a.shifted and a.revision == stable_before]),
-        "after_retraining": traffic.accuracy([a for a in unseen if a.at >= recovered and a.revision == challenger]),
+        "before_shift": visitors.accuracy([a for a in unseen if a.at < moved and a.revision == stable_before]),
+        "after_shift": visitors.accuracy([a for a in unseen if a.shifted and a.revision == stable_before]),
+        "after_retraining": visitors.accuracy([a for a in unseen if a.at >= recovered and a.revision == challenger]),
     }
     stage.tell(
         "recovered",
-        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, {accuracy['after_shift']:.3f} after it, "
+        f"on pictures whose labels nobody sent: {accuracy['before_shift']:.3f} before the shift, "
+        f"{accuracy['after_shift']:.3f} after it, "
         f"{accuracy['after_retraining']:.3f} with the challenger",
     )
     cursor, joined = 0, 0
@@ -260,7 +262,7 @@ def _finish(stage: Stage, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# -- what the acts use --------------------------------------------------------------------------------------------------
+# -- what the acts use -----------------------------------------------------------------------------
 
 
 class _Trained:
@@ -309,13 +311,13 @@ def _trained(home: Home, *, out: Path, seed: int) -> _Trained:
         )
 
 
-def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
+def _users(gateway: str, dataset: Path, *, seed: int) -> visitors.UserTraffic:
     """Return users who hold the pictures that no split of the dataset has."""
     learnt = np.concatenate([splits.columns(dataset, name)[1] for name in ("train", "validation", "test")])
     frame = sources.read(sections.Data.of(source="digits", target="digit")).frame
     held_out = np.setdiff1d(np.arange(len(frame)), learnt)
     images = np.stack(frame["image"].to_list())[held_out].reshape(-1, 1, 8, 8)
-    return traffic.Traffic(
+    return visitors.UserTraffic(
         gateway,
         images=images,
         labels=frame["digit"].iloc[held_out].tolist(),
@@ -327,24 +329,25 @@ def _users(gateway: str, dataset: Path, *, seed: int) -> traffic.Traffic:
     )
 
 
-def _rotated(images: traffic.Images) -> traffic.Images:
+def _rotated(images: visitors.Images) -> visitors.Images:
     from scipy import ndimage
 
     turned = ndimage.rotate(images, ROTATION_DEGREES, axes=(2, 3), reshape=False, order=1, mode="constant")
-    result: traffic.Images = np.clip(turned, 0, 16).astype(np.float32)
+    result: visitors.Images = np.clip(turned, 0, 16).astype(np.float32)
     return result
 
 
-def _labelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
-    """Return the answered requests of pictures whose labels will be known: two in three. The others measure, and are never learnt from."""
+def _labelled_half(answers: Sequence[visitors.UserAnswer]) -> list[visitors.UserAnswer]:
+    """Return the answered requests of pictures whose labels will be known: two in three. The others measure, and are
+    never learnt from."""
     return [answer for answer in answers if answer.row % 3 and answer.status == 200]
 
 
-def _unlabelled_half(answers: Sequence[traffic.Answer]) -> list[traffic.Answer]:
+def _unlabelled_half(answers: Sequence[visitors.UserAnswer]) -> list[visitors.UserAnswer]:
     return [answer for answer in answers if answer.row % 3 == 0]
 
 
-def _send(stage: Stage, answers: Sequence[traffic.Answer]) -> int:
+def _send(stage: Stage, answers: Sequence[visitors.UserAnswer]) -> int:
     labels = [(answer.request_id, answer.truth) for answer in answers]
     sent = requests.send_labels(
         stage.home, models.NAME, namespace=stage.config.namespace, labels=labels, now=time.time()

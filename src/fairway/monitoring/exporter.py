@@ -1,4 +1,5 @@
-"""The monitor's series for Prometheus: counters of disjoint windows, so that a rule can ask how many of the last ones drifted."""
+"""The monitor's series for Prometheus: counters of disjoint windows, so that a rule can ask how many of the last ones
+drifted."""
 
 import prometheus_client
 from prometheus_client import exposition

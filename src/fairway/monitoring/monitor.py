@@ -2,9 +2,10 @@
 
     python -m fairway.monitoring.monitor --home .fairway --port 0
 
-One long-lived process, because the detectors take some ten seconds to import. What to watch is in HOME/monitor.json, replaced
-by rename: `{"deployments": {name: {"namespace", "revision", "package", "monitoring"}}}`. A window's verdict, the ticket that
-follows from it and the place to go on from are one transaction of the event store: a kill loses nothing and repeats nothing.
+One long-lived process, because the detectors take some ten seconds to import. What to watch is in HOME/monitor.json,
+replaced by rename: `{"deployments": {name: {"namespace", "revision", "package", "monitoring"}}}`. A window's verdict,
+the ticket that follows from it and the place to go on from are one transaction of the event store: a kill loses nothing
+and repeats nothing.
 """
 
 import argparse
@@ -110,7 +111,8 @@ class Monitor:
             return False
         if window.rows < windows.MIN_ROWS:
             raise errors.DataError(
-                f"the inputs of {window.unreadable} of {window.requests} requests do not fit the reference of {watched.package}:"
+                f"the inputs of {window.unreadable} of {window.requests} requests do not fit the reference of "
+                f"{watched.package}:"
                 " wanted the features of its schema; the window was skipped"
             )
         result = subject.detector.check(subject.reference, window.arrays)
@@ -207,7 +209,8 @@ class Monitor:
         )
 
     def _resume(self, watched: Watched, *, now: float) -> tuple[int, windows.Streak]:
-        """Return where the last window ended and the streak so far; a new revision starts anew and closes the old one's ticket."""
+        """Return where the last window ended and the streak so far; a new revision starts anew and closes the old one's
+        ticket."""
         kept = self._events.conclusions.mark(_key(watched))
         if kept is None:
             return 0, windows.Streak()
@@ -229,7 +232,8 @@ class Monitor:
         )
 
     def _subject(self, watched: Watched) -> Subject | None:
-        """Return the reference and its detector, read once for each revision; None where the package has no reference."""
+        """Return the reference and its detector, read once for each revision; None where the package has no
+        reference."""
         if watched not in self._subjects:
             self._subjects[watched] = self._load(watched)
             self.series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)

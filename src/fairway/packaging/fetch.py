@@ -30,7 +30,7 @@ MOST_FILES = 10_000
 T = TypeVar("T")
 
 
-class Source(Protocol):
+class PackageSource(Protocol):
     """Where a package lies."""
 
     def chunks(self, name: str) -> Iterator[bytes]:
@@ -70,7 +70,7 @@ def fetch(
         return manifest.read(out)
 
 
-def open_source(uri: str, *, digest: str, environment: Mapping[str, str]) -> Source:
+def open_source(uri: str, *, digest: str, environment: Mapping[str, str]) -> PackageSource:
     """Return the source that the address names; nothing is asked of it yet."""
     place = urlsplit(uri)
     if place.username or place.password:
@@ -122,7 +122,7 @@ def _there(out: Path, *, digest: str) -> manifest.Manifest:
     return found
 
 
-def _download(source: Source, *, uri: str, digest: str, folder: Path, pause_seconds: float) -> None:
+def _download(source: PackageSource, *, uri: str, digest: str, folder: Path, pause_seconds: float) -> None:
     uri = web.shown(uri)
 
     def take(name: str, *, largest: int) -> tuple[int, str]:
@@ -145,7 +145,7 @@ def _download(source: Source, *, uri: str, digest: str, folder: Path, pause_seco
             )
 
 
-def _write(source: Source, name: str, *, to: Path, largest: int) -> tuple[int, str]:
+def _write(source: PackageSource, name: str, *, to: Path, largest: int) -> tuple[int, str]:
     """Write one file, and gives its size and digest."""
     to.parent.mkdir(parents=True, exist_ok=True)
     size, seen = 0, hashlib.sha256()

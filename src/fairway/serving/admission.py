@@ -1,11 +1,13 @@
-"""Which requests are begun: those that can be answered in time. The others are refused at once with 429, and cost next to nothing.
+"""Which requests are begun: those that can be answered in time. The others are refused at once with 429, and cost next
+to nothing.
 
-Two places hold requests up: the event loop, which answers small requests one after the other, and the threads, which answer the large ones.
-Both are judged by time, not by number, and by the same bound: a request that waits longer than `LONGEST_WAIT` is one too many. So whatever the
-load, what is accepted is answered soon, and half a second after a peak the last of it is forgotten.
+Two places hold requests up: the event loop, which answers small requests one after the other, and the threads, which
+answer the large ones. Both are judged by time, not by number, and by the same bound: a request that waits longer than
+`LONGEST_WAIT` is one too many. So whatever the load, what is accepted is answered soon, and half a second after a peak
+the last of it is forgotten.
 
-The status is 429, not 503: a 5xx is a verdict about a revision, and that more came than it can do is none. A server whose threads do not
-come back is another matter: what it owes is answered 503 and 504.
+The status is 429, not 503: a 5xx is a verdict about a revision, and that more came than it can do is none. A server
+whose threads do not come back is another matter: what it owes is answered 503 and 504.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ WORK_SHARE = 0.25
 PACE_SHARE = 0.1  # of a finished request in the running mean of how far the estimates are off
 
 
-class Refused(protocol.Invalid):
+class NotAdmitted(protocol.Invalid):
     """The request came while more than enough was waiting; the client may try again."""
 
 
@@ -36,15 +38,16 @@ def longest_wait(timeout: float, *, shadow: bool = False) -> float:
     return min(LONGEST_WAIT, timeout / 4) * (SHADOW_SHARE if shadow else 1.0)
 
 
-def too_many(sentence: str) -> Refused:
-    return Refused(f"{sentence}: try again in a second, or add replicas", status=429)
+def too_many(sentence: str) -> NotAdmitted:
+    return NotAdmitted(f"{sentence}: try again in a second, or add replicas", status=429)
 
 
 class Turns:
     """The requests that the event loop answers itself, a little of them in each of its rounds.
 
-    A round reads all sockets that are ready. Were all that it read answered at once, rounds would grow with the load, and new connections and
-    probes would wait for many of them; so what does not fit into a round waits here, oldest first.
+    A round reads all sockets that are ready. Were all that it read answered at once, rounds would grow with the load,
+    and new connections and probes would wait for many of them; so what does not fit into a round waits here, oldest
+    first.
     """
 
     def __init__(self) -> None:
@@ -57,11 +60,13 @@ class Turns:
         self._longest = 0.0
 
     def wait(self) -> float:
-        """Return the seconds that a request would wait which comes now: as long as the oldest has, or as what waits will take."""
+        """Return the seconds that a request would wait which comes now: as long as the oldest has, or as what waits
+        will take."""
         return max(time.perf_counter() - self._waiting[0][1], self._queued * self._pace) if self._waiting else 0.0
 
     async def mine(self, *, cost: float, longest: float) -> None:
-        """Return when the request may be answered; raises Refused where it would wait longer than that. `cost` is its work in seconds."""
+        """Return when the request may be answered; raises NotAdmitted where it would wait longer than that. `cost` is
+        its work in seconds."""
         if self._left is None:
             self._left = ROUND_SECONDS
             asyncio.get_running_loop().call_soon(self._next)
@@ -140,7 +145,8 @@ class Backlog:
         )
 
     def admit(self, *, longest: float) -> None:
-        """Return where a request may join; raises Refused where too many wait, Invalid where the threads do not come back."""
+        """Return where a request may join; raises NotAdmitted where too many wait, Invalid where the threads do not
+        come back."""
         if self.stuck():
             raise protocol.Invalid(f"the model has not answered for {self._timeout:g} s", status=503)
         if self.waiting + self.busy >= self._most:
@@ -150,7 +156,8 @@ class Backlog:
             raise too_many(f"{self.waiting} requests wait, about {wait:.1f} s of work, wanted at most {longest:g} s")
 
     async def run(self, work: Callable[[], Answer], *, cost: float, deadline: float) -> Answer:
-        """Return what the work returns; raises TimeoutError at the deadline (a time of the loop's clock), Refused where the wait took its time."""
+        """Return what the work returns; raises TimeoutError at the deadline (a time of the loop's clock), NotAdmitted
+        where the wait took its time."""
         job = Job(min(cost, WORK_SHARE * self._timeout))
         self._waiting[job] = None
         try:

@@ -1,8 +1,9 @@
 """The hot path: a bare ASGI application that answers the Open Inference Protocol v2, without a framework's layers.
 
-One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is fast, which
-saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are fast on this machine.
-A request is in work once its body is whole: `uploads` bounds what comes before, `admission` what waits.
+One request is parsed, predicted and written by one plain function, `_answer`. It runs in the event loop where it is
+fast, which saves two thread switches, and in a thread where it is not; `calibrate` measures which sizes of a body are
+fast on this machine. A request is in work once its body is whole: `uploads` bounds what comes before, `admission` what
+waits.
 """
 
 import asyncio
@@ -66,7 +67,7 @@ TICK_SECONDS = 1.0  # between two values of the gauges
 NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there is nothing to compare
 
 
-class Reply:
+class InferenceReply:
     """What a request is answered with, and what the event log keeps of it."""
 
     __slots__ = ("body", "columns", "header_length", "labels", "probabilities", "rows", "status", "unusual")
@@ -127,7 +128,8 @@ class Application:
             self._log_unknown(scope)
 
     def calibrate(self) -> None:
-        """Measure what requests cost: which bodies the event loop may answer, and how many rows are too much work; also warms the model."""
+        """Measure what requests cost: which bodies the event loop may answer, and how many rows are too much work; also
+        warms the model."""
         few, many = self._model.sample(rows=1), self._model.sample(rows=LONGEST_SIZE)
         sizes = [protocol.request_body(columns, features=self._model.features) for columns in (few, many)]
         fast, slow = self._least(*sizes)
@@ -153,7 +155,7 @@ class Application:
         self._unpacking.close()
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = headers.Call()
+        call = headers.RequestHead()
         call.arrived = time.perf_counter()
         reply = await self._reply(call, scope, receive)
         seconds = time.perf_counter() - call.arrived
@@ -181,10 +183,10 @@ class Application:
 
     def _log_unknown(self, scope: Scope) -> None:
         """Leave an event of a request to a path that this revision does not know and another may."""
-        call = headers.Call()
+        call = headers.RequestHead()
         with contextlib.suppress(protocol.Invalid):
             headers.read(scope["headers"], into=call, revision=self._revision)
-        self._count(call, Reply(404, b""), 0.0)
+        self._count(call, InferenceReply(404, b""), 0.0)
         if call.role == "named":
             return
         self._events.append(
@@ -193,7 +195,7 @@ class Application:
             )
         )
 
-    async def _reply(self, call: headers.Call, scope: Scope, receive: Receive) -> Reply:
+    async def _reply(self, call: headers.RequestHead, scope: Scope, receive: Receive) -> InferenceReply:
         """Return the answer, whatever happens: every failure has its status and its sentence."""
         try:
             headers.read(scope["headers"], into=call, revision=self._revision)
@@ -208,37 +210,39 @@ class Application:
                 return self._answer(body, call)
             if (cost := self._most_cost(len(body), call)) > self._timeout:
                 raise protocol.Invalid(
-                    f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most {self._timeout:g} s of it "
+                    f"the request has {len(body)} bytes, about {cost:.1f} s of work: wanted at most "
+                    f"{self._timeout:g} s of it "
                     "(serving.timeout), send fewer rows in each request",
                     status=413,
                 )
             self._backlog.admit(longest=longest)
             return await self._backlog.run(functools.partial(self._answer, body, call), cost=cost, deadline=deadline)
         except (protocol.Invalid, decoding.Undecodable) as error:
-            return Reply(error.status, _error(str(error)))
+            return InferenceReply(error.status, _error(str(error)))
         except TimeoutError:
-            return Reply(
+            return InferenceReply(
                 504,
                 _error(f"the answer took longer than {self._timeout:g} s: send fewer rows, or raise serving.timeout"),
             )
         except errors.ModelError as error:
             log.error("Request %s failed: %s", call.request_id, error)
-            return Reply(500, _error(str(error)))
+            return InferenceReply(500, _error(str(error)))
         except Exception:  # the edge: the client gets an answer, and the event log the failure
             log.exception("Request %s failed.", call.request_id)
-            return Reply(500, _error("the server failed on this request, its log says why"))
+            return InferenceReply(500, _error("the server failed on this request, its log says why"))
 
     def _cost(self, size: int) -> float:
         request, byte = self._costs
         return request + byte * size
 
-    def _most_cost(self, size: int, call: headers.Call) -> float:
+    def _most_cost(self, size: int, call: headers.RequestHead) -> float:
         """Return the seconds that a body of this size may take, if its JSON is as dear as JSON can be."""
         document = size if call.header_length is None else min(size, call.header_length)
         return max(self._cost(size), self._dearest * document)
 
-    async def _unpacked(self, body: bytes, call: headers.Call, *, longest: float, deadline: float) -> bytes:
-        """Return the body as it was before it was compressed: what it costs shows only then, and the threads that predict do not wait for it."""
+    async def _unpacked(self, body: bytes, call: headers.RequestHead, *, longest: float, deadline: float) -> bytes:
+        """Return the body as it was before it was compressed: what it costs shows only then, and the threads that
+        predict do not wait for it."""
         self._unpacking.admit(longest=longest)
         return await self._unpacking.run(
             functools.partial(decoding.decoded, body, encoding=call.encoding, largest=self._largest),
@@ -246,17 +250,18 @@ class Application:
             deadline=deadline,
         )
 
-    def _answer(self, body: bytes, call: headers.Call) -> Reply:
+    def _answer(self, body: bytes, call: headers.RequestHead) -> InferenceReply:
         note(body, call)
         request = protocol.parse(
             body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows
         )
         return self._predicted(request, call)
 
-    def _predicted(self, request: protocol.Request, call: headers.Call) -> Reply:
+    def _predicted(self, request: protocol.Request, call: headers.RequestHead) -> InferenceReply:
         if request.rows > self._most_rows:
             raise protocol.Invalid(
-                f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in bounds",
+                f"the request has {request.rows} rows: wanted at most {self._most_rows}, so that the answer stays in "
+                f"bounds",
                 status=413,
             )
         probabilities = self._model.predict(request.columns)
@@ -269,14 +274,15 @@ class Application:
             revision=self._shown,
             request_id=call.request_id,
         )
-        reply = Reply(200, text)
+        reply = InferenceReply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
         reply.labels, reply.probabilities = labels, probabilities
         reply.unusual = self._model.unusual(request.columns)
         return reply
 
     def _least(self, *bodies: bytes) -> list[float]:
-        """Return the least seconds that each body took, of as many tries in turns as fit into a second (three at the least)."""
+        """Return the least seconds that each body took, of as many tries in turns as fit into a second (three at the
+        least)."""
         least, until = [math.inf] * len(bodies), time.perf_counter() + SAMPLE_SECONDS
         for number in range(SAMPLES):
             if number >= FEWEST_SAMPLES and time.perf_counter() > until:
@@ -287,15 +293,15 @@ class Application:
     def _timed(self, body: bytes) -> float:
         """Return the seconds that the body takes on an idle machine.
 
-        Of the clock and the processor's time the lesser: the clock goes on while a busy node lets others run, and a server that
-        starts then would refuse what its replicas take; the processor's time is the sum of all threads'.
+        Of the clock and the processor's time the lesser: the clock goes on while a busy node lets others run, and a
+        server that starts then would refuse what its replicas take; the processor's time is the sum of all threads'.
         """
         started, used = time.perf_counter(), time.process_time()
         with contextlib.suppress(protocol.Invalid):  # the dear one
-            Application._answer(self, body, headers.Call())
+            Application._answer(self, body, headers.RequestHead())
         return min(time.perf_counter() - started, time.process_time() - used)
 
-    def _headers(self, call: headers.Call, reply: Reply) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(self, call: headers.RequestHead, reply: InferenceReply) -> tuple[tuple[bytes, bytes], ...]:
         common: tuple[tuple[bytes, bytes], ...] = ((b"x-request-id", call.request_id.encode()),)
         if self._shown is not None:
             common = (*common, (b"x-fairway-revision", self._revision))
@@ -312,7 +318,7 @@ class Application:
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body})
 
-    def _count(self, call: headers.Call, reply: Reply, seconds: float) -> None:
+    def _count(self, call: headers.RequestHead, reply: InferenceReply, seconds: float) -> None:
         key = (call.role, reply.status)
         children = self._children.get(key)
         if children is None:
@@ -356,13 +362,14 @@ def _routes(names: set[str], *, revision: str) -> dict[str, str]:
     return routes
 
 
-def note(body: bytes, call: headers.Call) -> None:
+def note(body: bytes, call: headers.RequestHead) -> None:
     """Keep the plain body's digest and size for its event."""
     call.digest, call.size = hashlib.blake2b(body, digest_size=8).hexdigest(), len(body)
 
 
 def _power_of_two(number: float) -> int:
-    """Return the power of two at or below the number: replicas that measure nearly the same then have the same bound."""
+    """Return the power of two at or below the number: replicas that measure nearly the same then have the same
+    bound."""
     return max(LONGEST_SIZE, 1 << int(math.log2(max(number, 1.0))))
 
 

@@ -1,4 +1,5 @@
-"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one chunk in memory at a time."""
+"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one chunk in memory at a
+time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from fairway.serving import predictor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class ChunkAnswers:
     """The answers to one chunk, row by row."""
 
     labels: list[str]
@@ -21,8 +22,9 @@ class Answers:
     unusual: dict[str, int]  # rows beyond the training range, by feature
 
 
-def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
-    """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
+def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[ChunkAnswers]:
+    """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing
+    column."""
     features = model.package.features
     for chunk in chunks:
         missing = [feature.name for feature in features if feature.name not in chunk]
@@ -35,7 +37,7 @@ def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> 
         except (TypeError, ValueError) as error:
             raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
         probabilities = model.predict(columns)
-        yield Answers(
+        yield ChunkAnswers(
             labels=model.labels(probabilities),
             confidence=probabilities.max(axis=1),
             probabilities=probabilities,

@@ -1,4 +1,5 @@
-"""How a model server is started: its command line and its environment, both ways. Pure; whoever supervises only has to spawn."""
+"""How a model server is started: its command line and its environment, both ways. Pure; whoever supervises only has to
+spawn."""
 
 import json
 import sys
@@ -62,7 +63,8 @@ def environment(
     home: Path,
     token: Path | None = None,
 ) -> dict[str, str]:
-    """Return what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in it."""
+    """Return what to add to the environment; `home` is BentoML's folder, one a server, since each wipes the metrics in
+    it."""
     return {
         "FAIRWAY_PACKAGE": str(package.absolute()),
         "FAIRWAY_DEPLOYMENT": deployment,

@@ -1,4 +1,5 @@
-"""Bodies that were sent compressed: `content-encoding: gzip` or `deflate`, unpacked up to a bound and no byte further."""
+"""Bodies that were sent compressed: `content-encoding: gzip` or `deflate`, unpacked up to a bound and no byte
+further."""
 
 import zlib
 
@@ -17,7 +18,8 @@ class Undecodable(errors.Permanent):
 
 
 def decoded(body: bytes, *, encoding: str, largest: int) -> bytes:
-    """Return the body as it was before it was compressed; raises Undecodable where it would be larger than `largest` bytes."""
+    """Return the body as it was before it was compressed; raises Undecodable where it would be larger than `largest`
+    bytes."""
     kind = encoding.strip().lower()
     if kind in IDENTITY:
         return body

@@ -1,11 +1,13 @@
-"""The log of predictions: a queue in memory, a thread that delivers it to the collector, a spool on disk for when it cannot.
+"""The log of predictions: a queue in memory, a thread that delivers it to the collector, a spool on disk for when it
+cannot.
 
-Sending never slows a prediction: the hot path appends a record to a deque; making JSON, HTTP and disk are the thread's business.
-Delivery is at least once, and idempotent for the collector by (request id, revision, role). What is lost, and how it is counted
-(`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is full; `full` the spool has
-reached its bound; `disk` the disk is full; `refused` the collector will never take the event. A server killed with -9 loses what
-it had not delivered or spooled: the last `interval` (200 ms by default), and it cannot count that. With `writeAhead` it loses none: the
-event is in the spool before the answer is sent, and the spool is what the thread delivers.
+Sending never slows a prediction: the hot path appends a record to a deque; making JSON, HTTP and disk are the thread's
+business. Delivery is at least once, and idempotent for the collector by (request id, revision, role). What is lost, and
+how it is counted (`fairway_serving_events_dropped_total{reason}`): `queue` the thread cannot keep up and the queue is
+full; `full` the spool has reached its bound; `disk` the disk is full; `refused` the collector will never take the
+event. A server killed with -9 loses what it had not delivered or spooled: the last `interval` (200 ms by default), and
+it cannot count that. With `writeAhead` it loses none: the event is in the spool before the answer is sent, and the
+spool is what the thread delivers.
 """
 
 import logging
@@ -134,7 +136,8 @@ class EventLog:
             self._queue.append(record)
 
     def _written(self, record: Record) -> bool:
-        """Write the event to the spool; where that is full, or the disk, says False: the event goes by memory, and is counted there if it is lost."""
+        """Write the event to the spool; where that is full, or the disk, says False: the event goes by memory, and is
+        counted there if it is lost."""
         line = encode(record, origin=self._origin, sample=self._settings.sample)
         return self._spool is not None and self._spool.append([line]).reason is None
 
@@ -224,7 +227,7 @@ class EventLog:
 
     def _store(self, lines: Sequence[tuple[str, bytes]]) -> None:
         outcome = (
-            self._spool.append([line for _, line in lines]) if self._spool else spool.Outcome(written=0, reason="full")
+            self._spool.append([line for _, line in lines]) if self._spool else spool.Appended(written=0, reason="full")
         )
         self._count(SPOOLED, lines[: outcome.written])
         if outcome.reason is None:
@@ -273,7 +276,8 @@ class EventLog:
 
 
 class Sender:
-    """Posts batches over one kept connection; the token is read from its file at each batch, for it is replaced while it is used."""
+    """Posts batches over one kept connection; the token is read from its file at each batch, for it is replaced while
+    it is used."""
 
     def __init__(self, collector: str, *, token: Path | None = None) -> None:
         parts = urlsplit(collector)

@@ -17,7 +17,7 @@ SANE_UNIT = re.compile(rb"[\x20-\x7e]{1,256}")
 LONGEST_NUMBER = 18  # digits; longer ones are nonsense and would cost time to read
 
 
-class Call:
+class RequestHead:
     """What is known of one request; made with defaults first, so that even a refused request has its id."""
 
     __slots__ = (
@@ -46,11 +46,11 @@ class Call:
         self.size = 0  # bytes of the body, unpacked
 
 
-def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes = b"") -> None:
+def read(fields: Iterable[tuple[bytes, bytes]], *, into: RequestHead, revision: bytes = b"") -> None:
     """Fill in the call; raises Invalid at the end, when id and role are known already.
 
-    `revision` is the server's own: a gateway with a single backend puts the arm on the request before it is copied, and then only the
-    revision that it names beside tells the copy from the original.
+    `revision` is the server's own: a gateway with a single backend puts the arm on the request before it is copied, and
+    then only the revision that it names beside tells the copy from the original.
     """
     wrong: str | None = None
     meant, units = revision, list[bytes]()
@@ -67,7 +67,8 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
         elif name == b"x-fairway-arm":
             role = ROLES.get(value)
             if role is None:
-                wrong = f"x-fairway-arm is {_shown(value)}: wanted stable, canary or named, or no such header for a mirrored copy"
+                wanted = "stable, canary or named, or no such header for a mirrored copy"
+                wrong = f"x-fairway-arm is {_shown(value)}: wanted {wanted}"
             into.role = role or "shadow"
         elif name == b"x-fairway-revision":
             meant = value
@@ -91,9 +92,11 @@ def read(fields: Iterable[tuple[bytes, bytes]], *, into: Call, revision: bytes =
 
 
 def bucket(forwarded: bytes) -> str | None:
-    """Return one of 65,536 buckets for the client's address: it tells clients apart well enough to bound what one weighs, and no address from another.
+    """Return one of 65,536 buckets for the client's address: it tells clients apart well enough to bound what one
+    weighs, and no address from another.
 
-    The last address is the gateway's own word; those before it are the client's. Of an IPv6 address only the network counts: its rest is the client's choice.
+    The last address is the gateway's own word; those before it are the client's. Of an IPv6 address only the network
+    counts: its rest is the client's choice.
     """
     address = forwarded.rpartition(b",")[2].strip()
     if not address:
@@ -104,7 +107,8 @@ def bucket(forwarded: bytes) -> str | None:
 
 
 def _unit(values: list[bytes]) -> tuple[str, str | None]:
-    """Return the unit, and what is wrong with its name. A wrong one is a unit too: the gateway has hashed it to an arm, and it counts as one."""
+    """Return the unit, and what is wrong with its name. A wrong one is a unit too: the gateway has hashed it to an arm,
+    and it counts as one."""
     if len(values) == 1 and SANE_UNIT.fullmatch(values[0]) and not values[0].isspace():
         return values[0].decode("ascii"), None
     seen = _shown(values[0]) if len(values) == 1 else f"there {len(values)} times"

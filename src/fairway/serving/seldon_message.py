@@ -1,12 +1,12 @@
 """Seldon's protocol: its messages to requests of the Open Inference Protocol, and our answers back. Pure.
 
-    {"data": {"names": [...], "ndarray": [[39, "state"], ...]}}            a list for each row; without names: the model's features, in order
+    {"data": {"names": [...], "ndarray": [[39, "state"], ...]}}         a list for each row; no names: the features in order
     {"data": {"names": [...], "tensor": {"shape": [n, k], "values": [...]}}}   numbers only, row by row
     {"jsonData": {"age": 39, ...}} or a list of them                       a row for each, by feature
     {"jsonData": {"inputs": [...]}}                                        a request of the Open Inference Protocol
 
-`data` is answered in the form it came in, with a column for each class; `jsonData` with the Open Inference Protocol's answer. The
-labels, their confidence and the revision are in `meta.tags`.
+`data` is answered in the form it came in, with a column for each class; `jsonData` with the Open Inference Protocol's
+answer. The labels, their confidence and the revision are in `meta.tags`.
 """
 
 import math
@@ -46,7 +46,8 @@ class Message:
 
 
 def read(body: bytes, *, features: Mapping[str, Feature]) -> Message:
-    """Return the message's rows; raises Invalid with the sentence for the client. What the tensors hold is checked by `protocol.parse`."""
+    """Return the message's rows; raises Invalid with the sentence for the client. What the tensors hold is checked by
+    `protocol.parse`."""
     document = _document(body)
     found = [form for form in FORMS if form in document]
     if found == ["jsonData"]:
@@ -174,11 +175,13 @@ def _from_json(data: Any, features: Mapping[str, Feature]) -> Json:
     unknown = next((name for name in names if name not in features), None)
     if unknown is not None:
         raise protocol.Invalid(
-            f"jsonData names {errors.shortened(unknown)!r}, which is none of the model's features: wanted {', '.join(list(features)[:8])}"
+            f"jsonData names {errors.shortened(unknown)!r}, which is none of the model's features: wanted "
+            f"{', '.join(list(features)[:8])}"
         )
     if len(rows) * len(names) > MOST_CELLS:
         raise protocol.Invalid(
-            f"jsonData has {len(rows)} rows of {len(names)} features: wanted at most {MOST_CELLS} values, those left out included",
+            f"jsonData has {len(rows)} rows of {len(names)} features: wanted at most {MOST_CELLS} values, those left "
+            f"out included",
             status=413,
         )
     return _inputs({name: [row.get(name) for row in rows] for name in names}, len(rows), features)

@@ -2,9 +2,10 @@
 
     GRPC_WORKERS=0 seldon-core-microservice fairway.serving.seldon_model.Model --service-type MODEL
 
-It reads the environment that `serving.command` writes; the package is looked for in /models/package where none is named. Beside Seldon's own
-paths it answers `/v2` (inference, health, metadata) and `/metrics` on the same port, by the same code as the BentoML runtime: one event log, one
-set of limits, one set of series. The wrapper's gRPC is not served: with it the wrapper does not obey SIGTERM.
+It reads the environment that `serving.command` writes; the package is looked for in /models/package where none is
+named. Beside Seldon's own paths it answers `/v2` (inference, health, metadata) and `/metrics` on the same port, by the
+same code as the BentoML runtime: one event log, one set of limits, one set of series. The wrapper's gRPC is not served:
+with it the wrapper does not obey SIGTERM.
 """
 
 import asyncio
@@ -51,7 +52,8 @@ class Model:
         self.model_error_handler = _blueprint(self)  # the one blueprint that the wrapper takes from a model
 
     def load(self) -> None:
-        """Make this process the one that answers; a package that changed since it was proven ends the server with its sentence."""
+        """Make this process the one that answers; a package that changed since it was proven ends the server with its
+        sentence."""
         try:
             self._worker = Worker(self._settings)
         except errors.FairwayError as error:
@@ -103,7 +105,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SentAnswer:
     """What an application has sent."""
 
     status: int
@@ -147,18 +149,18 @@ class Worker:
         atexit.register(self._events.close, timeout_seconds=FLUSH_SECONDS)
         self._drain_on_sigterm()
 
-    def infer(self, request: flask.Request) -> Answer:
+    def infer(self, request: flask.Request) -> SentAnswer:
         """Answer a path of the Open Inference Protocol."""
         return self._ask(self._open_inference, request, path=request.path, body=self._body(request))
 
-    def predict(self, request: flask.Request, body: bytes | None = None) -> Answer:
+    def predict(self, request: flask.Request, body: bytes | None = None) -> SentAnswer:
         """Answer a message of Seldon's; an error has Seldon's form too."""
         answer = self._ask(
             self._seldon, request, path=self._infer, body=self._body(request) if body is None else body, method="POST"
         )
         if answer.status == 200:
             return answer
-        return Answer(
+        return SentAnswer(
             answer.status, answer.headers, seldon_message.failure(answer.status, orjson.loads(answer.body)["error"])
         )
 
@@ -168,7 +170,7 @@ class Worker:
 
     def _ask(
         self, application: app.Application, request: flask.Request, *, path: str, body: bytes, method: str = ""
-    ) -> Answer:
+    ) -> SentAnswer:
         length = max(request.content_length or 0, len(body))
         scope = {
             "type": "http",
@@ -196,7 +198,7 @@ class Worker:
 class Seldon(app.Application):
     """The hot path for Seldon's messages: limits, deadline, events and series are the same."""
 
-    def _answer(self, body: bytes, call: headers.Call) -> app.Reply:
+    def _answer(self, body: bytes, call: headers.RequestHead) -> app.InferenceReply:
         app.note(body, call)
         message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(
@@ -225,7 +227,7 @@ class Seldon(app.Application):
         self.inline_bytes = 0
 
 
-async def _exchange(application: app.Application, scope: app.Scope, body: bytes) -> Answer:
+async def _exchange(application: app.Application, scope: app.Scope, body: bytes) -> SentAnswer:
     sent: list[Mapping[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -236,13 +238,14 @@ async def _exchange(application: app.Application, scope: app.Scope, body: bytes)
 
     await application(scope, receive, send)
     start, content = sent
-    return Answer(
+    return SentAnswer(
         start["status"], [(name.decode(), value.decode()) for name, value in start["headers"]], content["body"]
     )
 
 
 def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[bytes, bytes]]:
-    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway gave none."""
+    """Return the headers as ASGI has them, with the length that was seen; Seldon's own id stands in where the gateway
+    gave none."""
     named = {name.lower(): value for name, value in given} | {"content-length": str(length)}
     if "seldon-puid" in named:
         named.setdefault("x-request-id", named["seldon-puid"])
@@ -250,7 +253,8 @@ def _fields(given: Iterable[tuple[str, str]], *, length: int) -> list[tuple[byte
 
 
 def _blueprint(model: Model) -> flask.Blueprint:
-    """Return what the wrapper puts into its application: our paths before its own, and 404 where it would answer 500."""
+    """Return what the wrapper puts into its application: our paths before its own, and 404 where it would answer
+    500."""
     blueprint = flask.Blueprint("fairway", __name__)
 
     @blueprint.record_once  # type: ignore[untyped-decorator]
@@ -281,7 +285,8 @@ def _blueprint(model: Model) -> flask.Blueprint:
     @blueprint.app_errorhandler(HTTPException)  # type: ignore[untyped-decorator]
     def refuse(error: HTTPException) -> flask.Response:
         status = error.code or 500
-        sentence = f"{flask.request.method} {flask.request.path} is not served here: wanted POST /api/v1.0/predictions or a path below /v2"
+        wanted = "POST /api/v1.0/predictions or a path below /v2"
+        sentence = f"{flask.request.method} {flask.request.path} is not served here: wanted {wanted}"
         return flask.Response(seldon_message.failure(status, sentence), status=status, mimetype="application/json")
 
     return blueprint
@@ -294,7 +299,7 @@ def _message(form: Mapping[str, str]) -> bytes:
     return b"{%s}" % b",".join(orjson.dumps(name) + b":" + value.encode() for name, value in form.items())
 
 
-def _response(answer: Answer) -> flask.Response:
+def _response(answer: SentAnswer) -> flask.Response:
     """Return flask's answer; it counts the bytes itself."""
     kept = [(name, value) for name, value in answer.headers if name != "content-length"]
     return flask.Response(answer.body, status=answer.status, headers=kept)
@@ -304,13 +309,15 @@ def _settings(environment: Mapping[str, str]) -> command.Settings:
     workers = environment.get("GUNICORN_WORKERS", "1")
     if workers != "1":
         raise errors.ServingError(
-            f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask for more replicas"
+            f"GUNICORN_WORKERS is {workers}: wanted 1, since each worker would count its requests for itself; ask "
+            f"for more replicas"
         )
     return command.read({"FAIRWAY_PACKAGE": PACKAGE, **environment})
 
 
 def _or_exit(function: Any, *arguments: Any) -> Any:
-    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a
+    traceback."""
     try:
         return function(*arguments)
     except errors.FairwayError as error:

@@ -1,7 +1,8 @@
 """The BentoML service: its probes, metrics and lifetime are BentoML's, `/v2` goes past its layers to the hot path.
 
-`bentoml serve fairway.serving.service:Service`, configured by the environment that `serving.command` writes. BentoML's middleware
-costs five times the prediction; the hot path brings metrics, limits and a deadline of its own and is put in front of them.
+`bentoml serve fairway.serving.service:Service`, configured by the environment that `serving.command` writes. BentoML's
+middleware costs five times the prediction; the hot path brings metrics, limits and a deadline of its own and is put in
+front of them.
 
 This module is imported by BentoML's supervisor too, so it stays light: what answers requests is imported in the worker.
 """
@@ -25,18 +26,21 @@ if TYPE_CHECKING:
 
 SERVING = command.serving(os.environ)
 FLUSH_SECONDS = 5.0
-SWITCH_SECONDS = 0.0005  # that a thread keeps the interpreter from the event loop, which asks for it at each socket: with 5 ms it serves 50 while one works
+# that a thread keeps the interpreter from the event loop, which asks for it at each socket: with 5 ms it serves 50
+# while one works
+SWITCH_SECONDS = 0.0005
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-class State:
+class WorkerState:
     """The worker's application, once it is ready to answer."""
 
     application: "app.Application | None" = None
 
 
 class Hoist:
-    """Puts the hot path in front of BentoML's middlewares: a middleware sits inside them, but it sees the application start."""
+    """Puts the hot path in front of BentoML's middlewares: a middleware sits inside them, but it sees the application
+    start."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -51,8 +55,8 @@ def in_front_of(inner: Any) -> Any:
     """Return an application that answers `/v2` itself and leaves everything else to `inner`."""
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v2") and State.application is not None:
-            await State.application(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith("/v2") and WorkerState.application is not None:
+            await WorkerState.application(scope, receive, send)
         else:
             await inner(scope, receive, send)
 
@@ -94,7 +98,8 @@ class Service:
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def prove() -> None:
-        """In the supervisor, before there is a server: a package that cannot be served ends the process with its sentence."""
+        """In the supervisor, before there is a server: a package that cannot be served ends the process with its
+        sentence."""
         proof.required(_or_exit(command.read, os.environ).package)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
@@ -105,7 +110,7 @@ class Service:
         _tune_garbage_collection()
         sys.setswitchinterval(SWITCH_SECONDS)
         self.application.watch()
-        State.application = self.application
+        WorkerState.application = self.application
         self.application.ready = True
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
@@ -118,7 +123,8 @@ class Service:
         return self.application.ready and not self.application.draining
 
     def _open_and_close(self) -> None:
-        """Take many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which waits for the requests in work."""
+        """Take many connections at once; at SIGTERM is not ready first, and then leaves the rest to uvicorn, which
+        waits for the requests in work."""
         from fairway.serving import door
 
         close: Any = signal.getsignal(signal.SIGTERM)  # a method of uvicorn's server
@@ -142,7 +148,8 @@ Service.add_asgi_middleware(Hoist)  # type: ignore[attr-defined]
 
 
 def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
-    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a traceback."""
+    """Return what the function gives; a mistake of the user's ends the process with one sentence instead of a
+    traceback."""
     try:
         return function(*arguments, **keywords)
     except errors.FairwayError as error:
@@ -151,8 +158,8 @@ def _or_exit(function: Any, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _follow_the_supervisor() -> None:
-    """Have the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is in a session of its own, and
-    would go on serving with nobody left who can stop it."""
+    """Have the kernel end this worker (SIGTERM, so it drains) when BentoML's supervisor dies: it is in a session of its
+    own, and would go on serving with nobody left who can stop it."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,7 +1,8 @@
 """Events on disk that could not be delivered: append-only segments, oldest first, deleted when acknowledged.
 
-A segment is a file of JSON lines. Whoever writes or replays one holds a lock on it (`flock`), which the kernel gives back when
-the holder dies: several workers share one folder, and a server that was killed leaves its segments to the next one.
+A segment is a file of JSON lines. Whoever writes or replays one holds a lock on it (`flock`), which the kernel gives
+back when the holder dies: several workers share one folder, and a server that was killed leaves its segments to the
+next one.
 """
 
 import errno
@@ -18,7 +19,7 @@ SUFFIX = ".jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Appended:
     """What became of the lines that were to be spooled; `reason` is why some were not."""
 
     written: int
@@ -37,31 +38,31 @@ class Spool:
         self._number = 0
         self._lock = threading.RLock()  # the hot path writes while the thread replays
 
-    def append(self, lines: Sequence[bytes]) -> Outcome:
+    def append(self, lines: Sequence[bytes]) -> Appended:
         """Write the lines that fit; a full disk or a full spool leaves the newest out, and never raises."""
         with self._lock:
             return self._append(lines)
 
-    def _append(self, lines: Sequence[bytes]) -> Outcome:
+    def _append(self, lines: Sequence[bytes]) -> Appended:
         room = self._limit - self.bytes_used()
         written = 0
         try:
             for line in lines:
                 if len(line) + 1 > room:
-                    return Outcome(written=written, reason="full")
+                    return Appended(written=written, reason="full")
                 self._write(line + b"\n")
                 room -= len(line) + 1
                 written += 1
         except OSError:  # ENOSPC, EDQUOT, EROFS, a folder that is gone: the prediction matters more than its event
             self.seal()
-            return Outcome(written=written, reason="disk")
-        return Outcome(written=written)
+            return Appended(written=written, reason="disk")
+        return Appended(written=written)
 
     def bytes_used(self) -> int:
         """Return the bytes of all segments, other workers' included."""
         return sum(size for _, size in self._segments())
 
-    def replay(self) -> Iterator["Segment"]:
+    def replay(self) -> Iterator["SpoolSegment"]:
         """Return the segments that nobody else holds, oldest first, each locked until the caller moves on."""
         self.seal()
         for path, _ in self._segments():
@@ -116,7 +117,7 @@ class Spool:
         return sorted(found)
 
 
-class Segment:
+class SpoolSegment:
     """One locked file of lines; `acknowledge` deletes it."""
 
     def __init__(self, path: Path, *, descriptor: int) -> None:
@@ -134,7 +135,7 @@ class Segment:
         os.close(self._descriptor)
 
 
-def _claim(path: Path) -> Segment | None:
+def _claim(path: Path) -> SpoolSegment | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -147,4 +148,4 @@ def _claim(path: Path) -> Segment | None:
     if not path.exists():  # deleted between open and lock
         os.close(descriptor)
         return None
-    return Segment(path, descriptor=descriptor)
+    return SpoolSegment(path, descriptor=descriptor)

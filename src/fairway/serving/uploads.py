@@ -1,7 +1,7 @@
 """The bodies that are still coming: bounded in number, in bytes and in time, and none of them is in work yet.
 
-A body that does not come is its client's, never the revision's: 408. Where too many are under way the oldest gives way, which has had the most
-time of all, so whoever holds uploads open takes the place of nobody.
+A body that does not come is its client's, never the revision's: 408. Where too many are under way the oldest gives way,
+which has had the most time of all, so whoever holds uploads open takes the place of nobody.
 """
 
 import asyncio
@@ -37,7 +37,8 @@ class Uploads:
         self._bytes = 0
 
     async def read(self, receive: Receive, *, announced: int) -> bytes:
-        """Return the whole body; raises Invalid: 413 for one too large, 408 for one that does not come, 499 where its client went away."""
+        """Return the whole body; raises Invalid: 413 for one too large, 408 for one that does not come, 499 where its
+        client went away."""
         if announced > self._largest:
             raise self._too_large(announced)
         try:

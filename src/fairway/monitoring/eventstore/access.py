@@ -2,9 +2,12 @@
 
 Three ways, chosen by `--auth`:
 
-* token-file   one token in a file of the owner's (0600), as on one machine: whoever can read the file may do everything.
-* kubernetes   a service account's token for the audience `fairway-collector`, which `Authority` asks the API server about. A server's pod writes predictions
-               of its own revision; labels and outcomes are a role's (`create modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
+* token-file   one token in a file of the owner's (0600), as on one machine: whoever can read the file may do
+  everything.
+* kubernetes   a service account's token for the audience `fairway-collector`, which `Authority` asks the API server
+  about. A server's pod writes predictions
+               of its own revision; labels and outcomes are a role's (`create modeldeployments/labels`); reading is
+               another's (`get modeldeployments/evidence`).
 * none         everybody may do everything: for a network that is itself closed.
 
 Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to `KEEP_SECONDS`.
@@ -76,7 +79,8 @@ class Access(Protocol):
     """One way to tell callers apart."""
 
     def remembered(self, token: str | None) -> Principal | None:
-        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a token that is known to be nobody's."""
+        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a token that is known to
+        be nobody's."""
 
     def met(self, token: str | None) -> bool:
         """Say whether the token was somebody's when it was last asked about."""
@@ -85,7 +89,8 @@ class Access(Protocol):
         """Return the caller; raise Unauthenticated for a token that is nobody's."""
 
     def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
-        """Return the acts that somebody has to be asked about; raise Denied for one that the caller is known not to be allowed."""
+        """Return the acts that somebody has to be asked about; raise Denied for one that the caller is known not to be
+        allowed."""
 
     def permit(self, caller: Principal, acts: Iterable[Act]) -> None:
         """Raise Denied unless the caller may do all of it."""
@@ -111,7 +116,8 @@ class Open:
 
 
 class OwnersToken:
-    """Whoever has the file's token may do everything; the file is read at each request, so a new token counts at once."""
+    """Whoever has the file's token may do everything; the file is read at each request, so a new token counts at
+    once."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -133,7 +139,8 @@ class OwnersToken:
             raise errors.Unavailable(f"the token file {self._file} is empty: delete it, and start the collector again")
         if token is None or not hmac.compare_digest(token.encode(), wanted.encode()):
             raise Unauthenticated(
-                f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its owner may read it"
+                f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its "
+                f"owner may read it"
             )
         return Principal(name="the owner")
 
@@ -167,7 +174,8 @@ class Reviewed:
         acts = list(acts)
         if sum(act.kind != "prediction" for act in acts) > ACTS_AT_ONCE:
             raise errors.DataError(
-                f"the batch is about more than {ACTS_AT_ONCE} deployments: send those of fewer at once; nothing was stored"
+                f"the batch is about more than {ACTS_AT_ONCE} deployments: send those of fewer at once; nothing was "
+                f"stored"
             )
         return [act for act in acts if not self._allowed(caller, act)]
 
@@ -206,7 +214,8 @@ class Remembered(Generic[Value]):
 class Kept(Generic[Key, Value]):
     """Verdicts kept for a bounded time, and a bounded number of them; any number of threads may ask.
 
-    Refusals (false, None) are kept apart, and for a shorter time: however many tokens are made up, they push out none that is somebody's.
+    Refusals (false, None) are kept apart, and for a shorter time: however many tokens are made up, they push out none
+    that is somebody's.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -259,7 +268,8 @@ def make_token_file(file: Path) -> Path:
 
 
 def authorization(file: Path | None) -> dict[str, str]:
-    """Return the header that the token in a file makes; the file is read each time, for tokens are replaced while they are used."""
+    """Return the header that the token in a file makes; the file is read each time, for tokens are replaced while they
+    are used."""
     if file is None:
         return {}
     try:
@@ -275,11 +285,13 @@ def _own(caller: Principal, act: Act) -> None:
         return
     if caller.serves is None:
         raise Denied(
-            f"{caller.name} is no model server of fairway's: predictions are written by the pods of a ModelDeployment alone"
+            f"{caller.name} is no model server of fairway's: predictions are written by the pods of a "
+            f"ModelDeployment alone"
         )
     its = caller.serves
     raise Denied(
-        f"{caller.name} serves revision {its.revision} of {its.namespace}/{its.deployment}, and may not write predictions of "
+        f"{caller.name} serves revision {its.revision} of {its.namespace}/{its.deployment}, and may not write "
+        f"predictions of "
         f"revision {act.revision} of {act.namespace}/{act.deployment}"
     )
 
@@ -289,7 +301,8 @@ def _need(allowed: bool, caller: Principal, act: Act) -> None:
         return
     verb, resource = RIGHTS[act.kind]
     raise Denied(
-        f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in namespace "
+        f"{caller.name} may not {verb} {resource} of {act.namespace}/{act.deployment or '*'}: wanted a Role in "
+        f"namespace "
         f"{act.namespace} that allows {verb} on {resource}.fairway.dev"
     )
 

@@ -38,7 +38,7 @@ class Unpaired(NamedTuple):
     answers: int
 
 
-class Labelled(NamedTuple):
+class LabelledAnswer(NamedTuple):
     """A served answer whose label came."""
 
     request_id: str

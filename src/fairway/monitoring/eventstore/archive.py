@@ -1,7 +1,8 @@
 """The event store: predictions and labels as they come, and the joins that the rollout reads from them.
 
-One table of events with a sequence number that only grows: a reader keeps a cursor, asks for what came after it, and reads
-each joined pair exactly once, because a pair belongs to its later half. Only new rows are read, whatever the table's size.
+One table of events with a sequence number that only grows: a reader keeps a cursor, asks for what came after it, and
+reads each joined pair exactly once, because a pair belongs to its later half. Only new rows are read, whatever the
+table's size.
 """
 
 import json
@@ -68,14 +69,15 @@ class EventStore:
         """Return the store as a rollout in that namespace reads it."""
         return namespaced.Within(self, namespace)
 
-    # -- events come -----------------------------------------------------------------------------------------------------
+    # -- events come -------------------------------------------------------------------------------
 
     def add(self, batch: Sequence[Mapping[str, Any]], *, at: float | None = None) -> int:
         """Store the batch of CloudEvents, all or nothing, and return how many of them were new."""
         return len(self.add_new([cloudevents.parse(event, position=i) for i, event in enumerate(batch)], at=at))
 
     def add_new(self, rows: Sequence[cloudevents.EventRow], *, at: float | None = None) -> list[cloudevents.EventRow]:
-        """Store parsed events, all or nothing, and return those that were not there yet; `at` is when they came (now)."""
+        """Store parsed events, all or nothing, and return those that were not there yet; `at` is when they came
+        (now)."""
         received = time.time() if at is None else at
         with self.writing() as connection:
             return self._backend.insert(connection, rows, received=received)
@@ -108,7 +110,7 @@ class EventStore:
             rows = connection.execute(self._sql.COUNTS, {"deployment": deployment}).fetchall()
         return [answers.ArmCount(deployment=d, revision=r, role=o, events=n) for d, r, o, n in rows]
 
-    # -- a rollout reads -------------------------------------------------------------------------------------------------
+    # -- a rollout reads ---------------------------------------------------------------------------
 
     def pairs(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, stable: str, candidate: str, after: int
@@ -132,11 +134,12 @@ class EventStore:
         after: int,
         until: int | None = None,
         by: str | None = None,
-    ) -> tuple[int, list[answers.Labelled]]:
-        """Return the new cursor (`until` at most), and the served answers whose label joined after the old one, in order.
+    ) -> tuple[int, list[answers.LabelledAnswer]]:
+        """Return the new cursor (`until` at most), and the served answers whose label joined after the old one, in
+        order.
 
-        Shadow answers are not served. With a feature to go `by`, an answer with several of its values is given as several,
-        one for each.
+        Shadow answers are not served. With a feature to go `by`, an answer with several of its values is given as
+        several, one for each.
         """
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
@@ -147,13 +150,16 @@ class EventStore:
             answer = comparing.first(predicted)
             for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by).items():
                 if known:
-                    joined.append(answers.Labelled(request_id, unit, revision, role, at, known, wrong, of, answer))
+                    joined.append(
+                        answers.LabelledAnswer(request_id, unit, revision, role, at, known, wrong, of, answer)
+                    )
         return cursor, joined
 
     def outcomes(
         self, deployment: str, *, namespace: str = answers.NAMESPACE, after: int, until: int | None = None
     ) -> tuple[int, list[answers.Outcome]]:
-        """Return the new cursor (`until` at most), and the outcomes that joined their served request after the old one."""
+        """Return the new cursor (`until` at most), and the outcomes that joined their served request after the old
+        one."""
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
@@ -179,7 +185,8 @@ class EventStore:
     def count_unpaired(self, *, before: float) -> list[answers.Unpaired] | None:
         """Return the shadow answers from before the time without a stable answer still; None where all are counted.
 
-        Where the last count ended is a mark of the store: readers in several processes take turns, and share the counts.
+        Where the last count ended is a mark of the store: readers in several processes take turns, and share the
+        counts.
         """
         with self.writing() as connection:
             after = int(self.conclusions.mark(UNPAIRED_MARK) or 0)
@@ -193,7 +200,7 @@ class EventStore:
             self.conclusions.set_mark(UNPAIRED_MARK, cursor)
         return [answers.Unpaired(*row) for row in found]
 
-    # -- events go -------------------------------------------------------------------------------------------------------
+    # -- events go ---------------------------------------------------------------------------------
 
     def prune(self, before: float) -> int:
         """Remove the events and conclusions from before the time, and return the number of events.
@@ -213,7 +220,8 @@ class EventStore:
         return removed
 
     def prune_oldest(self, *, rows: int) -> int:
-        """Remove the oldest events whatever their age, `rows` at most and a fiftieth of all, and return their number."""
+        """Remove the oldest events whatever their age, `rows` at most and a fiftieth of all, and return their
+        number."""
         with self.writing() as connection:
             oldest = connection.execute(self._sql.OLDEST).fetchone()[0]
             if oldest is None:

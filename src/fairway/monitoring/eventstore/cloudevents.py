@@ -1,4 +1,5 @@
-"""What a logged prediction, a delayed label and a delayed outcome must look like, and the row that the store keeps of each."""
+"""What a logged prediction, a delayed label and a delayed outcome must look like, and the row that the store keeps of
+each."""
 
 import json
 import math
@@ -43,7 +44,8 @@ class EventRow(NamedTuple):
 
 
 def parse(event: Any, *, position: int = 0) -> EventRow:
-    """Return the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was wanted."""
+    """Return the row of one CloudEvent; `DataError` names its position in the batch, the field, what it is and what was
+    wanted."""
     reader = _Reader(event, where=f"event {position}")
     kind = reader.mapping.get("type")
     if reader.mapping.get("specversion") != "1.0":
@@ -61,7 +63,8 @@ def label(item: Any, *, deployment: str | None, namespace: str, time: float, pos
 
 
 def outcome(item: Any, *, deployment: str | None, namespace: str, time: float, position: int = 0) -> EventRow:
-    """Return the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment": ...}`."""
+    """Return the row of an outcome in its short form, `{"requestId": ..., "outcome": ..., "value": ..., "deployment":
+    ...}`."""
     return _outcome(_short(item, "outcome", deployment=deployment, namespace=namespace, position=position), time=time)
 
 
@@ -223,7 +226,8 @@ class _Reader:
             self.refuse(
                 key,
                 value,
-                f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or null",
+                f"an object with a list for each feature, of values or of at most {MOST_LEVELS} levels of lists, or "
+                f"null",
             )
         return compact({name: _cut(values) for name, values in value.items()})
 
@@ -254,7 +258,8 @@ def _finite(value: Any) -> Any:
 
 
 def storable(text: str) -> bool:
-    """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the text short in some of its functions."""
+    """Say whether the store can keep the text. SQLite keeps UTF-8: a lone surrogate cannot be written, a NUL cuts the
+    text short in some of its functions."""
     return "\0" not in text and not any(0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 

@@ -1,4 +1,5 @@
-"""What the event store needs of a database: transactions, its own SQL, and a way to insert. SQLite and PostgreSQL are two."""
+"""What the event store needs of a database: transactions, its own SQL, and a way to insert. SQLite and PostgreSQL are
+two."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager

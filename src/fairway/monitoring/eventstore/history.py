@@ -54,8 +54,8 @@ class History:
     ) -> Generator[answers.Prediction, None, None]:
         """Give the predictions with logged inputs, the newest first, read one by one.
 
-        A payload may be megabytes, and thousands of them make a window. A payload that cannot be read, or is larger than
-        LARGEST_PAYLOAD, is empty.
+        A payload may be megabytes, and thousands of them make a window. A payload that cannot be read, or is larger
+        than LARGEST_PAYLOAD, is empty.
         """
         values = {
             "namespace": namespace,
@@ -86,8 +86,8 @@ class History:
     ) -> answers.Accuracy:
         """Return the realised accuracy over the newest `limit` labelled rows of the revision.
 
-        Only labels after the cursor count, and none from before the revision's first answer: those are its predecessors',
-        and may be many.
+        Only labels after the cursor count, and none from before the revision's first answer: those are its
+        predecessors', and may be many.
         """
         rows = wrong = 0
         times: list[float] = []

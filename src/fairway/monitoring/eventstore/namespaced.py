@@ -39,7 +39,7 @@ class Within:
 
     def labelled(
         self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
-    ) -> tuple[int, list[answers.Labelled]]:
+    ) -> tuple[int, list[answers.LabelledAnswer]]:
         with self._own(after, until):
             return self.store.labelled(deployment, namespace=self.namespace, after=after, until=until, by=by)
 

@@ -1,7 +1,8 @@
-"""The event store in PostgreSQL, for more events than one file takes, or for several collectors. Needs psycopg (`fairway[postgres]`).
+"""The event store in PostgreSQL, for more events than one file takes, or for several collectors. Needs psycopg
+(`fairway[postgres]`).
 
-Writers take turns, as they do in SQLite: a number that a reader has passed must never come into being later, so numbers are
-given under a lock and become visible in their order.
+Writers take turns, as they do in SQLite: a number that a reader has passed must never come into being later, so numbers
+are given under a lock and become visible in their order.
 """
 
 import re
@@ -27,14 +28,16 @@ PASSING = (
 TRANSACTION = "25"  # its state is not what was wanted, as where the server became a standby: a new connection is needed
 PORTS = re.compile(r"[0-9,]*")
 MALFORMED = (
-    "the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 for %, %2F for /, %40 for @ "
+    "the event store's URL cannot be read: wanted postgresql://user:password@host/database, and in the password %25 "
+    "for %, %2F for /, %40 for @ "
     "(PGPASSWORD holds one as it is)"
 )
 STREAMED = 500  # rows that one round trip brings
 
 
 def _read(url: str) -> dict[str, Any]:
-    """Return what the URL says, as the library reads it; raises UsageError that shows nothing of it, for a password may be anywhere in what is malformed."""
+    """Return what the URL says, as the library reads it; raises UsageError that shows nothing of it, for a password may
+    be anywhere in what is malformed."""
     try:
         settings: dict[str, Any] = conninfo.conninfo_to_dict(url)
     except psycopg.Error:
@@ -223,7 +226,8 @@ class PostgresServer:
             version = int(session.execute("SELECT coalesce(max(version), 0) FROM format").fetchone()[0])
             if version > len(postgres_sql.MIGRATIONS):
                 raise errors.PlatformError(
-                    f"the event store {self.name} has format {version}, this version knows {len(postgres_sql.MIGRATIONS)}: upgrade fairway"
+                    f"the event store {self.name} has format {version}, this version knows "
+                    f"{len(postgres_sql.MIGRATIONS)}: upgrade fairway"
                 )
             for number, statements in enumerate(postgres_sql.MIGRATIONS[version:], start=version + 1):
                 for statement in statements:

@@ -1,7 +1,7 @@
 """The event store's SQL as PostgreSQL wants it; `sqlite_sql` has the same names.
 
-PostgreSQL decides by statistics in which order it joins, and a young table has none. So the order is said by subqueries that
-must not be flattened (OFFSET 0): the new rows by number first, and then one look into the index for each.
+PostgreSQL decides by statistics in which order it joins, and a young table has none. So the order is said by subqueries
+that must not be flattened (OFFSET 0): the new rows by number first, and then one look into the index for each.
 """
 # ruff: noqa: S608 - statements are built of this module's constants only
 
@@ -63,7 +63,7 @@ FROM unnest(%s::bigint[], %s::integer[], %s::integer[], {", ".join(f"%s::{type}[
 ORDER BY seq ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
 INSERT_PAYLOADS = "INSERT INTO payloads SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[])"
 
-# -- what is known of requests as their labels come ----------------------------------------------------------------------
+# -- what is known of requests as their labels come ------------------------------------------------
 
 _REQUESTS = """
 FROM jsonb_array_elements_text(%(requests)s::jsonb) AS asked(request_id)
@@ -72,7 +72,7 @@ WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s"""
 NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 
-# -- what is in the store ------------------------------------------------------------------------------------------------
+# -- what is in the store --------------------------------------------------------------------------
 
 IDENTITY = "SELECT id FROM identity"
 NEWEST = "SELECT seq FROM progress"
@@ -83,7 +83,7 @@ SELECT deployment, revision, role, count(*) FROM events
 WHERE (%(deployment)s IS NULL OR deployment = %(deployment)s) AND type <> 'outcome'
 GROUP BY deployment, revision, role ORDER BY 1, 2, 3"""
 
-# -- what a rollout is judged by -----------------------------------------------------------------------------------------
+# -- what a rollout is judged by -------------------------------------------------------------------
 
 _NEW = "(SELECT * FROM events WHERE seq > %(after)s AND seq <= %(cursor)s OFFSET 0)"
 _OURS = "{new}.namespace = %(namespace)s AND {new}.deployment = %(deployment)s"
@@ -164,7 +164,7 @@ SELECT seq, {_BEGAN}, role, unit, client, status, latency, labels FROM {_NEW} AS
 WHERE {_OURS.format(new="p")} AND {_SERVED}
 ORDER BY seq"""
 
-# -- what the monitor and retraining read --------------------------------------------------------------------------------
+# -- what the monitor and retraining read ----------------------------------------------------------
 
 WINDOW = """
 SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
@@ -207,7 +207,7 @@ FROM events AS l {_OF.format(new="l", old="p")} JOIN payloads AS payload ON payl
   AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
 
-# -- what is let go ------------------------------------------------------------------------------------------------------
+# -- what is let go --------------------------------------------------------------------------------
 
 OLDEST_EVENTS = "SELECT seq, received FROM events ORDER BY seq LIMIT %(rows)s"
 REMOVE_EVENTS = "DELETE FROM events WHERE seq <= %(last)s AND received < %(before)s"
@@ -216,7 +216,7 @@ DELETE FROM payloads WHERE seq <= %(last)s AND seq NOT IN (SELECT seq FROM event
 REMOVE_DRIFT = "DELETE FROM drift WHERE at < %(before)s"
 REMOVE_ALERTS = "DELETE FROM alerts WHERE resolved_at < %(before)s"
 
-# -- what monitoring concluded -------------------------------------------------------------------------------------------
+# -- what monitoring concluded ---------------------------------------------------------------------
 
 REFRESH_ALERT = """
 UPDATE alerts SET summary = %(summary)s, description = %(description)s, severity = %(severity)s, updated_at = %(at)s,

@@ -1,4 +1,5 @@
-"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it, asked of a collector."""
+"""The evidence of a rollout over HTTP: what the event store answers to one that lies beside it, asked of a
+collector."""
 
 import http.client
 import json
@@ -16,8 +17,8 @@ Row = TypeVar("Row", bound=NamedTuple)
 
 @dataclass(frozen=True)
 class RemoteEvidence:
-    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may ask, and a collector that was
-    moved is found again. Raises Unavailable where it does not answer, StoreBusy where its store does not."""
+    """The evidence of one namespace's deployments. Keeps no connection: any number of threads may ask, and a collector
+    that was moved is found again. Raises Unavailable where it does not answer, StoreBusy where its store does not."""
 
     url: str
     namespace: str
@@ -55,20 +56,21 @@ class RemoteEvidence:
 
     def labelled(
         self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
-    ) -> tuple[int, list[answers.Labelled]]:
-        """Return the new cursor, and the served answers whose label joined after the old one, by the values of a feature where one is named."""
+    ) -> tuple[int, list[answers.LabelledAnswer]]:
+        """Return the new cursor, and the served answers whose label joined after the old one, by the values of a
+        feature where one is named."""
         answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
-        return _cursor(answer, at=self.url), _rows(answers.Labelled, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows("labelled", answers.LabelledAnswer, answer, at=self.url)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Outcome]]:
         """Return the new cursor, `until` at most, and the outcomes that joined their request after the old one."""
         answer = self._ask("outcomes", deployment=deployment, after=after, until=until)
-        return _cursor(answer, at=self.url), _rows(answers.Outcome, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows("outcomes", answers.Outcome, answer, at=self.url)
 
     def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
         """Return the new cursor, `until` at most, and which arm each request after the old one met."""
         answer = self._ask("exposure", deployment=deployment, after=after, until=until)
-        return _cursor(answer, at=self.url), _rows(answers.Exposure, answer, at=self.url)
+        return _cursor(answer, at=self.url), _rows("exposure", answers.Exposure, answer, at=self.url)
 
     def _ask(self, question: str, **query: object) -> dict[str, Any]:
         asked = {"namespace": self.namespace, "store": self.identity or None, **query}
@@ -122,13 +124,13 @@ def _cursor(answer: dict[str, Any], *, at: str) -> int:
     return cursor
 
 
-def _rows(kind: type[Row], answer: dict[str, Any], *, at: str) -> list[Row]:
+def _rows(question: str, kind: type[Row], answer: dict[str, Any], *, at: str) -> list[Row]:
     if answer.get("fields") != list(kind._fields):
-        raise _strange(at, kind.__name__.lower())
+        raise _strange(at, question)
     try:
         return [kind(*row) for row in answer["rows"]]
     except (KeyError, TypeError) as error:
-        raise _strange(at, kind.__name__.lower()) from error
+        raise _strange(at, question) from error
 
 
 def _strange(at: str, what: str) -> errors.Unavailable:

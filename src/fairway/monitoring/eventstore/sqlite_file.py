@@ -1,8 +1,8 @@
 """A SQLite file that several processes read and write at once.
 
 The journal is a write-ahead log: readers never wait for the writer, nor the writer for them. `synchronous=NORMAL` is
-enough for `kill -9`: a committed transaction is in the operating system's page cache, and a killed process takes nothing of
-that with it. Only a power cut can lose the last commits, and then whole ones: the file stays consistent.
+enough for `kill -9`: a committed transaction is in the operating system's page cache, and a killed process takes
+nothing of that with it. Only a power cut can lose the last commits, and then whole ones: the file stays consistent.
 """
 
 import os
@@ -97,7 +97,8 @@ class SqliteFile:
         return (
             None
             if found == "ok"
-            else f"the event store {self.path} is damaged ({' '.join(found.split())[:200]}); move it away, a new one is made"
+            else f"the event store {self.path} is damaged ({' '.join(found.split())[:200]}); move it away, a new one "
+            f"is made"
         )
 
     @contextmanager
@@ -185,7 +186,8 @@ class SqliteFile:
                 connection.execute("PRAGMA journal_mode=WAL")
                 break
             except sqlite3.OperationalError as error:
-                # Turning the log on answers "locked" at once while another process does the same: its own wait does not apply.
+                # Turning the log on answers "locked" at once while another process does the same: its own wait does not
+                # apply.
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(_RETRY_SECONDS)
@@ -203,7 +205,8 @@ class SqliteFile:
             version = _version(connection)  # again: another process may have been first
             if version > len(migrations):
                 raise errors.PlatformError(
-                    f"the event store {self.path} has format {version}, this version knows {len(migrations)}: upgrade fairway"
+                    f"the event store {self.path} has format {version}, this version knows {len(migrations)}: "
+                    f"upgrade fairway"
                 )
             for statement in (s for steps in migrations[version:] for s in steps):
                 connection.execute(statement)
@@ -231,9 +234,11 @@ def _full(path: Path) -> bool:
 
 
 def _make(path: Path) -> None:
-    """Make the file where it is missing, the owner's alone: SQLite gives the log and the shared memory beside it the same mode.
+    """Make the file where it is missing, the owner's alone: SQLite gives the log and the shared memory beside it the
+    same mode.
 
-    One that is there is not opened: closing it would drop all locks that this process has on it, and another process would take the log away.
+    One that is there is not opened: closing it would drop all locks that this process has on it, and another process
+    would take the log away.
     """
     if str(path) == ":memory:":
         return

@@ -1,8 +1,8 @@
 """The event store's SQL as SQLite wants it; `postgres_sql` has the same names.
 
-A deployment is a name in a namespace: every join asks for both, as the indexes begin with both. A join reads the rows after
-the caller's cursor, and nothing else of the events: CROSS JOIN keeps SQLite from turning it round, and NOT INDEXED from
-walking a whole deployment. The new rows come first, by number, and then one look into the index for each.
+A deployment is a name in a namespace: every join asks for both, as the indexes begin with both. A join reads the rows
+after the caller's cursor, and nothing else of the events: CROSS JOIN keeps SQLite from turning it round, and NOT
+INDEXED from walking a whole deployment. The new rows come first, by number, and then one look into the index for each.
 """
 # ruff: noqa: S608 - statements are built of this module's constants only
 
@@ -29,7 +29,8 @@ MIGRATIONS = (
         "CREATE TABLE marks (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
     (
-        # Whether inputs were logged is in the index: else the window of a deployment that samples few reads past the rest.
+        # Whether inputs were logged is in the index: else the window of a deployment that samples few reads past the
+        # rest.
         "ALTER TABLE events ADD COLUMN logged INTEGER NOT NULL DEFAULT 0",
         "UPDATE events SET logged = 1 WHERE seq IN (SELECT seq FROM payloads WHERE inputs IS NOT NULL)",
         "DROP INDEX event_of_arm",
@@ -63,7 +64,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (namespace, deployment, request_id, type, revision, role, version) DO NOTHING RETURNING seq"""
 INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?)"
 
-# -- what is known of requests as their labels come ----------------------------------------------------------------------
+# -- what is known of requests as their labels come ------------------------------------------------
 
 _REQUESTS = """
 FROM json_each(:requests) AS asked CROSS JOIN events AS e
@@ -71,7 +72,7 @@ WHERE e.namespace = :namespace AND e.deployment = :deployment AND e.request_id =
 NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
 
-# -- what is in the store ------------------------------------------------------------------------------------------------
+# -- what is in the store --------------------------------------------------------------------------
 
 IDENTITY = "SELECT id FROM identity"
 # From the counter, not the table: the cursor must not fall when the newest rows are pruned.
@@ -83,7 +84,7 @@ SELECT deployment, revision, role, count(*) FROM events
 WHERE (:deployment IS NULL OR deployment = :deployment) AND type <> 'outcome'
 GROUP BY deployment, revision, role ORDER BY 1, 2, 3"""
 
-# -- what a rollout is judged by -----------------------------------------------------------------------------------------
+# -- what a rollout is judged by -------------------------------------------------------------------
 
 _NEW = "{new}.seq > :after AND {new}.seq <= :cursor AND {new}.namespace = :namespace AND {new}.deployment = :deployment"
 _SAME = (
@@ -160,7 +161,7 @@ SELECT seq, {_BEGAN}, role, unit, client, status, latency, labels FROM events AS
 WHERE {_NEW.format(new="p")} AND {_SERVED}
 ORDER BY seq"""
 
-# -- what the monitor and retraining read --------------------------------------------------------------------------------
+# -- what the monitor and retraining read ----------------------------------------------------------
 
 WINDOW = """
 SELECT e.seq, e.request_id, e.time, e.rows, p.inputs, e.labels, p.probabilities
@@ -204,7 +205,7 @@ FROM events AS l CROSS JOIN events AS p CROSS JOIN payloads AS payload
   AND payload.seq = p.seq AND payload.inputs IS NOT NULL
 ORDER BY l.seq DESC"""
 
-# -- what is let go ------------------------------------------------------------------------------------------------------
+# -- what is let go --------------------------------------------------------------------------------
 
 OLDEST_EVENTS = "SELECT seq, received FROM events ORDER BY seq LIMIT :rows"
 REMOVE_EVENTS = "DELETE FROM events WHERE seq <= :last AND received < :before"
@@ -212,10 +213,11 @@ REMOVE_PAYLOADS = "DELETE FROM payloads WHERE seq <= :last AND seq NOT IN (SELEC
 REMOVE_DRIFT = "DELETE FROM drift WHERE at < :before"
 REMOVE_ALERTS = "DELETE FROM alerts WHERE resolved_at < :before"
 
-# -- what monitoring concluded -------------------------------------------------------------------------------------------
+# -- what monitoring concluded ---------------------------------------------------------------------
 
 REFRESH_ALERT = """
-UPDATE alerts SET summary = :summary, description = :description, severity = :severity, updated_at = :at, times = times + 1
+UPDATE alerts SET summary = :summary, description = :description, severity = :severity, updated_at = :at,
+                  times = times + 1
 WHERE deployment = :deployment AND name = :name AND resolved_at IS NULL"""
 OPEN_ALERT = """
 INSERT INTO alerts (name, deployment, severity, summary, description, opened_at, updated_at)

@@ -37,9 +37,10 @@ MAX_ASKING = 64  # questions that wait for the reader
 class Collector:
     """The application around one store.
 
-    `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some room is held
-    in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served. When events came,
-    and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept for nine tenths of it.
+    `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some room
+    is held in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served.
+    When events came, and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept
+    for nine tenths of it.
     """
 
     def __init__(

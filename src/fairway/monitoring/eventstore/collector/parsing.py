@@ -1,7 +1,7 @@
 """The events of a body: small bodies are read at once, larger ones in a process of their own.
 
-Reading JSON holds Python's lock until it is done, and with it every other thread: the loop that answers as well. The longest
-pause measured on a machine of two cores, in this process and by a process of its own:
+Reading JSON holds Python's lock until it is done, and with it every other thread: the loop that answers as well. The
+longest pause measured on a machine of two cores, in this process and by a process of its own:
 
     10,000 events of a server, 9.9 MiB     0.30 s    15 ms
     1 million lists of a number, 3.8 MiB   0.53 s    12 ms
@@ -101,7 +101,7 @@ READERS: dict[str, Callable[[object, Form, int], cloudevents.EventRow]] = {
 }
 
 
-# -- in a process of its own ---------------------------------------------------------------------------------------------
+# -- in a process of its own -----------------------------------------------------------------------
 
 
 class Parser:

@@ -12,7 +12,8 @@ Question = Callable[[archive.EventStore, Mapping[str, str]], Answer]
 
 
 def answered(opened: archive.EventStore, query: Mapping[str, str], *, ask: Question) -> Answer:
-    """Return the answer with the identity of the store that its cursor is of; raise StoreReplaced where the query's cursors are another's."""
+    """Return the answer with the identity of the store that its cursor is of; raise StoreReplaced where the query's
+    cursors are another's."""
     with opened.reading():
         position = opened.position()
         cursors = [_number(query, key) for key in ("after", "until") if key in query]
@@ -38,7 +39,7 @@ def _pairs(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
 
 def _labelled(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
     by = _name(query, "by") if "by" in query else None
-    return _rows(answers.Labelled, opened.labelled(_name(query, "deployment"), **_span(query), by=by))
+    return _rows(answers.LabelledAnswer, opened.labelled(_name(query, "deployment"), **_span(query), by=by))
 
 
 def _outcomes(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
@@ -76,7 +77,8 @@ def _name(query: Mapping[str, str], key: str) -> str:
     value = query.get(key, "")
     if not 0 < len(value) <= cloudevents.LONGEST_NAME or not cloudevents.storable(value):
         raise errors.DataError(
-            f"the query's {key} is {cloudevents.shown(value or None)}: wanted a name of 1 to {cloudevents.LONGEST_NAME} characters"
+            f"the query's {key} is {cloudevents.shown(value or None)}: wanted a name of 1 to "
+            f"{cloudevents.LONGEST_NAME} characters"
         )
     return value
 
@@ -85,6 +87,7 @@ def _number(query: Mapping[str, str], key: str) -> int:
     text = query.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise errors.DataError(
-            f"the query's {key} is {cloudevents.shown(text or None)}: wanted the cursor of the last answer, 0 for the first"
+            f"the query's {key} is {cloudevents.shown(text or None)}: wanted the cursor of the last answer, 0 for "
+            f"the first"
         )
     return int(text)

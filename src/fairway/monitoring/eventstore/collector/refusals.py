@@ -42,7 +42,8 @@ def answer(error: errors.FairwayError, *, status: int) -> Response:
 
 
 def need_no_page(request: Request, *, loopback: bool) -> None:
-    """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name that was bent to this machine by Host."""
+    """Refuse what a browser sends for a page of somebody else's: it says so by Origin, and a name that was bent to this
+    machine by Host."""
     origin, host = request.headers.get("origin"), request.headers.get("host", "")
     if origin is not None:
         raise access.Denied(
@@ -51,7 +52,8 @@ def need_no_page(request: Request, *, loopback: bool) -> None:
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     if loopback and name not in LOOPBACK:
         raise access.Denied(
-            f"the request is for host {cloudevents.shown(host)}: wanted {' or '.join(LOOPBACK)}, where this collector listens"
+            f"the request is for host {cloudevents.shown(host)}: wanted {' or '.join(LOOPBACK)}, where this "
+            f"collector listens"
         )
 
 
@@ -59,5 +61,6 @@ def need_json(request: Request) -> None:
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() not in JSON_TYPES:
         raise NotJson(
-            f"the Content-Type is {cloudevents.shown(given or None)}: wanted {JSON_TYPES[0]} or {JSON_TYPES[2]}; nothing was stored"
+            f"the Content-Type is {cloudevents.shown(given or None)}: wanted {JSON_TYPES[0]} or {JSON_TYPES[2]}; "
+            f"nothing was stored"
         )

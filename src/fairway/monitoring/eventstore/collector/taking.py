@@ -22,7 +22,8 @@ MAX_BYTES_COMING = MAX_BODY_BYTES  # of all bodies together that are under way s
 UNPROVEN_BODY_BYTES = 2**20
 TOO_LARGE = f"the body is larger than {MAX_BODY_BYTES} bytes: send fewer events at once; nothing was stored"
 UNPROVEN = (
-    f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the deployment) "
+    f"the body is larger than {UNPROVEN_BODY_BYTES} bytes: for more, name in the query the namespace (and the "
+    f"deployment) "
     "in which your role is, such as ?namespace=shop; nothing was stored"
 )
 KINDS: dict[str, access.Kind] = {"prediction": "prediction", "label": "label", "outcome": "outcome"}

@@ -1,7 +1,8 @@
 """The upkeep of an event store: events go by age, by size, and from a volume that is full, the oldest first.
 
-A full volume is the hard case: removing rows needs room too, for the log that SQLite writes them to. So some is held in reserve, in a file beside the
-store that nothing else uses: it is let go, the log is written back, and the oldest tenth of the events makes room for new ones.
+A full volume is the hard case: removing rows needs room too, for the log that SQLite writes them to. So some is held in
+reserve, in a file beside the store that nothing else uses: it is let go, the log is written back, and the oldest tenth
+of the events makes room for new ones.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """The users of the demo: concurrent clients that send held-out pictures through the gateway, and remember the answers.
 
-They know the true label of each picture, as the world does; fairway is told only when the story says that labels arrive.
+They know the true label of each picture, as the world does; fairway is told only when the story says that labels
+arrive.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ PAUSE_SECONDS = 0.05  # how long a client that could not connect waits before it
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class UserAnswer:
     """One request as its client saw it."""
 
     at: float
@@ -43,7 +44,7 @@ class Tally:
     failed_by_revision: Counter[str] = field(default_factory=Counter)
 
 
-class Traffic:
+class UserTraffic:
     """`clients` concurrent users, `rate` requests a second together, until `stop`; runs in a thread of its own."""
 
     def __init__(
@@ -65,7 +66,7 @@ class Traffic:
         self._transform: Callable[[Images], Images] | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._answers: list[Answer] = []
+        self._answers: list[UserAnswer] = []
         self.tally = Tally()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="traffic", daemon=True)
 
@@ -81,7 +82,7 @@ class Traffic:
         self._images = transform(self._images)
         self._transform = transform
 
-    def answers(self, *, since: float = 0.0, until: float = float("inf")) -> list[Answer]:
+    def answers(self, *, since: float = 0.0, until: float = float("inf")) -> list[UserAnswer]:
         """Return the answers of requests sent in a stretch of time, oldest first."""
         with self._lock:
             return [answer for answer in self._answers if since <= answer.at < until]
@@ -103,7 +104,7 @@ class Traffic:
             if answer.status == 0:
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _ask(self, session: aiohttp.ClientSession) -> Answer:
+    async def _ask(self, session: aiohttp.ClientSession) -> UserAnswer:
         row, unit = int(self._rng.integers(len(self._labels))), int(self._rng.integers(self._units))
         at, shifted = time.time(), self._transform is not None
         headers = {"x-fairway-unit": f"user-{unit}", "content-type": "application/json"}
@@ -122,9 +123,9 @@ class Traffic:
                     )
         except (aiohttp.ClientError, TimeoutError, OSError):
             status = 0
-        return Answer(at, request_id, row, status, revision, predicted, self._labels[row], shifted)
+        return UserAnswer(at, request_id, row, status, revision, predicted, self._labels[row], shifted)
 
-    def _remember(self, answer: Answer) -> None:
+    def _remember(self, answer: UserAnswer) -> None:
         with self._lock:
             self._answers.append(answer)
             self.tally.requests += 1
@@ -143,7 +144,7 @@ def body(image: Images) -> bytes:
     )
 
 
-def accuracy(answers: Sequence[Answer]) -> float | None:
+def accuracy(answers: Sequence[UserAnswer]) -> float | None:
     """Return the share of answered requests whose label was right, or None where none was answered."""
     answered = [answer for answer in answers if answer.status == 200]
     return sum(answer.predicted == answer.truth for answer in answered) / len(answered) if answered else None

@@ -1,0 +1,74 @@
+"""No module and no class stands for two different things: each exception is here, with its reason."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "fairway"
+COMMAND = "the command shares the noun that it commands"
+SECTION = "the section of the configuration has the name of what it configures"
+BOTH = "each platform has its own, behind one port"
+
+MODULES = {
+    "__init__": "a package's own module",
+    "__main__": "a package that is a program",
+    "base": "what the modules of its package have in common; the package says of what",
+    "check": COMMAND,
+    "client": BOTH,
+    "errors": "the guard of errors in answers, and the errors that fairway raises",
+    "fetch": COMMAND,
+    "loop": "the operator's loop of looks and training's loop of epochs, each the centre of its package",
+    "platform": SECTION,
+    "report": "the demo's report and an evaluation's",
+    "rollout": COMMAND + "; " + SECTION,
+    "rollouts": BOTH,
+    "state": "what the local platform keeps, and what training keeps of an epoch",
+}
+CLASSES = {
+    "ArmCounts": "what is asked of a gateway, and what statistics need of it",
+    "Augmentation": SECTION,
+    "Evaluation": SECTION,
+    "Gateway": "the resource's section, and the increments that a gateway counted",
+    "Kind": "a kind of feature, and which of a guard's bets",
+    "Model": "Seldon's wrapper is told `fairway.serving.seldon_model.Model`, which running pods name; and a section",
+    "Observed": "a rollout that is observed, and a Lease as it was last seen",
+    "Rows": "rows of a source, and rows that training takes",
+    "Split": SECTION,
+    "Step": "a step of a strategy, of its prospect, of a pipeline and of training",
+    "Unreadable": "a value that is none of its kind, and YAML beyond what is read",
+}
+
+
+def twice(names: list[tuple[str, Path]]) -> dict[str, list[str]]:
+    """Return the names that stand in several modules."""
+    places = defaultdict(set)
+    for name, path in names:
+        places[name].add(str(path.relative_to(SOURCE)))
+    return {name: sorted(where) for name, where in places.items() if len(where) > 1}
+
+
+def modules() -> dict[str, list[str]]:
+    return twice([(path.stem, path) for path in SOURCE.rglob("*.py")])
+
+
+def classes() -> dict[str, list[str]]:
+    return twice(
+        [
+            (name, path)
+            for path in SOURCE.rglob("*.py")
+            for name in re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        ]
+    )
+
+
+@pytest.mark.parametrize(("found", "allowed"), [(modules, MODULES), (classes, CLASSES)], ids=["module", "class"])
+def test_no_name_stands_for_two_things(found, allowed):
+    several = {name: places for name, places in found().items() if name not in allowed}
+    assert several == {}, "give one of each another name, or say here why both have it"
+
+
+@pytest.mark.parametrize(("found", "allowed"), [(modules, MODULES), (classes, CLASSES)], ids=["module", "class"])
+def test_an_exception_that_is_none_any_more_goes(found, allowed):
+    assert set(allowed) - set(found()) == set()
