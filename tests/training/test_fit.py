@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.data import prepare, splits
-from fairway.evaluation import metrics
 from fairway.model import graph
+from fairway.model.tasks import classification
 from fairway.training import fit
 from tests.training import made
 
@@ -149,7 +149,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
     answers = graph.run(
         tmp_path / "out" / "model.onnx", held_out.inputs(), output=graph.PROBABILITIES, width=2
     )  # what is exported, not only what is recorded
-    assert metrics.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
+    assert classification.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_digits_are_learnt(tmp_path):

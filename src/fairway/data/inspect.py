@@ -14,8 +14,8 @@ import yaml
 from fairway import errors
 from fairway.config import sections
 from fairway.data import frames, infer, leakage, sources
-from fairway.model import kinds
-from fairway.model.schema import Feature
+from fairway.model import kinds, tasks
+from fairway.model.schema import Feature, Schema
 
 Use = Literal["feature", "ignore"]
 
@@ -76,10 +76,10 @@ def inspect(path: Path, *, target: str) -> Findings:
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
         raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
-    classes = infer.classes_of(frame[target])
-    labels = infer.labels(frame[target])
-    index = {name: number for number, name in enumerate(classes)}
-    codes = np.array([index[label] for label in labels], dtype=np.int64)
+    task = tasks.named(tasks.USUAL)
+    values = frames.plain(frame[target])
+    classes: tuple[str, ...] = tuple(task.learn(values, target=target)["classes"])
+    codes = task.encode(task.read(values), Schema(target=target, task=task.name, classes=classes, features=()))
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names)
     columns = tuple(_column(frame[name], target=codes, section=section, splits=name == column) for name in names)
@@ -167,7 +167,7 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
 
 
 def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any]) -> str:
-    told = leakage.telling(feature, frames.column(column, feature), target)
+    told = leakage.telling(feature, frames.column(column, feature), target, task=tasks.named(tasks.USUAL))
     return f"alone {told}: likely only known afterwards" if told is not None else ""
 
 
