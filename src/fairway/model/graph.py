@@ -18,7 +18,6 @@ from fairway import errors
 
 Array = NDArray[Any]
 FLAT = "features"  # the input that holds all features side by side
-PROBABILITIES = "probabilities"
 NAMED = ("numbers", "categories", "image")
 FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 TYPES = {**FLOATS, "tensor(int64)": np.int64, "tensor(int32)": np.int32}

@@ -175,12 +175,12 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
         raise errors.PackageError(
             "the reference window has no features: wanted one array for each feature in reference.npz"
         )
-    return [*names, *([base.PROBABILITIES] if base.PROBABILITIES in reference else [])]
+    return [*names, *([base.ANSWERS] if base.ANSWERS in reference else [])]
 
 
 def _array(name: str, prediction: answers.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
     """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it does not fit the reference."""
-    values = prediction.probabilities if name == base.PROBABILITIES else prediction.inputs[name]
+    values = prediction.probabilities if name == base.ANSWERS else prediction.inputs[name]
     if not isinstance(values, list) or len(values) != prediction.rows:
         raise ValueError(f"{name} has not one value a row")
     values = values[-rows:]

@@ -32,7 +32,7 @@ import yaml
 from fairway import __version__, artifacts, errors
 from fairway.config import documents, sections
 from fairway.model import kinds
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.packaging import answering, golden, manifest, store
 
 KEYS = {"target", "classes", "layout", "features", "preprocessing", "golden", "reference"}
@@ -58,17 +58,12 @@ def import_onnx(
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
         layout = declared["layout"] or answering.layout_of(folder / "model.onnx")
-        artifacts.write_json(
-            folder / "schema.json",
-            {
-                "target": declared["target"],
-                "task": "classification",
-                "classes": declared["classes"],
-                "features": [feature.to_json() for feature in declared["features"]],
-            },
+        known = Schema(
+            target=declared["target"], classes=tuple(declared["classes"]), features=tuple(declared["features"])
         )
+        artifacts.write_json(folder / "schema.json", known.to_json())
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
-        _write_rows(folder, declared=declared, layout=layout, root=schema.parent)
+        _write_rows(folder, declared=declared, known=known, layout=layout, root=schema.parent)
         if evaluation:
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
         lineage: artifacts.Json = {
@@ -84,10 +79,8 @@ def import_onnx(
             folder=folder,
             describe=lambda files: manifest.describe(
                 name=name,
-                classes=tuple(declared["classes"]),
+                schema=known,
                 layout=layout,
-                target=declared["target"],
-                features=[feature.to_json() for feature in declared["features"]],
                 lineage=lineage,
                 licence=licence,
                 evaluation=measured,
@@ -148,16 +141,16 @@ def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:
         ) from error
 
 
-def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Path) -> None:
-    features = declared["features"]
-    answer = answering.load(folder, layout=layout, classes=declared["classes"])
+def _write_rows(folder: Path, *, declared: artifacts.Json, known: Schema, layout: str, root: Path) -> None:
+    features = known.features
+    answer = answering.load(folder, layout=layout, schema=known)
     reference = read_rows(root / declared["reference"], features=features) if declared["reference"] else None
     if declared["golden"]:
         rows = read_rows(root / declared["golden"], features=features)
     else:
         rows = reference if reference is not None else made_up(features)
     try:
-        golden.write(folder, rows, answer=answer)
+        golden.write(folder, rows, answer=answer, schema=known)
         if reference is not None:
             numbers = np.arange(len(next(iter(reference.values()))), dtype=np.int64)
             golden.write_reference(folder, reference, numbers=numbers, answer=answer)

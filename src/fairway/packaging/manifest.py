@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fairway import artifacts, errors, files
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.packaging import claims
 
 NAME = "manifest.json"
@@ -35,6 +36,11 @@ class Manifest:
     champion_disagreement: float | None
     test_accuracy: float | None
     files: dict[str, str]
+
+    @cached_property
+    def schema(self) -> Schema:
+        """Return what the rows look like, and what is predicted."""
+        return Schema(target=self.target, task=self.task, classes=self.classes, features=self.features)
 
     def record(self) -> artifacts.Package:
         """Return the record that travels between stages."""
@@ -96,10 +102,8 @@ def read(path: Path) -> Manifest:
 def describe(
     *,
     name: str,
-    classes: tuple[str, ...],
+    schema: Schema,
     layout: str,
-    target: str,
-    features: list[artifacts.Json],
     lineage: artifacts.Json,
     licence: str,
     evaluation: artifacts.Evaluation | None,
@@ -109,11 +113,8 @@ def describe(
     return {
         "formatVersion": FORMAT_VERSION,
         "name": name,
-        "task": "classification",
-        "classes": list(classes),
+        **schema.to_json(),
         "layout": layout,
-        "features": features,
-        "target": target,
         "lineage": lineage,
         "licence": licence,
         "championDigest": evaluation.champion_digest if evaluation else None,
@@ -175,10 +176,8 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
         raise errors.PackageError(f"{path / NAME} has no {error.args[0]!r}: package the model again") from error
     except (TypeError, ValueError) as error:
         raise errors.PackageError(f"{path / NAME} is damaged ({error}): package the model again") from error
-    if manifest.layout not in LAYOUTS or manifest.task != "classification":
-        raise errors.PackageError(
-            f"{path / NAME} has layout {manifest.layout!r} and task {manifest.task!r}: wanted named or flat, and classification"
-        )
+    if manifest.layout not in LAYOUTS:
+        raise errors.PackageError(f"{path / NAME} has layout {manifest.layout!r}: wanted {' or '.join(LAYOUTS)}")
     missing = [name for name in REQUIRED_FILES if name not in manifest.files]
     if missing:
         raise errors.PackageError(f"{path / NAME} does not list {', '.join(missing)}: package the model again")

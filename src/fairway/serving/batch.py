@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fairway import errors
 from fairway.packaging import golden
 from fairway.serving import predictor
@@ -15,9 +13,8 @@ from fairway.serving import predictor
 class Answers:
     """The answers to one chunk, row by row."""
 
-    labels: list[str]
-    confidence: "np.ndarray[Any, Any]"
-    probabilities: "np.ndarray[Any, Any]"
+    labels: list[Any]
+    values: dict[str, Any]  # of each output tensor, by its name
     unusual: dict[str, int]  # rows beyond the training range, by feature
 
 
@@ -34,10 +31,7 @@ def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> 
             columns = golden.columns_of(chunk, features=features)
         except (TypeError, ValueError) as error:
             raise errors.DataError(f"the rows do not fit the schema of {model.name}: {error}") from error
-        probabilities = model.predict(columns)
-        yield Answers(
-            labels=model.labels(probabilities),
-            confidence=probabilities.max(axis=1),
-            probabilities=probabilities,
-            unusual=model.unusual(columns),
-        )
+        raw = model.predict(columns)
+        labels = model.labels(raw)
+        values = {name: model.task.value(name, raw=raw, labels=labels) for name in model.outputs}
+        yield Answers(labels=labels, values=values, unusual=model.unusual(columns))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
+from fairway.model import tasks
 from fairway.training import device as devices
-from fairway.training import export, loop, networks, state, user
+from fairway.training import export, loop, losses, networks, state, user
 
 
 def fit(
@@ -74,13 +75,14 @@ def _network(
     """Return one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
-    classes = len(data.schema.classes)
+    task, side = tasks.of(data.schema), losses.of(data.schema.task)
+    width = task.width(data.schema)
     torch.manual_seed(section.seed)
     network = networks.build(
         section,
         shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
         cardinalities=data.preprocessor.cardinalities,
-        classes=classes,
+        outputs=width,
     ).to(choice.device)
     identity = {
         "section": section.model_dump(mode="json"),
@@ -95,7 +97,8 @@ def _network(
         section,
         rows=rows,
         held_out=held_out,
-        classes=classes,
+        width=width,
+        side=side,
         choice=choice,
         kept=kept,
         identity=identity,
@@ -104,7 +107,7 @@ def _network(
     )
     network.load_state_dict(done.best)
     return export.Made(
-        export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), classes=classes),
+        export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), schema=data.schema),
         {
             "layout": "named",
             "epochs": done.epoch,
@@ -140,12 +143,9 @@ def _learnable(data: splits.Splits) -> None:
             raise errors.TrainingError(
                 f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows or another split"
             )
-    present = np.unique(data.train.target)
-    if len(present) < 2:
-        only = data.schema.classes[int(present[0])]
-        raise errors.TrainingError(
-            f"all training rows of {data.path} are of class {only!r}: wanted two classes at least, there is nothing to tell apart"
-        )
+    why = tasks.of(data.schema).unlearnable(data.train.target, data.schema)
+    if why is not None:
+        raise errors.TrainingError(f"all training rows of {data.path} {why}")
 
 
 @contextlib.contextmanager

@@ -23,9 +23,7 @@ from fairway import errors, usercode
 from fairway.config import sections
 from fairway.data import splits
 from fairway.model import graph
-from fairway.training import export
-
-WANTED = "wanted a torch module, a scikit-learn classifier with predict_proba, or the path of an ONNX file"
+from fairway.training import export, losses
 
 
 def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
@@ -44,10 +42,10 @@ def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
 
 
 def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
-    classes = len(data.schema.classes)
+    side = losses.of(data.schema.task)
     if isinstance(returned, nn.Module):
         layout = _layout(returned, data=data, named=named)
-        return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), classes), layout
+        return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
     if isinstance(returned, str | Path):
         path = Path(returned)
         if not path.is_file():
@@ -55,10 +53,13 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
                 f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
             )
         layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
-        return export.File(path, data.validation.inputs(layout), classes, layout), layout
-    if hasattr(returned, "predict_proba"):
-        return export.Estimator(returned, data.validation.inputs("flat"), classes), "flat"
-    raise errors.TrainingError(f"{named} returned a {type(returned).__name__}: {WANTED}")
+        return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
+    if side.takes(returned):
+        return export.Estimator(returned, data.validation.inputs("flat"), data.schema), "flat"
+    raise errors.TrainingError(
+        f"{named} returned a {type(returned).__name__}: "
+        f"wanted a torch module, a scikit-learn {side.estimator}, or the path of an ONNX file"
+    )
 
 
 def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:

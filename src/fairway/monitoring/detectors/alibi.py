@@ -23,15 +23,16 @@ SEED = 0
 class UnivariateDetector:
     """One test per feature, pixel and predicted probability: Kolmogorov-Smirnov for numbers, chi-squared for categories."""
 
-    def __init__(self, *, p_value: float, kinds: Mapping[str, str], classes: Sequence[str] = ()) -> None:
+    def __init__(self, *, p_value: float, kinds: Mapping[str, str], classes: Sequence[str], task: str) -> None:
         self._p_value = p_value
         self._kinds = kinds
         self._classes = classes
+        self._task = task
         _engine()  # now: the import takes some ten seconds, which the first window should not wait for
 
     def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
         np.random.seed(SEED)  # the generator that the library would draw from
-        tested = columns.columns(reference, window, kinds=self._kinds, classes=self._classes)
+        tested = columns.columns(reference, window, kinds=self._kinds, classes=self._classes, task=self._task)
         limit = base.threshold_of_one(self._p_value, tests=len(tested))
         features = sorted(_features(tested, limit=limit), key=lambda feature: feature.p_value)
         smallest = min((feature.p_value for feature in features), default=1.0)

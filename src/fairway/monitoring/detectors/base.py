@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fairway.model.kinds.base import Test
+from fairway.packaging import golden
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-PROBABILITIES = "__probabilities__"  # the key of the predicted probabilities beside the features
+ANSWERS = golden.ANSWERS  # the key of the answers beside the features
 
 
 @dataclass(frozen=True, kw_only=True)
