@@ -81,7 +81,9 @@ class Evaluation:
     champion_disagreement: float | None = None
     champion_disagreement_bound: float | None = None  # it is no larger than this (exact bound, 99 %)
     recent: Json | None = (
-        None  # on newly labelled rows kept from training: rows, and the primary metric of both: accuracy, champion_accuracy
+        # On newly labelled rows kept from training: rows, and the primary metric of both: accuracy,
+        # champion_accuracy.
+        None
     )
     dataset_version: str = ""
 
@@ -133,7 +135,8 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path, *, strict: bool = False) -> Json:
-    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few rows can be. Strictly, NaN is no JSON."""
+    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few rows can be.
+    Strictly, NaN is no JSON."""
     size = path.stat().st_size
     if size > LARGEST_JSON:
         raise ValueError(f"it has {size} bytes: wanted at most {LARGEST_JSON}")

@@ -87,7 +87,8 @@ def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int
     wrong = known[numeric.isna()]
     if 0 < len(wrong) < 0.1 * len(known):
         return (
-            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row {wrong.index[0]}: "
+            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row "
+            f"{wrong.index[0]}: "
             "wanted a number; correct it, or add it to data.missingValues"
         )
     return (

@@ -101,7 +101,8 @@ def inspect(path: Path, *, target: str) -> Findings:
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
-    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or near it."""
+    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or
+    near it."""
     lines = [*_head(findings, name), *_data(findings, relative_to), *_split_lines(findings), *_training(findings)]
     return "\n".join(lines) + "\n"
 
@@ -109,7 +110,8 @@ def render(findings: Findings, *, name: str | None = None, relative_to: Path | N
 def summary(findings: Findings) -> str:
     """Return a few lines for the terminal: rows, classes, what is left out and why."""
     lines = [
-        f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict {findings.target} from"
+        f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict "
+        f"{findings.target} from"
     ]
     lines.append(f"classes  {_shares(findings)}")
     lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]

@@ -20,7 +20,8 @@ def telling(feature: Feature, values: NDArray[Any], target: NDArray[Any], *, tas
 
 
 def too_good(raw: Mapping[str, NDArray[Any]], target: NDArray[Any], *, schema: Schema) -> tuple[str, ...]:
-    """Return a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the rows."""
+    """Return a sentence for each feature whose value alone tells the class of nearly every row, or that numbers the
+    rows."""
     found = []
     for feature in schema.features:
         found_bins = kinds.of(feature).bins(raw[feature.name])
@@ -45,5 +46,6 @@ def shared(values: NDArray[Any], parts: split.Parts, *, what: str, remedy: str) 
     if not count:
         return ()
     return (
-        f"{count} of the {len(held_out)} validation and test rows {what}, so that their scores flatter the model: {remedy}",
+        f"{count} of the {len(held_out)} validation and test rows {what}, so that their scores flatter the "
+        f"model: {remedy}",
     )

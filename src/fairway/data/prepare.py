@@ -22,9 +22,9 @@ EQUAL = "equal a training row in every feature"
 def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section give the same version.
 
-    Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training split,
-    and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a validation or
-    test row are left out, so that the test stays unseen.
+    Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training
+    split, and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a
+    validation or test row are left out, so that the test stays unseen.
     """
     rows = sources.read(section)
     frame, dropped = _usable(rows.frame, section=section)
@@ -174,7 +174,8 @@ def _without(content: dict[str, Any], known: Schema) -> list[str]:
 def _overlaps(
     section: sections.Split, *, parts: split.Parts, identity: NDArray[Any], column: NDArray[Any] | None
 ) -> tuple[str, ...]:
-    """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
+    """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other
+    methods)."""
     if section.method in ("group", "time"):
         return leakage.shared(
             identity, parts, what=EQUAL, remedy="take the copies out of the data where they are copies"

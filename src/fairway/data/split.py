@@ -60,7 +60,8 @@ def divide(
     for name in SPLITS:
         if not len(getattr(parts, name)):
             raise errors.DataError(
-                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, or another share"
+                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, "
+                "or another share"
             )
     return parts
 

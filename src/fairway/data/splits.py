@@ -21,7 +21,8 @@ NEW = -1  # in place of a row number: newly labelled, not of the source
 
 @dataclass(frozen=True)
 class Split:
-    """One split: raw columns, the target as the task encodes it (class indices), and the row's number in the source (-1: newly labelled)."""
+    """One split: raw columns, the target as the task encodes it (class indices), and the row's number in the source
+    (-1: newly labelled)."""
 
     columns: Mapping[str, NDArray[Any]]
     target: NDArray[Any]
@@ -29,7 +30,8 @@ class Split:
     preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
-        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is flat."""
+        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is
+        flat."""
         named = self.preprocessor.transform(self.columns)
         return {"features": preprocessing.flat(named)} if layout == "flat" else dict(named)
 

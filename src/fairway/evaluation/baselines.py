@@ -15,7 +15,8 @@ Array = NDArray[Any]
 
 
 def champion(package: Path, *, rows: splits.Split, schema: Schema) -> tuple[Array, list[Any]]:
-    """Return what a packaged model answers to these rows, as a model of this schema would, and the labels that it gives.
+    """Return what a packaged model answers to these rows, as a model of this schema would, and the labels that it
+    gives.
 
     Its own preprocessing reads the raw columns.
     """
@@ -73,5 +74,6 @@ def _comparable(preprocessor: preprocessing.Preprocessor, rows: splits.Split, *,
     for name, kind in theirs.items():
         if ours[name] != kind:
             raise errors.DataError(
-                f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this dataset: {advice}"
+                f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this "
+                f"dataset: {advice}"
             )

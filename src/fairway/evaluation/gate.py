@@ -8,7 +8,8 @@ from fairway.model import tasks
 
 
 def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
-    """Return the decision: every check that the configuration asks for must pass; a value that is no number passes none."""
+    """Return the decision: every check that the configuration asks for must pass; a value that is no number passes
+    none."""
     checks = tuple(_checks(section, evaluation))
     failed = [
         f"{check['name']} is {check['value']:.4f}, wanted {check['wanted']}" for check in checks if not check["passed"]

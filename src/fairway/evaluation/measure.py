@@ -20,11 +20,12 @@ BOUND = 0.99  # confidence of the bound on the disagreement
 def evaluate(
     section: sections.Evaluation, *, dataset: Path, checkpoint: Path, champion: Path | None, out: Path
 ) -> artifacts.Evaluation:
-    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a whole.
+    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a
+    whole.
 
-    `champion` is the package of the model in service: it answers the same rows, and the share of rows on which the two
-    differ is kept, because that much disagreement is to be expected when the challenger shadows it. It is measured on the
-    newly labelled rows where there are any: they are what traffic looks like now.
+    `champion` is the package of the model in service: it answers the same rows, and the share of rows on which the
+    two differ is kept, because that much disagreement is to be expected when the challenger shadows it. It is
+    measured on the newly labelled rows where there are any: they are what traffic looks like now.
     """
     data = splits.load(dataset)
     fitted = _checkpoint(checkpoint, dataset=dataset)
@@ -133,7 +134,8 @@ def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
         raise errors.DataError(f"{dataset} is no prepared dataset ({error}): run `fairway prepare`") from error
     if fitted.dataset_version != version:
         raise errors.UsageError(
-            f"{folder} was trained on dataset {fitted.dataset_version[:19]}, {dataset} holds {version[:19]}: train again"
+            f"{folder} was trained on dataset {fitted.dataset_version[:19]}, {dataset} holds {version[:19]}: "
+            "train again"
         )
     return fitted
 

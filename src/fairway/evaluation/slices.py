@@ -13,7 +13,8 @@ from fairway.model.schema import Feature
 
 
 def measure(section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[Any]) -> list[dict[str, Any]]:
-    """Return the metrics of each slice, worst first; small ones are marked as not judged. `raw` is what the graph answers."""
+    """Return the metrics of each slice, worst first; small ones are marked as not judged. `raw` is what the graph
+    answers."""
     task = tasks.of(data.schema)
     rows = []
     for feature in _sliced(section.slices, data):

@@ -1,7 +1,8 @@
 """The one ONNX runner: arrays by input name in, one table of answers out, on the CPU.
 
-Training proves its exports with it, evaluation measures with it, packages and servers answer with it. Inputs may be float16, 32
-or 64, int32 or int64, and are fed whatever they are given; answers are float32, whatever the graph computes in.
+Training proves its exports with it, evaluation measures with it, packages and servers answer with it. Inputs may be
+float16, 32 or 64, int32 or int64, and are fed whatever they are given; answers are float32, whatever the graph
+computes in.
 """
 
 import re
@@ -33,7 +34,8 @@ class NotFinite(errors.ModelError):
 
 
 class Graph:
-    """A graph that answers each row with `width` numbers, from the output called `output` or from its only fitting table."""
+    """A graph that answers each row with `width` numbers, from the output called `output` or from its only fitting
+    table."""
 
     def __init__(
         self, file: Path, *, output: str, width: int, threads: int = EVERY_CORE, what: str | None = None
@@ -47,7 +49,8 @@ class Graph:
 
     @property
     def layout(self) -> str:
-        """Return "named" where the inputs are called as the preprocessing calls them, "flat" where there is a single one."""
+        """Return "named" where the inputs are called as the preprocessing calls them, "flat" where there is a single
+        one."""
         return layout_of(self._session, what=self.what)
 
     @property
@@ -56,7 +59,8 @@ class Graph:
         return tuple(self._types)
 
     def __call__(self, inputs: Mapping[str, Array]) -> Array:
-        """Return the answers, float32 [n, width]; raises ModelError where the graph refuses these inputs or gives another shape.
+        """Return the answers, float32 [n, width]; raises ModelError where the graph refuses these inputs or gives
+        another shape.
 
         A single matrix `features` is fed to the graph's only input, whatever that is called.
         """
@@ -126,7 +130,8 @@ def session(file: Path, *, threads: int = EVERY_CORE, what: str) -> Any:
 
 
 def output_of(opened: Any, *, output: str, width: int, what: str) -> str:
-    """Return the name of the output that holds the answers: `output`, or the only table of floats that is `width` wide."""
+    """Return the name of the output that holds the answers: `output`, or the only table of floats that is `width`
+    wide."""
     nodes = opened.get_outputs()
     tables = [node for node in nodes if node.type in FLOATS and _is_table(node.shape, width)]
     named = [node.name for node in tables if node.name == output]
@@ -148,7 +153,8 @@ def layout_of(opened: Any, *, what: str) -> str:
     if len(names) == 1:
         return "flat"
     raise errors.ModelError(
-        f"{what} has the inputs {', '.join(names) or 'none'}: wanted some of {', '.join(NAMED)}, or a single matrix {FLAT}"
+        f"{what} has the inputs {', '.join(names) or 'none'}: wanted some of {', '.join(NAMED)}, or a single "
+        f"matrix {FLAT}"
     )
 
 

@@ -69,7 +69,8 @@ def decide(streak: Streak, *, drifted: bool, began: float, consecutive: int) -> 
 
 
 def assemble(newest_first: Iterable[answers.Prediction], *, reference: base.Arrays, rows: int) -> Window | None:
-    """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words empty. None where they are fewer.
+    """Return the newest `rows` of the predictions as arrays that fit the reference; missing numbers are NaN, words
+    empty. None where they are fewer.
 
     Each prediction becomes arrays before the next is read: what clients sent is held once, and as numbers.
     """
@@ -130,17 +131,23 @@ def description(result: base.DriftResult, *, revision: str, rows: int, since: st
     """Return a ticket's evidence, what was done already and what to do next; `since` is the time in words."""
     evidence = "; ".join(_evidence(feature) for feature in _furthest(result))
     return (
-        f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all {len(result.features)} "
-        f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift alone neither pages "
-        "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new kind of user); if "
-        "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; `fairway retrain` trains "
+        f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all "
+        f"{len(result.features)} "
+        f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift "
+        "alone neither pages "
+        "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new "
+        "kind of user); if "
+        "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; "
+        "`fairway retrain` trains "
         "on them."
     )
 
 
 FAILED_DESCRIPTION = (
-    "Already done: the window was passed over and the next one is tested; other deployments are watched as ever. Drift within the window that failed "
-    "was not looked for. Next: see what these requests held (`fairway monitor`, the monitor's log); where every window fails, the package's schema or its "
+    "Already done: the window was passed over and the next one is tested; other deployments are watched as "
+    "ever. Drift within the window that failed "
+    "was not looked for. Next: see what these requests held (`fairway monitor`, the monitor's log); where "
+    "every window fails, the package's schema or its "
     "reference does not fit what is served: package the model again."
 )
 
@@ -179,7 +186,8 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
 
 
 def _array(name: str, prediction: answers.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
-    """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it does not fit the reference."""
+    """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it
+    does not fit the reference."""
     values = prediction.probabilities if name == base.ANSWERS else prediction.inputs[name]
     if not isinstance(values, list) or len(values) != prediction.rows:
         raise ValueError(f"{name} has not one value a row")

@@ -1,4 +1,5 @@
-"""Golden rows, which a server must reproduce before it is ready, and the reference window that drift is measured against."""
+"""Golden rows, which a server must reproduce before it is ready, and the reference window that drift is measured
+against."""
 
 import io
 import math
@@ -80,7 +81,10 @@ def document(columns: Mapping[str, Array], *, answers: Array, output: str) -> ar
 
 
 def columns_of(values: Mapping[str, Any], *, features: Sequence[Feature]) -> Columns:
-    """Return raw columns as servers have them, a block of numbers side by side; raises ValueError for a value that is none."""
+    """Return raw columns as servers have them, a block of numbers side by side.
+
+    Raises ValueError for a value that is none.
+    """
     return {feature.name: _read(values[feature.name], feature) for feature in features}
 
 
@@ -98,14 +102,16 @@ def spread(total: int, *, wanted: int) -> Array:
 
 
 def read_reference(path: Path) -> Columns:
-    """Return the reference window's arrays. Nothing in the file is executed, and nothing is unpacked before what it claims was added up."""
+    """Return the reference window's arrays. Nothing in the file is executed, and nothing is unpacked before what it
+    claims was added up."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
             if total > LARGEST_REFERENCE or len(members) > MOST_ARRAYS:
                 raise ValueError(
-                    f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and {LARGEST_REFERENCE}"
+                    f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and "
+                    f"{LARGEST_REFERENCE}"
                 )
             return {
                 member.filename.removesuffix(".npy"): _array(_unpacked(archive, member), name=member.filename)
@@ -126,7 +132,8 @@ def read_reference(path: Path) -> Columns:
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return as many bytes as the member says that it has: read without a number, one that lies would be unpacked as a whole."""
+    """Return as many bytes as the member says that it has: read without a number, one that lies would be unpacked as
+    a whole."""
     with archive.open(member) as file:
         return file.read(member.file_size)
 
@@ -144,13 +151,15 @@ def _array(content: bytes, *, name: str) -> Array:
         or math.prod(shape) * dtype.itemsize != len(content) - file.tell()
     ):
         raise ValueError(
-            f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its {len(content)} bytes"
+            f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its "
+            f"{len(content)} bytes"
         )
     return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
 
 
 def reference_bytes(columns: Mapping[str, Array], *, answers: Array, rows: Array) -> bytes:
-    """Return `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
+    """Return `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled,
+    no clock."""
     arrays: Columns = {}
     for name, values in columns.items():
         if name in RESERVED:
@@ -187,7 +196,8 @@ def write(folder: Path, columns: Columns, *, answer: Answer, schema: Schema) -> 
 
 
 def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:
-    """Write `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the source."""
+    """Write `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the
+    source."""
     row_bytes = sum(4 * LONGEST_WORD if values.dtype.kind in "OU" else values[:1].nbytes for values in columns.values())
     chosen = spread(_rows(columns), wanted=max(min(REFERENCE_ROWS, LARGEST_REFERENCE // 2 // max(row_bytes, 1)), 1))
     many = {name: values[chosen] for name, values in columns.items()}

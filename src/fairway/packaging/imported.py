@@ -4,19 +4,25 @@ The schema file is YAML or JSON:
 
     target: income                         # optional, `label`
     classes: ["<=50K", ">50K"]             # in the order of the graph's probabilities
-    layout: flat                           # optional, seen from the graph; named: inputs numbers, categories, image; flat: one
+    layout: flat                           # optional, seen from the graph; named: inputs numbers, categories, image;
+    flat: one
                                            # input with all features side by side
     features:                              # in the order in which the graph expects them
       - {name: age, kind: number, range: [17, 90]}                   # `dtype: int`, `nullable: true` where so
       - {name: sex, kind: category, categories: [Female, Male]}
       - {name: picture, kind: image, shape: [1, 28, 28], range: [0, 1]}
-    preprocessing:                         # optional, by feature: what is to be done before the graph, as in preprocessing.json
+    preprocessing:                         # optional, by feature: what is to be done before the graph, as in
+    preprocessing.json
       age: [{op: scale, mean: 38.6, std: 13.6}]
-    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from ranges by default
-    reference: reference.csv               # optional: rows that drift is measured against; without them there is no reference.npz
+    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from ranges
+    by default
+    reference: reference.csv               # optional: rows that drift is measured against; without them there is no
+    reference.npz
 
-Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot (flat).
-Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a list of numbers, in
+Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot
+(flat).
+Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a list of
+numbers, in
 CSV a JSON list in its cell. Paths are taken from the schema file's folder.
 """
 
@@ -48,7 +54,10 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Return the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
+    """Return the package of an ONNX graph in `out/<digest>/`.
+
+    Raises PackageError with what is wrong in the graph or the file.
+    """
     if not re.fullmatch(sections.NAME, name):
         raise errors.UsageError(
             f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53"
@@ -91,7 +100,8 @@ def import_onnx(
 
 
 def read_schema(path: Path) -> artifacts.Json:
-    """Return the checked content of a schema file: target, classes, layout, features, preprocessing, golden, reference."""
+    """Return the checked content of a schema file: target, classes, layout, features, preprocessing, golden,
+    reference."""
     data = _mapping(path)
     unknown = sorted(set(data) - KEYS)
     if unknown:

@@ -66,8 +66,8 @@ class Manifest:
         }
 
     def _disagreement(self) -> float | None:
-        """Return how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
-        that was measured on some hundred rows."""
+        """Return how much the model may differ from the one in service by its own evaluation: the bound, not the
+        figure, since that was measured on some hundred rows."""
         file = self.path / "evaluation.json"
         measured = document(file).get("champion_disagreement_bound") if file.exists() else None
         bound = claims.fraction(measured, where=f"{file}: champion_disagreement_bound")
@@ -75,19 +75,24 @@ class Manifest:
 
 
 def load(path: Path) -> Manifest:
-    """Return the package in `path` after checking every file against its digest; raises PackageError naming the file."""
+    """Return the package in `path` after checking every file against its digest.
+
+    Raises PackageError naming the file.
+    """
     path = Path(path)
     manifest = read(path)
     if HEX.fullmatch(path.name) and f"sha256:{path.name}" != manifest.digest:
         raise errors.PackageError(
-            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package the model again"
+            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package "
+            "the model again"
         )
     _verify(manifest)
     return manifest
 
 
 def read(path: Path) -> Manifest:
-    """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
+    """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie
+    within the folder."""
     data = _read(path)
     try:
         digest = files.digest_bytes(files.canonical(data))
@@ -109,7 +114,8 @@ def describe(
     evaluation: artifacts.Evaluation | None,
     files: dict[str, str],
 ) -> artifacts.Json:
-    """Return the manifest as it is written: no clock and no path of this machine, so that the same inputs give the same digest."""
+    """Return the manifest as it is written: no clock and no path of this machine, so that the same inputs give the
+    same digest."""
     return {
         "formatVersion": FORMAT_VERSION,
         "name": name,

@@ -1,4 +1,5 @@
-"""The model package: what training hands to serving. `build` makes one, `load` verifies one, `revision` names one in service.
+"""The model package: what training hands to serving. `build` makes one, `load` verifies one, `revision` names one in
+service.
 
     manifest.json        what is in it, where it came from, the digest of every file
     model.onnx           the graph that serves; model.safetensors and model.pt2 beside it for torch models
@@ -41,7 +42,8 @@ def build(
     fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
     if fitted.dataset_version != data.version:
         raise errors.PackageError(
-            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one; train again"
+            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: "
+            "wanted one; train again"
         )
     schema = Schema.from_json(_json(dataset / "schema.json"))
     measured = _evaluation(evaluation)

@@ -2,7 +2,8 @@
 
     python -m fairway.retraining.challenger --home HOME --deployment NAME --config FILE --champion PACKAGE
 
-Ends with the exit status of the run: 0 where a package was made (and deployed, where the configuration says so), 3 where
+Ends with the exit status of the run: 0 where a package was made (and deployed, where the configuration says so), 3
+where
 the gate refused it.
 """
 
@@ -32,7 +33,8 @@ def write_labelled(
 ) -> int:
     """Write the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
 
-    Requests of a model with other features, and labels that are not one for each row, are left out: they would join nothing.
+    Requests of a model with other features, and labels that are not one for each row, are left out: they would join
+    nothing.
     """
     package = manifest.load(champion)
     names = [feature.name for feature in package.features]
@@ -53,7 +55,8 @@ def write_labelled(
 
 
 def with_labelled(config: sections.Config, extra: Path) -> sections.Config:
-    """Return the configuration with the labelled rows joined to its training split; earlier files of the kind are replaced."""
+    """Return the configuration with the labelled rows joined to its training split; earlier files of the kind are
+    replaced."""
     kept = tuple(path for path in config.data.extra if path.name != LABELLED)
     return config.model_copy(update={"data": config.data.model_copy(update={"extra": (*kept, extra)})})
 

@@ -50,7 +50,8 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
     cool_down = section.cool_down.total_seconds()
     if signals.last_run_at is not None and now - signals.last_run_at < cool_down:
         return wait(
-            f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after {cool_down:.0f} s (coolDown)"
+            f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after "
+            f"{cool_down:.0f} s (coolDown)"
         )
     if section.on_drift and signals.drifted_windows > 0:
         return Decision(

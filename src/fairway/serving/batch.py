@@ -19,7 +19,10 @@ class Answers:
 
 
 def predict(model: predictor.Predictor, chunks: Iterable[Mapping[str, Any]]) -> Iterator[Answers]:
-    """Return the answers of each chunk (columns by feature name, others are ignored); raises DataError for a missing column."""
+    """Return the answers of each chunk (columns by feature name, others are ignored).
+
+    Raises DataError for a missing column.
+    """
     features = model.package.features
     for chunk in chunks:
         missing = [feature.name for feature in features if feature.name not in chunk]

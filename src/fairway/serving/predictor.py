@@ -35,7 +35,10 @@ class Predictor:
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> "Predictor":
-        """Return the predictor of the package in `path`, every file checked; raises PackageError naming what is wrong."""
+        """Return the predictor of the package in `path`, every file checked.
+
+        Raises PackageError naming what is wrong.
+        """
         return cls(manifest.load(path), threads=threads)
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
@@ -50,7 +53,8 @@ class Predictor:
             if not far:
                 raise
             raise protocol.Invalid(
-                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained on; send values of its range"
+                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained "
+                "on; send values of its range"
             ) from error
 
     def labels(self, raw: Array) -> list[Any]:
@@ -63,13 +67,17 @@ class Predictor:
         return self.task.row_bytes(self.schema, number=protocol.NUMBER_BYTES)
 
     def check_golden(self) -> None:
-        """Return when the golden rows are reproduced, together and alone; raises ServingError with the largest difference."""
+        """Return when the golden rows are reproduced, together and alone.
+
+        Raises ServingError with the largest difference.
+        """
         wanted = self._golden.answers
         seen, alone = self.predict(self._golden.columns), self.predict(self.sample(rows=1))
         difference = float(max(np.abs(seen - wanted).max(), np.abs(alone - wanted[:1]).max()))
         if not difference <= self._golden.tolerance:
             raise errors.ServingError(
-                f"{self.package.path}: the golden rows differ by {difference:.3g}, wanted at most {self._golden.tolerance:g}; "
+                f"{self.package.path}: the golden rows differ by {difference:.3g}, wanted at most "
+                f"{self._golden.tolerance:g}; "
                 "the model, its preprocessing or the runtime is not the one that was packaged: package the model again"
             )
 
@@ -83,7 +91,8 @@ class Predictor:
         return {name: number for name, number in found.items() if number}
 
     def metadata(self, *, revision: str | None) -> artifacts.Json:
-        """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that differs from one revision to the next."""
+        """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that
+        differs from one revision to the next."""
         inputs = [
             {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
             for one in self.features.values()

@@ -1,8 +1,10 @@
-"""The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor extension.
+"""The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor
+extension.
 
-One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; a missing one is `null` in JSON and NaN in binary.
-Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n, c*h*w]`.
-Outputs are the task's: of a classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
+One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; a missing one is `null` in JSON and
+NaN in binary. Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n,
+c*h*w]`. Outputs are the task's: of a classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence`
+FP32 `[n]`.
 """
 
 import itertools
@@ -62,7 +64,10 @@ def parse(
     header_length: int | None = None,
     most_rows: int | None = None,
 ) -> Request:
-    """Return the rows of a request body; raises Invalid with the sentence for the client, before more rows than `most_rows` are read."""
+    """Return the rows of a request body.
+
+    Raises Invalid with the sentence for the client, before more rows than `most_rows` are read.
+    """
     head, tail = _split(body, header_length)
     return read(_document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows)
 
@@ -86,7 +91,8 @@ def read(
         column, tail = _tensor(entry, feature, tail)
         if rows not in (-1, len(column)):
             raise Invalid(
-                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted one number"
+                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: "
+                "wanted one number"
             )
         rows = len(column)
         columns[feature.name] = column
@@ -97,7 +103,8 @@ def read(
     if len(columns) < len(features):
         missing = [name for name in features if name not in columns]
         raise Invalid(
-            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in its tensor"
+            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in "
+            "its tensor"
         )
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
@@ -109,7 +116,8 @@ def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
         return body, NOTHING
     if not 0 < header_length <= len(body):
         raise Invalid(
-            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length of its JSON"
+            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the "
+            "length of its JSON"
         )
     return body[:header_length], memoryview(body)[header_length:]
 
@@ -145,7 +153,8 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
     shape = entry.get("shape")
     if most is not None and isinstance(shape, list) and shape and type(shape[0]) is int and shape[0] > most:
         raise Invalid(
-            f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what can be answered in time; "
+            f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what "
+            "can be answered in time; "
             "send them in several requests, or raise serving.timeout",
             status=413,
         )
@@ -208,7 +217,8 @@ def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) ->
 
 
 def _flat(data: list[Any], feature: Feature) -> list[Any]:
-    """Return the values of nested lists in their order; no array is made of what was not looked at, and no list is nested deeper than its tensor."""
+    """Return the values of nested lists in their order; no array is made of what was not looked at, and no list is
+    nested deeper than its tensor."""
     deepest = max(len(feature.shape), 1) + 1  # [n, 1], or [n, c, h, w]
     for _ in range(deepest - 1):
         kinds = set(map(type, data))
@@ -316,7 +326,8 @@ def datatype_of(feature: Feature) -> str:
 
 
 def dear_body(feature: Feature, *, size: int) -> bytes:
-    """Return a body of about that many bytes which is as dear as a client can make it: short lists without end, refused once they are counted."""
+    """Return a body of about that many bytes which is as dear as a client can make it: short lists without end,
+    refused once they are counted."""
     lists = b"[" + b",".join([b"[0]"] * (size // 4)) + b"]"
     entry = {
         "name": feature.name,

@@ -1,4 +1,5 @@
-"""Models written down without their framework: ONNX with the softmax inside, and proof that it answers as the model did."""
+"""Models written down without their framework: ONNX with the softmax inside, and proof that it answers as the model
+did."""
 
 import contextlib
 import io
@@ -68,7 +69,8 @@ class Made:
 
 
 class Answering(nn.Module):
-    """A network with what turns its outputs into answers inside (a softmax, for one), so that no server can forget it."""
+    """A network with what turns its outputs into answers inside (a softmax, for one), so that no server can forget
+    it."""
 
     def __init__(self, network: nn.Module, names: tuple[str, ...], side: losses.Side) -> None:
         super().__init__()
@@ -79,7 +81,8 @@ class Answering(nn.Module):
 
 
 def write(trained: Trained, *, folder: Path) -> float:
-    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a probability.
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a
+    probability.
 
     Raises TrainingError where the model cannot be exported, or the graph answers differently.
     """
@@ -91,7 +94,10 @@ def write(trained: Trained, *, folder: Path) -> float:
 
 
 def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array, schema: Schema) -> float:
-    """Return the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance."""
+    """Return the largest difference between the graph's probabilities and the expected.
+
+    Raises TrainingError above the tolerance.
+    """
     answered = graph.run(
         model, inputs, output=tasks.of(schema).output, width=expected.shape[1], what="the exported graph"
     )
@@ -100,8 +106,10 @@ def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array, schema:
     if not largest <= TOLERANCE:
         rows = int((differences.max(axis=1) > TOLERANCE).sum())
         raise errors.TrainingError(
-            f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up to {largest:.2g} in a "
-            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision cannot be served as ONNX"
+            f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up "
+            f"to {largest:.2g} in a "
+            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision "
+            "cannot be served as ONNX"
         )
     return largest
 
@@ -123,7 +131,8 @@ def _network(trained: Network, *, folder: Path) -> float:
             )
     except Exception as error:  # torch raises whatever the user's forward and its own passes do
         raise errors.TrainingError(
-            f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward whose operations "
+            f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward "
+            "whose operations "
             "do not depend on values or on the number of rows"
         ) from error
     if made is None:
@@ -147,7 +156,10 @@ def _network(trained: Network, *, folder: Path) -> float:
 
 
 def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
-    """Return the network's own answers; raises TrainingError where it does not take the inputs or gives something else."""
+    """Return the network's own answers.
+
+    Raises TrainingError where it does not take the inputs or gives something else.
+    """
     try:
         with torch.no_grad():
             outputs = trained.module.eval()(**rows)

@@ -1,4 +1,5 @@
-"""The training stage: a model fitted on the prepared splits and exported, so that nothing of torch is needed to serve it."""
+"""The training stage: a model fitted on the prepared splits and exported, so that nothing of torch is needed to serve
+it."""
 
 import contextlib
 import time
@@ -23,9 +24,9 @@ def fit(
 ) -> artifacts.Checkpoint:
     """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
 
-    The same section and dataset give the same weights on the same machine, also when the run was killed and resumed (its
-    state is kept beside `out` until it ends). `progress` is called after each epoch with that epoch's row of the history.
-    Raises TrainingError where the data cannot be learnt from or the loss is no number any more.
+    The same section and dataset give the same weights on the same machine, also when the run was killed and resumed
+    (its state is kept beside `out` until it ends). `progress` is called after each epoch with that epoch's row of the
+    history. Raises TrainingError where the data cannot be learnt from or the loss is no number any more.
     """
     data = splits.load(dataset)
     version = _version(dataset)
@@ -141,7 +142,8 @@ def _learnable(data: splits.Splits) -> None:
     for name, split in (("training", data.train), ("validation", data.validation)):
         if not len(split):
             raise errors.TrainingError(
-                f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows or another split"
+                f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows "
+                "or another split"
             )
     why = tasks.of(data.schema).unlearnable(data.train.target, data.schema)
     if why is not None:

@@ -104,7 +104,8 @@ def train(
 
 @torch.no_grad()
 def measure(network: nn.Module, rows: Rows, *, side: losses.Side) -> dict[str, float]:
-    """Return validation loss and its kin, in full precision and without class weights: as the served model will be judged."""
+    """Return validation loss and its kin, in full precision and without class weights: as the served model will be
+    judged."""
     network.eval()
     starts = range(0, len(rows.target), MEASURED_AT_ONCE)
     outputs = torch.cat(
@@ -114,7 +115,8 @@ def measure(network: nn.Module, rows: Rows, *, side: losses.Side) -> dict[str, f
 
 
 def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
-    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one before."""
+    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one
+    before."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     parts = list(torch.split(order, size))
     if len(parts) > 1 and len(parts[-1]) == 1 < size:  # batch norm has no deviation of a single row

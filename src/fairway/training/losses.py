@@ -54,7 +54,8 @@ class Side(ABC):
 
 
 class Classification(Side):
-    """Cross entropy, its classes weighed equally where the configuration asks for it; answers are the softmax of logits."""
+    """Cross entropy, its classes weighed equally where the configuration asks for it; answers are the softmax of
+    logits."""
 
     estimator = "classifier with predict_proba"
     outputs = "logits"
@@ -105,6 +106,7 @@ def of(task: str) -> Side:
 
 
 def balanced(target: Tensor, *, classes: int) -> Tensor:
-    """Return rows / (classes * rows of the class): each class then counts the same, and the mean weight of a row is 1."""
+    """Return rows / (classes * rows of the class): each class then counts the same, and the mean weight of a row is
+    1."""
     counts = torch.bincount(target, minlength=classes).clamp(min=1).float()
     return len(target) / (classes * counts)

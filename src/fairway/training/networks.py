@@ -1,4 +1,5 @@
-"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers, categories, image."""
+"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers,
+categories, image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -60,7 +61,8 @@ class Tabular(nn.Module):
 
 
 class Augmentation:
-    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at a time get a draw of their own."""
+    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at a time get a draw
+    of their own."""
 
     def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
         self._change = change
@@ -72,7 +74,10 @@ class Augmentation:
 def build(
     section: sections.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], outputs: int
 ) -> nn.Module:
-    """Return the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
+    """Return the configured network for inputs of these shapes.
+
+    Raises TrainingError where the family does not fit the data.
+    """
     if section.family == "convolutional":
         if "image" not in shapes:
             raise errors.TrainingError(

@@ -14,7 +14,8 @@ from fairway.model.graph import FLAT
 
 
 def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str) -> Any:
-    """Return the graph with float32 answers called `wanted` as its only output, and `features` as the name of its input where it is flat."""
+    """Return the graph with float32 answers called `wanted` as its only output, and `features` as the name of its
+    input where it is flat."""
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     body = made.graph
@@ -31,7 +32,8 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
 
 
 def write(proto: Any, path: Path) -> None:
-    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and change its bytes."""
+    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and
+    change its bytes."""
     proto.producer_version = ""
     proto.doc_string = ""
     del proto.metadata_props[:]
@@ -97,7 +99,10 @@ def _strip_nodes(nodes: Iterable[Any]) -> None:
 
 
 def read(path: Path, *, what: str) -> Any:
-    """Return the graph of a file, with the weights of the files beside it inside; raises TrainingError where it is none."""
+    """Return the graph of a file, with the weights of the files beside it inside.
+
+    Raises TrainingError where it is none.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,5 @@
-"""Users' own training code: `training.function: package.module:fit`, called as fit(splits, seed=...) with the prepared splits.
+"""Users' own training code: `training.function: package.module:fit`, called as fit(splits, seed=...) with the
+prepared splits.
 
 `splits.train`, `.validation` and `.test` have `.inputs()` (numbers, categories, image: what the dataset has of them),
 `.inputs("flat")["features"]` (one float matrix) and `.target` (class indices; names in `splits.schema.classes`).
@@ -6,7 +7,8 @@ Modules in the current directory are found. The function returns one of
 
   a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
                     logits [n, classes]
-  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on splits.train.inputs("flat")["features"]
+  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on
+  splits.train.inputs("flat")["features"]
                     and splits.train.target
   a path            of an ONNX file. Its inputs are named as the dataset's are, or it has one matrix under any name; its
                     output `probabilities` (or its only float output) is [n, classes], with the softmax inside

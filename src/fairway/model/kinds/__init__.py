@@ -1,4 +1,5 @@
-"""The kinds of features. Each is one module that says all that differs between kinds; everything else asks `kinds.of`."""
+"""The kinds of features. Each is one module that says all that differs between kinds; everything else asks
+`kinds.of`."""
 
 from typing import Any
 

@@ -49,7 +49,8 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One drift test's data: the reference's values and the window's, missing ones left out. Categories are whole numbers."""
+    """One drift test's data: the reference's values and the window's, missing ones left out. Categories are whole
+    numbers."""
 
     name: str
     kind: Test
@@ -96,7 +97,8 @@ class Kind(ABC):
 
     @abstractmethod
     def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
-        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in what the feature may be."""
+        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in what the feature may
+        be."""
 
     # Preprocessing
 

@@ -1,4 +1,5 @@
-"""What models are asked to do. Each task is one module that says all that differs between tasks; everything else asks it."""
+"""What models are asked to do. Each task is one module that says all that differs between tasks; everything else asks
+it."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-"""What a task must say: how its target is learnt, what a model answers, how good an answer is, and how two answers differ.
+"""What a task must say: how its target is learnt, what a model answers, how good an answer is, and how two answers
+differ.
 
 Three forms of one thing travel between the stages, a row for each row:
 
@@ -59,7 +60,10 @@ class Task(ABC):
 
     @abstractmethod
     def learn(self, values: Array, *, target: str) -> Json:
-        """Return what the schema keeps of a target column's known values; raises DataError where they cannot be learnt."""
+        """Return what the schema keeps of a target column's known values.
+
+        Raises DataError where they cannot be learnt.
+        """
 
     @abstractmethod
     def read(self, values: Array) -> list[Any]:
@@ -153,7 +157,8 @@ class Task(ABC):
 
     @abstractmethod
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
-        """Return how far two models' answers to each row are apart, from 0 to 1; the order of the two does not matter."""
+        """Return how far two models' answers to each row are apart, from 0 to 1; the order of the two does not
+        matter."""
 
     # Watching
 

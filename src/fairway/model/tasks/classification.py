@@ -54,7 +54,8 @@ class Classification(base.Task):
             )
         if len(classes) > min(MAX_CLASSES, max(20, len(values) // ROWS_A_CLASS)):
             raise errors.DataError(
-                f"the target {target} has {len(classes)} classes in {len(values)} rows: wanted at least three rows a class"
+                f"the target {target} has {len(classes)} classes in {len(values)} rows: wanted at least three "
+                "rows a class"
             )
         return {"classes": classes}
 
@@ -143,7 +144,8 @@ class Classification(base.Task):
         }
 
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
-        """Return guessing by the classes' training shares, and always saying the most frequent; both lose what the shares lose."""
+        """Return guessing by the classes' training shares, and always saying the most frequent; both lose what the
+        shares lose."""
         shares = np.bincount(train, minlength=len(schema.classes)) / len(train)
         counts = np.bincount(target, minlength=len(schema.classes)) / len(target)
         loss = log_loss(np.tile(shares, (len(target), 1)), target)

@@ -1,8 +1,9 @@
 """Alibi Detect as the engine: the one place that imports it.
 
-Its Kolmogorov-Smirnov and chi-squared detectors are used feature by feature, made safe around: a NaN would silence its test, so
-missing values are left out and their share has an exact test of its own; columns that never vary are left out; all tests
-of a window share one Bonferroni correction. Alibi Detect 0.13 is under the Business Source License 1.1.
+Its Kolmogorov-Smirnov and chi-squared detectors are used feature by feature, made safe around: a NaN would silence
+its test, so missing values are left out and their share has an exact test of its own; columns that never vary are
+left out; all tests of a window share one Bonferroni correction. Alibi Detect 0.13 is under the Business Source
+License 1.1.
 """
 
 import warnings
@@ -21,7 +22,8 @@ SEED = 0
 
 
 class UnivariateDetector:
-    """One test per feature, pixel and predicted probability: Kolmogorov-Smirnov for numbers, chi-squared for categories."""
+    """One test per feature, pixel and predicted probability: Kolmogorov-Smirnov for numbers, chi-squared for
+    categories."""
 
     def __init__(self, *, p_value: float, kinds: Mapping[str, str], classes: Sequence[str], task: str) -> None:
         self._p_value = p_value
@@ -97,7 +99,8 @@ def _chi_squared(reference: Array, window: Array) -> tuple[Array, Array]:
 
 
 def _fisher(column: kinds.Compared) -> tuple[float, float]:
-    """Return the exact p-value that both windows lack values equally often, and the odds ratio (0 where it is not finite)."""
+    """Return the exact p-value that both windows lack values equally often, and the odds ratio (0 where it is not
+    finite)."""
     from scipy import stats
 
     lost, losing = int(column.reference.sum()), int(column.window.sum())
