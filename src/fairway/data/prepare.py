@@ -34,9 +34,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     target = task.encode(labels, known)
     identity = _identity(raw, known)
     column = _dividing(frame, section.split)
-    parts = split.divide(
-        section.split, strata=task.strata(target), identity=identity, column=column, seed=section.seed
-    )
+    parts = split.divide(section.split, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
     for name in split.SPLITS:

@@ -79,7 +79,9 @@ def _stratified(section: sections.Split, *, strata: NDArray[np.int64], key: NDAr
     return _parts(_by_stratum(section, strata=strata, key=_numbered(unit, keys), seed=seed), apart=True)
 
 
-def _by_stratum(section: sections.Split, *, strata: NDArray[np.int64], key: NDArray[Any], seed: int) -> NDArray[np.int64]:
+def _by_stratum(
+    section: sections.Split, *, strata: NDArray[np.int64], key: NDArray[Any], seed: int
+) -> NDArray[np.int64]:
     sides = np.zeros(len(strata), dtype=np.int64)
     for stratum in np.unique(strata):
         of_stratum = np.flatnonzero(strata == stratum)
