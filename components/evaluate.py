@@ -33,6 +33,5 @@ def evaluate(
     for name, value in record.metrics.items():
         metrics.log_metric(name, value)
     if record.confusion:
-        names = [row["class"] for row in record.per_class]
-        classes.log_confusion_matrix(names, [list(row) for row in record.confusion])
+        classes.log_confusion_matrix([row["class"] for row in record.per_class], [*map(list, record.confusion)])
     Path(report.path).write_bytes((Path(evaluation.path) / "report.html").read_bytes())

@@ -44,7 +44,7 @@ EXAMPLES = {
 }
 
 
-@pytest.fixture(params=tasks.TASKS)
+@pytest.fixture(params=tasks.OURS)
 def example(request) -> Example:
     assert request.param in EXAMPLES, "a new task needs an example here"
     return EXAMPLES[request.param]
@@ -194,7 +194,7 @@ def test_training_has_its_side_of_the_task(task, example, schema, target):
 
     from fairway.config import sections
 
-    side = losses.of(task.name)
+    side = losses.of(task)
     outputs = torch.zeros((ROWS, task.width(schema)), requires_grad=True)
     side.loss(sections.Training(), target=torch.from_numpy(target), width=task.width(schema))(
         outputs, torch.from_numpy(target)

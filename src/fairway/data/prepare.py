@@ -20,7 +20,8 @@ EQUAL = "equal a training row in every feature"
 
 
 def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
-    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section give the same version.
+    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section give the same
+    version.
 
     Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training
     split, and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a

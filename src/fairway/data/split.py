@@ -1,6 +1,7 @@
 """Rows divided into training, validation and test: pure functions of arrays, giving the rows' positions.
 
-The division belongs to the data. A row's side follows from a hash of what it holds (method group: of its group) and from
+The division belongs to the data. A row's side follows from a hash of what it holds (method group: of its group) and
+from
 `data.seed` alone, so it stays on its side when rows are added and whatever the seed of the training is: a challenger is
 never tested on rows that its champion has learnt from. Only a class of fewer than `SMALL` rows is cut at exact shares,
 where chance would leave it lopsided; as it grows a few of its rows change sides.
@@ -44,7 +45,8 @@ def divide(
     """Return the splits; raises DataError where one would be empty.
 
     `identity` is equal for rows that are the same in every feature: they stay together, so that no test row was seen in
-    training, unless the classes' shares could not be kept then (method stratified). `column` holds the groups or the times.
+    training, unless the classes' shares could not be kept then (method stratified). `column` holds the groups or the
+    times.
     """
     rows = len(strata)
     if rows < 10:
@@ -95,7 +97,8 @@ def _by_unit(section: sections.Split, *, key: NDArray[Any], seed: int) -> Parts:
 
 
 def _sides(section: sections.Split, *, key: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """Return 0 (train), 1 (validation) or 2 (test) for different keys: the lowest places are test, the next validation."""
+    """Return 0 (train), 1 (validation) or 2 (test) for different keys: the lowest places are test, the next
+    validation."""
     place = _places(key, seed=seed)
     if len(key) >= SMALL:
         return np.where(place < section.test, 2, np.where(place < section.test + section.validation, 1, 0))

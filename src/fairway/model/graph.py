@@ -40,7 +40,7 @@ class Graph:
     def __init__(
         self, file: Path, *, output: str, width: int, threads: int = EVERY_CORE, what: str | None = None
     ) -> None:
-        """Raise ModelError, calling the graph `what`, where the file is no graph that can run, or has no such output."""
+        """Raise ModelError, calling the graph `what`, where the file is no graph or has no such output."""
         self.what = what or str(file)
         self.width = width
         self._session = session(file, threads=threads, what=self.what)

@@ -233,7 +233,7 @@ Layer = Callable[[Array], Array]
 
 
 def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
-    """Return whole-array operations that do each column's steps in its own order, as few of them as the orders allow."""
+    """Return whole-array operations that do each column's steps in its own order, as few as the orders allow."""
     left = [list(one) for one in steps]
     layers = []
     while any(left):

@@ -15,8 +15,8 @@ def check(manifest: Mapping[str, Any], *, where: str) -> None:
     """Raise PackageError naming the first thing in the manifest that cannot be."""
     for key in ("name", "task", "target", "layout", "licence"):
         _text(manifest[key], where=f"{where}: {key}", empty=key == "target")
-    if manifest["task"] not in tasks.TASKS:
-        _refuse(f"{where}: task", manifest["task"], " or ".join(tasks.TASKS))
+    if manifest["task"] not in tasks.found():
+        _refuse(f"{where}: task", manifest["task"], tasks.listed())
     refused = tasks.named(manifest["task"]).refuse(manifest)
     if refused:
         key, seen, wanted = refused
@@ -46,7 +46,7 @@ def fraction(value: Any, *, where: str) -> float | None:
 
 
 def _feature(feature: Any, *, where: str) -> None:
-    if not isinstance(feature, dict) or feature.get("kind") not in list(kinds.KINDS):
+    if not isinstance(feature, dict) or feature.get("kind") not in list(kinds.found()):
         _refuse(where, feature, f"an object with a name and a kind, {kinds.listed()}")
     _text(feature.get("name"), where=f"{where}: name")
     refused = kinds.named(feature["kind"]).refuse(feature)

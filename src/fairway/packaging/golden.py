@@ -175,7 +175,8 @@ def reference_bytes(columns: Mapping[str, Array], *, answers: Array, rows: Array
 
 
 def _archive(arrays: Columns) -> bytes:
-    """Return the arrays as `np.savez_compressed` writes them, whatever they are called: it has a parameter `file` of its own."""
+    """Return the arrays as `np.savez_compressed` writes them, whatever they are called: it has a parameter `file` of
+    its own."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, values in arrays.items():

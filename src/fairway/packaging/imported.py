@@ -190,7 +190,7 @@ def _mapping(path: Path) -> artifacts.Json:
 
 def _feature(entry: Any, *, where: str) -> Feature:
     known = isinstance(entry, dict) and isinstance(entry.get("name"), str)
-    if not known or entry.get("kind") not in list(kinds.KINDS):
+    if not known or entry.get("kind") not in list(kinds.found()):
         raise errors.PackageError(f"{where} is {entry!r}: wanted a map with a name and the kind {kinds.listed()}")
     unknown = sorted(set(entry) - FEATURE_KEYS)
     if unknown:

@@ -1,4 +1,4 @@
-"""The manifest of a model package: what is in it, and the check that all of it is there, unchanged, and nothing else."""
+"""The manifest of a model package: what is in it, and the check that this is there, unchanged, and nothing else."""
 
 import re
 from dataclasses import dataclass

@@ -75,7 +75,7 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Return the package of a graph that was trained elsewhere; `packaging.imported` says what the schema file holds."""
+    """Return the package of a graph that was trained elsewhere; `packaging.imported` explains the schema file."""
     from fairway.packaging import imported  # ONNX Runtime with it, which naming a revision does not need
 
     return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence)

@@ -1,4 +1,4 @@
-"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one chunk in memory at a time."""
+"""Predictions for a file's worth of rows: chunks of columns in, chunks of answers out, one in memory at a time."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

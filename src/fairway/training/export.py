@@ -116,7 +116,7 @@ def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array, schema:
 
 def _network(trained: Network, *, folder: Path) -> float:
     rows = {name: torch.from_numpy(np.array(value[:PARITY_ROWS])) for name, value in trained.inputs.items()}
-    task, side = tasks.of(trained.schema), losses.of(trained.schema.task)
+    task, side = tasks.of(trained.schema), losses.of(tasks.of(trained.schema))
     wrapped = Answering(trained.module, tuple(rows), side).eval()
     expected = _answers(trained, rows)
     # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
@@ -168,7 +168,7 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
             f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
             "wanted a forward that takes these by name"
         ) from error
-    side = losses.of(trained.schema.task)
+    side = losses.of(tasks.of(trained.schema))
     wanted = [len(next(iter(rows.values()))), tasks.of(trained.schema).width(trained.schema)]
     if not isinstance(outputs, Tensor) or list(outputs.shape) != wanted:
         seen = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -190,7 +190,7 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
     from skl2onnx import to_onnx
 
     fitted, matrix = trained.fitted, trained.inputs[graph.FLAT].astype(np.float32)
-    side = losses.of(trained.schema.task)
+    side = losses.of(tasks.of(trained.schema))
     unfit = side.unfit(fitted, width=tasks.of(trained.schema).width(trained.schema))
     if unfit is not None:
         raise errors.TrainingError(f"the estimator {unfit}")

@@ -76,7 +76,7 @@ def _network(
     """Return one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
-    task, side = tasks.of(data.schema), losses.of(data.schema.task)
+    task, side = tasks.of(data.schema), losses.of(tasks.of(data.schema))
     width = task.width(data.schema)
     torch.manual_seed(section.seed)
     network = networks.build(

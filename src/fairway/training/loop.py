@@ -1,4 +1,4 @@
-"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch can be resumed from."""
+"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch can be resumed."""
 
 import contextlib
 import math

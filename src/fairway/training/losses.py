@@ -1,5 +1,6 @@
-"""Training's side of each task: the loss, what turns a network's outputs into answers, and what an estimator answers."""
+"""Training's side of each task: the loss, what turns a network's outputs into answers, what an estimator answers."""
 
+import pkgutil
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -8,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fairway import errors
 from fairway.config import sections
+from fairway.model import tasks
 
 Array = NDArray[Any]
 
@@ -76,7 +77,8 @@ class Classification(Side):
         sums = outputs.sum(dim=1)
         if not (outputs >= 0).all() or not torch.allclose(sums, torch.ones(len(outputs)), atol=1e-4):
             return None
-        return "rows that add up to 1, probabilities as it seems: wanted logits; leave its softmax out, the export adds one"
+        advice = "leave its softmax out, the export adds one"
+        return f"rows that add up to 1, probabilities as it seems: wanted logits; {advice}"
 
     def takes(self, estimator: Any) -> bool:
         return hasattr(estimator, "predict_proba")
@@ -95,14 +97,10 @@ class Classification(Side):
         return np.asarray(estimator.predict_proba(rows))
 
 
-SIDES: dict[str, Side] = {"classification": Classification()}
-
-
-def of(task: str) -> Side:
-    """Return training's side of the task; raises TrainingError where it has none."""
-    if task not in SIDES:
-        raise errors.TrainingError(f"the task {task} cannot be trained here: wanted {' or '.join(SIDES)}")
-    return SIDES[task]
+def of(task: tasks.Task) -> Side:
+    """Return training's side of the task."""
+    side: Side = pkgutil.resolve_name(task.side)()
+    return side
 
 
 def balanced(target: Tensor, *, classes: int) -> Tensor:

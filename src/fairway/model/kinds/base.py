@@ -89,7 +89,7 @@ class Kind(ABC):
 
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-        """Return the key of a manifest's feature that cannot be, its value and what is wanted; None where all may be."""
+        """Return the key of a manifest's feature that cannot be, its value and what is wanted, or None."""
 
     @abstractmethod
     def describe(self, feature: Feature) -> str:
@@ -139,7 +139,7 @@ class Kind(ABC):
         """Return what counts the rows beyond all that training saw, or None where that is not known."""
 
     def far(self, feature: Feature) -> Count | None:
-        """Return what counts the rows that a model may have no answer to; where no range is known, the enormous ones."""
+        """Return what counts the rows that a model may have no answer to: the enormous ones where no range is known."""
         return self.outside(feature)
 
     # On the wire

@@ -49,6 +49,7 @@ class Task(ABC):
     name: ClassVar[str]  # in schema.json, the manifest and the metadata
     output: ClassVar[str]  # of the graph
     metrics: ClassVar[tuple[Metric, ...]]  # the first one gates, slices and retrains
+    side: ClassVar[str]  # training's side of it, as `package.module:Class`: what needs torch is imported there alone
     rules: ClassVar[Mapping[str, str]]  # the baselines' names, in words; the gate wants the zero rule beaten
 
     @property

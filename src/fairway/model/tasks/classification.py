@@ -31,6 +31,7 @@ class Classification(base.Task):
 
     name = "classification"
     output = "probabilities"
+    side = "fairway.training.losses:Classification"
     metrics = (
         Metric("accuracy", "high", "accuracy"),
         Metric("log_loss", "low", "log loss"),

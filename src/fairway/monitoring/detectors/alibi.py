@@ -121,7 +121,7 @@ def _effect(column: kinds.Compared) -> float:
 
 
 def _engine() -> Any:
-    """Return `alibi_detect.cd`, imported once, without the warnings of the libraries that it drags in, on one thread."""
+    """Return `alibi_detect.cd`, imported once, on one thread, without the warnings of the libraries below it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
