@@ -30,7 +30,8 @@ def evaluate(
         champion=Path(champion) if champion else None,
         out=Path(evaluation.path),
     )
-    for name in ("accuracy", "log_loss", "calibration_error"):
-        metrics.log_metric(name, getattr(record, name))
-    classes.log_confusion_matrix([row["class"] for row in record.per_class], [list(row) for row in record.confusion])
+    for name, value in record.metrics.items():
+        metrics.log_metric(name, value)
+    if record.confusion:
+        classes.log_confusion_matrix([row["class"] for row in record.per_class], [*map(list, record.confusion)])
     Path(report.path).write_bytes((Path(evaluation.path) / "report.html").read_bytes())

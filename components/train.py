@@ -19,7 +19,8 @@ def train(config: str, dataset: dsl.Input[dsl.Dataset], model: dsl.Output[dsl.Mo
         dataset=Path(dataset.path),
         out=Path(model.path),
         progress=lambda epoch: print(
-            f"progress: epoch {epoch['epoch']} validation loss {epoch['validation_loss']:.4f} accuracy {epoch['validation_accuracy']:.4f}"
+            f"progress: epoch {epoch['epoch']}",
+            *(f"{key.replace('_', ' ')} {value:.4f}" for key, value in epoch.items() if key.startswith("validation")),
         ),
     )
     model.metadata.update(

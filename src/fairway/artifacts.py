@@ -33,6 +33,7 @@ class Dataset:
     classes: tuple[str, ...]
     rows: dict[str, int]  # by split
     features: tuple[str, ...]
+    task: str = "classification"
     lineage: Json = dataclasses.field(default_factory=dict)  # files with digests, sampling, labelled rows added
     warnings: tuple[str, ...] = ()  # leakage checks, dropped rows: one sentence each
 
@@ -64,18 +65,26 @@ class Evaluation:
     """What `evaluation.evaluate` measured on the test split. Rates are fractions, losses in nats."""
 
     rows: int
-    accuracy: float
-    log_loss: float
-    calibration_error: float  # expected calibration error, 15 equal-width bins
-    per_class: tuple[Json, ...]  # class, rows, precision, recall, f1
-    slices: tuple[Json, ...]  # slice, rows, accuracy, log_loss
-    baselines: Json  # random, zero_rule, champion (or null): each accuracy, log_loss
-    confusion: tuple[tuple[int, ...], ...]
+    slices: tuple[Json, ...]  # slice, rows, judged, and each metric by name
+    baselines: Json  # each rule's metrics by name: zero_rule, champion (or null), and what else the task has
+    task: str = "classification"
+    primary: str = "accuracy"  # the metric that gates, orders slices and starts retraining
+    metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # every metric of the task by name
+    # Of classification:
+    accuracy: float | None = None
+    log_loss: float | None = None
+    calibration_error: float | None = None  # expected calibration error, 15 equal-width bins
+    per_class: tuple[Json, ...] = ()  # class, rows, precision, recall, f1
+    confusion: tuple[tuple[int, ...], ...] = ()
     champion_digest: str | None = None
     # share of rows where champion and challenger answer differently: recent rows, else test rows
     champion_disagreement: float | None = None
     champion_disagreement_bound: float | None = None  # it is no larger than this (exact bound, 99 %)
-    recent: Json | None = None  # on newly labelled rows kept from training: rows, accuracy, champion_accuracy
+    recent: Json | None = (
+        # On newly labelled rows kept from training: rows, and the primary metric of both: accuracy,
+        # champion_accuracy.
+        None
+    )
     dataset_version: str = ""
 
 
@@ -126,7 +135,8 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path, *, strict: bool = False) -> Json:
-    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few rows can be. Strictly, NaN is no JSON."""
+    """Return what the file holds; ValueError where that is no JSON, or more than a record or a few rows can be.
+    Strictly, NaN is no JSON."""
     size = path.stat().st_size
     if size > LARGEST_JSON:
         raise ValueError(f"it has {size} bytes: wanted at most {LARGEST_JSON}")

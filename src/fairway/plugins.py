@@ -17,7 +17,7 @@ from typing import Any
 from fairway import errors
 
 OURS = "fairway"  # our own distribution
-GROUPS = ("guards", "sources")
+GROUPS = ("guards", "kinds", "sources", "tasks")
 
 
 @dataclass(frozen=True)
@@ -62,3 +62,14 @@ def load(group: str, name: str) -> Any:
     if name not in plugins:
         raise errors.UsageError(f"there is no {group} {name!r}: wanted one of {', '.join(plugins)}")
     return plugins[name].load()
+
+
+def made(plugin: Plugin, kind: Any) -> Any:
+    """Return an instance of the class that a plug-in names; raises UsageError where it is not one of this kind."""
+    named = plugin.load()
+    if not (isinstance(named, type) and issubclass(named, kind)):
+        raise errors.UsageError(
+            f"{plugin.group} {plugin.name} of {plugin.distribution} {plugin.version} names {named!r}: "
+            f"wanted a subclass of {kind.__module__}.{kind.__name__}"
+        )
+    return named()

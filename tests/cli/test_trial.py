@@ -48,7 +48,9 @@ def test_both_revisions_are_right_and_differ_in_an_annotation_only():
 
 def test_the_request_is_one_that_the_model_answers(tmp_path):
     model = predictor.Predictor.load(Path(support.packaged(tmp_path).path))
-    parsed = protocol.parse(trial.request(model.metadata(revision="0123456789ab")), features=model.features)
+    parsed = protocol.parse(
+        trial.request(model.metadata(revision="0123456789ab")), features=model.features, outputs=model.outputs
+    )
     assert parsed.rows == 1
     assert set(parsed.columns) == set(model.features)
 

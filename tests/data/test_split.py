@@ -12,7 +12,7 @@ def divide(*, rows=200, method="stratified", identity=None, column=None, seed=0,
     target = np.arange(rows) % 4 // 3 if target is None else target
     section = sections.Split(method=method, column="c" if column is not None else None, **shares)
     identity = np.arange(rows) if identity is None else identity
-    return split.divide(section, target=target, identity=identity, column=column, seed=seed)
+    return split.divide(section, strata=target, identity=identity, column=column, seed=seed)
 
 
 def everyone(parts):

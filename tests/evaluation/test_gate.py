@@ -14,17 +14,19 @@ RULES = {
 }
 GOOD = artifacts.Evaluation(
     rows=1000,
-    accuracy=0.85,
-    log_loss=0.32,
-    calibration_error=0.01,
-    per_class=(),
-    confusion=(),
+    metrics={"accuracy": 0.85, "log_loss": 0.32, "calibration_error": 0.01},
     baselines=RULES,
     slices=(
         {"slice": "sex = F", "rows": 400, "accuracy": 0.7, "log_loss": 0.4, "judged": True},
         {"slice": "sex = X", "rows": 3, "accuracy": 0.0, "log_loss": 4.0, "judged": False},
     ),
 )
+
+
+def evaluated(**changes) -> artifacts.Evaluation:
+    """Return the good evaluation with some of its metrics or fields changed."""
+    metrics = {name: changes.pop(name) for name in GOOD.metrics if name in changes}
+    return dataclasses.replace(GOOD, metrics=GOOD.metrics | metrics, **changes)
 
 
 def against(accuracy: float) -> dict:
@@ -127,14 +129,14 @@ def recent(ours: float, theirs: float | None) -> dict:
     ],
 )
 def test_the_decision_follows_from_the_section_and_the_numbers(asked, measured, promote, said):
-    decision = gate.decide(sections.Gate.model_validate(asked), evaluation=dataclasses.replace(GOOD, **measured))
+    decision = gate.decide(sections.Gate.model_validate(asked), evaluation=evaluated(**measured))
     assert decision.promote is promote
     assert said in decision.reason
     assert all(check["passed"] for check in decision.checks) is promote
 
 
 def test_every_failed_check_is_in_the_reason():
-    decision = gate.decide(sections.Gate(min_accuracy=0.9), evaluation=dataclasses.replace(GOOD, calibration_error=0.5))
+    decision = gate.decide(sections.Gate(min_accuracy=0.9), evaluation=evaluated(calibration_error=0.5))
     assert "minAccuracy" in decision.reason
     assert "maxCalibrationError" in decision.reason
     assert "\n" not in decision.reason

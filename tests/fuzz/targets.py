@@ -11,6 +11,7 @@ import httpx
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
+from fairway.model.schema import Feature
 from fairway.monitoring.eventstore import access
 from fairway.monitoring.eventstore.collector import collecting
 from fairway.packaging import manifest
@@ -156,10 +157,10 @@ def good_file(package: Path, name: str) -> Any:
     return {"champion_disagreement": 0.02, "champion_disagreement_bound": 0.05, "accuracy": 0.9}
 
 
-def read_message(body: bytes, *, features: Mapping[str, protocol.Feature]) -> str:
+def read_message(body: bytes, *, features: Mapping[str, Feature]) -> str:
     """Read a message of Seldon's as its server does."""
     try:
-        protocol.read(seldon_message.read(body, features=features).request, features=features)
+        protocol.read(seldon_message.read(body, features=features).request, features=features, outputs={})
     except protocol.Invalid:
         return "refused"
     return "read"

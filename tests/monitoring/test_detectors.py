@@ -100,7 +100,7 @@ def test_predicted_probabilities_are_tested_by_the_name_of_their_class() -> None
     detector = detectors.load("alibi", p_value=0.01, classes=("cat", "dog", "eel"))
     rng = np.random.default_rng(12)
     before, after = rng.dirichlet([1, 1, 1], 300), rng.dirichlet([8, 1, 1], 200)
-    result = detector.check({base.PROBABILITIES: before}, {base.PROBABILITIES: after})
+    result = detector.check({base.ANSWERS: before}, {base.ANSWERS: after})
     assert {feature.name for feature in result.moved} == {"probability[cat]", "probability[dog]", "probability[eel]"}
 
 

@@ -46,7 +46,7 @@ REFERENCE = {
     "age": np.array([1.0, 2.0]),
     "job": np.array(["a", ""]),
     "image": np.zeros((2, 1, 2, 2), dtype=np.float32),
-    base.PROBABILITIES: np.zeros((2, 2), dtype=np.float32),
+    base.ANSWERS: np.zeros((2, 2), dtype=np.float32),
     "__row__": np.arange(2),
 }
 

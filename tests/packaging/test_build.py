@@ -64,7 +64,7 @@ def test_the_reference_window_holds_raw_rows_and_the_model_s_answers(made):
         window = {name: reference[name] for name in reference.files}
     answers = list(batch.predict(model, [window]))
     assert len(window["__row__"]) == len(set(window["__row__"].tolist())) <= 1000
-    assert np.allclose(answers[0].probabilities, window["__probabilities__"], atol=1e-5)
+    assert np.allclose(answers[0].values["probabilities"], window["__probabilities__"], atol=1e-5)
 
 
 def test_a_batch_without_a_feature_is_refused_by_name(made):

@@ -138,7 +138,7 @@ def test_reference_and_golden_rows_come_from_the_files_that_the_schema_names(tmp
 @pytest.mark.parametrize("name", ["file", "self", "x.npy", "arr_0", "allow_pickle", "é ü"])
 def test_a_column_may_have_any_name(tmp_path, name):
     columns = {name: np.arange(3.0), "x": np.array(["a", None, "b"], dtype=object)}
-    content = golden.reference_bytes(columns, probabilities=np.full((3, 2), 0.5), rows=np.arange(3))
+    content = golden.reference_bytes(columns, answers=np.full((3, 2), 0.5), rows=np.arange(3))
     (tmp_path / "reference.npz").write_bytes(content)
     found = golden.read_reference(tmp_path / "reference.npz")
     assert (found[name].tolist(), found["x"].tolist()) == ([0.0, 1.0, 2.0], ["a", "", "b"])
@@ -147,7 +147,7 @@ def test_a_column_may_have_any_name(tmp_path, name):
 
 def test_a_column_called_as_a_part_of_the_reference_is_refused() -> None:
     with pytest.raises(errors.PackageError, match="a column is called __row__"):
-        golden.reference_bytes({"__row__": np.arange(3.0)}, probabilities=np.ones((3, 1)), rows=np.arange(3))
+        golden.reference_bytes({"__row__": np.arange(3.0)}, answers=np.ones((3, 1)), rows=np.arange(3))
 
 
 def test_country_codes_and_older_yamls_words_in_a_schema_file_are_what_they_say(tmp_path):

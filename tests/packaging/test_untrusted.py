@@ -78,7 +78,7 @@ def test_a_reference_that_is_none_is_refused(tmp_path: Path, content: bytes) -> 
 def test_a_reference_is_read_as_it_was_written_with_its_words_cut(tmp_path: Path) -> None:
     words = np.array(["x" * 5_000, None, "state"], dtype=object)
     written = golden.reference_bytes(
-        {"age": np.array([1.0, np.nan, 3.0]), "sector": words}, probabilities=np.zeros((3, 2)), rows=np.arange(3)
+        {"age": np.array([1.0, np.nan, 3.0]), "sector": words}, answers=np.zeros((3, 2)), rows=np.arange(3)
     )
     (tmp_path / "reference.npz").write_bytes(written)
     read = golden.read_reference(tmp_path / "reference.npz")

@@ -205,7 +205,7 @@ def test_more_rows_than_may_be_are_refused_before_they_are_read() -> None:
     features = protocol.features_of([{"name": "age", "kind": "number"}])
     body = b'{"inputs": [{"name": "age", "datatype": "FP64", "shape": [3], "data": "not even read"}]}'
     with pytest.raises(protocol.Invalid, match="has 3 rows: wanted at most 2") as refused:
-        protocol.parse(body, features=features, most_rows=2)
+        protocol.parse(body, features=features, outputs={}, most_rows=2)
     assert refused.value.status == 413
 
 

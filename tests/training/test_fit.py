@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.data import prepare, splits
-from fairway.evaluation import metrics
 from fairway.model import graph
+from fairway.model.tasks import classification
 from fairway.training import fit
 from tests.training import made
 
@@ -108,7 +108,7 @@ def test_the_graph_answers_as_the_network_did_on_rows_it_never_saw(data, values,
     answers = graph.run(
         tmp_path / "out" / "model.onnx",
         rows,
-        output=graph.PROBABILITIES,
+        output="probabilities",
         width=len(splits.load(dataset).schema.classes),
     )
     program = torch.export.load(tmp_path / "out" / "model.pt2").module()
@@ -120,7 +120,7 @@ def test_the_graph_answers_as_the_network_did_on_rows_it_never_saw(data, values,
         graph.run(
             tmp_path / "out" / "model.onnx",
             {k: v[:1] for k, v in rows.items()},
-            output=graph.PROBABILITIES,
+            output="probabilities",
             width=answers.shape[1],
         ),
         answers[:1],
@@ -147,9 +147,9 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
     assert losses[record.best_epoch - 1] == min(losses) != losses[-1]
     held_out = splits.load(tabular).validation
     answers = graph.run(
-        tmp_path / "out" / "model.onnx", held_out.inputs(), output=graph.PROBABILITIES, width=2
+        tmp_path / "out" / "model.onnx", held_out.inputs(), output="probabilities", width=2
     )  # what is exported, not only what is recorded
-    assert metrics.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
+    assert classification.log_loss(answers, held_out.target) == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_digits_are_learnt(tmp_path):
@@ -158,7 +158,7 @@ def test_digits_are_learnt(tmp_path):
         sections.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
     )
     test = splits.load(dataset).test
-    answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), output=graph.PROBABILITIES, width=10)
+    answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), output="probabilities", width=10)
     assert (answers.argmax(axis=1) == test.target).mean() > 0.95
     assert record.layout == "named"
 

@@ -17,5 +17,8 @@ def test_a_class_without_rows_keeps_the_weights_finite():
 
 
 def test_the_loss_is_unweighted_unless_asked():
-    assert losses.build(sections.Training(), target=TARGET, classes=2).weight is None
-    assert losses.build(sections.Training(class_weights="balanced"), target=TARGET, classes=2).weight is not None
+    assert losses.Classification().loss(sections.Training(), target=TARGET, width=2).weight is None
+    assert (
+        losses.Classification().loss(sections.Training(class_weights="balanced"), target=TARGET, width=2).weight
+        is not None
+    )

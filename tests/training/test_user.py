@@ -75,7 +75,7 @@ def run(dataset, tmp_path, monkeypatch):
 
 def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
     return graph.run(
-        folder / "out" / "model.onnx", splits.load(dataset).test.inputs(layout), output=graph.PROBABILITIES, width=2
+        folder / "out" / "model.onnx", splits.load(dataset).test.inputs(layout), output="probabilities", width=2
     )
 
 

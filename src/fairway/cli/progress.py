@@ -1,7 +1,7 @@
 """Progress: a bar on a terminal, plain lines elsewhere, nothing where a program reads."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,13 @@ def steps(*, quiet: bool) -> Callable[..., None] | None:
 
 
 def _epoch(row: Any, total: int) -> str:
-    return (
-        f"epoch {row['epoch']:>3}/{total}  train loss {row['train_loss']:.4f}  validation loss {row['validation_loss']:.4f}  "
-        f"accuracy {row['validation_accuracy']:.4f}"
-    )
+    losses = f"train loss {row['train_loss']:.4f}  validation loss {row['validation_loss']:.4f}"
+    return f"epoch {row['epoch']:>3}/{total}  {losses}  {_besides(row)}".rstrip()
+
+
+def _besides(row: Mapping[str, Any]) -> str:
+    """Return what the task measures on validation rows besides the loss."""
+    measured = {
+        name.removeprefix("validation_"): value for name, value in row.items() if name.startswith("validation_")
+    }
+    return "  ".join(f"{name} {value:.4f}" for name, value in measured.items() if name != "loss")

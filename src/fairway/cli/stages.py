@@ -105,8 +105,7 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     options.show(
         {"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)},
         form=form,
-        text=f"accuracy {record.accuracy:.4f}  log loss {record.log_loss:.4f}  calibration error {record.calibration_error:.4f}  "
-        f"rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}",
+        text=f"{_scores(record)}  rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}",
     )
     if not decision.promote:
         raise errors.Refused(f"the gate refused: {decision.reason}")
@@ -257,6 +256,14 @@ def _verdict(work: Path) -> artifacts.GateDecision:
     if said.get("model") != _digest(work):
         raise errors.UsageError(f"{file} is about a model that was replaced since: run `fairway evaluate` again")
     return artifacts.from_json(artifacts.GateDecision, said["decision"])
+
+
+def _scores(record: artifacts.Evaluation) -> str:
+    """Return the task's metrics in words."""
+    from fairway.model import tasks
+
+    metrics = tasks.named(record.task).metrics
+    return "  ".join(f"{metric.words} {record.metrics[metric.name]:.4f}" for metric in metrics)
 
 
 def _digest(work: Path) -> str:

@@ -9,49 +9,16 @@ import pandas as pd
 from fairway import errors
 from fairway.config import sections
 from fairway.data import frames
-from fairway.model import kinds
+from fairway.model import kinds, tasks
 from fairway.model.schema import Feature, Schema
-
-MAX_CLASSES = 1000
-MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities (a regression), which is another task
 
 
 def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
     """Return the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
     names = _names(frame, section=section)
     features = tuple(_feature(frame[name], section=section, image_shape=image_shape) for name in names)
-    return Schema(target=section.target, classes=classes_of(frame[section.target]), features=features)
-
-
-def classes_of(target: "pd.Series[str]") -> tuple[str, ...]:
-    """Return the classes in order; raises DataError where there are fewer than two, or so many that they look like quantities."""
-    known = target.dropna()
-    classes = sorted(set(labels(known)), key=_order)
-    if len(classes) < 2:
-        seen = f"only {classes[0]!r}" if classes else "no value at all"
-        raise errors.DataError(f"the target {target.name} has {seen}: wanted at least two classes to tell apart")
-    if pd.api.types.is_float_dtype(known) and len(classes) > 20 and not (known == known.round()).all():
-        raise errors.DataError(
-            f"the target {target.name} has {len(classes)} different fractions, which looks like a quantity: "
-            "fairway predicts classes; cut it into some first"
-        )
-    if pd.api.types.is_numeric_dtype(known) and len(classes) > MAX_NUMBERED:
-        raise errors.DataError(
-            f"the target {target.name} has {len(classes)} different numbers, which looks like a quantity: "
-            "fairway predicts classes; cut it into some first"
-        )
-    if len(classes) > MAX_CLASSES or len(classes) > max(20, len(known) // 3):
-        raise errors.DataError(
-            f"the target {target.name} has {len(classes)} classes in {len(known)} rows: wanted at least three rows a class"
-        )
-    return tuple(classes)
-
-
-def labels(target: "pd.Series[str]") -> list[str]:
-    """Return the target as class names: whole numbers without a point, text without spaces around it."""
-    if pd.api.types.is_float_dtype(target) and (target == target.round()).all():
-        return [str(int(value)) for value in target]
-    return [str(value).strip() for value in target]
+    facts = tasks.named(tasks.USUAL).learn(frames.plain(frame[section.target].dropna()), target=section.target)
+    return Schema(target=section.target, task=tasks.USUAL, features=features, classes=tuple(facts["classes"]))
 
 
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
@@ -120,18 +87,11 @@ def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int
     wrong = known[numeric.isna()]
     if 0 < len(wrong) < 0.1 * len(known):
         return (
-            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row {wrong.index[0]}: "
+            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row "
+            f"{wrong.index[0]}: "
             "wanted a number; correct it, or add it to data.missingValues"
         )
     return (
         f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
         "it is likely an identifier; add it to data.ignore, or raise the limit"
     )
-
-
-def _order(name: str) -> tuple[int, float, str]:
-    """Order numbers by value and the rest by name, so that classes 2 and 10 come as a person expects."""
-    try:
-        return 0, float(name), name
-    except ValueError:
-        return 1, 0.0, name

@@ -15,8 +15,8 @@ import yaml
 from fairway import errors
 from fairway.config import documents, sections
 from fairway.data import frames, infer, leakage, sources
-from fairway.model import kinds
-from fairway.model.schema import Feature
+from fairway.model import kinds, tasks
+from fairway.model.schema import Feature, Schema
 
 Use = Literal["feature", "ignore"]
 
@@ -81,10 +81,10 @@ def inspect(path: Path, *, target: str) -> Findings:
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
         raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
-    classes = infer.classes_of(frame[target])
-    labels = infer.labels(frame[target])
-    index = {name: number for number, name in enumerate(classes)}
-    codes = np.array([index[label] for label in labels], dtype=np.int64)
+    task = tasks.named(tasks.USUAL)
+    values = frames.plain(frame[target])
+    classes: tuple[str, ...] = tuple(task.learn(values, target=target)["classes"])
+    codes = task.encode(task.read(values), Schema(target=target, task=task.name, classes=classes, features=()))
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names)
     siblings = _siblings(frame, target)
@@ -110,7 +110,8 @@ def inspect(path: Path, *, target: str) -> Findings:
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
-    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or near it."""
+    """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or
+    near it."""
     lines = [*_head(findings, name), *_data(findings, relative_to), *_split_lines(findings), *_training(findings)]
     return "\n".join(lines) + "\n"
 
@@ -118,7 +119,8 @@ def render(findings: Findings, *, name: str | None = None, relative_to: Path | N
 def summary(findings: Findings) -> str:
     """Return a few lines for the terminal: rows, classes, what is left out and why."""
     lines = [
-        f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict {findings.target} from"
+        f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict "
+        f"{findings.target} from"
     ]
     lines.append(f"classes  {_shares(findings)}")
     lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]
@@ -213,7 +215,7 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
 
 
 def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any]) -> str:
-    told = leakage.telling(feature, frames.column(column, feature), target)
+    told = leakage.telling(feature, frames.column(column, feature), target, task=tasks.named(tasks.USUAL))
     return f"alone {told}: likely only known afterwards" if told is not None else ""
 
 

@@ -11,7 +11,7 @@ from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import frames, infer, leakage, profile, sources, split, splits
 from fairway.data.sources import base, parquet
-from fairway.model import preprocessing
+from fairway.model import preprocessing, tasks
 from fairway.model.schema import Schema
 
 RECENT_OF_TEN = 3, 10  # three newly labelled rows in ten are kept for evaluation
@@ -20,35 +20,36 @@ EQUAL = "equal a training row in every feature"
 
 
 def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
-    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section give the same version.
+    """Return the prepared dataset in `out`, which is replaced as a whole. The same rows and section give the same
+    version.
 
-    Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training split,
-    and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a validation or
-    test row are left out, so that the test stays unseen.
+    Rows without a target are left out and counted. Of the newly labelled rows (`data.extra`) most join the training
+    split, and the rest are the split `recent`: what the world looks like now, for evaluation. Those that equal a
+    validation or test row are left out, so that the test stays unseen.
     """
     rows = sources.read(section)
     frame, dropped = _usable(rows.frame, section=section)
     known = infer.infer(frame, section=section, image_shape=rows.image_shape)
-    raw, names = frames.to_raw(frame, schema=known), infer.labels(frame[section.target])
-    place = {label: index for index, label in enumerate(known.classes)}
-    target = np.array([place[name] for name in names], dtype=np.int64)
+    task = tasks.of(known)
+    raw, labels = frames.to_raw(frame, schema=known), task.read(frames.plain(frame[section.target]))
+    target = task.encode(labels, known)
     identity = _identity(raw, known)
     column = _dividing(frame, section.split)
-    parts = split.divide(section.split, target=target, identity=identity, column=column, seed=section.seed)
+    parts = split.divide(section.split, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
     for name in split.SPLITS:
         chosen = getattr(parts, name)
         content[name] = (
             {key: values[chosen] for key, values in raw.items()},
-            [names[i] for i in chosen],
+            [labels[i] for i in chosen],
             numbers[chosen],
         )
     held_out = set(identity[np.concatenate([parts.validation, parts.test])].tolist())
     added = _add_extra(content, section=section, known=known, held_out=held_out)
     warnings = (
         *dropped,
-        *_without(content, known.classes),
+        *_without(content, known),
         *_overlaps(section.split, parts=parts, identity=identity, column=column),
         *leakage.too_good(raw, target, schema=known),
         *added,
@@ -91,10 +92,10 @@ def _add_extra(
         missing = [name for name in (*(f.name for f in known.features), known.target) if name not in extra.columns]
         if missing:
             raise errors.DataError(f"{file} has no column {missing[0]!r}: wanted the raw features and {known.target}")
-        names = infer.labels(extra[known.target])
+        labels = tasks.of(known).read(frames.plain(extra[known.target]))
         raw = frames.to_raw(extra, schema=known)
         identity = _identity(raw, known)
-        good = np.array([name in known.classes for name in names], dtype=bool)
+        good = tasks.of(known).known(tasks.of(known).encode(labels, known))
         strange = int((~good).sum())
         if strange:
             sentences.append(
@@ -111,7 +112,9 @@ def _add_extra(
         recent = identity % RECENT_OF_TEN[1] < RECENT_OF_TEN[0]  # by content: a row that came twice is on one side only
         for split_name, chosen in (("train", good & ~recent), ("recent", good & recent)):
             places = np.flatnonzero(chosen)
-            _join(content, split_name, {key: values[places] for key, values in raw.items()}, [names[i] for i in places])
+            _join(
+                content, split_name, {key: values[places] for key, values in raw.items()}, [labels[i] for i in places]
+            )
     return tuple(sentences)
 
 
@@ -152,26 +155,26 @@ def _dividing(frame: pd.DataFrame, section: sections.Split) -> NDArray[Any] | No
         ) from error
 
 
-def _without(content: dict[str, Any], classes: tuple[str, ...]) -> list[str]:
-    """Return a sentence for each class that validation or test lack; a class that training lacks cannot be learnt."""
+def _without(content: dict[str, Any], known: Schema) -> list[str]:
+    """Return a sentence for what validation or test rows do not show; what training lacks cannot be learnt."""
     sentences = []
+    task = tasks.of(known)
     for name in split.SPLITS:
-        absent = [label for label in classes if label not in set(content[name][1])]
+        absent = task.lacking(task.encode(content[name][1], known), known)
         if absent and name == "train":
             raise errors.DataError(
-                f"the train split has no row of class {absent[0]!r}: "
+                f"the train split has no row of {absent[0]}: "
                 "wanted rows of every class; choose another split, or leave the class out"
             )
-        sentences += [
-            f"the {name} split has no row of class {label!r}: its scores say nothing of it" for label in absent
-        ]
+        sentences += [f"the {name} split has no row of {lacking}: its scores say nothing of it" for lacking in absent]
     return sentences
 
 
 def _overlaps(
     section: sections.Split, *, parts: split.Parts, identity: NDArray[Any], column: NDArray[Any] | None
 ) -> tuple[str, ...]:
-    """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other methods)."""
+    """Return a sentence where training saw held-out rows (methods group and time) or their groups (the other
+    methods)."""
     if section.method in ("group", "time"):
         return leakage.shared(
             identity, parts, what=EQUAL, remedy="take the copies out of the data where they are copies"
@@ -197,11 +200,11 @@ def _write(
 ) -> artifacts.Dataset:
     """Write everything beside `out` and renames it, so that a reader sees the old dataset or the new one."""
     with files.replacing(out, records=artifacts.RECORDS) as folder:
-        for name, (raw, target, numbers) in content.items():
-            splits.write(folder / f"{name}.parquet", raw=raw, target=target, rows=numbers, schema=known)
+        for name, (raw, labels, numbers) in content.items():
+            splits.write(folder / f"{name}.parquet", raw=raw, labels=labels, rows=numbers, schema=known)
         artifacts.write_json(folder / "schema.json", known.to_json())
         artifacts.write_json(folder / "preprocessing.json", preprocessing.fit(content["train"][0], schema=known).dump())
-        profiles = {name: profile.describe(raw, target, schema=known) for name, (raw, target, _) in content.items()}
+        profiles = {name: profile.describe(raw, labels, schema=known) for name, (raw, labels, _) in content.items()}
         artifacts.write_json(folder / "profile.json", profiles)
         written = sorted(file for file in folder.iterdir() if file.name != "profile.json")
         version = files.digest_bytes(files.canonical({file.name: files.digest_file(file) for file in written}))
@@ -211,9 +214,10 @@ def _write(
             version=version,
             source=rows.origin,
             target=known.target,
+            task=known.task,
             classes=known.classes,
             features=tuple(feature.name for feature in known.features),
-            rows={name: len(target) for name, (_, target, _) in content.items()},
+            rows={name: len(labels) for name, (_, labels, _) in content.items()},
             warnings=warnings,
             lineage={
                 "files": rows.digests,

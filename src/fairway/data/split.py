@@ -1,6 +1,7 @@
 """Rows divided into training, validation and test: pure functions of arrays, giving the rows' positions.
 
-The division belongs to the data. A row's side follows from a hash of what it holds (method group: of its group) and from
+The division belongs to the data. A row's side follows from a hash of what it holds (method group: of its group) and
+from
 `data.seed` alone, so it stays on its side when rows are added and whatever the seed of the training is: a challenger is
 never tested on rows that its champion has learnt from. Only a class of fewer than `SMALL` rows is cut at exact shares,
 where chance would leave it lopsided; as it grows a few of its rows change sides.
@@ -36,7 +37,7 @@ class Parts:
 def divide(
     section: sections.Split,
     *,
-    target: NDArray[np.int64],
+    strata: NDArray[np.int64],
     identity: NDArray[Any],
     column: NDArray[Any] | None,
     seed: int,
@@ -44,9 +45,10 @@ def divide(
     """Return the splits; raises DataError where one would be empty.
 
     `identity` is equal for rows that are the same in every feature: they stay together, so that no test row was seen in
-    training, unless the classes' shares could not be kept then (method stratified). `column` holds the groups or the times.
+    training, unless the classes' shares could not be kept then (method stratified). `column` holds the groups or the
+    times.
     """
-    rows = len(target)
+    rows = len(strata)
     if rows < 10:
         raise errors.DataError(f"there are {rows} rows: wanted at least ten, to have some in each split")
     if section.method == "time":
@@ -56,33 +58,36 @@ def divide(
     elif section.method == "random":
         parts = _by_unit(section, key=identity, seed=seed)
     else:
-        parts = _stratified(section, target=target, key=identity, seed=seed)
+        parts = _stratified(section, strata=strata, key=identity, seed=seed)
     for name in SPLITS:
         if not len(getattr(parts, name)):
             raise errors.DataError(
-                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, or another share"
+                f"the {name} split would be empty ({rows} rows, method {section.method}): wanted more rows, "
+                "or another share"
             )
     return parts
 
 
-def _stratified(section: sections.Split, *, target: NDArray[np.int64], key: NDArray[Any], seed: int) -> Parts:
-    """Divide each class apart.
+def _stratified(section: sections.Split, *, strata: NDArray[np.int64], key: NDArray[Any], seed: int) -> Parts:
+    """Divide each stratum apart.
 
     Equal rows go with the first of them, unless they are all that there is or a split misses the classes' shares then.
     """
     keys, first, unit = np.unique(key, return_index=True, return_inverse=True)
-    together = _parts(_by_class(section, target=target[first], key=keys, seed=seed)[unit])
+    together = _parts(_by_stratum(section, strata=strata[first], key=keys, seed=seed)[unit])
     few = len(keys) < SMALL and len(key) > COPIES * len(keys)
-    if not few and (len(keys) == len(key) or not _lopsided(together, target)):
+    if not few and (len(keys) == len(key) or not _lopsided(together, strata)):
         return together
-    return _parts(_by_class(section, target=target, key=_numbered(unit, keys), seed=seed), apart=True)
+    return _parts(_by_stratum(section, strata=strata, key=_numbered(unit, keys), seed=seed), apart=True)
 
 
-def _by_class(section: sections.Split, *, target: NDArray[np.int64], key: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    sides = np.zeros(len(target), dtype=np.int64)
-    for label in np.unique(target):
-        of_label = np.flatnonzero(target == label)
-        sides[of_label] = _sides(section, key=key[of_label], seed=seed)
+def _by_stratum(
+    section: sections.Split, *, strata: NDArray[np.int64], key: NDArray[Any], seed: int
+) -> NDArray[np.int64]:
+    sides = np.zeros(len(strata), dtype=np.int64)
+    for stratum in np.unique(strata):
+        of_stratum = np.flatnonzero(strata == stratum)
+        sides[of_stratum] = _sides(section, key=key[of_stratum], seed=seed)
     return sides
 
 
@@ -92,7 +97,8 @@ def _by_unit(section: sections.Split, *, key: NDArray[Any], seed: int) -> Parts:
 
 
 def _sides(section: sections.Split, *, key: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """Return 0 (train), 1 (validation) or 2 (test) for different keys: the lowest places are test, the next validation."""
+    """Return 0 (train), 1 (validation) or 2 (test) for different keys: the lowest places are test, the next
+    validation."""
     place = _places(key, seed=seed)
     if len(key) >= SMALL:
         return np.where(place < section.test, 2, np.where(place < section.test + section.validation, 1, 0))
@@ -111,11 +117,11 @@ def _places(key: NDArray[Any], *, seed: int) -> NDArray[np.float64]:
     return places
 
 
-def _lopsided(parts: Parts, target: NDArray[np.int64]) -> bool:
+def _lopsided(parts: Parts, strata: NDArray[np.int64]) -> bool:
     """Say whether a class's share in a split is further from its share of all rows than chance brings it."""
-    share = np.bincount(target) / len(target)
+    share = np.bincount(strata) / len(strata)
     for name in SPLITS:
-        chosen = target[getattr(parts, name)]
+        chosen = strata[getattr(parts, name)]
         off = np.abs(np.bincount(chosen, minlength=len(share)) / max(len(chosen), 1) - share)
         if (off > np.maximum(FAR_SHARE, FAR_SIGMAS * np.sqrt(share * (1 - share) / max(len(chosen), 1)))).any():
             return True

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
-from fairway.model import preprocessing
+from fairway.model import preprocessing, tasks
 from fairway.model.schema import Feature, Schema
 
 ROW = "__row__"
@@ -21,15 +21,17 @@ NEW = -1  # in place of a row number: newly labelled, not of the source
 
 @dataclass(frozen=True)
 class Split:
-    """One split: raw columns, the class index of each row, and the row's number in the source (-1: newly labelled)."""
+    """One split: raw columns, the target as the task encodes it (class indices), and the row's number in the source
+    (-1: newly labelled)."""
 
     columns: Mapping[str, NDArray[Any]]
-    target: NDArray[np.int64]
+    target: NDArray[Any]
     rows: NDArray[np.int64]
     preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
-        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is flat."""
+        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is
+        flat."""
         named = self.preprocessor.transform(self.columns)
         return {"features": preprocessing.flat(named)} if layout == "flat" else dict(named)
 
@@ -63,9 +65,8 @@ class Splits:
         return self._read("recent") if (self.path / "recent.parquet").exists() else None
 
     def _read(self, name: str) -> Split:
-        raw, target, rows = read(self.path / f"{name}.parquet", schema=self.schema)
-        place = {label: index for index, label in enumerate(self.schema.classes)}
-        return Split(raw, np.array([place[label] for label in target], dtype=np.int64), rows, self.preprocessor)
+        raw, labels, rows = read(self.path / f"{name}.parquet", schema=self.schema)
+        return Split(raw, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor)
 
 
 def load(path: Path) -> Splits:
@@ -84,8 +85,8 @@ def columns(path: Path, name: str) -> tuple[dict[str, NDArray[Any]], NDArray[np.
     return raw, rows
 
 
-def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[str], NDArray[np.int64]]:
-    """Return raw columns (NaN and "" where missing), class names and row numbers of a file that `frame_to_table` wrote."""
+def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[Any], NDArray[np.int64]]:
+    """Return raw columns (NaN and "" where missing), labels and row numbers of a file that `frame_to_table` wrote."""
     try:
         table = pq.read_table(file)  # type: ignore[no-untyped-call]
     except (OSError, pa.ArrowInvalid) as error:
@@ -96,11 +97,11 @@ def read(file: Path, *, schema: Schema) -> tuple[dict[str, NDArray[Any]], list[s
 
 
 def write(
-    file: Path, *, raw: Mapping[str, NDArray[Any]], target: list[str], rows: NDArray[np.int64], schema: Schema
+    file: Path, *, raw: Mapping[str, NDArray[Any]], labels: list[Any], rows: NDArray[np.int64], schema: Schema
 ) -> None:
     """Write one split; the same content gives the same bytes."""
     arrays = {feature.name: _arrow(raw[feature.name]) for feature in schema.features}
-    table = pa.table({**arrays, schema.target: pa.array(target, pa.string()), ROW: pa.array(rows, pa.int64())})
+    table = pa.table({**arrays, schema.target: pa.array(labels), ROW: pa.array(rows, pa.int64())})
     pq.write_table(table, file, compression="zstd")  # type: ignore[no-untyped-call]
 
 

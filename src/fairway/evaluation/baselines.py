@@ -1,69 +1,33 @@
-"""Baselines: what a model must beat to be worth its upkeep. Random, the zero rule, and the model in service."""
+"""The model in service as a baseline; the simplest rules are the task's."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors, files
 from fairway.data import splits
-from fairway.evaluation import metrics
-from fairway.model import composed, graph, preprocessing
+from fairway.model import composed, graph, preprocessing, tasks
+from fairway.model.schema import Schema
 
 Array = NDArray[Any]
-UNKNOWN = -1  # the champion's answer is a class that this dataset has not
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a model says of rows, in the order of this dataset's classes."""
+def champion(package: Path, *, rows: splits.Split, schema: Schema) -> tuple[Array, list[Any]]:
+    """Return what a packaged model answers to these rows, as a model of this schema would, and the labels that it
+    gives.
 
-    predicted: NDArray[np.int64]  # index of the class, or UNKNOWN
-    probabilities: Array  # [n, classes]; 0 for a class that the model does not know
-
-    def scores(self, truth: Array) -> dict[str, float]:
-        """Return accuracy and log loss."""
-        return {
-            "accuracy": float((self.predicted == truth).mean()),
-            "log_loss": metrics.log_loss(self.probabilities, truth),
-        }
-
-    def differing(self, probabilities: Array) -> int:
-        """Return on how many rows the other model answers with another class."""
-        return int((self.predicted != probabilities.argmax(axis=1)).sum())
-
-
-def random(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
-    """Return what guessing by the classes' training shares is expected to reach."""
-    shares = np.bincount(train, minlength=classes) / len(train)
-    counts = np.bincount(truth, minlength=classes) / len(truth)
-    return {"accuracy": float(shares @ counts), "log_loss": _loss_of(shares, truth)}
-
-
-def zero_rule(train: Array, truth: Array, *, classes: int) -> dict[str, float]:
-    """Return what always saying the most frequent training class reaches; its loss is that of the classes' shares."""
-    shares = np.bincount(train, minlength=classes) / len(train)
-    return {"accuracy": float((truth == shares.argmax()).mean()), "log_loss": _loss_of(shares, truth)}
-
-
-def champion(package: Path, *, rows: splits.Split, classes: Sequence[str]) -> Answers:
-    """Return what a packaged model says of these rows: its own preprocessing of the raw columns, its classes mapped by name."""
-    layout, known, preprocessor = _read(package)
+    Its own preprocessing reads the raw columns.
+    """
+    layout, known, preprocessor = _read(package, schema)
     _comparable(preprocessor, rows, package=package)
+    task = tasks.of(schema)
     opened = graph.Graph(
-        package / "model.onnx", output=graph.PROBABILITIES, width=len(known), what=f"the model in service ({package})"
+        package / "model.onnx", output=task.output, width=task.width(known), what=f"the model in service ({package})"
     )
-    answered = composed.Composed(preprocessor, opened, layout=layout)(rows.columns)
-    place = {name: index for index, name in enumerate(classes)}
-    predicted = np.array([place.get(name, UNKNOWN) for name in known], dtype=np.int64)[answered.argmax(axis=1)]
-    probabilities = np.zeros((len(answered), len(classes)), dtype=np.float64)
-    for index, name in enumerate(known):
-        if name in place:
-            probabilities[:, place[name]] = answered[:, index]
-    return Answers(predicted, probabilities)
+    raw = composed.Composed(preprocessor, opened, layout=layout)(rows.columns)
+    return task.translated(raw, given=known, wanted=schema), task.answers(raw, known)
 
 
 def digest(package: Path) -> str:
@@ -71,18 +35,23 @@ def digest(package: Path) -> str:
     return files.digest_bytes(files.canonical(_json(package / "manifest.json")))
 
 
-def _read(package: Path) -> tuple[str, list[str], preprocessing.Preprocessor]:
+def _read(package: Path, schema: Schema) -> tuple[str, Schema, preprocessing.Preprocessor]:
+    """Return the package's layout, what it knows of the target, and its preprocessing."""
     manifest = _json(package / "manifest.json")
     missing = [key for key in ("layout", "classes") if key not in manifest]
     if missing:
         raise errors.PackageError(
             f"{package / 'manifest.json'} has no {missing[0]!r}: wanted the manifest of a model package"
         )
-    return (
-        str(manifest["layout"]),
-        list(manifest["classes"]),
-        preprocessing.Preprocessor.load(_json(package / "preprocessing.json")),
-    )
+    theirs = manifest.get("task", tasks.USUAL)
+    if theirs != schema.task:
+        raise errors.DataError(
+            f"the model in service ({package}) does {theirs}, this dataset is for {schema.task}: "
+            "it cannot be compared; evaluate with another champion, or with none"
+        )
+    known = dataclasses.replace(schema, classes=tuple(manifest["classes"]))
+    steps = preprocessing.Preprocessor.load(_json(package / "preprocessing.json"))
+    return str(manifest["layout"]), known, steps
 
 
 def _json(file: Path) -> artifacts.Json:
@@ -105,9 +74,6 @@ def _comparable(preprocessor: preprocessing.Preprocessor, rows: splits.Split, *,
     for name, kind in theirs.items():
         if ours[name] != kind:
             raise errors.DataError(
-                f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this dataset: {advice}"
+                f"feature {name!r} is a {kind} to the model in service ({package}) and a {ours[name]} in this "
+                f"dataset: {advice}"
             )
-
-
-def _loss_of(shares: Array, truth: Array) -> float:
-    return metrics.log_loss(np.tile(shares, (len(truth), 1)), truth)

@@ -4,79 +4,73 @@ from collections.abc import Iterator
 
 from fairway import artifacts
 from fairway.config import sections
+from fairway.model import tasks
 
 
 def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
-    """Return the decision: every check that the configuration asks for must pass; a value that is no number passes none."""
+    """Return the decision: every check that the configuration asks for must pass; a value that is no number passes
+    none."""
     checks = tuple(_checks(section, evaluation))
     failed = [
         f"{check['name']} is {check['value']:.4f}, wanted {check['wanted']}" for check in checks if not check["passed"]
     ]
     if failed:
         return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks)
+    task = tasks.named(evaluation.task)
+    name, words = task.primary.name, task.primary.words
     champion = evaluation.baselines.get("champion")
+    rule = evaluation.baselines["zero_rule"]
     against = (
-        f"the model in service {champion['accuracy']:.4f}"
-        if champion
-        else f"always the most frequent class {evaluation.baselines['zero_rule']['accuracy']:.4f}"
+        f"the model in service {champion[name]:.4f}" if champion else f"{task.rules['zero_rule']} {rule[name]:.4f}"
     )
     passed = f"all {len(checks)} checks passed" if checks else "nothing is asked for"
-    reason = f"{passed}: accuracy {evaluation.accuracy:.4f} on {evaluation.rows} rows, {against}"
+    reason = f"{passed}: {words} {evaluation.metrics[name]:.4f} on {evaluation.rows} rows, {against}"
     return artifacts.GateDecision(promote=True, reason=reason, checks=checks)
 
 
 def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
+    primary = tasks.named(evaluation.task).primary
+    value = evaluation.metrics[primary.name]
     if section.min_accuracy is not None:
-        yield _at_least("accuracy", evaluation.accuracy, section.min_accuracy, why="minAccuracy")
+        yield _at_least(primary.words, value, section.min_accuracy, why="minAccuracy")
     if section.beat_zero_rule:
         yield _above_zero_rule(evaluation)
-    if section.max_calibration_error is not None:
-        limit = section.max_calibration_error
-        yield _check(
-            "calibration error",
-            evaluation.calibration_error,
-            f"at most {limit:g} (maxCalibrationError)",
-            passed=evaluation.calibration_error <= limit,
-        )
+    if section.max_calibration_error is not None and "calibration_error" in evaluation.metrics:
+        error, limit = evaluation.metrics["calibration_error"], section.max_calibration_error
+        wanted = f"at most {limit:g} (maxCalibrationError)"
+        yield _check("calibration error", error, wanted, passed=error <= limit)
     yield from _against_champion(section, evaluation)
     if section.min_slice_accuracy is not None:
         for row in evaluation.slices:
             if row["judged"]:
-                yield _at_least(
-                    f"accuracy where {row['slice']}",
-                    row["accuracy"],
-                    section.min_slice_accuracy,
-                    why="minSliceAccuracy",
-                )
+                name = f"{primary.words} where {row['slice']}"
+                yield _at_least(name, row[primary.name], section.min_slice_accuracy, why="minSliceAccuracy")
 
 
 def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
-    rule = evaluation.baselines["zero_rule"]
-    # The loss decides where classes are so uneven that the rule is hard to beat in accuracy.
-    passed = (evaluation.accuracy, -evaluation.log_loss) > (rule["accuracy"], -rule["log_loss"])
-    return _check(
-        "accuracy",
-        evaluation.accuracy,
-        f"above {rule['accuracy']:.4f}, what the most frequent class reaches (beatZeroRule)",
-        passed=passed,
-    )
+    """Compare by every metric in turn: the next one decides where the first is hard to beat, as with uneven classes."""
+    task = tasks.named(evaluation.task)
+    rule, primary = evaluation.baselines["zero_rule"], task.primary
+    passed = task.rank(evaluation.metrics) > task.rank(rule)
+    reached = task.rules["zero_rule"].removeprefix("always ")
+    wanted = f"above {rule[primary.name]:.4f}, what {reached} reaches (beatZeroRule)"
+    return _check(primary.words, evaluation.metrics[primary.name], wanted, passed=passed)
 
 
 def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
+    primary = tasks.named(evaluation.task).primary
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
     if champion:
+        theirs = champion[primary.name]
+        why = f"the model in service reaches {theirs:.4f}, maxAccuracyDrop {section.max_accuracy_drop:g}"
+        yield _at_least(primary.words, evaluation.metrics[primary.name], theirs - section.max_accuracy_drop, why=why)
+    if recent and recent[f"champion_{primary.name}"] is not None:
+        theirs = recent[f"champion_{primary.name}"]
         yield _at_least(
-            "accuracy",
-            evaluation.accuracy,
-            champion["accuracy"] - section.max_accuracy_drop,
-            why=f"the model in service reaches {champion['accuracy']:.4f}, maxAccuracyDrop {section.max_accuracy_drop:g}",
-        )
-    if recent and recent["champion_accuracy"] is not None:
-        yield _at_least(
-            "accuracy on the newly labelled rows",
-            recent["accuracy"],
-            recent["champion_accuracy"] - section.max_accuracy_drop,
-            why=f"the model in service reaches {recent['champion_accuracy']:.4f} on those {recent['rows']}",
+            f"{primary.words} on the newly labelled rows",
+            recent[primary.name],
+            theirs - section.max_accuracy_drop,
+            why=f"the model in service reaches {theirs:.4f} on those {recent['rows']}",
         )
 
 

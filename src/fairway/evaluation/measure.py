@@ -1,5 +1,7 @@
 """The evaluation stage: the exported graph measured on the test split, the same graph that will be served."""
 
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
-from fairway.evaluation import baselines, calibration, metrics, report, slices
-from fairway.model import graph
+from fairway.evaluation import baselines, bounds, report, slices
+from fairway.model import graph, tasks
+from fairway.model.schema import Schema
 
 BOUND = 0.99  # confidence of the bound on the disagreement
 
@@ -17,78 +20,105 @@ BOUND = 0.99  # confidence of the bound on the disagreement
 def evaluate(
     section: sections.Evaluation, *, dataset: Path, checkpoint: Path, champion: Path | None, out: Path
 ) -> artifacts.Evaluation:
-    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a whole.
+    """Return what the checkpoint is worth; leaves evaluation.json and report.html in `out`, which is replaced as a
+    whole.
 
-    `champion` is the package of the model in service: it answers the same rows, and the share of rows on which the two
-    differ is kept, because that much disagreement is to be expected when the challenger shadows it. It is measured on the
-    newly labelled rows where there are any: they are what traffic looks like now.
+    `champion` is the package of the model in service: it answers the same rows, and the share of rows on which the
+    two differ is kept, because that much disagreement is to be expected when the challenger shadows it. It is
+    measured on the newly labelled rows where there are any: they are what traffic looks like now.
     """
     data = splits.load(dataset)
     fitted = _checkpoint(checkpoint, dataset=dataset)
-    truth, names = data.test.target, data.schema.classes
-    if not len(truth):
+    if not len(data.test):
         raise errors.DataError(
             f"the test split of {dataset} has no rows: wanted some; prepare the data with more rows or another split"
         )
-    model = checkpoint / "model.onnx"
-    probabilities = graph.run(model, data.test.inputs(fitted.layout), output=graph.PROBABILITIES, width=len(names))
-    table = metrics.confusion(probabilities.argmax(axis=1), truth, classes=len(names))
-    answers = baselines.champion(champion, rows=data.test, classes=names) if champion else None
-    now, differing, compared = _recent(data, fitted, model=model, champion=champion)
-    if answers is not None and not compared:
-        differing, compared = answers.differing(probabilities), len(truth)
+    subject = Subject(data.schema, fitted, checkpoint / "model.onnx", champion)
+    tested = subject.compare(data.test)
+    recent = subject.compare(data.recent) if data.recent is not None else None
+    details = subject.task.details(tested.ours, data.test.target, data.schema)
     record = artifacts.Evaluation(
-        rows=len(truth),
-        accuracy=metrics.accuracy(probabilities, truth),
-        log_loss=metrics.log_loss(probabilities, truth),
-        calibration_error=calibration.error(probabilities, truth),
-        per_class=tuple(metrics.per_class(table, names=names)),
-        slices=tuple(slices.measure(section, data=data, probabilities=probabilities)),
-        baselines=_baselines(data, truth, answers),
-        confusion=tuple(tuple(int(count) for count in row) for row in table),
+        rows=len(data.test),
+        slices=tuple(slices.measure(section, data=data, raw=tested.ours)),
+        baselines=subject.baselines(data, tested),
+        task=data.schema.task,
+        primary=subject.task.primary.name,
+        metrics=subject.task.measure(tested.ours, data.test.target),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
-        recent=now,
-        champion_disagreement=differing / compared if compared else None,
-        champion_disagreement_bound=metrics.upper_bound(differing, compared, confidence=BOUND) if compared else None,
+        recent=subject.recent(data, recent) if recent is not None else None,
+        **_disagreement(recent if recent is not None else tested),
     )
-    _write(
-        out,
-        record=record,
-        page=report.render(
-            record, classes=names, fitted=fitted, reliability=calibration.reliability(probabilities, truth)
-        ),
-    )
+    record = _with_details(record, details)
+    page = report.render(record, classes=data.schema.classes, fitted=fitted, reliability=details.get("reliability", ()))
+    _write(out, record=record, page=page)
     return record
 
 
-def _baselines(data: splits.Splits, truth: NDArray[Any], champion: baselines.Answers | None) -> artifacts.Json:
-    train, classes = data.train.target, len(data.schema.classes)
+@dataclass(frozen=True)
+class Compared:
+    """What two models answer to the same rows, and how far their answers to each are apart."""
+
+    ours: NDArray[Any]
+    theirs: NDArray[Any] | None
+    apart: NDArray[Any] | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is evaluated, and the package of the one in service."""
+
+    schema: Schema
+    fitted: artifacts.Checkpoint
+    model: Path
+    champion: Path | None
+
+    @property
+    def task(self) -> tasks.Task:
+        """Return what the model is asked to do."""
+        return tasks.of(self.schema)
+
+    def compare(self, rows: splits.Split) -> Compared:
+        """Return the answers of both models to these rows."""
+        task = self.task
+        inputs = rows.inputs(self.fitted.layout)
+        ours = graph.run(self.model, inputs, output=task.output, width=task.width(self.schema))
+        if self.champion is None:
+            return Compared(ours, None, None)
+        theirs, labels = baselines.champion(self.champion, rows=rows, schema=self.schema)
+        return Compared(ours, theirs, task.differ(task.answers(ours, self.schema), labels, self.schema))
+
+    def baselines(self, data: splits.Splits, tested: Compared) -> artifacts.Json:
+        """Return the metrics of the simplest rules and of the model in service."""
+        rules = self.task.baselines(data.train.target, data.test.target, self.schema)
+        champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target)
+        return {**rules, "champion": champion}
+
+    def recent(self, data: splits.Splits, compared: Compared) -> artifacts.Json:
+        """Return how both models fare on the newly labelled rows that were kept from training."""
+        assert data.recent is not None
+        name, target = self.task.primary.name, data.recent.target
+        theirs = None if compared.theirs is None else self.task.compare(compared.theirs, target)[name]
+        ours = self.task.compare(compared.ours, target)[name]
+        return {"rows": len(data.recent), name: ours, f"champion_{name}": theirs}
+
+
+def _disagreement(compared: Compared) -> artifacts.Json:
+    if compared.apart is None:
+        return {}
     return {
-        "random": baselines.random(train, truth, classes=classes),
-        "zero_rule": baselines.zero_rule(train, truth, classes=classes),
-        "champion": champion.scores(truth) if champion else None,
+        "champion_disagreement": float(compared.apart.mean()),
+        "champion_disagreement_bound": bounds.of_losses(compared.apart, confidence=BOUND),
     }
 
 
-def _recent(
-    data: splits.Splits, fitted: artifacts.Checkpoint, *, model: Path, champion: Path | None
-) -> tuple[artifacts.Json | None, int, int]:
-    """Return how challenger and champion fare on the newly labelled rows that were kept from training, and on how many of how
-    many of these they differ."""
-    rows, names = data.recent, data.schema.classes
-    if rows is None:
-        return None, 0, 0
-    ours = graph.run(model, rows.inputs(fitted.layout), output=graph.PROBABILITIES, width=len(names))
-    found: artifacts.Json = {
-        "rows": len(rows),
-        "accuracy": metrics.accuracy(ours, rows.target),
-        "champion_accuracy": None,
-    }
-    if champion is None:
-        return found, 0, 0
-    theirs = baselines.champion(champion, rows=rows, classes=names)
-    return found | {"champion_accuracy": theirs.scores(rows.target)["accuracy"]}, theirs.differing(ours), len(rows)
+def _with_details(record: artifacts.Evaluation, details: artifacts.Json) -> artifacts.Evaluation:
+    """Return the record with the tables of classification, where the task has them."""
+    found: artifacts.Json = {name: record.metrics.get(name) for name in ("accuracy", "log_loss", "calibration_error")}
+    if "confusion" in details:
+        found["confusion"] = tuple(tuple(row) for row in details["confusion"])
+        found["per_class"] = tuple(details["per_class"])
+    return dataclasses.replace(record, **found)
 
 
 def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
@@ -104,7 +134,8 @@ def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
         raise errors.DataError(f"{dataset} is no prepared dataset ({error}): run `fairway prepare`") from error
     if fitted.dataset_version != version:
         raise errors.UsageError(
-            f"{folder} was trained on dataset {fitted.dataset_version[:19]}, {dataset} holds {version[:19]}: train again"
+            f"{folder} was trained on dataset {fitted.dataset_version[:19]}, {dataset} holds {version[:19]}: "
+            "train again"
         )
     return fitted
 

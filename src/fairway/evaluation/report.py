@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fairway import artifacts
+from fairway.model import tasks
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 INK, ACCENT, PALE, MUTED = "#1f2933", "#2563eb", "#cbd5e1", "#64748b"
@@ -30,11 +31,7 @@ STYLE: Any = {
     "font.size": 9,
     "text.parse_math": False,
 }
-BASELINES = {
-    "champion": "the model in service",
-    "zero_rule": "always the most frequent class",
-    "random": "guessing by the classes' shares",
-}
+CHAMPION = "the model in service"
 
 
 def render(
@@ -55,8 +52,9 @@ def render(
             "confusion": _drawn(_confusion, record, classes) if len(classes) <= MANY_CLASSES else None,
             "training": _drawn(_training, fitted) if fitted.history else None,
         }
-    rows = [("this model", {"accuracy": record.accuracy, "log_loss": record.log_loss})]
-    rows += [(words, record.baselines[name]) for name, words in BASELINES.items() if record.baselines.get(name)]
+    rows = [("this model", record.metrics)]
+    named = {"champion": CHAMPION, **tasks.named(record.task).rules}
+    rows += [(words, record.baselines[name]) for name, words in named.items() if record.baselines.get(name)]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         record=record, fitted=fitted, plots=plots, models=rows, verdict=_verdict(record)
     )
@@ -65,8 +63,8 @@ def render(
 def _verdict(record: artifacts.Evaluation) -> str:
     """Return the page's first sentence: what the model is worth beside what it is to replace."""
     champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
-    beside, name = (champion, BASELINES["champion"]) if champion else (rule, BASELINES["zero_rule"])
-    points = 100 * (record.accuracy - beside["accuracy"])
+    beside, name = (champion, CHAMPION) if champion else (rule, tasks.named(record.task).rules["zero_rule"])
+    points = 100 * (record.metrics["accuracy"] - beside["accuracy"])
     than = (
         f"as accurate as {name}"
         if abs(points) < 0.005

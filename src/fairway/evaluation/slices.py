@@ -8,29 +8,22 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.config import sections
 from fairway.data import splits
-from fairway.evaluation import metrics
-from fairway.model import kinds
+from fairway.model import kinds, tasks
 from fairway.model.schema import Feature
 
 
-def measure(section: sections.Evaluation, *, data: splits.Splits, probabilities: NDArray[Any]) -> list[dict[str, Any]]:
-    """Return accuracy and log loss of each slice, worst first; small ones are marked as not judged."""
+def measure(section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[Any]) -> list[dict[str, Any]]:
+    """Return the metrics of each slice, worst first; small ones are marked as not judged. `raw` is what the graph
+    answers."""
+    task = tasks.of(data.schema)
     rows = []
     for feature in _sliced(section.slices, data):
         for label, inside in kinds.of(feature).parts(data.test.columns[feature.name], feature):
             count = int(inside.sum())
             if count:
-                answers, truth = probabilities[inside], data.test.target[inside]
-                rows.append(
-                    {
-                        "slice": label,
-                        "rows": count,
-                        "accuracy": metrics.accuracy(answers, truth),
-                        "log_loss": metrics.log_loss(answers, truth),
-                        "judged": count >= section.min_slice_rows,
-                    }
-                )
-    return sorted(rows, key=lambda row: (not row["judged"], row["accuracy"]))
+                scores = task.compare(raw[inside], data.test.target[inside])
+                rows.append({"slice": label, "rows": count, **scores, "judged": count >= section.min_slice_rows})
+    return sorted(rows, key=lambda row: (not row["judged"], task.rank(row)[0]))
 
 
 def _sliced(names: Sequence[str], data: splits.Splits) -> list[Feature]:

@@ -1,4 +1,5 @@
-"""A whole model as a function: raw columns in, answers out. Golden rows, batches, servers and champions share this path."""
+"""A whole model as a function: raw columns in, answers out. Golden rows, batches, servers and champions share this
+path."""
 
 from collections.abc import Mapping
 
@@ -23,7 +24,10 @@ class Composed:
         self._flat = layout == "flat"
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
-        """Return the answers, float32 [n, width]; raises ModelError or DataError where there are none to these columns."""
+        """Return the answers, float32 [n, width].
+
+        Raises ModelError or DataError where there are none to these columns.
+        """
         # What is too large for float32 shows in the answer.
         with np.errstate(over="ignore", invalid="ignore"):
             named = self.preprocessor.transform(columns)

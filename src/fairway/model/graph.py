@@ -1,7 +1,8 @@
 """The one ONNX runner: arrays by input name in, one table of answers out, on the CPU.
 
-Training proves its exports with it, evaluation measures with it, packages and servers answer with it. Inputs may be float16, 32
-or 64, int32 or int64, and are fed whatever they are given; answers are float32, whatever the graph computes in.
+Training proves its exports with it, evaluation measures with it, packages and servers answer with it. Inputs may be
+float16, 32 or 64, int32 or int64, and are fed whatever they are given; answers are float32, whatever the graph
+computes in.
 """
 
 import re
@@ -18,7 +19,6 @@ from fairway import errors
 
 Array = NDArray[Any]
 FLAT = "features"  # the input that holds all features side by side
-PROBABILITIES = "probabilities"
 NAMED = ("numbers", "categories", "image")
 FLOATS = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 TYPES = {**FLOATS, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -34,12 +34,13 @@ class NotFinite(errors.ModelError):
 
 
 class Graph:
-    """A graph that answers each row with `width` numbers, from the output called `output` or from its only fitting table."""
+    """A graph that answers each row with `width` numbers, from the output called `output` or from its only fitting
+    table."""
 
     def __init__(
         self, file: Path, *, output: str, width: int, threads: int = EVERY_CORE, what: str | None = None
     ) -> None:
-        """Raise ModelError, calling the graph `what`, where the file is no graph that can run, or has no such output."""
+        """Raise ModelError, calling the graph `what`, where the file is no graph or has no such output."""
         self.what = what or str(file)
         self.width = width
         self._session = session(file, threads=threads, what=self.what)
@@ -48,7 +49,8 @@ class Graph:
 
     @property
     def layout(self) -> str:
-        """Return "named" where the inputs are called as the preprocessing calls them, "flat" where there is a single one."""
+        """Return "named" where the inputs are called as the preprocessing calls them, "flat" where there is a single
+        one."""
         return layout_of(self._session, what=self.what)
 
     @property
@@ -57,7 +59,8 @@ class Graph:
         return tuple(self._types)
 
     def __call__(self, inputs: Mapping[str, Array]) -> Array:
-        """Return the answers, float32 [n, width]; raises ModelError where the graph refuses these inputs or gives another shape.
+        """Return the answers, float32 [n, width]; raises ModelError where the graph refuses these inputs or gives
+        another shape.
 
         A single matrix `features` is fed to the graph's only input, whatever that is called.
         """
@@ -127,7 +130,8 @@ def session(file: Path, *, threads: int = EVERY_CORE, what: str) -> Any:
 
 
 def output_of(opened: Any, *, output: str, width: int, what: str) -> str:
-    """Return the name of the output that holds the answers: `output`, or the only table of floats that is `width` wide."""
+    """Return the name of the output that holds the answers: `output`, or the only table of floats that is `width`
+    wide."""
     nodes = opened.get_outputs()
     tables = [node for node in nodes if node.type in FLOATS and _is_table(node.shape, width)]
     named = [node.name for node in tables if node.name == output]
@@ -149,7 +153,8 @@ def layout_of(opened: Any, *, what: str) -> str:
     if len(names) == 1:
         return "flat"
     raise errors.ModelError(
-        f"{what} has the inputs {', '.join(names) or 'none'}: wanted some of {', '.join(NAMED)}, or a single matrix {FLAT}"
+        f"{what} has the inputs {', '.join(names) or 'none'}: wanted some of {', '.join(NAMED)}, or a single "
+        f"matrix {FLAT}"
     )
 
 

@@ -8,7 +8,8 @@ numpy only, since the server imports it. One row and many rows take the same pat
               clip(low, high)         what lies beyond becomes the nearest end
               log                     sign(x) * log(1 + |x|): long tails become short, zero stays zero
               scale(mean, std)        (x - mean) / std
-    category  encode(categories, missing)   1.. by place in `categories`, 0 where unknown, `missing` (0 by default) where missing
+    category  encode(categories, missing)   1.. by place in `categories`, 0 where unknown, `missing` (0 by default)
+    where missing
     image     scale(offset, factor)   (x - offset) * factor
 """
 
@@ -34,7 +35,8 @@ NEUTRAL = {"impute": (math.nan,), "clip": (-math.inf, math.inf), "scale": (0.0, 
 class Named(dict[str, Array]):
     """Preprocessed rows by graph input: numbers float32 [n, k], categories int64 [n, m], image float32 [n, c, h, w].
 
-    A key is absent where the dataset has no such feature. `cardinalities` are the index counts of the categories, one a column.
+    A key is absent where the dataset has no such feature. `cardinalities` are the index counts of the categories, one
+    a column.
     """
 
     __slots__ = ("cardinalities",)
@@ -111,7 +113,10 @@ class Preprocessor:
         return flat(named, cardinalities=self.cardinalities)
 
     def transform(self, columns: Mapping[str, Array]) -> Named:
-        """Return the graph's inputs for raw columns; raises DataError where a feature is missing or is not what it should be."""
+        """Return the graph's inputs for raw columns.
+
+        Raises DataError where a feature is missing or is not what it should be.
+        """
         named = Named(self.cardinalities)
         try:
             if self.numbers:
@@ -182,7 +187,8 @@ def _fitted(feature: Feature, values: Array) -> artifacts.Json:
 
 
 def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = None) -> Array:
-    """Return the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where unknown), the image's pixels.
+    """Return the flat layout, float32 [n, d]: numbers, each category one-hot (all zeros where unknown), the image's
+    pixels.
 
     `cardinalities` are not needed where `named` is what `Preprocessor.transform` gave.
     """
@@ -227,7 +233,7 @@ Layer = Callable[[Array], Array]
 
 
 def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:
-    """Return whole-array operations that do each column's steps in its own order, as few of them as the orders allow."""
+    """Return whole-array operations that do each column's steps in its own order, as few as the orders allow."""
     left = [list(one) for one in steps]
     layers = []
     while any(left):

@@ -62,9 +62,9 @@ class Schema:
     """What the raw rows look like, and what is predicted."""
 
     target: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # of a task that has some
     features: tuple[Feature, ...]
-    task: str = "classification"
+    task: str = "classification"  # see model.tasks
 
     def to_json(self) -> artifacts.Json:
         features = [feature.to_json() for feature in self.features]

@@ -248,7 +248,11 @@ class Monitor:
             return None
         kinds = {feature.name: feature.kind for feature in package.features}
         detector = detectors.load(
-            watched.section.engine, p_value=watched.section.p_value, kinds=kinds, classes=package.classes
+            watched.section.engine,
+            p_value=watched.section.p_value,
+            kinds=kinds,
+            classes=package.classes,
+            task=package.task,
         )
         return Subject(
             reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features),

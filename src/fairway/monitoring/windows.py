@@ -133,21 +133,21 @@ def description(result: base.DriftResult, *, revision: str, rows: int, since: st
     return (
         f"Revision {revision}, since {since}, last window of {rows} rows: {evidence}. Corrected for all "
         f"{len(result.features)} "
-        f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift alone "
-        f"neither pages "
-        "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new kind of "
-        "user); if "
-        "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; `fairway "
-        "retrain` trains "
+        f"tests p is {result.p_value:.2g}, the threshold {result.threshold:g}. Already done: nothing, drift "
+        "alone neither pages "
+        "nor rolls back. Next: find out whether the source of these features changed (units, a sensor, a new "
+        "kind of user); if "
+        "it did not, send labels (`fairway label`), since only they tell whether the answers got worse; "
+        "`fairway retrain` trains "
         "on them."
     )
 
 
 FAILED_DESCRIPTION = (
-    "Already done: the window was passed over and the next one is tested; other deployments are watched as ever. "
-    "Drift within the window that failed "
-    "was not looked for. Next: see what these requests held (`fairway monitor`, the monitor's log); where every "
-    "window fails, the package's schema or its "
+    "Already done: the window was passed over and the next one is tested; other deployments are watched as "
+    "ever. Drift within the window that failed "
+    "was not looked for. Next: see what these requests held (`fairway monitor`, the monitor's log); where "
+    "every window fails, the package's schema or its "
     "reference does not fit what is served: package the model again."
 )
 
@@ -182,13 +182,13 @@ def _tested(reference: Mapping[str, Any]) -> list[str]:
         raise errors.PackageError(
             "the reference window has no features: wanted one array for each feature in reference.npz"
         )
-    return [*names, *([base.PROBABILITIES] if base.PROBABILITIES in reference else [])]
+    return [*names, *([base.ANSWERS] if base.ANSWERS in reference else [])]
 
 
 def _array(name: str, prediction: answers.Prediction, *, like: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
     """Return the newest rows of one feature of one request; ValueError, TypeError, OverflowError or KeyError where it
     does not fit the reference."""
-    values = prediction.probabilities if name == base.PROBABILITIES else prediction.inputs[name]
+    values = prediction.probabilities if name == base.ANSWERS else prediction.inputs[name]
     if not isinstance(values, list) or len(values) != prediction.rows:
         raise ValueError(f"{name} has not one value a row")
     values = values[-rows:]

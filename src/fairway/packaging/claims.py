@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from fairway import artifacts, errors
-from fairway.model import kinds
+from fairway.model import kinds, tasks
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LONGEST_NAME = 256  # characters of a class or a feature
-MOST_CLASSES = 10_000  # a probability of each is in every answer
 
 
 def check(manifest: Mapping[str, Any], *, where: str) -> None:
     """Raise PackageError naming the first thing in the manifest that cannot be."""
     for key in ("name", "task", "target", "layout", "licence"):
         _text(manifest[key], where=f"{where}: {key}", empty=key == "target")
-    _names(manifest["classes"], where=f"{where}: classes", most=MOST_CLASSES)
+    if manifest["task"] not in tasks.found():
+        _refuse(f"{where}: task", manifest["task"], tasks.listed())
+    refused = tasks.named(manifest["task"]).refuse(manifest)
+    if refused:
+        key, seen, wanted = refused
+        _refuse(f"{where}: {key}", seen, wanted)
     features = manifest["features"]
     if not isinstance(features, list) or not features:
         _refuse(f"{where}: features", features, "a list of features")
@@ -42,7 +46,7 @@ def fraction(value: Any, *, where: str) -> float | None:
 
 
 def _feature(feature: Any, *, where: str) -> None:
-    if not isinstance(feature, dict) or feature.get("kind") not in list(kinds.KINDS):
+    if not isinstance(feature, dict) or feature.get("kind") not in list(kinds.found()):
         _refuse(where, feature, f"an object with a name and a kind, {kinds.listed()}")
     _text(feature.get("name"), where=f"{where}: name")
     refused = kinds.named(feature["kind"]).refuse(feature)

@@ -1,4 +1,5 @@
-"""Golden rows, which a server must reproduce before it is ready, and the reference window that drift is measured against."""
+"""Golden rows, which a server must reproduce before it is ready, and the reference window that drift is measured
+against."""
 
 import io
 import math
@@ -12,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors, files
-from fairway.model import kinds
+from fairway.model import kinds, tasks
 from fairway.model.kinds.category import LONGEST_WORD
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.packaging import manifest
 
 Array = np.ndarray[Any, Any]
@@ -23,6 +24,7 @@ NPY: Any = np.lib.format  # which has no types
 Columns = dict[str, Array]
 Answer = Callable[[Columns], Array]
 
+ANSWERS = "__probabilities__"  # the array of the answers in a reference window, whatever the task
 ROWS = 8
 REFERENCE_ROWS = 1000  # a window of 200 against 1,000 loses little power to the reference's own noise
 LARGEST_REFERENCE = 256 << 20  # bytes unpacked; of large pictures fewer rows are kept
@@ -37,33 +39,30 @@ class Golden:
     """Rows, their answers, and how far a server may be off."""
 
     columns: Columns
-    probabilities: Array
+    answers: Array
     tolerance: float
 
 
-def read(path: Path, *, features: Sequence[Feature]) -> Golden:
+def read(path: Path, *, schema: Schema) -> Golden:
     """Return the golden rows of a package; raises PackageError where they do not fit its schema."""
     data = manifest.document(path)
+    features, output = schema.features, tasks.of(schema).output
     try:
         columns = columns_of(_plain_rows(data["inputs"], features=features), features=features)
-        probabilities = np.asarray(data["probabilities"], dtype=np.float32)
+        answers = np.asarray(data[output], dtype=np.float32)
         tolerance = float(data["tolerance"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise errors.PackageError(
             f"{path} does not hold golden rows of this schema ({error!r}): package the model again"
         ) from error
-    if (
-        probabilities.ndim != 2
-        or not len(probabilities)
-        or any(len(column) != len(probabilities) for column in columns.values())
-    ):
+    if answers.ndim != 2 or not len(answers) or any(len(column) != len(answers) for column in columns.values()):
         raise errors.PackageError(
-            f"{path} has {len(probabilities)} answers, which its inputs do not match: package the model again"
+            f"{path} has {len(answers)} answers, which its inputs do not match: package the model again"
         )
-    if not 0 <= tolerance <= LARGEST_TOLERANCE or not np.isfinite(probabilities).all():
+    if not 0 <= tolerance <= LARGEST_TOLERANCE or not np.isfinite(answers).all():
         wanted = f"wanted finite answers and a tolerance of at most {LARGEST_TOLERANCE:g}"
         raise errors.PackageError(f"{path} allows a difference of {tolerance:g}: {wanted}; package the model again")
-    return Golden(columns=columns, probabilities=probabilities, tolerance=tolerance)
+    return Golden(columns=columns, answers=answers, tolerance=tolerance)
 
 
 def _plain_rows(inputs: Mapping[str, Any], *, features: Sequence[Feature]) -> Mapping[str, Any]:
@@ -75,14 +74,17 @@ def _plain_rows(inputs: Mapping[str, Any], *, features: Sequence[Feature]) -> Ma
     return inputs
 
 
-def document(columns: Mapping[str, Array], *, probabilities: Array) -> artifacts.Json:
+def document(columns: Mapping[str, Array], *, answers: Array, output: str) -> artifacts.Json:
     """Return `golden.json`: a missing number is null."""
     inputs = {name: [_plain(value) for value in values.tolist()] for name, values in columns.items()}
-    return {"inputs": inputs, "probabilities": probabilities.tolist(), "tolerance": TOLERANCE}
+    return {"inputs": inputs, output: answers.tolist(), "tolerance": TOLERANCE}
 
 
 def columns_of(values: Mapping[str, Any], *, features: Sequence[Feature]) -> Columns:
-    """Return raw columns as servers have them, a block of numbers side by side; raises ValueError for a value that is none."""
+    """Return raw columns as servers have them, a block of numbers side by side.
+
+    Raises ValueError for a value that is none.
+    """
     return {feature.name: _read(values[feature.name], feature) for feature in features}
 
 
@@ -100,14 +102,16 @@ def spread(total: int, *, wanted: int) -> Array:
 
 
 def read_reference(path: Path) -> Columns:
-    """Return the reference window's arrays. Nothing in the file is executed, and nothing is unpacked before what it claims was added up."""
+    """Return the reference window's arrays. Nothing in the file is executed, and nothing is unpacked before what it
+    claims was added up."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
             if total > LARGEST_REFERENCE or len(members) > MOST_ARRAYS:
                 raise ValueError(
-                    f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and {LARGEST_REFERENCE}"
+                    f"{len(members)} arrays unpack to {total} bytes: wanted at most {MOST_ARRAYS} and "
+                    f"{LARGEST_REFERENCE}"
                 )
             return {
                 member.filename.removesuffix(".npy"): _array(_unpacked(archive, member), name=member.filename)
@@ -128,7 +132,8 @@ def read_reference(path: Path) -> Columns:
 
 
 def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return as many bytes as the member says that it has: read without a number, one that lies would be unpacked as a whole."""
+    """Return as many bytes as the member says that it has: read without a number, one that lies would be unpacked as
+    a whole."""
     with archive.open(member) as file:
         return file.read(member.file_size)
 
@@ -146,13 +151,15 @@ def _array(content: bytes, *, name: str) -> Array:
         or math.prod(shape) * dtype.itemsize != len(content) - file.tell()
     ):
         raise ValueError(
-            f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its {len(content)} bytes"
+            f"{name} says that it holds {dtype} of shape {shape}: wanted numbers or words that fill its "
+            f"{len(content)} bytes"
         )
     return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(shape, order="F" if fortran else "C")
 
 
-def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows: Array) -> bytes:
-    """Return `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled, no clock."""
+def reference_bytes(columns: Mapping[str, Array], *, answers: Array, rows: Array) -> bytes:
+    """Return `reference.npz`: numbers and images as they are, strings as unicode (missing is empty), nothing pickled,
+    no clock."""
     arrays: Columns = {}
     for name, values in columns.items():
         if name in RESERVED:
@@ -162,13 +169,14 @@ def reference_bytes(columns: Mapping[str, Array], *, probabilities: Array, rows:
             np.asarray([(value or "")[:LONGEST_WORD] for value in values.tolist()], dtype=np.str_) if words else values
         )
         arrays[name] = plain
-    arrays["__probabilities__"] = np.asarray(probabilities, dtype=np.float32)
+    arrays[ANSWERS] = np.asarray(answers, dtype=np.float32)
     arrays["__row__"] = np.asarray(rows, dtype=np.int64)
     return _archive(arrays)
 
 
 def _archive(arrays: Columns) -> bytes:
-    """Return the arrays as `np.savez_compressed` writes them, whatever they are called: it has a parameter `file` of its own."""
+    """Return the arrays as `np.savez_compressed` writes them, whatever they are called: it has a parameter `file` of
+    its own."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, values in arrays.items():
@@ -181,19 +189,20 @@ def _plain(value: Any) -> Any:
     return None if kinds.is_missing(value) else value
 
 
-def write(folder: Path, columns: Columns, *, answer: Answer) -> None:
+def write(folder: Path, columns: Columns, *, answer: Answer, schema: Schema) -> None:
     """Write `golden.json`: a few of the rows, with the answers of the serving path."""
     chosen = spread(_rows(columns), wanted=ROWS)
     few = {name: values[chosen] for name, values in columns.items()}
-    artifacts.write_json(folder / "golden.json", document(few, probabilities=answer(few)))
+    artifacts.write_json(folder / "golden.json", document(few, answers=answer(few), output=tasks.of(schema).output))
 
 
 def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:
-    """Write `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the source."""
+    """Write `reference.npz`: at most REFERENCE_ROWS of the rows, with answers; `numbers` are their row numbers in the
+    source."""
     row_bytes = sum(4 * LONGEST_WORD if values.dtype.kind in "OU" else values[:1].nbytes for values in columns.values())
     chosen = spread(_rows(columns), wanted=max(min(REFERENCE_ROWS, LARGEST_REFERENCE // 2 // max(row_bytes, 1)), 1))
     many = {name: values[chosen] for name, values in columns.items()}
-    data = reference_bytes(many, probabilities=answer(many), rows=np.asarray(numbers)[chosen])
+    data = reference_bytes(many, answers=answer(many), rows=np.asarray(numbers)[chosen])
     files.write_bytes(folder / "reference.npz", data)
 
 

@@ -4,19 +4,25 @@ The schema file is YAML or JSON:
 
     target: income                         # optional, `label`
     classes: ["<=50K", ">50K"]             # in the order of the graph's probabilities
-    layout: flat                           # optional, seen from the graph; named: inputs numbers, categories, image; flat: one
+    layout: flat                           # optional, seen from the graph; named: inputs numbers, categories, image;
+    flat: one
                                            # input with all features side by side
     features:                              # in the order in which the graph expects them
       - {name: age, kind: number, range: [17, 90]}                   # `dtype: int`, `nullable: true` where so
       - {name: sex, kind: category, categories: [Female, Male]}
       - {name: picture, kind: image, shape: [1, 28, 28], range: [0, 1]}
-    preprocessing:                         # optional, by feature: what is to be done before the graph, as in preprocessing.json
+    preprocessing:                         # optional, by feature: what is to be done before the graph, as in
+    preprocessing.json
       age: [{op: scale, mean: 38.6, std: 13.6}]
-    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from ranges by default
-    reference: reference.csv               # optional: rows that drift is measured against; without them there is no reference.npz
+    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from ranges
+    by default
+    reference: reference.csv               # optional: rows that drift is measured against; without them there is no
+    reference.npz
 
-Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot (flat).
-Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a list of numbers, in
+Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot
+(flat).
+Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a list of
+numbers, in
 CSV a JSON list in its cell. Paths are taken from the schema file's folder.
 """
 
@@ -32,7 +38,7 @@ import yaml
 from fairway import __version__, artifacts, errors
 from fairway.config import documents, sections
 from fairway.model import kinds
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.packaging import answering, golden, manifest, store
 
 KEYS = {"target", "classes", "layout", "features", "preprocessing", "golden", "reference"}
@@ -48,7 +54,10 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Return the package of an ONNX graph in `out/<digest>/`; raises PackageError with what is wrong in the graph or the file."""
+    """Return the package of an ONNX graph in `out/<digest>/`.
+
+    Raises PackageError with what is wrong in the graph or the file.
+    """
     if not re.fullmatch(sections.NAME, name):
         raise errors.UsageError(
             f"the package's name is {name!r}: wanted lower-case letters, digits and dashes, at most 53"
@@ -58,17 +67,12 @@ def import_onnx(
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
         layout = declared["layout"] or answering.layout_of(folder / "model.onnx")
-        artifacts.write_json(
-            folder / "schema.json",
-            {
-                "target": declared["target"],
-                "task": "classification",
-                "classes": declared["classes"],
-                "features": [feature.to_json() for feature in declared["features"]],
-            },
+        known = Schema(
+            target=declared["target"], classes=tuple(declared["classes"]), features=tuple(declared["features"])
         )
+        artifacts.write_json(folder / "schema.json", known.to_json())
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
-        _write_rows(folder, declared=declared, layout=layout, root=schema.parent)
+        _write_rows(folder, declared=declared, known=known, layout=layout, root=schema.parent)
         if evaluation:
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
         lineage: artifacts.Json = {
@@ -84,10 +88,8 @@ def import_onnx(
             folder=folder,
             describe=lambda files: manifest.describe(
                 name=name,
-                classes=tuple(declared["classes"]),
+                schema=known,
                 layout=layout,
-                target=declared["target"],
-                features=[feature.to_json() for feature in declared["features"]],
                 lineage=lineage,
                 licence=licence,
                 evaluation=measured,
@@ -98,7 +100,8 @@ def import_onnx(
 
 
 def read_schema(path: Path) -> artifacts.Json:
-    """Return the checked content of a schema file: target, classes, layout, features, preprocessing, golden, reference."""
+    """Return the checked content of a schema file: target, classes, layout, features, preprocessing, golden,
+    reference."""
     data = _mapping(path)
     unknown = sorted(set(data) - KEYS)
     if unknown:
@@ -148,16 +151,16 @@ def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:
         ) from error
 
 
-def _write_rows(folder: Path, *, declared: artifacts.Json, layout: str, root: Path) -> None:
-    features = declared["features"]
-    answer = answering.load(folder, layout=layout, classes=declared["classes"])
+def _write_rows(folder: Path, *, declared: artifacts.Json, known: Schema, layout: str, root: Path) -> None:
+    features = known.features
+    answer = answering.load(folder, layout=layout, schema=known)
     reference = read_rows(root / declared["reference"], features=features) if declared["reference"] else None
     if declared["golden"]:
         rows = read_rows(root / declared["golden"], features=features)
     else:
         rows = reference if reference is not None else made_up(features)
     try:
-        golden.write(folder, rows, answer=answer)
+        golden.write(folder, rows, answer=answer, schema=known)
         if reference is not None:
             numbers = np.arange(len(next(iter(reference.values()))), dtype=np.int64)
             golden.write_reference(folder, reference, numbers=numbers, answer=answer)
@@ -187,7 +190,7 @@ def _mapping(path: Path) -> artifacts.Json:
 
 def _feature(entry: Any, *, where: str) -> Feature:
     known = isinstance(entry, dict) and isinstance(entry.get("name"), str)
-    if not known or entry.get("kind") not in list(kinds.KINDS):
+    if not known or entry.get("kind") not in list(kinds.found()):
         raise errors.PackageError(f"{where} is {entry!r}: wanted a map with a name and the kind {kinds.listed()}")
     unknown = sorted(set(entry) - FEATURE_KEYS)
     if unknown:

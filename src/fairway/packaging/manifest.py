@@ -1,12 +1,13 @@
-"""The manifest of a model package: what is in it, and the check that all of it is there, unchanged, and nothing else."""
+"""The manifest of a model package: what is in it, and the check that this is there, unchanged, and nothing else."""
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fairway import artifacts, errors, files
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.packaging import claims
 
 NAME = "manifest.json"
@@ -36,6 +37,11 @@ class Manifest:
     test_accuracy: float | None
     files: dict[str, str]
 
+    @cached_property
+    def schema(self) -> Schema:
+        """Return what the rows look like, and what is predicted."""
+        return Schema(target=self.target, task=self.task, classes=self.classes, features=self.features)
+
     def record(self) -> artifacts.Package:
         """Return the record that travels between stages."""
         return artifacts.Package(
@@ -60,8 +66,8 @@ class Manifest:
         }
 
     def _disagreement(self) -> float | None:
-        """Return how much the model may differ from the one in service by its own evaluation: the bound, not the figure, since
-        that was measured on some hundred rows."""
+        """Return how much the model may differ from the one in service by its own evaluation: the bound, not the
+        figure, since that was measured on some hundred rows."""
         file = self.path / "evaluation.json"
         measured = document(file).get("champion_disagreement_bound") if file.exists() else None
         bound = claims.fraction(measured, where=f"{file}: champion_disagreement_bound")
@@ -69,19 +75,24 @@ class Manifest:
 
 
 def load(path: Path) -> Manifest:
-    """Return the package in `path` after checking every file against its digest; raises PackageError naming the file."""
+    """Return the package in `path` after checking every file against its digest.
+
+    Raises PackageError naming the file.
+    """
     path = Path(path)
     manifest = read(path)
     if HEX.fullmatch(path.name) and f"sha256:{path.name}" != manifest.digest:
         raise errors.PackageError(
-            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package the model again"
+            f"{path / NAME} has the digest {manifest.digest}: wanted the one its folder is named by; package "
+            "the model again"
         )
     _verify(manifest)
     return manifest
 
 
 def read(path: Path) -> Manifest:
-    """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie within the folder."""
+    """Return what the manifest in `path` says, of which nothing but its form was checked; the names it lists lie
+    within the folder."""
     data = _read(path)
     try:
         digest = files.digest_bytes(files.canonical(data))
@@ -96,24 +107,20 @@ def read(path: Path) -> Manifest:
 def describe(
     *,
     name: str,
-    classes: tuple[str, ...],
+    schema: Schema,
     layout: str,
-    target: str,
-    features: list[artifacts.Json],
     lineage: artifacts.Json,
     licence: str,
     evaluation: artifacts.Evaluation | None,
     files: dict[str, str],
 ) -> artifacts.Json:
-    """Return the manifest as it is written: no clock and no path of this machine, so that the same inputs give the same digest."""
+    """Return the manifest as it is written: no clock and no path of this machine, so that the same inputs give the
+    same digest."""
     return {
         "formatVersion": FORMAT_VERSION,
         "name": name,
-        "task": "classification",
-        "classes": list(classes),
+        **schema.to_json(),
         "layout": layout,
-        "features": features,
-        "target": target,
         "lineage": lineage,
         "licence": licence,
         "championDigest": evaluation.champion_digest if evaluation else None,
@@ -175,10 +182,8 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
         raise errors.PackageError(f"{path / NAME} has no {error.args[0]!r}: package the model again") from error
     except (TypeError, ValueError) as error:
         raise errors.PackageError(f"{path / NAME} is damaged ({error}): package the model again") from error
-    if manifest.layout not in LAYOUTS or manifest.task != "classification":
-        raise errors.PackageError(
-            f"{path / NAME} has layout {manifest.layout!r} and task {manifest.task!r}: wanted named or flat, and classification"
-        )
+    if manifest.layout not in LAYOUTS:
+        raise errors.PackageError(f"{path / NAME} has layout {manifest.layout!r}: wanted {' or '.join(LAYOUTS)}")
     missing = [name for name in REQUIRED_FILES if name not in manifest.files]
     if missing:
         raise errors.PackageError(f"{path / NAME} does not list {', '.join(missing)}: package the model again")

@@ -1,4 +1,5 @@
-"""The model package: what training hands to serving. `build` makes one, `load` verifies one, `revision` names one in service.
+"""The model package: what training hands to serving. `build` makes one, `load` verifies one, `revision` names one in
+service.
 
     manifest.json        what is in it, where it came from, the digest of every file
     model.onnx           the graph that serves; model.safetensors and model.pt2 beside it for torch models
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from fairway import __version__, artifacts, errors, files
 from fairway.config import sections
-from fairway.model.schema import Feature
+from fairway.model.schema import Schema
 from fairway.packaging import golden, manifest, store
 from fairway.packaging.manifest import Manifest, load
 
@@ -41,22 +42,21 @@ def build(
     fitted = artifacts.from_json(artifacts.Checkpoint, _json(checkpoint / "checkpoint.json"))
     if fitted.dataset_version != data.version:
         raise errors.PackageError(
-            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: wanted one; train again"
+            f"{checkpoint} was trained on dataset {fitted.dataset_version}, {dataset} is {data.version}: "
+            "wanted one; train again"
         )
-    declared = _json(dataset / "schema.json")["features"]
+    schema = Schema.from_json(_json(dataset / "schema.json"))
     measured = _evaluation(evaluation)
     with store.workshop(out) as folder:
         _copy(folder, dataset=dataset, checkpoint=checkpoint, evaluation=evaluation)
-        _write_rows(folder, dataset=dataset, layout=fitted.layout, classes=data.classes, declared=declared)
+        _write_rows(folder, dataset=dataset, layout=fitted.layout, schema=schema)
         made = store.put(
             out,
             folder=folder,
             describe=lambda files: manifest.describe(
                 name=name,
-                classes=data.classes,
+                schema=schema,
                 layout=fitted.layout,
-                target=data.target,
-                features=declared,
                 lineage=_lineage(data, fitted, gate=gate, config=config),
                 licence=config.licence,
                 evaluation=measured,
@@ -75,7 +75,7 @@ def import_onnx(
     evaluation: Path | None = None,
     licence: str = "unspecified",
 ) -> artifacts.Package:
-    """Return the package of a graph that was trained elsewhere; `packaging.imported` says what the schema file holds."""
+    """Return the package of a graph that was trained elsewhere; `packaging.imported` explains the schema file."""
     from fairway.packaging import imported  # ONNX Runtime with it, which naming a revision does not need
 
     return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, licence=licence)
@@ -100,17 +100,15 @@ def _copy(folder: Path, *, dataset: Path, checkpoint: Path, evaluation: Path | N
             store.copy(source, target=folder / source.name)
 
 
-def _write_rows(
-    folder: Path, *, dataset: Path, layout: str, classes: tuple[str, ...], declared: list[artifacts.Json]
-) -> None:
+def _write_rows(folder: Path, *, dataset: Path, layout: str, schema: Schema) -> None:
     """Write golden rows and the reference window: test rows that went through the serving path."""
     from fairway.data import splits  # pyarrow and ONNX Runtime, which naming a revision does not need
     from fairway.packaging import answering
 
     raw, numbers = splits.columns(dataset, "test")
-    answer = answering.load(folder, layout=layout, classes=classes)
-    rows = golden.columns_of(raw, features=[Feature.from_json(feature) for feature in declared])
-    golden.write(folder, rows, answer=answer)
+    answer = answering.load(folder, layout=layout, schema=schema)
+    rows = golden.columns_of(raw, features=schema.features)
+    golden.write(folder, rows, answer=answer, schema=schema)
     golden.write_reference(folder, rows, numbers=numbers, answer=answer)
 
 

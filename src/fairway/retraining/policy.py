@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fairway.config import sections
-from fairway.evaluation import metrics
+from fairway.evaluation import bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
     """Return the decision: realised accuracy must have fallen by more than `maxAccuracyDrop`, beyond chance."""
     accuracy = 1 - signals.wrong / signals.labelled if signals.labelled else None
     bound = (
-        metrics.upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence)
+        bounds.upper_bound(signals.labelled - signals.wrong, signals.labelled, confidence=section.confidence)
         if signals.labelled
         else None
     )
@@ -50,8 +50,8 @@ def decide(section: sections.Retraining, *, signals: Signals, now: float) -> Dec
     cool_down = section.cool_down.total_seconds()
     if signals.last_run_at is not None and now - signals.last_run_at < cool_down:
         return wait(
-            f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after {cool_down:.0f} s "
-            f"(coolDown)"
+            f"the last run began {now - signals.last_run_at:.0f} s ago; the next may begin after "
+            f"{cool_down:.0f} s (coolDown)"
         )
     if section.on_drift and signals.drifted_windows > 0:
         return Decision(

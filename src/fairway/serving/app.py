@@ -114,7 +114,7 @@ class Application:
         self._dearest = 0.0  # seconds of each byte of JSON, where a client makes it as dear as it can
         self._shown = origin.revision if settings.reveal_revision else None
         self._routes = _routes({model.name, origin.deployment}, revision=origin.revision)
-        self._most_rows = max(protocol.LARGEST_ANSWER // protocol.row_bytes(model.classes), 1)
+        self._most_rows = max(protocol.LARGEST_ANSWER // model.row_bytes, 1)
         self._children: dict[tuple[str, int], tuple[Any, Any, Any]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -253,7 +253,11 @@ class Application:
     def _answer(self, body: bytes, call: headers.RequestHead) -> InferenceReply:
         note(body, call)
         request = protocol.parse(
-            body, features=self._model.features, header_length=call.header_length, most_rows=self.most_rows
+            body,
+            features=self._model.features,
+            outputs=self._model.outputs,
+            header_length=call.header_length,
+            most_rows=self.most_rows,
         )
         return self._predicted(request, call)
 
@@ -268,8 +272,8 @@ class Application:
         labels = self._model.labels(probabilities)
         text, length = protocol.answer(
             request,
-            labels=labels,
-            probabilities=probabilities,
+            outputs=self._model.outputs,
+            value=lambda name: self._model.task.value(name, raw=probabilities, labels=labels),
             model=self._model.name,
             revision=self._shown,
             request_id=call.request_id,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fairway import artifacts, errors
-from fairway.model import graph, kinds
+from fairway.model import graph, kinds, tasks
 from fairway.model.schema import Feature
 from fairway.packaging import answering, golden, manifest
 from fairway.serving import protocol
@@ -16,29 +16,33 @@ Array = np.ndarray[Any, Any]
 
 
 class Predictor:
-    """Columns in, probabilities out; knows the model's schema, its golden rows and its training ranges."""
+    """Columns in, raw answers out; knows the model's schema, its golden rows and its training ranges."""
 
     def __init__(self, package: manifest.Manifest, *, threads: int = 1) -> None:
         self.package = package
         self.name = package.name
-        self.classes = list(package.classes)
+        self.schema = package.schema
+        self.task = tasks.of(package.schema)
+        self.outputs = {output.name: output for output in self.task.outputs(package.schema)}
         self.features = {feature.name: feature for feature in package.features}
         self._answer = answering.load(
-            package.path, layout=package.layout, classes=self.classes, threads=threads, what="the model"
+            package.path, layout=package.layout, schema=package.schema, threads=threads, what="the model"
         )
         self._facts = package.facts()
-        self._golden = golden.read(package.path / "golden.json", features=package.features)
+        self._golden = golden.read(package.path / "golden.json", schema=package.schema)
         self._outside = _counting(package.features, lambda kind, feature: kind.outside(feature))
         self._far = _counting(package.features, lambda kind, feature: kind.far(feature))
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> "Predictor":
-        """Return the predictor of the package in `path`, every file checked; raises PackageError naming what is
-        wrong."""
+        """Return the predictor of the package in `path`, every file checked.
+
+        Raises PackageError naming what is wrong.
+        """
         return cls(manifest.load(path), threads=threads)
 
     def predict(self, columns: Mapping[str, Array]) -> Array:
-        """Return float32 probabilities [n, classes]; raises ModelError where the model fails or answers nonsense.
+        """Return the raw answers, float32 [n, width]; raises ModelError where the model fails or answers nonsense.
 
         Nonsense on values that it was never trained for is the request's mistake, not the model's: Invalid.
         """
@@ -49,18 +53,25 @@ class Predictor:
             if not far:
                 raise
             raise protocol.Invalid(
-                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained on; "
-                f"send values of its range"
+                f"the model has no finite answer to these values: {far[0]!r} lies beyond what it was trained "
+                "on; send values of its range"
             ) from error
 
-    def labels(self, probabilities: Array) -> list[str]:
-        """Return the most probable class of each row."""
-        return [self.classes[index] for index in probabilities.argmax(axis=1)]
+    def labels(self, raw: Array) -> list[Any]:
+        """Return what the model says of each row."""
+        return self.task.answers(raw, self.schema)
+
+    @property
+    def row_bytes(self) -> int:
+        """Return how many bytes of an answer a row takes at most, in JSON or binary."""
+        return self.task.row_bytes(self.schema, number=protocol.NUMBER_BYTES)
 
     def check_golden(self) -> None:
-        """Return when the golden rows are reproduced, together and alone; raises ServingError with the largest
-        difference."""
-        wanted = self._golden.probabilities
+        """Return when the golden rows are reproduced, together and alone.
+
+        Raises ServingError with the largest difference.
+        """
+        wanted = self._golden.answers
         seen, alone = self.predict(self._golden.columns), self.predict(self.sample(rows=1))
         difference = float(max(np.abs(seen - wanted).max(), np.abs(alone - wanted[:1]).max()))
         if not difference <= self._golden.tolerance:
@@ -80,24 +91,23 @@ class Predictor:
         return {name: number for name, number in found.items() if number}
 
     def metadata(self, *, revision: str | None) -> artifacts.Json:
-        """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that differs
-        from one revision to the next."""
+        """Return the model's description in the Open Inference Protocol. Without a revision it has nothing that
+        differs from one revision to the next."""
         inputs = [
             {"name": one.name, "datatype": protocol.datatype_of(one), "shape": [-1, *one.shape]}
             for one in self.features.values()
         ]
         outputs = [
-            {"name": "label", "datatype": "BYTES", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(self.classes)]},
-            {"name": "confidence", "datatype": "FP32", "shape": [-1]},
+            {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]} for one in self.outputs.values()
         ]
         described = {"name": self.name, "platform": "onnx", "inputs": inputs, "outputs": outputs}
+        said: artifacts.Json = {"classes": list(self.schema.classes)}
         if revision is None:
-            return {**described, "parameters": {"classes": self.classes}}
+            return {**described, "parameters": said}
         return {
             **described,
             "versions": [revision],
-            "parameters": {"classes": self.classes, "revision": revision, **self._facts},
+            "parameters": {**said, "revision": revision, **self._facts},
         }
 
 

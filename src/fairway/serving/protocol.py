@@ -1,14 +1,15 @@
 """The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor
 extension.
 
-One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; a missing one is `null` in JSON and NaN
-in binary. Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n, c*h*w]`.
-Outputs: `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
+One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; a missing one is `null` in JSON and
+NaN in binary. Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n,
+c*h*w]`. Outputs are the task's: of a classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence`
+FP32 `[n]`.
 """
 
 import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,12 @@ import orjson
 from fairway import errors
 from fairway.model import kinds
 from fairway.model.schema import Feature
+from fairway.model.tasks import Output
 
 Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
 Json = dict[str, Any]
 
-OUTPUTS = ("label", "probabilities", "confidence")
 ONE_ROW = [1]
 LONGEST_ID = 256  # characters of what is sent back
 NUMBER_BYTES = 16  # of a float32 in JSON, with its comma
@@ -50,10 +51,6 @@ class Request:
     outputs: tuple[tuple[str, bool], ...]  # name, binary
 
 
-ALL_JSON = tuple((name, False) for name in OUTPUTS)
-ALL_BINARY = tuple((name, True) for name in OUTPUTS)
-
-
 def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
     """Return the schema's features by name."""
     return {feature.name: feature for feature in map(Feature.from_json, declared)}
@@ -63,19 +60,23 @@ def parse(
     body: bytes,
     *,
     features: Mapping[str, Feature],
+    outputs: Mapping[str, Output],
     header_length: int | None = None,
     most_rows: int | None = None,
 ) -> Request:
-    """Return the rows of a request body; raises Invalid with the sentence for the client, before more rows than
-    `most_rows` are read."""
+    """Return the rows of a request body.
+
+    Raises Invalid with the sentence for the client, before more rows than `most_rows` are read.
+    """
     head, tail = _split(body, header_length)
-    return read(_document(head), features=features, tail=tail, most_rows=most_rows)
+    return read(_document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows)
 
 
 def read(
     document: Json,
     *,
     features: Mapping[str, Feature],
+    outputs: Mapping[str, Output],
     tail: memoryview = NOTHING,
     most_rows: int | None = None,
 ) -> Request:
@@ -90,8 +91,8 @@ def read(
         column, tail = _tensor(entry, feature, tail)
         if rows not in (-1, len(column)):
             raise Invalid(
-                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: wanted "
-                f"one number"
+                f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: "
+                "wanted one number"
             )
         rows = len(column)
         columns[feature.name] = column
@@ -102,12 +103,12 @@ def read(
     if len(columns) < len(features):
         missing = [name for name in features if name not in columns]
         raise Invalid(
-            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in its "
-            f"tensor"
+            f"input tensors {_names(missing)} are missing: wanted one per feature; a missing value is null in "
+            "its tensor"
         )
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
-    return Request(columns, rows, _id(document.get("id")), _outputs(document))
+    return Request(columns, rows, _id(document.get("id")), _outputs(document, list(outputs)))
 
 
 def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
@@ -115,8 +116,8 @@ def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
         return body, NOTHING
     if not 0 < header_length <= len(body):
         raise Invalid(
-            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the length "
-            f"of its JSON"
+            f"inference-header-content-length is {header_length}, the body has {len(body)} bytes: wanted the "
+            "length of its JSON"
         )
     return body[:header_length], memoryview(body)[header_length:]
 
@@ -152,8 +153,8 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
     shape = entry.get("shape")
     if most is not None and isinstance(shape, list) and shape and type(shape[0]) is int and shape[0] > most:
         raise Invalid(
-            f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what can be "
-            f"answered in time; "
+            f"input tensor {feature.name!r} has {_short(shape[0])} rows: wanted at most {most}, which is what "
+            "can be answered in time; "
             "send them in several requests, or raise serving.timeout",
             status=413,
         )
@@ -237,26 +238,26 @@ def _flat(data: list[Any], feature: Feature) -> list[Any]:
     return data
 
 
-def _outputs(document: Json) -> tuple[tuple[str, bool], ...]:
+def _outputs(document: Json, known: Sequence[str]) -> tuple[tuple[str, bool], ...]:
     parameters = document.get("parameters")
     binary = isinstance(parameters, dict) and bool(parameters.get("binary_data_output"))
     wanted = document.get("outputs")
     if not wanted:
-        return ALL_BINARY if binary else ALL_JSON
+        return tuple((name, binary) for name in known)
     if not isinstance(wanted, list) or not all(isinstance(entry, dict) for entry in wanted):
-        raise Invalid('"outputs" is no list of objects: wanted [{"name": "label"}, ...]')
-    outputs = tuple(_output(entry, binary) for entry in wanted)
+        raise Invalid(f'"outputs" is no list of objects: wanted [{{"name": "{known[0]}"}}, ...]')
+    outputs = tuple(_output(entry, binary, known) for entry in wanted)
     if len({name for name, _ in outputs}) < len(outputs):
         raise Invalid(
-            f'"outputs" has {len(outputs)} entries, some of one name: wanted each of {_names(OUTPUTS)} once at most'
+            f'"outputs" has {len(outputs)} entries, some of one name: wanted each of {_names(known)} once at most'
         )
     return outputs
 
 
-def _output(entry: Json, binary: bool) -> tuple[str, bool]:
+def _output(entry: Json, binary: bool, known: Sequence[str]) -> tuple[str, bool]:
     name, parameters = entry.get("name"), entry.get("parameters")
-    if name not in OUTPUTS:
-        raise Invalid(f"output tensor {_short(name)} is none of the model's: wanted {_names(OUTPUTS)}")
+    if name not in known:
+        raise Invalid(f"output tensor {_short(name)} is none of the model's: wanted {_names(known)}")
     return str(name), bool(parameters.get("binary_data", binary)) if isinstance(parameters, dict) else binary
 
 
@@ -280,43 +281,36 @@ def _names(names: Sequence[str]) -> str:
 def answer(
     request: Request,
     *,
-    labels: list[str],
-    probabilities: Array,
+    outputs: Mapping[str, Output],
+    value: Callable[[str], Any],
     model: str,
     revision: str | None,
     request_id: str,
 ) -> tuple[bytes, int | None]:
-    """Return the response body, and the length of its JSON part where binary tensors follow it. Without a revision it
-    does not tell which answered."""
-    values: dict[str, Any] = {"label": labels, "probabilities": probabilities, "confidence": None}
-    if any(name == "confidence" for name, _ in request.outputs):
-        values["confidence"] = probabilities.max(axis=1)
-    outputs, blobs = [], []
+    """Return the response body, and the length of its JSON part where binary tensors follow it.
+
+    `value` gives an output's values by its name. Without a revision the answer does not tell which one gave it.
+    """
+    entries, blobs = [], []
     for name, binary in request.outputs:
-        value = values[name]
-        shape = [len(value)] if name == "label" else list(value.shape)
-        entry: Json = {"name": name, "datatype": "BYTES" if name == "label" else "FP32", "shape": shape}
+        values, datatype = value(name), outputs[name].datatype
+        shape = [len(values)] if isinstance(values, list) else list(values.shape)
+        entry: Json = {"name": name, "datatype": datatype, "shape": shape}
         if binary:
-            blob = _blob(value)
+            blob = _blob(values)
             entry["parameters"] = {"binary_data_size": len(blob)}
             blobs.append(blob)
         else:
-            entry["data"] = value if name == "label" else value.ravel()
-        outputs.append(entry)
+            entry["data"] = values if isinstance(values, list) else values.ravel()
+        entries.append(entry)
     told: Json = {} if revision is None else {"revision": revision}
     document: Json = {"model_name": model, **({} if revision is None else {"model_version": revision})}
     if request.id is not None:
         document["id"] = request.id
     document["parameters"] = {**told, "request_id": request_id}
-    document["outputs"] = outputs
+    document["outputs"] = entries
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)
-
-
-def row_bytes(classes: Sequence[str]) -> int:
-    """Return how many bytes of an answer a row takes at most, in JSON or binary."""
-    label = max(len(orjson.dumps(name)) for name in classes) + 4  # 4 bytes of length before a binary one
-    return label + (len(classes) + 1) * NUMBER_BYTES
 
 
 def _blob(value: Any) -> bytes:
@@ -332,8 +326,8 @@ def datatype_of(feature: Feature) -> str:
 
 
 def dear_body(feature: Feature, *, size: int) -> bytes:
-    """Return a body of about that many bytes which is as dear as a client can make it: short lists without end, refused
-    once they are counted."""
+    """Return a body of about that many bytes which is as dear as a client can make it: short lists without end,
+    refused once they are counted."""
     lists = b"[" + b",".join([b"[0]"] * (size // 4)) + b"]"
     entry = {
         "name": feature.name,

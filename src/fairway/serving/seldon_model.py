@@ -202,7 +202,10 @@ class Seldon(app.Application):
         app.note(body, call)
         message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(
-            protocol.read(message.request, features=self._model.features, most_rows=self.most_rows), call
+            protocol.read(
+                message.request, features=self._model.features, outputs=self._model.outputs, most_rows=self.most_rows
+            ),
+            call,
         )
         if reply.header_length is not None:
             raise protocol.Invalid(
@@ -213,7 +216,7 @@ class Seldon(app.Application):
         reply.body = seldon_message.answer(
             message,
             reply.body,
-            classes=self._model.classes,
+            classes=self._model.schema.classes,
             labels=reply.labels,
             probabilities=reply.probabilities,
             revision=self._shown,

@@ -24,7 +24,10 @@ class Choice:
 
 
 def choose(section: sections.Training, *, machine: Machine) -> Choice:
-    """Return the device and precision to use; raises TrainingError where the configuration asks for what is not there."""
+    """Return the device and precision to use.
+
+    Raises TrainingError where the configuration asks for what is not there.
+    """
     present = {"cpu": True, "cuda": machine.cuda, "mps": machine.mps}
     device = section.device
     if device == "auto":

@@ -1,4 +1,5 @@
-"""Models written down without their framework: ONNX with the softmax inside, and proof that it answers as the model did."""
+"""Models written down without their framework: ONNX with the softmax inside, and proof that it answers as the model
+did."""
 
 import contextlib
 import io
@@ -16,13 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.model import graph
-from fairway.training import proto
+from fairway.model import graph, tasks
+from fairway.model.schema import Schema
+from fairway.training import losses, proto
 
 Array = NDArray[Any]
 TOLERANCE = 1e-4  # largest difference of a probability; measured ones are below 1e-6
 PARITY_ROWS = 500
-SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 OPSET = 17  # of scikit-learn's graphs; the newest that its converters are tested with
 # What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
 TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
@@ -34,7 +35,7 @@ class Network:
 
     module: nn.Module
     inputs: Mapping[str, Array]
-    classes: int
+    schema: Schema
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Estimator:
 
     fitted: Any
     inputs: Mapping[str, Array]
-    classes: int
+    schema: Schema
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class File:
 
     path: Path
     inputs: Mapping[str, Array]
-    classes: int
+    schema: Schema
     layout: str
 
 
@@ -67,19 +68,21 @@ class Made:
     fields: dict[str, Any]
 
 
-class Probabilities(nn.Module):
-    """A network of logits with the softmax inside, so that no server can forget it."""
+class Answering(nn.Module):
+    """A network with what turns its outputs into answers inside (a softmax, for one), so that no server can forget
+    it."""
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, names: tuple[str, ...], side: losses.Side) -> None:
         super().__init__()
-        self.network, self.names = network, names
+        self.network, self.names, self.side = network, names, side
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return torch.softmax(self.network(**dict(zip(self.names, inputs, strict=True))), dim=1)
+        return self.side.answer(self.network(**dict(zip(self.names, inputs, strict=True))))
 
 
 def write(trained: Trained, *, folder: Path) -> float:
-    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a probability.
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a
+    probability.
 
     Raises TrainingError where the model cannot be exported, or the graph answers differently.
     """
@@ -90,23 +93,31 @@ def write(trained: Trained, *, folder: Path) -> float:
     return _file(trained, folder=folder)
 
 
-def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array) -> float:
-    """Return the largest difference between the graph's probabilities and the expected; raises TrainingError above the tolerance."""
-    answered = graph.run(model, inputs, output=graph.PROBABILITIES, width=expected.shape[1], what="the exported graph")
+def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array, schema: Schema) -> float:
+    """Return the largest difference between the graph's probabilities and the expected.
+
+    Raises TrainingError above the tolerance.
+    """
+    answered = graph.run(
+        model, inputs, output=tasks.of(schema).output, width=expected.shape[1], what="the exported graph"
+    )
     differences = np.abs(answered - expected)
     largest = float(differences.max())
     if not largest <= TOLERANCE:
         rows = int((differences.max(axis=1) > TOLERANCE).sum())
         raise errors.TrainingError(
-            f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up to {largest:.2g} in a "
-            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision cannot be served as ONNX"
+            f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up "
+            f"to {largest:.2g} in a "
+            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision "
+            "cannot be served as ONNX"
         )
     return largest
 
 
 def _network(trained: Network, *, folder: Path) -> float:
     rows = {name: torch.from_numpy(np.array(value[:PARITY_ROWS])) for name, value in trained.inputs.items()}
-    wrapped = Probabilities(trained.module, tuple(rows)).eval()
+    task, side = tasks.of(trained.schema), losses.of(tasks.of(trained.schema))
+    wrapped = Answering(trained.module, tuple(rows), side).eval()
     expected = _answers(trained, rows)
     # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
     example = tuple(torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values())
@@ -116,11 +127,12 @@ def _network(trained: Network, *, folder: Path) -> float:
                 wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),)
             )
             made = torch.onnx.export(
-                program, (), input_names=list(rows), output_names=[graph.PROBABILITIES], dynamo=True, verbose=False
+                program, (), input_names=list(rows), output_names=[task.output], dynamo=True, verbose=False
             )
     except Exception as error:  # torch raises whatever the user's forward and its own passes do
         raise errors.TrainingError(
-            f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward whose operations "
+            f"torch cannot export the network ({type(error).__name__}: {_line(error)}): wanted a forward "
+            "whose operations "
             "do not depend on values or on the number of rows"
         ) from error
     if made is None:
@@ -136,52 +148,55 @@ def _network(trained: Network, *, folder: Path) -> float:
     with _quiet():
         torch.export.save(program, folder / "model.pt2")
     return parity(
-        folder / "model.onnx", inputs={name: value.numpy() for name, value in rows.items()}, expected=expected
+        folder / "model.onnx",
+        inputs={name: value.numpy() for name, value in rows.items()},
+        expected=expected,
+        schema=trained.schema,
     )
 
 
 def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
-    """Return the network's own probabilities; raises TrainingError where it does not take the inputs or gives no logits."""
+    """Return the network's own answers.
+
+    Raises TrainingError where it does not take the inputs or gives something else.
+    """
     try:
         with torch.no_grad():
-            logits = trained.module.eval()(**rows)
+            outputs = trained.module.eval()(**rows)
     except Exception as error:  # the user's forward
         raise errors.TrainingError(
             f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
             "wanted a forward that takes these by name"
         ) from error
-    wanted = [len(next(iter(rows.values()))), trained.classes]
-    if not isinstance(logits, Tensor) or list(logits.shape) != wanted:
-        seen = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    side = losses.of(tasks.of(trained.schema))
+    wanted = [len(next(iter(rows.values()))), tasks.of(trained.schema).width(trained.schema)]
+    if not isinstance(outputs, Tensor) or list(outputs.shape) != wanted:
+        seen = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise errors.TrainingError(
-            f"the network gives {seen} for its inputs {_shapes(rows)}: wanted logits of shape {wanted}"
+            f"the network gives {seen} for its inputs {_shapes(rows)}: wanted {side.outputs} of shape {wanted}"
         )
-    if not torch.isfinite(logits).all():
+    if not torch.isfinite(outputs).all():
         raise errors.TrainingError(
-            "the network gives NaN or infinity on validation rows: wanted finite logits; look at its training"
+            f"the network gives NaN or infinity on validation rows: wanted finite {side.outputs}; look at its training"
         )
-    if (logits >= 0).all() and torch.allclose(logits.sum(dim=1), torch.ones(len(logits)), atol=1e-4):
-        raise errors.TrainingError(
-            "the network gives rows that add up to 1, probabilities as it seems: wanted logits; leave its softmax out, "
-            "the export adds one"
-        )
-    probabilities: Array = torch.softmax(logits.float(), dim=1).numpy()
-    return probabilities
+    mistaken = side.mistaken(outputs)
+    if mistaken is not None:
+        raise errors.TrainingError(f"the network gives {mistaken}")
+    answers: Array = side.answer(outputs.float()).numpy()
+    return answers
 
 
 def _estimator(trained: Estimator, *, folder: Path) -> float:
     from skl2onnx import to_onnx
 
     fitted, matrix = trained.fitted, trained.inputs[graph.FLAT].astype(np.float32)
-    seen = getattr(fitted, "classes_", None)
-    if seen is None or list(seen) != list(range(trained.classes)):
-        known = "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
-        raise errors.TrainingError(
-            f"the estimator knows {known}: wanted 0 to {trained.classes - 1}; fit it on splits.train.target"
-        )
+    side = losses.of(tasks.of(trained.schema))
+    unfit = side.unfit(fitted, width=tasks.of(trained.schema).width(trained.schema))
+    if unfit is not None:
+        raise errors.TrainingError(f"the estimator {unfit}")
     try:
         with _quiet():
-            converted = to_onnx(fitted, matrix[:1], options={id(fitted): {"zipmap": False}}, target_opset=OPSET)
+            converted = to_onnx(fitted, matrix[:1], options={id(fitted): side.options(fitted)}, target_opset=OPSET)
     except Exception as error:  # each converter raises its own
         raise errors.TrainingError(
             f"skl2onnx cannot convert a {type(fitted).__name__} ({_line(error)}): wanted an estimator that it knows, "
@@ -190,54 +205,43 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
     _normalised(
         converted,
         layout="flat",
-        classes=trained.classes,
+        schema=trained.schema,
         folder=folder,
         what=f"the graph of the {type(fitted).__name__}",
     )
     rows = matrix[:PARITY_ROWS]
     with _quiet():
-        expected = np.asarray(fitted.predict_proba(rows))
-    return parity(folder / "model.onnx", inputs={graph.FLAT: rows}, expected=expected)
+        expected = side.predict(fitted, rows)
+    return parity(folder / "model.onnx", inputs={graph.FLAT: rows}, expected=expected, schema=trained.schema)
 
 
 def _file(trained: File, *, folder: Path) -> float:
     what = str(trained.path)
     rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
-    expected = graph.run(trained.path, rows, output=graph.PROBABILITIES, width=trained.classes, what=what)
-    _add_up(expected, what=what)
+    task = tasks.of(trained.schema)
+    expected = graph.run(trained.path, rows, output=task.output, width=task.width(trained.schema), what=what)
+    improper = task.improper(expected)
+    if improper is not None:
+        raise errors.TrainingError(f"{what} {improper}")
     _normalised(
         proto.read(trained.path, what=what),
         layout=trained.layout,
-        classes=trained.classes,
+        schema=trained.schema,
         folder=folder,
         what=what,
         source=trained.path,
     )
-    return parity(folder / "model.onnx", inputs=rows, expected=expected)
+    return parity(folder / "model.onnx", inputs=rows, expected=expected, schema=trained.schema)
 
 
-def _normalised(made: Any, *, layout: str, classes: int, folder: Path, what: str, source: Path | None = None) -> None:
+def _normalised(made: Any, *, layout: str, schema: Schema, folder: Path, what: str, source: Path | None = None) -> None:
     if source is None:
         source = folder / "model.onnx"
         source.write_bytes(made.SerializeToString())
     opened = graph.session(source, what=what)
-    output = graph.output_of(opened, output=graph.PROBABILITIES, width=classes, what=what)
-    proto.write(proto.normalise(made, opened, layout=layout, output=output), folder / "model.onnx")
-
-
-def _add_up(answers: Array, *, what: str) -> None:
-    """Raise TrainingError where a row is no distribution: the softmax was left out."""
-    off = np.abs(answers.sum(axis=1, dtype=np.float64) - 1)
-    if len(answers) and (off.max() > SUM_OFF or answers.min() < -SUM_OFF):
-        worst = answers[off.argmax() if off.max() > SUM_OFF else answers.min(axis=1).argmin()]
-        raise errors.TrainingError(
-            f"{what} answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
-        )
-
-
-def _some(row: Array) -> str:
-    shown = ", ".join(f"{value:.3g}" for value in row[:4])
-    return f"[{shown}{', ...' if len(row) > 4 else ''}]"
+    task = tasks.of(schema)
+    output = graph.output_of(opened, output=task.output, width=task.width(schema), what=what)
+    proto.write(proto.normalise(made, opened, layout=layout, output=output, wanted=task.output), folder / "model.onnx")
 
 
 def _forget_traces(program: Any) -> None:

@@ -1,4 +1,5 @@
-"""The training stage: a model fitted on the prepared splits and exported, so that nothing of torch is needed to serve it."""
+"""The training stage: a model fitted on the prepared splits and exported, so that nothing of torch is needed to serve
+it."""
 
 import contextlib
 import time
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
+from fairway.model import tasks
 from fairway.training import device as devices
-from fairway.training import export, loop, networks, state, user
+from fairway.training import export, loop, losses, networks, state, user
 
 
 def fit(
@@ -22,9 +24,9 @@ def fit(
 ) -> artifacts.Checkpoint:
     """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
 
-    The same section and dataset give the same weights on the same machine, also when the run was killed and resumed (its
-    state is kept beside `out` until it ends). `progress` is called after each epoch with that epoch's row of the history.
-    Raises TrainingError where the data cannot be learnt from or the loss is no number any more.
+    The same section and dataset give the same weights on the same machine, also when the run was killed and resumed
+    (its state is kept beside `out` until it ends). `progress` is called after each epoch with that epoch's row of the
+    history. Raises TrainingError where the data cannot be learnt from or the loss is no number any more.
     """
     data = splits.load(dataset)
     version = _version(dataset)
@@ -74,13 +76,14 @@ def _network(
     """Return one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
-    classes = len(data.schema.classes)
+    task, side = tasks.of(data.schema), losses.of(tasks.of(data.schema))
+    width = task.width(data.schema)
     torch.manual_seed(section.seed)
     network = networks.build(
         section,
         shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
         cardinalities=data.preprocessor.cardinalities,
-        classes=classes,
+        outputs=width,
     ).to(choice.device)
     identity = {
         "section": section.model_dump(mode="json"),
@@ -95,7 +98,8 @@ def _network(
         section,
         rows=rows,
         held_out=held_out,
-        classes=classes,
+        width=width,
+        side=side,
         choice=choice,
         kept=kept,
         identity=identity,
@@ -104,7 +108,7 @@ def _network(
     )
     network.load_state_dict(done.best)
     return export.Made(
-        export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), classes=classes),
+        export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), schema=data.schema),
         {
             "layout": "named",
             "epochs": done.epoch,
@@ -138,14 +142,12 @@ def _learnable(data: splits.Splits) -> None:
     for name, split in (("training", data.train), ("validation", data.validation)):
         if not len(split):
             raise errors.TrainingError(
-                f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows or another split"
+                f"the {name} split of {data.path} has no rows: wanted some; prepare the data with more rows "
+                "or another split"
             )
-    present = np.unique(data.train.target)
-    if len(present) < 2:
-        only = data.schema.classes[int(present[0])]
-        raise errors.TrainingError(
-            f"all training rows of {data.path} are of class {only!r}: wanted two classes at least, there is nothing to tell apart"
-        )
+    why = tasks.of(data.schema).unlearnable(data.train.target, data.schema)
+    if why is not None:
+        raise errors.TrainingError(f"all training rows of {data.path} {why}")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch can be resumed from."""
+"""The epochs: AdamW on a one-cycle schedule until the validation loss stops falling. Every epoch can be resumed."""
 
 import contextlib
 import math
@@ -25,7 +25,7 @@ SEEDS_APART = 100_003  # a prime above the largest number of epochs: no two runs
 
 @dataclass(frozen=True)
 class Rows:
-    """Inputs by name and the class of each row, on the device."""
+    """Inputs by name and the target of each row, on the device."""
 
     inputs: Inputs
     target: Tensor
@@ -73,7 +73,8 @@ def train(
     *,
     rows: Rows,
     held_out: Rows,
-    classes: int,
+    width: int,
+    side: losses.Side,
     choice: Choice,
     kept: Path,
     identity: Mapping[str, Any],
@@ -81,14 +82,14 @@ def train(
     progress: Progress | None,
 ) -> state.Progressed:
     """Return the history and the best weights; raises TrainingError where the loss is no number any more."""
-    step = _step(network, section, target=rows.target, classes=classes, choice=choice)
+    step = _step(network, section, target=rows.target, width=width, side=side, choice=choice)
     done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
         row = {
             "epoch": done.epoch,
             "train_loss": _epoch(step, section, rows=rows, number=done.epoch),
-            **measure(network, held_out),
+            **measure(network, held_out, side=side),
         }
         _finite(row, section)
         done.history.append(row)
@@ -102,22 +103,20 @@ def train(
 
 
 @torch.no_grad()
-def measure(network: nn.Module, rows: Rows) -> dict[str, float]:
-    """Return validation loss and accuracy, in full precision and without class weights: as the served model will be judged."""
+def measure(network: nn.Module, rows: Rows, *, side: losses.Side) -> dict[str, float]:
+    """Return validation loss and its kin, in full precision and without class weights: as the served model will be
+    judged."""
     network.eval()
     starts = range(0, len(rows.target), MEASURED_AT_ONCE)
-    logits = torch.cat(
+    outputs = torch.cat(
         [network(**{name: value[i : i + MEASURED_AT_ONCE] for name, value in rows.inputs.items()}) for i in starts]
     ).float()
-    right = (logits.argmax(1) == rows.target).float().mean()
-    return {
-        "validation_loss": float(nn.functional.cross_entropy(logits, rows.target)),
-        "validation_accuracy": float(right),
-    }
+    return side.measure(outputs, rows.target)
 
 
 def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
-    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one before."""
+    """Return the rows' places in batches, in the order that the seed fixes; a last batch of one row joins the one
+    before."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     parts = list(torch.split(order, size))
     if len(parts) > 1 and len(parts[-1]) == 1 < size:  # batch norm has no deviation of a single row
@@ -125,13 +124,15 @@ def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
     return parts
 
 
-def _step(network: nn.Module, section: sections.Training, *, target: Tensor, classes: int, choice: Choice) -> Step:
+def _step(
+    network: nn.Module, section: sections.Training, *, target: Tensor, width: int, side: losses.Side, choice: Choice
+) -> Step:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
     optimiser = torch.optim.AdamW(network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
     # One step more than are taken: the schedule is also stepped after the last, and has no plan for a single one.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, section.learning_rate, total_steps=steps + 1)
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
-    loss = losses.build(section, target=target, classes=classes)
+    loss = side.loss(section, target=target, width=width)
     return Step(network, loss, optimiser, schedule, scaler, networks.augmentation(section.augmentation), choice)
 
 

@@ -1,19 +1,110 @@
-"""The loss: cross entropy, its classes weighed equally where the configuration asks for it."""
+"""Training's side of each task: the loss, what turns a network's outputs into answers, what an estimator answers."""
 
+import pkgutil
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fairway.config import sections
+from fairway.model import tasks
+
+Array = NDArray[Any]
 
 
-def build(section: sections.Training, *, target: Tensor, classes: int) -> nn.CrossEntropyLoss:
-    """Return the training loss in nats, with the weights of `training.classWeights`."""
-    return nn.CrossEntropyLoss(
-        weight=balanced(target, classes=classes) if section.class_weights == "balanced" else None
-    )
+class Side(ABC):
+    """What torch and scikit-learn do differently from task to task. `width` is the number of a network's outputs."""
+
+    estimator: ClassVar[str]  # what a user's function may return of scikit-learn
+    outputs: ClassVar[str]  # what a network gives, in sentences
+
+    @abstractmethod
+    def loss(self, section: sections.Training, *, target: Tensor, width: int) -> nn.Module:
+        """Return the training loss of a network's outputs against the target."""
+
+    @abstractmethod
+    def answer(self, outputs: Tensor) -> Tensor:
+        """Return the answers that the exported graph gives, [n, width]."""
+
+    @abstractmethod
+    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        """Return `validation_loss`, which stops the training, and what a person looks at besides."""
+
+    def mistaken(self, outputs: Tensor) -> str | None:
+        """Return what a user's network gives in place of its outputs, or None where nothing looks wrong."""
+        return None
+
+    @abstractmethod
+    def takes(self, estimator: Any) -> bool:
+        """Say whether a scikit-learn estimator can answer."""
+
+    @abstractmethod
+    def unfit(self, estimator: Any, *, width: int) -> str | None:
+        """Return why a fitted estimator cannot be exported, or None where it can."""
+
+    @abstractmethod
+    def options(self, estimator: Any) -> dict[str, Any]:
+        """Return what skl2onnx must be told of the estimator."""
+
+    @abstractmethod
+    def predict(self, estimator: Any, rows: Array) -> Array:
+        """Return the estimator's own answers, [n, width]."""
+
+
+class Classification(Side):
+    """Cross entropy, its classes weighed equally where the configuration asks for it; answers are the softmax of
+    logits."""
+
+    estimator = "classifier with predict_proba"
+    outputs = "logits"
+
+    def loss(self, section: sections.Training, *, target: Tensor, width: int) -> nn.Module:
+        weighed = section.class_weights == "balanced"
+        return nn.CrossEntropyLoss(weight=balanced(target, classes=width) if weighed else None)
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        return torch.softmax(outputs, dim=1)
+
+    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        right = (outputs.argmax(1) == target).float().mean()
+        loss = nn.functional.cross_entropy(outputs, target)
+        return {"validation_loss": float(loss), "validation_accuracy": float(right)}
+
+    def mistaken(self, outputs: Tensor) -> str | None:
+        sums = outputs.sum(dim=1)
+        if not (outputs >= 0).all() or not torch.allclose(sums, torch.ones(len(outputs)), atol=1e-4):
+            return None
+        advice = "leave its softmax out, the export adds one"
+        return f"rows that add up to 1, probabilities as it seems: wanted logits; {advice}"
+
+    def takes(self, estimator: Any) -> bool:
+        return hasattr(estimator, "predict_proba")
+
+    def unfit(self, estimator: Any, *, width: int) -> str | None:
+        seen = getattr(estimator, "classes_", None)
+        if seen is not None and list(seen) == list(range(width)):
+            return None
+        known = "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
+        return f"knows {known}: wanted 0 to {width - 1}; fit it on splits.train.target"
+
+    def options(self, estimator: Any) -> dict[str, Any]:
+        return {"zipmap": False}
+
+    def predict(self, estimator: Any, rows: Array) -> Array:
+        return np.asarray(estimator.predict_proba(rows))
+
+
+def of(task: tasks.Task) -> Side:
+    """Return training's side of the task."""
+    side: Side = pkgutil.resolve_name(task.side)()
+    return side
 
 
 def balanced(target: Tensor, *, classes: int) -> Tensor:
-    """Return rows / (classes * rows of the class): each class then counts the same in total, and the mean weight of a row is 1."""
+    """Return rows / (classes * rows of the class): each class then counts the same, and the mean weight of a row is
+    1."""
     counts = torch.bincount(target, minlength=classes).clamp(min=1).float()
     return len(target) / (classes * counts)

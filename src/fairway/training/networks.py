@@ -1,4 +1,5 @@
-"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers, categories, image."""
+"""The two networks that ship with fairway, and the augmentation of pictures. Graph inputs by name: numbers,
+categories, image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ class Convolutional(nn.Module):
     """Convolutions with batch norm and pooling, then fully connected layers; for pictures of 8 by 8 and larger."""
 
     def __init__(
-        self, *, shape: Sequence[int], channels: Sequence[int], hidden: Sequence[int], classes: int, dropout: float
+        self, *, shape: Sequence[int], channels: Sequence[int], hidden: Sequence[int], outputs: int, dropout: float
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -30,10 +31,10 @@ class Convolutional(nn.Module):
                 layers.append(nn.MaxPool2d(2))
                 height, width = height // 2, width // 2
         self.body = nn.Sequential(*layers, nn.Flatten())
-        self.head = _dense(depth * height * width, hidden=hidden, classes=classes, dropout=dropout)
+        self.head = _dense(depth * height * width, hidden=hidden, outputs=outputs, dropout=dropout)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the logits, [n, classes]."""
+        """Return the outputs, [n, outputs]."""
         result: Tensor = self.head(self.body(image))
         return result
 
@@ -42,17 +43,17 @@ class Tabular(nn.Module):
     """An embedding for each category beside the numbers, then fully connected layers (Guo & Berkhahn 2016)."""
 
     def __init__(
-        self, *, numbers: int, cardinalities: Sequence[int], hidden: Sequence[int], classes: int, dropout: float
+        self, *, numbers: int, cardinalities: Sequence[int], hidden: Sequence[int], outputs: int, dropout: float
     ) -> None:
         super().__init__()
         sizes = [min(32, (cardinality + 1) // 2) for cardinality in cardinalities]
         self.embeddings = nn.ModuleList(
             nn.Embedding(count, size) for count, size in zip(cardinalities, sizes, strict=True)
         )
-        self.head = _dense(numbers + sum(sizes), hidden=hidden, classes=classes, dropout=dropout)
+        self.head = _dense(numbers + sum(sizes), hidden=hidden, outputs=outputs, dropout=dropout)
 
     def forward(self, numbers: Tensor | None = None, categories: Tensor | None = None) -> Tensor:
-        """Return the logits, [n, classes]."""
+        """Return the outputs, [n, outputs]."""
         parts = [] if numbers is None else [numbers]
         if categories is not None:
             parts += [embedding(categories[:, i]) for i, embedding in enumerate(self.embeddings)]
@@ -61,7 +62,8 @@ class Tabular(nn.Module):
 
 
 class Augmentation:
-    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at a time get a draw of their own."""
+    """Random changes of a batch. torchvision draws once for all that it is given: a few pictures at a time get a draw
+    of their own."""
 
     def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
         self._change = change
@@ -71,9 +73,12 @@ class Augmentation:
 
 
 def build(
-    section: sections.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], classes: int
+    section: sections.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], outputs: int
 ) -> nn.Module:
-    """Return the configured network for inputs of these shapes; raises TrainingError where the family does not fit the data."""
+    """Return the configured network for inputs of these shapes.
+
+    Raises TrainingError where the family does not fit the data.
+    """
     why = families.unfit(section.family, inputs=shapes)
     if why is not None:
         raise errors.TrainingError(why)
@@ -82,14 +87,14 @@ def build(
             shape=shapes["image"],
             channels=section.channels,
             hidden=section.hidden,
-            classes=classes,
+            outputs=outputs,
             dropout=section.dropout,
         )
     return Tabular(
         numbers=shapes.get("numbers", (0,))[0],
         cardinalities=cardinalities,
         hidden=section.hidden,
-        classes=classes,
+        outputs=outputs,
         dropout=section.dropout,
     )
 
@@ -109,9 +114,9 @@ def augmentation(section: sections.Augmentation) -> Augmentation | None:
     return Augmentation(transforms.Compose(steps)) if steps else None
 
 
-def _dense(width: int, *, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
+def _dense(width: int, *, hidden: Sequence[int], outputs: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for size in hidden:
         layers += [nn.Linear(width, size), nn.ReLU()]
         width = size
-    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, classes))
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(width, outputs))

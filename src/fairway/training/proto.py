@@ -12,28 +12,28 @@ from fairway import errors
 from fairway.model import graph
 from fairway.model.graph import FLAT
 
-OUTPUT = graph.PROBABILITIES
 
-
-def normalise(proto: Any, session: Any, *, layout: str, output: str) -> Any:
-    """Return the graph with float32 `probabilities` as its only output, and `features` as the name of its input where it is flat."""
+def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str) -> Any:
+    """Return the graph with float32 answers called `wanted` as its only output, and `features` as the name of its
+    input where it is flat."""
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     body = made.graph
-    wanted = next(node for node in session.get_outputs() if node.name == output)
+    made_of = next(node for node in session.get_outputs() if node.name == output)
     if layout == "flat":
         _rename_input(body, next(node for node in session.get_inputs()))
-    if output != OUTPUT or wanted.type != "tensor(float)":
-        old = _free(body, OUTPUT) if output == OUTPUT else output
-        body.node.append(helper.make_node("Cast", [old], [OUTPUT], to=TensorProto.FLOAT))
-    columns = wanted.shape[1] if isinstance(wanted.shape[1], int) else None
+    if output != wanted or made_of.type != "tensor(float)":
+        old = _free(body, wanted) if output == wanted else output
+        body.node.append(helper.make_node("Cast", [old], [wanted], to=TensorProto.FLOAT))
+    columns = made_of.shape[1] if isinstance(made_of.shape[1], int) else None
     del body.output[:]
-    body.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None, columns]))
+    body.output.append(helper.make_tensor_value_info(wanted, TensorProto.FLOAT, [None, columns]))
     return made
 
 
 def write(proto: Any, path: Path) -> None:
-    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and change its bytes."""
+    """Write a graph without the names of files and functions that exporters leave in it: they tell of the machine and
+    change its bytes."""
     proto.producer_version = ""
     proto.doc_string = ""
     del proto.metadata_props[:]
@@ -99,7 +99,10 @@ def _strip_nodes(nodes: Iterable[Any]) -> None:
 
 
 def read(path: Path, *, what: str) -> Any:
-    """Return the graph of a file, with the weights of the files beside it inside; raises TrainingError where it is none."""
+    """Return the graph of a file, with the weights of the files beside it inside.
+
+    Raises TrainingError where it is none.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

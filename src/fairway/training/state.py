@@ -34,7 +34,8 @@ def keep(path: Path, *, parts: Mapping[str, Any], done: Progressed, identity: Ma
 
 
 def restore(path: Path, *, parts: Mapping[str, Any], identity: Mapping[str, Any]) -> Progressed:
-    """Return where a killed run of the same section, data and device stood, and sets `parts` to it; else the beginning."""
+    """Return where a killed run of the same section, data and device stood, and sets `parts` to it; else the
+    beginning."""
     if not zipfile.is_zipfile(path):  # none, or cut off: torch would take it for its old format and fail in many ways
         return Progressed()
     try:

@@ -1,4 +1,5 @@
-"""Users' own training code: `training.function: package.module:fit`, called as fit(splits, seed=...) with the prepared splits.
+"""Users' own training code: `training.function: package.module:fit`, called as fit(splits, seed=...) with the
+prepared splits.
 
 `splits.train`, `.validation` and `.test` have `.inputs()` (numbers, categories, image: what the dataset has of them),
 `.inputs("flat")["features"]` (one float matrix) and `.target` (class indices; names in `splits.schema.classes`).
@@ -6,7 +7,8 @@ Modules in the current directory are found. The function returns one of
 
   a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
                     logits [n, classes]
-  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on splits.train.inputs("flat")["features"]
+  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on
+  splits.train.inputs("flat")["features"]
                     and splits.train.target
   a path            of an ONNX file. Its inputs are named as the dataset's are, or it has one matrix under any name; its
                     output `probabilities` (or its only float output) is [n, classes], with the softmax inside
@@ -22,10 +24,8 @@ from torch import nn
 from fairway import errors, usercode
 from fairway.config import sections
 from fairway.data import splits
-from fairway.model import graph
-from fairway.training import export
-
-WANTED = "wanted a torch module, a scikit-learn classifier with predict_proba, or the path of an ONNX file"
+from fairway.model import graph, tasks
+from fairway.training import export, losses
 
 
 def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
@@ -44,10 +44,10 @@ def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
 
 
 def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
-    classes = len(data.schema.classes)
+    side = losses.of(tasks.of(data.schema))
     if isinstance(returned, nn.Module):
         layout = _layout(returned, data=data, named=named)
-        return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), classes), layout
+        return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
     if isinstance(returned, str | Path):
         path = Path(returned)
         if not path.is_file():
@@ -55,10 +55,13 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
                 f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
             )
         layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
-        return export.File(path, data.validation.inputs(layout), classes, layout), layout
-    if hasattr(returned, "predict_proba"):
-        return export.Estimator(returned, data.validation.inputs("flat"), classes), "flat"
-    raise errors.TrainingError(f"{named} returned a {type(returned).__name__}: {WANTED}")
+        return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
+    if side.takes(returned):
+        return export.Estimator(returned, data.validation.inputs("flat"), data.schema), "flat"
+    raise errors.TrainingError(
+        f"{named} returned a {type(returned).__name__}: "
+        f"wanted a torch module, a scikit-learn {side.estimator}, or the path of an ONNX file"
+    )
 
 
 def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:

@@ -1,8 +1,13 @@
-"""The kinds of features. Each is one module that says all that differs between kinds; everything else asks `kinds.of`."""
+"""The kinds of features. Each is one module that says all that differs between kinds; everything else asks `kinds.of`.
 
+A package adds a kind with an entry point in the group `fairway.kinds` that names its subclass of `Kind`.
+"""
+
+import functools
+from collections.abc import Mapping
 from typing import Any
 
-from fairway import errors
+from fairway import errors, plugins
 from fairway.model.kinds.base import Array, Compared, Count, Kind, Unfit, Unreadable, counted, declared_word, is_missing
 from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
@@ -10,7 +15,6 @@ from fairway.model.kinds.number import Number
 from fairway.model.schema import Feature
 
 __all__ = [
-    "KINDS",
     "Array",
     "Compared",
     "Count",
@@ -19,6 +23,7 @@ __all__ = [
     "Unreadable",
     "counted",
     "declared_word",
+    "found",
     "guessed",
     "is_missing",
     "listed",
@@ -26,29 +31,36 @@ __all__ = [
     "of",
 ]
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Number(), Category(), Image())}
+OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Number(), Category(), Image())}
+
+
+@functools.cache
+def found() -> Mapping[str, Kind]:
+    """Return every kind by name: ours, and those of installed packages."""
+    added = {name: plugin for name, plugin in plugins.found("kinds").items() if name not in OURS}
+    return {**OURS, **{name: plugins.made(plugin, Kind) for name, plugin in added.items()}}
 
 
 def of(feature: Feature) -> Kind:
     """Return the feature's kind."""
-    return KINDS[feature.kind]
+    return found()[feature.kind]
 
 
 def named(name: Any) -> Kind:
     """Return the kind of this name; raises DataError where there is no such kind."""
-    if not isinstance(name, str) or name not in KINDS:
+    if not isinstance(name, str) or name not in found():
         raise errors.DataError(f"the kind of a feature is {name!r}: wanted {listed()}")
-    return KINDS[name]
+    return found()[name]
 
 
 def guessed(values: Array) -> Kind:
     """Return the kind that an array of raw values looks like, where no schema says it."""
     if values.ndim > 1 and values.shape[1:] != (1,):
-        return KINDS["image"]
-    return KINDS["category" if values.dtype.kind in "OSUb" else "number"]
+        return OURS["image"]
+    return OURS["category" if values.dtype.kind in "OSUb" else "number"]
 
 
 def listed() -> str:
     """Return the names of all kinds, for a sentence."""
-    first, last = list(KINDS)[:-1], list(KINDS)[-1]
-    return f"{', '.join(first)} or {last}"
+    *others, last = found()
+    return f"{', '.join(others)} or {last}"

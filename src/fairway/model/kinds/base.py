@@ -49,7 +49,8 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One drift test's data: the reference's values and the window's, missing ones left out. Categories are whole numbers."""
+    """One drift test's data: the reference's values and the window's, missing ones left out. Categories are whole
+    numbers."""
 
     name: str
     kind: Test
@@ -88,7 +89,7 @@ class Kind(ABC):
 
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-        """Return the key of a manifest's feature that cannot be, its value and what is wanted; None where all may be."""
+        """Return the key of a manifest's feature that cannot be, its value and what is wanted, or None."""
 
     @abstractmethod
     def describe(self, feature: Feature) -> str:
@@ -96,7 +97,8 @@ class Kind(ABC):
 
     @abstractmethod
     def sweep(self, feature: Feature, steps: Array, *, most: int) -> list[Any]:
-        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in what the feature may be."""
+        """Return made-up values, for each of `steps` from 0 to `most` one that lies that far in what the feature may
+        be."""
 
     # Preprocessing
 
@@ -137,7 +139,7 @@ class Kind(ABC):
         """Return what counts the rows beyond all that training saw, or None where that is not known."""
 
     def far(self, feature: Feature) -> Count | None:
-        """Return what counts the rows that a model may have no answer to; where no range is known, the enormous ones."""
+        """Return what counts the rows that a model may have no answer to: the enormous ones where no range is known."""
         return self.outside(feature)
 
     # On the wire

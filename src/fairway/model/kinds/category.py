@@ -88,7 +88,8 @@ class Category(base.Kind):
         return codes.astype(np.int64), int(codes.max()) + 1
 
     def compared(self, name: str, reference: Array, window: Array) -> Iterator[Compared]:
-        """Return the words as numbers, missing being one of them; those too rare for the chi-squared test are taken together."""
+        """Return the words as numbers, missing being one of them; those too rare for the chi-squared test are taken
+        together."""
         before, after = shortened(reference.reshape(-1).tolist()), shortened(window.reshape(-1).tolist())
         values, codes = np.unique(np.concatenate([before, after]), return_inverse=True)
         smaller_share = min(len(before), len(after)) / max(len(codes), 1)
@@ -127,7 +128,8 @@ class Category(base.Kind):
 
 
 def text(value: Any, row: int = 0) -> str:
-    """Return the word of a raw value, "" where it is missing; a code that a file holds as 3 and JSON as 3.0 is one word."""
+    """Return the word of a raw value, "" where it is missing; a code that a file holds as 3 and JSON as 3.0 is one
+    word."""
     if base.is_missing(value):
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -13,7 +13,8 @@ from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
 from fairway.model.schema import Feature
 
-# Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still shows.
+# Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still
+# shows.
 REACH = 1.5
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 PARTS = 4  # a number is sliced at its quartiles, or by value where it has no more values than that

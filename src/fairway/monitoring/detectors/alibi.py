@@ -1,8 +1,9 @@
 """Alibi Detect as the engine: the one place that imports it.
 
-Its Kolmogorov-Smirnov and chi-squared detectors are used feature by feature, made safe around: a NaN would silence its
-test, so missing values are left out and their share has an exact test of its own; columns that never vary are left out;
-all tests of a window share one Bonferroni correction. Alibi Detect 0.13 is under the Business Source License 1.1.
+Its Kolmogorov-Smirnov and chi-squared detectors are used feature by feature, made safe around: a NaN would silence
+its test, so missing values are left out and their share has an exact test of its own; columns that never vary are
+left out; all tests of a window share one Bonferroni correction. Alibi Detect 0.13 is under the Business Source
+License 1.1.
 """
 
 import warnings
@@ -24,15 +25,16 @@ class UnivariateDetector:
     """One test per feature, pixel and predicted probability: Kolmogorov-Smirnov for numbers, chi-squared for
     categories."""
 
-    def __init__(self, *, p_value: float, kinds: Mapping[str, str], classes: Sequence[str] = ()) -> None:
+    def __init__(self, *, p_value: float, kinds: Mapping[str, str], classes: Sequence[str], task: str) -> None:
         self._p_value = p_value
         self._kinds = kinds
         self._classes = classes
+        self._task = task
         _engine()  # now: the import takes some ten seconds, which the first window should not wait for
 
     def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
         np.random.seed(SEED)  # the generator that the library would draw from
-        tested = columns.columns(reference, window, kinds=self._kinds, classes=self._classes)
+        tested = columns.columns(reference, window, kinds=self._kinds, classes=self._classes, task=self._task)
         limit = base.threshold_of_one(self._p_value, tests=len(tested))
         features = sorted(_features(tested, limit=limit), key=lambda feature: feature.p_value)
         smallest = min((feature.p_value for feature in features), default=1.0)
@@ -119,8 +121,7 @@ def _effect(column: kinds.Compared) -> float:
 
 
 def _engine() -> Any:
-    """Return `alibi_detect.cd`, imported once, without the warnings of the libraries that it drags in, on one
-    thread."""
+    """Return `alibi_detect.cd`, imported once, on one thread, without the warnings of the libraries below it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

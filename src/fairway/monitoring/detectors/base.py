@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fairway.model.kinds.base import Test
+from fairway.packaging import golden
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-PROBABILITIES = "__probabilities__"  # the key of the predicted probabilities beside the features
+ANSWERS = golden.ANSWERS  # the key of the answers beside the features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,8 @@ class FeatureDrift:
     """One feature's test.
 
     `effect` is how far it moved, whatever the number of rows: for numbers the difference of the means in pooled
-    standard deviations (signed), for categories the share of rows that changed category (total variation, 0 to 1), for
-    missing values and probabilities the difference of the shares and of the means.
+    standard deviations (signed), for categories the share of rows that changed category (total variation, 0 to 1),
+    for missing values and probabilities the difference of the shares and of the means.
     """
 
     name: str  # of the feature; image[0,3,4] for one pixel, probability[cat] for one class

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn import metrics as oracle
 
-from fairway.evaluation import metrics
+from fairway.model.tasks import classification as metrics
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.integers(0, 3, 200)
@@ -30,9 +29,3 @@ def test_a_class_without_rows_scores_nothing_and_breaks_nothing():
 
 def test_a_certain_mistake_costs_much_but_not_everything():
     assert np.isfinite(metrics.log_loss(np.array([[1.0, 0.0]]), np.array([1])))
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 100), (3, 100), (50, 600), (99, 100), (100, 100)])
-def test_the_bound_is_clopper_and_pearson_s(count, total):
-    wanted = stats.binomtest(count, total, alternative="less").proportion_ci(0.99, method="exact").high
-    assert metrics.upper_bound(count, total, confidence=0.99) == pytest.approx(wanted, abs=1e-6)

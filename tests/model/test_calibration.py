@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fairway.evaluation import calibration
+from fairway.model.tasks import calibration
 
 
 def test_a_hand_example():

@@ -11,7 +11,8 @@ BINS = 15  # as Guo et al. 2017, On Calibration of Modern Neural Networks, secti
 
 
 def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> list[dict[str, float]]:
-    """Return, for each equal-width bin of confidence that has rows: its share of the rows, mean confidence and accuracy."""
+    """Return, for each equal-width bin of confidence that has rows: its share of the rows, mean confidence and
+    accuracy."""
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == truth
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     rows = []

@@ -1,0 +1,174 @@
+"""What a task must say: how its target is learnt, what a model answers, how good an answer is, and how two answers
+differ.
+
+Three forms of one thing travel between the stages, a row for each row:
+
+    labels    what a target column or a client says: class names, for one; in parquet, events and answers
+    target    labels as numbers that a model learns from
+    raw       what the graph answers, float32 [n, width]
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway.model.kinds.base import Compared
+from fairway.model.schema import Schema
+
+Array = NDArray[Any]
+Json = dict[str, Any]
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that says how good a model is."""
+
+    name: str
+    better: Literal["high", "low"]
+    words: str  # in sentences
+    compared: bool = True  # of baselines and slices too
+
+
+@dataclass(frozen=True)
+class Output:
+    """One tensor of an answer."""
+
+    name: str
+    datatype: str  # of the Open Inference Protocol
+    shape: tuple[int, ...] = ()  # of one row
+
+
+class Task(ABC):
+    """One task. Methods are pure; a schema says what only the data knows, such as the classes."""
+
+    name: ClassVar[str]  # in schema.json, the manifest and the metadata
+    output: ClassVar[str]  # of the graph
+    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates, slices and retrains
+    side: ClassVar[str]  # training's side of it, as `package.module:Class`: what needs torch is imported there alone
+    rules: ClassVar[Mapping[str, str]]  # the baselines' names, in words; the gate wants the zero rule beaten
+
+    @property
+    def primary(self) -> Metric:
+        """Return the metric that decides."""
+        return self.metrics[0]
+
+    # The target
+
+    @abstractmethod
+    def learn(self, values: Array, *, target: str) -> Json:
+        """Return what the schema keeps of a target column's known values.
+
+        Raises DataError where they cannot be learnt.
+        """
+
+    @abstractmethod
+    def read(self, values: Array) -> list[Any]:
+        """Return the labels of a target column, however its values are written."""
+
+    @abstractmethod
+    def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
+        """Return the target; a label that the schema does not know is marked as `known` sees it."""
+
+    @abstractmethod
+    def known(self, target: Array) -> NDArray[np.bool_]:
+        """Return which rows have a label that the schema knows."""
+
+    @abstractmethod
+    def strata(self, target: Array) -> NDArray[np.int64]:
+        """Return the groups of which each split gets its share."""
+
+    @abstractmethod
+    def lacking(self, target: Array, schema: Schema) -> list[str]:
+        """Return what the rows of a split do not show, in words; nothing may be lacking in training."""
+
+    @abstractmethod
+    def unlearnable(self, target: Array, schema: Schema) -> str | None:
+        """Return why nothing can be learnt from these training rows, or None where something can."""
+
+    @abstractmethod
+    def profile(self, target: Array, schema: Schema) -> Json:
+        """Return the target's distribution that a person looks at first."""
+
+    @abstractmethod
+    def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
+        """Return, in words, how much of the target a feature tells alone, where that is suspiciously much."""
+
+    # Answers
+
+    @abstractmethod
+    def width(self, schema: Schema) -> int:
+        """Return how many numbers the graph answers each row with."""
+
+    @abstractmethod
+    def answers(self, raw: Array, schema: Schema) -> list[Any]:
+        """Return the label that the model gives each row."""
+
+    @abstractmethod
+    def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
+        """Return another model's answers as one of the wanted schema gives them."""
+
+    @abstractmethod
+    def outputs(self, schema: Schema) -> tuple[Output, ...]:
+        """Return the tensors of an answer, in order."""
+
+    @abstractmethod
+    def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
+        """Return one tensor's values: a list of words, or an array."""
+
+    @abstractmethod
+    def row_bytes(self, schema: Schema, *, number: int) -> int:
+        """Return how many bytes of an answer a row takes at most, where a number takes `number` of them."""
+
+    @abstractmethod
+    def improper(self, raw: Array) -> str | None:
+        """Return why these are no answers of this task, or None where they may be."""
+
+    # Measuring
+
+    @abstractmethod
+    def measure(self, raw: Array, target: Array) -> Scores:
+        """Return every metric by name."""
+
+    def compare(self, raw: Array, target: Array) -> Scores:
+        """Return the metrics by which baselines and slices are compared."""
+        measured = self.measure(raw, target)
+        return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
+
+    def rank(self, scores: Mapping[str, float]) -> tuple[float, ...]:
+        """Return what orders models by their scores, the best last: by the primary metric, then by the next ones."""
+        compared = [metric for metric in self.metrics if metric.compared]
+        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in compared)
+
+    @abstractmethod
+    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return what the simplest rules, learnt from the training target, reach on this one."""
+
+    @abstractmethod
+    def details(self, raw: Array, target: Array, schema: Schema) -> Json:
+        """Return the report's part: tables and curves as plain JSON."""
+
+    @abstractmethod
+    def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
+        """Return how wrong each answer is, from 0 to 1."""
+
+    @abstractmethod
+    def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
+        """Return how far two models' answers to each row are apart, from 0 to 1; the order of the two does not
+        matter."""
+
+    # Watching
+
+    @abstractmethod
+    def compared(self, reference: Array, window: Array, *, classes: Sequence[str]) -> Iterator[Compared]:
+        """Return the columns of the answers that a drift test takes."""
+
+    # A manifest's claims
+
+    @abstractmethod
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        """Return the key of a manifest that cannot be, its value and what is wanted; None where all may be."""

@@ -1,0 +1,259 @@
+"""Classification: one of two or more classes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import artifacts, errors
+from fairway.model.kinds import number
+from fairway.model.kinds.base import Compared, is_missing
+from fairway.model.schema import Schema
+from fairway.model.tasks import base, calibration
+from fairway.model.tasks.base import Array, Json, Metric, Output, Scores
+
+MAX_CLASSES = 1000
+MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities, which is another task
+MAX_FRACTIONS = 20
+ROWS_A_CLASS = 3
+UNKNOWN = -1  # the target of a label that is no class
+FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinite
+SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
+SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
+MOST_CLAIMED = 10_000  # a probability of each class is in every answer
+LONGEST_NAME = 256  # characters of a class
+
+
+class Classification(base.Task):
+    """Labels are class names, the target their places in the schema, raw answers a probability for each class."""
+
+    name = "classification"
+    output = "probabilities"
+    side = "fairway.training.losses:Classification"
+    metrics = (
+        Metric("accuracy", "high", "accuracy"),
+        Metric("log_loss", "low", "log loss"),
+        Metric("calibration_error", "low", "calibration error", compared=False),
+    )
+    rules = {  # noqa: RUF012 - a constant
+        "zero_rule": "always the most frequent class",
+        "random": "guessing by the classes' shares",
+    }
+
+    def learn(self, values: Array, *, target: str) -> Json:
+        classes = sorted(set(self.read(values)), key=_order)
+        if len(classes) < 2:
+            seen = f"only {classes[0]!r}" if classes else "no value at all"
+            raise errors.DataError(f"the target {target} has {seen}: wanted at least two classes to tell apart")
+        quantity = _quantity(_numbers(values), len(classes))
+        if quantity:
+            raise errors.DataError(
+                f"the target {target} has {len(classes)} different {quantity}, which looks like a quantity: "
+                "fairway predicts classes; cut it into some first"
+            )
+        if len(classes) > min(MAX_CLASSES, max(20, len(values) // ROWS_A_CLASS)):
+            raise errors.DataError(
+                f"the target {target} has {len(classes)} classes in {len(values)} rows: wanted at least three "
+                "rows a class"
+            )
+        return {"classes": classes}
+
+    def read(self, values: Array) -> list[Any]:
+        """Return the class names: whole numbers without a point, text without spaces around it, "" where missing."""
+        numbers = _numbers(values)
+        if numbers is not None and numbers.dtype.kind == "f" and _are_whole(numbers):
+            return ["" if is_missing(value) else str(int(value)) for value in numbers.tolist()]
+        return ["" if is_missing(value) else str(value).strip() for value in values.tolist()]
+
+    def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
+        place = {name: index for index, name in enumerate(schema.classes)}
+        return np.array([place.get(label, UNKNOWN) for label in labels], dtype=np.int64)
+
+    def known(self, target: Array) -> NDArray[np.bool_]:
+        known: NDArray[np.bool_] = target != UNKNOWN
+        return known
+
+    def strata(self, target: Array) -> NDArray[np.int64]:
+        return target
+
+    def lacking(self, target: Array, schema: Schema) -> list[str]:
+        present = set(target.tolist())
+        return [f"class {name!r}" for index, name in enumerate(schema.classes) if index not in present]
+
+    def unlearnable(self, target: Array, schema: Schema) -> str | None:
+        present = np.unique(target)
+        if len(present) > 1:
+            return None
+        only = schema.classes[int(present[0])]
+        return f"are of class {only!r}: wanted two classes at least, there is nothing to tell apart"
+
+    def profile(self, target: Array, schema: Schema) -> Json:
+        counts = np.bincount(target, minlength=len(schema.classes))
+        return {"classes": dict(zip(schema.classes, counts.tolist(), strict=True))}
+
+    def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
+        table = np.zeros((int(bins.max()) + 1, int(target.max()) + 1))
+        np.add.at(table, (bins, target), 1)
+        share = float(table.max(axis=1).sum() / len(target))  # of the best rule that looks at this feature only
+        usual = float(np.bincount(target).max() / len(target))
+        if share <= max(SUSPICIOUS, usual + 0.05):
+            return None
+        return f"tells the class of {share:.1%} of the rows (the most frequent class: {usual:.1%})"
+
+    def width(self, schema: Schema) -> int:
+        return len(schema.classes)
+
+    def answers(self, raw: Array, schema: Schema) -> list[Any]:
+        """Return the most probable class of each row."""
+        return [schema.classes[index] for index in raw.argmax(axis=1)]
+
+    def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
+        """Return the probabilities in the wanted classes' order; those of classes that it has not come after them."""
+        strange = [name for name in given.classes if name not in wanted.classes]
+        place = {name: index for index, name in enumerate((*wanted.classes, *strange))}
+        table = np.zeros((len(raw), len(place)), dtype=np.float64)
+        table[:, [place[name] for name in given.classes]] = raw
+        return table
+
+    def outputs(self, schema: Schema) -> tuple[Output, ...]:
+        probabilities = Output("probabilities", "FP32", (len(schema.classes),))
+        return Output("label", "BYTES"), probabilities, Output("confidence", "FP32")
+
+    def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
+        if output == "label":
+            return labels
+        return raw if output == "probabilities" else raw.max(axis=1)
+
+    def row_bytes(self, schema: Schema, *, number: int) -> int:
+        longest = max(len(json.dumps(name, ensure_ascii=False).encode()) for name in schema.classes)
+        return longest + 4 + (len(schema.classes) + 1) * number  # 4 bytes of length before a binary label
+
+    def improper(self, raw: Array) -> str | None:
+        off = np.abs(raw.sum(axis=1, dtype=np.float64) - 1)
+        if not len(raw) or (off.max() <= SUM_OFF and raw.min() >= -SUM_OFF):
+            return None
+        worst = raw[off.argmax() if off.max() > SUM_OFF else raw.min(axis=1).argmin()]
+        return f"answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
+
+    def measure(self, raw: Array, target: Array) -> Scores:
+        return {
+            "accuracy": accuracy(raw, target),
+            "log_loss": log_loss(raw, target),
+            "calibration_error": calibration.error(raw, target),
+        }
+
+    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return guessing by the classes' training shares, and always saying the most frequent; both lose what the
+        shares lose."""
+        shares = np.bincount(train, minlength=len(schema.classes)) / len(train)
+        counts = np.bincount(target, minlength=len(schema.classes)) / len(target)
+        loss = log_loss(np.tile(shares, (len(target), 1)), target)
+        return {
+            "random": {"accuracy": float(shares @ counts), "log_loss": loss},
+            "zero_rule": {"accuracy": float((target == shares.argmax()).mean()), "log_loss": loss},
+        }
+
+    def details(self, raw: Array, target: Array, schema: Schema) -> Json:
+        table = confusion(raw.argmax(axis=1), target, classes=len(schema.classes))
+        return {
+            "per_class": per_class(table, names=schema.classes),
+            "confusion": table.tolist(),
+            "reliability": calibration.reliability(raw, target),
+        }
+
+    def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
+        return np.array([float(one != other) for one, other in zip(answers, labels, strict=True)])
+
+    def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
+        return self.loss(one, other, schema)
+
+    def compared(self, reference: Array, window: Array, *, classes: Sequence[str]) -> Iterator[Compared]:
+        # Two classes say the same thing twice: one test is enough, and costs less of the window's false-alarm budget.
+        for i in range(1 if reference.shape[1] == 2 else 0, reference.shape[1]):
+            name = classes[i] if i < len(classes) else str(i)
+            yield from number.compared(f"probability[{name}]", reference[:, i], window[:, i], kind="probability")
+
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        classes = claimed["classes"]
+        wanted = f"1 to {MOST_CLAIMED} different names of at most {LONGEST_NAME} characters"
+        if not isinstance(classes, list) or not artifacts.is_plain(classes, kinds={str}):
+            return "classes", classes, wanted
+        if not 1 <= len(classes) <= MOST_CLAIMED or len(set(classes)) < len(classes):
+            return "classes", classes, wanted
+        wrong = [name for name in classes if not name or len(name) > LONGEST_NAME]
+        return ("classes", wrong[0], wanted) if wrong else None
+
+
+def accuracy(probabilities: Array, target: Array) -> float:
+    """Return the share of rows whose likeliest class is the true one."""
+    return float((probabilities.argmax(axis=1) == target).mean())
+
+
+def log_loss(probabilities: Array, target: Array) -> float:
+    """Return the mean negative log probability of the true class, in nats."""
+    chosen = probabilities[np.arange(len(target)), target].astype(np.float64)
+    return float(-np.log(np.clip(chosen, FLOOR, 1.0)).mean())
+
+
+def confusion(predicted: Array, target: Array, *, classes: int) -> Array:
+    """Return the counts, [true class, predicted class]."""
+    table = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(table, (target, predicted), 1)
+    return table
+
+
+def per_class(table: Array, *, names: Sequence[str]) -> list[Json]:
+    """Return rows, precision, recall and F1 of each class; what has no rows to be measured on is 0."""
+    right, asked, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
+    precision, recall = right / np.maximum(said, 1), right / np.maximum(asked, 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    return [
+        {
+            "class": name,
+            "rows": int(asked[i]),
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+        }
+        for i, name in enumerate(names)
+    ]
+
+
+def _numbers(values: Array) -> Array | None:
+    """Return the values as numbers where every one of them is one, and not a text that looks like one."""
+    if values.dtype.kind in "iufb":
+        return values
+    plain = values.tolist()
+    if not plain or not all(isinstance(value, int | float) for value in plain):
+        return None
+    numbers: Array = np.asarray(plain)
+    return numbers if numbers.dtype.kind in "iufb" else None
+
+
+def _are_whole(numbers: Array) -> bool:
+    known = numbers[~np.isnan(numbers)]
+    return len(known) > 0 and bool((known == known.round()).all())
+
+
+def _quantity(numbers: Array | None, distinct: int) -> str | None:
+    """Return the word for numbers that measure rather than name, or None where they are no such numbers."""
+    if numbers is None:
+        return None
+    if numbers.dtype.kind == "f" and distinct > MAX_FRACTIONS and not _are_whole(numbers):
+        return "fractions"
+    return "numbers" if distinct > MAX_NUMBERED else None
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    """Order numbers by value and the rest by name, so that classes 2 and 10 come as a person expects."""
+    try:
+        return 0, float(name), name
+    except ValueError:
+        return 1, 0.0, name
+
+
+def _some(row: Array) -> str:
+    shown = ", ".join(f"{value:.3g}" for value in row[:4])
+    return f"[{shown}{', ...' if len(row) > 4 else ''}]"

@@ -1,0 +1,108 @@
+"""A kind and a task of a stranger's package: nothing of ours knows their names."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.serving import support
+
+KIND = """
+from fairway.model.kinds.number import Number
+
+class Percent(Number):
+    name, noun = "percent", "a percentage"
+
+    def read(self, values, feature):
+        return super().read([_plain(value) for value in values], feature)
+
+    def sweep(self, feature, steps, *, most):
+        return [f"{value} %" for value in super().sweep(feature, steps, most=most)]
+
+def _plain(value):
+    return float(value.rstrip("% ")) if isinstance(value, str) else value
+"""
+TASK = """
+from fairway.model.tasks.classification import Classification
+
+class Verdict(Classification):
+    name = "verdict"
+
+    def learn(self, values, *, target):
+        return {"classes": ["guilty", "innocent"]}
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path: Path) -> Path:
+    """Install a package with a kind and a task of its own, as pip would lay it down; return its folder."""
+    (tmp_path / "percent.py").write_text(textwrap.dedent(KIND))
+    (tmp_path / "verdict.py").write_text(textwrap.dedent(TASK))
+    info = tmp_path / "court-2.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: court\nVersion: 2.1\n")
+    (info / "entry_points.txt").write_text(
+        "[fairway.kinds]\npercent = percent:Percent\nwrong = percent:_plain\n\n[fairway.tasks]\nverdict = verdict:Verdict\n"
+    )
+    return tmp_path
+
+
+def run(stranger: Path, script: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(stranger), str(support.SRC)])}
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, env=environment
+    )
+
+
+def test_a_model_with_a_strangers_kind_is_packaged_and_answers_requests(stranger):
+    entries = stranger / "court-2.1.dist-info" / "entry_points.txt"
+    entries.write_text("[fairway.kinds]\npercent = percent:Percent\n")
+    features = [{**one, "kind": "percent"} if one["name"] == "hours" else one for one in support.SCHEMA["features"]]
+    (stranger / "schema.json").write_text(json.dumps(support.SCHEMA | {"features": features}))
+    support.onnx_model(stranger / "model.onnx")
+    done = run(
+        stranger,
+        f"""
+from pathlib import Path
+from fairway.packaging import package
+from fairway.serving import batch, predictor, protocol
+folder = Path({str(stranger)!r})
+made = package.import_onnx(folder / "model.onnx", schema=folder / "schema.json", name="court", out=folder / "store")
+model = predictor.Predictor.load(Path(made.path))
+model.check_golden()
+spelled = {{"age": [40, 40], "hours": ["20 %", 20.0], "sector": ["state"] * 2}}
+(answers,) = batch.predict(model, [spelled])
+one, other = answers.values["probabilities"].tolist()
+sent = protocol.request_body(model.sample(rows=2), features=model.features)
+request = protocol.parse(sent, features=model.features, outputs=model.outputs)
+print(one == other, model.predict(request.columns).shape, model.metadata(revision=None)["inputs"][1]["datatype"])
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "True (2, 2) FP64"
+
+
+def test_a_strangers_task_is_found_by_its_name_and_learns_in_its_own_way(stranger):
+    done = run(
+        stranger,
+        """
+import numpy as np
+from fairway.model import tasks
+from fairway.model.schema import Schema
+task = tasks.named("verdict")
+schema = Schema.from_json({"target": "t", "task": "verdict", "features": [], **task.learn(np.array([]), target="t")})
+print(tasks.of(schema) is task, task.answers(np.array([[0.2, 0.8]]), schema), tasks.listed())
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "True ['innocent'] classification or verdict"
+
+
+def test_what_is_no_kind_is_refused_with_the_package_that_adds_it(stranger):
+    done = run(stranger, "from fairway.model import kinds\nkinds.found()")
+    assert "kinds wrong of court 2.1 names <function _plain" in done.stderr
+    assert "wanted a subclass of fairway.model.kinds.base.Kind" in done.stderr

@@ -1,0 +1,258 @@
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fairway import errors
+from fairway.evaluation import gate
+from fairway.model import tasks
+from fairway.model.schema import Schema
+from fairway.training import losses
+
+ROWS = 240
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the contract of a task is held against."""
+
+    column: np.ndarray  # a target column as a source holds it
+    spelled: Sequence[Any]  # a few of its labels as a client may write them
+    labels: Sequence[Any]  # and as the task reads them
+    refused: np.ndarray  # a column that cannot be learnt
+    raw: np.ndarray  # answers of a graph, some right and some wrong
+    best: np.ndarray  # answers of a graph that is always right
+    unlearnable: np.ndarray  # rows of which nothing can be learnt
+
+
+RNG = np.random.default_rng(0)
+WORDS = RNG.choice(["b", "a", "c"], ROWS, p=[0.6, 0.3, 0.1])
+PLACES = np.searchsorted(["a", "b", "c"], WORDS)
+EXAMPLES = {
+    "classification": Example(
+        column=WORDS.astype(object),
+        spelled=["a", " b", "c "],
+        labels=["a", "b", "c"],
+        refused=np.array(["a"] * ROWS, dtype=object),
+        raw=RNG.dirichlet([1, 1, 1], ROWS).astype(np.float32),
+        best=np.eye(3, dtype=np.float32)[PLACES],
+        unlearnable=np.array(["a"] * 20, dtype=object),
+    ),
+}
+
+
+@pytest.fixture(params=tasks.OURS)
+def example(request) -> Example:
+    assert request.param in EXAMPLES, "a new task needs an example here"
+    return EXAMPLES[request.param]
+
+
+@pytest.fixture
+def task(example) -> tasks.Task:
+    return tasks.named(next(name for name, one in EXAMPLES.items() if one is example))
+
+
+@pytest.fixture
+def schema(task, example) -> Schema:
+    facts = task.learn(example.column, target="t")
+    return Schema.from_json({"target": "t", "task": task.name, "features": [], "classes": [], **facts})
+
+
+@pytest.fixture
+def target(task, example, schema) -> np.ndarray:
+    return task.encode(task.read(example.column), schema)
+
+
+def test_the_schema_goes_through_json_with_its_task(schema, task):
+    again = Schema.from_json(json.loads(json.dumps(schema.to_json(), allow_nan=False)))
+    assert again == schema
+    assert tasks.of(again) is task
+
+
+def test_an_unknown_task_is_refused_with_the_names_that_there_are():
+    with pytest.raises(errors.DataError, match="the task is 'divination': wanted classification"):
+        tasks.named("divination")
+
+
+def test_labels_are_read_as_the_target_is_read(task, example):
+    assert task.read(np.array(example.spelled, dtype=object)) == list(example.labels)
+
+
+def test_a_column_that_cannot_be_learnt_is_refused_with_its_name(task, example):
+    with pytest.raises(errors.DataError, match="the target income has"):
+        task.learn(example.refused, target="income")
+
+
+def test_every_row_has_a_known_target_and_a_stratum(task, target):
+    assert task.known(target).all()
+    assert len(task.strata(target)) == ROWS
+    assert 1 < len(set(task.strata(target).tolist())) < ROWS / 2
+
+
+def test_a_missing_label_is_not_known(task, schema):
+    unknown = task.encode(task.read(np.array([None, float("nan")], dtype=object)), schema)
+    assert not task.known(unknown).any()
+
+
+def test_nothing_is_lacking_in_all_rows(task, target, schema):
+    assert task.lacking(target, schema) == []
+    assert task.unlearnable(target, schema) is None
+
+
+def test_rows_without_a_difference_teach_nothing(task, example, schema):
+    assert task.unlearnable(task.encode(task.read(example.unlearnable), schema), schema)
+
+
+def test_a_feature_that_gives_the_target_away_is_told_and_one_of_noise_is_not(task, target):
+    tells = np.unique(task.strata(target), return_inverse=True)[1]
+    assert task.told_by(tells, target)
+    assert task.told_by(np.arange(ROWS) % 2, target) is None
+
+
+def test_a_profile_is_plain_json(task, target, schema):
+    assert json.loads(json.dumps(task.profile(target, schema), allow_nan=False))
+
+
+def test_the_best_answers_are_the_labels_and_lose_nothing(task, example, schema):
+    labels = task.read(example.column)
+    answers = task.answers(example.best, schema)
+    assert task.improper(example.best) is None
+    assert task.loss(answers, labels, schema) == pytest.approx(np.zeros(ROWS), abs=1e-6)
+
+
+def test_losses_and_differences_lie_between_0_and_1(task, example, schema):
+    labels, answers = task.read(example.column), task.answers(example.raw, schema)
+    lost = task.loss(answers, labels, schema)
+    assert lost.shape == (ROWS,)
+    assert ((lost >= 0) & (lost <= 1)).all()
+    assert 0 < lost.mean() < 1
+
+
+def test_two_answers_differ_alike_in_either_order_and_never_from_themselves(task, example, schema):
+    one, other = task.answers(example.raw, schema), task.answers(example.best, schema)
+    assert np.array_equal(task.differ(one, other, schema), task.differ(other, one, schema))
+    assert not task.differ(one, one, schema).any()
+    assert ((task.differ(one, other, schema) >= 0) & (task.differ(one, other, schema) <= 1)).all()
+
+
+def test_every_metric_is_measured_and_the_best_answers_rank_above_others(task, example, target):
+    best, other = task.measure(example.best, target), task.measure(example.raw, target)
+    assert list(best) == [metric.name for metric in task.metrics]
+    assert all(np.isfinite(value) for value in (*best.values(), *other.values()))
+    assert task.rank(best) > task.rank(other)
+
+
+def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, example, target, schema):
+    rules = task.baselines(target, target, schema)
+    assert rules.keys() == task.rules.keys()
+    assert "zero_rule" in rules, "the gate wants it beaten"
+    compared = task.compare(example.best, target)
+    for scores in rules.values():
+        assert scores.keys() == compared.keys()
+        assert task.rank(scores) < task.rank(compared)
+
+
+def test_details_are_plain_json(task, example, target, schema):
+    assert json.loads(json.dumps(task.details(example.raw, target, schema), allow_nan=False))
+
+
+def test_the_outputs_have_the_shapes_and_datatypes_that_the_metadata_names(task, example, schema):
+    labels = task.answers(example.raw, schema)
+    for output in task.outputs(schema):
+        values = task.value(output.name, raw=example.raw, labels=labels)
+        assert isinstance(values, list) == (output.datatype == "BYTES")
+        assert np.shape(values) == (ROWS, *output.shape)
+    assert example.raw.shape[1] == task.width(schema)
+
+
+def test_an_answer_takes_no_more_bytes_than_the_task_says(task, example, schema):
+    labels = task.answers(example.raw, schema)
+    row = [task.value(output.name, raw=example.raw, labels=labels)[0] for output in task.outputs(schema)]
+    plain = json.dumps([value.tolist() if hasattr(value, "tolist") else value for value in row]).encode()
+    assert task.row_bytes(schema, number=24) >= len(plain) - 2 * len(row)
+
+
+def test_a_model_of_the_same_schema_is_translated_to_itself(task, example, schema):
+    assert np.allclose(task.translated(example.raw, given=schema, wanted=schema), example.raw)
+
+
+def test_windows_of_the_same_answers_are_compared_and_none_is_missing(task, example, schema):
+    compared = list(task.compared(example.raw, example.raw, classes=schema.classes))
+    assert compared
+    assert all(np.array_equal(one.reference, one.window) for one in compared)
+
+
+def test_what_a_manifest_says_of_a_schema_may_be_claimed(task, schema):
+    assert task.refuse(schema.to_json()) is None
+
+
+def test_training_has_its_side_of_the_task(task, example, schema, target):
+    import torch
+
+    from fairway.config import sections
+
+    side = losses.of(task)
+    outputs = torch.zeros((ROWS, task.width(schema)), requires_grad=True)
+    side.loss(sections.Training(), target=torch.from_numpy(target), width=task.width(schema))(
+        outputs, torch.from_numpy(target)
+    ).backward()
+    assert outputs.grad.abs().sum() > 0
+    assert task.improper(side.answer(outputs).detach().numpy()) is None
+    assert "validation_loss" in side.measure(outputs.detach(), torch.from_numpy(target))
+
+
+def test_the_gate_decides_by_the_task_s_primary_metric(task, example, target, schema):
+    from fairway import artifacts
+    from fairway.config import sections
+
+    def decided(raw: np.ndarray) -> bool:
+        record = artifacts.Evaluation(
+            rows=ROWS,
+            slices=(),
+            baselines=task.baselines(target, target, schema),
+            task=task.name,
+            primary=task.primary.name,
+            metrics=task.measure(raw, target),
+        )
+        return gate.decide(sections.Gate(max_calibration_error=None), evaluation=record).promote
+
+    assert decided(example.best)
+    assert not decided(example.raw)
+
+
+def test_classes_of_another_model_are_translated_by_name():
+    ours = Schema(target="t", classes=("a", "b"), features=())
+    theirs = Schema(target="t", classes=("z", "b", "a"), features=())
+    task = tasks.of(ours)
+    raw = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]], dtype=np.float32)
+    seen = task.translated(raw, given=theirs, wanted=ours)
+    assert seen[:, :2] == pytest.approx(np.array([[0.1, 0.2], [0.3, 0.6]]))
+    assert task.measure(seen, np.array([0, 1]))["accuracy"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param(np.arange(300), "different numbers, which looks like a quantity", id="numbers"),
+        pytest.param(np.linspace(0, 1, 300), "different fractions, which looks like a quantity", id="fractions"),
+        pytest.param(np.array([f"c{i}" for i in range(30)], dtype=object), "three rows a class", id="names"),
+        pytest.param(np.array([], dtype=object), "has no value at all", id="nothing"),
+    ],
+)
+def test_what_is_no_class_is_refused(values, said):
+    with pytest.raises(errors.DataError, match=said):
+        tasks.named("classification").learn(values, target="t")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.array([1, 2, 10]), np.array([1.0, 2.0, 10.0]), np.array([1.0, 10.0, 2.0, np.nan]), np.array(["1", "2", "10"])],
+    ids=["whole", "fractions that are whole", "with a missing one", "texts"],
+)
+def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values):
+    task = tasks.named("classification")
+    known = [value for value in task.read(values.astype(object)) if value]
+    assert task.learn(np.array(known * 10, dtype=object), target="t") == {"classes": ["1", "2", "10"]}
