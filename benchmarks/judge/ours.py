@@ -5,18 +5,18 @@ import math
 import numpy as np
 
 from benchmarks.judge.streams import TICK, Floats, Stream
-from fairway.rollout import evidence
+from fairway.rollout.statistics import betting, hypotheses
 
-ROWS = evidence.MAX_RESTARTS + 1
+ROWS = betting.MAX_RESTARTS + 1
 
 
 class Wealths:
-    """`evidence.Wealth` of many runs: stakes are [runs, rows, alternatives], and a row that has not begun holds nothing."""
+    """`betting.Wealth` of many runs: stakes are [runs, rows, alternatives], and a row that has not begun holds nothing."""
 
     def __init__(self, runs: int, *, restarts: bool) -> None:
         self.cash, self.begun, self.restarts = (0.5 if restarts else 0.0), 1, 0
-        self.stakes = np.full((runs, ROWS if restarts else 1, evidence.GRID), -np.inf)
-        self.stakes[:, 0] = math.log((1 - self.cash) / evidence.GRID)
+        self.stakes = np.full((runs, ROWS if restarts else 1, betting.GRID), -np.inf)
+        self.stakes[:, 0] = math.log((1 - self.cash) / betting.GRID)
 
     def restart(self) -> None:
         """As `Wealth.restart`: a new row, in the place of the poorest one where all are taken."""
@@ -30,7 +30,7 @@ class Wealths:
         else:
             place, amount = np.full(len(runs), self.begun), np.full(len(runs), math.log(money))
             self.begun += 1
-        self.stakes[runs, place] = (amount - math.log(evidence.GRID))[:, None]
+        self.stakes[runs, place] = (amount - math.log(betting.GRID))[:, None]
         self.cash = max(0.0, self.cash - money)
 
     def bet(self, factors: Floats) -> None:
@@ -48,11 +48,11 @@ def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 
     runs, ticks = stream.canary.shape
     arms = Wealths(runs, restarts=True)
     limit = Wealths(runs, restarts=True) if objective is not None else None
-    sums, until = np.zeros((runs, evidence.GRID)), np.full(runs, -np.inf)
+    sums, until = np.zeros((runs, betting.GRID)), np.full(runs, -np.inf)
     found = np.zeros((runs, ticks))
     for tick in range(ticks):
         now = (tick + 1) * TICK
-        if now % evidence.RESTART_SECONDS == 0:
+        if now % betting.RESTART_SECONDS == 0:
             arms.restart()
             if limit is not None:
                 limit.restart()
@@ -62,13 +62,13 @@ def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 
         )
         odds = canary * tolerance
         share = np.divide(odds, odds + stable, out=np.zeros_like(canary), where=canary + stable > 0)
-        factors = evidence.two_arm(canary_bad, canary_bad + stable_bad, share, evidence.WORSE)
+        factors = hypotheses.two_arm(canary_bad, canary_bad + stable_bad, share, hypotheses.WORSE)
         arms.bet(np.where((canary > 0) & (stable > 0), factors, 0.0))
         found[:, tick] = arms.log_e()
         if limit is not None and objective is not None:
-            sums = evidence.cumulate(sums, evidence.above(stable_bad, stable, limit=objective))
-            until = np.where(evidence.amiss(sums), now + evidence.ALARM_SECONDS, until)
-            limit.bet(np.where((now <= until)[:, None], 0.0, evidence.above(canary_bad, canary, limit=objective)))
+            sums = betting.cumulate(sums, hypotheses.above(stable_bad, stable, limit=objective))
+            until = np.where(betting.amiss(sums), now + betting.ALARM_SECONDS, until)
+            limit.bet(np.where((now <= until)[:, None], 0.0, hypotheses.above(canary_bad, canary, limit=objective)))
             found[:, tick] = np.logaddexp(found[:, tick], limit.log_e()) - math.log(2)
     return found
 
@@ -79,7 +79,7 @@ def certificates(stream: Stream, *, limit: float) -> Floats:
     found = np.zeros(stream.canary.shape)
     for tick in range(stream.canary.shape[1]):
         wealth.bet(
-            evidence.below(
+            hypotheses.below(
                 stream.canary_bad[:, tick, None].astype(float), stream.canary[:, tick, None].astype(float), limit=limit
             )
         )
@@ -95,7 +95,7 @@ def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool
     runs = len(stream.canary)
     wealth, found, waiting = Wealths(runs, restarts=harm), np.zeros(stream.canary.shape), np.zeros((4, runs))
     for tick, weight in enumerate(stream.weight):
-        if harm and (tick + 1) * TICK % evidence.RESTART_SECONDS == 0:
+        if harm and (tick + 1) * TICK % betting.RESTART_SECONDS == 0:
             wealth.restart()
         if tick and weight != stream.weight[tick - 1]:
             waiting[:] = 0  # the ledger lets them wait for more of their own weight
@@ -103,13 +103,13 @@ def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool
         n, bad, m, stable_bad = waiting[:, :, None].copy()
         ready = (n + m >= least) & ((n > 0) & (m > 0) | nominal)
         share = np.full_like(n, weight) if nominal else np.where(ready, n, 1) / np.where(ready, n + m, 2)
-        factors = evidence.difference(
+        factors = hypotheses.difference(
             bad,
             stable_bad,
             n + m - bad - stable_bad,
             weight=share,
             margin=margin,
-            stake=evidence.stakes(share, margin=margin, harm=harm),
+            stake=hypotheses.stakes(share, margin=margin, harm=harm),
         )
         wealth.bet(np.where(ready, factors, 0.0))
         waiting[:, ready[:, 0]] = 0

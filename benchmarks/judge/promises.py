@@ -13,11 +13,12 @@ import numpy as np
 from benchmarks.judge import ours, streams
 from benchmarks.judge.streams import TICK, Floats, Ints, Stream
 from fairway.config import sections
-from fairway.rollout import evidence, replay
+from fairway.rollout import replay
 from fairway.rollout.bookkeeping import ENOUGH
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.ledger import SPLIT_ALPHA
 from fairway.rollout.states import Phase
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts
 
 ALPHA, CERTIFIED = 0.01, 0.05
 MARGIN = 0.02  # of quality guards, as by default
@@ -173,7 +174,7 @@ def _lottery(stream: Stream) -> Floats:
     wealth, found = ours.Wealths(len(stream.canary), restarts=False), np.zeros(stream.canary.shape)
     for tick, weight in enumerate(stream.weight):
         both = [counts[:, tick, None].astype(float) for counts in (stream.canary, stream.stable)]
-        unit = [evidence.factors_split(candidate=mine, stable=1 - mine, weight=float(weight)) for mine in (1, 0)]
+        unit = [hypotheses.factors_split(candidate=mine, stable=1 - mine, weight=float(weight)) for mine in (1, 0)]
         wealth.bet(both[0] * unit[0] + both[1] * unit[1])
         found[:, tick] = wealth.log_e()
     return found
@@ -327,7 +328,7 @@ def _certified(n: Ints, bad: Ints, *, limit: float = LIMIT, divided: int = 1) ->
     peak = np.full(len(n), -np.inf)
     for tick in range(n.shape[1]):
         wealth.bet(
-            evidence.below(bad[:, tick, None].astype(float), n[:, tick, None].astype(float), limit=limit) / divided
+            hypotheses.below(bad[:, tick, None].astype(float), n[:, tick, None].astype(float), limit=limit) / divided
         )
         peak = np.maximum(peak, wealth.log_e())
     return int((peak >= math.log(1 / CERTIFIED)).sum())

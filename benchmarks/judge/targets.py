@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fairway.rollout import evidence
-from fairway.rollout.evidence import ArmCounts, Wealth
+from fairway.rollout.statistics import betting, hypotheses
+from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
 if TYPE_CHECKING:
     from benchmarks.judge.__main__ import Cell
@@ -39,12 +39,12 @@ def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
 def update() -> dict[str, object]:
     """Return the target of one bet of a guard, with all restart rows in use: the best median of fifty times a thousand, as `timeit` takes it."""
     wealth = Wealth.start(at=0.0)
-    for minute in range(evidence.MAX_RESTARTS):
+    for minute in range(betting.MAX_RESTARTS):
         wealth = wealth.restart(at=60.0 * minute)
 
     def once() -> float:
         began = time.perf_counter()
-        wealth.bet(evidence.factors_two_arm(ArmCounts(100, 1), ArmCounts(900, 4)))
+        wealth.bet(hypotheses.factors_two_arm(ArmCounts(100, 1), ArmCounts(900, 4)))
         return time.perf_counter() - began
 
     taken = min(float(np.median([once() for _ in range(1000)])) for _ in range(50)) * 1e6

@@ -14,8 +14,8 @@ from fairway.operator import status
 from fairway.platforms.kubernetes import checkpoint
 from fairway.platforms.kubernetes.rollouts import ClusterPlatform
 from fairway.rollout import bookkeeping, increments, judge
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.states import Phase, State
+from fairway.rollout.statistics.betting import ArmCounts
 from tests.operator import world
 
 FUSED = sections.Strategy.model_validate(

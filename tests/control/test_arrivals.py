@@ -10,9 +10,10 @@ import pytest
 from fairway.config import sections
 from fairway.control import arrivals
 from fairway.monitoring.eventstore import answers
-from fairway.rollout import bookkeeping, evidence, increments, intake, states, traffic
+from fairway.rollout import bookkeeping, increments, intake, states, traffic
 from fairway.rollout.seen import Cursors, Seen, Segment
 from fairway.rollout.states import Phase
+from fairway.rollout.statistics import betting, hypotheses
 
 POLICY = sections.Strategy(
     guards=(
@@ -307,11 +308,11 @@ def evidence_by_answer(rows: Answered) -> float:
         np.array([one.role == "canary" for one in rows.rows]),
         np.array([one.status == 500 for one in rows.rows]),
     )
-    wealth, most = evidence.Wealth.start(at=0.0), 0.0
+    wealth, most = betting.Wealth.start(at=0.0), 0.0
     for second in range(1, 132):
         now = (ended > START + second - 1) & (ended <= START + second)
-        arms = [evidence.ArmCounts(int((now & arm).sum()), int((now & arm & fails).sum())) for arm in (canary, ~canary)]
-        wealth = (wealth.restart(at=second) if wealth.due(at=second) else wealth).bet(evidence.factors_two_arm(*arms))
+        arms = [betting.ArmCounts(int((now & arm).sum()), int((now & arm & fails).sum())) for arm in (canary, ~canary)]
+        wealth = (wealth.restart(at=second) if wealth.due(at=second) else wealth).bet(hypotheses.factors_two_arm(*arms))
         most = max(most, wealth.log_e)
     return most
 

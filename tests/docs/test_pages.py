@@ -17,7 +17,7 @@ from prometheus_client import parser
 from fairway.config import sections
 from fairway.control import calls
 from fairway.operator import crd
-from fairway.rollout import hooks, states, strategy
+from fairway.rollout import consent, hooks, states
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
@@ -240,4 +240,4 @@ def test_the_hooks_page_shows_what_is_read_and_what_is_sent():
     call = hooks.Call(id=shown["id"], hook="freeze", at="preStep", data=data, due=0.0)
     assert calls.event(calls.DeploymentName("models", "income"), call, now=1767225600.0) == shown
     state = states.State(phase=states.Phase.CANARY, stable="0d4e6f7a1b2c", candidate="8c1f2a90b3de")
-    assert strategy.announcement(state, strategy=sections.Strategy()).keys() == data.keys()
+    assert consent.announcement(state, strategy=sections.Strategy()).keys() == data.keys()

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fairway.config import sections
-from fairway.rollout import evidence, hooks, increments, states
+from fairway.rollout import hooks, increments, states
 from fairway.rollout.hooks import Answer
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase
+from fairway.rollout.statistics import betting
 from tests.rollout.world import World
 
 POLICY = sections.Strategy(
@@ -98,7 +99,7 @@ class Chaos(RuleBasedStateMachine):
     def labels_come(self, wrong: int) -> None:
         self.world.labelled = (
             increments.Labelled(
-                weight=0.25, candidate=evidence.ArmCounts(200, wrong), stable=evidence.ArmCounts(600, 30)
+                weight=0.25, candidate=betting.ArmCounts(200, wrong), stable=betting.ArmCounts(600, 30)
             ),
         )
 

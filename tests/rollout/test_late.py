@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fairway.rollout import increments, judge
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.judge import Action
+from fairway.rollout.statistics.betting import ArmCounts
 from tests.rollout.test_ledger import learn, policy
 
 WATCHED = policy({"name": "errors", "type": "errors", "maxRate": 0.1}, {"name": "quality", "type": "quality"})

@@ -10,9 +10,9 @@ import pytest
 from fairway.config import sections
 from fairway.rollout import bookkeeping, increments, judge
 from fairway.rollout.bets import BetKey, Kind
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
+from fairway.rollout.statistics.betting import ArmCounts
 
 
 def policy(*guards: dict[str, object], **more: object) -> sections.Strategy:

@@ -8,9 +8,10 @@ import pytest
 from benchmarks.judge import ours, peers, promises, streams
 from benchmarks.judge.streams import TICK, Scenario
 from fairway.config import sections
-from fairway.rollout import bookkeeping, evidence, increments
+from fairway.rollout import bookkeeping, increments
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts
 
 SCENARIOS = {scenario.name: scenario for scenario in streams.SCENARIOS}
 
@@ -126,5 +127,5 @@ def test_one_arm_s_evidence_is_the_same_in_batches_of_any_size() -> None:
     one = ArmCounts(100, 3)
     parts = [ArmCounts(40, 1), ArmCounts(60, 2)]
     assert np.allclose(
-        evidence.factors_below(one, limit=0.02), sum(evidence.factors_below(part, limit=0.02) for part in parts)
+        hypotheses.factors_below(one, limit=0.02), sum(hypotheses.factors_below(part, limit=0.02) for part in parts)
     )

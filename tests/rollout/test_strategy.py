@@ -8,9 +8,10 @@ import pytest
 
 from fairway.config import sections
 from fairway.control import units
-from fairway.rollout import bookkeeping, evidence, increments, intake, judge, states, traffic
+from fairway.rollout import bookkeeping, increments, intake, judge, states, traffic
 from fairway.rollout.seen import Command, Seen, Segment
 from fairway.rollout.states import Cause, Phase, Reply
+from fairway.rollout.statistics import betting
 from tests.rollout.world import STRATEGY, World
 
 
@@ -315,7 +316,7 @@ def test_labels_that_come_after_promotion_bring_the_old_revision_back() -> None:
     world.until(Phase.STABLE)
     segment = next(s for s in world.state.segments if s.weight == 0.5)
     worse = increments.Labelled(
-        weight=segment.weight, candidate=evidence.ArmCounts(200, 80), stable=evidence.ArmCounts(200, 8)
+        weight=segment.weight, candidate=betting.ArmCounts(200, 80), stable=betting.ArmCounts(200, 8)
     )
     world.labelled = (worse,)
     state = world.until(Phase.ROLLED_BACK)
@@ -330,7 +331,7 @@ def test_a_late_rollback_that_waits_for_the_old_revision_ends_with_the_judges_se
     world.until(Phase.STABLE)
     world.ready = ("b",)
     world.labelled = (
-        increments.Labelled(weight=0.5, candidate=evidence.ArmCounts(600, 300), stable=evidence.ArmCounts(600, 30)),
+        increments.Labelled(weight=0.5, candidate=betting.ArmCounts(600, 300), stable=betting.ArmCounts(600, 30)),
     )
     world.until(Phase.ROLLING_BACK)
     waiting = world.look().reason

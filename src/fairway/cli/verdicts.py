@@ -68,15 +68,15 @@ def listed(found: "Sequence[Deployed]", *, rate: float) -> tuple[dict[str, Any],
     Of those that are marked, at most `rate` are expected to do none, whichever and however many they are and whenever
     one looks (e-BH).
     """
-    from fairway.rollout import evidence as bets
     from fairway.rollout import judge
+    from fairway.rollout.statistics import betting
 
     deployments = [_with_harm(one) for one in found]
     approximate = next((one.approximate for one in found if one.approximate), "")
     harms = {
         number: deployment["harm"] for number, deployment in enumerate(deployments) if deployment["harm"] is not None
     }
-    marked = bets.e_bh(harms, rate=rate)
+    marked = betting.e_bh(harms, rate=rate)
     rows = [
         {**deployment, "harmful": number in marked if number in harms else None}
         for number, deployment in enumerate(deployments)

@@ -22,11 +22,12 @@ from dataclasses import dataclass, field, replace
 from fairway.config import sections
 from fairway.control.units import Evidence, Firsts, in_effect
 from fairway.monitoring.eventstore import answers as events
-from fairway.rollout import evidence, guards, increments, states, traffic
+from fairway.rollout import guards, increments, states, traffic
 from fairway.rollout import ledger as ledgers
-from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.guards.base import Asked
 from fairway.rollout.seen import Cursors, Segment
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
 # requests of both arms are compared that came within so long of each other; a unit's visit is one in it
 WINDOW_SECONDS = 5.0
@@ -350,7 +351,9 @@ def _share(n: tuple[int, int], *, weight: float, thin: bool) -> float:
         return weight
     if thin:
         return max(weight, n[0] / sum(n))
-    split = Wealth.start(at=0.0, restarts=False).bet(evidence.factors_split(candidate=n[0], stable=n[1], weight=weight))
+    split = Wealth.start(at=0.0, restarts=False).bet(
+        hypotheses.factors_split(candidate=n[0], stable=n[1], weight=weight)
+    )
     return max(weight, n[0] / sum(n)) if split.log_e >= math.log(1 / ledgers.SPLIT_ALPHA) else weight
 
 

@@ -9,8 +9,9 @@ from fairway.config import sections
 from fairway.control.arrivals import Arrivals
 from fairway.control.units import Evidence, Units, in_effect
 from fairway.monitoring.eventstore import answers as events
-from fairway.rollout import evidence, guards, increments, states
+from fairway.rollout import guards, increments, states
 from fairway.rollout.seen import Cursors, Seen, Segment
+from fairway.rollout.statistics import betting
 
 COST = (
     "what was counted stays counted, what comes from now on counts; what only the old store had (pairs, labels, "
@@ -114,8 +115,8 @@ def by_weight(
     )
 
 
-def _counts(sums: Sequence[float] | None) -> evidence.ArmCounts:
-    return evidence.ArmCounts(int(sums[0]), sums[1]) if sums is not None else evidence.ArmCounts(0, 0)
+def _counts(sums: Sequence[float] | None) -> betting.ArmCounts:
+    return betting.ArmCounts(int(sums[0]), sums[1]) if sums is not None else betting.ArmCounts(0, 0)
 
 
 def valued(

@@ -23,7 +23,7 @@ from fairway.operator.reader import Reader
 from fairway.operator.target import Memory, OperatorSettings, Target, refusal
 from fairway.operator.writer import RETIRE_SECONDS, Writer
 from fairway.platforms.kubernetes import api, prometheus
-from fairway.rollout import guards, states, strategy
+from fairway.rollout import guards, moves, states, strategy
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Event
 
@@ -172,7 +172,7 @@ class Reconciler:
             self._post(target.found, "Invalid", str(error), at=target.wall)
             return None, None
 
-    def _keep(self, target: Target, decided: strategy.Advance) -> tuple[strategy.Advance, errors.FairwayError | None]:
+    def _keep(self, target: Target, decided: moves.Advance) -> tuple[moves.Advance, errors.FairwayError | None]:
         """Keep a revision that begins before the status names it.
 
         Return the decision, and why the revision could not be kept.
@@ -183,7 +183,7 @@ class Reconciler:
         try:
             self._writer.keep(target, desired)
         except errors.PlatformError as error:  # nothing begins that cannot be kept
-            return (decided if desired.name in target.wanted else strategy.Advance(target.state)), error
+            return (decided if desired.name in target.wanted else moves.Advance(target.state)), error
         return decided, None
 
     # -- after the decision -----------------------------------------------------------------------------------------

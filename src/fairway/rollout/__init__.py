@@ -1,1 +1,4 @@
-"""The rollout: `evidence` bets, `guards` say what is bet on, `ledger` keeps, `judge` says, `strategy` decides what happens next. All pure, time passed in."""
+"""The rollout: `statistics` bet, `guards` say on what, `ledger` keeps, `judge` says, `strategy` decides what happens next.
+
+All of it is pure; time is passed in.
+"""

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from fairway.rollout.evidence import Alarm, ArmCounts, Floats, Wealth
-from fairway.rollout.intervals import Ratio
+from fairway.rollout.statistics.betting import Alarm, ArmCounts, Floats, Wealth
+from fairway.rollout.statistics.intervals import Ratio
 
 NOTHING = ArmCounts(0, 0)
 SLICES = 8  # of one guard: the status that holds their bets is small

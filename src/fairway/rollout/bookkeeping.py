@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from fairway.config import sections
-from fairway.rollout import evidence, guards
+from fairway.rollout import guards
 from fairway.rollout.bets import NOBODY, SLICES, Bet, BetKey, Kind, Pair
-from fairway.rollout.evidence import Wealth
 from fairway.rollout.guards.base import Case
 from fairway.rollout.increments import Batch, Gateway, Labelled, Valued
 from fairway.rollout.ledger import Ledger, Lottery
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import Wealth
 
 ENOUGH = 10  # labels of one weight that are bet on at once: fewer waste a share of 1/n of what they say
 WAITING = 100  # outcomes of one arm that wait for the other's: bounds what travels in a status
@@ -111,7 +112,7 @@ def _divided(ledger: Ledger, batch: Batch) -> tuple[Wealth, Pair, float]:
     split, met, asked = ledger.split, ledger.met, ledger.asked
     for exposed in batch.exposed:
         mine, theirs = exposed.candidate, exposed.stable
-        split = split.bet(evidence.factors_split(candidate=mine, stable=theirs, weight=exposed.weight))
+        split = split.bet(hypotheses.factors_split(candidate=mine, stable=theirs, weight=exposed.weight))
         met = met.plus(mine, theirs)
         asked = exposed.weight if mine + theirs else asked
     return split, met, asked
@@ -126,7 +127,7 @@ def _drawn(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> dict[str
     for case in cases:
         for mine, theirs, weight in case.arrivals(batch):
             before = lotteries.get(case.name) or Lottery(Wealth.start(at=ledger.since, restarts=False))
-            factors = evidence.factors_split(candidate=mine, stable=theirs, weight=weight)
+            factors = hypotheses.factors_split(candidate=mine, stable=theirs, weight=weight)
             lotteries[case.name] = Lottery(before.wealth.bet(factors), before.came.plus(mine, theirs))
     return lotteries
 
@@ -154,7 +155,7 @@ def _answered(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> tuple
 def _places(answers: Mapping[str, tuple[int, int]], known: Mapping[str, object]) -> list[tuple[str, tuple[int, int]]]:
     """Return the answers that are known, and the most frequent others in the places that are left."""
     often = sorted(answers.items(), key=lambda item: -sum(item[1]))
-    new = [item for item in often if item[0] not in known][: max(0, evidence.BINS - len(known))]
+    new = [item for item in often if item[0] not in known][: max(0, hypotheses.BINS - len(known))]
     return [item for item in often if item[0] in known or item in new]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.statistics.betting import ArmCounts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The judge: what a rollout has learnt in, one verdict with its sentence out. Pure.
 
-The harms of one rollout are averaged (`evidence.combine`), so that P(a healthy revision is rolled back) <= falseRollback holds for all
+The harms of one rollout are averaged (`betting.combine`), so that P(a healthy revision is rolled back) <= falseRollback holds for all
 guards together; a certificate is asked of every guard that gates a stage, each at falsePromotion.
 """
 
@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from fairway.config import sections
-from fairway.rollout import evidence, guards
+from fairway.rollout import guards
 from fairway.rollout.bets import BetKey
 from fairway.rollout.guards import base
 from fairway.rollout.guards.base import Case
 from fairway.rollout.ledger import SPLIT_ALPHA, Ledger
+from fairway.rollout.statistics import betting
 
 FOREVER_SECONDS = 1e8  # a certificate that takes three years is not to be expected
 
@@ -188,7 +189,7 @@ def describe(ledger: Ledger, *, strategy: sections.Strategy, intervals_too: bool
         if key.place is not None and ledger.slice_of(key) is None:
             continue  # a place that no slice has taken
         rows[str(key)] = _row(key, ledger, _case_of(key, cases), intervals_too=intervals_too)
-    guilty = evidence.guilty(ledger.heard, alpha=strategy.false_rollback)
+    guilty = betting.guilty(ledger.heard, alpha=strategy.false_rollback)
     rows["combined"] = {
         "logE": round(ledger.harm, 4),
         "needed": round(math.log(1 / strategy.false_rollback), 4),

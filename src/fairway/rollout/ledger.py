@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairway.rollout import evidence, legacy
+from fairway.rollout import legacy
 from fairway.rollout.bets import NOBODY, Bet, BetKey, Kind, Pair
-from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.increments import Batch, Labelled, Valued
+from fairway.rollout.statistics import betting
+from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
 # A healthy split is called wrong once in a thousand steps, a lottery of labels once in a thousand rollouts.
 SPLIT_ALPHA = 0.001
@@ -66,7 +67,7 @@ class Ledger:
     @property
     def harm(self) -> float:
         """The logarithm of the evidence against the candidate, all bets together."""
-        return evidence.combine(self.heard)
+        return betting.combine(self.heard)
 
     @property
     def suspended(self) -> tuple[str, ...]:

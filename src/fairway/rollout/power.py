@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from fairway.config import sections
-from fairway.rollout import evidence, guards
+from fairway.rollout import guards
 from fairway.rollout.bets import BetKey, Kind
-from fairway.rollout.evidence import ArmCounts, Wealth
 from fairway.rollout.guards.rates import LimitedCase
 from fairway.rollout.ledger import Ledger
+from fairway.rollout.statistics import betting
+from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
 QUANTILE = 0.8416  # of the normal distribution: four harms in five show at least so much
 MOST = 10**9  # requests: nobody waits for more
-FIRST = math.log(0.5 / evidence.GRID)  # what each bet of a wealth begins with, at the most
+FIRST = math.log(0.5 / betting.GRID)  # what each bet of a wealth begins with, at the most
 
 
 def needed(
@@ -69,7 +70,7 @@ def _found(
     return bool(total - math.log(len(ledger.bets)) >= math.log(1 / strategy.false_rollback))
 
 
-def _with(wealth: Wealth, worth: evidence.Floats, *, known: evidence.Floats, since: float) -> float:
+def _with(wealth: Wealth, worth: betting.Floats, *, known: betting.Floats, since: float) -> float:
     """Return the wealth's logarithm, had the bets that were on at `since` won nothing before and so much since.
 
     What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner. What healthy requests of the step have

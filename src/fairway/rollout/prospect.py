@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fairway.config import sections
-from fairway.rollout.evidence import Floats, Wealth
+from fairway.rollout.statistics.betting import Floats, Wealth
 
 LOOK_SECONDS = 5.0
 MOST, MOST_TIMES = 0.99, 64.0  # that a guard's maxRate and maxRatio may be

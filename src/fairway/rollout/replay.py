@@ -14,11 +14,11 @@ from typing import Any
 from fairway import errors
 from fairway.config import sections
 from fairway.rollout import guards, judge, states, strategy, traffic
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.increments import Gateway
 from fairway.rollout.judge import Action
 from fairway.rollout.seen import Seen
 from fairway.rollout.states import Phase, State
+from fairway.rollout.statistics.betting import ArmCounts
 
 COLUMNS = (
     "start_seconds",

@@ -17,10 +17,10 @@ from fairway import plugins
 from fairway.config import sections
 from fairway.rollout import bookkeeping, guards, judge, plan
 from fairway.rollout.bets import BetKey, Kind
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.increments import Batch, Exposed, Gateway, Labelled, Paired, Valued
 from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
+from fairway.rollout.statistics.betting import ArmCounts
 from tests.operator import examples
 
 NAME, WEIGHT, UNITS = "mine", 0.3, 200  # of a look
@@ -227,9 +227,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairway.config import sections
-from fairway.rollout import evidence
+from fairway.rollout.statistics import hypotheses
 from fairway.rollout.bets import BetKey, News
-from fairway.rollout.evidence import ArmCounts
+from fairway.rollout.statistics.betting import ArmCounts
 from fairway.rollout.guards import base
 
 
@@ -248,7 +248,7 @@ class AbandonedCase(base.Case[AbandonedGuard]):
         for valued in batch.valued:
             if valued.name == self.guard.carts:
                 arms = [ArmCounts(len(carts), carts.count(0.0)) for carts in (valued.candidate, valued.stable)]
-                yield News(BetKey(self.name), *arms, evidence.factors_two_arm(*arms), compared=True)
+                yield News(BetKey(self.name), *arms, hypotheses.factors_two_arm(*arms), compared=True)
 
     def accuse(self, key, ledger):
         bet = ledger.bets[key]

@@ -12,12 +12,13 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, Protocol, Type
 from pydantic import Field
 
 from fairway.config import sections
-from fairway.rollout import intervals, traffic
+from fairway.rollout import traffic
 from fairway.rollout.bets import Bet, BetKey, News
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.increments import Batch
 from fairway.rollout.ledger import SPLIT_ALPHA, Ledger
 from fairway.rollout.prospect import Expectation, Prospect
+from fairway.rollout.statistics import intervals
+from fairway.rollout.statistics.betting import ArmCounts
 
 INTERVAL_ALPHA = 0.05  # of the intervals that are reported
 ARMS = ("candidate", "stable")

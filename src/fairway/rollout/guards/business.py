@@ -9,13 +9,14 @@ from pydantic import Field, model_validator
 
 from fairway import errors
 from fairway.config import sections
-from fairway.rollout import evidence, intervals, prospect
+from fairway.rollout import prospect
 from fairway.rollout.bets import Bet, BetKey, News
-from fairway.rollout.evidence import ArmCounts, Floats
 from fairway.rollout.guards import base
 from fairway.rollout.increments import Batch, Valued
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
+from fairway.rollout.statistics import hypotheses, intervals
+from fairway.rollout.statistics.betting import ArmCounts, Floats
 
 
 class BusinessGuard(sections.Guard):
@@ -74,7 +75,7 @@ class BusinessCase(base.Case[BusinessGuard]):
         lot = np.random.default_rng([before.candidate.n, before.stable.n])
         order = lot.permutation(len(mine) + len(theirs))
         harm, safe = (
-            evidence.factors_values(
+            hypotheses.factors_values(
                 mine, theirs, order=order, margin=self.guard.max_loss_increase, centre=_centre(before), harm=side
             )
             for side in (True, False)
@@ -213,7 +214,7 @@ def units_to_certify(mean: float, effect: float, *, weight: float, margin: float
     good = min(1.0, mean + effect)
     loss, mine = np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])
     chance = np.array([weight * good, weight * (1 - good), (1 - weight) * mean, (1 - weight) * (1 - mean)])
-    factors = evidence.bet_on_values(loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False)
+    factors = hypotheses.bet_on_values(loss, mine, weight=weight, margin=margin, centre=1 - mean, harm=False)
     return prospect.until(factors @ chance, alpha=alpha)
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fairway.config import sections
-from fairway.rollout import evidence
 from fairway.rollout.bets import NOTHING, BetKey, News
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.guards import base, rates
 from fairway.rollout.increments import Batch, Paired
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts
 
 
 def allowed(strategy: sections.Strategy, offline: float | None) -> float:
@@ -53,8 +53,8 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         if batch.paired is None or not self.strategy.shadow.enabled:
             return
         counts = ArmCounts(batch.paired.compared, batch.paired.disagreements)
-        harm = evidence.factors_above(counts, limit=self.allowed)
-        safe = evidence.factors_below(counts, limit=self.allowed)
+        harm = hypotheses.factors_above(counts, limit=self.allowed)
+        safe = hypotheses.factors_below(counts, limit=self.allowed)
         yield News(BetKey(self.name), counts, NOTHING, harm, certificate=safe)
 
     def certified(self, ledger: Ledger) -> bool:

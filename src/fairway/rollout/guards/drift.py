@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from fairway.config import sections
-from fairway.rollout import evidence
 from fairway.rollout.bets import NOBODY, Bet, BetKey, News, Pair
-from fairway.rollout.evidence import ArmCounts, Floats
 from fairway.rollout.guards import base
 from fairway.rollout.increments import Batch, Exposed
 from fairway.rollout.ledger import Ledger
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts, Floats
 
 
 class DriftGuard(sections.Guard):
@@ -52,12 +52,12 @@ class DriftCase(base.Case[DriftGuard]):
         batch = [exposed.answers.get(answer, NOBODY) for answer in known]
         mine, theirs = [pair[0] for pair in batch], [pair[1] for pair in batch]
         if self.guard.max_shift > 0:
-            return evidence.factors_answers(mine, theirs, of=of, margin=self.guard.max_shift)
+            return hypotheses.factors_answers(mine, theirs, of=of, margin=self.guard.max_shift)
         before = (
             _bins([pair.candidate for pair in known.values()], of=bet.candidate.n),
             _bins([pair.stable for pair in known.values()], of=bet.stable.n),
         )
-        return evidence.factors_shift(_bins(mine, of=of[0]), _bins(theirs, of=of[1]), before=before)
+        return hypotheses.factors_shift(_bins(mine, of=of[0]), _bins(theirs, of=of[1]), before=before)
 
     def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         counts = _answers(ledger.own(self.name))
@@ -91,7 +91,7 @@ def _counted(exposed: Exposed, known: Mapping[str, Pair]) -> dict[str, Pair]:
     """Return the counts with the batch; the most frequent new answers take the places that are left."""
     new = [answer for answer in exposed.answers if answer not in known]
     new.sort(key=lambda answer: -sum(exposed.answers[answer]))
-    names = [*known, *new[: evidence.BINS - len(known)]]
+    names = [*known, *new[: hypotheses.BINS - len(known)]]
     return {name: known.get(name, NOBODY).plus(*exposed.answers.get(name, NOBODY)) for name in names}
 
 

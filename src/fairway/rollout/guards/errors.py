@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from fairway.rollout import evidence, traffic
+from fairway.rollout import traffic
 from fairway.rollout.bets import BetKey, Kind, News
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.guards import base, lost, rates
 from fairway.rollout.increments import Batch, Paired
 from fairway.rollout.ledger import Ledger
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts
 
 
 class ErrorsGuard(rates.LimitedGuard):
@@ -39,7 +40,7 @@ class ErrorsCase(rates.LimitedCase[ErrorsGuard]):
         """Return the copies that failed in one arm alone, against those of the other."""
         mine, theirs, both = paired.candidate_failures, paired.stable_failures, paired.both_failures
         total = paired.compared + mine + theirs + both
-        factors = evidence.factors_paired(mine, theirs, both, max_ratio=self.guard.tolerated)
+        factors = hypotheses.factors_paired(mine, theirs, both, max_ratio=self.guard.tolerated)
         key = BetKey(self.name, Kind.SHADOW)
         return News(key, ArmCounts(total, mine + both), ArmCounts(total, theirs + both), factors)
 

@@ -1,8 +1,8 @@
 """Requests that no server has answered: of guards that count units the gateway counts these alone, for the rest have events."""
 
 from fairway.rollout import traffic
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.guards import base
+from fairway.rollout.statistics.betting import ArmCounts
 
 
 def unanswered(candidate: traffic.ArmCounts, stable: traffic.ArmCounts) -> base.Scraped:

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fairway.config import sections
-from fairway.rollout import evidence
 from fairway.rollout.bets import SLICES, BetKey, Kind, News
-from fairway.rollout.evidence import ArmCounts
 from fairway.rollout.guards import base
 from fairway.rollout.increments import Batch, Labelled
 from fairway.rollout.ledger import Ledger
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts
 
 
 class QualityGuard(sections.Guard):
@@ -72,7 +72,7 @@ class QualityCase(base.Case[QualityGuard]):
     def _differ(self, key: BetKey, labels: Labelled) -> News:
         margin = self.guard.max_loss_increase
         harm, safe = (
-            evidence.factors_difference(labels.candidate, labels.stable, margin=margin, harm=side)
+            hypotheses.factors_difference(labels.candidate, labels.stable, margin=margin, harm=side)
             for side in (True, False)
         )
         return News(key, labels.candidate, labels.stable, harm, certificate=safe, compared=True)

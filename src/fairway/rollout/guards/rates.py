@@ -10,13 +10,14 @@ from pydantic import Field
 
 from fairway import errors
 from fairway.config import sections
-from fairway.rollout import evidence, prospect
+from fairway.rollout import prospect
 from fairway.rollout.bets import BetKey, Kind, News
-from fairway.rollout.evidence import ArmCounts, Floats
 from fairway.rollout.guards import base
 from fairway.rollout.increments import Batch, Gateway
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.prospect import Expectation, Prospect
+from fairway.rollout.statistics import hypotheses
+from fairway.rollout.statistics.betting import ArmCounts, Floats
 
 
 class CountedGuard(sections.Guard):
@@ -129,7 +130,7 @@ class CountedCase(base.Case[C]):
 
     def against(self, candidate: ArmCounts, stable: ArmCounts) -> Floats:
         """Return the factors against H0: the candidate's requests are at most `tolerated` times as likely bad as stable's."""
-        return evidence.factors_two_arm(candidate, stable, max_ratio=self.tolerated)
+        return hypotheses.factors_two_arm(candidate, stable, max_ratio=self.tolerated)
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
         for requests in (batch.gateway, *batch.counted):
@@ -145,7 +146,7 @@ class CountedCase(base.Case[C]):
         if share is None:
             harm, safe = self.against(*bet_on), self._safe(held[0], bet_on)
         else:
-            harm = evidence.factors_drawn(bad_candidate, bad_stable, weight=share, max_ratio=self.tolerated)
+            harm = hypotheses.factors_drawn(bad_candidate, bad_stable, weight=share, max_ratio=self.tolerated)
             safe = self._safe(held[0], held)
         yield News(BetKey(self.name), *held, harm, certificate=safe, compared=True, at_risk=bet_on, share=share)
         yield from self._limited(held, bet_on)
@@ -209,14 +210,14 @@ class LimitedCase(CountedCase[L]):
     def expected(self, candidate: float, stable: float, *, bad: float, usual: float) -> Floats:
         """Return the factors of `against` for counts that are no whole numbers."""
         events, odds = candidate * bad + stable * usual, candidate * self.tolerated
-        factors = evidence.two_arm(candidate * bad, events, odds / (odds + stable), evidence.WORSE)
+        factors = hypotheses.two_arm(candidate * bad, events, odds / (odds + stable), hypotheses.WORSE)
         return factors / self.guard.requests_per_unit
 
     def _safe(self, candidate: ArmCounts, arms: tuple[ArmCounts, ArmCounts]) -> Floats | None:
         if self.guard.max_ratio is not None:
-            factors = evidence.factors_two_arm(*arms, max_ratio=self.guard.max_ratio, harm=False)
+            factors = hypotheses.factors_two_arm(*arms, max_ratio=self.guard.max_ratio, harm=False)
         elif self.guard.max_rate is not None:
-            factors = evidence.factors_below(candidate, limit=self.guard.max_rate)
+            factors = hypotheses.factors_below(candidate, limit=self.guard.max_rate)
         else:
             return None
         return factors / self.guard.requests_per_unit  # as in `against`
@@ -233,7 +234,7 @@ class LimitedCase(CountedCase[L]):
 
     def _above(self, arm: ArmCounts) -> Floats:
         limit = self.guard.objective_rate or 0.0
-        return evidence.factors_above(arm, limit=limit) / self.guard.requests_per_unit
+        return hypotheses.factors_above(arm, limit=limit) / self.guard.requests_per_unit
 
     def growth(self, ledger: Ledger, *, seconds: float) -> float:
         if self.guard.max_rate is None:
@@ -284,7 +285,9 @@ class LimitedCase(CountedCase[L]):
 
         def needed(most: float) -> float:
             odds = weight * most
-            growth = evidence.two_arm(rps * usual * weight, rps * usual, odds / (odds + 1 - weight), evidence.BETTER)
+            growth = hypotheses.two_arm(
+                rps * usual * weight, rps * usual, odds / (odds + 1 - weight), hypotheses.BETTER
+            )
             return prospect.until(growth / self.guard.requests_per_unit, alpha=policy.false_promotion)
 
         least = prospect.bisect(lambda most: needed(most) <= seconds, low=1.0, high=prospect.MOST_TIMES)
@@ -311,7 +314,7 @@ class LimitedCase(CountedCase[L]):
 
 def growth_below(counts: ArmCounts, *, limit: float) -> float:
     """Return what a certificate of "below `limit`" has grown by in expectation, at the rate so far."""
-    return evidence.growth_below((counts.bad + 0.5) / (counts.n + 1), limit=limit) * counts.n
+    return hypotheses.growth_below((counts.bad + 0.5) / (counts.n + 1), limit=limit) * counts.n
 
 
 def of_rate(
@@ -349,7 +352,7 @@ def of_rate(
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
     """Return how many requests of the candidate are expected until "below `limit`" is certified, at this rate; infinity where that is never."""
-    return prospect.until(evidence.below(rate, 1.0, limit=limit), alpha=alpha)
+    return prospect.until(hypotheses.below(rate, 1.0, limit=limit), alpha=alpha)
 
 
 def smallest(rate: float, *, requests: float, alpha: float) -> float | None:

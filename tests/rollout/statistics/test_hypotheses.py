@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from ville import evalues
 
-from fairway.rollout import evidence
-from fairway.rollout.evidence import ArmCounts, Wealth
+from fairway.rollout.statistics import betting, hypotheses
+from fairway.rollout.statistics.betting import ArmCounts, Wealth
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -29,7 +29,7 @@ def test_the_two_arm_factor_is_at_most_one_in_expectation_for_every_split_and_co
     chance = stats.hypergeom(total, bad, canary).pmf(among)
     factors = np.array(
         [
-            np.exp(evidence.factors_two_arm(ArmCounts(canary, int(x)), ArmCounts(total - canary, bad - int(x))))
+            np.exp(hypotheses.factors_two_arm(ArmCounts(canary, int(x)), ArmCounts(total - canary, bad - int(x))))
             for x in among
         ]
     )
@@ -43,10 +43,12 @@ def test_the_difference_factor_is_at_most_one_in_expectation_however_many_of_eac
 ) -> None:
     stable = base * (1 - margin)
     canary = stable + margin  # exactly at the edge of the null hypothesis
-    mean = np.zeros(evidence.GRID)
+    mean = np.zeros(betting.GRID)
     for x, y in itertools.product(range(n + 1), range(m + 1)):
         chance = stats.binom(n, canary).pmf(x) * stats.binom(m, stable).pmf(y)
-        mean += chance * np.exp(evidence.factors_difference(ArmCounts(n, x), ArmCounts(m, y), margin=margin, harm=harm))
+        mean += chance * np.exp(
+            hypotheses.factors_difference(ArmCounts(n, x), ArmCounts(m, y), margin=margin, harm=harm)
+        )
     assert np.all(mean <= 1 + 1e-9)
 
 
@@ -61,14 +63,14 @@ def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_u
     margin = float((mine - theirs).mean())
     if not 0 <= margin <= 0.9:
         return
-    mean, draws = np.zeros(evidence.GRID), 0
+    mean, draws = np.zeros(betting.GRID), 0
     for chosen in itertools.combinations(range(total), canary):
         rest = [unit for unit in range(total) if unit not in chosen]
         counts = (
             ArmCounts(canary, float(mine[list(chosen)].sum())),
             ArmCounts(total - canary, float(theirs[rest].sum())),
         )
-        mean += np.exp(evidence.factors_difference(*counts, margin=margin, harm=harm))
+        mean += np.exp(hypotheses.factors_difference(*counts, margin=margin, harm=harm))
         draws += 1
     assert np.all(mean / draws <= 1 + 1e-9)
 
@@ -84,11 +86,11 @@ def test_the_paired_factor_is_fair_where_the_canary_fails_as_often_as_is_tolerat
     if alone < 0 or alone + theirs + both > 1:
         return
     chances = ((alone, (1, 0, 0)), (theirs, (0, 1, 0)), (both, (0, 0, 1)), (1 - alone - theirs - both, (0, 0, 0)))
-    mean = sum(chance * np.exp(evidence.factors_paired(*counts, max_ratio=ratio)) for chance, counts in chances)
+    mean = sum(chance * np.exp(hypotheses.factors_paired(*counts, max_ratio=ratio)) for chance, counts in chances)
     assert np.allclose(mean, 1, atol=1e-9)
 
 
-@pytest.mark.parametrize("side", [evidence.factors_above, evidence.factors_below], ids=["above", "below"])
+@pytest.mark.parametrize("side", [hypotheses.factors_above, hypotheses.factors_below], ids=["above", "below"])
 @pytest.mark.parametrize("limit", [0.005, 0.02, 0.3, 0.5])
 def test_the_one_sample_factor_is_fair_at_its_limit(side: object, limit: float) -> None:
     bad, good = (np.exp(side(ArmCounts(1, x), limit=limit)) for x in (1, 0))  # type: ignore[operator]
@@ -97,7 +99,7 @@ def test_the_one_sample_factor_is_fair_at_its_limit(side: object, limit: float) 
 
 @pytest.mark.parametrize("weight", [0.05, 0.25, 0.5, 0.95])
 def test_the_split_factor_is_fair_at_the_asked_weight(weight: float) -> None:
-    canary, stable = (np.exp(evidence.factors_split(candidate=c, stable=1 - c, weight=weight)) for c in (1, 0))
+    canary, stable = (np.exp(hypotheses.factors_split(candidate=c, stable=1 - c, weight=weight)) for c in (1, 0))
     assert np.allclose(weight * canary + (1 - weight) * stable, 1)
 
 
@@ -111,7 +113,7 @@ def test_equal_arms_cross_the_bound_no_more_often_than_alpha_while_weights_and_r
             rate = 0.01 + 0.009 * math.sin(tick / 9) + (0.1 if 50 < tick < 60 else 0.0)
             canary = rng.binomial(50, weight)
             wealth = wealth.bet(
-                evidence.factors_two_arm(
+                hypotheses.factors_two_arm(
                     ArmCounts(canary, rng.binomial(canary, rate)),
                     ArmCounts(50 - canary, rng.binomial(50 - canary, rate)),
                 )
@@ -131,7 +133,7 @@ def test_a_canary_that_fails_a_fifth_of_its_requests_is_found_within_fifteen_bad
             failed = rng.binomial(canary, 0.2)
             bad += failed
             wealth = wealth.bet(
-                evidence.factors_two_arm(
+                hypotheses.factors_two_arm(
                     ArmCounts(canary, failed), ArmCounts(100 - canary, rng.binomial(100 - canary, 0.005))
                 )
             )
@@ -144,22 +146,22 @@ def test_restarts_spend_no_more_than_the_money_kept_for_them_and_stay_bounded() 
     for minute in range(500):
         wealth = wealth.restart(at=60.0 * minute)
     assert wealth.log_e == pytest.approx(0.0, abs=1e-9)
-    assert len(wealth.starts) == evidence.MAX_RESTARTS + 1
+    assert len(wealth.starts) == betting.MAX_RESTARTS + 1
 
 
 def test_a_restart_finds_a_late_harm_sooner_than_the_bet_from_the_beginning() -> None:
     healthy, harmed = (ArmCounts(50, 1), ArmCounts(450, 9)), (ArmCounts(50, 4), ArmCounts(450, 9))
     with_restart = without = Wealth.start(at=0.0)
     for _ in range(200):
-        with_restart, without = (w.bet(evidence.factors_two_arm(*healthy)) for w in (with_restart, without))
+        with_restart, without = (w.bet(hypotheses.factors_two_arm(*healthy)) for w in (with_restart, without))
     with_restart = with_restart.restart(at=200.0)
     for _ in range(10):
-        with_restart, without = (w.bet(evidence.factors_two_arm(*harmed)) for w in (with_restart, without))
+        with_restart, without = (w.bet(hypotheses.factors_two_arm(*harmed)) for w in (with_restart, without))
     assert with_restart.log_e > without.log_e
 
 
 def test_wealth_survives_json_to_the_last_bit() -> None:
-    wealth = Wealth.start(at=1.5).bet(evidence.factors_two_arm(ArmCounts(7, 3), ArmCounts(93, 1))).restart(at=61.0)
+    wealth = Wealth.start(at=1.5).bet(hypotheses.factors_two_arm(ArmCounts(7, 3), ArmCounts(93, 1))).restart(at=61.0)
     again = Wealth.from_json(json.loads(json.dumps(wealth.to_json())))
     assert np.array_equal(again.stakes, wealth.stakes)
     assert again.log_e == wealth.log_e
@@ -172,12 +174,12 @@ def test_wealth_survives_json_to_the_last_bit() -> None:
 )
 def test_impossible_counts_are_refused(arm: ArmCounts) -> None:
     with pytest.raises(ValueError, match="wanted 0 <= bad <= requests"):
-        evidence.factors_two_arm(arm, ArmCounts(10, 0))
+        hypotheses.factors_two_arm(arm, ArmCounts(10, 0))
 
 
 def test_a_batch_without_bad_requests_or_with_one_arm_missing_says_nothing() -> None:
-    assert not evidence.factors_two_arm(ArmCounts(10, 0), ArmCounts(90, 0)).any()
-    assert not evidence.factors_two_arm(ArmCounts(10, 5), ArmCounts(0, 0)).any()
+    assert not hypotheses.factors_two_arm(ArmCounts(10, 0), ArmCounts(90, 0)).any()
+    assert not hypotheses.factors_two_arm(ArmCounts(10, 5), ArmCounts(0, 0)).any()
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -186,12 +188,12 @@ def test_the_two_arm_factor_with_a_margin_is_at_most_one_in_expectation(
     canary: int, stable: int, ratio: float, base: float, harm: bool
 ) -> None:
     base = min(base, 0.99 / ratio)  # at the edge of the null hypothesis
-    mean = np.zeros(evidence.GRID)
+    mean = np.zeros(betting.GRID)
     for x in range(canary + 1):
         for y in range(stable + 1):
             chance = stats.binom(canary, ratio * base).pmf(x) * stats.binom(stable, base).pmf(y)
             mean += chance * np.exp(
-                evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(stable, y), max_ratio=ratio, harm=harm)
+                hypotheses.factors_two_arm(ArmCounts(canary, x), ArmCounts(stable, y), max_ratio=ratio, harm=harm)
             )
     assert np.all(mean <= 1 + 1e-9)
 
@@ -208,13 +210,13 @@ def test_the_factor_of_values_is_fair_over_who_of_these_units_fell_to_the_canary
     """Only the draw is random, and the order in which it is met: of the arms, however many of each, and not of the values."""
     canary = data.draw(st.integers(1, total - 1))
     stable = np.array(data.draw(st.lists(st.floats(0, 1), min_size=total, max_size=total))) * (1 - margin)
-    mean, draws = np.zeros(evidence.GRID), 0
+    mean, draws = np.zeros(betting.GRID), 0
     for chosen, order in itertools.product(
         itertools.combinations(range(total), canary), itertools.permutations(range(total))
     ):
         rest = [unit for unit in range(total) if unit not in chosen]
         mean += np.exp(
-            evidence.factors_values(
+            hypotheses.factors_values(
                 stable[list(chosen)] + margin, stable[rest], order=order, margin=margin, centre=centre, harm=harm
             )
         )
@@ -224,9 +226,9 @@ def test_the_factor_of_values_is_fair_over_who_of_these_units_fell_to_the_canary
 
 def test_values_outside_their_bounds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
-        evidence.factors_values(np.array([1.5]), np.array([0.5]), order=[0, 1], margin=0.0, centre=0.5)
+        hypotheses.factors_values(np.array([1.5]), np.array([0.5]), order=[0, 1], margin=0.0, centre=0.5)
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
-        evidence.factors_values(np.array([np.nan]), np.array([0.5]), order=[0, 1], margin=0.0, centre=0.5)
+        hypotheses.factors_values(np.array([np.nan]), np.array([0.5]), order=[0, 1], margin=0.0, centre=0.5)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -239,10 +241,10 @@ def test_the_shift_factor_is_at_most_one_in_expectation_whatever_was_seen_before
     before = tuple(
         np.array(data.draw(st.lists(st.integers(0, 500), min_size=3, max_size=3)), dtype=float) for _ in range(2)
     )
-    mean, draws = np.zeros(evidence.GRID), 0
+    mean, draws = np.zeros(betting.GRID), 0
     for chosen in itertools.combinations(range(len(rows)), canary):
         mine = np.bincount(rows[list(chosen)], minlength=3).astype(float)
-        mean += np.exp(evidence.factors_shift(mine, np.array(bins) - mine, before=before))  # type: ignore[arg-type]
+        mean += np.exp(hypotheses.factors_shift(mine, np.array(bins) - mine, before=before))  # type: ignore[arg-type]
         draws += 1
     assert np.all(mean / draws <= 1 + 1e-9)
 
@@ -258,7 +260,7 @@ def test_a_shift_of_the_answers_is_found_and_equal_answers_are_not() -> None:
                 )[0].astype(float)
                 for mean, n in ((shifted, 10), (0.0, 30))
             ]
-            held = held.bet(evidence.factors_shift(new[0], new[1], before=(canary, stable)))
+            held = held.bet(hypotheses.factors_shift(new[0], new[1], before=(canary, stable)))
             canary, stable = canary + new[0], stable + new[1]
         return held
 
@@ -281,7 +283,7 @@ def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_rest
             for y in range(4 - canary + 1):
                 chance = stats.binom(canary, rate).pmf(x) * stats.binom(4 - canary, rate).pmf(y)
                 total += chance * expected(
-                    here.bet(evidence.factors_two_arm(ArmCounts(canary, x), ArmCounts(4 - canary, y))), depth + 1
+                    here.bet(hypotheses.factors_two_arm(ArmCounts(canary, x), ArmCounts(4 - canary, y))), depth + 1
                 )
         return total
 
@@ -290,26 +292,26 @@ def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_rest
 
 def test_an_alarm_rings_while_something_is_amiss_and_for_a_while_after() -> None:
     alarm, calm, amiss = (
-        evidence.Alarm(),
-        evidence.factors_above(ArmCounts(100, 0), limit=0.01),
-        evidence.factors_above(ArmCounts(100, 10), limit=0.01),
+        betting.Alarm(),
+        hypotheses.factors_above(ArmCounts(100, 0), limit=0.01),
+        hypotheses.factors_above(ArmCounts(100, 10), limit=0.01),
     )
     for second in range(100):
         alarm = alarm.learn(calm, at=float(second))
     assert not alarm.on(at=100.0)
     alarm = alarm.learn(amiss, at=100.0)
-    again = evidence.Alarm.from_json(json.loads(json.dumps(alarm.to_json())))
+    again = betting.Alarm.from_json(json.loads(json.dumps(alarm.to_json())))
     assert alarm.on(at=100.0)
-    assert again.on(at=100.0 + evidence.ALARM_SECONDS)
+    assert again.on(at=100.0 + betting.ALARM_SECONDS)
     for second in range(101, 200):
         alarm = alarm.learn(calm, at=float(second))
-    assert not alarm.on(at=200.0 + evidence.ALARM_SECONDS)
-    assert evidence.Alarm.from_json(json.loads(json.dumps(evidence.Alarm().to_json()))).until == -math.inf
+    assert not alarm.on(at=200.0 + betting.ALARM_SECONDS)
+    assert betting.Alarm.from_json(json.loads(json.dumps(betting.Alarm().to_json()))).until == -math.inf
 
 
 def _worth(log_e: float) -> Wealth:
     return dataclasses.replace(
-        Wealth.start(at=0.0, restarts=False), stakes=np.full((1, evidence.GRID), log_e - math.log(evidence.GRID))
+        Wealth.start(at=0.0, restarts=False), stakes=np.full((1, betting.GRID), log_e - math.log(betting.GRID))
     )
 
 
@@ -322,10 +324,10 @@ def test_who_is_guilty_is_what_closed_testing_says(logs: list[float], alpha: flo
         others = [other for other in wealths if other != name]
         sets = [(name, *some) for size in range(len(others) + 1) for some in itertools.combinations(others, size)]
         if all(
-            evidence.combine({member: wealths[member] for member in one}) >= math.log(1 / alpha) - 1e-9 for one in sets
+            betting.combine({member: wealths[member] for member in one}) >= math.log(1 / alpha) - 1e-9 for one in sets
         ):
             by_hand.append(name)
-    assert set(evidence.guilty(wealths, alpha=alpha)) == set(by_hand)
+    assert set(betting.guilty(wealths, alpha=alpha)) == set(by_hand)
 
 
 # -- an independent implementation --------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def test_who_is_guilty_is_what_closed_testing_says(logs: list[float], alpha: flo
 @given(st.lists(st.floats(-3, 12), min_size=1, max_size=30), st.sampled_from([0.01, 0.05, 0.2]))
 def test_e_bh_names_what_ville_names(logs: list[float], rate: float) -> None:
     mask = evalues.ebh(np.exp(logs), alpha=rate)
-    named = set(evidence.e_bh(dict(enumerate(logs)), rate=rate))
+    named = set(betting.e_bh(dict(enumerate(logs)), rate=rate))
     assert (
         named == set(np.flatnonzero(mask)) or len({round(logs[i], 9) for i in named ^ set(np.flatnonzero(mask))}) == 1
     )  # a tie at the edge
@@ -348,7 +350,7 @@ def test_the_evidence_of_one_arm_is_within_some_nats_of_the_beta_binomial_s(trut
     theirs.fit(rows)
     ours = Wealth.start(at=0.0, restarts=False)
     for batch in np.split(rows, 100):
-        ours = ours.bet(evidence.factors_above(ArmCounts(len(batch), int(batch.sum())), limit=limit))
+        ours = ours.bet(hypotheses.factors_above(ArmCounts(len(batch), int(batch.sum())), limit=limit))
     assert ours.log_e == pytest.approx(theirs.log_e_values_[-1], rel=0.1, abs=4.0)
 
 
@@ -363,13 +365,13 @@ def test_the_evidence_of_bounded_values_is_within_some_nats_of_a_betting_test_s(
     for start in range(0, 4000, 40):
         here = slice(start, start + 40)
         ours = ours.bet(
-            evidence.factors_values(
+            hypotheses.factors_values(
                 value[here][arm[here]], value[here][~arm[here]], order=rng.permutation(40), margin=0.0, centre=0.5
             )
         )
     assert theirs.log_e_values_[-1] > 3
     assert (
-        ours.log_e >= theirs.log_e_values_[-1] - math.log(evidence.GRID) - 2
+        ours.log_e >= theirs.log_e_values_[-1] - math.log(betting.GRID) - 2
     )  # what an even spread over the alternatives may cost, and a little
 
 
@@ -384,26 +386,28 @@ def test_the_factor_of_answers_is_at_most_one_in_expectation_where_a_share_diffe
 ) -> None:
     stable = base * (1 - margin) + (margin if less else 0.0)
     canary = stable - margin if less else stable + margin
-    mean = np.zeros(evidence.GRID)
+    mean = np.zeros(betting.GRID)
     for x, y in itertools.product(range(n + 1), range(m + 1)):
         chance = stats.binom(n, canary).pmf(x) * stats.binom(m, stable).pmf(y)
-        mean += chance * np.exp(evidence.factors_answers([x], [y], of=(n, m), margin=margin))
+        mean += chance * np.exp(hypotheses.factors_answers([x], [y], of=(n, m), margin=margin))
     assert np.all(mean <= 1 + 1e-9)
 
 
 @pytest.mark.parametrize(
     "refused",
     [
-        lambda: evidence.factors_split(candidate=-100, stable=10, weight=0.5),
-        lambda: evidence.factors_split(candidate=100, stable=-1, weight=0.5),
-        lambda: evidence.factors_shift(np.array([5.0, -1.0]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))),
-        lambda: evidence.factors_shift(
+        lambda: hypotheses.factors_split(candidate=-100, stable=10, weight=0.5),
+        lambda: hypotheses.factors_split(candidate=100, stable=-1, weight=0.5),
+        lambda: hypotheses.factors_shift(
+            np.array([5.0, -1.0]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))
+        ),
+        lambda: hypotheses.factors_shift(
             np.array([5.0, math.nan]), np.array([5.0, 1.0]), before=(np.zeros(2), np.zeros(2))
         ),
-        lambda: evidence.factors_two_arm(ArmCounts(10, math.nan), ArmCounts(10, 0)),
-        lambda: evidence.factors_below(ArmCounts(10, 11), limit=0.1),
-        lambda: evidence.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), margin=0.0),
-        lambda: evidence.factors_paired(1, -1, 0),
+        lambda: hypotheses.factors_two_arm(ArmCounts(10, math.nan), ArmCounts(10, 0)),
+        lambda: hypotheses.factors_below(ArmCounts(10, 11), limit=0.1),
+        lambda: hypotheses.factors_difference(ArmCounts(-1, 0), ArmCounts(10, 0), margin=0.0),
+        lambda: hypotheses.factors_paired(1, -1, 0),
     ],
 )
 def test_counts_that_cannot_be_are_refused_with_a_sentence(refused: Callable[[], object]) -> None:
@@ -415,5 +419,5 @@ def test_a_factor_that_is_no_number_changes_no_wealth() -> None:
     wealth = Wealth.start(at=0.0)
     before = wealth.to_json()
     with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="wanted finite numbers"):
-        wealth.bet(np.full(evidence.GRID, math.nan))
+        wealth.bet(np.full(betting.GRID, math.nan))
     assert wealth.to_json() == before

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fairway.rollout.evidence import ArmCounts, Floats
+from fairway.rollout.statistics.betting import ArmCounts, Floats
 
 WIDEST = math.log(64.0)  # relative risks between 1/64 and 64 are told apart
 ANGLES: Floats = (2 * np.arange(33) + 1) * np.pi / 66
@@ -84,7 +84,7 @@ class Ratio:
     """What was seen of the relative risk canary / stable: enough to tell every value of it that is not refuted.
 
     Of each batch with realised split w the likelihood of relative risk rho is rho^(bad in canary) / (rho w + 1 - w)^(bad in all), as in
-    `evidence.factors_two_arm`. The sum of its denominators is kept at 33 Chebyshev nodes of log rho, where so smooth a function is known to
+    `hypotheses.factors_two_arm`. The sum of its denominators is kept at 33 Chebyshev nodes of log rho, where so smooth a function is known to
     ten digits everywhere between.
     """
 
@@ -94,7 +94,7 @@ class Ratio:
     def add(self, candidate: ArmCounts, stable: ArmCounts, *, share: float | None = None) -> "Ratio":
         """Return what is known after one batch; a batch without both arms or without a bad request says nothing.
 
-        `share` is the canary's of the draws, where it is not its share of the requests (`evidence.factors_drawn`).
+        `share` is the canary's of the draws, where it is not its share of the requests (`hypotheses.factors_drawn`).
         """
         events = candidate.bad + stable.bad
         if share is None:

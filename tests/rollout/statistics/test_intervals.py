@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import ville
 
-from fairway.rollout import intervals
-from fairway.rollout.evidence import ArmCounts
-from fairway.rollout.intervals import Ratio
+from fairway.rollout.statistics import intervals
+from fairway.rollout.statistics.betting import ArmCounts
+from fairway.rollout.statistics.intervals import Ratio
 
 
 def test_the_average_rate_is_hardly_ever_outside_at_any_look_although_the_rate_moves() -> None:

@@ -1,0 +1,1 @@
+"""The statistics behind a rollout: wealth that is bet (`betting`), what is bet on (`hypotheses`), and intervals that hold at every look."""
