@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fairway import errors
+from fairway.monitoring.eventstore import answers
 from fairway.operator import installed
 from fairway.platforms.kubernetes import api
 from fairway.platforms.kubernetes.objects import pods
@@ -151,6 +152,36 @@ def test_a_candidate_whose_pod_was_taken_away_goes_on_when_it_is_back(play):
     play.cluster.pods[name] = 2
     play.look(until="Canary 25")
     assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
+
+
+class Answered(world.Nothing):
+    """Ten requests a second of either arm, and those of the candidate fail; events come as time passes."""
+
+    def __init__(self, play: world.World) -> None:
+        self.play, self.began = play, play.now
+
+    def cursor(self) -> int:
+        return int((self.play.now - self.began) * 20)
+
+    def exposure(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Exposure]]:
+        newest = min(self.cursor(), until if until is not None else self.cursor())
+        rows = [
+            answers.Exposure(
+                seq, self.began + seq / 20, ("canary", "stable")[seq % 2], None, None, 500 - 300 * (seq % 2), 0.01, None
+            )
+            for seq in range(after + 1, newest + 1)
+        ]
+        return max(after, newest), rows
+
+
+def test_a_candidate_that_lacks_one_pod_for_good_is_judged_by_what_the_others_answer(play):
+    by_units = {**world.SHORT, "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}]}
+    play.ask("b", scaling={"minReplicas": 2, "maxReplicas": 2}, strategy=by_units)
+    play.look(until="Canary 25")
+    play.cluster.pods[f"income-{revision(play, 'candidate')}"] = 1
+    answered = Answered(play)
+    play.restart(evidence=lambda namespace: answered)
+    assert "errors" in play.look(until="RolledBack 0")["reason"]
 
 
 def test_a_rollback_takes_the_traffic_away_although_other_objects_are_refused(play):
