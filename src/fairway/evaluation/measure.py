@@ -56,7 +56,7 @@ def evaluate(
 
 
 @dataclass(frozen=True)
-class Compared:
+class SideBySide:
     """What two models answer to the same rows, and how far their answers to each are apart."""
 
     ours: NDArray[Any]
@@ -78,23 +78,23 @@ class Subject:
         """Return what the model is asked to do."""
         return tasks.of(self.schema)
 
-    def compare(self, rows: splits.Split) -> Compared:
+    def compare(self, rows: splits.Split) -> SideBySide:
         """Return the answers of both models to these rows."""
         task = self.task
         inputs = rows.inputs(self.fitted.layout)
         ours = graph.run(self.model, inputs, output=task.output, width=task.width(self.schema))
         if self.champion is None:
-            return Compared(ours, None, None)
+            return SideBySide(ours, None, None)
         theirs, labels = baselines.champion(self.champion, rows=rows, schema=self.schema)
-        return Compared(ours, theirs, task.differ(task.answers(ours, self.schema), labels, self.schema))
+        return SideBySide(ours, theirs, task.differ(task.answers(ours, self.schema), labels, self.schema))
 
-    def baselines(self, data: splits.Splits, tested: Compared) -> artifacts.Json:
+    def baselines(self, data: splits.Splits, tested: SideBySide) -> artifacts.Json:
         """Return the metrics of the simplest rules and of the model in service."""
         rules = self.task.baselines(data.train.target, data.test.target, self.schema)
         champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target)
         return {**rules, "champion": champion}
 
-    def recent(self, data: splits.Splits, compared: Compared) -> artifacts.Json:
+    def recent(self, data: splits.Splits, compared: SideBySide) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""
         assert data.recent is not None
         name, target = self.task.primary.name, data.recent.target
@@ -103,7 +103,7 @@ class Subject:
         return {"rows": len(data.recent), name: ours, f"champion_{name}": theirs}
 
 
-def _disagreement(compared: Compared) -> artifacts.Json:
+def _disagreement(compared: SideBySide) -> artifacts.Json:
     if compared.apart is None:
         return {}
     return {

@@ -50,7 +50,7 @@ class Watched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Yardstick:
     """What a revision's windows are held against."""
 
     reference: dict[str, Any]
@@ -64,7 +64,7 @@ class Monitor:
         self._file, self._events, self.series = home / "monitor.json", events, series
         self._read: tuple[int, int] | None = None
         self._watched: tuple[Watched, ...] = ()
-        self._subjects: dict[Watched, Subject | None] = {}
+        self._subjects: dict[Watched, Yardstick | None] = {}
         self._pruned = -PRUNE_SECONDS
         self._clock: clocks.Steady | None = None  # once it has read when the newest event came
 
@@ -101,7 +101,7 @@ class Monitor:
             self._pass(watched, error, after=after, streak=streak, now=now)
             raise
 
-    def _test(self, watched: Watched, subject: Subject, *, after: int, streak: windows.Streak, now: float) -> bool:
+    def _test(self, watched: Watched, subject: Yardstick, *, after: int, streak: windows.Streak, now: float) -> bool:
         newest = self._events.history.newest(
             watched.deployment, namespace=watched.namespace, revision=watched.revision, after=after
         )
@@ -231,7 +231,7 @@ class Monitor:
             _key(watched), {"revision": watched.revision, "after": after, "streak": asdict(streak)}
         )
 
-    def _subject(self, watched: Watched) -> Subject | None:
+    def _subject(self, watched: Watched) -> Yardstick | None:
         """Return the reference and its detector, read once for each revision; None where the package has no
         reference."""
         if watched not in self._subjects:
@@ -239,7 +239,7 @@ class Monitor:
             self.series.watch(namespace=watched.namespace, deployment=watched.deployment, revision=watched.revision)
         return self._subjects[watched]
 
-    def _load(self, watched: Watched) -> Subject | None:
+    def _load(self, watched: Watched) -> Yardstick | None:
         package = manifest.load(watched.package)
         if "reference.npz" not in package.files:
             log.warning(
@@ -254,7 +254,7 @@ class Monitor:
             classes=package.classes,
             task=package.task,
         )
-        return Subject(
+        return Yardstick(
             reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features),
             detector=detector,
         )

@@ -1,6 +1,6 @@
 """Seldon's protocol: its messages to requests of the Open Inference Protocol, and our answers back. Pure.
 
-    {"data": {"names": [...], "ndarray": [[39, "state"], ...]}}         a list for each row; no names: the features in order
+    {"data": {"names": [...], "ndarray": [[39, "state"], ...]}}    a list for each row; no names: the features in order
     {"data": {"names": [...], "tensor": {"shape": [n, k], "values": [...]}}}   numbers only, row by row
     {"jsonData": {"age": 39, ...}} or a list of them                       a row for each, by feature
     {"jsonData": {"inputs": [...]}}                                        a request of the Open Inference Protocol
