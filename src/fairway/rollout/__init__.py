@@ -1,4 +1,6 @@
-"""The rollout: `statistics` bet, `guards` say on what, `ledger` keeps, `judge` says, `strategy` decides what happens next.
+"""The rollout.
+
+`statistics` bet, `guards` say on what, `ledger` keeps, `judge` says, `strategy` decides what happens next.
 
 All of it is pure; time is passed in.
 """

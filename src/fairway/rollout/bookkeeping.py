@@ -64,17 +64,26 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offlin
 
 
 def restart(ledger: Ledger, *, at: float) -> Ledger:
-    """Return the ledger with a restart point at a change of weight, where late harm is likeliest; the split is judged anew."""
+    """Return the ledger with a restart point at a change of weight, where late harm is likeliest.
+
+    The split is judged anew.
+    """
     return divide(replace(ledger, bets={key: bet.restart(at=at) for key, bet in ledger.bets.items()}))
 
 
 def divide(ledger: Ledger) -> Ledger:
-    """Return the ledger with no judgement yet of how units are divided: each counts anew where a stretch of constant weight begins."""
+    """Return the ledger with no judgement yet of how units are divided.
+
+    Each counts anew where a stretch of constant weight begins.
+    """
     return replace(ledger, split=Wealth.start(at=ledger.at, restarts=False), met=NOBODY)
 
 
 def _learnt(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]], *, at: float) -> dict[BetKey, Bet]:
-    """Return the bets after the batch. Every guard bets on what was known before the batch, so that its bets stay fair."""
+    """Return the bets after the batch.
+
+    Every guard bets on what was known before the batch, so that its bets stay fair.
+    """
     bets = {key: bet.due(at=at) for key, bet in ledger.bets.items()}
     unfair = ledger.unfair
     for case in cases:
@@ -88,7 +97,10 @@ def _learnt(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]], *, at: flo
 
 
 def _without_weights(batch: Batch) -> Batch:
-    """Return what is left of a batch where the split is not what was asked: the arms have different users, or nobody knows."""
+    """Return what is left of a batch where the split is not what was asked.
+
+    The arms have different users, or nobody knows.
+    """
     return replace(
         batch,
         labelled=(),
@@ -118,7 +130,7 @@ def _divided(ledger: Ledger, batch: Batch) -> tuple[Wealth, Pair, float]:
     return split, met, asked
 
 
-# -- labels and outcomes, which come late -------------------------------------------------------------------------------
+# -- labels and outcomes, which come late ------------------------------------------------------------------------------
 
 
 def _drawn(ledger: Ledger, batch: Batch, cases: Iterable[Case[Any]]) -> dict[str, Lottery]:
@@ -160,7 +172,9 @@ def _places(answers: Mapping[str, tuple[int, int]], known: Mapping[str, object])
 
 
 def _gathered(ledger: Ledger, batch: Batch) -> tuple[Batch, Batch]:
-    """Return what goes on waiting, and the batch with the labels and outcomes whose weight and slice (or name) now have enough of both arms.
+    """Return what goes on waiting, and the batch with what now has enough of both arms.
+
+    Labels are gathered by weight and slice, outcomes by weight and name.
 
     When they are bet on hangs on how many there are and on nothing else, so that the bets stay fair.
     """

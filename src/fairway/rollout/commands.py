@@ -11,7 +11,10 @@ from fairway.rollout.states import JUDGED, Cause, Event, Phase, Reply, State, st
 
 
 def obey(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance | None:
-    """Obey the first command of a person; a command that makes no sense now is answered with an event and changes nothing."""
+    """Obey the first command of a person.
+
+    A command that makes no sense now is answered with an event and changes nothing.
+    """
     if seen.command is None:
         return None
     command = seen.command

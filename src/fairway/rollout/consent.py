@@ -16,7 +16,10 @@ TOLD = {"Promoted": "postPromotion", "RolledBack": "postRollback", "Paused": "po
 
 
 def gated(state: State, after: Advance, seen: Seen, strategy: sections.Strategy) -> Advance:
-    """Let a transition happen once every hook before it lets it pass; until then everything stays, and the reason says for whom it waits."""
+    """Let a transition happen once every hook before it lets it pass.
+
+    Until then everything stays, and the reason says for whom it waits.
+    """
     veto = hooks.veto(state.calls, strategy.hooks)
     if veto is not None and after.state.phase is not Phase.ROLLING_BACK:
         reason = f"hook {veto.hook} refused {hooks.GATES[veto.at]}: {veto.said}"

@@ -1,7 +1,7 @@
 """What users' own services have to say in a rollout: which of them is asked when, and what their answers mean. Pure.
 
-A call is part of the rollout's state before anybody is called, and stays there until it is answered: whoever is killed in between calls again,
-under the same id.
+A call is part of the rollout's state before anybody is called, and stays there until it is answered: whoever is
+killed in between calls again, under the same id.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +77,9 @@ def ask(
     data: Mapping[str, Any],
     now: float,
 ) -> tuple[Call, ...]:
-    """Return the calls of the gates at these points, those that were begun for the same `key` as they stand; then the notifications under way.
+    """Return the calls of the gates at these points, those that were begun for the same `key` as they stand.
+
+    Then the notifications under way.
 
     A yes that was not used in time, because others or the evidence kept it waiting, is asked for again.
     """
@@ -103,7 +105,10 @@ def tell(
     data: Mapping[str, Any],
     now: float,
 ) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
-    """Add the notifications of what has just happened; gives the calls, and the notifications that there was no room for any more."""
+    """Add the notifications of what has just happened.
+
+    Gives the calls, and the notifications that there was no room for any more.
+    """
     told = *notifications(calls), *(_call(hook, at, data=data, now=now) for hook in hooks if at in hook.at)
     return (*(call for call in calls if call.at in GATES), *told[-KEPT:]), told[:-KEPT]
 

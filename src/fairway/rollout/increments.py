@@ -1,4 +1,7 @@
-"""Increments: what came since the last look, as platforms hand it to the ledger. Each request, label and outcome is in one of them once."""
+"""Increments: what came since the last look, as platforms hand it to the ledger.
+
+Each request, label and outcome is in one of them once.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +11,10 @@ from fairway.rollout.statistics.betting import ArmCounts
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Requests of one stretch of time under one route, and the bad ones by guard: increments of the gateway's counters, or events by arrival."""
+    """Requests of one stretch of time under one route, and the bad ones by guard.
+
+    Increments of the gateway's counters, or events by arrival.
+    """
 
     candidate: int
     stable: int
@@ -37,7 +43,10 @@ class Paired:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Units whose labels arrived since the last look, served at one weight of the canary: as a whole, or in one slice where guards ask for them."""
+    """Units whose labels arrived since the last look, served at one weight of the canary.
+
+    As a whole, or in one slice where guards ask for them.
+    """
 
     weight: float  # probability of the canary when the predictions were made
     candidate: ArmCounts  # units, the sum of their shares of wrong rows
@@ -50,7 +59,9 @@ class Labelled:
 
 @dataclass(frozen=True, kw_only=True)
 class Exposed:
-    """Units first seen in this step since the last look, served at about one time, and what their first request in the rollout got.
+    """Units first seen in this step since the last look, served at about one time.
+
+    Their answers are those of their first request in the rollout.
 
     Each pair is (candidate, stable).
     """

@@ -1,4 +1,7 @@
-"""Takes what a look saw into the state: increments into the ledger, and the sample, the cursors and the stretches of constant weight forward. Pure."""
+"""Takes what a look saw into the state.
+
+Increments into the ledger, and the sample, the cursors and the stretches of constant weight forward. Pure.
+"""
 
 from dataclasses import replace
 
@@ -46,10 +49,12 @@ def learn(state: State, seen: Seen, *, strategy: sections.Strategy) -> State:
 
 
 def _alone(cursors: Cursors, *, since: float, until: float) -> Cursors:
-    """Return the cursors with the stretch of time in which the gateway alone counted; one that ended a minute ago or less goes on.
+    """Return the cursors with the stretch of time in which the gateway alone counted.
 
-    It begins where counting by arrival has ended: what came at one time is counted as a whole or not at all. Told by the time of
-    answers, the arm that answers later would count alone at one end of it.
+    One that ended a minute ago or less goes on.
+
+    It begins where counting by arrival has ended: what came at one time is counted as a whole or not at all. Told by
+    the time of answers, the arm that answers later would count alone at one end of it.
     """
     goes_on = since <= cursors.alone_until + LAG_SECONDS
     began = cursors.alone_from if goes_on else min(cursors.settled, since)
@@ -62,7 +67,8 @@ def _gateway(
     """Return the increments between two scrapes, or None where they cannot be compared: another route, another
     process (its counters began anew), an arm that is missing, or counters that went back.
 
-    Of guards that count units these are the requests that no server has answered, for the rest have events; `alone`, all that failed.
+    Of guards that count units these are the requests that no server has answered, for the rest have events; `alone`,
+    all that failed.
     """
     if before is None or after is None or not _of_one_count(before, after):
         return None
@@ -85,8 +91,10 @@ def _gateway(
 
 
 def _stale(before: traffic.Sample | None, after: traffic.Sample) -> bool:
-    """Say whether counts went back without a sign that they began anew, as those of a Prometheus that lags do: taken for new, what lies between
-    would be counted again. After a minute they are believed."""
+    """Say whether counts went back without a sign that they began anew, as those of a Prometheus that lags do.
+
+    Taken for new, what lies between would be counted again. After a minute they are believed.
+    """
     if before is None or after.at > before.at + LAG_SECONDS or not _of_one_count(before, after):
         return False
     arms = (before.stable, after.stable), (before.candidate, after.candidate)
@@ -101,8 +109,9 @@ def _of_one_count(before: traffic.Sample, after: traffic.Sample) -> bool:
 def _segments(state: State, seen: Seen, *, weight: int, in_effect: bool) -> tuple[Segment, ...]:
     """Return the stretches of time with one weight in effect; what lies between them belongs to none.
 
-    A stretch ends with the look that asked for another route, not with the one that finds it in effect; and where the route that is asked for is no
-    longer known to be in effect, as after a restart of who looks. A clock that was set back ends it too: the next begins by the clock as it is now.
+    A stretch ends with the look that asked for another route, not with the one that finds it in effect; and where the
+    route that is asked for is no longer known to be in effect, as after a restart of who looks. A clock that was set
+    back ends it too: the next begins by the clock as it is now.
     """
     segments = state.segments
     last = segments[-1] if segments else None

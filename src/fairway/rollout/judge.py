@@ -1,7 +1,8 @@
 """The judge: what a rollout has learnt in, one verdict with its sentence out. Pure.
 
-The harms of one rollout are averaged (`betting.combine`), so that P(a healthy revision is rolled back) <= falseRollback holds for all
-guards together; a certificate is asked of every guard that gates a stage, each at falsePromotion.
+The harms of one rollout are averaged (`betting.combine`), so that P(a healthy revision is rolled back) <=
+falseRollback holds for all guards together; a certificate is asked of every guard that gates a stage, each at
+falsePromotion.
 """
 
 import datetime
@@ -130,7 +131,10 @@ def _split(ledger: Ledger) -> str:
 
 
 def _eta(ledger: Ledger, cases: Sequence[Case[Any]], *, strategy: sections.Strategy, stage: str) -> float | None:
-    """Return the seconds until every certificate of the stage is expected, at the traffic and the rate of bad answers so far; None where that is never."""
+    """Return the seconds until every certificate of the stage is expected; None where that is never.
+
+    Expected is the traffic and the rate of bad answers so far.
+    """
     longest = 0.0
     if stage == "shadow" and 0 < ledger.pairs < strategy.shadow.min_pairs:
         longest = (strategy.shadow.min_pairs - ledger.pairs) * (ledger.at - ledger.since) / ledger.pairs
@@ -145,7 +149,10 @@ def _eta(ledger: Ledger, cases: Sequence[Case[Any]], *, strategy: sections.Strat
 
 
 def _seconds(case: Case[Any], ledger: Ledger) -> float | None:
-    """Return the seconds until the guard's certificate is expected; None where that is never, or nothing is known yet."""
+    """Return the seconds until the guard's certificate is expected.
+
+    None where that is never, or nothing is known yet.
+    """
     bet = ledger.own(case.name)
     elapsed = ledger.at - bet.first if bet.first is not None else 0.0
     if elapsed <= 0 or bet.candidate.n == 0:
@@ -157,7 +164,10 @@ def _seconds(case: Case[Any], ledger: Ledger) -> float | None:
 
 
 def guarantee(strategy: sections.Strategy, *, compared: bool = True) -> str:
-    """Return the promise behind a verdict, in words. `compared` says whether evaluation measured how much the two models disagree."""
+    """Return the promise behind a verdict, in words.
+
+    `compared` says whether evaluation measured how much the two models disagree.
+    """
     cases = guards.cases(strategy)
     healthy = "revision no worse than stable and within every objective"
     if strategy.mode == "concurrentOnly":
@@ -171,7 +181,8 @@ def guarantee(strategy: sections.Strategy, *, compared: bool = True) -> str:
     lottery = "; of {} while whether a label or an outcome comes in does not hang on the answer" if late else ""
     return (
         f"P(a {healthy} is rolled back) <= {strategy.false_rollback:.3g}, whenever and however often one looks; "
-        f"P(a revision whose rate is beyond a guard's limit, on average so far, has its certificate) <= {strategy.false_promotion:.3g}"
+        "P(a revision whose rate is beyond a guard's limit, on average so far, has its certificate) <= "
+        f"{strategy.false_promotion:.3g}"
         f"{lottery.format(' and '.join(late))}"
     )
 
@@ -182,7 +193,10 @@ def qualified(promise: str, how: str) -> str:
 
 
 def describe(ledger: Ledger, *, strategy: sections.Strategy, intervals_too: bool = True) -> dict[str, Any]:
-    """Return the evidence by bet: counts of both arms, log e of harm, log e of the certificate and the intervals where there are any."""
+    """Return the evidence by bet.
+
+    Counts of both arms, log e of harm, log e of the certificate and the intervals where there are any.
+    """
     cases = guards.cases(strategy)
     rows: dict[str, Any] = {}
     for key in ledger.bets:

@@ -1,7 +1,8 @@
 """What a rollout has learnt: its bets, the split of its units, and the lotteries of its labels and outcomes. Pure.
 
-Each guard of the strategy has bets against the candidate (harm) and, where it gates, a certificate. Mode fused adds the candidate against the
-absolute limit, which is suspended while stable itself is beyond it: an incident of both is no fault of the candidate.
+Each guard of the strategy has bets against the candidate (harm) and, where it gates, a certificate. Mode fused adds
+the candidate against the absolute limit, which is suspended while stable itself is beyond it: an incident of both is
+no fault of the candidate.
 """
 
 import math
@@ -51,13 +52,19 @@ class Ledger:
 
     @property
     def unfair(self) -> tuple[str, ...]:
-        """The guards whose labels or outcomes are no lottery: for the rest of the rollout they neither roll back nor certify."""
+        """The guards whose labels or outcomes are no lottery.
+
+        For the rest of the rollout they neither roll back nor certify.
+        """
         need = math.log(1 / SPLIT_ALPHA)
         return tuple(name for name, lottery in self.lotteries.items() if lottery.wealth.peak >= need)
 
     @property
     def heard(self) -> Mapping[BetKey, Wealth]:
-        """The bets against the candidate; those of unfair guards count as money that was never bet, where they have won."""
+        """The bets against the candidate.
+
+        Those of unfair guards count as money that was never bet, where they have won.
+        """
         unfair = self.unfair
         never = Wealth.start(at=self.since, restarts=False)
         return {

@@ -1,4 +1,6 @@
-"""Reads the ledger as versions before bets had keys wrote it: a rollout that an upgrade finds under way goes on with its evidence.
+"""Reads the ledger as versions before bets had keys wrote it.
+
+A rollout that an upgrade finds under way goes on with its evidence.
 
 They kept one map for each number, by names such as `errors`, `errors/shadow`, `errors/limit` and `quality/3`.
 """

@@ -1,4 +1,7 @@
-"""The moves of a rollout: from one phase or step to another, with the event and the row of history that tell of it. Pure."""
+"""The moves of a rollout: from one phase or step to another, with the event and the row of history that tell of it.
+
+All of it is pure.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -48,7 +51,10 @@ def enter(
 
 
 def roll_back(state: State, seen: Seen, verdict: Verdict, *, cause: Cause) -> Advance:
-    """Take the weight away at once; nothing is waited for. A revision that was merely superseded may be asked for again."""
+    """Take the weight away at once; nothing is waited for.
+
+    A revision that was merely superseded may be asked for again.
+    """
     bad = state.candidate or state.stable or ""
     rejected = state.rejected
     if cause is not Cause.SUPERSEDED:

@@ -20,9 +20,10 @@ def plan(
 ) -> list[Expectation]:
     """Return what to expect of every guard that gates shadow or canary, quality apart (its labels come when they come).
 
-    `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of business guards are hoped to be, as shares of their
-    range, with `usual` stable's mean, and every request a unit with an outcome. Raises ConfigError where a certificate is not to be expected within the
-    budget, with the smallest limit (or effect) that is.
+    `usual` is each one's rate in a healthy revision; `effects` are how much better the outcomes of business guards
+    are hoped to be, as shares of their range, with `usual` stable's mean, and every request a unit with an outcome.
+    Raises ConfigError where a certificate is not to be expected within the budget, with the smallest limit (or
+    effect) that is.
     """
     foretold = Prospect(
         strategy=policy,
@@ -39,7 +40,10 @@ def plan(
 
 
 def schedule(policy: sections.Strategy, *, requests_per_second: float, usual: Mapping[str, float]) -> list[Step]:
-    """Return how long each step is expected to last, at each guard's `usual` rate: until `canary.harm` more would have been found in it."""
+    """Return how long each step is expected to last, at each guard's `usual` rate.
+
+    Until `canary.harm` more would have been found in it.
+    """
     ledger, found = bookkeeping.begin(policy, at=0.0), []
     for step in policy.canary.steps:
         share, wanted = step.weight / 100, 0.0

@@ -29,11 +29,14 @@ def needed(
     rates: Mapping[str, float],
     enough: int = 0,
 ) -> dict[str, float]:
-    """Return, by guard, how many requests of the candidate a step that began at `since` takes; infinity where no number does, 0 where `enough` do.
+    """Return, by guard, how many requests of the candidate a step that began at `since` takes.
 
-    What is asked: had the candidate been as stable (`rates`) up to the step, and then failed `canary.harm` more of its requests, would it be rolled back? Not
-    with the failures to be expected, but with as few as four harms in five show at the least; over a step in which it had that `share` of the requests.
-    Each request counts as a case of its own here, also for a guard that counts units: with few users a step does not wait for ever.
+    Infinity where no number does, 0 where `enough` do.
+
+    What is asked: had the candidate been as stable (`rates`) up to the step, and then failed `canary.harm` more of
+    its requests, would it be rolled back? Not with the failures to be expected, but with as few as four harms in five
+    show at the least; over a step in which it had that `share` of the requests. Each request counts as a case of its
+    own here, also for a guard that counts units: with few users a step does not wait for ever.
     """
     found: dict[str, float] = {}
     for case in guards.cases(strategy):
@@ -57,7 +60,10 @@ def _found(
     rate: float,
     came: int,
 ) -> bool:
-    """Say whether the candidate would be rolled back, had the harm come with `n` of its requests; of those the wealth knows `came`."""
+    """Say whether the candidate would be rolled back, had the harm come with `n` of its requests.
+
+    Of those the wealth knows `came`.
+    """
     harm, others = strategy.canary.harm, round(n * (1 - share) / share)
     failures = n * harm - QUANTILE * math.sqrt(n * harm * (1 - harm))
     candidate = ArmCounts(n, min(float(n), max(0.0, failures) + n * case.tolerated * rate))
@@ -73,8 +79,9 @@ def _found(
 def _with(wealth: Wealth, worth: betting.Floats, *, known: betting.Floats, since: float) -> float:
     """Return the wealth's logarithm, had the bets that were on at `since` won nothing before and so much since.
 
-    What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner. What healthy requests of the step have
-    cost (`known`, as expected) is not lost besides: the harmful ones stand in their place.
+    What they have lost is lost; what they have won is a harm that is there, and must not make the step end sooner.
+    What healthy requests of the step have cost (`known`, as expected) is not lost besides: the harmful ones stand in
+    their place.
     """
     on = np.array(wealth.starts)[:, None] <= since
     stakes = np.where(on, np.minimum(wealth.stakes - known, FIRST) + worth, -np.inf)
@@ -98,7 +105,9 @@ def _fewest(enough: Callable[[int], bool]) -> float:
 def lacking(
     ledger: Ledger, *, strategy: sections.Strategy, arrived: tuple[int, int], weight: float, since: float
 ) -> str | None:
-    """Return what a step waits for, in words; None where it has seen enough, or where all requests are the candidate's and nothing can be compared.
+    """Return what a step waits for, in words.
+
+    None where it has seen enough, or where all requests are the candidate's and nothing can be compared.
 
     `arrived` are the requests of the candidate and of stable in the step, `weight` is the share that was asked for.
     """
@@ -113,4 +122,5 @@ def lacking(
         return None
     guard, requests = max(wanted.items(), key=lambda item: item[1])
     enough = f"about {requests:.0f}" if math.isfinite(requests) else "more than any number"
-    return f"{mine} of {enough} requests of the candidate in which {strategy.canary.harm:.0%} more would be found ({guard})"
+    more = f"{strategy.canary.harm:.0%} more would be found ({guard})"
+    return f"{mine} of {enough} requests of the candidate in which {more}"

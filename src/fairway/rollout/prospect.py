@@ -53,7 +53,7 @@ class Prospect:
         return self.strategy.budget(stage).total_seconds()
 
     def served(self, stage: str) -> list[float]:
-        """Return the requests (or pairs) that the candidate is expected to have had after each look of a stage's budget."""
+        """Return the requests (or pairs) that the candidate is expected to have had after each look of a stage."""
         seconds, strategy = self.budget_seconds(stage), self.strategy
         warms_up = stage == "shadow" or not strategy.shadow.enabled
         warmup = strategy.warmup.total_seconds() if warms_up else 0.0
@@ -97,7 +97,10 @@ def weights(steps: Sequence[Step], *, seconds: float) -> Iterator[float]:
 
 
 def until(growth: Floats, *, alpha: float) -> float:
-    """Return how often bets that grow by this in expectation must be repeated until they are worth 1/alpha; infinity where they do not grow."""
+    """Return how often bets that grow by this in expectation must be repeated until they are worth 1/alpha.
+
+    Infinity where they do not grow.
+    """
     if growth.max() <= 0:
         return math.inf
 

@@ -24,7 +24,10 @@ def to_json(state: states.State) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> states.State:
-    """Return the state back. What another version added is left out, and what it did not know is as it is at the beginning."""
+    """Return the state back.
+
+    What another version added is left out, and what it did not know is as it is at the beginning.
+    """
     data = {**to_json(states.State()), **{name: value for name, value in data.items() if name in FIELDS}}
     verdict, sample, resume_to, cause = data["verdict"], data["sample"], data["resume_to"], data["cause"]
     return states.State(

@@ -1,7 +1,7 @@
 """What a strategy would have decided on counts that were recorded: the state machine itself, fed from a table. Pure.
 
-A table has one row a guard and interval. The counts are as they were served then: the replay decides, but cannot change what share of
-the requests went to the canary.
+A table has one row a guard and interval. The counts are as they were served then: the replay decides, but cannot
+change what share of the requests went to the canary.
 """
 
 import csv
@@ -66,7 +66,10 @@ class Replay:
 
 
 def read(lines: Iterable[str], *, guards: Sequence[sections.Guard], name: str = "the table") -> tuple[Counted, ...]:
-    """Return the intervals of a CSV table in order of time; a row that stands there twice counts once. Raises DataError with the line of what is wrong."""
+    """Return the intervals of a CSV table in order of time; a row that stands there twice counts once.
+
+    Raises DataError with the line of what is wrong.
+    """
     known = {guard.name: guard for guard in guards}
     intervals: dict[tuple[float, float], dict[str, Row]] = {}
     latest: dict[str, Row] = {}
@@ -81,7 +84,8 @@ def read(lines: Iterable[str], *, guards: Sequence[sections.Guard], name: str = 
         rows = intervals.setdefault((row.start, row.end), {})
         if rows.setdefault(row.guard, row) != row:
             raise errors.DataError(
-                f"{where}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already with other counts: wanted one row"
+                f"{where}: guard {row.guard} from {row.start:g} to {row.end:g} s stands there already "
+                "with other counts: wanted one row"
             )
         if rows[row.guard] is row and row.start < latest.get(row.guard, row).start:
             raise errors.DataError(
@@ -93,7 +97,8 @@ def read(lines: Iterable[str], *, guards: Sequence[sections.Guard], name: str = 
     for (_, end), (start, later) in itertools.pairwise(ordered):
         if start < end:
             raise errors.DataError(
-                f"{name}: the interval from {start:g} to {later:g} s begins before the one before it ends, at {end:g} s: "
+                f"{name}: the interval from {start:g} to {later:g} s begins before the one before it ends, "
+                f"at {end:g} s: "
                 "wanted intervals that do not overlap"
             )
     return tuple(Counted(start, end, intervals[start, end]) for start, end in ordered)
@@ -116,7 +121,10 @@ def _lines(lines: Iterable[str], *, name: str) -> Iterator[tuple[int, dict[str, 
 def _replayable(
     guard: sections.Guard, others: Iterable[str], known: Mapping[str, sections.Guard], *, where: str
 ) -> None:
-    """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which slice; and two guards with the same pairs or labels."""
+    """Refuse what a table of counts cannot tell: who got which answer, what it came to, in which slice.
+
+    And two guards with the same pairs or labels.
+    """
     untold, rows_alone = guards.told_by_counts(guard)
     if untold is not None:
         raise errors.DataError(
@@ -137,7 +145,8 @@ def _row(cells: Mapping[str, Any], *, where: str) -> Row:
     times = [_number(cells[column], where=f"{where}: {column}", whole=False) for column in COLUMNS[:2]]
     if times[1] <= times[0]:
         raise errors.DataError(
-            f"{where}: the interval ends at {times[1]:g} s, not after it begins at {times[0]:g} s: wanted a clock that goes forward"
+            f"{where}: the interval ends at {times[1]:g} s, not after it begins at {times[0]:g} s: "
+            "wanted a clock that goes forward"
         )
     stable_n, canary_n, stable_bad, canary_bad = (
         int(_number(cells[column], where=f"{where}: {column}", whole=True)) for column in COLUMNS[3:]
@@ -158,14 +167,16 @@ def _number(text: str, *, where: str, whole: bool) -> float:
     except ValueError:
         value = math.nan
     if not abs(value) <= LARGEST or (whole and value < 0):  # so that no number is none either
-        raise errors.DataError(
-            f"{where} is {text[:40]!r}: wanted {'a whole number, 0 or more' if whole else 'a number of seconds'}, {LARGEST:.0e} at most"
-        )
+        wanted = "a whole number, 0 or more" if whole else "a number of seconds"
+        raise errors.DataError(f"{where} is {text[:40]!r}: wanted {wanted}, {LARGEST:.0e} at most")
     return value
 
 
 def begin(policy: sections.Strategy, *, at: float, pairs: bool) -> Replay:
-    """Return a rollout that is about to take its first traffic at `at`. Without recorded `pairs` there is no shadow; nobody is asked, at pauses or by hooks."""
+    """Return a rollout that is about to take its first traffic at `at`.
+
+    Without recorded `pairs` there is no shadow; nobody is asked, at pauses or by hooks.
+    """
     steps = tuple(step.model_copy(update={"pause": False}) for step in policy.canary.steps)
     policy = policy.model_copy(
         update={
@@ -181,13 +192,16 @@ def begin(policy: sections.Strategy, *, at: float, pairs: bool) -> Replay:
 
 
 def learn(replay: Replay, counted: Counted) -> Replay:
-    """Return the replay after one more interval; the one that it has learnt last changes nothing. Raises DataError where the clock went back."""
+    """Return the replay after one more interval; the one that it has learnt last changes nothing.
+
+    Raises DataError where the clock went back.
+    """
     if counted == replay.last:
         return replay
     if counted.start < replay.state.looked:
         raise errors.DataError(
-            f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.state.looked:g} s, where the last one ended: "
-            "wanted a clock that goes forward"
+            f"the interval from {counted.start:g} to {counted.end:g} s begins before {replay.state.looked:g} s, "
+            "where the last one ended: wanted a clock that goes forward"
         )
     if replay.decided is not None and replay.decided["verdict"] != Action.PROMOTE:
         return replay

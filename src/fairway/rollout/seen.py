@@ -26,7 +26,10 @@ class Cursors:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of time in which one weight of the canary was in effect, by the clock on the wall: it is compared with servers' events."""
+    """A stretch of time in which one weight of the canary was in effect, by the clock on the wall.
+
+    It is compared with servers' events.
+    """
 
     start: float
     end: float | None

@@ -1,4 +1,7 @@
-"""What a rollout remembers, and what follows from it alone: the route, the candidate's weight, the revisions that must run, the strategy in force."""
+"""What a rollout remembers, and what follows from it alone.
+
+The route, the candidate's weight, the revisions that must run, the strategy in force.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -123,12 +126,18 @@ def split(state: State, *, strategy: sections.Strategy) -> tuple[int, int]:
 
 
 def bound(state: State) -> bool:
-    """Say whether the strategy that the rollout began with still counts: until it has ended and all are told, and while late labels may condemn it."""
+    """Say whether the strategy that the rollout began with still counts.
+
+    Until it has ended and all are told, and while late labels may condemn it.
+    """
     return state.candidate is not None or state.ledger is not None or bool(state.calls)
 
 
 def in_force(before: State, after: State, *, begun: sections.Strategy, newest: sections.Strategy) -> sections.Strategy:
-    """Return the strategy that counts after a look: the one that the rollout began with to its end, and the newest for the next."""
+    """Return the strategy that counts after a look.
+
+    The one that the rollout began with to its end, and the newest for the next.
+    """
     begins = before.candidate is None and after.candidate is not None
     return newest if begins or not bound(after) else begun
 

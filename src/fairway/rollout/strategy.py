@@ -3,9 +3,9 @@
     Pending -> Starting -> Shadow -> Canary(weight) -> Promoting -> Baking -> Stable
     RollingBack -> RolledBack from any of them; Paused holds a stage (a harm still rolls back).
 
-A platform calls `advance` at every look, stores the state it returns, and makes true what `states.route` and `states.wanted` say. All of
-it can be repeated: evidence is taken from differences of raw counters and from cursors that are part of the state, so
-a look that was never stored is simply taken again.
+A platform calls `advance` at every look, stores the state it returns, and makes true what `states.route` and
+`states.wanted` say. All of it can be repeated: evidence is taken from differences of raw counters and from cursors
+that are part of the state, so a look that was never stored is simply taken again.
 """
 
 from dataclasses import replace
@@ -19,7 +19,10 @@ from fairway.rollout.states import JUDGED, TOTAL, Cause, Event, Phase, State, st
 
 
 def advance(state: State, seen: Seen, *, strategy: sections.Strategy) -> Advance:
-    """Return the next state after one look. At most one transition is made a look, so that each is stored before the next."""
+    """Return the next state after one look.
+
+    At most one transition is made a look, so that each is stored before the next.
+    """
     calls, lost = hooks.learn(state.calls, seen.answers, now=seen.now)
     state = replace(state, calls=calls)
     after = commands.obey(state, seen, strategy=strategy)
@@ -103,7 +106,8 @@ def _starting(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
         return Advance(
             replace(
                 state,
-                reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s){moves.noted(seen, candidate)}",
+                reason=f"waiting for revision {candidate} to be ready ({waited:.0f} s of {deadline:.0f} s)"
+                f"{moves.noted(seen, candidate)}",
             )
         )
     if state.stable is None:
@@ -145,7 +149,10 @@ def _judged(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
 
 
 def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
-    """The candidate has no pod that answers, by no fault of its own: stable has its share, the stage waits, and goes on when it is back."""
+    """The candidate has no pod that answers, by no fault of its own.
+
+    Stable has its share, the stage waits, and goes on when it is back.
+    """
     assert state.ledger is not None
     verdict = judge.decide(state.ledger, strategy=strategy, stage=stage(state), offline=seen.offline_disagreement)
     if (over := _over(replace(state, verdict=verdict), seen, verdict)) is not None:
@@ -157,9 +164,11 @@ def _absent(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
     if candidate in seen.ready:
         return _returned(state, seen, strategy, verdict, waited=waited)
     if waited > deadline:
-        why = f"revision {candidate} did not come back within {deadline:.0f} s (progressDeadline){moves.noted(seen, candidate)}"
+        late = f"revision {candidate} did not come back within {deadline:.0f} s (progressDeadline)"
+        why = f"{late}{moves.noted(seen, candidate)}"
         return moves.roll_back(state, seen, Verdict(action=Action.ROLLBACK, reason=why), cause=Cause.DEADLINE)
-    reason = f"revision {candidate} waits for capacity ({waited:.0f} s of {deadline:.0f} s); {state.stable} serves all{moves.noted(seen, candidate)}"
+    waits = f"revision {candidate} waits for capacity ({waited:.0f} s of {deadline:.0f} s); {state.stable} serves all"
+    reason = f"{waits}{moves.noted(seen, candidate)}"
     return Advance(_held_for(state, verdict, reason))
 
 
@@ -195,7 +204,10 @@ def _held_for(state: State, verdict: Verdict, reason: str) -> State:
 
 
 def _over(state: State, seen: Seen, verdict: Verdict) -> Advance | None:
-    """Return the end of a rollout that must not go on, in whatever stage: harm, a candidate that does not stay up, another one that is asked for."""
+    """Return the end of a rollout that must not go on, in whatever stage.
+
+    Harm, a candidate that does not stay up, another one that is asked for.
+    """
     candidate = state.candidate or ""
     if verdict.action is Action.ROLLBACK:
         return moves.roll_back(state, seen, verdict, cause=Cause.GUARD)
@@ -288,7 +300,10 @@ def _finish(state: State, seen: Seen, verdict: Verdict) -> Advance:
 
 
 def _rolling_back(state: State, seen: Seen, strategy: sections.Strategy) -> Advance:
-    """Weight is 0 from the moment this phase began; it ends when the gateway says so, or cannot be asked, or is not going to say."""
+    """Weight is 0 from the moment this phase began.
+
+    It ends when the gateway says so, or cannot be asked, or is not going to say.
+    """
     overdue = seen.now - state.since > strategy.progress_deadline.total_seconds()
     if (
         state.candidate is None and state.previous is not None
@@ -312,8 +327,8 @@ def _rolling_back(state: State, seen: Seen, strategy: sections.Strategy) -> Adva
                 previous=None,
                 ledger=None,
                 since=seen.now,
-                reason=f"revision {state.stable} serves although it was condemned, because {state.previous} did not come back"
-                f"{moves.noted(seen, state.previous)}: {condemned}",
+                reason=f"revision {state.stable} serves although it was condemned, "
+                f"because {state.previous} did not come back{moves.noted(seen, state.previous)}: {condemned}",
             )
             return moves.move(stays, seen, "Stuck", stays.reason)
         return Advance(replace(state, reason=f"{condemned} (waiting for revision {state.previous} to be ready)"))

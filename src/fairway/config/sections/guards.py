@@ -1,6 +1,7 @@
 """A guard's section: what every type of guard has, and how a guard of a file finds the section of its type.
 
-A type of guard is a module of `fairway.rollout.guards`, or of an installed package, found by the entry-point group `fairway.guards`.
+A type of guard is a module of `fairway.rollout.guards`, or of an installed package, found by the entry-point group
+`fairway.guards`.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +23,10 @@ def _never(guard: Any) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What must hold of a guard: in a file, by `broken` or `only` and `sentence`, and for the API server, by `cel` and `message`."""
+    """What must hold of a guard.
+
+    A file is held to `broken`, `only` and `without`, and told the `sentence`; the API server has `cel` and `message`.
+    """
 
     broken: Callable[[Any], bool] = _never
     only: str | None = None  # a field of this type: a guard of a type without it may have `harmless` values at most
@@ -50,8 +54,8 @@ class Guard(Section):
     type: str
     """What it watches."""
     gates: Literal["shadow", "canary", "bake", "watch"] | None = None
-    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only watch; a guard that watches can
-    still roll back."""
+    """Where it must hold. By default disagreement gates shadow, errors and latency gate canary, the others only
+    watch; a guard that watches can still roll back."""
 
     PLACE: ClassVar[str] = "watch"
     """The stage that it gates where nothing is said."""
@@ -73,7 +77,10 @@ class Guard(Section):
         return None
 
     def by_requests(self) -> Self:
-        """Return the guard for a gateway whose counts are all that there is: it counts requests, if it can and nothing else was said."""
+        """Return the guard for a gateway whose counts are all that there is.
+
+        It counts requests, if it can and nothing else was said.
+        """
         return self
 
     @classmethod
@@ -130,9 +137,9 @@ def _type_of(values: Any) -> Any:
 
 
 def _own(values: Any) -> Any:
-    """Return the values without fields of other types, which mean nothing here: the API server fills in everyone's defaults.
+    """Return the values without fields of other types, which mean nothing here.
 
-    Raises ValueError for a field that would mislead.
+    The API server fills in the defaults of all types. Raises ValueError for a field that would mislead.
     """
     found = guard_sections()
     if not isinstance(values, Mapping) or (section := found.get(str(values.get("type")))) is None:

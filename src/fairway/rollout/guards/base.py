@@ -1,7 +1,7 @@
 """What a type of guard has to say: what it counts, its bets, its certificate, its sentences and its expected time.
 
-`Case` is one guard of one rollout. It answers for a guard that compares both arms and gates nothing special; each type of guard is a subclass
-in a module of its own, which overrides what is its own.
+`Case` is one guard of one rollout. It answers for a guard that compares both arms and gates nothing special; each
+type of guard is a subclass in a module of its own, which overrides what is its own.
 """
 
 import math
@@ -79,7 +79,7 @@ class Case(Generic[G]):
     def stage(self) -> str:
         return self.guard.stage
 
-    # -- what it counts and bets ----------------------------------------------------------------------------------------
+    # -- what it counts and bets ---------------------------------------------------------------------------------------
 
     @property
     def keys(self) -> tuple[BetKey, ...]:
@@ -92,7 +92,10 @@ class Case(Generic[G]):
         return self.guard.sliced_by
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
-        """Return what a batch says, bet by bet. `ledger` is what was known before: no bet may hang on what the batch brings."""
+        """Return what a batch says, bet by bet.
+
+        `ledger` is what was known before: no bet may hang on what the batch brings.
+        """
         raise NotImplementedError
 
     def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
@@ -100,7 +103,10 @@ class Case(Generic[G]):
         return ()
 
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
-        """Return how many units' labels or outcomes came: of the candidate, of stable, and at which weight they had been served."""
+        """Return how many units' labels or outcomes came.
+
+        Each row has those of the candidate, those of stable, and the weight at which they had been served.
+        """
         return ()
 
     @property
@@ -112,7 +118,7 @@ class Case(Generic[G]):
         """Return what increments of the gateway's counters say; `alone`: while nothing else can be read."""
         return None
 
-    # -- certificate ----------------------------------------------------------------------------------------------------
+    # -- certificate ---------------------------------------------------------------------------------------------------
 
     def certified(self, ledger: Ledger) -> bool:
         """Say whether the certificate holds now: what was earned before a worse time is not kept."""
@@ -132,7 +138,7 @@ class Case(Generic[G]):
             raise ValueError(f"guard {self.name} gates {self.stage}: it has no certificate")
         return certificate.log_e
 
-    # -- sentences ------------------------------------------------------------------------------------------------------
+    # -- sentences -----------------------------------------------------------------------------------------------------
 
     def missing(self, ledger: Ledger) -> str:
         """Say what the certificate lacks."""
@@ -171,7 +177,7 @@ class Case(Generic[G]):
         """What is healthy where evaluation did not compare the two models, as the guarantee says it."""
         return None
 
-    # -- evidence -------------------------------------------------------------------------------------------------------
+    # -- evidence ------------------------------------------------------------------------------------------------------
 
     def described(self, key: BetKey, ledger: Ledger, *, intervals_too: bool) -> dict[str, Any]:
         """Return what the evidence of a bet has beside its counts."""
@@ -187,7 +193,7 @@ class Case(Generic[G]):
     def _by_answer(self, ledger: Ledger) -> dict[str, Any]:
         return {}
 
-    # -- before a rollout, and after ------------------------------------------------------------------------------------
+    # -- before a rollout, and after -----------------------------------------------------------------------------------
 
     def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
         """Return the expected times, at the `usual` rate of a healthy revision; None where they cannot be foretold.

@@ -1,4 +1,7 @@
-"""Guards of type business: outcomes of served requests, each a number between bounds, whose mean may not be worse than stable's."""
+"""Guards of type business.
+
+Outcomes of served requests, each a number between bounds, whose mean may not be worse than stable's.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,13 +27,19 @@ class BusinessGuard(sections.Guard):
 
     type: Literal["business"]
     max_loss_increase: base.LossIncrease = 0.02
-    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
+    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be.
+
+    0 asks for a better one.
+    """
     outcome: Annotated[str, Field(min_length=1, max_length=63)]
     """The name of the outcomes that are sent for served requests; a unit counts once, by its first."""
     lower: float = 0.0
     """What the worst or least outcome is worth; smaller ones count as this."""
     upper: float
-    """The most that an outcome is worth; larger ones count as this. Bounds make the guarantee exact: no single customer decides."""
+    """The most that an outcome is worth; larger ones count as this.
+
+    Bounds make the guarantee exact: no single customer decides.
+    """
     higher_is_better: bool = True
     """False for what should be small, such as minutes of waiting."""
 
@@ -54,8 +63,9 @@ class BusinessGuard(sections.Guard):
 class BusinessCase(base.Case[BusinessGuard]):
     """A guard of outcomes. They count as losses between 0, the best, and 1.
 
-    Its memory: `spread`, the squared distances of both arms' losses from the mean before them; `weight` of its outcomes so far, None where there
-    were several: the arms' means are of other times then, and their difference says nothing.
+    Its memory: `spread`, the squared distances of both arms' losses from the mean before them; `weight` of its
+    outcomes so far, None where there were several: the arms' means are of other times then, and their difference says
+    nothing.
     """
 
     late = True
@@ -104,7 +114,7 @@ class BusinessCase(base.Case[BusinessGuard]):
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
         return [(len(one.candidate), len(one.stable), one.weight) for one in self._own(batch)]
 
-    # -- sentences ------------------------------------------------------------------------------------------------------
+    # -- sentences -----------------------------------------------------------------------------------------------------
 
     def seen(self, ledger: Ledger) -> str:
         bet = ledger.own(self.name)
@@ -140,7 +150,10 @@ class BusinessCase(base.Case[BusinessGuard]):
         return {"intervals": self._effect(ledger.bets[key])} if intervals_too else {}
 
     def _effect(self, bet: Bet) -> dict[str, Any]:
-        """Return the always-valid 95 % intervals of both arms' mean outcomes, and of the effect: candidate less stable."""
+        """Return the always-valid 95 % intervals of both arms' mean outcomes, and of the effect.
+
+        The effect is the candidate less stable.
+        """
         arms = zip((bet.candidate, bet.stable), _spread(bet.memory), strict=True)
         (low, high), (stable_low, stable_high) = (self._interval(arm, spread=spread) for arm, spread in arms)
         found = {"candidate": [low, high], "stable": [stable_low, stable_high]}
@@ -154,10 +167,13 @@ class BusinessCase(base.Case[BusinessGuard]):
         one, other = self._outcome(low or 0.0), self._outcome(1.0 if high is None else high)
         return min(one, other), max(one, other)
 
-    # -- before a rollout, and after ------------------------------------------------------------------------------------
+    # -- before a rollout, and after -----------------------------------------------------------------------------------
 
     def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
-        """Outcomes at the ends of their range, which is where they vary most, and the last step's weight from the beginning."""
+        """Return what to expect of outcomes at the ends of their range, which is where they vary most.
+
+        The last step's weight counts from the beginning.
+        """
         good = usual if self.guard.higher_is_better else 1 - usual
         if effect is not None and good + effect > 1 + 1e-9:
             raise errors.ConfigError(
@@ -207,9 +223,9 @@ class BusinessCase(base.Case[BusinessGuard]):
 
 
 def units_to_certify(mean: float, effect: float, *, weight: float, margin: float, alpha: float) -> float:
-    """Return how many units of both arms are expected until the candidate is certified not to be worse by `margin`, where it is better by `effect`.
+    """Return how many units of both arms are expected until the candidate is certified not to be worse by `margin`.
 
-    `mean` is stable's share of what is best.
+    It is better by `effect`; `mean` is stable's share of what is best.
     """
     good = min(1.0, mean + effect)
     loss, mine = np.array([0.0, 1.0, 0.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0])

@@ -1,4 +1,7 @@
-"""Guards of type disagreement: answers of shadow's copies that differ from stable's, against what evaluation measured."""
+"""Guards of type disagreement.
+
+Answers of shadow's copies that differ from stable's, against what evaluation measured.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +18,10 @@ from fairway.rollout.statistics.betting import ArmCounts
 
 
 def allowed(strategy: sections.Strategy, offline: float | None) -> float:
-    """Return the share of shadow answers that may differ: what evaluation measured between the two models, and the margin."""
+    """Return the share of shadow answers that may differ.
+
+    What evaluation measured between the two models, and the margin.
+    """
     return min(0.99, (offline or 0.0) + strategy.shadow.disagreement_margin)
 
 

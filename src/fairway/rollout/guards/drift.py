@@ -1,4 +1,7 @@
-"""Guards of type drift: how much the shares of answers differ between the arms, which see the same users at the same time. They watch only."""
+"""Guards of type drift.
+
+How much the shares of answers differ between the arms, which see the same users at the same time. They watch only.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +23,10 @@ class DriftGuard(sections.Guard):
 
     type: Literal["drift"]
     max_shift: sections.Fraction = 0.05
-    """How much the share of units that get an answer may differ between the arms; 0 for not at all. Both see the same users at the same time."""
+    """How much the share of units that get an answer may differ between the arms; 0 for not at all.
+
+    Both see the same users at the same time.
+    """
 
     RULES = (
         sections.NOT_SHADOW,
@@ -35,7 +41,10 @@ class DriftGuard(sections.Guard):
 
 @dataclass(frozen=True)
 class DriftCase(base.Case[DriftGuard]):
-    """A guard of the shares of answers. Its memory: `answers`, the first few that were met, and the units of both arms that got each."""
+    """A guard of the shares of answers.
+
+    Its memory: `answers`, the first few that were met, and the units of both arms that got each.
+    """
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
         bet = ledger.own(self.name)
@@ -46,7 +55,8 @@ class DriftCase(base.Case[DriftGuard]):
     def _shifted(self, exposed: Exposed, bet: Bet) -> Floats:
         """Return the factors of the answers that were known before the batch: otherwise the test would not be valid.
 
-        Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is a bin of its own.
+        Without a margin the split that was realised is enough, and all the answers are one test; the rest of them is
+        a bin of its own.
         """
         known, of = _answers(bet), exposed.new
         batch = [exposed.answers.get(answer, NOBODY) for answer in known]

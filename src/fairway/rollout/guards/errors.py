@@ -1,4 +1,7 @@
-"""Guards of type errors: requests that failed (5xx), from the gateway's counters or units' events; among copies pair by pair."""
+"""Guards of type errors: requests that failed (5xx), from the gateway's counters or units' events.
+
+Among copies pair by pair.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

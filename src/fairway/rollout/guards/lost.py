@@ -1,4 +1,7 @@
-"""Requests that no server has answered: of guards that count units the gateway counts these alone, for the rest have events."""
+"""Requests that no server has answered.
+
+Of guards that count units the gateway counts these alone, for the rest have events.
+"""
 
 from fairway.rollout import traffic
 from fairway.rollout.guards import base

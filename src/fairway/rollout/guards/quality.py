@@ -1,4 +1,7 @@
-"""Guards of type quality: units whose answers were wrong, by labels that come late; as a whole, or in every slice of a feature."""
+"""Guards of type quality: units whose answers were wrong, by labels that come late.
+
+As a whole, or in every slice of a feature.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,9 +23,15 @@ class QualityGuard(sections.Guard):
 
     type: Literal["quality"]
     max_loss_increase: base.LossIncrease = 0.02
-    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be. 0 asks for a better one."""
+    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be.
+
+    0 asks for a better one.
+    """
     slice_by: Annotated[str, Field(min_length=1, max_length=63)] | None = None
-    """A feature whose every value (the first eight) must hold by itself. Of requests with logged inputs; the budget of errors is one."""
+    """A feature whose every value (the first eight) must hold by itself.
+
+    Of requests with logged inputs; the budget of errors is one.
+    """
 
     RULES = (
         sections.NOT_SHADOW,
@@ -56,7 +65,10 @@ class QualityCase(base.Case[QualityGuard]):
         return tuple(BetKey(self.name, Kind.SLICE, place) for place in range(SLICES))
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
-        """Return what the labels say. An answer stands there as a whole beside its slices: a guard of the whole must not count it again in those."""
+        """Return what the labels say.
+
+        An answer stands there as a whole beside its slices: a guard of the whole must not count it again in those.
+        """
         places = self._places(ledger)
         for labels in batch.labelled:
             if labels.slice in places:

@@ -1,4 +1,7 @@
-"""What guards have in common that count bad requests, or units by their first bad request: both arms' rates, and a limit or a ratio."""
+"""What guards have in common that count bad requests, or units by their first bad request.
+
+Both arms' rates, and a limit or a ratio.
+"""
 
 import math
 from collections.abc import Iterator
@@ -24,8 +27,11 @@ class CountedGuard(sections.Guard):
     """Bad requests, as many of both arms."""
 
     count: Literal["requests", "units"] | None = None
-    """By default units (users, sessions), whose first failure counts once, by when requests came, from the event log. requests (of errors and
-    latency alone) are the gateway's, as they are answered: the default where a cluster's spec.counts gives them."""
+    """By default units (users, sessions), whose first failure counts once, by when requests came, from the event log.
+
+    requests (of errors and latency alone) are the gateway's, as they are answered: the default where a cluster's
+    spec.counts gives them.
+    """
 
     RULES: ClassVar[tuple[sections.Rule, ...]] = (
         sections.Rule(
@@ -49,13 +55,25 @@ class LimitedGuard(CountedGuard):
     max_rate: Annotated[float, Field(gt=0, le=0.99)] | None = None
     """The absolute limit that promotion needs certified: share of failed or slow answers."""
     max_ratio: Annotated[float, Field(gt=1, le=64)] | None = None
-    """Instead of maxRate, how many times as often as stable's the candidate's requests may be bad. Needs far more traffic than a limit."""
+    """Instead of maxRate, how many times as often as stable's the candidate's requests may be bad.
+
+    Needs far more traffic than a limit.
+    """
     tolerance: Annotated[float, Field(ge=1, le=64)] | None = None
-    """Rolled back is what is worse than so many times stable's rate. maxRatio where that is said, else 1: any harm beyond chance is one."""
+    """Rolled back is what is worse than so many times stable's rate.
+
+    maxRatio where that is said, else 1: any harm beyond chance is one.
+    """
     objective: Annotated[float, Field(gt=0, le=0.99)] | None = None
-    """Mode fused: a candidate beyond it is rolled back, unless stable is too. A little above stable's usual rate; maxRate where nothing is said."""
+    """Mode fused: a candidate beyond it is rolled back, unless stable is too.
+
+    A little above stable's usual rate; maxRate where nothing is said.
+    """
     requests_per_unit: Annotated[int, Field(ge=1, le=1000)] = 1
-    """With count requests: the most that share one fate (a client and its retries). Evidence is divided by it; by default each stands for itself."""
+    """With count requests: the most that share one fate (a client and its retries).
+
+    Evidence is divided by it; by default each stands for itself.
+    """
 
     PLACE = "canary"
     RULES: ClassVar[tuple[sections.Rule, ...]] = (
@@ -129,7 +147,10 @@ class CountedCase(base.Case[C]):
         return 1.0
 
     def against(self, candidate: ArmCounts, stable: ArmCounts) -> Floats:
-        """Return the factors against H0: the candidate's requests are at most `tolerated` times as likely bad as stable's."""
+        """Return the factors against H0.
+
+        H0: the candidate's requests are at most `tolerated` times as likely bad as stable's.
+        """
         return hypotheses.factors_two_arm(candidate, stable, max_ratio=self.tolerated)
 
     def news(self, batch: Batch, ledger: Ledger) -> Iterator[News]:
@@ -202,8 +223,8 @@ class LimitedCase(CountedCase[L]):
     def against(self, candidate: ArmCounts, stable: ArmCounts) -> Floats:
         """Return the factors of a counted guard, divided where up to `requestsPerUnit` requests share one fate.
 
-        Every factor is taken to the power of 1 / that many: the mean of a product of so many, however they hang together, is at most the product of the
-        means then (Hoelder).
+        Every factor is taken to the power of 1 / that many: the mean of a product of so many, however they hang
+        together, is at most the product of the means then (Hoelder).
         """
         return super().against(candidate, stable) / self.guard.requests_per_unit
 
@@ -223,7 +244,10 @@ class LimitedCase(CountedCase[L]):
         return factors / self.guard.requests_per_unit  # as in `against`
 
     def _limited(self, held: tuple[ArmCounts, ArmCounts], bet_on: tuple[ArmCounts, ArmCounts]) -> Iterator[News]:
-        """Return both arms against the limit. A unit that fails all day is one failure here too: of all visits, the first ones that failed."""
+        """Return both arms against the limit.
+
+        A unit that fails all day is one failure here too: of all visits, the first ones that failed.
+        """
         if not self._fused:
             return
         mine, theirs = (
@@ -241,7 +265,7 @@ class LimitedCase(CountedCase[L]):
             return super().growth(ledger, seconds=seconds)
         return growth_below(ledger.own(self.name).candidate, limit=self.guard.max_rate) / seconds
 
-    # -- sentences ------------------------------------------------------------------------------------------------------
+    # -- sentences -----------------------------------------------------------------------------------------------------
 
     def praise(self, ledger: Ledger) -> str:
         bet = ledger.own(self.name)
@@ -259,7 +283,7 @@ class LimitedCase(CountedCase[L]):
         limit = self.guard.objective_rate
         return f" (objective {limit:.2%})" if limit is not None else ""
 
-    # -- before a rollout -----------------------------------------------------------------------------------------------
+    # -- before a rollout ----------------------------------------------------------------------------------------------
 
     def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
         found = foretold.found(
@@ -309,7 +333,7 @@ class LimitedCase(CountedCase[L]):
         )
 
 
-# -- a rate below a limit, which disagreement is about too --------------------------------------------------------------
+# -- a rate below a limit, which disagreement is about too -------------------------------------------------------------
 
 
 def growth_below(counts: ArmCounts, *, limit: float) -> float:
@@ -333,7 +357,8 @@ def of_rate(
     if least is None or limit < least:
         raise errors.ConfigError(
             f"strategy.guards: {case.name} cannot certify {limit:.2%} within "
-            f"{sections.format_duration(policy.budget(case.stage))} at {rps:g} requests/s and a usual rate of {usual:.2%}: "
+            f"{sections.format_duration(policy.budget(case.stage))} at {rps:g} requests/s "
+            f"and a usual rate of {usual:.2%}: "
             f"wanted {prospect.or_more(least, percent=True)}more traffic, or a longer budget"
         )
     need = requests_to_certify(usual, limit=limit, alpha=policy.false_promotion) * each
@@ -351,12 +376,18 @@ def of_rate(
 
 
 def requests_to_certify(rate: float, *, limit: float, alpha: float) -> float:
-    """Return how many requests of the candidate are expected until "below `limit`" is certified, at this rate; infinity where that is never."""
+    """Return how many requests of the candidate are expected until "below `limit`" is certified, at this rate.
+
+    Infinity where that is never.
+    """
     return prospect.until(hypotheses.below(rate, 1.0, limit=limit), alpha=alpha)
 
 
 def smallest(rate: float, *, requests: float, alpha: float) -> float | None:
-    """Return the smallest limit that so many requests are expected to certify, at this rate; None where there is none."""
+    """Return the smallest limit that so many requests are expected to certify, at this rate.
+
+    None where there is none.
+    """
     return prospect.bisect(
         lambda limit: requests_to_certify(rate, limit=limit, alpha=alpha) <= requests, low=rate, high=prospect.MOST
     )

@@ -1,9 +1,10 @@
 """Evidence that may be looked at at any time: wealth of bets against a null hypothesis.
 
 Each test multiplies a wealth of 1 by factors whose expectation is at most 1 while its null hypothesis H0 holds. So
-P(the wealth ever reaches 1/alpha) <= alpha, whenever and however often one looks (Ville 1939; Howard, Ramdas, McAuliffe,
-Sekhon 2021, section 2). A `Wealth` spreads its money over a grid of alternatives and over restart times, so that a
-harm which starts late is not drowned by a healthy past; `hypotheses.factors_*` give the logarithm of the factor for each alternative.
+P(the wealth ever reaches 1/alpha) <= alpha, whenever and however often one looks (Ville 1939; Howard, Ramdas,
+McAuliffe, Sekhon 2021, section 2). A `Wealth` spreads its money over a grid of alternatives and over restart times,
+so that a harm which starts late is not drowned by a healthy past; `hypotheses.factors_*` give the logarithm of the
+factor for each alternative.
 
 >>> from fairway.rollout.statistics import hypotheses
 >>> wealth = Wealth.start(at=0.0)
@@ -132,9 +133,12 @@ class Wealth:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Whether something is amiss now: a test that begins anew whenever that pays (Page 1954). It has no error rate over an endless time.
+    """Whether something is amiss now: a test that begins anew whenever that pays (Page 1954).
 
-    It is on while the largest product of factors over all beginnings, averaged over the alternatives, is `ALARM` or more, and for ten minutes after.
+    It has no error rate over an endless time.
+
+    It is on while the largest product of factors over all beginnings, averaged over the alternatives, is `ALARM` or
+    more, and for ten minutes after.
     """
 
     sums: Floats = field(default_factory=lambda: np.zeros(GRID))  # logarithms of those products, one an alternative
@@ -180,7 +184,8 @@ def combine(wealths: Mapping[Name, "Wealth"]) -> float:
 def guilty(wealths: Mapping[Name, "Wealth"], *, alpha: float) -> tuple[Name, ...]:
     """Return the H0s that may be named false, all at once with P(any of them is true) <= alpha; the strongest first.
 
-    Closed testing with averages: one is named where the average of every set that it is in reaches 1/alpha (Vovk & Wang 2021, section 5).
+    Closed testing with averages: one is named where the average of every set that it is in reaches 1/alpha (Vovk &
+    Wang 2021, section 5).
     """
     order = sorted(wealths, key=lambda name: wealths[name].log_e, reverse=True)
     values = np.exp(np.minimum([wealths[name].log_e for name in reversed(order)], 700.0))
@@ -195,7 +200,10 @@ def guilty(wealths: Mapping[Name, "Wealth"], *, alpha: float) -> tuple[Name, ...
 
 
 def e_bh(log_e: Mapping[Name, float], *, rate: float) -> tuple[Name, ...]:
-    """Return the names to report so that at most `rate` of them are expected to be false, whatever the dependence (Wang & Ramdas 2022, section 4)."""
+    """Return the names to report so that at most `rate` of them are expected to be false.
+
+    That holds whatever the dependence (Wang & Ramdas 2022, section 4).
+    """
     order = sorted(log_e, key=log_e.__getitem__, reverse=True)
     enough = [
         place for place, name in enumerate(order, start=1) if log_e[name] >= math.log(len(order) / (rate * place))

@@ -1,4 +1,6 @@
-"""What is bet on: the logarithms of the factors against each null hypothesis, one an alternative, for a `betting.Wealth`.
+"""What is bet on.
+
+The logarithms of the factors against each null hypothesis, one an alternative, for a `betting.Wealth`.
 
 The expectation of every factor is at most 1 while its null hypothesis holds.
 """
@@ -33,14 +35,17 @@ BETTER = Alternatives(-np.log(RATIOS), 1 / RATIOS - 1)
 
 
 def factors_two_arm(candidate: ArmCounts, stable: ArmCounts, *, max_ratio: float = 1.0, harm: bool = True) -> Floats:
-    """Return the factors against H0: a request of the canary is at most `max_ratio` times as likely bad as one of stable at the same time.
+    """Return the factors against H0.
 
-    Given that a bad request happened, which arm did it happen in? With the realised split w of this batch the factor of relative
-    risk rho against M is (rho/M)^(bad in canary) ((M w + 1 - w) / (rho w + 1 - w))^(bad in all). No base rate is assumed, nor one that
-    stays: given the counts, the bad ones in the canary are hypergeometric under M = 1, for which the binomial's moments are an upper
-    bound (Hoeffding 1963, section 6); for other M, independent requests with p_c <= M p_b have at most that mean, because the
-    geometric mean is at most the arithmetic one. The same ratio as Lindon & Malek, NeurIPS 2022, with a split that moves.
-    `harm=False` gives those against H0: at least `max_ratio` times (a certificate).
+    H0: a request of the canary is at most `max_ratio` times as likely bad as one of stable at the same time.
+
+    Given that a bad request happened, which arm did it happen in? With the realised split w of this batch the factor
+    of relative risk rho against M is (rho/M)^(bad in canary) ((M w + 1 - w) / (rho w + 1 - w))^(bad in all). No base
+    rate is assumed, nor one that stays: given the counts, the bad ones in the canary are hypergeometric under M = 1,
+    for which the binomial's moments are an upper bound (Hoeffding 1963, section 6); for other M, independent requests
+    with p_c <= M p_b have at most that mean, because the geometric mean is at most the arithmetic one. The same ratio
+    as Lindon & Malek, NeurIPS 2022, with a split that moves. `harm=False` gives those against H0: at least
+    `max_ratio` times (a certificate).
     """
     _check(candidate, stable)
     bad = candidate.bad + stable.bad
@@ -51,10 +56,11 @@ def factors_two_arm(candidate: ArmCounts, stable: ArmCounts, *, max_ratio: float
 
 
 def factors_drawn(bad_candidate: int, bad_stable: int, *, weight: float, max_ratio: float = 1.0) -> Floats:
-    """Return the factors against the H0 of `factors_two_arm` where each bad one is a unit's first, and its arm was drawn with probability `weight`.
+    """Return the factors against the H0 of `factors_two_arm` where each bad request is a unit's first.
 
-    Who fails when, in either arm, does not hang on the draw of its unit where both arms are alike, and each draw is bet on once: the arms of those that
-    have failed are independent draws, whatever else the units have done before. Where the candidate is better its failures come later or never, at
+    Its arm was drawn with probability `weight`. Which units fail when does not hang on the draw of their arm where both
+    arms are alike, and each draw is bet on once: the arms of those that have failed are independent draws, whatever
+    else the units have done before. Where the candidate is better its failures come later or never, at
     weights that only rise: that makes the wealth smaller.
     """
     if not 0 < weight < 1:
@@ -66,7 +72,10 @@ def factors_drawn(bad_candidate: int, bad_stable: int, *, weight: float, max_rat
 def two_arm(
     bad_candidate: "float | Floats", bad: "float | Floats", share: "float | Floats", bets: Alternatives
 ) -> Floats:
-    """Return the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis; broadcasts over runs."""
+    """Return the factors where the canary's `share` of all `bad` requests is expected under the null hypothesis.
+
+    Broadcasts over runs.
+    """
     result: Floats = bad_candidate * bets.logs - bad * np.log1p(bets.gains * share)
     return result
 
@@ -74,8 +83,9 @@ def two_arm(
 def factors_paired(candidate: int, stable: int, both: int, *, max_ratio: float = 1.0) -> Floats:
     """Return the factors against H0: of the same requests the canary fails at most `max_ratio` times as many as stable.
 
-    `candidate` and `stable` are pairs in which that arm alone failed, `both` those in which both did. Each pair is bet on with D = [canary failed] -
-    max_ratio [stable failed], whose mean is at most 0: a wealth of products 1 + lambda D. With max_ratio 1 it is McNemar's test by betting.
+    `candidate` and `stable` are pairs in which that arm alone failed, `both` those in which both did. Each pair is
+    bet on with D = [canary failed] - max_ratio [stable failed], whose mean is at most 0: a wealth of products 1 +
+    lambda D. With max_ratio 1 it is McNemar's test by betting.
     """
     if min(candidate, stable, both) < 0:
         raise ValueError(f"counts are {candidate}, {stable} and {both}: wanted 0 or more")
@@ -89,12 +99,14 @@ def factors_paired(candidate: int, stable: int, both: int, *, max_ratio: float =
 def factors_difference(candidate: ArmCounts, stable: ArmCounts, *, margin: float, harm: bool = True) -> Floats:
     """Return the factors against H0: rate(canary) - rate(stable) <= margin (or >= margin where `harm` is False).
 
-    Bets on the inverse-propensity difference D = A Y / w - (1 - A) Y / (1 - w) of each unit (Waudby-Smith & Ramdas 2024, section 4: a wealth of
-    products 1 + lambda (D - margin)), where w is the split of these very units and not the weight that was asked for: how many of each arm are here,
-    as those whose labels are in, may hang on anything but on their answers. Given both numbers, the product's mean is at most
-    (1 + lambda (rate - rate - margin))^n, because the geometric mean is at most the arithmetic one; and so it is where the units are a fixed set of which the
-    canary's were drawn by lot, because draws without replacement are negatively associated (Joag-Dev & Proschan 1983) and every factor is larger, or every
-    one smaller, for a unit of the canary. The stakes lambda are those of `RATIOS` in `factors_two_arm`.
+    Bets on the inverse-propensity difference D = A Y / w - (1 - A) Y / (1 - w) of each unit (Waudby-Smith & Ramdas
+    2024, section 4: a wealth of products 1 + lambda (D - margin)), where w is the split of these very units and not
+    the weight that was asked for: how many of each arm are here, as those whose labels are in, may hang on anything
+    but on their answers. Given both numbers, the product's mean is at most (1 + lambda (rate - rate - margin))^n,
+    because the geometric mean is at most the arithmetic one; and so it is where the units are a fixed set of which
+    the canary's were drawn by lot, because draws without replacement are negatively associated (Joag-Dev & Proschan
+    1983) and every factor is larger, or every one smaller, for a unit of the canary. The stakes lambda are those of
+    `RATIOS` in `factors_two_arm`.
     """
     _check(candidate, stable)
     if candidate.n == 0 or stable.n == 0:
@@ -121,7 +133,10 @@ def difference(
     margin: float,
     stake: Floats,
 ) -> Floats:
-    """Return the factors of so many bad units of both arms and of the `rest`, at these stakes (negative: against harm); broadcasts over runs."""
+    """Return the factors of so many bad units of both arms and of the `rest`, at these stakes.
+
+    Stakes are negative where the bets are against harm. Broadcasts over runs.
+    """
     won, lost, idle = (
         np.log1p(stake * (1 / weight - margin)),
         np.log1p(-stake * (1 / (1 - weight) + margin)),
@@ -134,8 +149,9 @@ def difference(
 def factors_answers(candidate: Sequence[int], stable: Sequence[int], *, of: tuple[int, int], margin: float) -> Floats:
     """Return the factors against H0: no answer's share differs between the arms by more than `margin`.
 
-    The counts are of at most `BINS` answers, `of` so many units (canary, stable). Each is bet on twice, as given more often by the canary and as
-    given more often by stable, as in `factors_difference`: the twelve bets are the alternatives.
+    The counts are of at most `BINS` answers, `of` so many units (canary, stable). Each is bet on twice, as given more
+    often by the canary and as given more often by stable, as in `factors_difference`: the twelve bets are the
+    alternatives.
     """
     result = np.zeros(GRID)
     if min(of) == 0:
@@ -166,12 +182,15 @@ def factors_values(
     centre: float,
     harm: bool = True,
 ) -> Floats:
-    """Return the factors against H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
+    """Return the factors against H0.
 
-    The units, the canary's first, are bet on in an `order` that is drawn by lot, each with the split of those still to come: its arm is a lottery then,
-    given how many of each are left, and its inverse-propensity difference has a mean of at most `margin`, whatever the weight was that was asked for.
-    `centre`, the mean of what was seen before, is taken from every value: the expectation stays, and the variance becomes that of the values around it.
-    Raises ValueError where a value lies outside.
+    H0: mean(canary) - mean(stable) <= margin (or >= margin where `harm` is False), values in [0, 1].
+
+    The units, the canary's first, are bet on in an `order` that is drawn by lot, each with the split of those still
+    to come: its arm is a lottery then, given how many of each are left, and its inverse-propensity difference has a
+    mean of at most `margin`, whatever the weight was that was asked for. `centre`, the mean of what was seen before,
+    is taken from every value: the expectation stays, and the variance becomes that of the values around it. Raises
+    ValueError where a value lies outside.
     """
     for values in (candidate, stable):
         if not np.all((values >= 0) & (values <= 1)):
@@ -189,7 +208,9 @@ def factors_values(
 def bet_on_values(
     values: Floats, mine: Floats, *, weight: "float | Floats", margin: float, centre: float, harm: bool = True
 ) -> Floats:
-    """Return the factors of each unit, [alternatives, units]: `mine` is 1 for one of the canary, which has the probability `weight`.
+    """Return the factors of each unit, [alternatives, units].
+
+    `mine` is 1 for one of the canary, which has the probability `weight`.
 
     The stakes survive every unit's worst outcome.
     """
@@ -208,10 +229,10 @@ def factors_shift(
 ) -> Floats:
     """Return the factors against H0: the answers (or scores) of both arms fall into the bins alike.
 
-    What was counted `before` (canary, stable; one number a bin) says how much likelier each bin is in the canary; the batch is bet on with
-    that ratio q, shrunk towards 1 by `concentration` prior counts and, by alternative, by a power. Under H0 the canary's rows are drawn
-    without replacement from all of the batch, so the expectation of the product of q over them is at most (mean of q)^n (Hoeffding 1963,
-    section 6), which the product is divided by.
+    What was counted `before` (canary, stable; one number a bin) says how much likelier each bin is in the canary; the
+    batch is bet on with that ratio q, shrunk towards 1 by `concentration` prior counts and, by alternative, by a
+    power. Under H0 the canary's rows are drawn without replacement from all of the batch, so the expectation of the
+    product of q over them is at most (mean of q)^n (Hoeffding 1963, section 6), which the product is divided by.
     """
     batch, seen = candidate + stable, before[0] + before[1]
     if not np.all((candidate >= 0) & (stable >= 0) & np.isfinite(batch)):
@@ -249,13 +270,19 @@ def below(bad: "float | Floats", n: "float | Floats", *, limit: float) -> Floats
 
 
 def growth_below(rate: float, *, limit: float) -> float:
-    """Return what the log evidence for "below `limit`" grows by with each request, in expectation and with the best alternative, at this rate."""
+    """Return what the log evidence for "below `limit`" grows by with each request, at this rate.
+
+    It is the expectation, with the best alternative.
+    """
     alternatives = limit * BELOW
     return float(np.max(rate * np.log(BELOW) + (1 - rate) * np.log((1 - alternatives) / (1 - limit))))
 
 
 def factors_split(*, candidate: int, stable: int, weight: float) -> Floats:
-    """Return the factors against H0: each unit falls to the canary with probability `weight` (sample-ratio mismatch)."""
+    """Return the factors against H0.
+
+    H0: each unit falls to the canary with probability `weight` (sample-ratio mismatch).
+    """
     _check(ArmCounts(candidate, 0), ArmCounts(stable, 0))
     if not 0 < weight < 1:
         return np.zeros(GRID)

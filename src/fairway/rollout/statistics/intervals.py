@@ -31,9 +31,10 @@ class Interval(NamedTuple):
 def rate(counts: ArmCounts, *, alpha: float) -> Interval:
     """Return the interval of one arm's rate, as the average over its requests so far: it may move.
 
-    For each tilt t, exp(t x - sum log(1 - p_i + p_i e^t)) is a martingale, and by concavity at least exp(t x - n log(1 - p + p e^t)) with p the
-    average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below, one over -t from above (Howard et al. 2021, section 3,
-    with the Bernoulli's own cumulant). Without requests it is 0 to 1.
+    For each tilt t, exp(t x - sum log(1 - p_i + p_i e^t)) is a martingale, and by concavity at least exp(t x - n
+    log(1 - p + p e^t)) with p the average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below,
+    one over -t from above (Howard et al. 2021, section 3, with the Bernoulli's own cumulant). Without requests it is
+    0 to 1.
     """
 
     def log_e(p: float, sign: float) -> Floats:
@@ -44,10 +45,12 @@ def rate(counts: ArmCounts, *, alpha: float) -> Interval:
 
 
 def mean(total: float, n: int, *, spread: float, alpha: float) -> Interval:
-    """Return the interval of the mean of values in [0, 1] whose sum is `total`, as the average of their expectations so far: they may move.
+    """Return the interval of the mean of values in [0, 1] whose sum is `total`.
 
-    `spread` is the sum of their squared distances from what was expected of each before it came. With it, exp(t (x - n p) - psi(t) spread) is a
-    supermartingale for psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and so it is for 1 - x.
+    The mean is the average of their expectations so far, which may move. `spread` is the sum of their squared distances
+    from what was expected of each before it came. With it, exp(t (x - n p) - psi(t) spread) is a supermartingale for
+    psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and
+    so it is for 1 - x.
     """
 
     def log_e(p: float, sign: float) -> Floats:
@@ -83,9 +86,9 @@ def _edge(far: float, near: float, refuted: Any) -> float:
 class Ratio:
     """What was seen of the relative risk canary / stable: enough to tell every value of it that is not refuted.
 
-    Of each batch with realised split w the likelihood of relative risk rho is rho^(bad in canary) / (rho w + 1 - w)^(bad in all), as in
-    `hypotheses.factors_two_arm`. The sum of its denominators is kept at 33 Chebyshev nodes of log rho, where so smooth a function is known to
-    ten digits everywhere between.
+    Of each batch with realised split w the likelihood of relative risk rho is rho^(bad in canary) / (rho w + 1 -
+    w)^(bad in all), as in `hypotheses.factors_two_arm`. The sum of its denominators is kept at 33 Chebyshev nodes of
+    log rho, where so smooth a function is known to ten digits everywhere between.
     """
 
     bad: float = 0  # in the canary
