@@ -1,6 +1,8 @@
-"""`python -m benchmarks [hot-path] [overload] [--quick]` prints the tables, and writes docs/benchmarks.md when all are run in full.
+"""`python -m benchmarks [hot-path] [overload] [--quick]` prints the tables, and writes docs/benchmarks.md when all are
+run in full.
 
-The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster (benchmarks.peers) and the idle operator (benchmarks.idle).
+The judge has a page of its own (benchmarks.judge), and so have its peers on a cluster (benchmarks.peers) and the idle
+operator (benchmarks.idle).
 """
 
 import os
@@ -44,11 +46,15 @@ def overload(*, quick: bool) -> str:
 
     slow, peak = bench.slow_bodies(), bench.overload(seconds=3.0 if quick else 8.0)
     return (
-        "## Overload\n\nA second at half the capacity, a peak at three times the capacity, and half again; one worker on a core of "
-        f"its own, at most {bench.CONNECTIONS} connections, load and Envoy on the other cores. Times are from when a request "
+        "## Overload\n\nA second at half the capacity, a peak at three times the capacity, and half again; one "
+        "worker on a core of "
+        f"its own, at most {bench.CONNECTIONS} connections, load and Envoy on the other cores. Times are from when a "
+        f"request "
         "was due, the wait at its client included. "
-        "`unbounded` is the same server without admission and without bounds on uploads, behind Envoy with the limits of before.\n\n"
-        f"{table(peak)}\n\n## Slow bodies\n\n{bench.HELD} uploads are begun and never end; a neighbour asks 200 times meanwhile.\n\n{table(slow)}"
+        "`unbounded` is the same server without admission and without bounds on uploads, behind Envoy with the "
+        "limits of before.\n\n"
+        f"{table(peak)}\n\n## Slow bodies\n\n{bench.HELD} uploads are begun and never end; a neighbour asks 200 "
+        f"times meanwhile.\n\n{table(slow)}"
     )
 
 
@@ -65,7 +71,8 @@ def main(arguments: list[str]) -> None:
     print("\n\n".join(parts))
     if not quick and len(chosen) == len(BENCHMARKS):
         head = (
-            f"# Benchmarks\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {platform.machine()}, Python "
+            f"# Benchmarks\n\nWritten by `make bench` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, "
+            f"{platform.machine()}, Python "
             f"{platform.python_version()}. Shared machines are noisy: the ratio counts, not the figure."
         )
         PAGE.write_text("\n\n".join([head, *parts]) + "\n", encoding="utf-8")

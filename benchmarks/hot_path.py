@@ -1,4 +1,5 @@
-"""Requests a second of one served model: fairway's path against `@bentoml.api`, both with BentoML, one worker, the same graph."""
+"""Requests a second of one served model: fairway's path against `@bentoml.api`, both with BentoML, one worker, the same
+graph."""
 
 import asyncio
 import os
@@ -26,7 +27,8 @@ CLIENTS, FEATURES = 8, 8
 
 
 def measure(*, seconds: float, rounds: int) -> list[dict[str, object]]:
-    """Return one row a side: median requests a second over alternating rounds, p50 and p99 in ms, CPU microseconds a request."""
+    """Return one row a side: median requests a second over alternating rounds, p50 and p99 in ms, CPU microseconds a
+    request."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         model, made = _model(folder)

@@ -1,7 +1,9 @@
-"""`python -m benchmarks.idle [--deployments N] [--seconds S]` measures what the operator costs while N ModelDeployments serve and nothing moves.
+"""`python -m benchmarks.idle [--deployments N] [--seconds S]` measures what the operator costs while N ModelDeployments
+serve and nothing moves.
 
-Everything is real but the model servers: this machine could not run so many, so the controllers that make pods are stopped, and the Deployments are
-told that their pods are available. The operator, the API server, Envoy Gateway and its 200 routes are as they are. Needs what `make test-cluster` needs.
+Everything is real but the model servers: this machine could not run so many, so the controllers that make pods are
+stopped, and the Deployments are told that their pods are available. The operator, the API server, Envoy Gateway and its
+200 routes are as they are. Needs what `make test-cluster` needs.
 """
 
 import argparse
@@ -55,7 +57,8 @@ def _measure(cluster: clusters.Cluster, *, count: int, seconds: float) -> int:
         time.sleep(seconds)  # what is measured is an idle while
         cores, memory = (_cpu_seconds(pid) - before) / (time.monotonic() - began), _resident_mebibytes(pid)
         print(
-            f"{count} ModelDeployments in service, nothing moves: the operator takes {cores:.4f} cores over {seconds:.0f} s (limit {LIMITS['cores']}), "
+            f"{count} ModelDeployments in service, nothing moves: the operator takes {cores:.4f} cores over "
+            f"{seconds:.0f} s (limit {LIMITS['cores']}), "
             f"{memory:.0f} MiB (limit {LIMITS['MiB']:.0f})"
         )
         return 0 if cores <= LIMITS["cores"] and memory <= LIMITS["MiB"] else 1

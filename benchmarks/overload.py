@@ -1,4 +1,5 @@
-"""Three times more requests than a server can answer, and uploads that never end: with and without what bounds them, directly and through Envoy."""
+"""Three times more requests than a server can answer, and uploads that never end: with and without what bounds them,
+directly and through Envoy."""
 
 import asyncio
 import contextlib
@@ -55,7 +56,8 @@ class Side:
 
 
 def overload(*, seconds: float) -> list[dict[str, object]]:
-    """Return one row for each side and kind of work: what clients got in the peak, and how long after it they felt it."""
+    """Return one row for each side and kind of work: what clients got in the peak, and how long after it they felt
+    it."""
     return [row for work, rows in ROWS.items() for row in _overload(work, rows=rows, seconds=seconds)]
 
 
@@ -102,7 +104,8 @@ def serving(side: Side) -> Iterator[Side]:
 
 @contextlib.contextmanager
 def _apart(server: int) -> Iterator[None]:
-    """Give the server a core of its own until the block ends: the load and the gateway, begun after it, have the others."""
+    """Give the server a core of its own until the block ends: the load and the gateway, begun after it, have the
+    others."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(server, cores[:1])
@@ -178,7 +181,8 @@ async def _peak(side: Side, body: bytes, *, capacity: float, seconds: float) -> 
 
 
 async def _capacity(side: Side, body: bytes) -> float:
-    """Return the answers a second that clients get who ask without pause: enough of them that the server never waits, too few for it to refuse any."""
+    """Return the answers a second that clients get who ask without pause: enough of them that the server never waits,
+    too few for it to refuse any."""
     answered, end = 0, time.perf_counter() + 4.0
 
     async def client() -> None:
@@ -229,9 +233,8 @@ class Connection:
                     self._streams = await asyncio.open_connection(self._host, self._port)
                 reader, writer = self._streams
                 writer.write(
-                    b"POST /v2/models/bench/infer HTTP/1.1\r\nhost: bench\r\nx-fairway-arm: stable\r\ncontent-length: %d\r\n\r\n"
-                    % len(body)
-                    + body
+                    b"POST /v2/models/bench/infer HTTP/1.1\r\nhost: bench\r\nx-fairway-arm: "
+                    b"stable\r\ncontent-length: %d\r\n\r\n" % len(body) + body
                 )
                 return await _status(reader)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):

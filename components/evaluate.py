@@ -1,4 +1,5 @@
-"""The evaluation stage as a component; its numbers, confusion matrix and page are drawn by the Kubeflow Pipelines UI."""
+"""The evaluation stage as a component; its numbers, confusion matrix and page are drawn by the Kubeflow Pipelines
+UI."""
 
 from kfp import dsl
 

@@ -7,7 +7,8 @@ from components import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[dsl.Artifact]) -> bool:
-    """Say whether the challenger may be packaged and deployed; the decision and its reason are written to `decision`."""
+    """Say whether the challenger may be packaged and deployed; the decision and its reason are written to
+    `decision`."""
     from pathlib import Path
 
     from fairway import artifacts

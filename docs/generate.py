@@ -1,4 +1,5 @@
-"""Writes what is made from the code: the reference pages beside this file and the CRD; `--check` says which one is out of date.
+"""Writes what is made from the code: the reference pages beside this file and the CRD; `--check` says which one is out
+of date.
 
 docs/configuration.md   from fairway.config.sections and the groups in conf/
 docs/crd.md             from fairway.operator.crd, as is manifests/crds/modeldeployments.yaml
@@ -54,7 +55,7 @@ def document(title: str, intro: str, parts: list[str]) -> str:
     return "\n\n".join([NOTE, f"# {title}", intro.strip(), *parts]) + "\n"
 
 
-# -- configuration.md ---------------------------------------------------------------------------------------------------
+# -- configuration.md ------------------------------------------------------------------------------
 
 CONFIGURATION = """
 Keys of `fairway.yaml`; the same names are the fields of the custom resource. `fairway check` prints the composed whole.
@@ -195,7 +196,7 @@ def groups() -> str:
     return chosen + "\n\n" + table(("group", "sets"), rows)
 
 
-# -- crd.md, modeldeployments.yaml --------------------------------------------------------------------------------------
+# -- crd.md, modeldeployments.yaml -----------------------------------------------------------------
 
 CRD = """
 Fields of a `ModelDeployment` (`fairway.dev/v1alpha1`, short name `md`); `kubectl explain md.spec` says the same. `strategy` and
@@ -257,7 +258,7 @@ def manifest() -> str:
     return crd.text()
 
 
-# -- cli.md -------------------------------------------------------------------------------------------------------------
+# -- cli.md ----------------------------------------------------------------------------------------
 
 CLI = """
 `fairway --help` lists the verbs, `fairway VERB --help` says the same as this page. `--output json` prints records for
@@ -299,7 +300,7 @@ def commands(group: click.Group, context: click.Context) -> Iterator[tuple[click
             yield from commands(command, inner)
 
 
-# -- metrics.md ---------------------------------------------------------------------------------------------------------
+# -- metrics.md ------------------------------------------------------------------------------------
 
 METRICS = """
 Every series that fairway exports, declared beside the code that moves it. Labels common to a revision: `namespace`,
@@ -344,7 +345,8 @@ def metrics() -> str:
 
 
 def declared(file: Path) -> list[Series]:
-    """Return the metrics that a module declares; a name or a label that cannot be read is a mistake, said with its line."""
+    """Return the metrics that a module declares; a name or a label that cannot be read is a mistake, said with its
+    line."""
     source = file.read_text(encoding="utf-8")
     if "prometheus_client" not in source:
         return []
@@ -397,7 +399,8 @@ def called(function: ast.expr, aliases: dict[str, str]) -> str:
 
 
 def value_of(node: ast.expr, tree: ast.Module) -> Any:
-    """Return the value of a literal, a name assigned in the module or taken from another of ours, a slice or a join of tuples."""
+    """Return the value of a literal, a name assigned in the module or taken from another of ours, a slice or a join of
+    tuples."""
     match node:
         case ast.Constant(value=value):
             return value

@@ -67,7 +67,8 @@ def main(arguments: list[str]) -> int:
 
 def page(source: str) -> str:
     rows = [
-        f"| {f'`{value.path}`' if value.default is not None else f'**{value.path}**'} | {value.default or ''} | {value.why} |"
+        f"| {f'`{value.path}`' if value.default is not None else f'**{value.path}**'} | {value.default or ''} | "
+        f"{value.why} |"
         for value in values(source)
     ]
     return "\n".join([HEAD + TAIL, "", "| value | default | why |", "| --- | --- | --- |", *rows]) + "\n"
@@ -87,7 +88,8 @@ def _walk(node: yaml.MappingNode, *, lines: list[str], path: str) -> Iterator[Va
         section = isinstance(value, yaml.MappingNode) and not value.flow_style and _has_comments(value, lines)
         if not why and not section:
             raise SystemExit(
-                f"values.yaml line {key.start_mark.line + 1}: {name} has no comment: say above it why its default is what it is"
+                f"values.yaml line {key.start_mark.line + 1}: {name} has no comment: say above it why its default is "
+                f"what it is"
             )
         if section:
             if why:

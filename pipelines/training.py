@@ -69,7 +69,8 @@ def pipeline(*, name: str, resources: sections.Pipeline):  # type: ignore[no-unt
 
 
 def _bounded(task, resources: sections.Resources, *, hours: int = 1):  # type: ignore[no-untyped-def]
-    """Return the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for ever."""
+    """Return the task with requests, limits and a timeout: an unbounded one takes the node from others, or hangs for
+    ever."""
     kubernetes.set_timeout(task, seconds=hours * HOUR)
     return (
         task.set_cpu_request(resources.cpu)

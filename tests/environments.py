@@ -1,4 +1,5 @@
-"""Environments beside the project's own, for programs whose libraries cannot live with ours: built from a lock, once, then taken from a cache."""
+"""Environments beside the project's own, for programs whose libraries cannot live with ours: built from a lock, once,
+then taken from a cache."""
 
 import fcntl
 import hashlib
@@ -13,7 +14,8 @@ CACHE = Path.home() / ".cache" / "fairway" / "environments"
 
 
 def built(lock: Path) -> Path:
-    """Return the folder of the environment's programs, with what the lock pins and nothing else; named by what it is made from."""
+    """Return the folder of the environment's programs, with what the lock pins and nothing else; named by what it is
+    made from."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     place = (
         CACHE

@@ -1,4 +1,5 @@
-"""What the shape of the repository promises: a light command line, layers, documented modules, nothing of one machine."""
+"""What the shape of the repository promises: a light command line, layers, documented modules, nothing of one
+machine."""
 
 import ast
 import os
@@ -90,7 +91,8 @@ def test_serving_a_model_loads_no_offline_library():
     [
         "fairway.cli.fetch, fairway.packaging.fetch",
         "fairway.cli.serve, fairway.packaging.package, fairway.serving.command",
-        "fairway.cli.collector, fairway.monitoring.eventstore.collector.listening, fairway.monitoring.eventstore.remote",
+        "fairway.cli.collector, fairway.monitoring.eventstore.collector.listening, "
+        "fairway.monitoring.eventstore.remote",
     ],
 )
 def test_what_a_pod_runs_loads_nothing_that_its_image_lacks(modules):

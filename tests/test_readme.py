@@ -57,7 +57,8 @@ def groups(found: list[Block]) -> dict[str, list[Block]]:
 
 
 def run(commands: str, *, where: Path, timeout: float) -> tuple[int, str]:
-    """The exit status of one shell and what it printed; it stops at the first command that fails, and leaves nothing running."""
+    """The exit status of one shell and what it printed; it stops at the first command that fails, and leaves nothing
+    running."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FAIRWAY_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     shell = subprocess.Popen(

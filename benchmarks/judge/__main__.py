@@ -1,7 +1,8 @@
-"""`python -m benchmarks.judge [--seed N] [--quick]` plays every judge on the same simulated rollouts, writes the tables and curves of docs/judge.md,
-and ends with the targets that fairway holds itself to: exit 1 where one is missed.
+"""`python -m benchmarks.judge [--seed N] [--quick]` plays every judge on the same simulated rollouts, writes the tables
+and curves of docs/judge.md, and ends with the targets that fairway holds itself to: exit 1 where one is missed.
 
-The seed is 1 by default, and the page is of that one; with another, or with `--quick` (a tenth of the runs), nothing is written.
+The seed is 1 by default, and the page is of that one; with another, or with `--quick` (a tenth of the runs), nothing is
+written.
 """
 
 import argparse
@@ -160,7 +161,8 @@ def _short_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
                 row[scenario.name] = f"{cell.rolled_back:.1%}"
             else:
                 row[scenario.name] = (
-                    f"{1 - cell.rolled_back:.1%} / {_middle(cell.at)} / {np.median(cell.bad):.0f}, {np.quantile(cell.bad, 0.95):.0f}"
+                    f"{1 - cell.rolled_back:.1%} / {_middle(cell.at)} / {np.median(cell.bad):.0f}, "
+                    f"{np.quantile(cell.bad, 0.95):.0f}"
                 )
         rows.append(row)
     return f"### {rate} request{'s' if rate > 1 else ''} a second, ten minutes\n\n{bench.table(rows)}\n\n{_error(cells, rate)}"
@@ -182,12 +184,14 @@ def _long_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
             cell = cells[judge, scenario.name, rate]
             promoted = float(cell.promoted.mean()) if cell.promoted is not None else 0.0
             row[scenario.name] = (
-                f"{cell.rolled_back:.1%} / {promoted:.1%} / {max(0.0, 1 - cell.rolled_back - promoted):.1%} / {_middle(cell.at)} / "
+                f"{cell.rolled_back:.1%} / {promoted:.1%} / {max(0.0, 1 - cell.rolled_back - promoted):.1%} / "
+                f"{_middle(cell.at)} / "
                 f"{np.median(cell.bad):.0f}"
             )
         rows.append(row)
     return (
-        f"### {rate} request{'s' if rate > 1 else ''} a second, thirty minutes: rolled back / promoted / held / median seconds to the rollback / median "
+        f"### {rate} request{'s' if rate > 1 else ''} a second, thirty minutes: rolled back / promoted / held / "
+        f"median seconds to the rollback / median "
         f"failed requests\n\n{bench.table(rows)}\n\n{_error(cells, rate)}"
     )
 

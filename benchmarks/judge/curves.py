@@ -1,4 +1,5 @@
-"""Two pictures: how many healthy revisions each judge has rolled back by when, and what a bad one costs by how bad it is."""
+"""Two pictures: how many healthy revisions each judge has rolled back by when, and what a bad one costs by how bad it
+is."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""fairway's judge for many rollouts at once. The same factors as the product's, and tests hold it to the product's verdicts, one by one."""
+"""fairway's judge for many rollouts at once. The same factors as the product's, and tests hold it to the product's
+verdicts, one by one."""
 
 import math
 
@@ -11,7 +12,8 @@ ROWS = betting.MAX_RESTARTS + 1
 
 
 class Wealths:
-    """`betting.Wealth` of many runs: stakes are [runs, rows, alternatives], and a row that has not begun holds nothing."""
+    """`betting.Wealth` of many runs: stakes are [runs, rows, alternatives], and a row that has not begun holds
+    nothing."""
 
     def __init__(self, runs: int, *, restarts: bool) -> None:
         self.cash, self.begun, self.restarts = (0.5 if restarts else 0.0), 1, 0
@@ -44,7 +46,8 @@ class Wealths:
 
 
 def harms(stream: Stream, *, objective: float | None = None, tolerance: float = 1.0) -> Floats:
-    """Return the logarithm of the evidence against the canary after each tick, [runs, ticks]; with an objective that of mode fused."""
+    """Return the logarithm of the evidence against the canary after each tick, [runs, ticks]; with an objective that of
+    mode fused."""
     runs, ticks = stream.canary.shape
     arms = Wealths(runs, restarts=True)
     limit = Wealths(runs, restarts=True) if objective is not None else None
@@ -88,9 +91,11 @@ def certificates(stream: Stream, *, limit: float) -> Floats:
 
 
 def late(stream: Stream, *, margin: float, harm: bool, least: int, nominal: bool = False) -> Floats:
-    """Return the logarithm of the evidence of labels after each tick: against the canary, or that it is worse by less than `margin`.
+    """Return the logarithm of the evidence of labels after each tick: against the canary, or that it is worse by less
+    than `margin`.
 
-    Labels wait until there are `least` of one weight, and some of both arms; `nominal` bets at the weight that was asked for, on each as it comes.
+    Labels wait until there are `least` of one weight, and some of both arms; `nominal` bets at the weight that was
+    asked for, on each as it comes.
     """
     runs = len(stream.canary)
     wealth, found, waiting = Wealths(runs, restarts=harm), np.zeros(stream.canary.shape), np.zeros((4, runs))

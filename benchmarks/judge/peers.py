@@ -1,6 +1,8 @@
-"""The other judges, by their sources (facts of July and August 2026): Flagger's scheduler, Argo Rollouts' analysis, Kayenta's NetflixACAJudge, and two tests.
+"""The other judges, by their sources (facts of July and August 2026): Flagger's scheduler, Argo Rollouts' analysis,
+Kayenta's NetflixACAJudge, and two tests.
 
-Each gives when it rolls back, in seconds from the start, [runs]; infinity where it does not. Nobody's metrics are late, and nobody's rollback takes time.
+Each gives when it rolls back, in seconds from the start, [runs]; infinity where it does not. Nobody's metrics are late,
+and nobody's rollback takes time.
 """
 
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ def stopped(stream: Stream, at: Floats, *, until: "Floats | float" = NEVER) -> E
 
 
 def argo(stream: Stream, *, interval: float, failures: int) -> Ended:
-    """Argo Rollouts, background analysis over the last minute, from the first minute on: aborted when more than `failures` measurements have failed."""
+    """Argo Rollouts, background analysis over the last minute, from the first minute on: aborted when more than
+    `failures` measurements have failed."""
     window, every = round(60 / TICK), round(interval / TICK)
     n, bad = (_window(counts, window) for counts in (stream.canary, stream.canary_bad))
     ends = np.arange(window, stream.canary.shape[1] + 1, every)
@@ -47,8 +50,9 @@ def flagger(
     threshold: int,
     step: float,
 ) -> Ended:
-    """Flagger: one check an interval over the last interval; a failed one holds the weight; rolled back at the tick after the `threshold`-th; all
-    traffic goes over, and nobody looks any more, once a check at the largest weight has passed.
+    """Flagger: one check an interval over the last interval; a failed one holds the weight; rolled back at the tick
+    after the `threshold`-th; all traffic goes over, and nobody looks any more, once a check at the largest weight has
+    passed.
 
     Its weights are its own, and so are its requests: as many, by the same rates.
     """
@@ -79,7 +83,8 @@ def flagger(
 
 
 def z_test(stream: Stream, *, interval: float, level: float = 1.645) -> Ended:
-    """The pooled two-proportion z-test of a fixed horizon, one-sided at 5 %, looked at every interval as if each look were the last."""
+    """The pooled two-proportion z-test of a fixed horizon, one-sided at 5 %, looked at every interval as if each look
+    were the last."""
     n, x, m, y = _totals(stream)
     pooled = (x + y) / np.maximum(n + m, 1)
     spread = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(n, 1) + 1 / np.maximum(m, 1)))
@@ -89,7 +94,8 @@ def z_test(stream: Stream, *, interval: float, level: float = 1.645) -> Ended:
 
 
 def msprt(stream: Stream, *, alpha: float, tau: float = 0.01) -> Ended:
-    """The mixture sequential test of two proportions with a normal prior of spread `tau` on their difference (Johari and others 2017, section 3)."""
+    """The mixture sequential test of two proportions with a normal prior of spread `tau` on their difference (Johari
+    and others 2017, section 3)."""
     n, x, m, y = _totals(stream)
     n, m = np.maximum(n, 1), np.maximum(m, 1)
     pooled = (x + y) / (n + m)
@@ -104,7 +110,8 @@ def msprt(stream: Stream, *, alpha: float, tau: float = 0.01) -> Ended:
 
 
 def kayenta(stream: Stream, *, step: float = 10.0) -> Ended:
-    """NetflixACAJudge: Mann-Whitney on the error ratio of each ten seconds, a growing window judged three times; High fails.
+    """NetflixACAJudge: Mann-Whitney on the error ratio of each ten seconds, a growing window judged three times; High
+    fails.
 
     The 98 % interval of the shift is read from the ordered differences (normal approximation, no correction for ties).
     """

@@ -1,7 +1,9 @@
-"""Where a promise may be broken by what happens to real teams: labels that are no lottery, counts by the time of the answer, bursts, rates that change.
+"""Where a promise may be broken by what happens to real teams: labels that are no lottery, counts by the time of the
+answer, bursts, rates that change.
 
-Each trial is one way to count or to bet, on many simulated rollouts at once: fairway's, and beside it the one that it replaced or that others take. A row says
-how often the wrong thing happened, and what is stated; rows without a bound show what does not hold, and why.
+Each trial is one way to count or to bet, on many simulated rollouts at once: fairway's, and beside it the one that it
+replaced or that others take. A row says how often the wrong thing happened, and what is stated; rows without a bound
+show what does not hold, and why.
 """
 
 import math
@@ -76,7 +78,7 @@ def rows(trials: list[Trial], again: list[Trial]) -> list[dict[str, object]]:
     return found
 
 
-# -- labels ----------------------------------------------------------------------------------------------------------------
+# -- labels ----------------------------------------------------------------------------------------
 
 
 def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
@@ -86,7 +88,8 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     equal = _wrong(rng, mine, mine, rates=(0.1, 0.1), weight=weight)
     before, now = _crossed(_quality(equal, harm=True, nominal=True), ALPHA), _crossed(_quality(equal, harm=True), ALPHA)
     yield Trial(
-        "labels taken of equally many of each arm at 5 %: healthy canary rolled back, bets at the weight that was asked for",
+        "labels taken of equally many of each arm at 5 %: healthy canary rolled back, bets at the weight that was "
+        "asked for",
         before,
         runs,
     )
@@ -102,7 +105,8 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         weight=half,
     )
     yield Trial(
-        "canary wrong 15 % against 10 %, labelled half as often, half and half: certified, bets at the weight that was asked for",
+        "canary wrong 15 % against 10 %, labelled half as often, half and half: certified, bets at the weight that "
+        "was asked for",
         _crossed(_quality(fewer, harm=False, nominal=True), CERTIFIED),
         runs,
     )
@@ -153,7 +157,8 @@ def _labels(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     theirs = rng.poisson(LABELS / 2, (runs, ticks))
     hangs = Stream(right + wrong, wrong, theirs, rng.binomial(theirs, 0.1), half, wrong)
     yield Trial(
-        "half of the canary's wrong answers are never labelled, 15 % against 10 %: certified before it is found to be no lottery",
+        "half of the canary's wrong answers are never labelled, 15 % against 10 %: certified before it is found to "
+        "be no lottery",
         int((_first(_quality(hangs, harm=False), CERTIFIED) < _first(_lottery(hangs), SPLIT_ALPHA)).sum()),
         runs,
     )
@@ -165,7 +170,8 @@ def _wrong(rng: np.random.Generator, mine: Ints, theirs: Ints, *, rates: tuple[f
 
 
 def _quality(stream: Stream, *, harm: bool, nominal: bool = False) -> Floats:
-    """Return the evidence of a quality guard after each tick, as the ledger gathers it; `nominal`: as it was bet at the weight that was asked for."""
+    """Return the evidence of a quality guard after each tick, as the ledger gathers it; `nominal`: as it was bet at the
+    weight that was asked for."""
     return ours.late(stream, margin=MARGIN, harm=harm, least=0 if nominal else ENOUGH, nominal=nominal)
 
 
@@ -180,7 +186,7 @@ def _lottery(stream: Stream) -> Floats:
     return found
 
 
-# -- when a request counts -------------------------------------------------------------------------------------------------
+# -- when a request counts -------------------------------------------------------------------------
 
 
 def _arrival(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
@@ -192,7 +198,8 @@ def _arrival(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     for delay in (1, 2, 4):
         answered = _delayed(arrived[0], delay), _delayed(bad[0], delay)
         yield Trial(
-            f"incident of both arms for a minute, canary slower by {delay} s, counted when answered: healthy canary rolled back",
+            f"incident of both arms for a minute, canary slower by {delay} s, counted when answered: healthy canary "
+            f"rolled back",
             _crossed(ours.harms(_ticks(*answered, arrived[1], bad[1])), ALPHA),
             runs,
         )
@@ -234,7 +241,7 @@ def _ticks(mine: Ints, mine_bad: Ints, theirs: Ints, theirs_bad: Ints) -> Stream
     return Stream(n, bad, m, stable_bad, np.zeros(n.shape[1]), bad)
 
 
-# -- much traffic ----------------------------------------------------------------------------------------------------------
+# -- much traffic ----------------------------------------------------------------------------------
 
 
 def _tolerance(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
@@ -265,7 +272,7 @@ def _tolerance(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
     )
 
 
-# -- certificates ----------------------------------------------------------------------------------------------------------
+# -- certificates ----------------------------------------------------------------------------------
 
 
 def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
@@ -312,7 +319,8 @@ def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 def _bursts(
     rng: np.random.Generator, shape: tuple[int, int], *, share: float, burst: float, most: int | None = None
 ) -> tuple[Ints, Ints, Ints]:
-    """Return the units of each tick, those that fail, and the requests that these send: each 1, 2, 3 ... (`most` at most), all of which fail."""
+    """Return the units of each tick, those that fail, and the requests that these send: each 1, 2, 3 ... (`most` at
+    most), all of which fail."""
     units = rng.poisson(5 * TICK, shape)
     failing = rng.binomial(units, share)
     if most is None:
@@ -335,13 +343,14 @@ def _certified(n: Ints, bad: Ints, *, limit: float = LIMIT, divided: int = 1) ->
 
 
 def _promoted_beyond(log_e: Floats, average: Floats) -> int:
-    """Return how many are promoted at a look, five minutes or more after the beginning, at which the average is beyond the limit."""
+    """Return how many are promoted at a look, five minutes or more after the beginning, at which the average is beyond
+    the limit."""
     first = np.argmax((log_e >= math.log(1 / CERTIFIED)) & (np.arange(log_e.shape[1]) * TICK >= 300), axis=1)
     runs = np.arange(len(log_e))
     return int(((first > 0) & (average[runs, first] >= LIMIT)).sum())
 
 
-# -- steps -----------------------------------------------------------------------------------------------------------------
+# -- steps -----------------------------------------------------------------------------------------
 
 
 def _steps(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
@@ -383,7 +392,7 @@ def _found_in_step(rng: np.random.Generator, policy: sections.Strategy) -> bool:
     return False
 
 
-# -- users who come again --------------------------------------------------------------------------------------------------
+# -- users who come again --------------------------------------------------------------------------
 
 
 USERS, FAILING, EACH_SECONDS = 3000, 0.02, 60.0  # who come again once a minute; the share that always fails
@@ -439,7 +448,8 @@ def _users(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
 
 
 def _firsts(lot: Floats, at: Floats, weight: Floats) -> Stream:
-    """Return the first failures of users by tick and arm, bet at the weight of the time; `lot` below it is the canary's, `at` when each first fails."""
+    """Return the first failures of users by tick and arm, bet at the weight of the time; `lot` below it is the
+    canary's, `at` when each first fails."""
     runs, ticks = len(lot), len(weight)
     tick = np.minimum(at / TICK, ticks).astype(np.int64)  # those who come too late fall into a tick of their own
     canary = lot < np.append(weight, 0.0)[tick]

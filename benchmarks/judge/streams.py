@@ -1,4 +1,5 @@
-"""What the judges are shown: scenarios, and the counts of many rollouts at once. All judges see the same requests of one scenario.
+"""What the judges are shown: scenarios, and the counts of many rollouts at once. All judges see the same requests of
+one scenario.
 
 Times are ticks of five seconds, a scrape each; arrays are [runs, ticks].
 """
@@ -99,7 +100,8 @@ SCENARIOS = (
 
 
 def weights(seconds: float) -> Floats:
-    """Return the canary's share at each tick: 10 % in the first minute, 10 % more each minute, 50 % from the fifth on."""
+    """Return the canary's share at each tick: 10 % in the first minute, 10 % more each minute, 50 % from the fifth
+    on."""
     starts = np.arange(0.0, seconds, TICK)
     result: Floats = np.minimum(MAX_WEIGHT, 0.1 * (1 + starts // STEP_SECONDS))
     return result

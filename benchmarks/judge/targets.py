@@ -1,4 +1,5 @@
-"""What fairway holds itself to, each with the figure that was measured. A share may exceed its bound by three Monte Carlo errors."""
+"""What fairway holds itself to, each with the figure that was measured. A share may exceed its bound by three Monte
+Carlo errors."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,8 @@ def check(short: Cells, long: Cells, null: Cells) -> list[dict[str, object]]:
 
 
 def update() -> dict[str, object]:
-    """Return the target of one bet of a guard, with all restart rows in use: the best median of fifty times a thousand, as `timeit` takes it."""
+    """Return the target of one bet of a guard, with all restart rows in use: the best median of fifty times a thousand,
+    as `timeit` takes it."""
     wealth = Wealth.start(at=0.0)
     for minute in range(betting.MAX_RESTARTS):
         wealth = wealth.restart(at=60.0 * minute)
@@ -131,7 +133,8 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
 
 
 def _best_peer(cells: Cells, *, scenario: str, rate: int) -> tuple[str, float]:
-    """Return the rollout tool with the fewest failed requests (median) of those that roll back 5 % of healthy revisions at most, and how many times ours."""
+    """Return the rollout tool with the fewest failed requests (median) of those that roll back 5 % of healthy revisions
+    at most, and how many times ours."""
     fair = [judge for judge in MEANT_FOR_ROLLOUTS if cells[judge, "healthy", rate].rolled_back <= 0.05]
     best = min(fair, key=lambda judge: float(np.median(cells[judge, scenario, rate].bad)))
     return best, float(np.median(cells[best, scenario, rate].bad)) / max(

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.peers [CONFIGURATION ...] [--runs N] [--again]` measures on the test cluster, prints the table, and writes docs/peers.md.
+"""`python -m benchmarks.peers [CONFIGURATION ...] [--runs N] [--again]` measures on the test cluster, prints the table,
+and writes docs/peers.md.
 
-The configurations are fairway, flagger-tuned, argo-tuned, flagger-stock and argo-stock; all by default, in this order. What was measured lies in
-results.json beside this file, and is not measured again unless `--again` asks for it: after an interruption the same command goes on where it was.
-Needs what `make test-cluster` needs.
+The configurations are fairway, flagger-tuned, argo-tuned, flagger-stock and argo-stock; all by default, in this order.
+What was measured lies in results.json beside this file, and is not measured again unless `--again` asks for it: after
+an interruption the same command goes on where it was. Needs what `make test-cluster` needs.
 """
 
 import argparse
@@ -205,7 +206,8 @@ def _row(configuration: Configuration, result: dict[str, Any]) -> dict[str, Any]
         "median s": _median(seconds),
         "bad requests": ", ".join(_bad(one) for one in runs),
         "median bad": f"{statistics.median(one['bad'] for one in runs):g}",
-        "machine load": f"{min(one['machine_load'] for one in runs):.1f} to {max(one['machine_load'] for one in runs):.1f}",
+        "machine load": f"{min(one['machine_load'] for one in runs):.1f} to "
+        f"{max(one['machine_load'] for one in runs):.1f}",
     }
 
 
@@ -230,7 +232,8 @@ def page(results: dict[str, Any]) -> str:
         "It is not measured yet."
         if not results
         else (
-            f"Measured on {' and '.join(dates)}, {max(result['cores'] for result in results.values())} cores for the cluster, the load and whatever else ran "
+            f"Measured on {' and '.join(dates)}, {max(result['cores'] for result in results.values())} cores for the "
+            f"cluster, the load and whatever else ran "
             "(`machine load` is the load average of one minute)."
         )
     )
@@ -245,7 +248,8 @@ def result_in_words(results: dict[str, Any]) -> str:
     if mine:
         slow = sum(one["seconds"] is None or one["seconds"] > LIMIT_SECONDS for one in mine)
         lines.append(
-            f"* {len(mine) - slow} of fairway's {len(mine)} runs were at weight 0 within its promise of {LIMIT_SECONDS:.0f} s."
+            f"* {len(mine) - slow} of fairway's {len(mine)} runs were at weight 0 within its promise of "
+            f"{LIMIT_SECONDS:.0f} s."
         )
     for name in CONFIGURATIONS:
         runs = results[name]["runs"] if name in results else []
@@ -257,7 +261,8 @@ def result_in_words(results: dict[str, Any]) -> str:
         if name in results and results[name]["note"]:
             lines.append(f"* {name}: {results[name]['note']}.")
     lines += [
-        f"* Not counted: {name}, seconds to weight 0 {_seconds(one)}, bad requests {_bad(one)}, machine load {one['machine_load']}: {one['void']}."
+        f"* Not counted: {name}, seconds to weight 0 {_seconds(one)}, bad requests {_bad(one)}, machine load "
+        f"{one['machine_load']}: {one['void']}."
         for name in CONFIGURATIONS
         if name in results
         for one in results[name]["void"]

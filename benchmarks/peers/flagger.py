@@ -56,7 +56,8 @@ def install(cluster: Cluster) -> None:
         "--set",
         f"image.repository={IMAGE},image.tag=1",
     )
-    # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the kubelet.
+    # The chart's probes run wget, which an image of one static program has not got: the same questions, asked by the
+    # kubelet.
     patch = {
         "spec": {
             "template": {
@@ -97,7 +98,8 @@ class Flagger:
         return revision
 
     def verdict(self) -> tuple[bool, str]:
-        """Tell it from Flagger's log: of its Events the API client drops all but one in five minutes, after the first 25 of a Canary."""
+        """Tell it from Flagger's log: of its Events the API client drops all but one in five minutes, after the first
+        25 of a Canary."""
         log = self._cluster.kubectl("--namespace", NAMESPACE, "logs", "deployment/flagger", "--tail=-1").stdout
         found = halts(log, f"{self.name}.{world.NAMESPACE}")
         return bool(found) and all(f"advancement {METRIC} " in message for message in found), "; ".join(found)
@@ -118,7 +120,8 @@ class Flagger:
 
     def _deploy(self, revision: str, model: str) -> None:
         deployment = ours.deployment(self.name, revision, self._models[model])
-        # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused: the same pause by a program.
+        # Flagger copies the template through types that do not know `sleep`, and what is left of the hook is refused:
+        # the same pause by a program.
         pause = {"preStop": {"exec": {"command": ["sleep", str(runtimes.WITHDRAW_SECONDS)]}}}
         deployment["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = pause
         self._cluster.kubectl("apply", "--server-side", "--filename=-", input=yaml.safe_dump(deployment))

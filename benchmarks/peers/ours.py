@@ -18,7 +18,8 @@ STRATEGY = {
     "guards": [{"name": "errors", "type": "errors", "maxRate": 0.05}],
 }
 
-# On a machine that does other work too, an answer to a probe may take seconds: a pod that is withdrawn for that would be measured, not a controller.
+# On a machine that does other work too, an answer to a probe may take seconds: a pod that is withdrawn for that would
+# be measured, not a controller.
 POD = {
     "spec": {
         "containers": [
@@ -33,7 +34,8 @@ POD = {
 
 
 def models(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Return `spec.model` of the package that serves and of the one that will fail, as they lie in the cluster's store."""
+    """Return `spec.model` of the package that serves and of the one that will fail, as they lie in the cluster's
+    store."""
     store = world.store(cluster)
     with tempfile.TemporaryDirectory() as folder:
         return {
@@ -43,7 +45,8 @@ def models(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def deployment(name: str, revision: str, model: dict[str, str]) -> dict[str, Any]:
-    """Return a Deployment of the pods that fairway's operator would write for the package, under the label `app` and without a number of replicas."""
+    """Return a Deployment of the pods that fairway's operator would write for the package, under the label `app` and
+    without a number of replicas."""
     owner = names.Owner(name=name, namespace=world.NAMESPACE)
     what = controllerrevision.Revision(
         name=revision,

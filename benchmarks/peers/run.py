@@ -1,4 +1,5 @@
-"""One run: a revision comes, reaches weight 25, begins to fail, and is taken out of the traffic. Everything is told from the answers alone."""
+"""One run: a revision comes, reaches weight 25, begins to fail, and is taken out of the traffic. Everything is told
+from the answers alone."""
 
 import itertools
 import os
@@ -53,7 +54,8 @@ class Run:
 
     @property
     def void(self) -> str:
-        """Return why the run was another experiment, told without its outcome where that can be; empty where it counts."""
+        """Return why the run was another experiment, told without its outcome where that can be; empty where it
+        counts."""
         if self.late > LATE_SECONDS or self.scrape_gap > GAP_SECONDS:
             return f"the machine was too busy: a request was sent {self.late:.1f} s late, scrapes were {self.scrape_gap:.1f} s apart"
         if self.seconds is not None and not self.by_errors:
@@ -74,7 +76,8 @@ def measure(cluster: Cluster, tool: Tool, number: int) -> Run:
         assert load.until(
             lambda: load.share(revision, last=WINDOW) >= IN_EFFECT and load.sound(last=WINDOW), seconds=START_SECONDS
         ), (
-            f"{tool.name}: revision {revision} has {load.share(revision, last=WINDOW):.0%} of the answers after {START_SECONDS:.0f} s: wanted 25 %"
+            f"{tool.name}: revision {revision} has {load.share(revision, last=WINDOW):.0%} of the answers after "
+            f"{START_SECONDS:.0f} s: wanted 25 %"
         )
         fault, machine = load.break_now(), os.getloadavg()[0]
         # Where nobody answers, the new revision does not either: the stable one has to.

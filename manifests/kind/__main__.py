@@ -1,7 +1,9 @@
-"""`python -m manifests.kind up | down [--dry-run]`: a kind cluster with Envoy Gateway, Prometheus, fairway and a model in service.
+"""`python -m manifests.kind up | down [--dry-run]`: a kind cluster with Envoy Gateway, Prometheus, fairway and a model
+in service.
 
-A second `up` changes only what has changed: images are named by what they are made of, and everything else is applied. What it installs in the cluster
-besides fairway is what the tests install in theirs (tests/cluster/stack), with public images.
+A second `up` changes only what has changed: images are named by what they are made of, and everything else is applied.
+What it installs in the cluster besides fairway is what the tests install in theirs (tests/cluster/stack), with public
+images.
 """
 
 import argparse
@@ -86,12 +88,13 @@ def main(arguments: list[str]) -> int:
         )
         return 1
     print(
-        f"fairway is up: curl --header 'Host: income.test' http://127.0.0.1/v2/models/income; kubectl --context {CONTEXT} --namespace models get md"
+        f"fairway is up: curl --header 'Host: income.test' http://127.0.0.1/v2/models/income; kubectl --context "
+        f"{CONTEXT} --namespace models get md"
     )
     return 0
 
 
-# -- what is run --------------------------------------------------------------------------------------------------------
+# -- what is run -----------------------------------------------------------------------------------
 
 
 def creation() -> list[Step]:
@@ -159,7 +162,8 @@ def up(engine: str, model: Sample) -> Iterator[Step]:
 
 
 def objects() -> list[dict[str, Any]]:
-    """Return what the tests install in their cluster, with public images and with the port that kind leads to this machine."""
+    """Return what the tests install in their cluster, with public images and with the port that kind leads to this
+    machine."""
     found = [
         copy.deepcopy(document)
         for path in sorted((ROOT / "tests/cluster/stack").glob("*.yaml"))
@@ -217,7 +221,8 @@ def sample() -> Sample:
 
 
 def _image(engine: str, image: str, target: str) -> Iterator[Step]:
-    """Return the image's build and its way to the nodes. podman's images need an archive: kind asks docker for the others."""
+    """Return the image's build and its way to the nodes. podman's images need an archive: kind asks docker for the
+    others."""
     yield Step(
         f"the image {image}",
         (engine, "build", "--file", str(ROOT / "components/Dockerfile"), "--target", target, "--tag", image, str(ROOT)),
@@ -258,7 +263,7 @@ def _yaml(documents: list[dict[str, Any]]) -> bytes:
     return yaml.safe_dump_all(json.loads(json.dumps(documents)), sort_keys=False).encode()
 
 
-# -- where it is run ----------------------------------------------------------------------------------------------------
+# -- where it is run -------------------------------------------------------------------------------
 
 
 def _engine() -> str:
@@ -270,7 +275,8 @@ def _engine() -> str:
     sys.exit(
         f"kind: {' and '.join(found)} cannot reach an engine: start it and try again"
         if found
-        else "kind: there is neither docker nor podman on PATH: install one of them, for kind's nodes are its containers"
+        else "kind: there is neither docker nor podman on PATH: install one of them, for kind's nodes are its "
+        "containers"
     )
 
 

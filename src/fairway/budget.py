@@ -1,6 +1,7 @@
 """How long what is under way may still take: whatever waits for a network asks here.
 
-A look asks many servers many things. With a timeout for each alone they could take minutes together, and the worker that waits with them.
+A look asks many servers many things. With a timeout for each alone they could take minutes together, and the worker
+that waits with them.
 """
 
 import contextlib
@@ -30,7 +31,8 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def read(answer: http.client.HTTPResponse, *, most: int, longest: float) -> bytes:
-    """Return the answer, at most `most` bytes; raises Unavailable where it is not there after `longest` seconds, however steadily it comes."""
+    """Return the answer, at most `most` bytes; raises Unavailable where it is not there after `longest` seconds,
+    however steadily it comes."""
     content, end = bytearray(), time.monotonic() + timeout(longest)
     while len(content) < most and (some := answer.read1(min(PIECE, most - len(content)))):
         content += some

@@ -104,7 +104,8 @@ SHOWN_LEVELS = 4  # of lists within lists
 
 
 def excerpt(value: object, *, levels: int = SHOWN_LEVELS) -> object:
-    """Return what a message may show of a value: the beginning of it, whatever its size and however deep it is nested."""
+    """Return what a message may show of a value: the beginning of it, whatever its size and however deep it is
+    nested."""
     if isinstance(value, str | bytes):
         return value[:SHOWN_CHARACTERS]
     if isinstance(value, dict):

@@ -43,7 +43,8 @@ class Plugin:
 
 @functools.cache
 def found(group: str) -> Mapping[str, Plugin]:
-    """Return the plug-ins of a group such as `sources`, by name; raises UsageError where two packages claim one name."""
+    """Return the plug-ins of a group such as `sources`, by name; raises UsageError where two packages claim one
+    name."""
     plugins: dict[str, Plugin] = {}
     for entry in sorted(importlib.metadata.entry_points(group=f"fairway.{group}"), key=lambda entry: entry.name):
         distribution = entry.dist.name if entry.dist else "an unknown package"

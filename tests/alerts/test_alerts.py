@@ -1,4 +1,5 @@
-"""Every alert: it reads what is exported, says what was seen, has a runbook whose commands exist, fires when it should and is silent when it should."""
+"""Every alert: it reads what is exported, says what was seen, has a runbook whose commands exist, fires when it should
+and is silent when it should."""
 
 import re
 import shutil

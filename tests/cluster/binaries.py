@@ -1,6 +1,7 @@
 """Kubernetes and its kin, built from pinned Go modules; once, then taken from the cache.
 
-Each folder under `binaries/` is a Go module whose go.mod names its commands as tools, or is a command itself, or both; go.sum pins every byte.
+Each folder under `binaries/` is a Go module whose go.mod names its commands as tools, or is a command itself, or both;
+go.sum pins every byte.
 """
 
 import fcntl
@@ -24,7 +25,8 @@ TAGS = {"watching": "remove_all_sd,enable_kubernetes_sd"}  # Prometheus without 
 
 
 def folder(*modules: str) -> Path:
-    """Return the folder that holds the programs of the modules (all that a cluster needs by default), built where they are missing."""
+    """Return the folder that holds the programs of the modules (all that a cluster needs by default), built where they
+    are missing."""
     links = places.CACHE / "bin"
     links.mkdir(parents=True, exist_ok=True)
     for module in modules or NEEDED:

@@ -81,7 +81,8 @@ class Cluster:
         done = subprocess.run(argv, input=input, text=True, capture_output=True, check=False)
         if check and done.returncode:
             raise AssertionError(
-                f"{Path(argv[0]).name} {' '.join(argv[3:])[:300]} ended with {done.returncode}: {done.stderr.strip()[-3000:]}"
+                f"{Path(argv[0]).name} {' '.join(argv[3:])[:300]} ended with {done.returncode}: "
+                f"{done.stderr.strip()[-3000:]}"
             )
         return done
 
@@ -158,7 +159,8 @@ def running() -> int | None:
 
 
 def clean() -> None:
-    """Remove what a cluster left that was killed: its folder (the logs of the last run are kept), its link and its cgroups."""
+    """Remove what a cluster left that was killed: its folder (the logs of the last run are kept), its link and its
+    cgroups."""
     if running() is not None:
         return
     try:
@@ -320,7 +322,8 @@ def _require() -> None:
     ]
     if missing or not Path("/usr/lib/cni/bridge").exists():
         sys.exit(
-            f"the cluster needs {', '.join(missing) or 'the CNI plug-ins'}: apt-get install --no-install-recommends {PACKAGES}, and Go 1.26"
+            f"the cluster needs {', '.join(missing) or 'the CNI plug-ins'}: apt-get install --no-install-recommends "
+            f"{PACKAGES}, and Go 1.26"
         )
 
 
@@ -329,7 +332,8 @@ def _until(true: Callable[[], bool], *, pid: int, what: str) -> None:
     while not true():
         if running() != pid or time.monotonic() > deadline:
             sys.exit(
-                f"{what} did not come up: {(places.RUN / 'node.log').read_text().strip()[-500:]} (logs in {places.RUN}/logs)"
+                f"{what} did not come up: {(places.RUN / 'node.log').read_text().strip()[-500:]} (logs in "
+                f"{places.RUN}/logs)"
             )
         time.sleep(0.1)
 

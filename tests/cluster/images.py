@@ -1,4 +1,5 @@
-"""The images that the cluster runs: the project's own, from its own Dockerfile, and the programs that no registry can give us here.
+"""The images that the cluster runs: the project's own, from its own Dockerfile, and the programs that no registry can
+give us here.
 
 Each is a file in the cache, named by what it was made from, so that a second run makes none.
 """
@@ -67,7 +68,8 @@ def watching() -> list[Path]:
     """Return the archives of what measures and watches pods; only the tests of scaling and of monitors need them."""
     bin_ = binaries.folder("watching")
     return [
-        # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new Prometheus are both tried.
+        # Debian's has no Kubernetes discovery, which monitors need; it stays where it does, so that an old and a new
+        # Prometheus are both tried.
         _program(
             "fairway.test/prometheus3:1", {"/bin/prometheus": bin_ / "prometheus"}, entrypoint=["/bin/prometheus"]
         ),
@@ -151,7 +153,8 @@ def _build_own(image: str, target: str, path: Path) -> None:
 
 
 def _base() -> None:
-    """Make the stand-in for the public Python image, which cannot be pulled here: the same Python, from Debian's packages."""
+    """Make the stand-in for the public Python image, which cannot be pulled here: the same Python, from Debian's
+    packages."""
     if (
         subprocess.run(["buildah", "inspect", "--type", "image", BASE], capture_output=True, check=False).returncode
         == 0

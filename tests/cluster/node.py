@@ -84,11 +84,12 @@ class Node:
         while not component.ready():
             if time.monotonic() > deadline:
                 sys.exit(
-                    f"{component.name} was not ready after {START_SECONDS:.0f} s: see {self.folder}/logs/{component.name}.log"
+                    f"{component.name} was not ready after {START_SECONDS:.0f} s: see "
+                    f"{self.folder}/logs/{component.name}.log"
                 )
             time.sleep(0.1)
 
-    # -- the machine ------------------------------------------------------------------------------------------------------
+    # -- the machine -------------------------------------------------------------------------------
 
     def _network(self) -> None:
         _run("ip", "link", "set", "lo", "up")
@@ -117,7 +118,7 @@ class Node:
                 (subsystem / self.cgroup).mkdir(exist_ok=True)
         _share_cpus(self.cgroup)
 
-    # -- what is configured by files --------------------------------------------------------------------------------------
+    # -- what is configured by files ---------------------------------------------------------------
 
     def _configure(self) -> None:
         for name in ("logs", "pids", "cni", "containerd", "etcd"):

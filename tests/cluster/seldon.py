@@ -1,8 +1,10 @@
-"""Seldon Core for the cluster: its real definition, and, where its operator is not installed, somebody who plays its part.
+"""Seldon Core for the cluster: its real definition, and, where its operator is not installed, somebody who plays its
+part.
 
-Seldon's operator cannot be built here: the Go module proxy refuses its modules. What pods come of a SeldonDeployment is played by the rules of 1.17.1:
-a Deployment of each predictor, named and labelled as it does, a Service once all of them are ready, and the old ones ended after that. The rest is
-real: the definition, the wrapper in the pods, the gateway, fairway. On a cluster that has the operator, it is the operator that is tested with.
+Seldon's operator cannot be built here: the Go module proxy refuses its modules. What pods come of a SeldonDeployment is
+played by the rules of 1.17.1: a Deployment of each predictor, named and labelled as it does, a Service once all of them
+are ready, and the old ones ended after that. The rest is real: the definition, the wrapper in the pods, the gateway,
+fairway. On a cluster that has the operator, it is the operator that is tested with.
 """
 
 import contextlib

@@ -1,4 +1,5 @@
-"""What a cluster has besides fairway: Envoy Gateway from its own chart, a Gateway, and Prometheus; for some tests the metrics of pods, and monitors."""
+"""What a cluster has besides fairway: Envoy Gateway from its own chart, a Gateway, and Prometheus; for some tests the
+metrics of pods, and monitors."""
 
 import json
 import shutil
@@ -16,7 +17,8 @@ ENVOY_GATEWAY, IMAGE, PULL = "github.com/envoyproxy/gateway", "fairway.test/envo
 
 
 def install(cluster: Cluster) -> None:
-    """Install what is missing; a second call changes nothing. Another's cluster has it (`make kind-up`): our images are nowhere there."""
+    """Install what is missing; a second call changes nothing. Another's cluster has it (`make kind-up`): our images are
+    nowhere there."""
     if cluster.folder is not None:
         _envoy_gateway(cluster)
         cluster.kubectl("apply", "--server-side", "--filename", str(OBJECTS))
@@ -51,7 +53,8 @@ def remove_monitors(cluster: Cluster) -> None:
 
 
 def install_fairway(cluster: Cluster, *settings: str) -> None:
-    """Install the chart, or upgrades what is there to the checkout's, with the images of this very source: another's cluster must have them.
+    """Install the chart, or upgrades what is there to the checkout's, with the images of this very source: another's
+    cluster must have them.
 
     `settings` are values such as `rbac.namespaced=true`.
     """
@@ -91,7 +94,8 @@ def gateway_url(cluster: Cluster) -> str:
 
 
 def prometheus_url(cluster: Cluster, *, app: str = "prometheus") -> str:
-    """Return where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the one that follows monitors."""
+    """Return where the Prometheus listens that scrapes the gateway, or, by the app `monitored`, the one that follows
+    monitors."""
     return f"http://{cluster.address}:{_node_port(cluster, 'monitoring', f'app={app}')}"
 
 
@@ -129,7 +133,8 @@ def _envoy_gateway(cluster: Cluster) -> None:
 
 
 def module(name: str, *, of: str) -> Path:
-    """Return the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in it."""
+    """Return the folder of a Go module that the binaries of the folder `of` are built from: charts and manifests lie in
+    it."""
     done = subprocess.run(
         ["go", "mod", "download", "-json", name], cwd=binaries.MODULES / of, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,5 @@
-"""An A/B test on the cluster: the gateway divides the users, the collector takes what they bought, and the operator promotes what sells more."""
+"""An A/B test on the cluster: the gateway divides the users, the collector takes what they bought, and the operator
+promotes what sells more."""
 
 import contextlib
 import json
@@ -59,7 +60,8 @@ def models(fairway, tmp_path_factory):
 
 @contextlib.contextmanager
 def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[None]:
-    """Send what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any other."""
+    """Send what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any
+    other."""
     rng, closing = np.random.default_rng(4), threading.Event()
     token = cluster.kubectl(
         "--namespace", world.NAMESPACE, "create", "token", "shop", "--audience=fairway-collector", "--duration=1h"

@@ -1,4 +1,5 @@
-"""Who may write and read evidence on a cluster: pods with tokens of every kind ask the collector, and the API server says whose they are."""
+"""Who may write and read evidence on a cluster: pods with tokens of every kind ask the collector, and the API server
+says whose they are."""
 
 import json
 from pathlib import Path
@@ -61,7 +62,8 @@ def prediction(
 
 @pytest.fixture(scope="module")
 def served(fairway: Cluster, tmp_path_factory: pytest.TempPathFactory):
-    """Return the revision in service of a ModelDeployment; of two service accounts, `books` may send labels of it, `guest` nothing."""
+    """Return the revision in service of a ModelDeployment; of two service accounts, `books` may send labels of it,
+    `guest` nothing."""
     folder: Path = tmp_path_factory.mktemp("packages")
     model = world.store(fairway).put(world.package(folder / "A"))
     world.apply(fairway, world.resource(NAME, model))

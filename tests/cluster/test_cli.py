@@ -1,4 +1,5 @@
-"""`fairway --on kubernetes` against a real API server and operator: deploy, follow, steer, and each mistake in one sentence."""
+"""`fairway --on kubernetes` against a real API server and operator: deploy, follow, steer, and each mistake in one
+sentence."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What must hold whatever fails: weight returns to 0, nothing is promoted without evidence, nothing is lost, and `kubectl get md` says why."""
+"""What must hold whatever fails: weight returns to 0, nothing is promoted without evidence, nothing is lost, and
+`kubectl get md` says why."""
 
 import contextlib
 import json
@@ -531,7 +532,8 @@ def _holder(cluster: Cluster) -> str:
 
 
 def _refused_writes(cluster: Cluster) -> float:
-    """Return how many writes of a ModelDeployment's status the API server has answered with 409, somebody having been faster."""
+    """Return how many writes of a ModelDeployment's status the API server has answered with 409, somebody having been
+    faster."""
     page = cluster.kubectl("get", "--raw", "/metrics").stdout
     labels = ("apiserver_request_total{", 'code="409"', 'resource="modeldeployments"', 'subresource="status"')
     return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if all(label in line for label in labels))

@@ -1,4 +1,5 @@
-"""Hooks on the cluster: the operator asks a Service of the deployment's namespace, waits for its yes, and goes nowhere else."""
+"""Hooks on the cluster: the operator asks a Service of the deployment's namespace, waits for its yes, and goes nowhere
+else."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""A real prometheus-operator and a Prometheus that follows monitors: the series of operator, collector and every model arrive, with their labels."""
+"""A real prometheus-operator and a Prometheus that follows monitors: the series of operator, collector and every model
+arrive, with their labels."""
 
 import json
 import time

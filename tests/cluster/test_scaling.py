@@ -1,4 +1,5 @@
-"""A real HorizontalPodAutoscaler, fed by the kubelet's own figures: it adds pods under load, and the operator leaves them as they are."""
+"""A real HorizontalPodAutoscaler, fed by the kubelet's own figures: it adds pods under load, and the operator leaves
+them as they are."""
 
 import json
 import time

@@ -1,4 +1,5 @@
-"""Runtime seldon on the cluster: the real definition takes what we write, and a rollout goes its way on Seldon's wrapper behind the gateway."""
+"""Runtime seldon on the cluster: the real definition takes what we write, and a rollout goes its way on Seldon's
+wrapper behind the gateway."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""The image of the Seldon runtime in a pod as the operator of Seldon makes it: fetched by an init container of the same image, asked through a Service."""
+"""The image of the Seldon runtime in a pod as the operator of Seldon makes it: fetched by an init container of the same
+image, asked through a Service."""
 
 import json
 from typing import Any

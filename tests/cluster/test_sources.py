@@ -1,4 +1,5 @@
-"""Packages fetched inside the cluster from where users keep them: a bucket, a claim, a registry; and one whose digest is another."""
+"""Packages fetched inside the cluster from where users keep them: a bucket, a claim, a registry; and one whose digest
+is another."""
 
 import contextlib
 import dataclasses
@@ -79,7 +80,8 @@ def answers(url: str, *, authority: Path | None = None) -> bool:
 
 @pytest.fixture(scope="module")
 def bucket(node: Cluster, package, tmp_path_factory) -> Iterator[str]:
-    """Return the endpoint of an S3 server whose bucket `models` holds the package below `income`; a Secret has its keys."""
+    """Return the endpoint of an S3 server whose bucket `models` holds the package below `income`; a Secret has its
+    keys."""
     program = str(environments.built(LOCK) / "moto_server")
     endpoint = f"http://{node.address}:{S3_PORT}"
     with on_node(node, tmp_path_factory.mktemp("s3") / "log", program, "--host", "0.0.0.0", "--port", str(S3_PORT)):
@@ -151,7 +153,8 @@ def claim(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registry(node: Cluster, package, tmp_path: Path) -> Iterator[str]:
-    """Return the host of a registry with the package in `income`; the ConfigMap `authority` has who signed its certificate."""
+    """Return the host of a registry with the package in `income`; the ConfigMap `authority` has who signed its
+    certificate."""
     holding = published.Published()
     published.push(holding, Path(package.path), repository="income", tag=package.digest.removeprefix("sha256:"))
     for path, content in holding.files.items():
@@ -215,7 +218,8 @@ def from_bucket(endpoint: str) -> list[dict[str, Any]]:
 
 
 def check_served(cluster: Cluster, name: str, package: Any) -> None:
-    """Return when the deployment stands Stable in `kubectl get md` with the package, and answers through the gateway."""
+    """Return when the deployment stands Stable in `kubectl get md` with the package, and answers through the
+    gateway."""
     world.until(cluster, name, world.digest_in_service(dataclasses.asdict(package)), seconds=90)
     row = cluster.kubectl("--namespace=models", "get", "md", name, "--no-headers").stdout.split()
     assert "Stable" in row, row

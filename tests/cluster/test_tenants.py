@@ -1,4 +1,5 @@
-"""What a tenant may write moves nothing that is another's: not the administrator's objects, not the operator, not the other tenants' rollouts."""
+"""What a tenant may write moves nothing that is another's: not the administrator's objects, not the operator, not the
+other tenants' rollouts."""
 
 import json
 from collections.abc import Iterator
@@ -169,7 +170,7 @@ def test_objects_nested_without_end_keep_nobody_from_being_looked_at(fairway, mo
         fairway.kubectl("--namespace=models", "delete", "md", *names, "--ignore-not-found")
 
 
-# -- what the API server itself refuses -------------------------------------------------------------------------------------
+# -- what the API server itself refuses ------------------------------------------------------------
 
 PLAIN: dict[str, Any] = {
     "containers": [{"name": "server", "resources": {"limits": {"memory": "1Gi"}}}],

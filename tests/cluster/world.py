@@ -1,4 +1,5 @@
-"""A model's world on the cluster: a place where packages lie, requests from many users, and what `kubectl get md` says."""
+"""A model's world on the cluster: a place where packages lie, requests from many users, and what `kubectl get md`
+says."""
 
 import io
 import json
@@ -111,7 +112,8 @@ def resource(name: str, model: dict[str, str], **spec: Any) -> dict[str, Any]:
 
 @dataclass
 class Traffic:
-    """Requests of many users to one deployment, one after the other from each client, counted by status and revision."""
+    """Requests of many users to one deployment, one after the other from each client, counted by status and
+    revision."""
 
     url: str
     host: str
@@ -190,7 +192,8 @@ def until(
     seconds: float = 180,
     story: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the status that makes it true; fails with the last one. `story` takes down each phase and weight on the way."""
+    """Return the status that makes it true; fails with the last one. `story` takes down each phase and weight on the
+    way."""
     deadline = time.monotonic() + seconds
     while True:
         now = status(cluster, name)

@@ -33,7 +33,7 @@ def refusal(*arguments, **keywords) -> str:
     return sentence
 
 
-# -- precedence ---------------------------------------------------------------------------------------------------------
+# -- precedence ------------------------------------------------------------------------------------
 
 
 def test_a_group_wins_over_the_schema(write):
@@ -106,7 +106,7 @@ def test_every_group_composes(write, environment, training):
     assert (config.environment, config.training.family) == (environment, training)
 
 
-# -- paths --------------------------------------------------------------------------------------------------------------
+# -- paths -----------------------------------------------------------------------------------------
 
 
 def test_relative_paths_are_taken_from_the_files_folder(write, tmp_path, monkeypatch):
@@ -121,7 +121,7 @@ def test_absolute_paths_stay(write):
     assert loader.load(write("data: {path: /rows/adult.csv}")).data.path == Path("/rows/adult.csv")
 
 
-# -- sentences ----------------------------------------------------------------------------------------------------------
+# -- sentences -------------------------------------------------------------------------------------
 
 
 def test_an_unknown_key_is_named_with_its_path_and_the_page(write):

@@ -45,7 +45,7 @@ def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path):
     assert result.stderr == "docs/metrics.md out of date: run `make docs` and commit the result\n"
 
 
-# -- configuration ------------------------------------------------------------------------------------------------------
+# -- configuration ---------------------------------------------------------------------------------
 
 
 def test_every_key_and_its_reason_are_on_the_page():
@@ -102,7 +102,7 @@ def test_a_bar_in_a_cell_does_not_end_the_cell():
     assert generate.table(("a",), [("x | y\nz",)]).splitlines()[-1] == "| x \\| y z |"
 
 
-# -- custom resource ----------------------------------------------------------------------------------------------------
+# -- custom resource -------------------------------------------------------------------------------
 
 
 def test_every_field_and_every_refusal_of_the_resource_is_on_the_page():
@@ -116,7 +116,7 @@ def test_every_field_and_every_refusal_of_the_resource_is_on_the_page():
     assert "| `falseRollback` | number > 0, ≤ 0.5 | `0.01` |" in page
 
 
-# -- command line -------------------------------------------------------------------------------------------------------
+# -- command line ----------------------------------------------------------------------------------
 
 
 def test_commands_are_listed_with_those_under_them_and_hidden_ones_are_not():
@@ -143,7 +143,7 @@ def test_a_command_whose_module_is_absent_is_named():
         list(generate.commands(Lazy("fairway"), click.Context(Lazy("fairway"), info_name="fairway")))
 
 
-# -- metrics ------------------------------------------------------------------------------------------------------------
+# -- metrics ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -166,13 +166,18 @@ def declared(tmp_path, monkeypatch):
     [
         'import prometheus_client\nX = prometheus_client.Counter("n", "Help.", ("deployment", "revision"))',
         'import prometheus_client as prom\nX = prom.Counter("n_total", "Help.", labelnames=["deployment", "revision"])',
-        'from prometheus_client import Counter as C\nX = C("n", documentation="Help.", labelnames=("deployment", "revision"))',
+        'from prometheus_client import Counter as C\nX = C("n", documentation="Help.", labelnames=("deployment", '
+        '"revision"))',
         'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", (*L, "revision"))',
-        'import prometheus_client\nL = ("deployment", "revision", "role")\nX = prometheus_client.Counter("n", "He" "lp.", L[:2])',
+        'import prometheus_client\nL = ("deployment", "revision", "role")\nX = prometheus_client.Counter("n", "He" '
+        '"lp.", L[:2])',
         'import prometheus_client\nL = ("deployment",)\nX = prometheus_client.Counter("n", "Help.", L + ("revision",))',
-        'import prometheus_client\nfrom fairway.noun.base import LABELS\nX = prometheus_client.Counter("n", "Help.", LABELS)',
-        'import prometheus_client\nfrom fairway.noun import base\nX = prometheus_client.Counter("n", "Help.", base.LABELS)',
-        'from prometheus_client.core import CounterMetricFamily\nX = CounterMetricFamily("n", "Help.", labels=["deployment", "revision"])',
+        'import prometheus_client\nfrom fairway.noun.base import LABELS\nX = prometheus_client.Counter("n", "Help.", '
+        "LABELS)",
+        'import prometheus_client\nfrom fairway.noun import base\nX = prometheus_client.Counter("n", "Help.", '
+        "base.LABELS)",
+        'from prometheus_client.core import CounterMetricFamily\nX = CounterMetricFamily("n", "Help.", '
+        'labels=["deployment", "revision"])',
     ],
     ids=["plain", "alias", "renamed", "star", "slice", "sum", "taken", "attribute", "family"],
 )
@@ -225,7 +230,7 @@ def test_the_generator_reads_the_code_and_does_not_run_it():
     assert not {name for name in top if name.startswith("fairway")}
 
 
-# -- hooks --------------------------------------------------------------------------------------------------------------
+# -- hooks -----------------------------------------------------------------------------------------
 
 
 def test_the_hooks_page_shows_what_is_read_and_what_is_sent():

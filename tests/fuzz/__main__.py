@@ -1,4 +1,5 @@
-"""Fuzz for longer than the tests do: `python -m tests.fuzz --examples 100000` sends so many, and prints what came of them. The first 5xx ends it."""
+"""Fuzz for longer than the tests do: `python -m tests.fuzz --examples 100000` sends so many, and prints what came of
+them. The first 5xx ends it."""
 
 import argparse
 import collections

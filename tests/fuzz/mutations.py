@@ -1,6 +1,8 @@
-"""Documents that were good once: values replaced, left out, repeated and nested; then bytes cut, flipped and compressed.
+"""Documents that were good once: values replaced, left out, repeated and nested; then bytes cut, flipped and
+compressed.
 
-All is chosen by a `Choices`: hypothesis's, which finds the smallest example that fails, or random numbers', which are a hundred times as fast.
+All is chosen by a `Choices`: hypothesis's, which finds the smallest example that fails, or random numbers', which are a
+hundred times as fast.
 """
 
 import copy

@@ -1,4 +1,5 @@
-"""What is fuzzed: the model server's application, the collector's, packages and recorded counts. Each returns how it answered."""
+"""What is fuzzed: the model server's application, the collector's, packages and recorded counts. Each returns how it
+answered."""
 
 import asyncio
 import json
@@ -95,7 +96,8 @@ class Collector:
 
 
 def load_changed(package: Path, *, name: str, content: bytes, into: Path) -> str:
-    """Load the package with one file's content replaced and its digest made right again: what the author of a package may write."""
+    """Load the package with one file's content replaced and its digest made right again: what the author of a package
+    may write."""
     shutil.rmtree(into, ignore_errors=True)
     shutil.copytree(package, into)
     (into / name).unlink(missing_ok=True)

@@ -501,7 +501,8 @@ def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant)
 
 @pytest.fixture
 def release(cluster, namespace):
-    """Return the values of a release in one namespace, installed; its pods may never start, for the images may be nowhere."""
+    """Return the values of a release in one namespace, installed; its pods may never start, for the images may be
+    nowhere."""
     values = {**PROMETHEUS, "rbac": {"namespaced": True}, "namespaces": [namespace]}
     cluster.helm("install", "fairway", str(CHART), f"--namespace={namespace}", f"--set-json={_json(values)}")
     yield values
@@ -557,7 +558,7 @@ def test_an_upgrade_changes_what_is_asked_and_an_uninstall_keeps_what_is_the_use
     )  # takes the volume up again
 
 
-# -- with fairway at work -----------------------------------------------------------------------------------------------
+# -- with fairway at work --------------------------------------------------------------------------
 
 STRATEGY = {
     "warmup": "0s",
@@ -580,7 +581,8 @@ def models(fairway, tmp_path_factory):
 
 @pytest.fixture
 def halfway(fairway, models):
-    """Return the traffic to a deployment whose next revision has a quarter of the users; afterwards the release is as it was."""
+    """Return the traffic to a deployment whose next revision has a quarter of the users; afterwards the release is as
+    it was."""
     world.apply(fairway, world.resource("upgraded", models["A"], strategy=STRATEGY))
     world.until(fairway, "upgraded", world.digest_in_service(models["A"]))
     try:

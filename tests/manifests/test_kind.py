@@ -1,4 +1,5 @@
-"""`make kind-up`: what it runs, in which order, what it says where something is missing; by programs that only take notes."""
+"""`make kind-up`: what it runs, in which order, what it says where something is missing; by programs that only take
+notes."""
 
 import os
 import shlex

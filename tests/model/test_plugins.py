@@ -46,7 +46,8 @@ def stranger(tmp_path: Path) -> Path:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: court\nVersion: 2.1\n")
     (info / "entry_points.txt").write_text(
-        "[fairway.kinds]\npercent = percent:Percent\nwrong = percent:_plain\n\n[fairway.tasks]\nverdict = verdict:Verdict\n"
+        "[fairway.kinds]\npercent = percent:Percent\nwrong = percent:_plain\n\n[fairway.tasks]\nverdict = "
+        "verdict:Verdict\n"
     )
     return tmp_path
 

@@ -1,4 +1,5 @@
-"""A package published on a web server, in a bucket and in a registry: servers of this process that can be told to fail."""
+"""A package published on a web server, in a bucket and in a registry: servers of this process that can be told to
+fail."""
 
 import base64
 import contextlib

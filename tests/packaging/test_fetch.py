@@ -241,7 +241,7 @@ def test_what_a_killed_fetch_left_is_no_package(made, folder: Path, tmp_path: Pa
     assert left(tmp_path) == ["package"]
 
 
-# -- a bucket -----------------------------------------------------------------------------------------------------------------
+# -- a bucket --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_bucket_is_tried_again_and_without_credentials_refused(
         take(uri, made, tmp_path / "again", AWS_ENDPOINT_URL=web.url)
 
 
-# -- a registry ---------------------------------------------------------------------------------------------------------------
+# -- a registry ------------------------------------------------------------------------------------
 
 
 def docker_login(tmp_path: Path, host: str) -> dict[str, str]:
@@ -347,7 +347,7 @@ def test_a_digest_in_the_address_is_asked_for_as_it_is(web: Published, made, fol
     assert take(f"oci://{web.host}/a/b:v1@sha256:{'1' * 64}", made, tmp_path).digest == made.digest
 
 
-# -- the command --------------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def test_the_command_leaves_its_facts_and_ends_with_1_and_one_sentence_on_a_mismatch(
@@ -367,7 +367,8 @@ def test_the_command_leaves_its_facts_and_ends_with_1_and_one_sentence_on_a_mism
     assert done.returncode == 1
     assert (
         done.stderr
-        == f"fairway: file://{folder} holds the package {made.digest}: wanted {OTHER}; another package was put in its place\n"
+        == f"fairway: file://{folder} holds the package {made.digest}: wanted {OTHER}; another package was put in "
+        f"its place\n"
     )
 
 

@@ -1,4 +1,5 @@
-"""Packages and the files that people write for them may come from anybody: what they unpack to is bounded, what they claim is checked."""
+"""Packages and the files that people write for them may come from anybody: what they unpack to is bounded, what they
+claim is checked."""
 
 import io
 import json

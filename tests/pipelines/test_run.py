@@ -38,7 +38,8 @@ MODULE = """
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A user's own module, in a folder whose name has `python3` in it: kfp writes over that word in a step's command."""
+    """A user's own module, in a folder whose name has `python3` in it: kfp writes over that word in a step's
+    command."""
     folder = tmp_path / "python3-code"
     folder.mkdir()
     (folder / "theirs.py").write_text(textwrap.dedent(MODULE))

@@ -176,7 +176,7 @@ def test_what_was_filled_in_leaves_the_read_pipeline_alone():
     assert before == kept
 
 
-# -- pipelines that would fail silently ---------------------------------------------------------------------------------
+# -- pipelines that would fail silently ------------------------------------------------------------
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)

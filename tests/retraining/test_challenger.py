@@ -1,4 +1,5 @@
-"""A challenger: labelled answers of a real event store join the training split, and the champion is what it is measured against."""
+"""A challenger: labelled answers of a real event store join the training split, and the champion is what it is measured
+against."""
 
 import os
 import subprocess

@@ -1,4 +1,5 @@
-"""The state machine under whatever may happen, in any order: faults, restarts, commands, new revisions and evidence of every kind."""
+"""The state machine under whatever may happen, in any order: faults, restarts, commands, new revisions and evidence of
+every kind."""
 
 import math
 from datetime import timedelta
@@ -38,7 +39,8 @@ RESTS = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
 
 
 class Chaos(RuleBasedStateMachine):
-    """Each rule lets one thing happen; the world writes the state down and reads it back at every look, as one that is killed each time would."""
+    """Each rule lets one thing happen; the world writes the state down and reads it back at every look, as one that is
+    killed each time would."""
 
     @initialize(seed=st.integers(0, 1000))
     def begin(self, seed: int) -> None:
@@ -130,7 +132,8 @@ class Chaos(RuleBasedStateMachine):
             assert states.split(after, strategy=POLICY) == states.split(before, strategy=POLICY)
 
     def _promoted(self, before: states.State) -> None:
-        """A promotion is forced by a person, or every guard of the canary has its certificate and nothing speaks against the revision."""
+        """A promotion is forced by a person, or every guard of the canary has its certificate and nothing speaks
+        against the revision."""
         row, ledger = self.world.state.history[-1], self.world.state.ledger
         assert row["action"] == "PROMOTE"
         assert ledger is not None

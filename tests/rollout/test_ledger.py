@@ -273,7 +273,8 @@ def test_a_hold_says_how_long_it_will_take_and_a_hopeless_one_does_not() -> None
 
 
 def sales(mine: float, theirs: float, *, looks: int = 100, seed: int = 0) -> list[increments.Batch]:
-    """Return looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are nothing)."""
+    """Return looks of 40 units each, half of them in the canary, whose purchases have these means (at most 10, most are
+    nothing)."""
     rng, batches = np.random.default_rng(seed), []
     for _ in range(looks):
         values = [
@@ -346,7 +347,8 @@ SLICED = policy({"name": "each", "type": "quality", "sliceBy": "sector"}, {"name
 
 
 def labels(wrong: dict[str, tuple[float, float]], *, looks: int = 60, seed: int = 0) -> list[increments.Batch]:
-    """Return looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in stable."""
+    """Return looks with ten labels an arm and slice, whose answers are wrong at these rates in the canary and in
+    stable."""
     rng = np.random.default_rng(seed)
     return [
         increments.Batch(

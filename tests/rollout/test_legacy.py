@@ -1,4 +1,5 @@
-"""A rollout that an upgrade finds under way goes on with its evidence: a checkpoint that an earlier version wrote is read."""
+"""A rollout that an upgrade finds under way goes on with its evidence: a checkpoint that an earlier version wrote is
+read."""
 
 import json
 from pathlib import Path

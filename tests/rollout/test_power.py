@@ -112,7 +112,8 @@ def test_the_plan_foretells_the_steps() -> None:
 
 
 def test_a_step_ends_also_where_half_of_all_requests_fail_the_guard() -> None:
-    """Its own healthy requests cost the wealth more than so many harmful ones would have brought: the target ran away from the count."""
+    """Its own healthy requests cost the wealth more than so many harmful ones would have brought: the target ran away
+    from the count."""
     slow = {"name": "slow", "type": "latency", "threshold": "100ms", "maxRatio": 1.5, "tolerance": 1.0}
     strategy = sections.Strategy.model_validate({"shadow": {"enabled": False}, "guards": [slow]})
     ledger = bookkeeping.begin(strategy, at=0.0)

@@ -26,7 +26,8 @@ HEADER = ",".join(COLUMNS)
 
 
 def table(*, rate: int, bad: float, seconds: int = 600, seed: int = 1, late: int | None = None) -> list[str]:
-    """Return the lines of a table with a canary of a quarter, whose requests fail at the rate `bad`, or do from `late` seconds on."""
+    """Return the lines of a table with a canary of a quarter, whose requests fail at the rate `bad`, or do from `late`
+    seconds on."""
     rng, lines = np.random.default_rng(seed), [HEADER]
     for start in range(0, seconds, 5):
         n = int(rng.poisson(rate * 5))

@@ -1,4 +1,5 @@
-"""A sentence is written once and never read by code: no module searches in a reason or an answer, or takes one apart."""
+"""A sentence is written once and never read by code: no module searches in a reason or an answer, or takes one
+apart."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ ALLOWED = {
 
 
 def name_of(node: ast.expr) -> str:
-    """Return the last word of what an expression names: of `state.verdict.reason` it is reason, of `row["reason"]` too."""
+    """Return the last word of what an expression names: of `state.verdict.reason` it is reason, of `row["reason"]`
+    too."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name

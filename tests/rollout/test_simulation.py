@@ -1,4 +1,5 @@
-"""The simulation that docs/judge.md's figures come from: it judges as the product does, and what it says of healthy revisions holds."""
+"""The simulation that docs/judge.md's figures come from: it judges as the product does, and what it says of healthy
+revisions holds."""
 
 import math
 

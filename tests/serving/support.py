@@ -41,7 +41,8 @@ SCHEMA = {
 
 
 def onnx_model(path: Path, *, seed: int = 0, fragile: bool = False) -> Path:
-    """Write numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table of 8, and fails beyond."""
+    """Write numbers [n, 2] -> Gemm -> Softmax; a fragile graph looks the first number up in a table of 8, and fails
+    beyond."""
     weights = np.random.default_rng(seed).normal(size=(2, 2)).astype(np.float32)
     node = helper.make_node
     nodes = [node("Gemm", ["numbers", "w", "b"], ["logits"]), node("Softmax", ["logits"], ["soft"], axis=1)]
@@ -108,7 +109,8 @@ def eventually(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 @dataclass
 class Receiver:
-    """Takes event batches over HTTP and keeps them; `status` is what it answers; it can go away and come back on its port."""
+    """Takes event batches over HTTP and keeps them; `status` is what it answers; it can go away and come back on its
+    port."""
 
     port: int = field(default_factory=free_port)
     status: int = 202
@@ -187,7 +189,8 @@ class Server:
         return self.process.wait(timeout=30)
 
     def kill(self) -> None:
-        """Kill supervisor and workers with -9; BentoML gives each worker a session of its own, so a group would not do."""
+        """Kill supervisor and workers with -9; BentoML gives each worker a session of its own, so a group would not
+        do."""
         if self.process.poll() is None:
             supervisor = psutil.Process(self.process.pid)
             family = [supervisor, *supervisor.children(recursive=True)]

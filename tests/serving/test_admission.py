@@ -22,7 +22,8 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def behind(queue: admission.Backlog, costs: list[float], then: Callable[[], Awaitable[None]]) -> list[Any]:
-    """Do something while one request holds the thread and others, of these costs, wait behind it; gives what the others were answered."""
+    """Do something while one request holds the thread and others, of these costs, wait behind it; gives what the others
+    were answered."""
     done, deadline = threading.Event(), asyncio.get_running_loop().time() + 10
     first = asyncio.create_task(queue.run(done.wait, cost=0.1, deadline=deadline))
     await until(lambda: queue.busy == 1)

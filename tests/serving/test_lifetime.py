@@ -247,7 +247,8 @@ def test_a_missing_package_ends_the_server_with_a_sentence(start, tmp_path):
 def test_nothing_heavy_is_imported_by_what_serves():
     code = (
         "import sys; import fairway.serving.app, fairway.serving.service, fairway.serving.batch; "
-        "print([name for name in ('torch', 'pandas', 'sklearn', 'pyarrow', 'hydra', 'onnx', 'scipy') if name in sys.modules])"
+        "print([name for name in ('torch', 'pandas', 'sklearn', 'pyarrow', 'hydra', 'onnx', 'scipy') if name in "
+        "sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(support.SRC)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

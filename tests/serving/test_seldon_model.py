@@ -1,4 +1,5 @@
-"""One real process of Seldon's wrapper, in the environment that its image has: both protocols, refusals, events, its end."""
+"""One real process of Seldon's wrapper, in the environment that its image has: both protocols, refusals, events, its
+end."""
 
 import os
 import subprocess

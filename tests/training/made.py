@@ -1,4 +1,5 @@
-"""Small prepared datasets, and code of a user's own outside the package, that the tests of training and evaluation share."""
+"""Small prepared datasets, and code of a user's own outside the package, that the tests of training and evaluation
+share."""
 
 import sys
 import textwrap

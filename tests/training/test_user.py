@@ -276,12 +276,14 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             id="other classes",
         ),
         pytest.param(
-            "from sklearn.linear_model import LogisticRegression\ndef fit(splits, *, seed): return LogisticRegression()",
+            "from sklearn.linear_model import LogisticRegression\ndef fit(splits, *, seed): return "
+            "LogisticRegression()",
             "the estimator knows no classes: it is not fitted",
             id="not fitted",
         ),
         pytest.param(
-            "class Mine:\n    classes_ = [0, 1]\n    def predict_proba(self, x): ...\ndef fit(splits, *, seed): return Mine()",
+            "class Mine:\n    classes_ = [0, 1]\n    def predict_proba(self, x): ...\ndef fit(splits, *, seed): "
+            "return Mine()",
             "skl2onnx cannot convert a Mine",
             id="unknown to skl2onnx",
         ),

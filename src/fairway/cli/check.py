@@ -82,7 +82,8 @@ def _configuration(path: Path, overrides: tuple[str, ...]) -> list[Finding]:
 
 
 def _data(config: "sections.Config") -> list[Finding]:
-    """Return what `prepare` and the model's family would say of the rows; files that are large are not looked through."""
+    """Return what `prepare` and the model's family would say of the rows; files that are large are not looked
+    through."""
     from fairway import usercode
 
     paths = config.data.paths()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     envvar="FAIRWAY_STORE",
     show_envvar=True,
     metavar="PATH|URL",
-    help="The event store: a file, or postgresql://user:password@host/database; a password is seen by everybody on the machine unless the "
+    help="The event store: a file, or postgresql://user:password@host/database; a password is seen by everybody on "
+    "the machine unless the "
     "variable holds it.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
     type=click.Choice(("token-file", "kubernetes", "none")),
     default="token-file",
     show_default=True,
-    help="How callers are told apart: one token in a file, service accounts' tokens that the API server is asked about, or not at all.",
+    help="How callers are told apart: one token in a file, service accounts' tokens that the API server is asked "
+    "about, or not at all.",
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     default=None,
-    help="With --auth token-file: the token that callers must have; made where it is missing, readable by its owner alone.",
+    help="With --auth token-file: the token that callers must have; made where it is missing, readable by its owner "
+    "alone.",
 )
 @click.option(
     "--retention", default=None, metavar="DURATION", help="Let events go that are older, such as 90d; by default none."

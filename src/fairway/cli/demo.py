@@ -75,7 +75,8 @@ def demo(seed: int, out: Path, keep: bool, root: Path | None, form: str) -> None
     if keep:
         addresses = client.need(home)
         click.echo(
-            f"running  gateway {addresses.gateway}  collector {addresses.collector}  monitor {addresses.monitor}/metrics\n"
+            f"running  gateway {addresses.gateway}  collector {addresses.collector}  monitor "
+            f"{addresses.monitor}/metrics\n"
             f"stop it with: fairway down --home {home.root}"
         )
 

@@ -22,7 +22,8 @@ from fairway.cli import options
     type=click.Path(path_type=Path),
     default=Path("/dev/termination-log"),
     show_default=True,
-    help="A file that is there takes what a rollout wants to know of the package: Kubernetes shows it as the container's message.",
+    help="A file that is there takes what a rollout wants to know of the package: Kubernetes shows it as the "
+    "container's message.",
 )
 @options.output
 def fetch(uri: str, digest: str, out: Path, facts: Path, form: str) -> None:

@@ -1,4 +1,5 @@
-"""What dependencies ask beyond a permissive licence, and what of them is old for a reason. Facts only: one line a distribution.
+"""What dependencies ask beyond a permissive licence, and what of them is old for a reason. Facts only: one line a
+distribution.
 
 README's section "Licences" says the same; a test holds the two together.
 """
@@ -23,11 +24,13 @@ TERMS = {
     ),
     "psycopg": Terms(
         "note",
-        "is under LGPL-3.0: use it freely; whoever passes an image with it on offers its source. Only events in PostgreSQL need it",
+        "is under LGPL-3.0: use it freely; whoever passes an image with it on offers its source. Only events in "
+        "PostgreSQL need it",
     ),
     "opencv-python": Terms(
         "note",
-        "is Apache-2.0, and its wheel holds FFmpeg and Qt under LGPL, and OpenSSL 1.1, which gets no more fixes. alibi-detect "
+        "is Apache-2.0, and its wheel holds FFmpeg and Qt under LGPL, and OpenSSL 1.1, which gets no more fixes. "
+        "alibi-detect "
         "brings it; nothing of fairway decodes images with it",
     ),
     "nvidia-cudnn-cu13": Terms(
@@ -38,8 +41,10 @@ TERMS = {
 }
 SELDON = Terms(
     "note",
-    "seldon-core 1.17.1 (Apache-2.0; not free from 1.18 on) holds werkzeug 2.2.3, gunicorn 20.1.0, Flask 2.2.5, cryptography 41.0.7 and "
-    "protobuf 3.20.3, which have known weaknesses, in the image fairway/seldon: its pods take requests from the gateway alone",
+    "seldon-core 1.17.1 (Apache-2.0; not free from 1.18 on) holds werkzeug 2.2.3, gunicorn 20.1.0, Flask 2.2.5, "
+    "cryptography 41.0.7 and "
+    "protobuf 3.20.3, which have known weaknesses, in the image fairway/seldon: its pods take requests from the "
+    "gateway alone",
 )
 
 

@@ -24,7 +24,8 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     type=click.Path(path_type=Path),
     default=None,
     metavar="FILE",
-    help="The token that the collector knows the operator by; read at each question, for it is replaced while it is used.",
+    help="The token that the collector knows the operator by; read at each question, for it is replaced while it is "
+    "used.",
 )
 @click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
 @click.option(
@@ -33,7 +34,8 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     required=True,
     multiple=True,
     metavar="NAME=VALUE",
-    help="A label that only Prometheus' scrape of the gateway sets, such as namespace=envoy-gateway-system: its counters are asked by it.",
+    help="A label that only Prometheus' scrape of the gateway sets, such as namespace=envoy-gateway-system: its "
+    "counters are asked by it.",
 )
 @click.option(
     "--operator-namespace",
@@ -68,7 +70,8 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     "--seldon-from",
     multiple=True,
     metavar="NAMESPACE",
-    help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring where none is named.",
+    help="A namespace whose pods reach servers of runtime seldon; envoy-gateway-system, istio-system and monitoring "
+    "where none is named.",
 )
 @click.option(
     "--counts",

@@ -25,8 +25,8 @@ from fairway.cli import options
 def serve(package: Path, host: str, port: int, root: Path) -> None:
     """Serve one PACKAGE in the foreground, without gateway or rollout.
 
-    FAIRWAY_DEPLOYMENT, FAIRWAY_NAMESPACE, FAIRWAY_REVISION, FAIRWAY_COLLECTOR, FAIRWAY_COLLECTOR_TOKEN, FAIRWAY_SPOOL, FAIRWAY_SERVING,
-    FAIRWAY_DRAIN_SECONDS and BENTOML_HOME are taken from the environment where they are set there.
+    FAIRWAY_DEPLOYMENT, FAIRWAY_NAMESPACE, FAIRWAY_REVISION, FAIRWAY_COLLECTOR, FAIRWAY_COLLECTOR_TOKEN, FAIRWAY_SPOOL,
+    FAIRWAY_SERVING, FAIRWAY_DRAIN_SECONDS and BENTOML_HOME are taken from the environment where they are set there.
     """
     from fairway.packaging import manifest
     from fairway.packaging import package as packages
@@ -58,7 +58,8 @@ def serve(package: Path, host: str, port: int, root: Path) -> None:
     }
     settings = command.read(environment)
     click.echo(
-        f"{settings.deployment}, revision {settings.revision}: http://{host}:{chosen}/v2/models/{settings.deployment}/infer",
+        f"{settings.deployment}, revision {settings.revision}: "
+        f"http://{host}:{chosen}/v2/models/{settings.deployment}/infer",
         err=True,
     )
     argv = command.argv(chosen, host=host)

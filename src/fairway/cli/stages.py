@@ -85,7 +85,8 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     help="Package of the model in service; by default the one that serves.",
 )
 def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, champion: Path | None) -> None:
-    """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3 where it refuses."""
+    """Measure the model on the test split, compare it with the one in service, ask the gate. Exit 3 where it
+    refuses."""
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "checkpoint" / "checkpoint.json", verb="train")
@@ -105,7 +106,8 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     options.show(
         {"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)},
         form=form,
-        text=f"{_scores(record)}  rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     {decision.reason}",
+        text=f"{_scores(record)}  rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     "
+        f"{decision.reason}",
     )
     if not decision.promote:
         raise errors.Refused(f"the gate refused: {decision.reason}")

@@ -1,6 +1,8 @@
-"""The verb that tries the whole way on a cluster: one revision serves, the next takes its place while requests flow, and all of it goes again.
+"""The verb that tries the whole way on a cluster: one revision serves, the next takes its place while requests flow,
+and all of it goes again.
 
-`helm test` runs it. Both revisions are the same package: what is tried is the installation, so a healthy one must promote.
+`helm test` runs it. Both revisions are the same package: what is tried is the installation, so a healthy one must
+promote.
 """
 
 import contextlib
@@ -113,7 +115,7 @@ def trial(
     _tell(f"passed: {traffic.total} requests, none failed")
 
 
-# -- what is asked for --------------------------------------------------------------------------------------------------
+# -- what is asked for -----------------------------------------------------------------------------
 
 
 def manifest(
@@ -177,7 +179,7 @@ def _template(text: str) -> Object:
     return template
 
 
-# -- the way ------------------------------------------------------------------------------------------------------------
+# -- the way ---------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -233,7 +235,8 @@ def _canary(server: "api.Api", asked: Object, *, before: str, deadline: float) -
 
 
 def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
-    """Return the ModelDeployment when it is Ready; raises Refused where it was rolled back, Unavailable at the deadline."""
+    """Return the ModelDeployment when it is Ready; raises Refused where it was rolled back, Unavailable at the
+    deadline."""
     from fairway.platforms.kubernetes import client, rollouts
 
     client.deploy(server, asked)
@@ -257,7 +260,7 @@ def _tell(line: str) -> None:
     click.echo(f"{time.strftime('%H:%M:%S')}  {line}")
 
 
-# -- requests -----------------------------------------------------------------------------------------------------------
+# -- requests --------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """YAML that people write, read up to bounds: a few lines of aliases can stand for more values than a machine holds.
 
-Words are words: `no` (a class, Norway), `010` (a code), `12:30`, `1_000` and `2024-01-01` are text, not a boolean, an 8, 750 minutes,
-a number or a date, as they would be by YAML 1.1. Keys of a map are different ones: of two that are the same, one would be dropped.
+Words are words: `no` (a class, Norway), `010` (a code), `12:30`, `1_000` and `2024-01-01` are text, not a boolean, an
+8, 750 minutes, a number or a date, as they would be by YAML 1.1. Keys of a map are different ones: of two that are the
+same, one would be dropped.
 """
 
 import re
@@ -13,7 +14,8 @@ LARGEST = 4 << 20  # characters
 MOST_VALUES = 1_000_000  # each alias counted as what it stands for
 DEEPEST = 100  # maps and lists in each other
 FASTEST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it is: ten times as fast
-# What is no text, and what it can begin with: only what YAML 1.1 and 1.2 both take for it, so that what the one writes the other reads.
+# What is no text, and what it can begin with: only what YAML 1.1 and 1.2 both take for it, so that what the one writes
+# the other reads.
 PLAIN = {
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -49,7 +51,8 @@ def parse(text: str) -> Any:
 
 
 def _measure(text: str) -> None:
-    """Raise Unreadable where the document is too deep, stands for too many values or has a key twice; nothing of it is made."""
+    """Raise Unreadable where the document is too deep, stands for too many values or has a key twice; nothing of it is
+    made."""
     sizes: dict[str, int] = {}
     within: list[tuple[str | None, int]] = []  # what is open: its anchor, and the values before it
     keys: list[_Keys | None] = []  # of what is open; None for a list

@@ -25,8 +25,9 @@ ENVIRONMENTS = ("local", "kind", "production")
 def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str | None = None) -> sections.Config:
     """Return the checked configuration of `path` (the defaults alone where it is None).
 
-    Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group, the file, `overrides`
-    (`key.path=value`). Relative paths in `data` are taken from the file's folder. Raises ConfigError with the key's path.
+    Precedence, lowest first: the groups that the file's `defaults` choose, the environment's group, the file,
+    `overrides` (`key.path=value`). Relative paths in `data` are taken from the file's folder. Raises ConfigError with
+    the key's path.
     """
     user = _read(path) if path else {}
     chosen = user.pop("defaults", None) or {}
@@ -49,7 +50,8 @@ def load(path: Path | None, *, overrides: Sequence[str] = (), environment: str |
 
 
 def check(plain: Any, *, where: str) -> sections.Config:
-    """Return the checked configuration of plain values; raises ConfigError with one sentence for the first few mistakes."""
+    """Return the checked configuration of plain values; raises ConfigError with one sentence for the first few
+    mistakes."""
     try:
         return sections.Config.model_validate(plain)
     except ValidationError as error:
@@ -83,7 +85,8 @@ def explain(error: ValidationError, *, where: str, root: type[BaseModel] = secti
 
 
 def _key(place: Sequence[int | str]) -> str:
-    """Return the key as it stands in the file: pydantic puts a section's source behind `data`, and a guard's type behind its number."""
+    """Return the key as it stands in the file: pydantic puts a section's source behind `data`, and a guard's type
+    behind its number."""
     parts = [*place[:1], *place[2:]] if _has_source(place) else [*place]
     if "guards" in parts[:-2]:
         at = parts.index("guards") + 2

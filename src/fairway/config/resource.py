@@ -1,7 +1,8 @@
-"""The custom resource's spec, `modeldeployments.fairway.dev/v1alpha1`: the one source of the CRD and of what the operator reads.
+"""The custom resource's spec, `modeldeployments.fairway.dev/v1alpha1`: the one source of the CRD and of what the
+operator reads.
 
-The strategy and the serving section are those of `fairway.yaml`. Every string and list is bounded, because the API server
-prices each rule by the longest value that could come.
+The strategy and the serving section are those of `fairway.yaml`. Every string and list is bounded, because the API
+server prices each rule by the longest value that could come.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ class Model(sections.Section):
     """The package to serve."""
 
     uri: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=1024), sections.NO_CREDENTIALS]
-    """Where the package lies: `s3://bucket/prefix`, `http(s)://host/folder`, `oci://registry/repository`, `pvc://claim/folder`."""
+    """Where the package lies: `s3://bucket/prefix`, `http(s)://host/folder`, `oci://registry/repository`,
+    `pvc://claim/folder`."""
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
     """The package's digest, which `fairway package` prints; the init step refuses any other content."""
 
@@ -46,14 +48,16 @@ class Gateway(sections.Section):
     hostnames: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], Field(max_length=16)] = ()
     """As in an HTTPRoute; those of the Gateway's listeners by default."""
     timeout: sections.Duration = sections.Serving().timeout
-    """A request that takes longer is answered 504 by the gateway; a second after serving.timeout at the soonest, for the server's own 504 says more."""
+    """A request that takes longer is answered 504 by the gateway; a second after serving.timeout at the soonest, for
+    the server's own 504 says more."""
 
 
 class Counts(sections.Section):
-    """Who counts a revision's requests where Envoy Gateway's own statistics do not: for other gateways, and for routing seldon.
+    """Who counts a revision's requests where Envoy Gateway's own statistics do not: for other gateways, and for routing
+    seldon.
 
-    The queries are those of whoever runs the operator: its Prometheus holds every team's series. The arms are not scraped at one instant then, so the
-    stated error rates hold approximately.
+    The queries are those of whoever runs the operator: its Prometheus holds every team's series. The arms are not
+    scraped at one instant then, so the stated error rates hold approximately.
     """
 
     template: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -86,7 +90,8 @@ class Spec(sections.Section):
 
     model: Model
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """The server's image; the operator's default, taken once per revision: a chart upgrade changes no running revision."""
+    """The server's image; the operator's default, taken once per revision: a chart upgrade changes no running
+    revision."""
     runtime: Literal["bentoml", "seldon"] = "bentoml"
     """BentoML by default; Seldon is for clusters that already run it."""
     routing: Literal["gateway", "seldon"] = "gateway"
@@ -97,13 +102,15 @@ class Spec(sections.Section):
     """Envoy Gateway's own statistics by default, which give both arms at one instant."""
     scaling: Scaling = Scaling()
     pod_template: dict[str, Any] = Field(default_factory=dict)
-    """A PodTemplateSpec that is merged into ours: resources, GPUs, selectors, tolerations, service account, pull secrets."""
+    """A PodTemplateSpec that is merged into ours: resources, GPUs, selectors, tolerations, service account, pull
+    secrets."""
     serving: sections.Serving = sections.Serving()
     strategy: sections.Strategy = Field(default_factory=sections.Strategy, json_schema_extra={"default": {}})
     revision_history_limit: Annotated[int, Field(ge=1, le=10)] = 3
     """Revisions kept besides those in service: a late rollback needs the one before."""
     paused: bool = False
-    """No new rollout begins while it is set; one in progress goes on (`fairway rollout pause` holds it), and what serves is kept."""
+    """No new rollout begins while it is set; one in progress goes on (`fairway rollout pause` holds it), and what
+    serves is kept."""
 
     @model_validator(mode="after")
     def _reachable(self) -> "Spec":
@@ -113,18 +120,21 @@ class Spec(sections.Section):
             raise ValueError("routing seldon needs runtime seldon: only a SeldonDeployment splits traffic by itself")
         if self.routing == "seldon" and self.counts is None:
             raise ValueError(
-                "routing seldon needs counts: the name of queries of a revision's requests and errors, for no gateway gives them"
+                "routing seldon needs counts: the name of queries of a revision's requests and errors, for no "
+                "gateway gives them"
             )
         if self.routing == "seldon" and self.strategy.shadow.enabled:
             raise ValueError(
-                "routing seldon has no shadow stage, for its copies cannot be told from requests: set strategy.shadow.enabled to false, "
+                "routing seldon has no shadow stage, for its copies cannot be told from requests: set "
+                "strategy.shadow.enabled to false, "
                 "or use routing gateway"
             )
         return self
 
 
 def route(spec: Spec) -> Gateway | None:
-    """Return the gateway section with the timeout that the route has: a server answers its own 504 sooner, so that a late answer is one failure, not two."""
+    """Return the gateway section with the timeout that the route has: a server answers its own 504 sooner, so that a
+    late answer is one failure, not two."""
     if spec.gateway is None:
         return None
     return spec.gateway.model_copy(
@@ -133,7 +143,8 @@ def route(spec: Spec) -> Gateway | None:
 
 
 def policy(spec: Spec) -> sections.Strategy:
-    """Return the strategy; its guards count requests where queries give their counts, for only our gateways tell servers the arm that events need."""
+    """Return the strategy; its guards count requests where queries give their counts, for only our gateways tell
+    servers the arm that events need."""
     if spec.counts is None:
         return spec.strategy
     guards = tuple(guard.by_requests() for guard in spec.strategy.guards)
@@ -141,12 +152,14 @@ def policy(spec: Spec) -> sections.Strategy:
 
 
 def revision(spec: Spec, *, image: str) -> str:
-    """Return the 12 characters that name what could behave differently: package, image, pod template, serving section, runtime."""
+    """Return the 12 characters that name what could behave differently: package, image, pod template, serving section,
+    runtime."""
     return fingerprint({"image": image} | identity(spec))
 
 
 def identity(spec: Spec) -> dict[str, Any]:
-    """Return all of a revision that the spec says by itself; where it came from and how it is rolled out are no part of it."""
+    """Return all of a revision that the spec says by itself; where it came from and how it is rolled out are no part of
+    it."""
     return {
         "digest": spec.model.digest,
         "podTemplate": spec.pod_template,

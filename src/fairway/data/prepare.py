@@ -85,7 +85,8 @@ def _hashable(values: NDArray[Any]) -> Any:
 def _add_extra(
     content: dict[str, Any], *, section: sections.Data, known: Schema, held_out: set[Any]
 ) -> tuple[str, ...]:
-    """Divide the newly labelled rows between the training split and `recent`; gives a sentence for what was left out."""
+    """Divide the newly labelled rows between the training split and `recent`; gives a sentence for what was left
+    out."""
     sentences = []
     for file in section.extra:
         extra = parquet.frame(file, what="data.extra")

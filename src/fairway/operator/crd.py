@@ -465,7 +465,8 @@ def plain(node: Node, definitions: Mapping[str, Node]) -> Node:
 
 
 def merged(options: Sequence[Node]) -> Node:
-    """Return one object for several that a field named `type` tells apart; a field that not every type has names those that have it.
+    """Return one object for several that a field named `type` tells apart; a field that not every type has names those
+    that have it.
 
     Their rules say which of them go together: the API server takes no choice of objects.
     """

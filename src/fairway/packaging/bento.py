@@ -1,4 +1,5 @@
-"""Builds a Bento of a model package: the package, the service and fairway's own source in BentoML's format. No network is needed.
+"""Builds a Bento of a model package: the package, the service and fairway's own source in BentoML's format. No network
+is needed.
 
 bentoml serve HOME/bentos/income/0123456789ab        serves it
 bentoml containerize income:0123456789ab             makes an image of it (that installs requirements: it needs a network)
@@ -59,7 +60,8 @@ class Bento:
 
 
 def build(package: Path, *, home: Path) -> Bento:
-    """Return the Bento of the package in `home`, a BENTOML_HOME; the one that is there already where it was built before."""
+    """Return the Bento of the package in `home`, a BENTOML_HOME; the one that is there already where it was built
+    before."""
     made = manifest.load(package)
     version = made.digest.removeprefix("sha256:")[:VERSION_LENGTH]
     bento = Bento(tag=f"{made.name}:{version}", path=home.absolute() / "bentos" / made.name / version)
@@ -96,7 +98,8 @@ def _lay_out(folder: Path, made: manifest.Manifest, *, version: str) -> None:
 
 
 def _run(arguments: list[str], *, home: Path, what: str, folder: Path | None = None) -> str:
-    """Return the output of BentoML's command: a process of its own, since BentoML reads BENTOML_HOME when it is imported."""
+    """Return the output of BentoML's command: a process of its own, since BentoML reads BENTOML_HOME when it is
+    imported."""
     home.mkdir(parents=True, exist_ok=True)
     ours = {"BENTOML_HOME": str(home.absolute()), "BENTOML_DO_NOT_TRACK": "True", "PYTHONPATH": _python_path()}
     environment = {**os.environ, **ours}

@@ -5,7 +5,8 @@
     s3://bucket/prefix                  with the usual AWS_ variables; AWS_ENDPOINT_URL for what only speaks S3
     oci://registry/repository[:tag]     as `oras push` writes it; the tag is the digest's 64 characters by default
 
-The manifest comes first and is held against the digest that was asked for; then the files it lists, each against its own.
+The manifest comes first and is held against the digest that was asked for; then the files it lists, each against its
+own.
 """
 
 import fcntl
@@ -34,7 +35,8 @@ class PackageSource(Protocol):
     """Where a package lies."""
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """Return the bytes of a file; raises Unavailable where another attempt may succeed, and Permanent where none will."""
+        """Return the bytes of a file; raises Unavailable where another attempt may succeed, and Permanent where none
+        will."""
 
 
 def fetch(
@@ -45,7 +47,8 @@ def fetch(
     environment: Mapping[str, str] = os.environ,
     pause_seconds: float = PAUSE_SECONDS,
 ) -> manifest.Manifest:
-    """Return the package with that digest in the folder `out`: downloaded, or found there already. All of it is there, or nothing."""
+    """Return the package with that digest in the folder `out`: downloaded, or found there already. All of it is there,
+    or nothing."""
     if not manifest.HEX.fullmatch(digest.removeprefix("sha256:")) or not digest.startswith("sha256:"):
         raise errors.UsageError(
             f"the digest is {digest!r}: wanted sha256: and 64 hexadecimal digits, as `fairway package` prints it"
@@ -88,7 +91,8 @@ def open_source(uri: str, *, digest: str, environment: Mapping[str, str]) -> Pac
     if place.scheme == "oci" and place.netloc and place.path.strip("/"):
         return oci.Repository(uri, tag=digest.removeprefix("sha256:"), environment=environment)
     raise errors.UsageError(
-        f"{uri!r} is no address of a package: wanted file:///folder, http(s)://host/folder, s3://bucket/prefix or oci://registry/repository"
+        f"{uri!r} is no address of a package: wanted file:///folder, http(s)://host/folder, s3://bucket/prefix or "
+        f"oci://registry/repository"
     )
 
 
@@ -154,7 +158,8 @@ def _write(source: PackageSource, name: str, *, to: Path, largest: int) -> tuple
             size += len(chunk)
             if size > largest:
                 raise errors.PackageError(
-                    f"{name} is larger than the {largest} bytes that are allowed here: is this the address of a package?"
+                    f"{name} is larger than the {largest} bytes that are allowed here: is this the address of a "
+                    f"package?"
                 )
             seen.update(chunk)
             file.write(chunk)

@@ -1,9 +1,9 @@
 """Files in a container registry, by its distribution API and the standard library.
 
-The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a package's folder: a layer for each file, with its name as
-`org.opencontainers.image.title`. Credentials are those of `docker login`: the file config.json
-below DOCKER_CONFIG or ~/.docker. The registry is shown them, and over https its own host where it gives tokens; FAIRWAY_FETCH_REALMS names other
-hosts that may have them.
+The artifact is one that `oras push REGISTRY/REPOSITORY:TAG *` makes in a package's folder: a layer for each file, with
+its name as `org.opencontainers.image.title`. Credentials are those of `docker login`: the file config.json below
+DOCKER_CONFIG or ~/.docker. The registry is shown them, and over https its own host where it gives tokens;
+FAIRWAY_FETCH_REALMS names other hosts that may have them.
 """
 
 import base64
@@ -91,7 +91,8 @@ class Repository:
         return {"authorization": f"Bearer {token}"} if token else {}
 
     def _check_realm(self, realm: str) -> None:
-        """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only where the login belongs."""
+        """Raise PackageError unless tokens may be asked for there: encrypted, and with a login only where the login
+        belongs."""
         place, ours = urllib.parse.urlsplit(realm), urllib.parse.urlsplit(self._base)
         shown = errors.shortened(repr(web.shown(realm)))
         plain = place.scheme == "http" and place.hostname in PLAIN and ours.hostname in PLAIN
@@ -99,7 +100,8 @@ class Repository:
             raise errors.PackageError(f"{self._shown} asks for a token from {shown}: wanted an https address")
         if self._login and place.hostname not in (ours.hostname, REALMS.get(str(ours.hostname)), *self._realms):
             raise errors.PackageError(
-                f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it in FAIRWAY_FETCH_REALMS"
+                f"{self._shown} wants its login sent to {shown}, which is another host: where that is right, name it "
+                f"in FAIRWAY_FETCH_REALMS"
             )
 
 

@@ -18,7 +18,8 @@ PASSING = (
 
 
 class Bucket:
-    """A prefix of a bucket. Credentials are found as by every AWS tool: variables, files, a service account's web identity, the node's role."""
+    """A prefix of a bucket. Credentials are found as by every AWS tool: variables, files, a service account's web
+    identity, the node's role."""
 
     def __init__(self, name: str, *, prefix: str, environment: Mapping[str, str]) -> None:
         self._name, self._prefix = name, prefix

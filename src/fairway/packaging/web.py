@@ -15,7 +15,8 @@ PASSING = (408, 425, 429)  # and 5xx
 
 
 class Site:
-    """A folder on a web server. `authorization` is the header that goes with each request, but not to where it is redirected."""
+    """A folder on a web server. `authorization` is the header that goes with each request, but not to where it is
+    redirected."""
 
     def __init__(self, uri: str, *, authorization: str | None = None) -> None:
         self._place, self._authorization = urlsplit(uri), authorization
@@ -27,7 +28,8 @@ class Site:
 
 
 def stream(url: str, *, headers: dict[str, str]) -> Iterator[bytes]:
-    """Return the body of what the address answers; raises Unavailable where another attempt may succeed, PackageError where none will."""
+    """Return the body of what the address answers; raises Unavailable where another attempt may succeed, PackageError
+    where none will."""
     seen = 0
     with answered(url, headers=headers) as response:
         try:
@@ -76,7 +78,8 @@ def _open(url: str, *, headers: dict[str, str], method: str = "GET") -> http.cli
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise errors.PackageError(
-                f"{shown(url)} has a certificate that is not trusted ({error.reason.verify_message}): SSL_CERT_FILE names another authority"
+                f"{shown(url)} has a certificate that is not trusted ({error.reason.verify_message}): SSL_CERT_FILE "
+                f"names another authority"
             ) from error
         raise errors.Unavailable(f"{shown(url)} does not answer: {error.reason}") from error
     except http.client.InvalidURL as error:

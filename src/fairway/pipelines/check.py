@@ -38,7 +38,7 @@ def require(documents: compiled.Documents, *, environment: str, what: str) -> No
         raise errors.PlatformError(f"{what} would fail silently: {'; '.join(found[:3])}{more}")
 
 
-# -- one step -----------------------------------------------------------------------------------------------------------
+# -- one step --------------------------------------------------------------------------------------
 
 
 def _step(documents: compiled.Documents, executor: str, container: artifacts.Json, environment: str) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _code(container: artifacts.Json) -> str:
     return "\n".join([*container.get("command", []), *container.get("args", [])])
 
 
-# -- the graph ----------------------------------------------------------------------------------------------------------
+# -- the graph -------------------------------------------------------------------------------------
 
 
 def _dags(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
@@ -92,7 +92,8 @@ def _dags(pipeline: artifacts.Json) -> Iterator[tuple[str, artifacts.Json]]:
 
 
 def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
-    """A condition outside a condition-branches group has no Else. On a *named* output it never runs locally, and says SUCCESS."""
+    """A condition outside a condition-branches group has no Else. On a *named* output it never runs locally, and says
+    SUCCESS."""
     for owner, dag in _dags(pipeline):
         if owner.startswith("comp-condition-branches"):
             continue
@@ -101,13 +102,15 @@ def _bare_conditions(pipeline: artifacts.Json) -> Iterator[str]:
                 origin = _origin(pipeline, owner, task.get("inputs", {}).get("parameters", {}).get(channel, {}))
                 if origin and origin[1] != "Output":
                     yield (
-                        f"condition {task['taskInfo']['name']} asks for the named output {origin[1]} of step {origin[0]} and has no dsl.Else: "
+                        f"condition {task['taskInfo']['name']} asks for the named output {origin[1]} of step "
+                        f"{origin[0]} and has no dsl.Else: "
                         "its branch is skipped without a word; return one value and add dsl.Else"
                     )
 
 
 def _origin(pipeline: artifacts.Json, owner: str, given: artifacts.Json) -> tuple[str, str] | None:
-    """Return the step and output that a parameter comes from, through the groups around it; None for the pipeline's own."""
+    """Return the step and output that a parameter comes from, through the groups around it; None for the pipeline's
+    own."""
     if made := given.get("taskOutputParameter"):
         return made["producerTask"], made["outputParameterKey"]
     key = given.get("componentInputParameter")

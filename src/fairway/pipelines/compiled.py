@@ -1,7 +1,7 @@
 """The compiled pipelines: found, read, and given the images and resources of a configuration.
 
-Kubeflow Pipelines cannot choose a GPU when a run starts, and an installed fairway has no pipeline sources to compile. So the
-compiled documents, which are plain data, are filled in before they are sent.
+Kubeflow Pipelines cannot choose a GPU when a run starts, and an installed fairway has no pipeline sources to compile.
+So the compiled documents, which are plain data, are filled in before they are sent.
 """
 
 import copy
@@ -47,7 +47,8 @@ def for_training(section: sections.Pipeline) -> Documents:
 
 
 def filled(documents: Documents, section: sections.Pipeline) -> Documents:
-    """Return a copy with the section's image everywhere and its resources at each step; the documents stay as they are."""
+    """Return a copy with the section's image everywhere and its resources at each step; the documents stay as they
+    are."""
     pipeline, kubernetes = copy.deepcopy(documents)
     asked = {"exec-prepare": section.prepare, "exec-train": section.train, "exec-evaluate": section.evaluate}
     for name, container in containers(pipeline).items():
@@ -57,7 +58,8 @@ def filled(documents: Documents, section: sections.Pipeline) -> Documents:
 
 
 def tried_once(documents: Documents) -> Documents:
-    """Return a copy without retries: they are for nodes that vanish; on one machine a step that failed only fails again, later."""
+    """Return a copy without retries: they are for nodes that vanish; on one machine a step that failed only fails
+    again, later."""
     pipeline, kubernetes = copy.deepcopy(documents)
     for component in (pipeline["root"], *pipeline["components"].values()):
         for task in component.get("dag", {}).get("tasks", {}).values():
@@ -82,7 +84,8 @@ def kubernetes_of(documents: Documents, executor: str) -> artifacts.Json:
 
 
 def _resources(container: artifacts.Json, asked: sections.Resources) -> None:
-    """The strings are what the backend reads; the numbers that kfp writes beside them for old backends would disagree."""
+    """The strings are what the backend reads; the numbers that kfp writes beside them for old backends would
+    disagree."""
     accelerator = container.get("resources", {}).get("accelerator")
     container["resources"] = {
         "resourceCpuRequest": asked.cpu,

@@ -27,7 +27,8 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where it failed (`failed`)."""
+    """One run as it ended; `run.json` holds the same while it goes on (outcome `running`) and where it failed
+    (`failed`)."""
 
     run: str
     outcome: str  # packaged | deployed | refused
@@ -52,8 +53,9 @@ def run_training(
 ) -> TrainingRun:
     """Run the pipeline and gives how it ended; raises TrainingError with the failed step's own sentence.
 
-    `progress` is called with a step, its status (running, done, failed), its seconds so far and a message. The record and the log
-    lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this process, however it ends.
+    `progress` is called with a step, its status (running, done, failed), its seconds so far and a message. The record
+    and the log lie in `home/runs/<run>/`. Ctrl-C ends the steps too, and so does the end of this process, however it
+    ends.
     """
     home = home.absolute()
     began = time.time()
@@ -94,7 +96,8 @@ def run_training(
 
 
 def close(folder: Path) -> artifacts.Json | None:
-    """Return the record of a run whose process is gone, None where it left none; a record that still says `running` is ended as failed."""
+    """Return the record of a run whose process is gone, None where it left none; a record that still says `running` is
+    ended as failed."""
     file = folder / "run.json"
     if not file.exists():
         return None
@@ -110,7 +113,8 @@ def _configuration(config: sections.Config) -> str:
     text = json.dumps(config.model_dump(mode="json", by_alias=True))
     if len(json.dumps(text).encode()) > CONFIG_BYTES:
         raise errors.ConfigError(
-            f"the configuration has {len(text.encode())} bytes as JSON: wanted fewer than {CONFIG_BYTES}, which is what a "
+            f"the configuration has {len(text.encode())} bytes as JSON: wanted fewer than {CONFIG_BYTES}, which is "
+            f"what a "
             "pipeline's step can be handed; shorten its longest list (data.features, data.ignore or data.extra)"
         )
     return text

@@ -72,7 +72,8 @@ class Follower:
         return Told(step=name, status=step.status, seconds=step.seconds, message=step.error)
 
     def _own(self, step: Step, line: str, *, now: float) -> Told | None:
-        """A line of the step itself. Of chained errors the last one counts: the step's own, its causes come before it."""
+        """A line of the step itself. Of chained errors the last one counts: the step's own, its causes come before
+        it."""
         text = line[len(INDENT) :]
         if line == TRACEBACK:
             self._raising = True

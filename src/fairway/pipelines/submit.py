@@ -24,7 +24,7 @@ EXPERIMENT = "fairway"
 GOING_ON = frozenset({"RUNTIME_STATE_UNSPECIFIED", "PENDING", "RUNNING", "CANCELING", "PAUSED"})
 
 
-# -- on a cluster -------------------------------------------------------------------------------------------------------
+# -- on a cluster ----------------------------------------------------------------------------------
 
 
 def submit(
@@ -38,8 +38,9 @@ def submit(
 ) -> artifacts.Json:
     """Start a run of the training pipeline on a cluster; gives its id, name, pipeline and whether it was adopted.
 
-    A run of the same name that has not ended is adopted rather than started twice; by default the name says what is asked for, so
-    that asking twice is one run. Raises Unavailable where the API does not answer, PlatformError for a pipeline that is not sound.
+    A run of the same name that has not ended is adopted rather than started twice; by default the name says what is
+    asked for, so that asking twice is one run. Raises Unavailable where the API does not answer, PlatformError for a
+    pipeline that is not sound.
     """
     import kfp
     from kfp_server_api import ApiException
@@ -110,7 +111,7 @@ def _line(words: object) -> str:
     return " ".join(str(words).split())[:200]
 
 
-# -- here ---------------------------------------------------------------------------------------------------------------
+# -- here ------------------------------------------------------------------------------------------
 
 
 def here(request: artifacts.Json) -> None:
@@ -125,7 +126,8 @@ def here(request: artifacts.Json) -> None:
 
 
 def _plain_interpreter() -> None:
-    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the names of the user's files.
+    """kfp puts the interpreter's path wherever a step's command says `python3`, also inside the names of the user's
+    files.
 
     Where `python3` on PATH can be this interpreter, the path it puts there is `python3` and nothing changes.
     """
@@ -138,7 +140,8 @@ def _plain_interpreter() -> None:
 
 
 def _end_with_starter() -> None:
-    """End this process and its steps when the process that started it is gone: its end of our standard input closes then."""
+    """End this process and its steps when the process that started it is gone: its end of our standard input closes
+    then."""
     held = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # what the steps inherit

@@ -73,7 +73,8 @@ GATING = [name for name, example in EXAMPLES.items() if example.limit is not Non
 
 
 def look(rng: np.random.Generator, rates: tuple[float, float], *, by_arrival: bool, size: int = UNITS) -> Batch:
-    """Return one look at traffic in which everything that can be seen is bad at these rates, in the candidate and in stable."""
+    """Return one look at traffic in which everything that can be seen is bad at these rates, in the candidate and in
+    stable."""
     n = int(rng.binomial(size, WEIGHT))
     units = n, size - n
     bad = int(rng.binomial(units[0], rates[0])), int(rng.binomial(units[1], rates[1]))

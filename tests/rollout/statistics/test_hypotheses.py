@@ -57,7 +57,8 @@ def test_the_difference_factor_is_at_most_one_in_expectation_however_many_of_eac
 def test_the_difference_factor_is_at_most_one_in_expectation_over_who_of_these_units_fell_to_the_canary(
     total: int, data: st.DataObject, harm: bool
 ) -> None:
-    """Each unit has its loss under either revision, as different from the others' as may be: only the draw is random."""
+    """Each unit has its loss under either revision, as different from the others' as may be: only the draw is
+    random."""
     canary, unit = data.draw(st.integers(1, total - 1)), st.lists(st.floats(0, 1), min_size=total, max_size=total)
     mine, theirs = np.array(data.draw(unit)), np.array(data.draw(unit))
     margin = float((mine - theirs).mean())
@@ -207,7 +208,8 @@ def test_the_factor_of_values_is_fair_over_who_of_these_units_fell_to_the_canary
     centre: float,
     harm: bool,
 ) -> None:
-    """Only the draw is random, and the order in which it is met: of the arms, however many of each, and not of the values."""
+    """Only the draw is random, and the order in which it is met: of the arms, however many of each, and not of the
+    values."""
     canary = data.draw(st.integers(1, total - 1))
     stable = np.array(data.draw(st.lists(st.floats(0, 1), min_size=total, max_size=total))) * (1 - margin)
     mean, draws = np.zeros(betting.GRID), 0
@@ -271,7 +273,8 @@ def test_a_shift_of_the_answers_is_found_and_equal_answers_are_not() -> None:
 def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_restarts_and_weights_chosen_by_what_was_seen() -> (
     None
 ):
-    """Every path of three batches under H0, exactly: rates move, and the weight of the next batch hangs on the wealth so far."""
+    """Every path of three batches under H0, exactly: rates move, and the weight of the next batch hangs on the wealth
+    so far."""
 
     def expected(wealth: Wealth, depth: int) -> float:
         if depth == 3:
@@ -330,7 +333,7 @@ def test_who_is_guilty_is_what_closed_testing_says(logs: list[float], alpha: flo
     assert set(betting.guilty(wealths, alpha=alpha)) == set(by_hand)
 
 
-# -- an independent implementation --------------------------------------------------------------------------------------
+# -- an independent implementation -----------------------------------------------------------------
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -1,4 +1,5 @@
-"""Intervals that hold at every look: how often the truth is outside, and how wide they are beside an independent implementation's."""
+"""Intervals that hold at every look: how often the truth is outside, and how wide they are beside an independent
+implementation's."""
 
 import json
 import math

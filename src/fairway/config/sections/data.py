@@ -17,7 +17,8 @@ class Split(Section):
     """How rows are divided into training, validation and test."""
 
     method: Literal["stratified", "group", "time", "random"] = "stratified"
-    """Stratified by default: each split keeps the classes' shares, which small data needs. A row keeps its side for life."""
+    """Stratified by default: each split keeps the classes' shares, which small data needs. A row keeps its side for
+    life."""
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.15
     """Share for early stopping and calibration; 15 % keeps its error under a point from 1,500 rows on."""
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
@@ -50,7 +51,8 @@ class Data(Section):
     extra: tuple[Path, ...] = ()
     """Files of newly labelled rows (parquet) that join the training split; retraining writes them."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Divides the rows and draws `limit`; the data's own, so that no seed of a training moves a row to another split."""
+    """Divides the rows and draws `limit`; the data's own, so that no seed of a training moves a row to another
+    split."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Rows to keep, drawn at random with the seed; all by default."""
     missing_values: tuple[str, ...] = ("", "?", "NA", "NaN", "null", "None")

@@ -22,7 +22,8 @@ class Platform(Section):
     store: Annotated[str, Field(pattern=r"^(s3|https?|oci|pvc)://[^\s]+$", max_length=900), NO_CREDENTIALS] | None = (
         None
     )
-    """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`, without the digest."""
+    """Where packages are put for a cluster, such as `s3://bucket/prefix` or `pvc://claim/folder`, without the
+    digest."""
     gateways: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=317)], ...], Field(min_length=1, max_length=8)
     ] = ("models",)

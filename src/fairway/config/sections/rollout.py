@@ -48,7 +48,8 @@ class Canary(Section):
     budget: Duration = timedelta(hours=6)
     """Longest the canary may take before the verdict is inconclusive."""
     harm: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """A step ends once so much more failing would have been found, four times in five. A tenth is gross, and shows in some 60 requests; 1 is in a hurry."""
+    """A step ends once so much more failing would have been found, four times in five. A tenth is gross, and shows in
+    some 60 requests; 1 is in a hurry."""
 
     @model_validator(mode="after")
     def _rising(self) -> "Canary":
@@ -94,11 +95,14 @@ class Hook(Section):
     url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?([/?][^\s#]*)?$", max_length=1024)]
     """Where it listens. No password in it: it is read by whoever reads the deployment."""
     at: Annotated[tuple[HookPoint, ...], Field(min_length=1, max_length=6)]
-    """pre...: before the first request or copy, each step of the canary, the promotion; it waits for a 2xx. post...: told after it, and not waited for."""
+    """pre...: before the first request or copy, each step of the canary, the promotion; it waits for a 2xx. post...:
+    told after it, and not waited for."""
     timeout: Duration = timedelta(seconds=10)
-    """Longest one call may take, a minute at most; what takes longer should answer 503 at once and be asked again, each 10 s."""
+    """Longest one call may take, a minute at most; what takes longer should answer 503 at once and be asked again, each
+    10 s."""
     on_refusal: Literal["hold", "rollback"] = "hold"
-    """What a 409 or 422 to pre... does. It holds by default: most who say no mean not now. rollback: for tests whose no is a verdict."""
+    """What a 409 or 422 to pre... does. It holds by default: most who say no mean not now. rollback: for tests whose no
+    is a verdict."""
 
     @model_validator(mode="after")
     def _sensible(self) -> "Hook":
@@ -110,7 +114,8 @@ class Hook(Section):
             )
         if self.on_refusal == "rollback" and not any(at.startswith("pre") for at in self.at):
             raise ValueError(
-                f"hook {self.name} has onRefusal rollback and is only told: wanted it at preRollout, preStep or prePromotion"
+                f"hook {self.name} has onRefusal rollback and is only told: wanted it at preRollout, preStep or "
+                f"prePromotion"
             )
         return self
 
@@ -132,7 +137,8 @@ class Strategy(Section):
     false_promotion: Annotated[float, Field(gt=0, le=0.5)] = 0.05
     """P(a revision beyond a guard's limit gets that guard's certificate)."""
     bad_requests: Annotated[int, Field(ge=1)] | None = None
-    """Failed requests of the candidate that a rollout may cost: it is rolled back when they are spent. Unbounded by default: the evidence decides."""
+    """Failed requests of the candidate that a rollout may cost: it is rolled back when they are spent. Unbounded by
+    default: the evidence decides."""
     mode: Literal["concurrentOnly", "fused"] = "concurrentOnly"
     """concurrentOnly: only the comparison with stable rolls back, so falseRollback is a theorem."""
     on_inconclusive: Literal["pause", "rollback"] = "pause"

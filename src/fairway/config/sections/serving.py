@@ -24,8 +24,9 @@ class Events(Section):
     spool_mebibytes: Annotated[int, Field(ge=0)] = 256
     """Disk for events that could not be delivered; beyond it the newest are dropped and counted."""
     write_ahead: bool = False
-    """Write each event to the spool before its answer is sent, so that a server that is killed (`kill -9`, out of memory) loses none. Off by default: each
-    answer would wait about 40 µs, more with pictures, and what is lost otherwise is the events of the last `interval` before a kill, and no answer."""
+    """Write each event to the spool before its answer is sent, so that a server that is killed (`kill -9`, out of
+    memory) loses none. Off by default: each answer would wait about 40 µs, more with pictures, and what is lost
+    otherwise is the events of the last `interval` before a kill, and no answer."""
 
 
 class Serving(Section):
@@ -38,11 +39,14 @@ class Serving(Section):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """ONNX Runtime's threads a worker; one is fastest for small models."""
     timeout: Duration = timedelta(seconds=10)
-    """A request that takes longer is answered 504; its body may take as long to come (408), and more rows than a quarter of it computes are refused (413)."""
+    """A request that takes longer is answered 504; its body may take as long to come (408), and more rows than a
+    quarter of it computes are refused (413)."""
     max_body_mebibytes: Annotated[int, Field(ge=1)] = 8
     """Larger requests are refused with 413."""
     max_concurrency: Annotated[int, Field(ge=1)] = 256
-    """Requests in work at once; one more is answered 429. What would wait longer than half a second is refused before that."""
+    """Requests in work at once; one more is answered 429. What would wait longer than half a second is refused before
+    that."""
     reveal_revision: bool = False
-    """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the event log always knows."""
+    """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the
+    event log always knows."""
     events: Events = Events()

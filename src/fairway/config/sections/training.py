@@ -27,7 +27,8 @@ class Training(Section):
     family: Literal["convolutional", "tabular", "function"] = "tabular"
     """Our two torch families, or `function`: your own code."""
     function: str | None = None
-    """`package.module:fit`, called as fit(splits, seed=...); returns a torch module, a scikit-learn estimator or an ONNX path."""
+    """`package.module:fit`, called as fit(splits, seed=...); returns a torch module, a scikit-learn estimator or an
+    ONNX path."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Fixes weights, order of batches and augmentation: the same seed gives the same model on the same machine."""
     epochs: Annotated[int, Field(ge=1, le=10000)] = 30
@@ -54,7 +55,8 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
     threads: Annotated[int, Field(ge=0)] = 1
-    """CPU threads; 0 leaves torch's choice. One by default: two made small networks up to six times slower on a busy machine, never faster."""
+    """CPU threads; 0 leaves torch's choice. One by default: two made small networks up to six times slower on a busy
+    machine, never faster."""
 
     @model_validator(mode="after")
     def _function_named(self) -> "Training":

@@ -166,7 +166,8 @@ class Supervisor:
         return observe.offline_disagreement(candidate.facts, stable=stable.digest if stable else None)
 
     def _apply(self, deployments: list[state.Deployment], *, now: float) -> None:
-        """Make the stored states true: servers first, then routes, then the end of servers that nothing needs any more."""
+        """Make the stored states true: servers first, then routes, then the end of servers that nothing needs any
+        more."""
         wanted = self._wanted(deployments)
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
