@@ -199,8 +199,9 @@ def groups() -> str:
 # -- crd.md, modeldeployments.yaml -----------------------------------------------------------------
 
 CRD = """
-Fields of a `ModelDeployment` (`fairway.dev/v1alpha1`, short name `md`); `kubectl explain md.spec` says the same. `strategy` and
-`serving` are those of `fairway.yaml` (see [Configuration](configuration.md)). Durations are written `250ms`, `30s`, `10m`, `6h` or `2d`.
+Fields of a `ModelDeployment` (`fairway.dev/v1alpha1`, short name `md`); `kubectl explain md.spec` says the same.
+`strategy` and `serving` are those of `fairway.yaml` (see [Configuration](configuration.md)). Durations are written
+`250ms`, `30s`, `10m`, `6h` or `2d`.
 
 `kubectl get md` shows {columns}.
 """

@@ -99,9 +99,15 @@ def _walk(node: yaml.MappingNode, *, lines: list[str], path: str) -> Iterator[Va
             default = yaml.safe_load(yaml.serialize(value))
             yield Value(
                 name,
-                f"`{yaml.safe_dump(default, default_flow_style=True, width=1000).removesuffix(chr(10)).removesuffix('...').strip()}`",
+                f"`{_flow(default)}`",
                 why,
             )
+
+
+def _flow(default: object) -> str:
+    """Return a value as YAML on one line."""
+    text = yaml.safe_dump(default, default_flow_style=True, width=1000)
+    return text.removesuffix("\n").removesuffix("...").strip()
 
 
 def _has_comments(node: yaml.MappingNode, lines: list[str]) -> bool:

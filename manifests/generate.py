@@ -1,7 +1,7 @@
 """Writes the manifests that are the chart's own objects, so that both come from one source; `--check` names those out
 of date.
 
-manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by the `helm` on PATH (or --helm FILE)
+manifests/operator/, manifests/monitoring/monitors.yaml, ...    from helm/fairway, rendered by `helm` (or --helm FILE)
 helm/fairway/crds/                                              from manifests/crds/
 helm/fairway/files/rules/, helm/fairway/files/dashboards/       from manifests/monitoring/
 """

@@ -17,10 +17,8 @@ def built(lock: Path) -> Path:
     """Return the folder of the environment's programs, with what the lock pins and nothing else; named by what it is
     made from."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    place = (
-        CACHE
-        / f"{lock.stem}-{hashlib.sha256(lock.read_bytes() + python.encode() + sys.base_prefix.encode()).hexdigest()[:16]}"
-    )
+    digest = hashlib.sha256(lock.read_bytes() + python.encode() + sys.base_prefix.encode())
+    place = CACHE / f"{lock.stem}-{digest.hexdigest()[:16]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f".{lock.stem}.lock").open("w") as only:
         fcntl.flock(only, fcntl.LOCK_EX)  # two runs at once build it once

@@ -83,7 +83,8 @@ def main(arguments: list[str]) -> int:
     null = {(cell.judge, cell.scenario, cell.rate): cell for cell in cells if cell.seconds == NULL}
     text = "\n\n".join([*(_short_table(short, rate) for rate in RATES), *(_long_table(long, rate) for rate in RATES)])
     print(text)
-    played = f"{sum(RUNS.values()) * len(SCENARIOS) * 3 // 2:,} rollouts for each judge (of Kayenta {KAYENTA_RUNS} and {KAYENTA_RUNS // 2} a cell)"
+    rollouts = sum(RUNS.values()) * len(SCENARIOS) * 3 // 2
+    played = f"{rollouts:,} rollouts for each judge (of Kayenta {KAYENTA_RUNS} and {KAYENTA_RUNS // 2} a cell)"
     took = f"{played}, {time.monotonic() - began:.0f} s on {os.cpu_count()} cores, seed {options.seed}"
     held = [*targets.check(short, long, null), targets.update()]
     print(f"\n{took}\n\n{bench.table(trials)}\n\n{bench.table(held)}")
@@ -165,7 +166,8 @@ def _short_table(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:
                     f"{np.quantile(cell.bad, 0.95):.0f}"
                 )
         rows.append(row)
-    return f"### {rate} request{'s' if rate > 1 else ''} a second, ten minutes\n\n{bench.table(rows)}\n\n{_error(cells, rate)}"
+    heading = f"### {rate} request{'s' if rate > 1 else ''} a second, ten minutes"
+    return f"{heading}\n\n{bench.table(rows)}\n\n{_error(cells, rate)}"
 
 
 def _error(cells: dict[tuple[str, str, int], Cell], rate: int) -> str:

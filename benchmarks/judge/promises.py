@@ -307,7 +307,10 @@ def _certificates(rng: np.random.Generator, runs: int) -> Iterator[Trial]:
         bad = rng.binomial(n, rate)
         log_e = ours.certificates(Stream(n, bad, n, bad, rate, bad), limit=LIMIT)
         average = np.cumsum(n * rate, axis=1) / np.maximum(1, np.cumsum(n, axis=1))
-        what = f"rate that is 0.5 % and 5 % in turns, {period // 2} s each: promoted while its average is beyond the limit of 2 %"
+        what = (
+            f"rate that is 0.5 % and 5 % in turns, {period // 2} s each: "
+            "promoted while its average is beyond the limit of 2 %"
+        )
         yield Trial(
             f"{what}, a certificate once earned is kept",
             _promoted_beyond(np.maximum.accumulate(log_e, axis=1), average),
@@ -474,7 +477,7 @@ def _visits(rng: np.random.Generator, lot: Floats, weight: Floats) -> Stream:
     return Stream(good + bad, bad, stable_good + stable_bad, stable_bad, weight, bad)
 
 
-# --------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def _crossed(log_e: Floats, alpha: float) -> int:

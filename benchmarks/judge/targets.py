@@ -112,7 +112,10 @@ def _all(short: Cells, long: Cells, null: Cells) -> Iterator[tuple[str, str, str
     for rate in (10, 100):
         for scenario in ("canary 20%", "canary 5%"):
             best, ratio = _best_peer(short, scenario=scenario, rate=rate)
-            what = f"{rate}/s, {scenario}: fewer bad requests than the best rollout tool that spares 95 % of the healthy ({best})"
+            what = (
+                f"{rate}/s, {scenario}: fewer bad requests than the best rollout tool "
+                f"that spares 95 % of the healthy ({best})"
+            )
             yield what, f"{ratio:.1f} times", "3", ratio >= 3
     high = np.quantile(short[TWO_ARMS, "canary 20%", 100].bad, 0.95)
     yield "100/s, canary 20%: 95th percentile of bad requests", f"{high:.0f}", "25", bool(high <= 25)

@@ -57,7 +57,10 @@ class Run:
         """Return why the run was another experiment, told without its outcome where that can be; empty where it
         counts."""
         if self.late > LATE_SECONDS or self.scrape_gap > GAP_SECONDS:
-            return f"the machine was too busy: a request was sent {self.late:.1f} s late, scrapes were {self.scrape_gap:.1f} s apart"
+            return (
+                f"the machine was too busy: a request was sent {self.late:.1f} s late, "
+                f"scrapes were {self.scrape_gap:.1f} s apart"
+            )
         if self.seconds is not None and not self.by_errors:
             return f"not taken out for its errors: {self.verdict}"
         return ""

@@ -14,7 +14,10 @@ from pathlib import Path
 from tests.cluster import binaries, certificates, images, places
 
 READY_SECONDS = 120.0
-PACKAGES = "etcd-server containerd runc buildah containernetworking-plugins iptables iproute2 debootstrap prometheus postgresql"
+PACKAGES = (
+    "etcd-server containerd runc buildah containernetworking-plugins "
+    "iptables iproute2 debootstrap prometheus postgresql"
+)
 SUBSYSTEMS = Path("/sys/fs/cgroup")
 COMPONENT_CERTIFICATES = {  # file: common name, organisation
     "admin": ("admin", "system:masters"),

@@ -90,7 +90,8 @@ def _need_images(cluster: Cluster) -> None:
 
 def gateway_url(cluster: Cluster) -> str:
     """Return where the Gateway `models` listens, as this machine reaches it."""
-    return f"http://{cluster.address}:{_node_port(cluster, 'envoy-gateway-system', 'gateway.envoyproxy.io/owning-gateway-name=models')}"
+    port = _node_port(cluster, "envoy-gateway-system", "gateway.envoyproxy.io/owning-gateway-name=models")
+    return f"http://{cluster.address}:{port}"
 
 
 def prometheus_url(cluster: Cluster, *, app: str = "prometheus") -> str:

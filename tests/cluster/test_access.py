@@ -23,7 +23,8 @@ for one in json.load(sys.stdin):
     headers = {"content-type": "application/json", **({"authorization": "Bearer " + token} if token else {})}
     data = json.dumps(one["data"]).encode() if "data" in one else None
     try:
-        with urllib.request.urlopen(urllib.request.Request(one["url"], data=data, headers=headers), timeout=20) as answer:
+        request = urllib.request.Request(one["url"], data=data, headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
             answers.append([answer.status, answer.read(300).decode()])
     except urllib.error.HTTPError as error:
         answers.append([error.code, error.read(300).decode()])

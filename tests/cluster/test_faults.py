@@ -245,8 +245,10 @@ apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata: {name: no-servers}
 spec:
-  matchConstraints: {resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}]}
-  validations: [{expression: "!has(object.metadata.labels) || object.metadata.labels[?'fairway.dev/deployment'].orValue('') != 'NAME'",
+  matchConstraints:
+    resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}]
+  validations: [{expression: "!has(object.metadata.labels) ||
+                   object.metadata.labels[?'fairway.dev/deployment'].orValue('') != 'NAME'",
                  message: servers are frozen until Monday}]
 ---
 apiVersion: admissionregistration.k8s.io/v1
@@ -439,7 +441,10 @@ def test_a_resource_deleted_in_mid_rollout_leaves_nothing(fairway, models, deplo
         world.apply(fairway, world.resource(deployed, models["B"], strategy=SLOW))
         world.until(fairway, deployed, at("Canary", 25))
         fairway.kubectl("--namespace=models", "delete", "md", deployed, "--wait", "--timeout=120s")
-    kinds = "deployments,services,httproutes,backendtrafficpolicies,controllerrevisions,networkpolicies,poddisruptionbudgets"
+    kinds = (
+        "deployments,services,httproutes,backendtrafficpolicies,controllerrevisions,networkpolicies,"
+        "poddisruptionbudgets"
+    )
     left = ("--namespace=models", "get", kinds, f"--selector=fairway.dev/deployment={deployed}", "--output=name")
     _eventually(lambda: not fairway.kubectl(*left).stdout.strip())
 

@@ -31,7 +31,8 @@ KEYS = {"access": "AKIAFAIRWAY", "secret": "a-secret-of-the-tests"}
 REGISTRY = """
 import functools, http.server, ssl, sys
 folder, certificate, key, port = sys.argv[1:]
-server = http.server.ThreadingHTTPServer(("0.0.0.0", int(port)), functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder))
+handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+server = http.server.ThreadingHTTPServer(("0.0.0.0", int(port)), handler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(certificate, key)
 server.socket = context.wrap_socket(server.socket, server_side=True)

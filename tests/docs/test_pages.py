@@ -207,7 +207,10 @@ def test_every_series_is_named_after_its_noun_and_says_what_it_counts():
 
 
 def test_the_page_lists_what_a_process_really_exports():
-    program = "import fairway.serving.app, fairway.serving.eventlog, prometheus_client; print(prometheus_client.generate_latest().decode())"
+    program = (
+        "import fairway.serving.app, fairway.serving.eventlog, prometheus_client; "
+        "print(prometheus_client.generate_latest().decode())"
+    )
     exported = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": str(ROOT / "src")},

@@ -446,9 +446,7 @@ def test_a_scrape_that_is_older_than_the_last_counts_nothing_again() -> None:
     )
 
 
-def test_of_several_proxies_one_that_lags_is_not_counted_twice_and_a_reset_without_a_sign_is_believed_after_a_minute() -> (
-    None
-):
+def test_of_several_proxies_a_lagging_one_is_not_counted_twice_and_a_silent_reset_is_believed_after_a_minute() -> None:
     both = [
         scraped(1, 1000, 100),
         scraped(2, 2200, 220),

@@ -262,7 +262,8 @@ def _is_moment(column: "pd.Series[Any]") -> bool:
 
 
 def _head(findings: Findings, name: str | None) -> Iterator[str]:
-    yield f"# Written by `fairway init` from {_comment(findings.path.name)}: {findings.rows:,} rows. Change what you know better."
+    origin = f"{_comment(findings.path.name)}: {findings.rows:,} rows"
+    yield f"# Written by `fairway init` from {origin}. Change what you know better."
     why = "names the deployment" if name else "names the deployment; from the file's name"
     yield _line("name", name or _name(findings.path), why, indent=0)
     yield ""

@@ -181,7 +181,8 @@ def _overlaps(
             identity, parts, what=EQUAL, remedy="take the copies out of the data where they are copies"
         )
     if parts.apart:
-        few = f"equal rows are divided, or the classes' shares would differ: {len(np.unique(identity))} different rows are few"
+        different = len(np.unique(identity))
+        few = f"equal rows are divided, or the classes' shares would differ: {different} different rows are few"
         return leakage.shared(identity, parts, what=EQUAL, remedy=few)
     if column is None:
         return ()

@@ -2,7 +2,7 @@
 is needed.
 
 bentoml serve HOME/bentos/income/0123456789ab        serves it
-bentoml containerize income:0123456789ab             makes an image of it (that installs requirements: it needs a network)
+bentoml containerize income:0123456789ab     makes an image of it (that installs requirements: it needs a network)
 """
 
 import json

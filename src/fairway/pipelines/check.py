@@ -53,7 +53,10 @@ def _step(documents: compiled.Documents, executor: str, container: artifacts.Jso
     if INSTALLS.search(code):
         yield f"step {step} installs packages at run time: bake them into the image and set install_kfp_package=False"
     if "SlicedClassificationMetrics" in code:
-        yield f"step {step} uses SlicedClassificationMetrics, whose every method raises in kfp 2.17: use ClassificationMetrics"
+        yield (
+            f"step {step} uses SlicedClassificationMetrics, whose every method raises in kfp 2.17: "
+            "use ClassificationMetrics"
+        )
     yield from _image(step, str(container.get("image", "")), environment)
     if "accelerator" in resources:
         yield from _gpu(step, on_kubernetes)
@@ -64,14 +67,19 @@ def _image(step: str, image: str, environment: str) -> Iterator[str]:
     if "@sha256:" in image:
         return
     if environment == "production":
-        yield f"step {step} runs {image}: production wants an image pinned by digest (set pipeline.image to NAME@sha256:...)"
+        yield (
+            f"step {step} runs {image}: production wants an image pinned by digest "
+            "(set pipeline.image to NAME@sha256:...)"
+        )
     elif ":" not in name or name.endswith(":latest"):
         yield f"step {step} runs {image}: wanted a tag that does not move, since the cache does not see an image change"
 
 
 def _gpu(step: str, on_kubernetes: artifacts.Json) -> Iterator[str]:
     if not on_kubernetes.get("tolerations"):
-        yield f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay pending"
+        yield (
+            f"step {step} asks for a GPU without a toleration: GPU nodes are usually tainted and it would stay pending"
+        )
     if not any(mount.get("mountPath") == "/dev/shm" for mount in on_kubernetes.get("emptyDirMounts", [])):  # noqa: S108
         yield f"step {step} asks for a GPU without shared memory at /dev/shm: torch's workers die in the default 64 MiB"
 
@@ -130,7 +138,10 @@ def _cached_side_effects(documents: compiled.Documents) -> Iterator[str]:
     for task in _tasks(documents[0]):
         component: Any = documents[0]["components"].get(task["componentRef"]["name"], {})
         if component.get("executorLabel") in acting and task.get("cachingOptions", {}).get("enableCache"):
-            yield f"step {task['taskInfo']['name']} has a side effect and its cache is on: a second run would not act; set_caching_options(False)"
+            yield (
+                f"step {task['taskInfo']['name']} has a side effect and its cache is on: "
+                "a second run would not act; set_caching_options(False)"
+            )
 
 
 def _acts(documents: compiled.Documents, executor: str, container: artifacts.Json) -> bool:

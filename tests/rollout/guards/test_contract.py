@@ -278,7 +278,8 @@ sys.path.insert(0, {str(stranger)!r})
 from fairway.config import loader
 from fairway.rollout import bookkeeping, judge
 from fairway.rollout.increments import Batch, Valued
-policy = loader.load(None, overrides=["data.source=digits", "strategy.guards=[{{name: left, type: abandoned}}]"]).strategy
+guards = "strategy.guards=[{{name: left, type: abandoned}}]"
+policy = loader.load(None, overrides=["data.source=digits", guards]).strategy
 ledger = bookkeeping.begin(policy, at=0.0)
 carts = Valued(name="cart", weight=0.5, candidate=(0.0,) * 40 + (1.0,) * 10, stable=(0.0,) * 5 + (1.0,) * 45)
 for look in range(5):
@@ -292,6 +293,7 @@ print(judge.decide(ledger, strategy=policy, stage="canary").reason)
 
 def test_a_module_without_a_section_is_refused_by_name(stranger):
     (stranger / "abandoned.py").write_text("SECTION = 3\n")
-    script = f"import sys; sys.path.insert(0, {str(stranger)!r})\nfrom fairway.config import sections\nsections.guard_sections()"
+    path = f"import sys; sys.path.insert(0, {str(stranger)!r})"
+    script = f"{path}\nfrom fairway.config import sections\nsections.guard_sections()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert "guard abandoned has no SECTION: wanted a subclass of sections.Guard" in done.stderr

@@ -270,9 +270,7 @@ def test_a_shift_of_the_answers_is_found_and_equal_answers_are_not() -> None:
     assert wealth(0.0).peak < math.log(100)
 
 
-def test_the_wealth_is_a_supermartingale_on_the_whole_tree_of_outcomes_with_restarts_and_weights_chosen_by_what_was_seen() -> (
-    None
-):
+def test_the_wealth_is_a_supermartingale_on_all_outcomes_with_restarts_and_weights_chosen_by_what_was_seen() -> None:
     """Every path of three batches under H0, exactly: rates move, and the weight of the next batch hangs on the wealth
     so far."""
 
