@@ -182,8 +182,9 @@ def test_at_the_ends_of_an_outage_of_the_store_no_arm_counts_without_the_other()
     assert came == 41 + 190  # until 3 s, the last instant by which all had been answered, and after 25 s until 44 s
 
 
-def test_an_outage_of_the_store_before_the_clock_was_set_back_hides_nothing_that_comes_after() -> None:
-    cursors = Cursors(settled=START + 3600, alone_from=START - 10, alone_until=START + 3600)
+@pytest.mark.parametrize("settled", [START + 3600, START - 10], ids=["it was believed", "events were unread by it"])
+def test_what_was_not_read_before_the_clock_was_set_back_hides_nothing_that_comes_after(settled: float) -> None:
+    cursors = Cursors(settled=settled, alone_from=START - 10, alone_until=START + 3600)
     found = take(Answered([row(1, 5.0)]), arrivals.Arrivals(), replace(in_canary(), cursors=cursors), now=3.0)
     later = take(Answered([row(1, 5.0)]), arrivals.Arrivals(), replace(in_canary(), cursors=found.cursors), now=20.0)
     assert visits(later) == (1, 0)

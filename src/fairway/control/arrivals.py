@@ -137,11 +137,10 @@ class Arrivals:
         before = state.cursors
         self._begin(state)
         self._thin(partly, settled=before.settled, now=now)
-        if now < before.settled:  # the clock was set back: what waited by the old one is passed over
+        if now < max(before.settled, before.alone_until, before.away_until):
             before, self.quiet = _set_back(before, now=now), ()
-        settled = (
-            before.settled
-        )  # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
+        # while servers may have yet to find the store again, each for itself, no arm is ahead of the other
+        settled = before.settled
         if not before.alone_until <= now < before.alone_until + AGAIN_SECONDS:
             settled = self._settled(sample, before=before.settled, timeout_seconds=timeout_seconds, now=now)
         if not whole or _away(before):
