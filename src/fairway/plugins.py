@@ -1,11 +1,12 @@
-"""Find what installed packages add to fairway: sources, detectors, guards and whatever else has a group of its own.
+"""Find what installed packages add to fairway: sources, guards and whatever else has a group of its own.
 
 A package declares an entry point, as fairway itself does for its own, and nothing else knows its name:
 
     [project.entry-points."fairway.sources"]
     sql = "my_package.sql"
 
-What is found is a name and the distribution that it comes from; the module behind it is imported once it is chosen.
+What is found is a name and the distribution that it comes from; the module behind it is imported
+when something of its group is asked for: a package that cannot be imported is named then, and has to go or be mended.
 """
 
 import functools

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from fairway import plugins
 from fairway.config import loader, sections
@@ -83,6 +84,14 @@ def test_a_source_gives_rows_with_the_target_and_survives_the_configuration(sour
     pd.testing.assert_frame_equal(rows.frame, twice.frame)
 
 
+def test_a_configuration_of_before_sources_had_keys_of_their_own_is_read():
+    before = {"source": "csv", "path": "rows.csv", "labels": None, "function": None, "target": "income"}
+    assert sections.Data.of(**before).target == "income"
+    assert sections.Data.of(source="digits", path=None, labels=None, function=None).source == "digits"
+    with pytest.raises(ValidationError, match="labels"):
+        sections.Data.of(source="csv", path="rows.csv", labels="labels.idx")
+
+
 @pytest.mark.parametrize("source", sorted(sections.source_sections()))
 def test_every_key_of_a_source_says_why(source):
     described = sections.source_sections()[source].model_fields
@@ -132,6 +141,17 @@ def test_check_says_which_package_a_source_is_of(stranger):
     )
     assert re.search(r"ok +sources +csv, digits, function, idx, parquet$", done.stdout, re.M), done.stdout
     assert re.search(r"ok +sources +fixed-width, of fixed-width 1.2$", done.stdout, re.M)
+
+
+def test_init_says_what_a_strangers_source_needs_besides_the_file(stranger):
+    (stranger / "rows.fwf").write_text("age   label\n41    yes\n")
+    environment = {**os.environ, "PYTHONPATH": str(stranger)}
+    command = [sys.executable, "-m", "fairway", "init", "rows.fwf", "--target", "label"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=stranger
+    )
+    assert done.returncode == 2, done.stderr
+    assert "rows.fwf is of source fixed-width, which needs widths too" in done.stderr
 
 
 def test_two_packages_that_claim_one_name_are_refused_with_both_named(stranger, tmp_path):

@@ -103,6 +103,22 @@ def test_of_two_tables_the_one_of_the_name_or_else_of_the_width_is_taken(tmp_pat
     assert graph.Graph(path, output="second", width=2).output == "second"
 
 
+def test_an_output_of_the_name_whose_shape_the_graph_does_not_say_is_taken(tmp_path):
+    """As a Loop, an If or a Reshape by data leave it."""
+    nodes = [
+        helper.make_node("Shape", ["features"], ["size"]),
+        helper.make_node("Reshape", ["features", "size"], ["y"]),
+    ]
+    path = save(
+        tmp_path / "g.onnx",
+        *nodes,
+        helper.make_node("Identity", ["y"], ["probabilities"]),
+        inputs={"features": (TensorProto.FLOAT, None)},
+        outputs={"probabilities": (TensorProto.FLOAT, None)},
+    )
+    assert graph.Graph(path, output="probabilities", width=2).output == "probabilities"
+
+
 def test_many_rows_are_answered_in_chunks_as_few_are(tmp_path):
     many = np.arange(2 * (2 * graph.CHUNK + 1), dtype=np.float32).reshape(-1, 2)
     assert np.array_equal(run(same(tmp_path / "g.onnx"), {"features": many}), many)

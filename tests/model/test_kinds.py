@@ -122,6 +122,11 @@ def test_every_spelling_of_a_value_is_read_as_the_same(kind, example):
         assert all(same(rows[0], row) for row in rows), group
 
 
+def test_a_word_that_a_model_knows_with_its_spaces_is_read_with_them():
+    feature = Feature(name="x", kind="category", categories=(" Private", "Gov"))
+    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [" Private", "Gov", "Private"]
+
+
 def test_different_values_are_read_as_different(kind, example):
     rows = [kind.read([group[0]], example.feature) for group in example.same]
     assert not any(same(rows[0], row) for row in rows[1:])

@@ -29,6 +29,7 @@ from fairway.model import labels
         ("", ("", "a"), ""),
         ("nan", ("0", "1"), None),
         ("1e0", ("0", "1"), None),
+        ("1.10", ("1.1", "1.10"), "1.10"),
     ],
 )
 def test_a_label_is_the_class_that_it_means_or_none(text: str, classes: tuple[str, ...], meant: str | None) -> None:
@@ -44,3 +45,9 @@ def test_a_label_is_the_class_that_it_means_or_none(text: str, classes: tuple[st
 )
 def test_a_value_of_json_names_a_class_as_a_column_of_it_would(value: object, word: str | None) -> None:
     assert labels.word(value) == word
+
+
+def test_without_the_classes_only_what_no_class_can_be_meant_by_besides_is_the_same() -> None:
+    assert labels.alike("1.0", "1")
+    assert not labels.alike("1.10", "1.1")
+    assert not labels.alike("0.50", "0.5")

@@ -75,8 +75,7 @@ class Findings:
 
 def inspect(path: Path, *, target: str) -> Findings:
     """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
-    source = sources.of_file(path)
-    section = sections.Data.of(source=source, path=path, target=target, max_categories=MOST_CATEGORIES)
+    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
@@ -98,7 +97,7 @@ def inspect(path: Path, *, target: str) -> Findings:
     counts = np.bincount(codes, minlength=len(classes))
     return Findings(
         path=path,
-        source=source,
+        source=section.source,
         rows=len(frame),
         target=target,
         columns=columns,

@@ -72,8 +72,8 @@ def _usable(frame: pd.DataFrame, *, section: sections.Data) -> tuple[pd.DataFram
 
 
 def _identity(raw: dict[str, NDArray[Any]], known: Schema) -> NDArray[Any]:
-    """Return a hash of each row's features: equal rows, equal hashes."""
-    columns = {name: _hashable(raw[name]) for name in (feature.name for feature in known.features)}
+    """Return a hash of each row's features, whatever their order: equal rows, equal hashes."""
+    columns = {name: _hashable(raw[name]) for name in sorted(feature.name for feature in known.features)}
     hashes: NDArray[Any] = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy()
     return hashes
 

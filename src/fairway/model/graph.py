@@ -134,7 +134,8 @@ def output_of(opened: Any, *, output: str, width: int, what: str) -> str:
     wide."""
     nodes = opened.get_outputs()
     tables = [node for node in nodes if node.type in FLOATS and _is_table(node.shape, width)]
-    named = [node.name for node in tables if node.name == output]
+    named = [node.name for node in nodes if node.name == output and node.type in FLOATS and not node.shape]
+    named = named or [node.name for node in tables if node.name == output]
     fitting = [node.name for node in tables if _may_be(node.shape, width)]
     found = named or fitting
     if len(found) != 1:

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-NUMBER = re.compile(
-    r"-?(0|[1-9][0-9]{0,60})(\.[0-9]{1,60})?"
-)  # what begins with a zero (00501) is a code and no number
+# what begins with a zero (00501) is a code and no number
+NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,60})(\.[0-9]{1,60})?")
+WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,60}))(?:\.0{1,60})?")
 SWITCHES = ("true", "false")
 
 
@@ -21,12 +21,13 @@ def word(value: Any) -> str | None:
 
 
 def alike(text: str, name: str) -> bool:
-    """Say whether the text is a way to write the class."""
+    """Say whether the text is a way to write the class, whatever other classes there are: 1.10 is not 1.1."""
     text = text.strip()
     if text == name:
         return True
-    if NUMBER.fullmatch(text) and NUMBER.fullmatch(name):
-        return Decimal(text) == Decimal(name)
+    one, other = WHOLE.fullmatch(text), WHOLE.fullmatch(name)
+    if one and other:
+        return int(one[1]) == int(other[1])
     return text.casefold() == name.casefold() and name.casefold() in SWITCHES
 
 
@@ -35,5 +36,9 @@ def read(text: str, classes: Iterable[str]) -> str | None:
     names = list(classes)
     if text in names:
         return text
-    found = [name for name in names if alike(text, name)]
+    found = [name for name in names if alike(text, name)] or [name for name in names if _equal(text.strip(), name)]
     return found[0] if len(found) == 1 else None
+
+
+def _equal(text: str, name: str) -> bool:
+    return bool(NUMBER.fullmatch(text) and NUMBER.fullmatch(name)) and Decimal(text) == Decimal(name)

@@ -2,28 +2,25 @@
 
 The schema file is YAML or JSON:
 
-    target: income                         # optional, `label`
-    classes: ["<=50K", ">50K"]             # in the order of the graph's probabilities
-    layout: flat                           # optional, seen from the graph; named: inputs numbers, categories, image;
-    flat: one
-                                           # input with all features side by side
-    features:                              # in the order in which the graph expects them
-      - {name: age, kind: number, range: [17, 90]}                   # `dtype: int`, `nullable: true` where so
+    target: income                    # optional, `label`
+    classes: ["<=50K", ">50K"]        # in the order of the graph's probabilities
+    layout: flat                      # optional, seen from the graph; named: inputs numbers, categories, image;
+                                      # flat: one input with all features side by side
+    features:                         # in the order in which the graph expects them
+      - {name: age, kind: number, range: [17, 90]}    # `dtype: int`, `nullable: true` where so
       - {name: sex, kind: category, categories: [Female, Male]}
       - {name: picture, kind: image, shape: [1, 28, 28], range: [0, 1]}
-    preprocessing:                         # optional, by feature: what is to be done before the graph, as in
-    preprocessing.json
+    preprocessing:                    # optional, by feature: what is to be done before the graph, as in
+                                      # preprocessing.json
       age: [{op: scale, mean: 38.6, std: 13.6}]
-    golden: rows.csv                       # optional: rows whose answers a server must reproduce; made up from ranges
-    by default
-    reference: reference.csv               # optional: rows that drift is measured against; without them there is no
-    reference.npz
+    golden: rows.csv                  # optional: rows whose answers a server must reproduce; made up from ranges by
+                                      # default
+    reference: reference.csv          # optional: rows that drift is measured against; without them there is no
+                                      # reference.npz
 
 Without preprocessing, numbers and images reach the graph as they are, categories as their index (named) or one-hot
-(flat).
-Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a list of
-numbers, in
-CSV a JSON list in its cell. Paths are taken from the schema file's folder.
+(flat). Rows files are CSV with a header (an empty cell is a missing value), or a JSON list of objects; an image is a
+list of numbers, in CSV a JSON list in its cell. Paths are taken from the schema file's folder.
 """
 
 import csv

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
 from fairway import errors, plugins
@@ -68,12 +69,13 @@ class Data(Section):
         return section
 
     def paths(self) -> Mapping[str, Path]:
-        """Return the files that this source names, by their key."""
-        return {name: value for name, value in self if isinstance(value, Path)}
+        """Return the files that this source names, by their key in the file."""
+        aliases = {name: field.alias or name for name, field in type(self).model_fields.items()}
+        return {aliases[name]: value for name, value in self if isinstance(value, Path)}
 
     def moved(self, root: Path) -> Self:
         """Return the section with its relative paths taken from `root`."""
-        found: dict[str, Any] = {name: root / path for name, path in self.paths().items()}
+        found: dict[str, Any] = {name: root / value for name, value in self if isinstance(value, Path)}
         return self.model_copy(update={**found, "extra": tuple(root / path for path in self.extra)})
 
 
@@ -82,12 +84,13 @@ class BySource:
 
     def __get_pydantic_core_schema__(self, declared: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         choices = {name: handler.generate_schema(section) for name, section in source_sections().items()}
-        return core_schema.tagged_union_schema(
+        union = core_schema.tagged_union_schema(
             choices,
             discriminator=_source_of,
             custom_error_type="source",
             custom_error_message=f"wanted a source that is installed: {', '.join(choices)}",
         )
+        return core_schema.no_info_before_validator_function(_own, union)
 
 
 def source_sections() -> Mapping[str, type[Data]]:
@@ -97,6 +100,16 @@ def source_sections() -> Mapping[str, type[Data]]:
         if not (isinstance(section := getattr(module, "SECTION", None), type) and issubclass(section, Data)):
             raise errors.UsageError(f"source {name} has no SECTION: wanted a subclass of sections.Data in its module")
     return {name: module.SECTION for name, module in found.items()}
+
+
+def _own(values: Any) -> Any:
+    """Return the values without other sources' keys that hold nothing: configurations of before had them all."""
+    found = source_sections()
+    if not isinstance(values, Mapping) or (section := found.get(str(_source_of(values)))) is None:
+        return values
+    foreign = {name for other in found.values() for name in other.model_fields} - section.model_fields.keys()
+    named = {key for name in foreign for key in (name, to_camel(name))}
+    return {key: value for key, value in values.items() if value is not None or key not in named}
 
 
 def _source_of(values: Any) -> Any:

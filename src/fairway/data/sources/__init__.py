@@ -12,6 +12,8 @@ A secret is named in a section, never held: the section travels into the package
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from fairway import errors, plugins
 from fairway.config import sections
 from fairway.data.sources import base
@@ -53,11 +55,22 @@ def of_file(path: Path) -> str:
     return PLAINEST
 
 
+def section_of(path: Path, **values: Any) -> sections.Data:
+    """Return the section that reads a file; raises UsageError where its source needs more than the file."""
+    source = of_file(path)
+    try:
+        return sections.Data.of(source=source, path=path, **values)
+    except ValidationError as error:
+        keys = ", ".join(str(mistake["loc"][-1]) for mistake in error.errors())
+        raise errors.UsageError(
+            f"{path} is of source {source}, which needs {keys} too: write them under `data` in fairway.yaml"
+        ) from error
+
+
 def first_rows(file: Path, *, limit: int) -> list[dict[str, Any]]:
     """Return the first rows of a file as plain Python values, missing ones as NaN or None."""
-    source = of_file(file)
-    section = sections.Data.of(source=source, path=file)
-    frame = plugins.load("sources", source).read(section).frame.head(limit)
+    section = section_of(file)
+    frame = plugins.load("sources", section.source).read(section).frame.head(limit)
     return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 

@@ -1,5 +1,6 @@
 """Source `function`: the user's own code."""
 
+from pathlib import Path
 from typing import Literal
 
 from fairway import errors, usercode
@@ -14,6 +15,8 @@ class FunctionData(sections.Data):
     """Your own code, for what no other source reads."""
     function: str
     """`package.module:name`, called with this section; returns a pandas DataFrame with the target in it."""
+    path: Path | None = None
+    """A file for the function to read, taken from this file's folder."""
 
 
 SECTION = FunctionData

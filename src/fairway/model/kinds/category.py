@@ -29,7 +29,10 @@ class Category(base.Kind):
 
     def read(self, values: Iterable[Any], feature: Feature) -> Array:
         given = values.tolist() if isinstance(values, np.ndarray) else values
-        return _column([text(value, row) for row, value in enumerate(given)])
+        known = frozenset(feature.categories)  # a model trained elsewhere may know words with spaces around them
+        return _column(
+            [value if type(value) is str and value in known else text(value, row) for row, value in enumerate(given)]
+        )
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         """Return the category with its words, most frequent first; ties by name: same content, same schema."""
