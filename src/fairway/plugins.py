@@ -5,8 +5,8 @@ A package declares an entry point, as fairway itself does for its own, and nothi
     [project.entry-points."fairway.sources"]
     sql = "my_package.sql"
 
-What is found is a name and the distribution that it comes from; the module behind it is imported
-when something of its group is asked for: a package that cannot be imported is named then, and has to go or be mended.
+What is found is a name and the distribution that it comes from; the module behind it is imported when something of its
+group is asked for: a package that cannot be imported is named then, and has to go or be mended.
 """
 
 import functools

@@ -1,10 +1,10 @@
 """Rows divided into training, validation and test: pure functions of arrays, giving the rows' positions.
 
 The division belongs to the data. A row's side follows from a hash of what it holds (method group: of its group) and
-from
-`data.seed` alone, so it stays on its side when rows are added and whatever the seed of the training is: a challenger is
-never tested on rows that its champion has learnt from. Only a class of fewer than `SMALL` rows (of method group: fewer
-groups) is cut at exact shares, where chance would leave it lopsided; as it grows a few of its rows change sides.
+from `data.seed` alone, so it stays on its side when rows are added and whatever the seed of the training is: a
+challenger is never tested on rows that its champion has learnt from. Only a class of fewer than `SMALL` rows (of method
+group: fewer groups) is cut at exact shares, where chance would leave it lopsided; as it grows a few of its rows change
+sides.
 """
 
 import hashlib

@@ -8,8 +8,8 @@ numpy only, since the server imports it. One row and many rows take the same pat
               clip(low, high)         what lies beyond becomes the nearest end
               log                     sign(x) * log(1 + |x|): long tails become short, zero stays zero
               scale(mean, std)        (x - mean) / std
-    category  encode(categories, missing)   1.. by place in `categories`, 0 where unknown, `missing` (0 by default)
-    where missing
+    category  encode(categories, missing)   1.. by place in `categories`, 0 where unknown,
+                                            `missing` (0 by default) where missing
     image     scale(offset, factor)   (x - offset) * factor
 """
 

@@ -3,8 +3,7 @@
     python -m fairway.retraining.challenger --home HOME --deployment NAME --config FILE --champion PACKAGE
 
 Ends with the exit status of the run: 0 where a package was made (and deployed, where the configuration says so), 3
-where
-the gate refused it.
+where the gate refused it.
 """
 
 import argparse

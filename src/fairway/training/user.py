@@ -8,8 +8,7 @@ Modules in the current directory are found. The function returns one of
   a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
                     logits [n, classes]
   a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on
-  splits.train.inputs("flat")["features"]
-                    and splits.train.target
+                    splits.train.inputs("flat")["features"] and splits.train.target
   a path            of an ONNX file. Its inputs are named as the dataset's are, or it has one matrix under any name; its
                     output `probabilities` (or its only float output) is [n, classes], with the softmax inside
 """

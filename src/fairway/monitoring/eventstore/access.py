@@ -2,13 +2,11 @@
 
 Three ways, chosen by `--auth`:
 
-* token-file   one token in a file of the owner's (0600), as on one machine: whoever can read the file may do
-  everything.
-* kubernetes   a service account's token for the audience `fairway-collector`, which `Authority` asks the API server
-  about. A server's pod writes predictions
-               of its own revision; labels and outcomes are a role's (`create modeldeployments/labels`); reading is
-               another's (`get modeldeployments/evidence`).
-* none         everybody may do everything: for a network that is itself closed.
+* token-file: one token in a file of the owner's (0600), as on one machine: whoever can read the file may do everything.
+* kubernetes: a service account's token for the audience `fairway-collector`, which `Authority` asks the API server
+  about. A server's pod writes predictions of its own revision; labels and outcomes are a role's (`create
+  modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
+* none: everybody may do everything: for a network that is itself closed.
 
 Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to `KEEP_SECONDS`.
 """

@@ -5,20 +5,16 @@ Pure.
 Tried on Envoy Gateway 1.9 with Envoy 1.40:
 
 * A backendRef with a filter of its own is a cluster of its own, `httproute/NAMESPACE/NAME/rule/0/backend/INDEX`, with
-  its own counters.
-  One of weight 0 has no cluster, and keeps the index. A cluster whose backendRef goes is removed at once; its counters
-  begin anew when it comes back.
+  its own counters. One of weight 0 has no cluster, and keeps the index. A cluster whose backendRef goes is removed at
+  once; its counters begin anew when it comes back.
 * The proxies may lose a cluster milliseconds before they learn of the route without it, and answer 500 to what it was
-  meant for. A revision therefore
-  keeps its index as long as it serves, and one that leaves keeps a millionth of the requests until the others have
-  taken over. One that comes begins
-  with a millionth, until its cluster is there.
+  meant for. A revision therefore keeps its index as long as it serves, and one that leaves keeps a millionth of the
+  requests until the others have taken over. One that comes begins with a millionth, until its cluster is there.
 * Headers of a backendRef are set first, those of the rule afterwards: a rule that removed `x-fairway-arm` would remove
   what the backendRef set.
 * A mirrored copy is taken after that, so it carries the arm header of the request it is a copy of. `x-fairway-revision`
-  tells them apart: it names the
-  revision that the request was sent to, and a server of another revision has a copy. Both are set, so what a client
-  sends of them is lost.
+  tells them apart: it names the revision that the request was sent to, and a server of another revision has a copy.
+  Both are set, so what a client sends of them is lost.
 * A path of one revision is a rule of its own, after the arms', whose index their counters are found by: what its
   clients chose is nobody's evidence.
 * A Service without ready endpoints gets its share of the requests answered 503 by the gateway, and no cluster counts

@@ -7,16 +7,13 @@ range selector gives them), never `increase()`, which invents requests.
 What real proxies (Envoy Gateway 1.9, Envoy 1.40) do with these counters, and what follows:
 
 * A counter has no series before it first counts; a cluster has none before its first request. Missing errors are none;
-  an arm without completed
-  requests is missing.
+  an arm without completed requests is missing.
 * There are no retries, so a request that its server breaks off is answered 503 and counts as a 5xx;
-  `upstream_cx_destroy_remote_with_active_rq` counts it
-  a second time, and an error counted twice is evidence counted twice. With retries it would have to be added. It is one
-  of the requests
-  that no server answered, as a timed-out one is: of those alone no server has an event.
+  `upstream_cx_destroy_remote_with_active_rq` counts it a second time, and an error counted twice is evidence counted
+  twice. With retries it would have to be added. It is one of the requests that no server answered, as a timed-out one
+  is: of those alone no server has an event.
 * What a circuit breaker refuses is a 503 to these counters and says nothing of the revision: it is taken off the
-  errors, as what servers refuse
-  for load (429) never was one.
+  errors, as what servers refuse for load (429) never was one.
 * A timed-out request (504) is a 5xx too, and is in no bucket of the histogram: it is added there, slow by every
   threshold.
 * Histograms and the uptime are brought up to date every 5 seconds only: latencies lag the requests, and a start is told

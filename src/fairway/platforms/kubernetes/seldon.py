@@ -3,11 +3,9 @@
 What Seldon Core 1.17.1 makes of it, and what follows:
 
 * Of each predictor a Deployment, named after it all and hashed beyond 63 characters: it is found by our labels, which
-  the pods get from
-  `componentSpecs[0].metadata`.
+  the pods get from `componentSpecs[0].metadata`.
 * Of each predictor a Service, but only once every predictor's pods are ready. Requests are sent through a Service of
-  our own, which is there at once;
-  it has the name that Seldon would take, so Seldon's is given another.
+  our own, which is there at once; it has the name that Seldon would take, so Seldon's is given another.
 * `seldon.io/no-engine`: no orchestrator in front of a graph of one node.
 * Without a port named `metrics` the webhook adds one, and numbers it by the predictor's place: pods would restart when
   another predictor goes.

@@ -49,8 +49,8 @@ def mean(total: float, n: int, *, spread: float, alpha: float) -> Interval:
 
     The mean is the average of their expectations so far, which may move. `spread` is the sum of their squared distances
     from what was expected of each before it came. With it, exp(t (x - n p) - psi(t) spread) is a supermartingale for
-    psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and
-    so it is for 1 - x.
+    psi(t) = -log(1 - t) - t and 0 <= t < 1 (Howard et al. 2021, section 4.2: empirical Bernstein), and so it is for
+    1 - x.
     """
 
     def log_e(p: float, sign: float) -> Floats:
