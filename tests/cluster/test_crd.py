@@ -144,7 +144,7 @@ def test_every_field_of_a_full_status_is_kept(cluster, namespace, applied):
         "rejected": ["0123456789ab"] * 20,
         "checkpoint": "c" * 262144,
         "lastCommand": "n",
-        "selector": "a=b",
+        "reply": {"obeyed": True, "sentence": "s" * 1024},
         "conditions": [
             {
                 "type": "Ready",
