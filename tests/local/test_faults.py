@@ -95,7 +95,15 @@ def test_a_killed_gateway_comes_back_on_its_port_and_the_rollout_goes_on(platfor
 
 def test_a_clock_that_is_set_by_an_hour_in_every_phase_moves_nothing(platform: World, tmp_path: Path) -> None:
     """The supervisor's alone: what servers date by theirs is not counted meanwhile, and the reason says so."""
-    hour, baked = 3600.0, {**worlds.QUICK, "bake": {"weight": 10, "duration": "6s"}}
+    hour = 3600.0
+    slow = {
+        "steps": [{"weight": 20, "minDuration": "25s"}, {"weight": 50}]
+    }  # none of it is over before it is looked at
+    baked = {
+        **worlds.QUICK,
+        "canary": {**worlds.QUICK.get("canary", {}), **slow},
+        "bake": {"weight": 10, "duration": "6s"},
+    }
     with worlds.wrong_clock(platform, tmp_path / "clock") as set_by:
 
         def wrong_in(phase: Phase, seconds: float) -> None:
