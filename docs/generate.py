@@ -72,10 +72,10 @@ def configuration() -> str:
     parts = [part for path, model, default in tree(sections.Config) for part in section(path, model, default)]
     at = next(index for index, part in enumerate(parts) if part == "### data.split" or part.endswith(" data.split"))
     parts[at:at] = [
-        part for name, model in sections.source_sections().items() for part in own("source", name, model, sections.Data)
+        part for name, model in sections.SOURCES.sections.items() for part in own("source", name, model, sections.Data)
     ]
     at = parts.index("### strategy.hooks[]")
-    guards = [("guard of type", name, model, sections.Guard) for name, model in sections.guard_sections().items()]
+    guards = [("guard of type", name, model, sections.Guard) for name, model in sections.GUARDS.sections.items()]
     parts[at:at] = [part for what, name, model, common in guards for part in own(what, name, model, common)]
     return document("Configuration", CONFIGURATION, [*parts, "## Groups", groups()])
 

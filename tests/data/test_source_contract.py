@@ -68,7 +68,7 @@ def write(source: str, folder: Path) -> dict[str, object]:
     return {}
 
 
-@pytest.mark.parametrize("source", sorted(sections.source_sections()))
+@pytest.mark.parametrize("source", sorted(sections.SOURCES.sections))
 def test_a_source_gives_rows_with_the_target_and_survives_the_configuration(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -76,7 +76,7 @@ def test_a_source_gives_rows_with_the_target_and_survives_the_configuration(sour
     config = sections.Config(data=section)
     again = loader.check(config.model_dump(mode="json", by_alias=True), where="the dump")
     assert again.data == section
-    assert type(again.data) is sections.source_sections()[source]
+    assert type(again.data) is sections.SOURCES.sections[source]
     rows, twice = sources.read(section), sources.read(again.data)
     assert section.target in rows.frame.columns
     assert rows.origin
@@ -92,9 +92,9 @@ def test_a_configuration_of_before_sources_had_keys_of_their_own_is_read():
         sections.Data.of(source="csv", path="rows.csv", labels="labels.idx")
 
 
-@pytest.mark.parametrize("source", sorted(sections.source_sections()))
+@pytest.mark.parametrize("source", sorted(sections.SOURCES.sections))
 def test_every_key_of_a_source_says_why(source):
-    described = sections.source_sections()[source].model_fields
+    described = sections.SOURCES.sections[source].model_fields
     assert [key for key, field in described.items() if not field.description and key != "split"] == []
 
 

@@ -148,7 +148,7 @@ def test_the_defaults_are_those_of_the_models(change):
 
 def own(guard):
     """The guard without the defaults of other types' fields, which the API server fills in and the models leave out."""
-    fields = {field.alias for field in sections.guard_sections()[guard["type"]].model_fields.values()}
+    fields = {field.alias for field in sections.GUARDS.sections[guard["type"]].model_fields.values()}
     foreign = {name: value for name, value in guard.items() if name not in fields}
     assert foreign == {name: NODES[f"spec.strategy.guards[].{name}"]["default"] for name in foreign}
     return {name: value for name, value in guard.items() if name in fields}

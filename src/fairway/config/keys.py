@@ -7,27 +7,26 @@ from typing import Any
 
 from pydantic import BaseModel
 
-NO_VARIANTS: Mapping[str, type[BaseModel]] = {}
+Sections = Mapping[str, type[BaseModel]]
 DEPTH = 6  # sections within sections that are looked through
 
 
-def meant(
-    place: Sequence[str | int], *, root: type[BaseModel], variants: Mapping[str, type[BaseModel]] = NO_VARIANTS
-) -> str | None:
+def written(place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections] = ()) -> list[str | int]:
+    """Return the place of a key as it stands in the file.
+
+    `variants` are the sections by a name of their own (the source, the type of guard) that pydantic puts into a place.
+    """
+    parts, _ = _walked(place, root=root, variants=variants)
+    return parts
+
+
+def meant(place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections] = ()) -> str | None:
     """Return the path of the key that stands nearest to the one at `place`, None where nothing is near.
 
-    Near is a key of the same section that is written nearly so, or the same key where it belongs. `variants` are the
-    sections of which pydantic puts a name of their own (the source, the type of guard) into the place.
+    Near is a key of the same section that is written nearly so, or the same key where it belongs.
     """
     *parts, last = place
-    sections, above = [root], list[str | int]()
-    for part in parts:
-        variant = variants.get(str(part))
-        if variant is not None and any(issubclass(variant, section) for section in sections):
-            sections = [variant]
-            continue
-        sections = list(_below(sections, part))
-        above.append(part)
+    above, sections = _walked(parts, root=root, variants=variants)
     known = {name: name for section in sections for name in _names(section)}
     folded = {name.replace("_", "").casefold(): name for name in known}
     close = difflib.get_close_matches(str(last).replace("_", "").casefold(), list(folded), n=1)
@@ -35,6 +34,22 @@ def meant(
         return ".".join([*map(str, above), folded[close[0]]])
     elsewhere = [path for path in _paths(root) if path.rpartition(".")[2].casefold() == str(last).casefold()]
     return elsewhere[0] if len(elsewhere) == 1 else None
+
+
+def _walked(
+    place: Sequence[str | int], *, root: type[BaseModel], variants: Sequence[Sections]
+) -> tuple[list[str | int], list[type[BaseModel]]]:
+    """Return the place without the names of variants, and the sections that stand there."""
+    parts, sections = list[str | int](), [root]
+    for part in place:
+        named = [found[str(part)] for found in variants if str(part) in found]
+        chosen = [variant for variant in named if any(issubclass(variant, section) for section in sections)]
+        if chosen:
+            sections = chosen
+            continue
+        sections = list(_below(sections, part))
+        parts.append(part)
+    return parts, sections
 
 
 def _below(sections: Sequence[type[BaseModel]], part: str | int) -> Iterator[type[BaseModel]]:

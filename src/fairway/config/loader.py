@@ -19,6 +19,7 @@ CONF = Path(__file__).parent / "conf"
 REFERENCE = re.compile(r"(\\*)\$\{")
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
 SECRET = re.compile(r"://[^/?#\s]*@")
+TAGS = {"source": "source", "guard": "type"}  # pydantic's word for an unknown variant: the key that names it
 ENVIRONMENTS = ("local", "kind", "production")
 
 
@@ -61,41 +62,26 @@ def check(plain: Any, *, where: str) -> sections.Config:
 def explain(error: ValidationError, *, where: str, root: type[BaseModel] = sections.Config) -> str:
     """Return one sentence for pydantic's mistakes: key, value seen, value wanted; `root` is what was read."""
     sentences = []
+    variants = [sections.SOURCES.sections, sections.GUARDS.sections]
     for mistake in error.errors()[:3]:
-        key = _key(mistake["loc"])
-        seen = mistake.get("input")
-        tag = {"source": "source", "guard": "type"}.get(mistake["type"])
+        place, seen = mistake["loc"], mistake.get("input")
+        key = ".".join(map(str, keys.written(place, root=root, variants=variants))) or "the configuration"
+        tag = TAGS.get(mistake["type"])
         if tag is not None and isinstance(seen, Mapping):  # the input is the whole section
             key, seen = f"{key}.{tag}", seen.get(tag)
         if mistake["type"] == "extra_forbidden":
-            near = keys.meant(
-                mistake["loc"], root=root, variants={**sections.source_sections(), **sections.guard_sections()}
-            )
+            near = keys.meant(place, root=root, variants=variants)
             hint = f": did you mean {near}?" if near is not None else ""
             sentences.append(f"{key} is no key that fairway knows{hint or '; see docs/configuration.md for the keys'}")
         elif mistake["type"] == "missing":
-            whose = f": source {mistake['loc'][1]} needs it" if _has_source(mistake["loc"]) else ""
-            sentences.append(f"{key} is missing{whose}")
+            sources = [f": source {part} needs it" for part in place[1:2] if part in sections.SOURCES.sections]
+            sentences.append(f"{key} is missing{''.join(sources)}")
         else:
             message = mistake["msg"].removeprefix("Value error, ")
             shown = f" is {_shown(seen)}" if isinstance(seen, str | int | float | bool | None) else ""
             sentences.append(f"{key}{shown}: {message[:1].lower()}{message[1:]}")
     more = error.error_count() - len(sentences)
     return f"{where}: {'; '.join(sentences)}" + (f"; and {more} more" if more > 0 else "")
-
-
-def _key(place: Sequence[int | str]) -> str:
-    """Return the key as it stands in the file: pydantic puts a section's source behind `data`, and a guard's type
-    behind its number."""
-    parts = [*place[:1], *place[2:]] if _has_source(place) else [*place]
-    if "guards" in parts[:-2]:
-        at = parts.index("guards") + 2
-        parts = [*parts[:at], *parts[at + (parts[at] in sections.guard_sections()) :]]
-    return ".".join(str(part) for part in parts) or "the configuration"
-
-
-def _has_source(place: Sequence[int | str]) -> bool:
-    return len(place) > 1 and place[0] == "data" and place[1] in sections.source_sections()
 
 
 def _shown(value: object) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fairway import plugins
 from fairway.config import sections
@@ -119,12 +120,12 @@ def test_a_section_survives_being_written_and_is_of_its_type(name):
     guard = EXAMPLES[name].case.guard
     again = sections.Guard.of(**json.loads(guard.model_dump_json(by_alias=True)))
     assert again == guard
-    assert type(again) is sections.guard_sections()[guard.type]
+    assert type(again) is sections.GUARDS.sections[guard.type]
 
 
 @pytest.mark.parametrize("kind", sorted(plugins.found("guards")))
 def test_every_key_of_a_guard_says_why(kind):
-    fields = sections.guard_sections()[kind].model_fields
+    fields = sections.GUARDS.sections[kind].model_fields
     assert [key for key, field in fields.items() if not field.description and key != "type"] == []
 
 
@@ -271,6 +272,16 @@ def stranger(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "guard", [{"type": "quality", "maxRate": 7}, {"type": "errors", "maxRate": 0.1, "lower": "abc"}], ids=str
+)
+def test_a_field_of_another_type_may_hold_what_it_can_hold_there_and_nothing_else(guard):
+    """The API server refuses it too, whatever the type."""
+    foreign = list(guard)[-1]
+    with pytest.raises(ValidationError, match=f"{foreign} is {guard[foreign]!r}: Input should be"):
+        sections.Guard.of(name="one", **guard)
+
+
 def test_a_strangers_guard_is_configured_and_judged_without_a_line_of_ours(stranger):
     script = f"""
 import sys
@@ -294,6 +305,6 @@ print(judge.decide(ledger, strategy=policy, stage="canary").reason)
 def test_a_module_without_a_section_is_refused_by_name(stranger):
     (stranger / "abandoned.py").write_text("SECTION = 3\n")
     path = f"import sys; sys.path.insert(0, {str(stranger)!r})"
-    script = f"{path}\nfrom fairway.config import sections\nsections.guard_sections()"
+    script = f"{path}\nfrom fairway.config import sections\nsections.GUARDS.sections"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert "guard abandoned has no SECTION: wanted a subclass of sections.Guard" in done.stderr

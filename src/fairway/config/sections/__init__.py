@@ -16,9 +16,9 @@ from fairway.config.sections.base import (
     format_duration,
     parse_duration,
 )
-from fairway.config.sections.data import Data, DataOfSource, Split, source_sections
+from fairway.config.sections.data import SOURCES, Data, Split
 from fairway.config.sections.evaluation import Evaluation, Gate
-from fairway.config.sections.guards import NOT_SHADOW, Guard, GuardOfType, Rule, guard_rules, guard_sections, needs
+from fairway.config.sections.guards import GUARDS, NOT_SHADOW, Guard, Rule, guard_rules, needs
 from fairway.config.sections.monitoring import Monitoring
 from fairway.config.sections.pipeline import Pipeline, Resources
 from fairway.config.sections.platform import Platform
@@ -31,23 +31,23 @@ from fairway.config.sections.training import Augmentation, Training
 __all__ = [
     "CREDENTIALS",
     "DURATION",
+    "GUARDS",
     "NAME",
     "NOT_SHADOW",
     "NO_CREDENTIALS",
+    "SOURCES",
     "UNIT_SECONDS",
     "Augmentation",
     "Bake",
     "Canary",
     "Config",
     "Data",
-    "DataOfSource",
     "Duration",
     "Evaluation",
     "Events",
     "Fraction",
     "Gate",
     "Guard",
-    "GuardOfType",
     "Hook",
     "HookPoint",
     "Monitoring",
@@ -65,8 +65,6 @@ __all__ = [
     "Training",
     "format_duration",
     "guard_rules",
-    "guard_sections",
     "needs",
     "parse_duration",
-    "source_sections",
 ]

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, model_validator
-from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, TypeAdapter, model_validator
 
-from fairway import errors, plugins
 from fairway.config.sections.base import Section
+from fairway.config.sections.variants import Variants
 
 USUAL_SOURCE = "csv"  # where `source` is left out
 
@@ -79,41 +77,10 @@ class Data(Section):
         return self.model_copy(update={**found, "extra": tuple(root / path for path in self.extra)})
 
 
-class BySource:
-    """Marks a field whose section is that of its `source`: ours, or an installed package's."""
-
-    def __get_pydantic_core_schema__(self, declared: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        choices = {name: handler.generate_schema(section) for name, section in source_sections().items()}
-        union = core_schema.tagged_union_schema(
-            choices,
-            discriminator=_source_of,
-            custom_error_type="source",
-            custom_error_message=f"wanted a source that is installed: {', '.join(choices)}",
-        )
-        return core_schema.no_info_before_validator_function(_own, union)
+def _is_said(section: type[Data], field: str, value: Any, values: Mapping[str, Any]) -> bool:
+    """Say whether another source's key holds something: configurations of before had all keys of all sources."""
+    return value is not None
 
 
-def source_sections() -> Mapping[str, type[Data]]:
-    """Return each installed source's section by the source's name; raises UsageError for one that has none."""
-    found = {name: plugin.load() for name, plugin in plugins.found("sources").items()}
-    for name, module in found.items():
-        if not (isinstance(section := getattr(module, "SECTION", None), type) and issubclass(section, Data)):
-            raise errors.UsageError(f"source {name} has no SECTION: wanted a subclass of sections.Data in its module")
-    return {name: module.SECTION for name, module in found.items()}
-
-
-def _own(values: Any) -> Any:
-    """Return the values without other sources' keys that hold nothing: configurations of before had them all."""
-    found = source_sections()
-    if not isinstance(values, Mapping) or (section := found.get(str(_source_of(values)))) is None:
-        return values
-    foreign = {name for other in found.values() for name in other.model_fields} - section.model_fields.keys()
-    named = {key for name in foreign for key in (name, to_camel(name))}
-    return {key: value for key, value in values.items() if value is not None or key not in named}
-
-
-def _source_of(values: Any) -> Any:
-    return values.get("source", USUAL_SOURCE) if isinstance(values, Mapping) else getattr(values, "source", None)
-
-
-DataOfSource = Annotated[Data, BySource()]
+SOURCES = Variants("sources", of=Data, noun="source", tag="source", usual=USUAL_SOURCE, keep=_is_said)
+DataOfSource = Annotated[Data, SOURCES]

@@ -4,17 +4,17 @@ A type of guard is a module of `fairway.rollout.guards`, or of an installed pack
 `fairway.guards`.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema, core_schema
 
-from fairway import errors, plugins
 from fairway.config.sections.base import NAME, Section
+from fairway.config.sections.variants import Variants
 
 
 def _never(guard: Any) -> bool:
@@ -104,61 +104,35 @@ def needs(values: Any, *fields: str, sentence: str) -> Any:
     return values
 
 
-class ByType:
-    """Marks a field whose section is that of its `type`: ours, or an installed package's."""
-
-    def __get_pydantic_core_schema__(self, declared: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        choices = {name: handler.generate_schema(section) for name, section in guard_sections().items()}
-        union = core_schema.tagged_union_schema(
-            choices,
-            discriminator=_type_of,
-            custom_error_type="guard",
-            custom_error_message=f"wanted a type of guard that is installed: {', '.join(choices)}",
-        )
-        return core_schema.no_info_before_validator_function(_own, union)
-
-
-def guard_sections() -> Mapping[str, type[Guard]]:
-    """Return each installed type's section by the type's name; raises UsageError for one that has none."""
-    found = {name: plugin.load() for name, plugin in plugins.found("guards").items()}
-    for name, module in found.items():
-        if not (isinstance(section := getattr(module, "SECTION", None), type) and issubclass(section, Guard)):
-            raise errors.UsageError(f"guard {name} has no SECTION: wanted a subclass of sections.Guard in its module")
-    return {name: module.SECTION for name, module in found.items()}
-
-
 def guard_rules() -> tuple[Rule, ...]:
     """Return the rules of all types; types may share one."""
-    return tuple(rule for section in guard_sections().values() for rule in section.RULES)
+    return tuple(rule for section in GUARDS.sections.values() for rule in section.RULES)
 
 
-def _type_of(values: Any) -> Any:
-    return values.get("type") if isinstance(values, Mapping) else getattr(values, "type", None)
+def _drop(section: type[Guard], field: str, value: Any, values: Mapping[str, Any]) -> bool:
+    """Drop another type's field: the API server fills in the defaults of all types, and it means nothing here.
 
-
-def _own(values: Any) -> Any:
-    """Return the values without fields of other types, which mean nothing here.
-
-    The API server fills in the defaults of all types. Raises ValueError for a field that would mislead.
+    Raises ValueError where it would mislead, or holds what it could hold of no type.
     """
-    found = guard_sections()
-    if not isinstance(values, Mapping) or (section := found.get(str(values.get("type")))) is None:
-        return values
-    foreign = {name for other in found.values() for name in other.model_fields} - section.model_fields.keys()
-    named = {key: name for name in foreign for key in (name, to_camel(name))}
-    for key in values.keys() & named.keys():
-        _harmless(section, named[key], values[key], values=values)
-    return {key: value for key, value in values.items() if key not in named}
-
-
-def _harmless(section: type[Guard], field: str, value: Any, *, values: Mapping[str, Any]) -> None:
-    """Raise ValueError where a rule is broken by another type's field."""
     if value is None:
-        return
+        return False
     theirs = [rule for rule in guard_rules() if rule.only == field and value not in rule.harmless]
     for rule in [*(rule for rule in section.RULES if rule.without == field), *theirs]:
         stage = values.get("gates") or section.PLACE
         raise ValueError(rule.sentence.format(name=values.get("name"), type=values.get("type"), stage=stage))
+    try:
+        _checking(field).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"{to_camel(field)} is {value!r}: {error.errors()[0]['msg']}") from error
+    return False
 
 
-GuardOfType = Annotated[Guard, ByType()]
+@functools.cache
+def _checking(field: str) -> TypeAdapter[Any]:
+    """Return what checks a field of a type that has it."""
+    found = next(section.model_fields[field] for section in GUARDS.sections.values() if field in section.model_fields)
+    return TypeAdapter(found.rebuild_annotation())
+
+
+GUARDS = Variants("guards", of=Guard, noun="guard", tag="type", keep=_drop)
+GuardOfType = Annotated[Guard, GUARDS]
