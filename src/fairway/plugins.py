@@ -13,9 +13,11 @@ import functools
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fairway import errors
+
+T = TypeVar("T")
 
 OURS = "fairway"  # our own distribution
 GROUPS = ("guards", "kinds", "sources", "tasks")
@@ -66,8 +68,15 @@ def load(group: str, name: str) -> Any:
     return plugins[name].load()
 
 
-def made(plugin: Plugin, kind: Any) -> Any:
-    """Return an instance of the class that a plug-in names; raises UsageError where it is not one of this kind."""
+def beside(group: str, ours: Mapping[str, T], *, kind: type[Any]) -> Mapping[str, T]:
+    """Return ours, which need no installed package, and one of each class that others' plug-ins name.
+
+    Raises UsageError for a plug-in that is no subclass of `kind`.
+    """
+    return {**ours, **{name: _made(plugin, kind) for name, plugin in found(group).items() if name not in ours}}
+
+
+def _made(plugin: Plugin, kind: type[Any]) -> Any:
     named = plugin.load()
     if not (isinstance(named, type) and issubclass(named, kind)):
         raise errors.UsageError(

@@ -1,8 +1,6 @@
 """What every source keeps to, ours and a stranger's: the acceptance test of docs/adding.md."""
 
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from pydantic import ValidationError
 from fairway import plugins
 from fairway.config import loader, sections
 from fairway.data import sources
+from tests import strangers
 from tests.data import made
 
 STRANGER = '''
@@ -100,13 +99,9 @@ def test_every_key_of_a_source_says_why(source):
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Path:
-    """Install a package with a source of its own, as pip would lay it down; return its folder."""
-    (tmp_path / "fixed_width.py").write_text(STRANGER)
-    info = tmp_path / "fixed_width-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fixed-width\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text("[fairway.sources]\nfixed-width = fixed_width\n")
-    return tmp_path
+    """Return the folder of an installed package with a source of its own."""
+    modules, entries = {"fixed_width": STRANGER}, {"sources": {"fixed-width": "fixed_width"}}
+    return strangers.install(tmp_path, "fixed-width", version="1.2", modules=modules, groups=entries)
 
 
 def test_a_strangers_source_is_prepared_listed_and_looked_at_without_a_line_of_ours(stranger, tmp_path):
@@ -116,8 +111,7 @@ def test_a_strangers_source_is_prepared_listed_and_looked_at_without_a_line_of_o
     ]
     (tmp_path / "rows.fwf").write_text("\n".join(rows))
     script = f"""
-import sys, json
-sys.path.insert(0, {str(stranger)!r})
+import json
 from pathlib import Path
 from fairway import plugins
 from fairway.config import loader
@@ -128,37 +122,27 @@ record = prepare.prepare(config.data, out=Path({str(tmp_path / "out")!r}))
 found = plugins.found("sources")["fixed-width"]
 print(json.dumps([sum(record.rows.values()), sources.of_file(rows), found.distribution, found.version]))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = strangers.python(stranger, "-c", script)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == '[300, "fixed-width", "fixed-width", "1.2"]'
 
 
 def test_check_says_which_package_a_source_is_of(stranger):
-    environment = {**os.environ, "PYTHONPATH": str(stranger)}
-    command = [sys.executable, "-m", "fairway", "check", "--home", str(stranger / "home")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=stranger
-    )
+    done = strangers.python(stranger, "-m", "fairway", "check", "--home", str(stranger / "home"))
     assert re.search(r"ok +sources +csv, digits, function, idx, parquet$", done.stdout, re.M), done.stdout
     assert re.search(r"ok +sources +fixed-width, of fixed-width 1.2$", done.stdout, re.M)
 
 
 def test_init_says_what_a_strangers_source_needs_besides_the_file(stranger):
     (stranger / "rows.fwf").write_text("age   label\n41    yes\n")
-    environment = {**os.environ, "PYTHONPATH": str(stranger)}
-    command = [sys.executable, "-m", "fairway", "init", "rows.fwf", "--target", "label"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env=environment, cwd=stranger
-    )
+    done = strangers.python(stranger, "-m", "fairway", "init", "rows.fwf", "--target", "label")
     assert done.returncode == 2, done.stderr
     assert "rows.fwf is of source fixed-width, which needs widths too" in done.stderr
 
 
-def test_two_packages_that_claim_one_name_are_refused_with_both_named(stranger, tmp_path):
-    entries = stranger / "fixed_width-1.2.dist-info" / "entry_points.txt"
-    entries.write_text("[fairway.sources]\ncsv = fixed_width\n")
-    script = f"import sys; sys.path.insert(0, {str(stranger)!r})\nfrom fairway import plugins\nplugins.found('sources')"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+def test_two_packages_that_claim_one_name_are_refused_with_both_named(stranger):
+    strangers.declare(stranger, {"sources": {"csv": "fixed_width"}})
+    done = strangers.python(stranger, "-c", "from fairway import plugins\nplugins.found('sources')")
     assert "both add sources 'csv': uninstall one of them" in done.stderr
     assert "fixed-width" in done.stderr
 

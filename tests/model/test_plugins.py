@@ -1,14 +1,11 @@
 """A kind and a task of a stranger's package: nothing of ours knows their names."""
 
 import json
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
+from tests import strangers
 from tests.serving import support
 
 KIND = """
@@ -39,34 +36,23 @@ class Verdict(Classification):
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Path:
-    """Install a package with a kind and a task of its own, as pip would lay it down; return its folder."""
-    (tmp_path / "percent.py").write_text(textwrap.dedent(KIND))
-    (tmp_path / "verdict.py").write_text(textwrap.dedent(TASK))
-    info = tmp_path / "court-2.1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: court\nVersion: 2.1\n")
-    (info / "entry_points.txt").write_text(
-        "[fairway.kinds]\npercent = percent:Percent\nwrong = percent:_plain\n\n[fairway.tasks]\nverdict = "
-        "verdict:Verdict\n"
-    )
-    return tmp_path
-
-
-def run(stranger: Path, script: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(stranger), str(support.SRC)])}
-    return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False, env=environment
-    )
+    """Return the folder of an installed package with a kind and a task of its own."""
+    entries = {
+        "kinds": {"percent": "percent:Percent", "wrong": "percent:_plain"},
+        "tasks": {"verdict": "verdict:Verdict"},
+    }
+    modules = {"percent": KIND, "verdict": TASK}
+    return strangers.install(tmp_path, "court", version="2.1", modules=modules, groups=entries)
 
 
 def test_a_model_with_a_strangers_kind_is_packaged_and_answers_requests(stranger):
-    entries = stranger / "court-2.1.dist-info" / "entry_points.txt"
-    entries.write_text("[fairway.kinds]\npercent = percent:Percent\n")
+    strangers.declare(stranger, {"kinds": {"percent": "percent:Percent"}})
     features = [{**one, "kind": "percent"} if one["name"] == "hours" else one for one in support.SCHEMA["features"]]
     (stranger / "schema.json").write_text(json.dumps(support.SCHEMA | {"features": features}))
     support.onnx_model(stranger / "model.onnx")
-    done = run(
+    done = strangers.python(
         stranger,
+        "-c",
         f"""
 from pathlib import Path
 from fairway.packaging import package
@@ -88,8 +74,9 @@ print(one == other, model.predict(request.columns).shape, model.metadata(revisio
 
 
 def test_a_strangers_task_is_found_by_its_name_and_learns_in_its_own_way(stranger):
-    done = run(
+    done = strangers.python(
         stranger,
+        "-c",
         """
 import numpy as np
 from fairway.model import tasks
@@ -104,6 +91,6 @@ print(tasks.of(schema) is task, task.answers(np.array([[0.2, 0.8]]), schema), ta
 
 
 def test_what_is_no_kind_is_refused_with_the_package_that_adds_it(stranger):
-    done = run(stranger, "from fairway.model import kinds\nkinds.found()")
+    done = strangers.python(stranger, "-c", "from fairway.model import kinds\nkinds.found()")
     assert "kinds wrong of court 2.1 names <function _plain" in done.stderr
     assert "wanted a subclass of fairway.model.kinds.base.Kind" in done.stderr

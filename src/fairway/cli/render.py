@@ -67,22 +67,15 @@ def render(
 def _objects(name: str, namespace: str, spec: Any) -> list[dict[str, Any]]:
     """Return what a first deployment is made of, in a cluster that has prometheus-operator."""
     from fairway.config import resource
+    from fairway.operator import revisions
     from fairway.platforms.kubernetes import gateway, objects, seldon
-    from fairway.platforms.kubernetes.objects import controllerrevision, names
+    from fairway.platforms.kubernetes.objects import names
     from fairway.rollout import traffic
 
-    image = spec.image or f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
+    image = f"fairway/{'seldon' if spec.runtime == 'seldon' else 'server'}:{__version__}"
     owner, parent = names.Owner(name=name, namespace=namespace), resource.route(spec)
     settings = names.ClusterSettings(collector="http://fairway-collector.fairway-system:8080", service_monitors=True)
-    revision = controllerrevision.Revision(
-        name=resource.revision(spec, image=image),
-        model=spec.model,
-        image=image,
-        runtime=spec.runtime,
-        serving=spec.serving,
-        pod_template=spec.pod_template,
-        defaulted_image=spec.image is None,
-    )
+    revision = revisions.desired(spec, known={}, default_image=image)
     route = traffic.route(deployment=name, stable=revision.name, candidate=None, weight=0, mirror=0)
     predictors = seldon.deployment(owner, [revision], scaling=spec.scaling, settings=settings, stable=revision.name)
     return [

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from fairway.rollout import prospect
 
 
+_strategy = click.option(
+    "--strategy",
+    "strategy_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.",
+)
+
+
 @click.group()
 def rollout() -> None:
     """Follow, explain, pause, resume, promote or abort a rollout."""
@@ -86,13 +95,7 @@ def explain(where: options.Where, path: Path, overrides: tuple[str, ...], root: 
 
 @rollout.command()
 @click.argument("counts", type=click.Path(path_type=Path))
-@click.option(
-    "--strategy",
-    "strategy_file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.",
-)
+@_strategy
 @options.config
 @options.output
 def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tuple[str, ...], form: str) -> None:
@@ -162,13 +165,7 @@ def replay(counts: Path, strategy_file: Path | None, path: Path, overrides: tupl
         "is stable's mean then."
     ),
 )
-@click.option(
-    "--strategy",
-    "strategy_file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="YAML with the strategy, or a configuration or ModelDeployment that has one; the configuration's by default.",
-)
+@_strategy
 @options.config
 @options.output
 def plan(

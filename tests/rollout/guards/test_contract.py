@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +20,7 @@ from fairway.rollout.increments import Batch, Exposed, Gateway, Labelled, Paired
 from fairway.rollout.judge import Action
 from fairway.rollout.ledger import Ledger
 from fairway.rollout.statistics.betting import ArmCounts
+from tests import strangers
 from tests.operator import examples
 
 NAME, WEIGHT, UNITS = "mine", 0.3, 200  # of a look
@@ -263,13 +262,9 @@ SECTION, CASE = AbandonedGuard, AbandonedCase
 
 @pytest.fixture
 def stranger(tmp_path: Path) -> Path:
-    """Install a package with a guard of its own, as pip would lay it down; return its folder."""
-    (tmp_path / "abandoned.py").write_text(STRANGER)
-    info = tmp_path / "abandoned-1.2.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: abandoned\nVersion: 1.2\n")
-    (info / "entry_points.txt").write_text("[fairway.guards]\nabandoned = abandoned\n")
-    return tmp_path
+    """Return the folder of an installed package with a guard of its own."""
+    modules, entries = {"abandoned": STRANGER}, {"guards": {"abandoned": "abandoned"}}
+    return strangers.install(tmp_path, "abandoned", version="1.2", modules=modules, groups=entries)
 
 
 @pytest.mark.parametrize(
@@ -283,13 +278,11 @@ def test_a_field_of_another_type_may_hold_what_it_can_hold_there_and_nothing_els
 
 
 def test_a_strangers_guard_is_configured_and_judged_without_a_line_of_ours(stranger):
-    script = f"""
-import sys
-sys.path.insert(0, {str(stranger)!r})
+    script = """
 from fairway.config import loader
 from fairway.rollout import bookkeeping, judge
 from fairway.rollout.increments import Batch, Valued
-guards = "strategy.guards=[{{name: left, type: abandoned}}]"
+guards = "strategy.guards=[{name: left, type: abandoned}]"
 policy = loader.load(None, overrides=["data.source=digits", guards]).strategy
 ledger = bookkeeping.begin(policy, at=0.0)
 carts = Valued(name="cart", weight=0.5, candidate=(0.0,) * 40 + (1.0,) * 10, stable=(0.0,) * 5 + (1.0,) * 45)
@@ -297,14 +290,12 @@ for look in range(5):
     ledger = bookkeeping.observe(ledger, Batch(valued=(carts,)), strategy=policy, offline=None, at=5.0 * look)
 print(judge.decide(ledger, strategy=policy, stage="canary").reason)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = strangers.python(stranger, "-c", script)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("left: 200 of 250 carts of the candidate were left (80.0%), 25 of 250 of stable")
 
 
 def test_a_module_without_a_section_is_refused_by_name(stranger):
     (stranger / "abandoned.py").write_text("SECTION = 3\n")
-    path = f"import sys; sys.path.insert(0, {str(stranger)!r})"
-    script = f"{path}\nfrom fairway.config import sections\nsections.GUARDS.sections"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = strangers.python(stranger, "-c", "from fairway.config import sections\nsections.GUARDS.sections")
     assert "guard abandoned has no SECTION: wanted a subclass of sections.Guard" in done.stderr

@@ -37,8 +37,7 @@ OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Number(), Category(), I
 @functools.cache
 def found() -> Mapping[str, Kind]:
     """Return every kind by name: ours, and those of installed packages."""
-    added = {name: plugin for name, plugin in plugins.found("kinds").items() if name not in OURS}
-    return {**OURS, **{name: plugins.made(plugin, Kind) for name, plugin in added.items()}}
+    return plugins.beside("kinds", OURS, kind=Kind)
 
 
 def of(feature: Feature) -> Kind:

@@ -222,6 +222,12 @@ def range_of(feature: Feature) -> tuple[float, float] | None:
     return feature.minimum, feature.maximum
 
 
+def beyond_range(feature: Feature) -> Count | None:
+    """Return what counts the rows with a number outside the range that training saw, None where none is known."""
+    limits = range_of(feature)
+    return beyond(limits) if limits else None
+
+
 def beyond(limits: tuple[float, float]) -> Count:
     """Return what counts the rows with a value outside the limits."""
     low, high = limits
@@ -234,3 +240,6 @@ def beyond(limits: tuple[float, float]) -> Count:
         return int(np.count_nonzero(outside.any(axis=1) if outside.ndim > 1 else outside))
 
     return count
+
+
+enormous = beyond((-ENORMOUS, ENORMOUS))

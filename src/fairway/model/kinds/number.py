@@ -122,11 +122,10 @@ class Number(base.Kind):
         yield from compared(name, reference.reshape(-1), window.reshape(-1))
 
     def outside(self, feature: Feature) -> base.Count | None:
-        limits = base.range_of(feature)
-        return base.beyond(limits) if limits else None
+        return base.beyond_range(feature)
 
     def far(self, feature: Feature) -> base.Count | None:
-        return self.outside(feature) or base.beyond((-base.ENORMOUS, base.ENORMOUS))
+        return base.beyond_range(feature) or base.enormous
 
     def single(self, value: Any) -> Array | None:
         kind = type(value)

@@ -21,8 +21,7 @@ USUAL = Classification.name  # of a schema or record that is older than tasks
 @functools.cache
 def found() -> Mapping[str, Task]:
     """Return every task by name: ours, and those of installed packages."""
-    added = {name: plugin for name, plugin in plugins.found("tasks").items() if name not in OURS}
-    return {**OURS, **{name: plugins.made(plugin, Task) for name, plugin in added.items()}}
+    return plugins.beside("tasks", OURS, kind=Task)
 
 
 def of(schema: Schema) -> Task:
