@@ -2,9 +2,11 @@
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.config import sections
@@ -16,9 +18,36 @@ from fairway.model.schema import Feature, Schema
 def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
     """Return the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
     names = _names(frame, section=section)
-    features = tuple(_feature(frame[name], section=section, image_shape=image_shape) for name in names)
-    facts = tasks.named(tasks.USUAL).learn(frames.plain(frame[section.target].dropna()), target=section.target)
-    return Schema(target=section.target, task=tasks.USUAL, features=features, classes=tuple(facts["classes"]))
+    features = tuple(feature(frame[name], section=section, image_shape=image_shape) for name in names)
+    task, _ = task_of(frame, section=section)
+    return learnt(task, frame, section=section, features=features)
+
+
+def task_of(frame: pd.DataFrame, *, section: sections.Data) -> tuple[tasks.Task, str]:
+    """Return what is learnt of the target, and why; raises DataError where the section names no task."""
+    if section.task is not None:
+        return tasks.named(section.task), "data.task says so"
+    return tasks.proposed(_known(frame, section), declared(section))
+
+
+def learnt(
+    task: tasks.Task, frame: pd.DataFrame, *, section: sections.Data, features: tuple[Feature, ...] = ()
+) -> Schema:
+    """Return the schema of these features and of the target; raises DataError for a target that cannot be learnt."""
+    facts = task.learn(_known(frame, section), declared(section))
+    classes = tuple(facts.get("classes", ()))
+    return Schema(
+        target=section.target, task=task.name, features=features, classes=classes, facts=facts.get("facts", {})
+    )
+
+
+def declared(section: sections.Data) -> tasks.Declared:
+    """Return what the section says of the target."""
+    return tasks.Declared(target=section.target, coverage=section.coverage)
+
+
+def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:
+    return frames.plain(frame[section.target].dropna())
 
 
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
@@ -41,7 +70,8 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     return names
 
 
-def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Feature:
+def feature(column: "pd.Series[Any]", *, section: sections.Data, image_shape: tuple[int, ...] | None = None) -> Feature:
+    """Return what a column shows of itself; raises DataError where it cannot be learnt from."""
     name = str(column.name)
     if image_shape is not None and _holds_lists(column):
         picture = Feature(name=name, kind="image", shape=image_shape)
@@ -51,12 +81,12 @@ def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape:
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
     nullable = len(known) < len(column)
     blank = Feature(name=name, kind=_kind(column, section=section))
-    feature = kinds.of(blank).learn(name, frames.column(known, blank), nullable=nullable)
-    if len(feature.categories) > section.max_categories:
+    found = kinds.of(blank).learn(name, frames.column(known, blank), nullable=nullable)
+    if len(found.categories) > section.max_categories:
         raise errors.DataError(
-            _too_many(known, name=name, distinct=len(feature.categories), limit=section.max_categories)
+            _too_many(known, name=name, distinct=len(found.categories), limit=section.max_categories)
         )
-    return feature
+    return found
 
 
 def _kind(column: "pd.Series[float]", *, section: sections.Data) -> str:

@@ -101,7 +101,7 @@ def _add_extra(
         if strange:
             sentences.append(
                 f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
-                f"their {known.target} is no known class"
+                f"their {known.target} is not {tasks.of(known).wanted(known)}"
             )
         equal = good & np.isin(identity, np.array(list(held_out), dtype=np.uint64))
         if equal.any():

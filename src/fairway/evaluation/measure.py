@@ -43,7 +43,7 @@ def evaluate(
         baselines=subject.baselines(data, tested),
         task=data.schema.task,
         primary=subject.task.primary.name,
-        metrics=subject.task.measure(tested.ours, data.test.target),
+        metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
         recent=subject.recent(data, recent) if recent is not None else None,
@@ -91,15 +91,15 @@ class Subject:
     def baselines(self, data: splits.Splits, tested: SideBySide) -> artifacts.Json:
         """Return the metrics of the simplest rules and of the model in service."""
         rules = self.task.baselines(data.train.target, data.test.target, self.schema)
-        champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target)
+        champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target, self.schema)
         return {**rules, "champion": champion}
 
     def recent(self, data: splits.Splits, compared: SideBySide) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""
         assert data.recent is not None
         name, target = self.task.primary.name, data.recent.target
-        theirs = None if compared.theirs is None else self.task.compare(compared.theirs, target)[name]
-        ours = self.task.compare(compared.ours, target)[name]
+        theirs = None if compared.theirs is None else self.task.compare(compared.theirs, target, self.schema)[name]
+        ours = self.task.compare(compared.ours, target, self.schema)[name]
         return {"rows": len(data.recent), name: ours, f"champion_{name}": theirs}
 
 

@@ -21,7 +21,7 @@ def measure(section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[A
         for label, inside in kinds.of(feature).parts(data.test.columns[feature.name], feature):
             count = int(inside.sum())
             if count:
-                scores = task.compare(raw[inside], data.test.target[inside])
+                scores = task.compare(raw[inside], data.test.target[inside], data.schema)
                 rows.append({"slice": label, "rows": count, **scores, "judged": count >= section.min_slice_rows})
     return sorted(rows, key=lambda row: (not row["judged"], task.rank(row)[0]))
 

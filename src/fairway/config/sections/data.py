@@ -41,6 +41,11 @@ class Data(Section):
     """The module of `fairway.data.sources`, or of an installed package, that reads the rows."""
     target: str = "label"
     """The column to predict."""
+    task: str | None = None
+    """What is learnt of it: classification, regression or a package's own; by default what its values suit, which
+    `fairway init` writes down with the reason."""
+    coverage: Annotated[float, Field(ge=0.5, lt=1)] | None = 0.9
+    """Of a regression: how often the interval that comes with each answer holds the truth; null for none."""
     features: tuple[str, ...] | None = None
     """The columns to predict from; all but the target and the ignored by default."""
     categorical: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ Three forms of one thing travel between the stages, a row for each row:
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,6 +24,16 @@ Json = dict[str, Any]
 Scores = dict[str, float]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What a configuration says of the target besides its name."""
+
+    target: str
+    group: str | None = None  # the column whose rows are ranked against one another
+    parents: Mapping[str, str] = field(default_factory=dict)  # of classes
+    coverage: float | None = None  # of intervals
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number that says how good a model is."""
@@ -32,6 +42,16 @@ class Metric:
     better: Literal["high", "low"]
     words: str  # in sentences
     compared: bool = True  # of baselines and slices too
+    share: bool = False  # from 0 to 1, said in percent
+
+    def worse(self, value: float, *, by: float) -> float:
+        """Return a value that is worse by so many points of a share, or by this share of any other value."""
+        step = by if self.share else by * abs(value)
+        return value - step if self.better == "high" else value + step
+
+    def shown(self, value: float) -> str:
+        """Return the value as a person reads it."""
+        return f"{100 * value:.2f} %" if self.share else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -59,9 +79,13 @@ class Task(ABC):
 
     # The target
 
+    def suits(self, values: Array, declared: Declared) -> str | None:
+        """Return why a target column with these known values is of this task, in words, None where it is not."""
+        return None
+
     @abstractmethod
-    def learn(self, values: Array, *, target: str) -> Json:
-        """Return what the schema keeps of a target column's known values.
+    def learn(self, values: Array, declared: Declared) -> Json:
+        """Return what the schema keeps of a target column's known values: `classes`, `facts`, or both.
 
         Raises DataError where they cannot be learnt.
         """
@@ -69,6 +93,14 @@ class Task(ABC):
     @abstractmethod
     def read(self, values: Array) -> list[Any]:
         """Return the labels of a target column, however its values are written."""
+
+    @abstractmethod
+    def label(self, value: Any, schema: Schema) -> Any:
+        """Return the label that a value of JSON means, however a client writes it; None where it means none."""
+
+    @abstractmethod
+    def wanted(self, schema: Schema) -> str:
+        """Return what a label may be, for a sentence that refuses one."""
 
     @abstractmethod
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
@@ -93,6 +125,14 @@ class Task(ABC):
     @abstractmethod
     def profile(self, target: Array, schema: Schema) -> Json:
         """Return the target's distribution that a person looks at first."""
+
+    @abstractmethod
+    def describe(self, target: Array, schema: Schema) -> str:
+        """Return the target's distribution in a few words."""
+
+    def rarest(self, target: Array, schema: Schema) -> float | None:
+        """Return the share of the rarest answer, None where answers are not counted."""
+        return None
 
     @abstractmethod
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
@@ -128,15 +168,19 @@ class Task(ABC):
     def improper(self, raw: Array) -> str | None:
         """Return why these are no answers of this task, or None where they may be."""
 
+    def unit(self, schema: Schema) -> float:
+        """Return what differences of raw answers are measured in: about as much as they can differ by."""
+        return 1.0
+
     # Measuring
 
     @abstractmethod
-    def measure(self, raw: Array, target: Array) -> Scores:
+    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
         """Return every metric by name."""
 
-    def compare(self, raw: Array, target: Array) -> Scores:
+    def compare(self, raw: Array, target: Array, schema: Schema) -> Scores:
         """Return the metrics by which baselines and slices are compared."""
-        measured = self.measure(raw, target)
+        measured = self.measure(raw, target, schema)
         return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
 
     def rank(self, scores: Mapping[str, float]) -> tuple[float, ...]:
@@ -152,6 +196,10 @@ class Task(ABC):
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
         """Return the report's part: tables and curves as plain JSON."""
 
+    def gauge(self, schema: Schema) -> Json:
+        """Return the facts that `loss` and `differ` need: they travel with each answer into the event store."""
+        return {}
+
     @abstractmethod
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         """Return how wrong each answer is, from 0 to 1."""
@@ -164,7 +212,7 @@ class Task(ABC):
     # Watching
 
     @abstractmethod
-    def compared(self, reference: Array, window: Array, *, classes: Sequence[str]) -> Iterator[Compared]:
+    def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         """Return the columns of the answers that a drift test takes."""
 
     # A manifest's claims
@@ -172,3 +220,8 @@ class Task(ABC):
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         """Return the key of a manifest that cannot be, its value and what is wanted; None where all may be."""
+
+
+def percent(share: float) -> str:
+    """Return a share in words."""
+    return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"

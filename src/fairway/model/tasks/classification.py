@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from fairway import artifacts, errors
 from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared, is_missing
+from fairway.model.labels import read, word
 from fairway.model.schema import Schema
 from fairway.model.tasks import base, calibration
-from fairway.model.tasks.base import Array, Json, Metric, Output, Scores
+from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
 
 MAX_CLASSES = 1000
 MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities, which is another task
@@ -24,6 +25,8 @@ SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
 MOST_CLAIMED = 10_000  # a probability of each class is in every answer
 LONGEST_NAME = 256  # characters of a class
+SHOWN = 10  # classes in a sentence
+DESCRIBED = 6  # and with their shares
 
 
 class Classification(base.Task):
@@ -33,16 +36,17 @@ class Classification(base.Task):
     output = "probabilities"
     side = "fairway.training.losses:Classification"
     metrics = (
-        Metric("accuracy", "high", "accuracy"),
+        Metric("accuracy", "high", "accuracy", share=True),
         Metric("log_loss", "low", "log loss"),
-        Metric("calibration_error", "low", "calibration error", compared=False),
+        Metric("calibration_error", "low", "calibration error", compared=False, share=True),
     )
     rules = {  # noqa: RUF012 - a constant
         "zero_rule": "always the most frequent class",
         "random": "guessing by the classes' shares",
     }
 
-    def learn(self, values: Array, *, target: str) -> Json:
+    def learn(self, values: Array, declared: Declared) -> Json:
+        target = declared.target
         classes = sorted(set(self.read(values)), key=_order)
         if len(classes) < 2:
             seen = f"only {classes[0]!r}" if classes else "no value at all"
@@ -51,7 +55,7 @@ class Classification(base.Task):
         if quantity:
             raise errors.DataError(
                 f"the target {target} has {len(classes)} different {quantity}, which looks like a quantity: "
-                "fairway predicts classes; cut it into some first"
+                "set data.task to regression, or cut it into classes first"
             )
         if len(classes) > min(MAX_CLASSES, max(20, len(values) // ROWS_A_CLASS)):
             raise errors.DataError(
@@ -66,6 +70,14 @@ class Classification(base.Task):
         if numbers is not None and numbers.dtype.kind == "f" and _are_whole(numbers):
             return ["" if is_missing(value) else str(int(value)) for value in numbers.tolist()]
         return ["" if is_missing(value) else str(value).strip() for value in values.tolist()]
+
+    def label(self, value: Any, schema: Schema) -> Any:
+        text = word(value)
+        return None if text is None else read(text, schema.classes)
+
+    def wanted(self, schema: Schema) -> str:
+        shown = ", ".join(schema.classes[:SHOWN])
+        return f"one of the classes {shown}{', ...' if len(schema.classes) > SHOWN else ''}"
 
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
         place = {name: index for index, name in enumerate(schema.classes)}
@@ -92,6 +104,17 @@ class Classification(base.Task):
     def profile(self, target: Array, schema: Schema) -> Json:
         counts = np.bincount(target, minlength=len(schema.classes))
         return {"classes": dict(zip(schema.classes, counts.tolist(), strict=True))}
+
+    def describe(self, target: Array, schema: Schema) -> str:
+        counts = np.bincount(target, minlength=len(schema.classes))
+        ordered = [schema.classes[place] for place in np.argsort(-counts, kind="stable")]
+        shares = dict(zip(schema.classes, counts / len(target), strict=True))
+        shown = ", ".join(f"{name} {base.percent(shares[name])}" for name in ordered[:DESCRIBED])
+        more = f" and {len(ordered) - DESCRIBED} more" if len(ordered) > DESCRIBED else ""
+        return f"{len(ordered)} classes: {shown}{more}"
+
+    def rarest(self, target: Array, schema: Schema) -> float | None:
+        return float(np.bincount(target, minlength=len(schema.classes)).min() / len(target))
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         table = np.zeros((int(bins.max()) + 1, int(target.max()) + 1))
@@ -137,7 +160,7 @@ class Classification(base.Task):
         worst = raw[off.argmax() if off.max() > SUM_OFF else raw.min(axis=1).argmin()]
         return f"answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
 
-    def measure(self, raw: Array, target: Array) -> Scores:
+    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
         return {
             "accuracy": accuracy(raw, target),
             "log_loss": log_loss(raw, target),
@@ -169,10 +192,10 @@ class Classification(base.Task):
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         return self.loss(one, other, schema)
 
-    def compared(self, reference: Array, window: Array, *, classes: Sequence[str]) -> Iterator[Compared]:
+    def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         # Two classes say the same thing twice: one test is enough, and costs less of the window's false-alarm budget.
         for i in range(1 if reference.shape[1] == 2 else 0, reference.shape[1]):
-            name = classes[i] if i < len(classes) else str(i)
+            name = schema.classes[i] if i < len(schema.classes) else str(i)
             yield from number.compared(f"probability[{name}]", reference[:, i], window[:, i], kind="probability")
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
