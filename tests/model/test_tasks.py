@@ -152,7 +152,7 @@ def test_every_metric_is_measured_and_the_best_answers_rank_above_others(task, e
     best, other = task.measure(example.best, target, schema), task.measure(example.raw, target, schema)
     assert list(best) == [metric.name for metric in task.metrics]
     assert all(np.isfinite(value) for value in (*best.values(), *other.values()))
-    assert task.rank(best) > task.rank(other)
+    assert task.rank(best, by=task.metric(None)) > task.rank(other, by=task.metric(None))
 
 
 def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, example, target, schema):
@@ -162,7 +162,7 @@ def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, exa
     compared = task.compare(example.best, target, schema)
     for scores in rules.values():
         assert scores.keys() == compared.keys()
-        assert task.rank(scores) < task.rank(compared)
+        assert task.rank(scores, by=task.metric(None)) < task.rank(compared, by=task.metric(None))
 
 
 def test_details_are_plain_json(task, example, target, schema):
@@ -222,7 +222,7 @@ def test_the_gate_decides_by_the_task_s_primary_metric(task, example, target, sc
             slices=(),
             baselines=task.baselines(target, target, schema),
             task=task.name,
-            primary=task.primary.name,
+            primary=task.metric(None).name,
             metrics=task.measure(raw, target, schema),
         )
         return gate.decide(sections.Gate(max_calibration_error=None), evaluation=record).promote

@@ -8,6 +8,8 @@ import click
 from fairway import artifacts, errors, files
 from fairway.cli import options
 
+MOST_RECALLS = 10  # classes whose recall the terminal shows
+
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
@@ -264,8 +266,11 @@ def _scores(record: artifacts.Evaluation) -> str:
     """Return the task's metrics in words."""
     from fairway.model import tasks
 
-    metrics = tasks.named(record.task).metrics
-    return "  ".join(f"{metric.words} {record.metrics[metric.name]:.4f}" for metric in metrics)
+    metrics = [metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics]
+    said = "  ".join(f"{metric.words} {record.metrics[metric.name]:.4g}" for metric in metrics)
+    found = [f"{row['class']} {row['recall']:.3f}" for row in record.per_class[:MOST_RECALLS]]
+    more = f" and {len(record.per_class) - MOST_RECALLS} more" if len(record.per_class) > MOST_RECALLS else ""
+    return said + (f"\nrecall   {', '.join(found)}{more}" if found else "")
 
 
 def _digest(work: Path) -> str:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fairway import errors
 from fairway.model.kinds.base import Compared
 from fairway.model.schema import Schema
 
@@ -68,14 +69,18 @@ class Task(ABC):
 
     name: ClassVar[str]  # in schema.json, the manifest and the metadata
     output: ClassVar[str]  # of the graph
-    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates, slices and retrains
+    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates and slices where no other is chosen
     side: ClassVar[str]  # training's side of it, as `package.module:Class`: what needs torch is imported there alone
+    declares: ClassVar[tuple[str, ...]]  # the keys of a schema file that say what `learn` learns
     rules: ClassVar[Mapping[str, str]]  # the baselines' names, in words; the gate wants the zero rule beaten
 
-    @property
-    def primary(self) -> Metric:
-        """Return the metric that decides."""
-        return self.metrics[0]
+    def metric(self, name: str | None) -> Metric:
+        """Return the metric of this name, the task's first where none is named; raises DataError for another."""
+        found = [metric for metric in self.metrics if metric.compared and name in (None, metric.name)]
+        if not found:
+            names = ", ".join(metric.name for metric in self.metrics if metric.compared)
+            raise errors.DataError(f"evaluation.metric is {name!r}: {self.name} has {names}")
+        return found[0]
 
     # The target
 
@@ -138,6 +143,13 @@ class Task(ABC):
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         """Return, in words, how much of the target a feature tells alone, where that is suspiciously much."""
 
+    @abstractmethod
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        """Return what `learn` would, from the keys `declares` of an imported model's schema file.
+
+        Raises PackageError.
+        """
+
     # Answers
 
     @abstractmethod
@@ -159,6 +171,15 @@ class Task(ABC):
     @abstractmethod
     def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
         """Return one tensor's values: a list of words, or an array."""
+
+    def columns(self, schema: Schema) -> tuple[str, ...]:
+        """Return what the numbers of a raw answer are called."""
+        return tuple(output.name for output in self.outputs(schema))
+
+    @abstractmethod
+    def told(self, outputs: Mapping[str, Any]) -> Json:
+        """Return a row's answer as a person reads it, `answer` and what it comes with, from the row's output
+        tensors."""
 
     @abstractmethod
     def row_bytes(self, schema: Schema, *, number: int) -> int:
@@ -183,10 +204,11 @@ class Task(ABC):
         measured = self.measure(raw, target, schema)
         return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
 
-    def rank(self, scores: Mapping[str, float]) -> tuple[float, ...]:
-        """Return what orders models by their scores, the best last: by the primary metric, then by the next ones."""
-        compared = [metric for metric in self.metrics if metric.compared]
-        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in compared)
+    def rank(self, scores: Mapping[str, float], *, by: Metric) -> tuple[float, ...]:
+        """Return what orders models by their scores, the best last: by this metric, then by the others."""
+        others = [metric for metric in self.metrics if metric.compared and metric != by]
+        ordered = [metric for metric in (by, *others) if metric.name in scores]
+        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in ordered)
 
     @abstractmethod
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
