@@ -42,11 +42,12 @@ class Supervisor:
         self.source = source
         self.home = home
         self.state = state.Store(home.state)
-        self.events = places.opened(home.events)
         self.processes = processes.Processes(home.root)
         self.gateway = envoy.Envoy(home.root, self.processes)
         self.port = port
         self.services = services.Services(home, self.processes)
+        self.services.end_earlier()
+        self.events = places.opened(home.events)  # brings it up to date
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
         self.tallies: dict[str, observe.Tallies] = {}
@@ -99,12 +100,15 @@ class Supervisor:
             self.gateway.start(port=self.port)
 
     def stop(self) -> None:
-        """Stop everything: the gateway first, so that nobody is sent to a server that leaves."""
-        self.trainer.stop(now=self.source.wall())
-        self.gateway.stop()
-        self.servers.stop_all()
-        self.services.stop()
+        """Stop everything: the gateway first, so that nobody is sent to a server that leaves. What fails is logged, and
+        the rest is stopped.
+        """
+        for stop in (self.gateway.stop, self.servers.stop_all, self.services.stop, self.trainer.stop):
+            with errors.logged(log):
+                stop()
         self.home.addresses.unlink(missing_ok=True)
+        with errors.logged(log):  # needs the store, which may be damaged
+            self.trainer.note(now=self.source.wall())
 
     def advance(self, deployment: state.Deployment) -> None:
         """Take one look at one deployment, and store what was decided."""

@@ -42,11 +42,14 @@ class Trainer:
         for deployment in self._state.deployments() if deployments else ():
             self._consider(deployment, now=now)
 
-    def stop(self, *, now: float) -> None:
-        """End the runs that go on, and note that they were cut off."""
+    def stop(self) -> None:
+        """End the runs that go on."""
         for name in self._processes.names():
             if name.startswith(PREFIX):
                 self._processes.stop(name)
+
+    def note(self, *, now: float) -> None:
+        """Write down that they were cut off."""
         note_cut_off(self._home, self._state, now=now)
 
     def _consider(self, deployment: state.Deployment, *, now: float) -> None:
