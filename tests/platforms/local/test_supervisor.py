@@ -1,5 +1,6 @@
 """What one look of the supervisor takes from the deployments, whatever their order."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,10 +11,11 @@ import pytest
 from fairway import artifacts
 from fairway.platforms.local import processes, services, state, supervisor
 from fairway.platforms.local.home import Home
-from fairway.rollout import states
+from fairway.rollout import record, states
 from fairway.rollout.seen import Command
 from fairway.rollout.states import Phase
 from tests.platforms.local import test_state
+from tests.serving import support
 
 
 @pytest.fixture
@@ -57,6 +59,50 @@ def test_whether_a_command_was_obeyed_does_not_depend_on_the_words_of_whoever_as
     assert reply.obeyed is obeyed
     assert why in reply.sentence
     assert watched.state.deployment("income").state.phase is (Phase.PAUSED if obeyed else Phase.STABLE)
+
+
+def lose_the_plug_in(watched: supervisor.Supervisor, name: str) -> None:
+    """Make the deployment's strategy one with a guard of a type that is not installed."""
+    found = watched.state.deployment(name)
+    gone = {"guards": [{"name": "profit", "type": "profit"}]}
+    stored = json.dumps({**record.to_json(found.state), "strategy": {**found.config["strategy"], **gone}})
+    config = json.dumps({**found.config, "strategy": {**found.config["strategy"], **gone}})
+    with closing(sqlite3.connect(watched.home.state)) as connection, connection:
+        connection.execute("UPDATE deployments SET state=?, config=? WHERE name=?", (stored, config, name))
+
+
+def test_a_deployment_whose_guard_is_not_installed_any_more_keeps_its_route_and_stops_no_other(watched, caplog):
+    deploy(watched, "a", every="1s")
+    candidate = state.LocalRevision(**{**vars(watched.state.revision("b" * 12)), "revision": "c" * 12})
+    watched.state.deploy(candidate, now=2.0)
+    found = watched.state.deployment("a")
+    canary = states.State(phase=Phase.CANARY, stable="b" * 12, candidate="c" * 12, step=1)
+    watched.state.save("a", state=canary, policy=found.policy, events=(), answered=None)
+    route = states.route(canary, deployment="a", strategy=found.policy)
+    assert route.weight > 0
+    lose_the_plug_in(watched, "a")
+    deploy(watched, "b", every="1s")
+    try:
+        watched.start()
+        watched.tick()
+        assert watched.gateway.in_effect("a") == route.version
+    finally:
+        watched.stop()
+    assert watched.state.deployment("b").state.phase is Phase.STARTING
+    assert watched.state.deployment("a").state == canary
+    assert "nothing moves for a: what is stored of it cannot be read (strategy.guards.0: " in caplog.text
+
+
+def test_a_revision_whose_configuration_cannot_be_read_is_given_up_and_others_are_looked_after(watched, tmp_path):
+    made = test_state.revision({})
+    package = str(support.packaged(tmp_path / "model", name="income").path)
+    config = {**made.config, "serving": {**made.config["serving"], "gone": 1}}
+    values = {**vars(made), "package": package, "config": config}
+    wanted = {"a" * 12: state.LocalRevision(**{**values, "revision": "a" * 12}), "b" * 12: made}
+    watched.servers.keep(wanted, now=1.0)
+    _, broken = watched.servers.health(wanted)
+    assert "cannot be read (serving.gone: " in broken["a" * 12]
+    assert "b" * 12 in broken
 
 
 @pytest.mark.parametrize("lost", ["the store", "the gateway"])

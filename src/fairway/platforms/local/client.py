@@ -184,6 +184,8 @@ def follow(
                     tell(event)
             if settled(deployment, revision or deployment.desired):
                 return deployment
+            if (fault := deployment.fault) is not None:
+                raise errors.PlatformError(fault)
             if deadline is not None and time.monotonic() > deadline:
                 raise errors.Unavailable(
                     f"the rollout of {name} has not ended: {deployment.state.phase}: {deployment.state.reason}"
