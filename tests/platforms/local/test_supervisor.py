@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairway import artifacts
+from fairway import artifacts, errors
 from fairway.platforms.local import processes, services, state, supervisor
 from fairway.platforms.local.home import Home
 from fairway.rollout import record, states
@@ -163,3 +163,11 @@ def test_a_store_of_an_earlier_version_learns_whether_commands_were_obeyed(tmp_p
         earlier.execute("ALTER TABLE commands DROP COLUMN obeyed")
     with closing(state.Store(file)) as store:
         assert store.reply(store.ask("income", Command("pause", "jo"), now=1.0)) is None
+
+
+def test_a_command_that_a_supervisor_of_an_earlier_version_took_is_not_said_to_have_had_no_effect(watched):
+    number = watched.state.ask("income", Command("pause", "jo"), now=1.0)
+    with closing(sqlite3.connect(watched.home.state)) as earlier, earlier:
+        earlier.execute("UPDATE commands SET answer='paused by jo' WHERE id=?", (number,))
+    with pytest.raises(errors.PlatformError, match="a supervisor of an earlier version took pause"):
+        watched.state.reply(number)

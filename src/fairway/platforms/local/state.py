@@ -257,11 +257,19 @@ class Store:
         return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
 
     def reply(self, command: int) -> states.Reply | None:
-        """Return what became of the command, None while no supervisor has taken it."""
+        """Return what became of the command, None while no supervisor has taken it.
+
+        Raises PlatformError where one of an earlier version took it, which did not write down whether it obeyed.
+        """
         with self._translated():
-            row = self._db.execute("SELECT answer, obeyed FROM commands WHERE id=?", (command,)).fetchone()
+            row = self._db.execute("SELECT verb, answer, obeyed FROM commands WHERE id=?", (command,)).fetchone()
         if row is None or row["answer"] is None:
             return None
+        if row["obeyed"] is None:
+            raise errors.PlatformError(
+                f"a supervisor of an earlier version took {row['verb']}, and does not say what became of it: see "
+                "`fairway rollout explain`, then `fairway down` and `fairway up`"
+            )
         return states.Reply(obeyed=bool(row["obeyed"]), sentence=row["answer"])
 
     def _add_missing_columns(self) -> None:
