@@ -21,6 +21,10 @@ def test_a_revision_that_was_rolled_back_is_refused_at_once_and_no_rollout_is_pr
     done = fairway("deploy", package, "--no-wait", where=tmp_path)
     assert_one_sentence(done, status=3, words="`fairway rollout retry`")
     assert "and the rollout begins" not in done.stdout
+    for wait in ("--wait", "--no-wait"):
+        done = fairway("deploy", package, wait, "--output", "json", where=tmp_path)
+        assert_one_sentence(done, status=3, words="`fairway rollout retry`")
+        assert one_object(done) == {"revision": revision, "changed": False, "rejected": True}
 
 
 def test_a_timeout_that_is_none_is_refused_before_anything_is_asked_for(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def deploy(
     asked = platform.deploy(config, package=folder, uri=uri, note=note)
     if form == "text":
         click.echo("\n".join(asked.lines))
-    elif not wait:
+    elif not wait or asked.refusal is not None:
         options.show(asked.record, form=form)
     if asked.refusal is not None:
         raise errors.Refused(asked.refusal)
