@@ -49,6 +49,7 @@ def test_the_record_is_written_and_adds_up(evaluate, trained, tmp_path):
     )
     assert record.rows == len(splits.load(trained[0]).test) == confusion.sum()
     assert record.accuracy == pytest.approx(confusion.trace() / confusion.sum())
+    assert record.loss == pytest.approx(1 - record.accuracy)
     assert record.accuracy > max(record.baselines[name]["accuracy"] for name in ("zero_rule", "random"))
     assert sum(row["rows"] for row in record.per_class) == record.rows
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["evaluation.json", "report.html"]

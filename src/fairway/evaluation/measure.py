@@ -46,6 +46,7 @@ def evaluate(
         primary=primary.name,
         metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
         details={name: value for name, value in details.items() if name not in ("confusion", "per_class")},
+        loss=subject.loss(data.test, tested.ours),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
         recent=subject.recent(data, recent, metric=primary.name) if recent is not None else None,
@@ -95,6 +96,11 @@ class Subject:
         rules = self.task.baselines(data.train.target, data.test.target, self.schema)
         champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target, self.schema)
         return {**rules, "champion": champion}
+
+    def loss(self, rows: splits.Split, raw: NDArray[Any]) -> float:
+        """Return the mean loss of these answers."""
+        answers = self.task.answers(raw, self.schema)
+        return float(self.task.loss(answers, rows.labels, self.schema).mean())
 
     def recent(self, data: splits.Splits, compared: SideBySide, *, metric: str) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""
