@@ -157,7 +157,8 @@ def test_country_codes_and_older_yamls_words_in_a_schema_file_are_what_they_say(
     (tmp_path / "schema.yaml").write_text(text)
     declared = imports.read_schema(tmp_path / "schema.yaml")
     assert declared["schema"].classes == ("no", "yes")
-    assert [list(one.categories) for one in declared["schema"].features] == [["SE", "NO", "DK"], ["010", "00501", "12:30"]]
+    categories = [list(one.categories) for one in declared["schema"].features]
+    assert categories == [["SE", "NO", "DK"], ["010", "00501", "12:30"]]
 
 
 def test_without_reference_rows_there_is_no_reference(folder):

@@ -61,6 +61,7 @@ class Findings:
     source: str
     rows: int
     target: str
+    keys: dict[str, Any]  # what was said of the target besides its name
     task: str
     task_why: str
     shown: str  # what the target holds, in words
@@ -80,9 +81,10 @@ class Findings:
         return tuple(column for column in self.columns if column.use == "feature")
 
 
-def inspect(path: Path, *, target: str) -> Findings:
-    """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
-    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES)
+def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
+    """Return what is found in a csv or parquet file, `keys` being other keys of the data section that say what is
+    predicted; raises UsageError or DataError where it cannot be used."""
+    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES, **keys)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
@@ -105,6 +107,7 @@ def inspect(path: Path, *, target: str) -> Findings:
         source=section.source,
         rows=len(frame),
         target=target,
+        keys=keys,
         columns=columns,
         method=method,
         split_column=column,
@@ -287,6 +290,8 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
     hint = f"; the rarest has {percent(rare)}: look at recall by class" if rare is not None and seldom else ""
     yield _line("target", findings.target, f"{findings.shown}{hint}")
     yield _line("task", findings.task, findings.task_why)
+    for key, value in findings.keys.items():
+        yield _line(key, list(value) if isinstance(value, tuple) else value, "")
     yield "  # To predict from:"
     width = min(24, max(len(column.name) for column in findings.features))
     for column in findings.features:

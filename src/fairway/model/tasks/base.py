@@ -16,13 +16,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fairway import errors
+from fairway import artifacts, errors
 from fairway.model.kinds.base import Compared
 from fairway.model.schema import Schema
 
 Array = NDArray[Any]
 Json = dict[str, Any]
 Scores = dict[str, float]
+LONGEST_NAME = 256  # characters of a class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,3 +248,14 @@ class Task(ABC):
 def percent(share: float) -> str:
     """Return a share in words."""
     return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
+
+
+def refused_names(names: Any, *, key: str, most: int) -> tuple[str, Any, str] | None:
+    """Return what a manifest claims in place of different names of bounded length, and what is wanted."""
+    wanted = f"1 to {most} different names of at most {LONGEST_NAME} characters"
+    if not isinstance(names, list) or not artifacts.is_plain(names, kinds={str}):
+        return key, names, wanted
+    if not 1 <= len(names) <= most or len(set(names)) < len(names):
+        return key, names, wanted
+    wrong = [name for name in names if not name or len(name) > LONGEST_NAME]
+    return (key, wrong[0], wanted) if wrong else None

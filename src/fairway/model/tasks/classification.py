@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairway import artifacts, errors
+from fairway import errors
 from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared, declared_word, is_missing
 from fairway.model.labels import read, word
@@ -24,7 +24,6 @@ FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinit
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
 MOST_CLAIMED = 10_000  # a probability of each class is in every answer
-LONGEST_NAME = 256  # characters of a class
 SHOWN = 10  # classes in a sentence
 DESCRIBED = 6  # and with their shares
 
@@ -35,14 +34,14 @@ class Classification(base.Task):
     name = "classification"
     output = "probabilities"
     side = "fairway.training.losses:Classification"
-    metrics = (
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", "high", "accuracy", share=True),
         Metric("log_loss", "low", "log loss"),
         Metric("balanced_accuracy", "high", "balanced accuracy", share=True),
         Metric("average_precision", "high", "average precision", share=True),
         Metric("calibration_error", "low", "calibration error", compared=False, share=True),
     )
-    declares = ("classes",)
+    declares: ClassVar[tuple[str, ...]] = ("classes",)
     rules = {  # noqa: RUF012 - a constant
         "zero_rule": "always the most frequent class",
         "random": "guessing by the classes' shares",
@@ -220,14 +219,7 @@ class Classification(base.Task):
             yield from number.compared(f"probability[{name}]", reference[:, i], window[:, i], kind="probability")
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-        classes = claimed["classes"]
-        wanted = f"1 to {MOST_CLAIMED} different names of at most {LONGEST_NAME} characters"
-        if not isinstance(classes, list) or not artifacts.is_plain(classes, kinds={str}):
-            return "classes", classes, wanted
-        if not 1 <= len(classes) <= MOST_CLAIMED or len(set(classes)) < len(classes):
-            return "classes", classes, wanted
-        wrong = [name for name in classes if not name or len(name) > LONGEST_NAME]
-        return ("classes", wrong[0], wanted) if wrong else None
+        return base.refused_names(claimed["classes"], key="classes", most=MOST_CLAIMED)
 
 
 def accuracy(probabilities: Array, target: Array) -> float:
