@@ -217,6 +217,13 @@ class Regression(Side):
         return True
 
 
+class Ranking(Regression):
+    """A score for each row by itself, learnt as its relevance."""
+
+    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
+        return _Relevance(self.schema.facts["mean"], self.schema.facts["std"])
+
+
 class _Standardised(nn.Module):
     """The mean squared error in standard deviations."""
 
@@ -226,6 +233,13 @@ class _Standardised(nn.Module):
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
         return nn.functional.mse_loss(outputs[:, 0], ((target - self.mean) / self.std).to(outputs.dtype))
+
+
+class _Relevance(_Standardised):
+    """The same of a target that has the group first."""
+
+    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return super().forward(outputs, target[:, 1])
 
 
 def conformal(off: Array, *, coverage: float) -> float:
