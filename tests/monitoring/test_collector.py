@@ -319,14 +319,14 @@ def test_what_was_stored_is_acknowledged_although_the_store_cannot_tell_of_which
 
     monkeypatch.setattr(versions, "unanswered", busy)
 
-    async def play() -> None:
+    async def answered() -> httpx.Response:
         async with in_process(path) as running:
             transport = httpx.ASGITransport(app=running.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
-                answer = await client.post("/v1/labels", json=[made.label("r1", "dog")])
-                assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "new": 1})
+                return await client.post("/v1/labels", json=[made.label("r1", "dog")])
 
-    asyncio.run(play())
+    answer = asyncio.run(answered())
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "new": 1})
     assert stored(path) == {("label", "r1")}
 
 
