@@ -17,11 +17,14 @@ import pytest
 from click.testing import CliRunner
 
 from fairway import errors, tls
-from fairway.cli import collector as command
+from fairway.cli import collector, operator
 from fairway.config import sections
 from fairway.monitoring.eventstore import access, remote, spiffe
-from fairway.serving import eventlog
+from fairway.platforms.kubernetes.objects import names, pods
+from fairway.serving import command, eventlog
 from tests.monitoring import certificates, made, processes
+from tests.platforms.kubernetes import made as rendered
+from tests.serving import support
 
 SERVER = "spiffe://cluster.local/ns/shop/sa/default"
 OPERATOR = "spiffe://cluster.local/ns/fairway-system/sa/fairway-operator"
@@ -168,14 +171,45 @@ EXPOSURE = "/v1/exposure?namespace=shop&deployment=income&after=0"
 
 def test_a_server_writes_and_the_operator_reads_by_their_certificates(running, issuer, tmp_path):
     server = certificates.mount(tmp_path / "server", issuer.issue(uris=(SERVER,)))
-    operator = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
-    before = operator.cursor()
+    reader = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
+    before = reader.cursor()
     log = log_of(running, server, spool=tmp_path / "spool")
     log.start()
     log.append(record("by certificate"))
-    processes.eventually(lambda: operator.cursor() == before + 1)
+    processes.eventually(lambda: reader.cursor() == before + 1)
     log.close()
     assert not list((tmp_path / "spool").glob("*.jsonl"))
+
+
+def test_a_server_process_as_its_pod_is_told_sends_by_its_certificate(running, issuer, tmp_path):
+    reader = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
+    folder = certificates.mount(tmp_path / "server", issuer.issue(uris=(SERVER,)))
+    settings = names.ClusterSettings(collector=running.url, certificates={"secret": {"secretName": "mine"}})
+    template = pods.template(rendered.OWNER, rendered.revision(), settings)
+    told = {
+        variable["name"]: variable.get("value", "income-aaa") for variable in template["spec"]["containers"][0]["env"]
+    }
+    pod = {name: told[name].replace(pods.IDENTITY, str(folder)) for name in told if name in pods.IDENTITY_VARIABLES}
+    server = support.serve(
+        tmp_path / "process",
+        model=support.packaged(tmp_path / "package").path,
+        collector=told["FAIRWAY_COLLECTOR"],
+        spool=tmp_path / "spool",
+        extra={**pod, "FAIRWAY_NAMESPACE": "shop", "FAIRWAY_REVISION": "aaa"},
+    )
+    before = reader.cursor()
+    try:
+        httpx.post(f"{server.wait_ready().url}/v2/models/income/infer", json=support.ONE).raise_for_status()
+        processes.eventually(lambda: reader.cursor() == before + 1)
+    finally:
+        server.kill()
+
+
+def test_a_certificate_is_shown_over_tls_alone():
+    given = {"FAIRWAY_PACKAGE": "p", "FAIRWAY_COLLECTOR": "http://c", "FAIRWAY_COLLECTOR_CERTIFICATES": "/certificates"}
+    with pytest.raises(errors.ServingError, match=r"FAIRWAY_COLLECTOR is 'http://c': wanted https://"):
+        command.read(given)
+    assert command.read({**given, "FAIRWAY_COLLECTOR": "https://c"}).certificates == Path("/certificates")
 
 
 REFUSED = {
@@ -307,8 +341,8 @@ def test_replaced_certificates_count_from_the_next_connection_and_no_kept_one_is
         certificates.mount(server, new.issue(uris=(SERVER,)))
         sender.post([json.dumps(made.prediction("r3", namespace="shop")).encode()])
         assert sender._connection is not kept
-        operator = evidence(running, certificates.mount(tmp_path / "o2", new.issue(uris=(OPERATOR,))))
-        assert operator.cursor() == 3
+        reader = evidence(running, certificates.mount(tmp_path / "o2", new.issue(uris=(OPERATOR,))))
+        assert reader.cursor() == 3
         sender.close()
 
 
@@ -322,8 +356,8 @@ def test_nothing_is_lost_while_both_sides_are_given_new_certificates(issuer, kub
             log.append(record(f"r{number}"))
             certificates.mount(mounted, issuer.issue(hosts=LOOPBACK))
             certificates.mount(server, issuer.issue(uris=(SERVER,)))
-        operator = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
-        processes.eventually(lambda: operator.cursor() == 20)
+        reader = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
+        processes.eventually(lambda: reader.cursor() == 20)
         log.close()
     dropped = [sample for metric in eventlog.DROPPED.collect() for sample in metric.samples if "shop" in str(sample)]
     assert dropped == []
@@ -382,6 +416,29 @@ def test_tokens_stay_what_they_are_over_tls(issuer, kubeconfig, tmp_path):
 )
 def test_half_an_identity_is_refused(tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(command.collector, ["--store=events.db", *arguments])
+    done = CliRunner().invoke(collector.collector, ["--store=events.db", *arguments])
     assert isinstance(done.exception, errors.UsageError)
+    assert sentence in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--collector=http://c", "--collector-certificates=/c"],
+            "http://c with --collector-certificates: wanted https",
+        ),
+        (["--collector=http://c", '--server-certificates={"csi": {}}'], "http://c with --server-certificates: wanted"),
+        (["--collector=https://c", "--server-certificates=mine"], "'mine': wanted one of secret, csi and projected"),
+        (
+            ["--collector=https://c", '--server-certificates={"hostPath": {}}'],
+            "wanted one of secret, csi and projected",
+        ),
+    ],
+)
+def test_an_operator_that_would_show_certificates_to_nobody_is_refused(kubeconfig, monkeypatch, arguments, sentence):
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    needed = ["--server-image=i", "--prometheus=http://p", "--gateway-label=namespace=g"]
+    done = CliRunner().invoke(operator.operator, [*needed, *arguments])
+    assert isinstance(done.exception, errors.UsageError), done.output
     assert sentence in str(done.exception)
