@@ -22,7 +22,8 @@ from fairway.config import sections
 from fairway.monitoring.eventstore import access, remote, spiffe
 from fairway.platforms.kubernetes.objects import names, pods
 from fairway.serving import command, eventlog
-from tests.monitoring import certificates, made, processes
+from tests.cluster import certificates
+from tests.monitoring import made, mounted, processes
 from tests.platforms.kubernetes import made as rendered
 from tests.serving import support
 
@@ -88,40 +89,43 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), ApiServer) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        cluster = {"server": f"http://127.0.0.1:{server.server_port}"}
-        document = {
-            "current-context": "one",
-            "clusters": [{"name": "one", "cluster": cluster}],
-            "users": [{"name": "one", "user": {}}],
-            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
-        }
-        path = tmp_path_factory.mktemp("kube") / "config"
-        path.write_text(json.dumps(document))
-        yield path
+        yield kube(tmp_path_factory.mktemp("kube") / "config", port=server.server_port)
         server.shutdown()
         thread.join()
 
 
+def kube(path: Path, *, port: int) -> Path:
+    """Write a kubeconfig of the API server at the port."""
+    document = {
+        "current-context": "one",
+        "clusters": [{"name": "one", "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "one", "user": {}}],
+        "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
 @pytest.fixture(scope="module")
-def issuer() -> certificates.Issuer:
-    return certificates.Issuer()
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> certificates.Authority:
+    return certificates.Authority(tmp_path_factory.mktemp("authority"), name="authority")
 
 
 @contextlib.contextmanager
 def collecting(folder: Path, kubeconfig: Path, *more: str) -> Iterator[processes.Running]:
     """Start `fairway collector` with the certificate that is mounted in `folder/tls`."""
-    mounted = folder / "tls"
-    arguments = [f"--store={folder / 'events.db'}", f"--tls-cert={mounted}/tls.crt", f"--tls-key={mounted}/tls.key"]
+    volume = folder / "tls"
+    arguments = [f"--store={folder / 'events.db'}", f"--tls-cert={volume}/tls.crt", f"--tls-key={volume}/tls.key"]
     with processes.started("fairway", "collector", *arguments, *more, KUBECONFIG=str(kubeconfig)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def running(
-    issuer: certificates.Issuer, kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
+    issuer: certificates.Authority, kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[processes.Running]:
     folder = tmp_path_factory.mktemp("collector")
-    certificates.mount(folder / "tls", issuer.issue(hosts=LOOPBACK))
+    mounted.mount(folder / "tls", mounted.secret(issuer, hosts=LOOPBACK))
     with collecting(folder, kubeconfig, "--auth=kubernetes", f"--client-ca={folder}/tls/ca.crt") as found:
         yield found
 
@@ -170,8 +174,8 @@ EXPOSURE = "/v1/exposure?namespace=shop&deployment=income&after=0"
 
 
 def test_a_server_writes_and_the_operator_reads_by_their_certificates(running, issuer, tmp_path):
-    server = certificates.mount(tmp_path / "server", issuer.issue(uris=(SERVER,)))
-    reader = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
+    server = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
+    reader = evidence(running, mounted.mount(tmp_path / "operator", mounted.secret(issuer, uris=(OPERATOR,))))
     before = reader.cursor()
     log = log_of(running, server, spool=tmp_path / "spool")
     log.start()
@@ -182,8 +186,8 @@ def test_a_server_writes_and_the_operator_reads_by_their_certificates(running, i
 
 
 def test_a_server_process_as_its_pod_is_told_sends_by_its_certificate(running, issuer, tmp_path):
-    reader = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
-    folder = certificates.mount(tmp_path / "server", issuer.issue(uris=(SERVER,)))
+    reader = evidence(running, mounted.mount(tmp_path / "operator", mounted.secret(issuer, uris=(OPERATOR,))))
+    folder = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
     settings = names.ClusterSettings(collector=running.url, certificates={"secret": {"secretName": "mine"}})
     template = pods.template(rendered.OWNER, rendered.revision(), settings)
     told = {
@@ -240,7 +244,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("certificate", "asked", "status", "sentence"), REFUSED.values(), ids=REFUSED)
 def test_what_a_certificate_does_not_prove_is_refused(running, issuer, tmp_path, certificate, asked, status, sentence):
-    folder = certificates.mount(tmp_path / "caller", issuer.issue(**(certificate or {"uris": (SERVER,)})))
+    folder = mounted.mount(tmp_path / "caller", mounted.secret(issuer, **(certificate or {"uris": (SERVER,)})))
     given = {"pod": "income-aaa", **asked}
     event = made.prediction("refused", **{"namespace": "shop", **given.pop("of", {})})
     answer = ask(running, folder, "/v1/events", events=[event], **given)
@@ -257,8 +261,7 @@ def test_what_a_certificate_does_not_prove_is_refused(running, issuer, tmp_path,
     ids=["nothing", "a token", "a mesh's header"],
 )
 def test_without_a_certificate_nothing_else_is_believed(running, issuer, tmp_path, headers):
-    (tmp_path / "ca.crt").write_bytes(issuer.certificate)
-    context = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+    context = ssl.create_default_context(cafile=issuer.certificate)
     with httpx.Client(verify=context, base_url=running.url, headers=headers) as client:
         for answer in (client.post("/v1/labels", json=[]), client.post("/v1/events", json=[]), client.get(EXPOSURE)):
             assert answer.status_code == 401
@@ -271,8 +274,8 @@ def test_without_a_certificate_nothing_else_is_believed(running, issuer, tmp_pat
 
 
 def test_roles_are_the_service_accounts_own(running, issuer, tmp_path):
-    books = certificates.mount(tmp_path / "books", issuer.issue(uris=(BOOKS,)))
-    server = certificates.mount(tmp_path / "server", issuer.issue(uris=(SERVER,)))
+    books = mounted.mount(tmp_path / "books", mounted.secret(issuer, uris=(BOOKS,)))
+    server = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
     labels = {
         namespace: [{"requestId": "r", "label": "cat", "deployment": "income", "namespace": namespace}]
         for namespace in ("shop", "bank")
@@ -286,32 +289,36 @@ def test_roles_are_the_service_accounts_own(running, issuer, tmp_path):
 
 @pytest.mark.parametrize("wrong", ["another CA's", "out of date"])
 def test_a_certificate_that_tls_refuses_is_said_and_its_events_are_kept(running, issuer, tmp_path, wrong):
-    files = issuer.issue(uris=(SERVER,), ends_in=-certificates.HOUR)
+    files = mounted.secret(issuer, uris=(SERVER,), ends_in=-datetime.timedelta(hours=1))
     if wrong == "another CA's":
-        files = {**certificates.Issuer().issue(uris=(SERVER,)), "ca.crt": issuer.certificate}
-    folder = certificates.mount(tmp_path / "server", files)
+        files = {
+            **mounted.secret(certificates.Authority(tmp_path, name="other"), uris=(SERVER,)),
+            "ca.crt": issuer.certificate.read_bytes(),
+        }
+    folder = mounted.mount(tmp_path / "server", files)
     with pytest.raises(errors.Unavailable, match=rf"{folder}/tls.crt.* in date.* by a CA that it knows"):
         evidence(running, folder).cursor()
     log = log_of(running, folder, spool=tmp_path / "spool")
     log.start()
     log.append(record(wrong))
     processes.eventually(lambda: list((tmp_path / "spool").glob("*.jsonl")))
-    certificates.mount(folder, issuer.issue(uris=(SERVER,)))
+    mounted.mount(folder, mounted.secret(issuer, uris=(SERVER,)))
     processes.eventually(lambda: not list((tmp_path / "spool").glob("*.jsonl")))
     log.close()
 
 
 @pytest.mark.parametrize(
-    ("host", "ca", "sentence"),
+    ("host", "by", "sentence"),
     [
-        ("127.0.0.1", certificates.Issuer(), "its certificate is not believed"),
-        ("localhost", None, "its certificate is not believed .*localhost.*wanted one for its name"),
+        ("127.0.0.1", "another", "its certificate is not believed"),
+        ("localhost", "authority", "its certificate is not believed .*localhost.*wanted one for its name"),
     ],
     ids=["by another CA", "for another name"],
 )
-def test_a_collector_that_is_not_the_one_is_told_nothing(running, issuer, tmp_path, host, ca, sentence):
-    files = {**issuer.issue(uris=(OPERATOR,)), "ca.crt": (ca or issuer).certificate}
-    folder = certificates.mount(tmp_path / "operator", files)
+def test_a_collector_that_is_not_the_one_is_told_nothing(running, issuer, tmp_path, host, by, sentence):
+    ca = issuer if by == "authority" else certificates.Authority(tmp_path, name=by)
+    files = {**mounted.secret(issuer, uris=(OPERATOR,)), "ca.crt": ca.certificate.read_bytes()}
+    folder = mounted.mount(tmp_path / "operator", files)
     url = running.url.replace("127.0.0.1", host)
     with pytest.raises(errors.Unavailable, match=sentence):
         remote.RemoteEvidence(url, "shop", certificates=tls.Certificates(folder)).cursor()
@@ -323,40 +330,42 @@ def serial(url: str) -> bytes:
 
 
 def test_replaced_certificates_count_from_the_next_connection_and_no_kept_one_is_lost(kubeconfig, tmp_path):
-    old, new = certificates.Issuer("old"), certificates.Issuer("new")
-    both = {"ca.crt": old.certificate + new.certificate}
-    mounted = certificates.mount(tmp_path / "tls", {**old.issue(hosts=LOOPBACK), **both})
-    server = certificates.mount(tmp_path / "server", {**old.issue(uris=(SERVER,)), **both})
-    with collecting(tmp_path, kubeconfig, "--auth=kubernetes", f"--client-ca={mounted}/ca.crt") as running:
+    old, new = (certificates.Authority(tmp_path, name=name) for name in ("old", "new"))
+    both = {"ca.crt": old.certificate.read_bytes() + new.certificate.read_bytes()}
+    volume = mounted.mount(tmp_path / "tls", {**mounted.secret(old, hosts=LOOPBACK), **both})
+    server = mounted.mount(tmp_path / "server", {**mounted.secret(old, uris=(SERVER,)), **both})
+    with collecting(tmp_path, kubeconfig, "--auth=kubernetes", f"--client-ca={volume}/ca.crt") as running:
         sender = eventlog.Sender(running.url, certificates=server, pod="income-aaa")
         sender.post([json.dumps(PREDICTION).encode()])
         kept, before = sender._connection, serial(running.url)
-        files = new.issue(hosts=LOOPBACK)
-        certificates.mount(mounted, files)  # with the new CA alone
+        files = mounted.secret(new, hosts=LOOPBACK)
+        mounted.mount(volume, files)  # with the new CA alone
         assert (serial(running.url), before == files["tls.crt"]) == (files["tls.crt"], False)
         sender.post([json.dumps(made.prediction("r2", namespace="shop")).encode()])
         assert sender._connection is kept  # it was checked when it was made
         with pytest.raises(errors.Unavailable, match="by a CA that it knows"):
-            evidence(running, certificates.mount(tmp_path / "o1", {**old.issue(uris=(OPERATOR,)), **both})).cursor()
-        certificates.mount(server, new.issue(uris=(SERVER,)))
+            evidence(
+                running, mounted.mount(tmp_path / "o1", {**mounted.secret(old, uris=(OPERATOR,)), **both})
+            ).cursor()
+        mounted.mount(server, mounted.secret(new, uris=(SERVER,)))
         sender.post([json.dumps(made.prediction("r3", namespace="shop")).encode()])
         assert sender._connection is not kept
-        reader = evidence(running, certificates.mount(tmp_path / "o2", new.issue(uris=(OPERATOR,))))
+        reader = evidence(running, mounted.mount(tmp_path / "o2", mounted.secret(new, uris=(OPERATOR,))))
         assert reader.cursor() == 3
         sender.close()
 
 
 def test_nothing_is_lost_while_both_sides_are_given_new_certificates(issuer, kubeconfig, tmp_path):
-    mounted = certificates.mount(tmp_path / "tls", issuer.issue(hosts=LOOPBACK))
-    server = certificates.mount(tmp_path / "server", issuer.issue(uris=(SERVER,)))
-    with collecting(tmp_path, kubeconfig, "--auth=kubernetes", f"--client-ca={mounted}/ca.crt") as running:
+    volume = mounted.mount(tmp_path / "tls", mounted.secret(issuer, hosts=LOOPBACK))
+    server = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
+    with collecting(tmp_path, kubeconfig, "--auth=kubernetes", f"--client-ca={volume}/ca.crt") as running:
         log = log_of(running, server, spool=tmp_path / "spool")
         log.start()
         for number in range(20):
             log.append(record(f"r{number}"))
-            certificates.mount(mounted, issuer.issue(hosts=LOOPBACK))
-            certificates.mount(server, issuer.issue(uris=(SERVER,)))
-        reader = evidence(running, certificates.mount(tmp_path / "operator", issuer.issue(uris=(OPERATOR,))))
+            mounted.mount(volume, mounted.secret(issuer, hosts=LOOPBACK))
+            mounted.mount(server, mounted.secret(issuer, uris=(SERVER,)))
+        reader = evidence(running, mounted.mount(tmp_path / "operator", mounted.secret(issuer, uris=(OPERATOR,))))
         processes.eventually(lambda: reader.cursor() == 20)
         log.close()
     dropped = [sample for metric in eventlog.DROPPED.collect() for sample in metric.samples if "shop" in str(sample)]
@@ -364,14 +373,14 @@ def test_nothing_is_lost_while_both_sides_are_given_new_certificates(issuer, kub
 
 
 def test_files_that_are_no_certificates_leave_the_last_ones(issuer, tmp_path, caplog):
-    folder = certificates.mount(tmp_path / "caller", issuer.issue(uris=(SERVER,)))
+    folder = mounted.mount(tmp_path / "caller", mounted.secret(issuer, uris=(SERVER,)))
     held = tls.Certificates(folder)
     first = held.context()
     assert held.context() is first
-    certificates.mount(folder, {**issuer.issue(uris=(SERVER,)), "tls.key": issuer.issue()["tls.key"]})
+    mounted.mount(folder, {**mounted.secret(issuer, uris=(SERVER,)), "tls.key": mounted.secret(issuer)["tls.key"]})
     assert [held.context() is first for _ in range(2)] == [True, True]
     assert [entry.getMessage().count("key values mismatch") for entry in caplog.records] == [1]
-    certificates.mount(folder, issuer.issue(uris=(SERVER,)))
+    mounted.mount(folder, mounted.secret(issuer, uris=(SERVER,)))
     assert held.context() is not first
     with pytest.raises(errors.Unavailable, match=r"nowhere/tls.crt, .*cannot be used \(.*No such file"):
         tls.Certificates(tmp_path / "nowhere").context()
@@ -387,7 +396,7 @@ def test_a_certificate_that_ends_under_way_ends_what_its_connection_may(issuer):
 
 
 def test_tokens_stay_what_they_are_over_tls(issuer, kubeconfig, tmp_path):
-    certificates.mount(tmp_path / "tls", issuer.issue(hosts=LOOPBACK))
+    mounted.mount(tmp_path / "tls", mounted.secret(issuer, hosts=LOOPBACK))
     context = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.crt")
     label = [{"requestId": "r", "label": "cat", "deployment": "income", "namespace": "shop"}]
     with (
@@ -399,6 +408,17 @@ def test_tokens_stay_what_they_are_over_tls(issuer, kubeconfig, tmp_path):
             for token in ("of-books", "of-nobody")
         ]
         assert answers == [202, 401]
+
+
+def test_without_an_api_server_nobody_is_refused_for_good(issuer, tmp_path):
+    nowhere = kube(tmp_path / "kubeconfig", port=support.free_port())
+    volume = mounted.mount(tmp_path / "tls", mounted.secret(issuer, hosts=LOOPBACK))
+    folder = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
+    label = [{"requestId": "r", "label": "cat", "deployment": "income", "namespace": "shop"}]
+    with collecting(tmp_path, nowhere, "--auth=kubernetes", f"--client-ca={volume}/ca.crt") as running:
+        for path, events, pod in (("/v1/labels", label, ""), ("/v1/events", [PREDICTION], "income-aaa")):
+            status, sentence = ask(running, folder, path, events=events, pod=pod)
+            assert (status, "the API server does not answer" in sentence) == (503, True), sentence
 
 
 @pytest.mark.parametrize(
