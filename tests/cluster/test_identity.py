@@ -1,4 +1,4 @@
-"""Certificates instead of tokens on a cluster: a rollout by the evidence that they let through, and what they refuse."""
+"""Certificates instead of tokens on a cluster: a rollout by the evidence that they let through, and their refusals."""
 
 import base64
 import json
