@@ -456,8 +456,7 @@ def test_half_an_identity_is_refused(tmp_path, monkeypatch, arguments, sentence)
         ),
     ],
 )
-def test_an_operator_that_would_show_certificates_to_nobody_is_refused(kubeconfig, monkeypatch, arguments, sentence):
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+def test_an_operator_that_would_show_certificates_to_nobody_is_refused(arguments, sentence):
     needed = ["--server-image=i", "--prometheus=http://p", "--gateway-label=namespace=g"]
     done = CliRunner().invoke(operator.operator, [*needed, *arguments])
     assert isinstance(done.exception, errors.UsageError), done.output

@@ -138,6 +138,8 @@ def operator(
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
     for network in hook_networks:
         hosts.network(network)
+    certificates = _certificates(collector_certificates, collector=collector)
+    servers_certificates = _volume(server_certificates, collector=collector)
     server = api.connect(context)
     settings = target.OperatorSettings(
         server_image=server_image,
@@ -148,15 +150,13 @@ def operator(
         templates=counts.templates(templates),
         cluster=names.ClusterSettings(
             collector=collector,
-            certificates=_volume(server_certificates, collector=collector),
+            certificates=servers_certificates,
             namespace=operator_namespace,
             prometheus=prometheus,
             envoy_gateway=False,
             seldon_from=seldon_from or names.SELDON_FROM,
         ),
     )
-
-    certificates = _certificates(collector_certificates, collector=collector)
 
     def evidence(namespace: str) -> Any:
         return remote.RemoteEvidence(collector, namespace=namespace, token=collector_token, certificates=certificates)
