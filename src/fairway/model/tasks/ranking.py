@@ -24,7 +24,7 @@ class Ranking(regression.Regression):
 
     name = "ranking"
     output = "score"
-    side = "fairway.training.losses:Ranking"
+    side = "fairway.training.losses:RankingSide"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("ndcg", "high", f"NDCG of the first {FIRST}", share=True),
         Metric("top1", "high", "groups whose first row is a most relevant one", share=True),

@@ -36,7 +36,7 @@ class Regression(base.Task):
 
     name = "regression"
     output = "value"
-    side = "fairway.training.losses:Regression"
+    side = "fairway.training.losses:RegressionSide"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("rmse", "low", "root mean squared error"),
         Metric("mae", "low", "mean absolute error"),
