@@ -30,12 +30,12 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
     test_a_pair_is_judged_by_both_answers,
     test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all,
     test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored,
-    test_accuracy_is_of_one_revision_and_its_newest_labels,
     test_an_alert_is_opened_once_until_it_is_resolved,
     test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there,
     test_an_odd_class_name_counts_as_one_row,
     test_drift_records_come_back_oldest_first_with_their_number,
     test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow,
+    test_realised_loss_is_of_one_revision_and_its_newest_labels,
     test_threads_of_one_process_may_share_a_store,
     test_training_rows_are_labelled_and_count_once,
     test_windows_are_the_newest_rows_and_share_none,
@@ -138,7 +138,7 @@ def answers(events: archive.EventStore) -> list[object]:
         events.labelled("income", after=0)[1],
         events.exposure("income", after=0)[1],
         [p[1:] for p in events.history.window("income", revision="aaa", limit=7)],
-        [events.history.accuracy("income", revision) for revision in ("aaa", "bbb")],
+        [events.history.realised("income", revision) for revision in ("aaa", "bbb")],
         [row[1:] for row in events.history.training_rows("income", limit=9)],
         events.counts(),
     ]
@@ -231,7 +231,7 @@ def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.Ev
     events.add([made.prediction("r", label="cat"), made.label("r", "dog")])
     before, _ = events.labelled("income", after=0)
     assert [events.add([made.label("r", truth)]) for truth in ("cat", "cat", "bird", "cat")] == [1, 0, 1, 1]
-    assert events.history.accuracy("income", "aaa").wrong == 0
+    assert events.history.realised("income", "aaa").lost == 0
     assert events.labelled("income", after=before)[1] == []
     assert [one.wrong for one in events.labelled("income", after=0)[1]] == [0]
     assert events.unanswered([cloudevents.parse(made.label(name, "cat")) for name in ("r", "other")]) == 1
@@ -357,7 +357,7 @@ def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStor
         postgres_sql.LABELLED,
         postgres_sql.OUTCOMES,
         postgres_sql.EXPOSURE,
-        postgres_sql.ACCURACY,
+        postgres_sql.REALISED,
         postgres_sql.TRAINING,
     ):
         with events.reading() as connection:
@@ -374,7 +374,7 @@ def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStor
 def test_of_a_long_history_the_newest_rows_are_brought(events: archive.EventStore) -> None:
     events.add([made.prediction(f"r{i}") for i in range(5000)])
     assert [w.request_id for w in events.history.window("income", revision="aaa", limit=2)] == ["r4998", "r4999"]
-    assert events.history.accuracy("income", "aaa", limit=5).rows == 0
+    assert events.history.realised("income", "aaa", limit=5).rows == 0
 
 
 @pytest.mark.parametrize(

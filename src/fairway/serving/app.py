@@ -78,7 +78,7 @@ class InferenceReply:
         self.header_length: int | None = None
         self.columns: protocol.Columns | None = None
         self.rows = 0
-        self.labels: list[str] | None = None
+        self.labels: list[Any] | None = None
         self.probabilities: protocol.Array | None = None
         self.unusual: dict[str, int] | None = None
 

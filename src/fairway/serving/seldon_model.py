@@ -120,7 +120,10 @@ class Worker:
         model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
         model.check_golden()
         origin = eventlog.Origin(
-            namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision
+            namespace=settings.namespace,
+            deployment=settings.deployment,
+            revision=settings.revision,
+            task=model.gauge,
         )
         self._events = eventlog.EventLog(
             settings.serving.events,

@@ -81,7 +81,10 @@ class Service:
         model = _or_exit(predictor.Predictor.load, settings.package, threads=settings.serving.threads)
         _or_exit(model.check_golden)
         origin = eventlog.Origin(
-            namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision
+            namespace=settings.namespace,
+            deployment=settings.deployment,
+            revision=settings.revision,
+            task=model.gauge,
         )
         self.events: eventlog.EventLog = eventlog.EventLog(
             settings.serving.events,
