@@ -156,7 +156,7 @@ def test_what_cannot_be_looked_at_is_said_in_one_sentence(tmp_path, name, target
 
 
 def test_numbers_in_order_are_proposed_as_a_regression_with_the_reason(tmp_path):
-    frame = made.frame(400).assign(bought=lambda rows: rows.age.round() % 75)
+    frame = made.frame(400).assign(bought=np.arange(400) % 75)
     findings = inspect.inspect(written(tmp_path / "a.csv", frame), target="bought")
     config, text = loaded(tmp_path, findings)
     assert config.data.task == "regression"

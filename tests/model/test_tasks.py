@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,12 +27,23 @@ class Example:
     raw: np.ndarray  # answers of a graph, some right and some wrong
     best: np.ndarray  # answers of a graph that is always right
     unlearnable: np.ndarray  # rows of which nothing can be learnt
+    declared: tasks.Declared = dataclasses.field(default_factory=lambda: tasks.Declared(target="t"))
 
 
 RNG = np.random.default_rng(0)
 WORDS = RNG.choice(["b", "a", "c"], ROWS, p=[0.6, 0.3, 0.1])
 PLACES = np.searchsorted(["a", "b", "c"], WORDS)
 PRICES = RNG.uniform(0, 100, ROWS)
+HELD = RNG.random((ROWS, 3)) < [0.7, 0.4, 0.2]
+
+
+def listed(rows: Sequence[Any]) -> np.ndarray:
+    """Return a column of rows that are sequences themselves."""
+    column = np.empty(len(rows), dtype=object)
+    column[:] = rows
+    return column
+
+
 EXAMPLES = {
     "regression": Example(
         column=PRICES,
@@ -41,6 +53,26 @@ EXAMPLES = {
         raw=(PRICES + RNG.normal(0, 40, ROWS))[:, None].astype(np.float32) + np.array([0, -35, 35], dtype=np.float32),
         best=PRICES[:, None].astype(np.float32) + np.array([0, -1, 1], dtype=np.float32),
         unlearnable=np.full(20, 7.0),
+        declared=tasks.Declared(target="t", coverage=0.9),
+    ),
+    "multilabel": Example(
+        column=listed([tuple(np.array(["a", "b", "c"])[row]) for row in HELD]),
+        spelled=[["b ", "a"], "c", ()],
+        labels=[["a", "b"], ["c"], []],
+        refused=listed([()] * ROWS),
+        raw=RNG.random((ROWS, 3)).astype(np.float32),
+        best=HELD.astype(np.float32),
+        unlearnable=listed([("a", "b")] * 20),
+    ),
+    "hierarchical": Example(
+        column=WORDS.astype(object),
+        spelled=["a", " b", "c "],
+        labels=["a", "b", "c"],
+        refused=np.array(["a"] * ROWS, dtype=object),
+        raw=RNG.dirichlet([1, 1, 1], ROWS).astype(np.float32),
+        best=np.eye(3, dtype=np.float32)[PLACES],
+        unlearnable=np.array(["a"] * 20, dtype=object),
+        declared=tasks.Declared(target="t", parents={"a": "vowel", "b": "consonant", "c": "consonant"}),
     ),
     "classification": Example(
         column=WORDS.astype(object),
@@ -67,7 +99,7 @@ def task(example) -> tasks.Task:
 
 @pytest.fixture
 def schema(task, example) -> Schema:
-    facts = task.learn(example.column, tasks.Declared(target="t", coverage=0.9))
+    facts = task.learn(example.column, example.declared)
     return Schema.from_json({"target": "t", "task": task.name, "features": [], "classes": [], **facts})
 
 
@@ -93,7 +125,7 @@ def test_labels_are_read_as_the_target_is_read(task, example):
 
 def test_a_column_that_cannot_be_learnt_is_refused_with_its_name(task, example):
     with pytest.raises(errors.DataError, match="the target income has"):
-        task.learn(example.refused, tasks.Declared(target="income"))
+        task.learn(example.refused, dataclasses.replace(example.declared, target="income"))
 
 
 def test_every_row_has_a_known_target_and_a_stratum(task, target):
@@ -141,6 +173,20 @@ def test_losses_and_differences_lie_between_0_and_1(task, example, schema):
     assert 0 < lost.mean() < 1
 
 
+def test_what_travels_with_an_answer_is_all_that_its_loss_needs(task, example, schema):
+    labels, answers = task.read(example.column), task.answers(example.raw, schema)
+    gauge = json.loads(json.dumps(task.gauge(schema), allow_nan=False))
+    alone = Schema(target="", features=(), task=task.name, facts=gauge)
+    assert np.array_equal(task.loss(answers, labels, alone), task.loss(answers, labels, schema))
+
+
+def test_a_label_means_itself_after_json_and_nonsense_means_none(task, example, schema):
+    for label in task.read(example.column)[:20]:
+        assert task.label(json.loads(json.dumps(label)), schema) == label
+    assert task.label("no such label", schema) is None
+    assert task.wanted(schema)
+
+
 def test_two_answers_differ_alike_in_either_order_and_never_from_themselves(task, example, schema):
     one, other = task.answers(example.raw, schema), task.answers(example.best, schema)
     assert np.array_equal(task.differ(one, other, schema), task.differ(other, one, schema))
@@ -152,7 +198,7 @@ def test_every_metric_is_measured_and_the_best_answers_rank_above_others(task, e
     best, other = task.measure(example.best, target, schema), task.measure(example.raw, target, schema)
     assert list(best) == [metric.name for metric in task.metrics]
     assert all(np.isfinite(value) for value in (*best.values(), *other.values()))
-    assert task.rank(best) > task.rank(other)
+    assert task.rank(best, by=task.metric(None)) > task.rank(other, by=task.metric(None))
 
 
 def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, example, target, schema):
@@ -162,7 +208,7 @@ def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, exa
     compared = task.compare(example.best, target, schema)
     for scores in rules.values():
         assert scores.keys() == compared.keys()
-        assert task.rank(scores) < task.rank(compared)
+        assert task.rank(scores, by=task.metric(None)) < task.rank(compared, by=task.metric(None))
 
 
 def test_details_are_plain_json(task, example, target, schema):
@@ -222,7 +268,7 @@ def test_the_gate_decides_by_the_task_s_primary_metric(task, example, target, sc
             slices=(),
             baselines=task.baselines(target, target, schema),
             task=task.name,
-            primary=task.primary.name,
+            primary=task.metric(None).name,
             metrics=task.measure(raw, target, schema),
         )
         return gate.decide(sections.Gate(max_calibration_error=None), evaluation=record).promote

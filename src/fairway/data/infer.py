@@ -43,7 +43,7 @@ def learnt(
 
 def declared(section: sections.Data) -> tasks.Declared:
     """Return what the section says of the target."""
-    return tasks.Declared(target=section.target, coverage=section.coverage)
+    return tasks.Declared(target=section.target, parents=section.parents, coverage=section.coverage)
 
 
 def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:

@@ -35,6 +35,8 @@ FEWEST_SIBLINGS = 2  # columns like the target beside it; fewer happen by chance
 SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label of the same rows, add it to ignore"
 USELESS = "it cannot be used"
 FEW_CODES = 10  # whole numbers with as few different values may be codes
+RARE = 0.05  # share of a class below which accuracy says nothing
+TWO = 2
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
 MANY_ROWS = 10_000  # from here on larger batches are faster and no worse
 
@@ -59,9 +61,11 @@ class Findings:
     source: str
     rows: int
     target: str
+    keys: dict[str, Any]  # what was said of the target besides its name
     task: str
     task_why: str
     shown: str  # what the target holds, in words
+    classes: int  # 0 of a task that has none
     rarest: float | None  # share of the rarest class, of a task that has some
     columns: tuple[Column, ...]
     method: Literal["stratified", "group", "time"]
@@ -77,9 +81,10 @@ class Findings:
         return tuple(column for column in self.columns if column.use == "feature")
 
 
-def inspect(path: Path, *, target: str) -> Findings:
-    """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
-    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES)
+def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
+    """Return what is found in a csv or parquet file, `keys` being other keys of the data section that say what is
+    predicted; raises UsageError or DataError where it cannot be used."""
+    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES, **keys)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
@@ -102,6 +107,7 @@ def inspect(path: Path, *, target: str) -> Findings:
         source=section.source,
         rows=len(frame),
         target=target,
+        keys=keys,
         columns=columns,
         method=method,
         split_column=column,
@@ -109,6 +115,7 @@ def inspect(path: Path, *, target: str) -> Findings:
         task=task.name,
         task_why=task_why,
         shown=task.describe(codes, known),
+        classes=len(known.classes),
         rarest=task.rarest(codes, known),
     )
 
@@ -116,7 +123,13 @@ def inspect(path: Path, *, target: str) -> Findings:
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
     """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or
     near it."""
-    lines = [*_head(findings, name), *_data(findings, relative_to), *_split_lines(findings), *_training(findings)]
+    lines = [
+        *_head(findings, name),
+        *_data(findings, relative_to),
+        *_split_lines(findings),
+        *_training(findings),
+        *_evaluation(findings),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -249,7 +262,7 @@ def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratifi
                 name,
                 f"{name} has {distinct:,} values in {len(frame):,} rows: rows of one of them stay in one split",
             )
-    return "stratified", None, "each split keeps the classes' shares; no column names groups or moments"
+    return "stratified", None, "each split keeps the target's distribution; no column names groups or moments"
 
 
 def _is_moment(column: "pd.Series[Any]") -> bool:
@@ -277,6 +290,8 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
     hint = f"; the rarest has {percent(rare)}: look at recall by class" if rare is not None and seldom else ""
     yield _line("target", findings.target, f"{findings.shown}{hint}")
     yield _line("task", findings.task, findings.task_why)
+    for key, value in findings.keys.items():
+        yield _line(key, list(value) if isinstance(value, tuple) else value, "")
     yield "  # To predict from:"
     width = min(24, max(len(column.name) for column in findings.features))
     for column in findings.features:
@@ -318,6 +333,13 @@ def _training(findings: Findings) -> Iterator[str]:
     if findings.rarest is not None and findings.rarest < IMBALANCE:
         why = f"`balanced` finds more of the rarest class ({percent(findings.rarest)}), at the cost of calibration"
         yield _line("classWeights", "none", why)
+
+
+def _evaluation(findings: Findings) -> Iterator[str]:
+    if findings.rarest is not None and findings.rarest < RARE:
+        why = f"a model that never says the rarest class is right in {percent(1 - findings.rarest)}: accuracy hides it"
+        metric = "average_precision" if findings.classes == TWO else "balanced_accuracy"
+        yield from ("", "evaluation:", _line("metric", metric, why))
 
 
 def _line(key: str, value: Any, comment: str, *, indent: int = 2) -> str:

@@ -17,7 +17,8 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     if failed:
         return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks)
     task = tasks.named(evaluation.task)
-    name, words = task.primary.name, task.primary.words
+    primary = task.metric(evaluation.primary)
+    name, words = primary.name, primary.words
     champion = evaluation.baselines.get("champion")
     rule = evaluation.baselines["zero_rule"]
     against = (
@@ -29,7 +30,7 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
 
 
 def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
-    primary = tasks.named(evaluation.task).primary
+    primary = tasks.named(evaluation.task).metric(evaluation.primary)
     value = evaluation.metrics[primary.name]
     if section.threshold is not None:
         yield _within(primary, value, section.threshold, why="threshold")
@@ -50,8 +51,9 @@ def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterato
 def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
     """Compare by every metric in turn: the next one decides where the first is hard to beat, as with uneven classes."""
     task = tasks.named(evaluation.task)
-    rule, primary = evaluation.baselines["zero_rule"], task.primary
-    passed = task.rank(evaluation.metrics) > task.rank(rule)
+    rule, primary = evaluation.baselines["zero_rule"], task.metric(evaluation.primary)
+    compared = {name: value for name, value in evaluation.metrics.items() if name in rule}
+    passed = task.rank(compared, by=primary) > task.rank(rule, by=primary)
     reached = task.rules["zero_rule"].removeprefix("always ")
     side = "above" if primary.better == "high" else "below"
     wanted = f"{side} {rule[primary.name]:.4f}, what {reached} reaches (beatZeroRule)"
@@ -59,7 +61,7 @@ def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
 
 
 def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
-    primary = tasks.named(evaluation.task).primary
+    primary = tasks.named(evaluation.task).metric(evaluation.primary)
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
     if champion:
         theirs = champion[primary.name]

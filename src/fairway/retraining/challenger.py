@@ -58,8 +58,8 @@ def write_labelled(
 
 def _label(said: Any, package: manifest.Manifest) -> Any:
     """Return the label that was meant, None where none was; a word that is no class yet may be a new one."""
-    found = tasks.named(package.task).label(said, package.schema)
-    return said if found is None and package.task == tasks.USUAL and isinstance(said, str) else found
+    found = tasks.of(package.schema).label(said, package.schema)
+    return said if found is None and package.schema.task == tasks.USUAL and isinstance(said, str) else found
 
 
 def with_labelled(config: sections.Config, extra: Path) -> sections.Config:

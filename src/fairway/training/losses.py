@@ -121,6 +121,53 @@ class Classification(Side):
         return np.asarray(estimator.predict_proba(rows))
 
 
+class Multilabel(Side):
+    """Binary cross entropy of each label; answers are the sigmoid of logits."""
+
+    estimator = "classifier with predict_proba of each label"
+    outputs = "logits"
+
+    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
+        if section.class_weights != "balanced":
+            return _Labels(None)
+        found = target.float().mean(dim=0).clamp(min=1 / len(target), max=1 - 1 / len(target))
+        return _Labels((1 - found) / found)
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        return torch.sigmoid(outputs)
+
+    def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
+        right = ((outputs > 0) == (target > 0)).float().mean()
+        return {"validation_loss": float(_Labels(None)(outputs, target)), "validation_accuracy": float(right)}
+
+    def takes(self, estimator: Any) -> bool:
+        return hasattr(estimator, "predict_proba")
+
+    def unfit(self, estimator: Any) -> str | None:
+        seen = len(getattr(estimator, "classes_", ()))
+        return (
+            None if seen == self.width else f"knows {seen} labels: wanted {self.width}; fit it on splits.train.target"
+        )
+
+    def options(self, estimator: Any) -> dict[str, Any]:
+        return {"zipmap": False}
+
+    def predict(self, estimator: Any, rows: Array) -> Array:
+        return np.asarray(estimator.predict_proba(rows))
+
+
+class _Labels(nn.Module):
+    """The binary cross entropy of each label, of those that a row has with a weight of its own."""
+
+    def __init__(self, weight: Tensor | None) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
+        truth = target.to(outputs.dtype)
+        return nn.functional.binary_cross_entropy_with_logits(outputs, truth, pos_weight=self.weight)
+
+
 class Regression(Side):
     """Squared error of the standardised target; answers are in its own unit, with a split conformal interval.
 

@@ -44,6 +44,12 @@ class Data(Section):
     task: str | None = None
     """What is learnt of it: classification, regression or a package's own; by default what its values suit, which
     `fairway init` writes down with the reason."""
+    targets: tuple[str, ...] = ()
+    """Of a multilabel task: the 0/1 columns, one for each label; `target` then names what they are together."""
+    separator: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    """Of a multilabel task whose target holds several words in one cell: what stands between them."""
+    parents: Mapping[str, str] = {}
+    """Of a hierarchical classification: the parent of a class; a wrong class of the right branch then costs less."""
     coverage: Annotated[float, Field(ge=0.5, lt=1)] | None = 0.9
     """Of a regression: how often the interval that comes with each answer holds the truth; null for none."""
     features: tuple[str, ...] | None = None

@@ -35,6 +35,9 @@ class Gate(Section):
 class Evaluation(Section):
     """What is measured on the test split."""
 
+    metric: str | None = None
+    """The primary metric, which gates and orders slices: the task's first by default (accuracy, RMSE). Of rare
+    classes `average_precision` or `balanced_accuracy` say more, and `fairway init` then writes one."""
     slices: tuple[str, ...] = ()
     """Columns whose values are judged apart; categories with few values by default."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30

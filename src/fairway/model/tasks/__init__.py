@@ -13,12 +13,14 @@ from fairway import errors, plugins
 from fairway.model.schema import Schema
 from fairway.model.tasks.base import Declared, Metric, Output, Task
 from fairway.model.tasks.classification import Classification
+from fairway.model.tasks.hierarchical import Hierarchical
+from fairway.model.tasks.multilabel import Multilabel
 from fairway.model.tasks.regression import Regression
 
 __all__ = ["USUAL", "Declared", "Metric", "Output", "Task", "found", "listed", "named", "of", "proposed"]
 
 Array = NDArray[Any]
-OURS: Mapping[str, Task] = {task.name: task for task in (Classification(), Regression())}
+OURS: Mapping[str, Task] = {task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Regression())}
 USUAL = Classification.name  # of a schema or record that is older than tasks, and of a target that nothing else suits
 
 

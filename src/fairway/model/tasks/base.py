@@ -16,12 +16,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fairway import artifacts, errors
 from fairway.model.kinds.base import Compared
 from fairway.model.schema import Schema
 
 Array = NDArray[Any]
 Json = dict[str, Any]
 Scores = dict[str, float]
+LONGEST_NAME = 256  # characters of a class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +70,18 @@ class Task(ABC):
 
     name: ClassVar[str]  # in schema.json, the manifest and the metadata
     output: ClassVar[str]  # of the graph
-    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates, slices and retrains
+    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates and slices where no other is chosen
     side: ClassVar[str]  # training's side of it, as `package.module:Class`: what needs torch is imported there alone
+    declares: ClassVar[tuple[str, ...]]  # the keys of a schema file that say what `learn` learns
     rules: ClassVar[Mapping[str, str]]  # the baselines' names, in words; the gate wants the zero rule beaten
 
-    @property
-    def primary(self) -> Metric:
-        """Return the metric that decides."""
-        return self.metrics[0]
+    def metric(self, name: str | None) -> Metric:
+        """Return the metric of this name, the task's first where none is named; raises DataError for another."""
+        found = [metric for metric in self.metrics if metric.compared and name in (None, metric.name)]
+        if not found:
+            names = ", ".join(metric.name for metric in self.metrics if metric.compared)
+            raise errors.DataError(f"evaluation.metric is {name!r}: {self.name} has {names}")
+        return found[0]
 
     # The target
 
@@ -138,6 +144,13 @@ class Task(ABC):
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         """Return, in words, how much of the target a feature tells alone, where that is suspiciously much."""
 
+    @abstractmethod
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        """Return what `learn` would, from the keys `declares` of an imported model's schema file.
+
+        Raises PackageError.
+        """
+
     # Answers
 
     @abstractmethod
@@ -159,6 +172,15 @@ class Task(ABC):
     @abstractmethod
     def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
         """Return one tensor's values: a list of words, or an array."""
+
+    def columns(self, schema: Schema) -> tuple[str, ...]:
+        """Return what the numbers of a raw answer are called."""
+        return tuple(output.name for output in self.outputs(schema))
+
+    @abstractmethod
+    def told(self, outputs: Mapping[str, Any]) -> Json:
+        """Return a row's answer as a person reads it, `answer` and what it comes with, from the row's output
+        tensors."""
 
     @abstractmethod
     def row_bytes(self, schema: Schema, *, number: int) -> int:
@@ -183,10 +205,11 @@ class Task(ABC):
         measured = self.measure(raw, target, schema)
         return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
 
-    def rank(self, scores: Mapping[str, float]) -> tuple[float, ...]:
-        """Return what orders models by their scores, the best last: by the primary metric, then by the next ones."""
-        compared = [metric for metric in self.metrics if metric.compared]
-        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in compared)
+    def rank(self, scores: Mapping[str, float], *, by: Metric) -> tuple[float, ...]:
+        """Return what orders models by their scores, the best last: by this metric, then by the others."""
+        others = [metric for metric in self.metrics if metric.compared and metric != by]
+        ordered = [metric for metric in (by, *others) if metric.name in scores]
+        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in ordered)
 
     @abstractmethod
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
@@ -225,3 +248,14 @@ class Task(ABC):
 def percent(share: float) -> str:
     """Return a share in words."""
     return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
+
+
+def refused_names(names: Any, *, key: str, most: int) -> tuple[str, Any, str] | None:
+    """Return what a manifest claims in place of different names of bounded length, and what is wanted."""
+    wanted = f"1 to {most} different names of at most {LONGEST_NAME} characters"
+    if not isinstance(names, list) or not artifacts.is_plain(names, kinds={str}):
+        return key, names, wanted
+    if not 1 <= len(names) <= most or len(set(names)) < len(names):
+        return key, names, wanted
+    wrong = [name for name in names if not name or len(name) > LONGEST_NAME]
+    return (key, wrong[0], wanted) if wrong else None

@@ -21,6 +21,7 @@ STRATA, ROWS_A_STRATUM = 20, 10
 SUSPICIOUS = 0.99  # share of the variance that one feature alone explains
 SPREAD = 0.05, 0.95  # the quantiles of the target between which an error is as large as can be
 DECILES, BARS = 10, 30
+LEAST = 0.5  # coverage of an interval
 ROUGH = 0.01  # of the mean: float32 has seven digits
 TINY = 1e-300  # in place of a variance of 0
 DRAWN = 2_000  # training targets that stand for all of them in the expectation of a random guess
@@ -44,6 +45,7 @@ class Regression(base.Task):
         Metric("coverage", "high", "share of intervals that hold the truth", compared=False, share=True),
         Metric("interval", "low", "mean width of the intervals", compared=False),
     )
+    declares = ("range", "coverage")
     rules = {"zero_rule": "always the mean", "random": "guessing a row of training"}  # noqa: RUF012 - a constant
 
     def suits(self, values: Array, declared: Declared) -> str | None:
@@ -130,6 +132,19 @@ class Regression(base.Task):
         share = 1 - left / float(target.var(ddof=1))  # adjusted: of many bins with few rows each it is no larger
         return f"explains {share:.1%} of the target's variance" if share > SUSPICIOUS else None
 
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        between = kind.declared_range(entry, where=where)
+        low, high = between["min"], between["max"]
+        if low is None or low == high:
+            raise errors.PackageError(
+                f"{where}: range is {entry.get('range')!r}: wanted [low, high], between what the target mostly lies"
+            )
+        coverage = entry.get("coverage")
+        if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
+            raise errors.PackageError(f"{where}: coverage is {coverage!r}: wanted a share from {LEAST} to 1")
+        spread = high - low
+        return {"facts": {"mean": low + spread / 2, "std": spread / 4, "spread": spread, "coverage": coverage}}
+
     def width(self, schema: Schema) -> int:
         return 1 if schema.facts.get("coverage") is None else 3
 
@@ -146,6 +161,10 @@ class Regression(base.Task):
 
     def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
         return raw[:, ("value", "lower", "upper").index(output)]
+
+    def told(self, outputs: Mapping[str, Any]) -> Json:
+        interval = {"interval": [outputs["lower"], outputs["upper"]]} if "lower" in outputs else {}
+        return {"answer": outputs["value"], **interval}
 
     def row_bytes(self, schema: Schema, *, number: int) -> int:
         return self.width(schema) * number
@@ -227,8 +246,8 @@ class Regression(base.Task):
             if type(value) not in (int, float) or not math.isfinite(value) or (name != "mean" and value <= 0):
                 return f"facts: {name}", value, "a finite number" + ("" if name == "mean" else " above 0")
         coverage = facts.get("coverage")
-        if coverage is not None and (type(coverage) is not float or not 0.5 <= coverage < 1):
-            return "facts: coverage", coverage, "a share from 0.5 to 1, or null where there are no intervals"
+        if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
+            return "facts: coverage", coverage, f"a share from {LEAST} to 1, or null where there are no intervals"
         return None
 
 
