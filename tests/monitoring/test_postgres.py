@@ -23,6 +23,20 @@ from fairway import errors
 from fairway.monitoring.eventstore import archive, cloudevents, databases, places, postgres_sql, sqlite_sql
 from tests.monitoring import made, processes
 from tests.monitoring import test_store as sqlite
+from tests.monitoring.test_gauges import (  # noqa: F401 - as are these
+    test_a_label_of_words_loses_what_its_task_says,
+    test_a_label_that_the_task_cannot_read_is_refused_once_its_answer_is_there,
+    test_a_list_is_no_label_of_a_class,
+    test_a_number_is_read_however_it_is_written,
+    test_a_pair_of_numbers_is_as_far_apart_as_its_task_says,
+    test_both_arms_labels_are_measured_as_of_one_revision,
+    test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable,
+    test_labels_of_numbers_are_given_by_the_values_of_a_feature,
+    test_only_words_are_answers_to_be_counted,
+    test_pairs_of_classes_of_numbers_and_of_refusals_are_added_up,
+    test_realised_loss_is_the_task_s_and_the_newest_label_counts,
+    test_what_no_task_here_measures_is_incomparable_and_said_once,
+)
 from tests.monitoring.test_store import (  # noqa: F401 - collected here with this module's `events`
     test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at_again,
     test_a_deployment_of_the_same_name_in_another_namespace_is_another,

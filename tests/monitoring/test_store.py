@@ -180,6 +180,7 @@ def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(
         "REALISED",
         "TRAINING",
         "FIRST_ANSWER",
+        "GAUGE",
     ],
 )
 def test_a_query_reads_no_table_from_end_to_end(events: archive.EventStore, name: str) -> None:

@@ -9,7 +9,7 @@ from fairway.evaluation import bounds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
+class Told:
     """How a loss is spoken of."""
 
     what: str
@@ -22,8 +22,8 @@ class Words:
         return f"{1 - loss if self.right else loss:.3f}"
 
 
-CLASSES = Words(what="realised accuracy", right=True, beyond="below", to="up to", at="at most")
-LOSSES = Words(what="realised mean loss", right=False, beyond="above", to="down to", at="at least")
+CLASSES = Told(what="realised accuracy", right=True, beyond="below", to="up to", at="at most")
+LOSSES = Told(what="realised mean loss", right=False, beyond="above", to="down to", at="at least")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,13 +62,6 @@ class Predictor:
         return self.task.answers(raw, self.schema)
 
     @property
-    def gauge(self) -> artifacts.Json | None:
-        """Return the task's name and what its losses need, which every event says; None where answers are classes."""
-        if self.task.name == tasks.USUAL:
-            return None
-        return {"name": self.task.name, **self.task.gauge(self.schema)}
-
-    @property
     def row_bytes(self) -> int:
         """Return how many bytes of an answer a row takes at most, in JSON or binary."""
         return self.task.row_bytes(self.schema, number=protocol.NUMBER_BYTES)

@@ -125,7 +125,7 @@ class Worker:
             namespace=settings.namespace,
             deployment=settings.deployment,
             revision=settings.revision,
-            task=model.gauge,
+            task=tasks.gauge(model.schema),
         )
         self._events = eventlog.EventLog(
             settings.serving.events,

@@ -74,6 +74,7 @@ class Service:
     """One worker's model."""
 
     def __init__(self) -> None:
+        from fairway.model import tasks
         from fairway.serving import app, eventlog, predictor
 
         _follow_the_supervisor()
@@ -84,7 +85,7 @@ class Service:
             namespace=settings.namespace,
             deployment=settings.deployment,
             revision=settings.revision,
-            task=model.gauge,
+            task=tasks.gauge(model.schema),
         )
         self.events: eventlog.EventLog = eventlog.EventLog(
             settings.serving.events,

@@ -91,12 +91,22 @@ def _losses(predicted: str, truth: str, task: str | None) -> list[float | None]:
 def _measured(gauge: gauges.Gauge | None, given: list[Any], true: list[Any]) -> list[float | None]:
     if gauge is None:
         return []
-    known = {place: label for place, one in enumerate(true) if (label := gauge.label(one)) is not None}
+    read = (_as_answered(gauge.label(one), answer) for one, answer in zip(true, given, strict=True))
+    known = {place: label for place, label in enumerate(read) if label is not None}
     if not known:
         return []
     losses = gauge.losses([given[place] for place in known], list(known.values()))
     by_place = dict(zip(known, losses, strict=True)) if losses is not None else {}
     return [by_place.get(place) for place in range(len(given))]
+
+
+def _as_answered(label: Any, answer: Any) -> Any:
+    """Return the label with words that are another way to write one of the answer's as the answer has them."""
+    if isinstance(label, list) and isinstance(answer, list):
+        return [next((name for name in answer if labels.alike(one, name)), one) for one in label]
+    if isinstance(label, str) and isinstance(answer, str):
+        return answer if labels.alike(label, answer) else label
+    return label
 
 
 def _apart(task: str | None, other_task: str | None, one: str | None, other: str | None) -> float | None:

@@ -37,7 +37,7 @@ class Gauge:
         try:
             return None if value is None else self.task.label(value, self.schema)
         except Exception as error:  # the task's own: a package wrote it
-            _say(self.task.name, f"{type(error).__name__}: {error}")
+            say(self.task.name, f"{type(error).__name__}: {error}")
             return None
 
     def wanted(self) -> str:
@@ -60,10 +60,10 @@ class Gauge:
             with np.errstate(divide="raise", invalid="raise", over="raise"):
                 found = np.asarray(how(one, other, self.schema), dtype=np.float64)
         except Exception as error:  # the task's own, or of facts that a server made up
-            _say(self.task.name, f"{type(error).__name__}: {error}")
+            say(self.task.name, f"{type(error).__name__}: {error}")
             return None
         if found.shape != (len(one),) or not np.all((found >= -ROUNDING) & (found <= 1 + ROUNDING)):
-            _say(self.task.name, "wanted a number from 0 to 1 for each row")
+            say(self.task.name, "wanted a number from 0 to 1 for each row")
             return None
         clipped: list[float] = found.clip(0, 1).tolist()
         return clipped
@@ -96,6 +96,6 @@ def shared(one: str | None, other: str | None) -> str | None:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _say(task: str, why: str) -> None:
+def say(task: str, why: str) -> None:
     """Say it once."""
     log.warning("The task %r cannot measure some answers (%s): %s.", task, why, SO)
