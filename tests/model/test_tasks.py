@@ -34,6 +34,7 @@ RNG = np.random.default_rng(0)
 WORDS = RNG.choice(["b", "a", "c"], ROWS, p=[0.6, 0.3, 0.1])
 PLACES = np.searchsorted(["a", "b", "c"], WORDS)
 PRICES = RNG.uniform(0, 100, ROWS)
+GRADES = RNG.choice([0.0, 1.0, 2.0], ROWS)
 HELD = RNG.random((ROWS, 3)) < [0.7, 0.4, 0.2]
 
 
@@ -54,6 +55,16 @@ EXAMPLES = {
         best=PRICES[:, None].astype(np.float32) + np.array([0, -1, 1], dtype=np.float32),
         unlearnable=np.full(20, 7.0),
         declared=tasks.Declared(target="t", coverage=0.9),
+    ),
+    "ranking": Example(
+        column=tasks.named("ranking").grouped(GRADES, np.arange(ROWS) // 6),
+        spelled=[{"group": "a", "relevance": "2"}, {"group": 1, "relevance": 1}],
+        labels=[{"group": "a", "relevance": 2.0}, {"group": "1", "relevance": 1.0}],
+        refused=np.full(ROWS, 7.0),
+        raw=RNG.random((ROWS, 1)).astype(np.float32) - 0.5 * GRADES[:, None].astype(np.float32),
+        best=GRADES[:, None].astype(np.float32),
+        unlearnable=np.full(20, 2.0),
+        declared=tasks.Declared(target="t", group="query"),
     ),
     "multilabel": Example(
         column=listed([tuple(np.array(["a", "b", "c"])[row]) for row in HELD]),

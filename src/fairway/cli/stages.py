@@ -29,6 +29,7 @@ MOST_RECALLS = 10  # classes whose recall the terminal shows
     metavar="CLASS=PARENT",
     help="A class's parent, as often as there are (hierarchical): a wrong class of the right branch costs less.",
 )
+@click.option("--group", default=None, metavar="COLUMN", help="What rows belong to, to be ranked within it (ranking).")
 @click.option("--name", default=None, help="Name of the deployment; by default from the file's name.")
 @click.option(
     "--out",
@@ -43,6 +44,7 @@ def init(
     targets: tuple[str, ...],
     separator: str | None,
     parents: tuple[str, ...],
+    group: str | None,
     name: str | None,
     out: Path,
     force: bool,
@@ -54,7 +56,7 @@ def init(
         options.check_name(name, option="--name")
     if out.exists() and not force:
         raise errors.UsageError(f"{out} is there already: choose another with --out, or replace it with --force")
-    target, keys = _said(targets, separator=separator, parents=parents)
+    target, keys = _said(targets, separator=separator, parents=parents, group=group)
     findings = inspect.inspect(data, target=target, **keys)
     text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
     files.write_bytes(out, text.encode())
@@ -62,13 +64,14 @@ def init(
     click.echo(f"wrote {out}; next: fairway run training")
 
 
-def _said(targets: tuple[str, ...], *, separator: str | None, parents: tuple[str, ...]) -> tuple[str, dict[str, Any]]:
+def _said(
+    targets: tuple[str, ...], *, separator: str | None, parents: tuple[str, ...], group: str | None
+) -> tuple[str, dict[str, Any]]:
     """Return the target's name, and the other keys of the data section that say what is predicted."""
     keys: dict[str, Any] = {}
     if len(targets) > 1:
         keys["targets"] = targets
-    if separator is not None:
-        keys["separator"] = separator
+    keys |= {key: value for key, value in (("separator", separator), ("group", group)) if value is not None}
     pairs = [text.partition("=") for text in parents]
     wrong = [text for text, pair in zip(parents, pairs, strict=True) if not all(part.strip() for part in pair)]
     if wrong:
@@ -149,7 +152,7 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
         {"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)},
         form=form,
         text=f"{_scores(record)}  rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     "
-        f"{decision.reason}",
+        f"{decision.reason}" + "".join(f"\nmind     {note}" for note in decision.notes),
     )
     if not decision.promote:
         raise errors.Refused(f"the gate refused: {decision.reason}")

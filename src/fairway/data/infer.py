@@ -43,7 +43,20 @@ def learnt(
 
 def declared(section: sections.Data) -> tasks.Declared:
     """Return what the section says of the target."""
-    return tasks.Declared(target=section.target, parents=section.parents, coverage=section.coverage)
+    return tasks.Declared(
+        target=section.target, group=section.group, parents=section.parents, coverage=section.coverage
+    )
+
+
+def labels(frame: pd.DataFrame, *, task: tasks.Task, section: sections.Data) -> list[Any]:
+    """Return the label of each row, with its group where the task's labels have one."""
+    values = frames.plain(frame[section.target])
+    if section.group is None:
+        return task.read(values)
+    if section.group not in frame.columns:
+        hint = near(section.group, [str(name) for name in frame.columns])
+        raise errors.DataError(f"data.group is {section.group!r}, which is no column{hint}")
+    return task.read(task.grouped(values, frames.plain(frame[section.group])))
 
 
 def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:
@@ -58,10 +71,11 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
         if unknown:
             raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
     left_out = {section.target, *section.ignore}
-    if section.split.method == "group" or (section.split.method == "time" and section.features is None):
-        left_out.add(
-            section.split.column or ""
-        )  # a group's name says nothing of new groups, a moment nothing of later ones
+    divided = section.division
+    # A group's name says nothing of new groups, a moment nothing of later ones.
+    if divided.method == "group" or (divided.method == "time" and section.features is None):
+        left_out.add(divided.column or "")
+    left_out.add(section.group or "")
     names = [name for name in (section.features or present) if name not in left_out]
     if not names:
         raise errors.DataError(

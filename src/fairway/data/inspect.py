@@ -91,9 +91,9 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
         raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
     task, task_why = infer.task_of(frame, section=section)
     known = infer.learnt(task, frame, section=section)
-    codes = task.encode(task.read(frames.plain(frame[target])), known)
+    codes = task.encode(infer.labels(frame, task=task, section=section), known)
     names = [str(name) for name in frame.columns if name != target]
-    method, column, split_why = _split(frame, names)
+    method, column, split_why = _split(frame, names, group=section.group)
     siblings = _siblings(frame, target)
     columns = tuple(
         _column(frame[name], target=codes, task=task, section=section, splits=name == column, sibling=name in siblings)
@@ -245,8 +245,12 @@ def _describe(feature: Feature, column: "pd.Series[Any]") -> str:
     return f"{kinds.of(feature).describe(feature)}{missing}"
 
 
-def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
+def _split(
+    frame: pd.DataFrame, names: Sequence[str], *, group: str | None
+) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
     """Return the split method, its column, and the reason in words."""
+    if group is not None:
+        return "group", group, f"rows of one {group} stay in one split"
     for name in names:
         if _is_moment(frame[name]):
             return (

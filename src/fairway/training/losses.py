@@ -78,7 +78,7 @@ class Side(ABC):
         return False
 
 
-class Classification(Side):
+class ClassificationSide(Side):
     """Cross entropy, its classes weighed equally where the configuration asks for it; answers are the softmax of
     logits."""
 
@@ -121,7 +121,7 @@ class Classification(Side):
         return np.asarray(estimator.predict_proba(rows))
 
 
-class Multilabel(Side):
+class MultilabelSide(Side):
     """Binary cross entropy of each label; answers are the sigmoid of logits."""
 
     estimator = "classifier with predict_proba of each label"
@@ -168,7 +168,7 @@ class _Labels(nn.Module):
         return nn.functional.binary_cross_entropy_with_logits(outputs, truth, pos_weight=self.weight)
 
 
-class Regression(Side):
+class RegressionSide(Side):
     """Squared error of the standardised target; answers are in its own unit, with a split conformal interval.
 
     The interval's half width is the quantile of the validation rows' errors that holds the next row's error as often
@@ -217,6 +217,13 @@ class Regression(Side):
         return True
 
 
+class RankingSide(RegressionSide):
+    """A score for each row by itself, learnt as its relevance."""
+
+    def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
+        return _Relevance(self.schema.facts["mean"], self.schema.facts["std"])
+
+
 class _Standardised(nn.Module):
     """The mean squared error in standard deviations."""
 
@@ -226,6 +233,13 @@ class _Standardised(nn.Module):
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
         return nn.functional.mse_loss(outputs[:, 0], ((target - self.mean) / self.std).to(outputs.dtype))
+
+
+class _Relevance(_Standardised):
+    """The same of a target that has the group first."""
+
+    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return super().forward(outputs, target[:, 1])
 
 
 def conformal(off: Array, *, coverage: float) -> float:

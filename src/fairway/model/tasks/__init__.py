@@ -16,12 +16,15 @@ from fairway.model.tasks.base import Declared, Metric, Output, Task
 from fairway.model.tasks.classification import Classification
 from fairway.model.tasks.hierarchical import Hierarchical
 from fairway.model.tasks.multilabel import Multilabel
+from fairway.model.tasks.ranking import Ranking
 from fairway.model.tasks.regression import Regression
 
 __all__ = ["USUAL", "Declared", "Metric", "Output", "Task", "found", "gauge", "listed", "named", "of", "proposed"]
 
 Array = NDArray[Any]
-OURS: Mapping[str, Task] = {task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Regression())}
+OURS: Mapping[str, Task] = {
+    task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Ranking(), Regression())
+}
 LONGEST_GAUGE = 65_000  # characters of facts that every event carries: it has a request's inputs besides
 USUAL = Classification.name  # of a schema or record that is older than tasks, and of a target that nothing else suits
 

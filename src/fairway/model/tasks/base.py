@@ -100,6 +100,10 @@ class Task(ABC):
     def read(self, values: Array) -> list[Any]:
         """Return the labels of a target column, however its values are written."""
 
+    def grouped(self, values: Array, groups: Array) -> Array:
+        """Return the target column's values with the group of each, where the labels have one."""
+        return values
+
     @abstractmethod
     def label(self, value: Any, schema: Schema) -> Any:
         """Return the label that a value of JSON means, however a client writes it; None where it means none."""

@@ -33,7 +33,7 @@ class Classification(base.Task):
 
     name = "classification"
     output = "probabilities"
-    side = "fairway.training.losses:Classification"
+    side = "fairway.training.losses:ClassificationSide"
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", "high", "accuracy", share=True),
         Metric("log_loss", "low", "log loss"),

@@ -32,7 +32,7 @@ class Multilabel(base.Task):
 
     name = "multilabel"
     output = "probabilities"
-    side = "fairway.training.losses:Multilabel"
+    side = "fairway.training.losses:MultilabelSide"
     metrics = (
         Metric("micro_f1", "high", "F1 over all labels", share=True),
         Metric("macro_f1", "high", "mean F1 of the labels", share=True),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,8 @@ class Regression(base.Task):
 
     name = "regression"
     output = "value"
-    side = "fairway.training.losses:Regression"
-    metrics = (
+    side = "fairway.training.losses:RegressionSide"
+    metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("rmse", "low", "root mean squared error"),
         Metric("mae", "low", "mean absolute error"),
         Metric("r2", "high", "R²"),
@@ -45,7 +45,7 @@ class Regression(base.Task):
         Metric("coverage", "high", "share of intervals that hold the truth", compared=False, share=True),
         Metric("interval", "low", "mean width of the intervals", compared=False),
     )
-    declares = ("range", "coverage")
+    declares: ClassVar[tuple[str, ...]] = ("range", "coverage")
     rules = {"zero_rule": "always the mean", "random": "guessing a row of training"}  # noqa: RUF012 - a constant
 
     def suits(self, values: Array, declared: Declared) -> str | None:
