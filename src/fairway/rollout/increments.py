@@ -35,7 +35,7 @@ class Paired:
     """Answers of stable and shadow to the same requests since the last look."""
 
     compared: int
-    disagreements: int
+    disagreements: float  # of those; where answers are no classes, the sum of how far each pair is apart
     candidate_failures: int  # of the candidate alone
     stable_failures: int  # of stable alone
     both_failures: int = 0
@@ -49,7 +49,7 @@ class Labelled:
     """
 
     weight: float  # probability of the canary when the predictions were made
-    candidate: ArmCounts  # units, the sum of their shares of wrong rows
+    candidate: ArmCounts  # units, the sum of their mean losses: of classes, of their shares of wrong rows
     stable: ArmCounts
     slice: str | None = None
     answers: Mapping[str, tuple[int, int]] = field(

@@ -224,7 +224,10 @@ class Task(ABC):
         """Return the report's part: tables and curves as plain JSON."""
 
     def gauge(self, schema: Schema) -> Json:
-        """Return the facts that `loss` and `differ` need: they travel with each answer into the event store."""
+        """Return the facts that `loss` and `differ` need, few: they travel with each answer into the event store.
+
+        There the schema has these facts and nothing else, no classes either. `label` takes any word then.
+        """
         return {}
 
     @abstractmethod
