@@ -1,5 +1,6 @@
 """Answers that are no classes: how wrong they are lies between 0 and 1, and bets and sentences are about the mean."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -30,7 +31,8 @@ def labelled(
     return [
         increments.Batch(
             labelled=tuple(
-                increments.Labelled(weight=0.5, candidate=arm(mine), stable=arm(theirs), slice=value) for value in of
+                increments.Labelled(weight=0.5, candidate=arm(mine), stable=arm(theirs), slice=value, losses=True)
+                for value in of
             )
         )
         for _ in range(looks)
@@ -43,7 +45,9 @@ def paired(apart: float, *, looks: int, seed: int = 0) -> list[increments.Batch]
     sums = [float(rng.beta(2 * apart, 2 * (1 - apart), UNITS).sum()) for _ in range(looks)]
     return [
         increments.Batch(
-            paired=increments.Paired(compared=UNITS, disagreements=one, candidate_failures=0, stable_failures=0)
+            paired=increments.Paired(
+                compared=UNITS, disagreements=one, candidate_failures=0, stable_failures=0, losses=True
+            )
         )
         for one in sums
     ]
@@ -121,8 +125,22 @@ def _to_a_whole_number(looks: list[increments.Batch]) -> list[increments.Batch]:
         more = increments.Paired(compared=UNITS, disagreements=rest(total).bad, candidate_failures=0, stable_failures=0)
         return [increments.Batch(paired=more)]
     mine, theirs = (sum(getattr(one.labelled[0], arm).bad for one in looks) for arm in ("candidate", "stable"))
-    more_labels = increments.Labelled(weight=0.5, candidate=rest(mine), stable=rest(theirs))
+    more_labels = increments.Labelled(weight=0.5, candidate=rest(mine), stable=rest(theirs), losses=True)
     return [increments.Batch(labelled=(more_labels,))]
+
+
+def test_what_waits_for_the_other_arm_keeps_what_it_is() -> None:
+    arms = [(ArmCounts(8, 1.0), ArmCounts(0, 0)), (ArmCounts(0, 0), ArmCounts(8, 1.0))]
+    looks = [
+        increments.Batch(labelled=(increments.Labelled(weight=0.5, candidate=one, stable=other, losses=first),))
+        for first, (one, other) in zip((True, False), arms, strict=True)
+    ]
+    assert "mean loss 0.125 over 8" in said(learn(QUALITY, looks), QUALITY, "canary")
+    assert "1.0 of 8" in said(learn(QUALITY, [looks[1], _plain(looks[0])]), QUALITY, "canary")
+
+
+def _plain(look: increments.Batch) -> increments.Batch:
+    return dataclasses.replace(look, labelled=(dataclasses.replace(look.labelled[0], losses=False),))
 
 
 def test_healthy_revisions_with_losses_are_rolled_back_no_more_often_than_promised() -> None:

@@ -92,20 +92,25 @@ def by_weight(
     """
     counts: dict[tuple[str | None, float], dict[str, list[float]]] = {}
     answers: dict[tuple[str | None, float], dict[str, list[int]]] = {}
+    measured: set[tuple[str | None, float]] = set()
     for label in labels:
         segment = in_effect(segments, at=label.predicted_at)
         if segment is None or label.revision not in (candidate, stable):
             continue
-        arm = counts.setdefault((label.slice, segment.weight), {}).setdefault(label.revision, [0.0, 0.0])
+        place = label.slice, segment.weight
+        arm = counts.setdefault(place, {}).setdefault(label.revision, [0.0, 0.0])
         arm[0] += 1
         arm[1] += label.wrong / label.rows
-        said = answers.setdefault((label.slice, segment.weight), {})
+        if label.measured:
+            measured.add(place)
+        said = answers.setdefault(place, {})
         if label.answer is not None and (label.answer in said or len(said) < MOST_ANSWERS):
             said.setdefault(label.answer, [0, 0])[label.revision != candidate] += 1
     return tuple(
         increments.Labelled(
             weight=weight,
             slice=of,
+            losses=(of, weight) in measured,
             candidate=_counts(arm.get(candidate or "")),
             stable=_counts(arm.get(stable or "")),
             answers={answer: (mine, theirs) for answer, (mine, theirs) in answers.get((of, weight), {}).items()},
@@ -210,4 +215,5 @@ def _pairs(of: Observed, state: states.State) -> tuple[int, increments.Paired | 
         candidate_failures=pairs.candidate_failures,
         stable_failures=pairs.stable_failures,
         both_failures=pairs.both_failed,
+        losses=pairs.measured > 0,
     )

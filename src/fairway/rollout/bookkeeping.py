@@ -206,6 +206,7 @@ def _labels(ledger: Ledger, batch: Batch) -> list[Labelled]:
         found[one.weight, one.slice] = replace(
             one,
             answers={},
+            losses=one.losses or (before is not None and before.losses),
             candidate=before.candidate.plus(one.candidate) if before else one.candidate,
             stable=before.stable.plus(one.stable) if before else one.stable,
         )

@@ -139,15 +139,21 @@ class Ledger:
 
 def _waiting_to_json(waiting: Batch) -> dict[str, Any]:
     return {
-        "labelled": [[one.weight, one.slice, *one.candidate, *one.stable] for one in waiting.labelled],
+        "labelled": [[one.weight, one.slice, *one.candidate, *one.stable, one.losses] for one in waiting.labelled],
         "valued": [[one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued],
     }
 
 
 def _waiting_from_json(data: Mapping[str, Any]) -> Batch:
     labelled = tuple(
-        Labelled(weight=weight, slice=of, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
-        for weight, of, n, bad, m, stable_bad in data.get("labelled", ())
+        Labelled(
+            weight=weight,
+            slice=of,
+            candidate=ArmCounts(n, bad),
+            stable=ArmCounts(m, stable_bad),
+            losses=bool(losses and losses[0]),  # of an earlier version there is none
+        )
+        for weight, of, n, bad, m, stable_bad, *losses in data.get("labelled", ())
     )
     valued = tuple(
         Valued(weight=weight, name=name, candidate=tuple(mine), stable=tuple(theirs))

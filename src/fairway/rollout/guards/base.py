@@ -222,13 +222,8 @@ LOSSES = {
 }  # the memory of a bet on losses that lie between 0 and 1: they add up to no number of bad ones
 
 
-def has_losses(*arms: ArmCounts) -> bool:
-    """Say whether a sum is no whole number, as counts of what is right or wrong would be."""
-    return any(arm.bad % 1 for arm in arms)
-
-
 def is_lossy(bet: Bet) -> bool:
-    """Say whether the bet has met such a sum."""
+    """Say whether the bet has met such losses."""
     return bool(bet.memory.get("losses"))
 
 

@@ -65,9 +65,8 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         yield News(BetKey(self.name), counts, NOTHING, harm, certificate=safe)
 
     def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
-        paired = batch.paired if self.strategy.shadow.enabled else None
-        lossy = paired is not None and base.has_losses(ArmCounts(paired.compared, paired.disagreements))
-        return [(BetKey(self.name), base.LOSSES)] if lossy else []
+        lossy = batch.paired is not None and batch.paired.losses
+        return [(BetKey(self.name), base.LOSSES)] if lossy and self.strategy.shadow.enabled else []
 
     def certified(self, ledger: Ledger) -> bool:
         return not self.strategy.shadow.enabled or super().certified(ledger)

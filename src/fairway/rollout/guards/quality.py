@@ -94,7 +94,7 @@ class QualityCase(base.Case[QualityGuard]):
     def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
         places = self._places(ledger)
         met = [labels for labels in batch.labelled if labels.slice in places]
-        return [(places[one.slice], base.LOSSES) for one in met if base.has_losses(one.candidate, one.stable)]
+        return [(places[one.slice], base.LOSSES) for one in met if one.losses]
 
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
         return [(one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None]
