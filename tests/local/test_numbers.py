@@ -10,13 +10,11 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
+from fairway import errors
 from fairway.monitoring.eventstore import access
-from fairway.packaging import package
-from fairway.platforms.local import client
+from fairway.platforms.local import client, requests
 from fairway.platforms.local.home import Home
 from fairway.rollout.states import Phase
 from tests.local import world as worlds
@@ -43,34 +41,10 @@ def truth(age: float) -> float:
     return SLOPE * (age - 40.0) / 10.0
 
 
-def packaged(folder: Path, *, off: float) -> Path:
-    """Return a model of numbers that knows the truth and is off by so much."""
-    folder.mkdir()
-    constants = [
-        numpy_helper.from_array(np.array([[SLOPE], [0.0]], dtype=np.float32), "w"),
-        numpy_helper.from_array(np.array([off], dtype=np.float32), "b"),
-    ]
-    given = helper.make_tensor_value_info("numbers", TensorProto.FLOAT, ["n", 2])
-    answered = helper.make_tensor_value_info("value", TensorProto.FLOAT, ["n", 1])
-    graph = helper.make_graph(
-        [helper.make_node("Gemm", ["numbers", "w", "b"], ["value"])], "tiny", [given], [answered], constants
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(model, folder / "model.onnx")
-    schema = {name: value for name, value in support.SCHEMA.items() if name != "classes"}
-    (folder / "schema.json").write_text(
-        json.dumps({**schema, "task": "regression", "range": [-SPREAD / 2, SPREAD / 2]})
-    )
-    made = package.import_onnx(
-        folder / "model.onnx", schema=folder / "schema.json", name=worlds.NAME, out=folder / "store"
-    )
-    return Path(made.path)
-
-
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("numbers")
-    with worlds.world(folder, package=packaged(folder / "good", off=0.0)) as made:
+    with worlds.world(folder, package=support.packaged_numbers(folder / "good", slope=SLOPE, spread=SPREAD)) as made:
         yield made
 
 
@@ -117,7 +91,7 @@ def deployed(platform: World, package: Path, *, concurrency: int, strategy: dict
 
 def test_a_revision_of_numbers_that_is_off_is_taken_back_by_its_own_loss(platform: World, tmp_path: Path) -> None:
     stable = platform.deployment().state.stable
-    bad = packaged(tmp_path / "bad", off=20.0)
+    bad = support.packaged_numbers(tmp_path / "bad", slope=SLOPE, spread=SPREAD, off=20.0)
     with labellers(platform):
         asked = deployed(platform, bad, concurrency=201, strategy=CANARY)
         ended = platform.ended(asked).state
@@ -129,7 +103,8 @@ def test_a_revision_of_numbers_that_is_off_is_taken_back_by_its_own_loss(platfor
 
 def test_a_shadow_of_numbers_that_is_off_is_taken_back_by_how_far(platform: World, tmp_path: Path) -> None:
     stable = platform.deployment().state.stable
-    asked = deployed(platform, packaged(tmp_path / "bad", off=-30.0), concurrency=202, strategy=SHADOW)
+    bad = support.packaged_numbers(tmp_path / "bad", slope=SLOPE, spread=SPREAD, off=-30.0)
+    asked = deployed(platform, bad, concurrency=202, strategy=SHADOW)
     ended = platform.ended(asked).state
     assert (ended.phase, ended.stable) == (Phase.ROLLED_BACK, stable)
     assert "differs: shadow answers differ from stable's by 0.3 on average over" in ended.reason
@@ -144,3 +119,23 @@ def test_a_revision_of_numbers_that_is_as_good_is_promoted(platform: World) -> N
         known = events.history.realised(worlds.NAME, asked)
     assert known.task == "regression"
     assert 0.01 < known.lost / known.rows < 0.04  # 3 of 100, in absolute value
+
+
+def test_a_late_number_is_sent_however_it_is_written_and_a_word_is_refused(platform: World) -> None:
+    platform.every_answer_is_stored(but=50)
+    request = sorted(platform.users.answered() & platform.stored())[0]
+    sent = requests.send_labels(
+        platform.home, worlds.NAME, namespace="default", labels=[(request, " 123.50 ")], now=time.time()
+    )
+    assert (sent.sent, sent.new, sent.unknown) == (1, 1, 0)
+    with pytest.raises(errors.UsageError, match=r"is 'much': wanted a number; nothing was sent"):
+        requests.send_labels(
+            platform.home, worlds.NAME, namespace="default", labels=[(request, "much")], now=time.time()
+        )
+    refused = httpx.post(
+        f"{client.need(platform.home).collector}/v1/labels?deployment={worlds.NAME}",
+        json=[{"requestId": request, "label": "much"}],
+        headers=access.authorization(platform.home.token),
+    )
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith(f'the label of request {request} is "much": wanted a number, or null')
