@@ -229,6 +229,8 @@ def _row(key: BetKey, ledger: Ledger, case: Case[Any], *, intervals_too: bool) -
         "pValue": bet.harm.p_value,
         "logCertificate": round(bet.certificate.log_e, 4) + 0.0 if bet.certificate else None,
     }
+    if base.is_lossy(bet):
+        row["losses"] = True  # `bad` is the sum of losses between 0 and 1
     if key == BetKey(case.name) and case.name in ledger.lotteries:
         row["cameIn"] = case.came_in(ledger)
     return row | case.described(key, ledger, intervals_too=intervals_too)
