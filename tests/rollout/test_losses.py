@@ -94,6 +94,13 @@ def test_pairs_that_are_too_far_apart_are_said_by_how_far() -> None:
     )
 
 
+def test_pairs_that_no_task_compares_are_said_while_others_are_waited_for() -> None:
+    paired = increments.Paired(compared=0, disagreements=0, candidate_failures=0, stable_failures=0, incomparable=40)
+    verdict = judge.decide(learn(SHADOW, [increments.Batch(paired=paired)] * 2), strategy=SHADOW, stage="shadow")
+    assert verdict.action is Action.HOLD
+    assert f"0 of {SHADOW.shadow.min_pairs} pairs compared (80 cannot be compared)" in verdict.reason
+
+
 @pytest.mark.parametrize(
     ("strategy", "stage", "looks"),
     [

@@ -215,5 +215,6 @@ def _pairs(of: Observed, state: states.State) -> tuple[int, increments.Paired | 
         candidate_failures=pairs.candidate_failures,
         stable_failures=pairs.stable_failures,
         both_failures=pairs.both_failed,
+        incomparable=pairs.incomparable,
         losses=pairs.measured > 0,
     )

@@ -50,6 +50,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offlin
         met=met,
         asked=asked,
         pairs=ledger.pairs + (batch.paired.compared if batch.paired else 0),
+        incomparable=ledger.incomparable + (batch.paired.incomparable if batch.paired else 0),
         slices={
             case.name: _known_slices(batch, ledger.slices.get(case.name, ()))
             for case in cases

@@ -39,6 +39,7 @@ class Paired:
     candidate_failures: int  # of the candidate alone
     stable_failures: int  # of stable alone
     both_failures: int = 0
+    incomparable: int = 0  # stable refused, or no task says how far the two are apart
     losses: bool = False  # whether some are no classes, so that disagreements are no number of pairs
 
 

@@ -88,7 +88,8 @@ def _judgement(
     beside = f"; {drawn}" if drawn else ""
     waiting = [case.missing(ledger) for case in gating if not case.certified(ledger)]
     if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
-        waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared")
+        rest = f" ({ledger.incomparable} cannot be compared)" if ledger.incomparable else ""
+        waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared{rest}")
     if waiting:
         return Action.HOLD, f"no guard is violated; not yet certified: {'; '.join(waiting)}{beside}", None
     if not gating:
