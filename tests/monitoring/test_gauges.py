@@ -34,9 +34,11 @@ def losses(events: archive.EventStore, **asked: Any) -> list[tuple[str, int, flo
 @pytest.mark.parametrize(
     ("stable", "shadow", "expected"),
     [
-        pytest.param([5.0], [5.0], {"compared": 1}, id="the same"),
-        pytest.param([5.0], [7.5], {"compared": 1, "disagreements": 0.25}, id="a quarter of the spread"),
-        pytest.param([5.0, 5.0], [6.0, 95.0], {"compared": 1, "disagreements": 0.55}, id="the mean of the rows"),
+        pytest.param([5.0], [5.0], {"compared": 1, "measured": 1}, id="the same"),
+        pytest.param([5.0], [7.5], {"compared": 1, "measured": 1, "disagreements": 0.25}, id="a quarter of the spread"),
+        pytest.param(
+            [5.0, 5.0], [6.0, 95.0], {"compared": 1, "measured": 1, "disagreements": 0.55}, id="the mean of the rows"
+        ),
         pytest.param([5.0], [5.0, 6.0], {"incomparable": 1}, id="other rows"),
     ],
 )
@@ -52,7 +54,7 @@ def test_pairs_of_classes_of_numbers_and_of_refusals_are_added_up(events: archiv
     events.add([made.prediction(f"r{i}", label=name, **SHADOW) for i, name in enumerate(("cat", "dog", "cat"))])
     events.add([made.answered("n", [1.0]), made.answered("n", [2.0], **SHADOW)])
     events.add([made.answered("no", [1.0]), made.answered("no", [1.0], labels=None, status=422, **SHADOW)])
-    assert pairs(events) == answers.Pairs(compared=5, disagreements=pytest.approx(1 + 1 + 0.1))  # type: ignore[arg-type]
+    assert pairs(events) == answers.Pairs(compared=5, measured=1, disagreements=pytest.approx(1 + 1 + 0.1))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,7 @@ def test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable(
     events.add([made.answered("r", [1.0]), made.answered("r", [2.0], task=wide, **SHADOW)])
     events.add([made.answered("s", [1.0]), made.prediction("s", label="1", **SHADOW)])
     events.add([made.answered("t", [1.0]), made.answered("t", ["1"], task=TREE, **SHADOW)])
-    assert pairs(events) == answers.Pairs(compared=1, disagreements=0.1, incomparable=2)
+    assert pairs(events) == answers.Pairs(compared=1, measured=1, disagreements=0.1, incomparable=2)
 
 
 def test_both_arms_labels_are_measured_as_of_one_revision(events: archive.EventStore) -> None:
@@ -184,7 +186,8 @@ def test_only_words_are_answers_to_be_counted(events: archive.EventStore) -> Non
     events.add([made.answered("n", [1.5]), made.answered("s", [["a"]], task=SEVERAL), made.prediction("c")])
     assert [one.answer for one in events.exposure("income", after=0)[1]] == [None, None, "cat"]
     events.add([made.label("n", 2), made.label("c", "dog")])
-    assert [one.answer for one in events.labelled("income", after=0)[1]] == [None, "cat"]
+    joined = events.labelled("income", after=0)[1]
+    assert [(one.answer, one.measured) for one in joined] == [(None, True), ("cat", False)]
 
 
 @pytest.mark.parametrize(

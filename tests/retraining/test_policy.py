@@ -61,3 +61,35 @@ def test_one_more_mistake_at_the_edge_is_what_decides() -> None:
     assert decisions == sorted(decisions)
     first = decisions.index(True)
     assert decide(lost=first).bound > 0.10 >= decide(lost=first - 1).bound  # type: ignore[operator]
+
+
+REGRESSION = {"task": "regression", "lost": 120.0, "reference_loss": 0.1}
+
+
+def test_a_mean_loss_that_rose_beyond_chance_starts_a_run_and_says_the_numbers() -> None:
+    decision = decide(**REGRESSION)
+    assert decision.start
+    assert "realised mean loss is 0.300 on the newest 400 labels, 0.100 on the test split" in decision.reason
+    assert "above 0.150 beyond chance (at least 0.23" in decision.reason
+
+
+@pytest.mark.parametrize(("lost", "words"), [(80.0, "0.200"), (20.0, "0.050")], ids=["within chance", "better"])
+def test_a_mean_loss_that_may_be_chance_starts_no_run(lost: float, words: str) -> None:
+    decision = decide(**{**REGRESSION, "lost": lost})
+    assert not decision.start
+    assert f"realised mean loss is {words} on the newest 400 labels; not above 0.150 beyond chance" in decision.reason
+
+
+def test_where_no_loss_was_measured_nothing_starts() -> None:
+    assert "records no test loss" in decide(**{**REGRESSION, "reference_loss": None}).reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "loss"), [({"testLoss": 0.2, "testAccuracy": 0.7}, 0.2), ({"testAccuracy": 0.75}, 0.25), ({}, None)]
+)
+def test_a_package_of_before_states_its_accuracy_alone(facts: dict[str, float], loss: float | None) -> None:
+    assert policy.reference_loss(facts) == loss
+
+
+def test_the_key_of_before_is_read_still() -> None:
+    assert sections.Retraining.model_validate({"maxAccuracyDrop": 0.2}).max_loss_increase == 0.2

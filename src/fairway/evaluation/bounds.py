@@ -18,8 +18,8 @@ def of_losses(losses: NDArray[Any], *, confidence: float) -> float:
 def of_mean(lost: float, total: int, *, confidence: float) -> float:
     """Return the one-sided upper bound of the mean of any losses in [0, 1], of which the sum is known.
 
-    Hoeffding's (1963, inequality 2.1): were the mean q, one this small would be rarer than exp(-total kl(mean, q)). Of
-    small means it is half as far off as his theorem 2.
+    Hoeffding's (1963, inequality 2.1): were the mean q, one this small would be rarer than exp(-total kl(mean, q)).
+    Near 0 and 1 it is much closer than his theorem 2, which has the squared distance there.
     """
     mean = min(1.0, lost / total)
     allowed = -math.log(1 - confidence) / total

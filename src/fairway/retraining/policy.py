@@ -9,7 +9,7 @@ from fairway.evaluation import bounds
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class LossWords:
     """How a loss is spoken of."""
 
     what: str
@@ -22,8 +22,8 @@ class Told:
         return f"{1 - loss if self.right else loss:.3f}"
 
 
-CLASSES = Told(what="realised accuracy", right=True, beyond="below", to="up to", at="at most")
-LOSSES = Told(what="realised mean loss", right=False, beyond="above", to="down to", at="at least")
+CLASSES = LossWords(what="realised accuracy", right=True, beyond="below", to="up to", at="at most")
+LOSSES = LossWords(what="realised mean loss", right=False, beyond="above", to="down to", at="at least")
 
 
 @dataclass(frozen=True, kw_only=True)

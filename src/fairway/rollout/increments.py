@@ -39,6 +39,8 @@ class Paired:
     candidate_failures: int  # of the candidate alone
     stable_failures: int  # of stable alone
     both_failures: int = 0
+    incomparable: int = 0  # stable refused, or no task says how far the two are apart
+    losses: bool = False  # whether some are no classes, so that disagreements are no number of pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class Labelled:
     candidate: ArmCounts  # units, the sum of their mean losses: of classes, of their shares of wrong rows
     stable: ArmCounts
     slice: str | None = None
+    losses: bool = False  # whether some are no classes, so that their losses are no shares of wrong rows
     answers: Mapping[str, tuple[int, int]] = field(
         default_factory=dict
     )  # label of the first row -> units (candidate, stable)

@@ -14,6 +14,7 @@ class Pairs:
     # of those: another class in any row (of other tasks, how far the rows are apart on average), or the candidate
     # refused (4xx)
     disagreements: float = 0
+    measured: int = 0  # of those compared, how many are no classes
     candidate_failures: int = 0  # candidate 5xx, stable not
     stable_failures: int = 0  # stable 5xx, candidate not
     both_failed: int = 0
@@ -53,6 +54,7 @@ class LabelledAnswer(NamedTuple):
     wrong: float  # the sum of their losses: of classes, how many are wrong
     slice: str | None = None  # value of the feature that was asked for; None where its inputs were not logged
     answer: str | None = None  # label of the first row; None where it is no word
+    measured: bool = False  # whether the losses are a task's, and no classes that are wrong
 
 
 class Outcome(NamedTuple):

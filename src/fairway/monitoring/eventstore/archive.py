@@ -159,7 +159,9 @@ class EventStore:
             for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by, task=by_task).items():
                 if known:
                     joined.append(
-                        answers.LabelledAnswer(request_id, unit, revision, role, at, known, wrong, of, answer)
+                        answers.LabelledAnswer(
+                            request_id, unit, revision, role, at, known, wrong, of, answer, task is not None
+                        )
                     )
         return cursor, joined
 

@@ -59,6 +59,7 @@ def pairs(found: Iterable[tuple[str, str | None, str | None, str | None, str | N
         counts[verdict] += number
     return answered.Pairs(
         compared=counts["agree"] + counts["disagree"] + counts[MEASURED],
+        measured=counts[MEASURED],
         disagreements=counts["disagree"] + (math.fsum(apart) if apart else 0),
         candidate_failures=counts["candidate"],
         stable_failures=counts["stable"],
