@@ -62,7 +62,7 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "dataset" / "dataset.json", verb="prepare")
-    with progress.epochs(config.training.epochs, quiet=form == "json") as report:
+    with progress.epochs(config.training.most_epochs, quiet=form == "json") as report:
         from fairway.training import fit
 
         record = fit.fit(config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report)

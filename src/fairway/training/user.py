@@ -21,13 +21,13 @@ import torch
 from torch import nn
 
 from fairway import errors, usercode
-from fairway.config import sections
 from fairway.data import splits
 from fairway.model import graph, tasks
 from fairway.training import export, losses
+from fairway.training.families.yours import FunctionTraining
 
 
-def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
+def fit(section: FunctionTraining, *, data: splits.Splits) -> export.Made:
     """Call the user's function; gives what it returned, ready to be exported."""
     named = section.function or ""
     torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice
