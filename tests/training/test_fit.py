@@ -252,7 +252,7 @@ def test_a_folder_that_holds_no_dataset_is_refused(tmp_path):
 
 def test_a_failed_run_leaves_the_old_checkpoint(tabular, tmp_path, monkeypatch):
     before = fit.fit(made.training(seed=1), dataset=tabular, out=tmp_path / "out")
-    monkeypatch.setattr("fairway.training.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("fairway.training.parity.TOLERANCE", -1.0)
     with pytest.raises(errors.TrainingError, match="answers differently from the model"):
         fit.fit(made.training(seed=2), dataset=tabular, out=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "checkpoint.json").read_text())["seed"] == before.seed

@@ -244,7 +244,7 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
         ),
         pytest.param(
             FLAT.format(logits="self.last(features)[:, :1]"),
-            r"gives \[36, 1\] .*: wanted logits of shape \[36, 2\]",
+            r"gives \[57, 1\] .*: wanted logits of shape \[57, 2\]",
             id="one column",
         ),
         pytest.param(

@@ -94,7 +94,10 @@ def _data(config: "sections.Config") -> list[Finding]:
             for key, file in absent
         ]
     try:
-        for key, named in (("data", getattr(config.data, "function", None)), ("training", getattr(config.training, "function", None))):
+        for key, named in (
+            ("data", getattr(config.data, "function", None)),
+            ("training", getattr(config.training, "function", None)),
+        ):
             if named is not None:
                 usercode.load(named, what=f"{key}.function")
     except errors.FairwayError as error:

@@ -19,7 +19,11 @@ CONF = Path(__file__).parent / "conf"
 REFERENCE = re.compile(r"(\\*)\$\{")
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
 SECRET = re.compile(r"://[^/?#\s]*@")
-TAGS = {"source": "source", "guard": "type", "family": "family"}  # pydantic's word for an unknown variant: the key that names it
+TAGS = {
+    "source": "source",
+    "guard": "type",
+    "family": "family",
+}  # pydantic's word for an unknown variant: the key that names it
 ENVIRONMENTS = ("local", "kind", "production")
 
 

@@ -2,6 +2,8 @@
 
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +15,17 @@ from fairway.config import sections
 from fairway.model import tasks
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boosted:
+    """What gradient boosting (LightGBM) is told of a task; what turns its sums into answers follows from the
+    objective."""
+
+    parameters: Mapping[str, Any]  # objective and metric in LightGBM's words, and what these need
+    loss: str  # the metric that stops the training
+    error: str | None = None  # a metric of wrong answers, where the task has one
+    weights: Array | None = None  # of the training rows, where all classes are to count the same
 
 
 class Side(ABC):
@@ -32,6 +45,10 @@ class Side(ABC):
     @abstractmethod
     def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         """Return `validation_loss`, which stops the training, and what a person looks at besides."""
+
+    def boosted(self, target: Array, *, width: int) -> Boosted | None:
+        """Return how gradient boosting learns the training target, or None where it does not."""
+        return None
 
     def mistaken(self, outputs: Tensor) -> str | None:
         """Return what a user's network gives in place of its outputs, or None where nothing looks wrong."""
@@ -72,6 +89,14 @@ class Classification(Side):
         right = (outputs.argmax(1) == target).float().mean()
         loss = nn.functional.cross_entropy(outputs, target)
         return {"validation_loss": float(loss), "validation_accuracy": float(right)}
+
+    def boosted(self, target: Array, *, width: int) -> Boosted:
+        weights = balanced(torch.from_numpy(target), classes=width).numpy()[target]
+        if width == 2:
+            names: dict[str, Any] = {"objective": "binary", "metric": ["binary_logloss", "binary_error"]}
+            return Boosted(parameters=names, loss="binary_logloss", error="binary_error", weights=weights)
+        names = {"objective": "multiclass", "num_class": width, "metric": ["multi_logloss", "multi_error"]}
+        return Boosted(parameters=names, loss="multi_logloss", error="multi_error", weights=weights)
 
     def mistaken(self, outputs: Tensor) -> str | None:
         sums = outputs.sum(dim=1)

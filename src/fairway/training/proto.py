@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
@@ -29,6 +30,32 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
     del body.output[:]
     body.output.append(helper.make_tensor_value_info(wanted, TensorProto.FLOAT, [None, columns]))
     return made
+
+
+def beside(proto: Any, *, numbers: int, categories: int) -> Any:
+    """Return a graph of one matrix as one of `numbers` and `categories`, which stand in the matrix in this order."""
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    body = made.graph
+    parts, inputs, nodes = [], [], []
+    if numbers:
+        parts.append("numbers")
+        inputs.append(helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, numbers]))
+    if categories:
+        parts.append("codes")
+        inputs.append(helper.make_tensor_value_info("categories", TensorProto.INT64, [None, categories]))
+        nodes.append(helper.make_node("Cast", ["categories"], ["codes"], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Concat", parts, [FLAT], axis=1))
+    _replace(body.input, inputs)
+    _replace(body.node, [*nodes, *body.node])
+    return made
+
+
+def apart(matrix: Any, numbers: int, categories: int) -> dict[str, Any]:
+    """Return the rows of a matrix as that graph takes them."""
+    parts = {"numbers": matrix[:, :numbers], "categories": matrix[:, numbers:].astype(np.int64)}
+    widths = {"numbers": numbers, "categories": categories}
+    return {name: values for name, values in parts.items() if widths[name]}
 
 
 def write(proto: Any, path: Path) -> None:
@@ -58,6 +85,12 @@ def _rename_input(body: Any, node: Any) -> None:
     body.input.remove(kept)
     body.input.insert(0, helper.make_tensor_value_info(FLAT, TensorProto.FLOAT, [None, *_static(node.shape[1:])]))
     body.node.insert(0, helper.make_node("Cast", [FLAT], [old], to=kept.type.tensor_type.elem_type))
+
+
+def _replace(repeated: Any, values: Sequence[Any]) -> None:
+    kept = list(values)
+    del repeated[:]
+    repeated.extend(kept)
 
 
 def _static(shape: Sequence[Any]) -> list[int | None]:

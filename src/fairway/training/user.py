@@ -7,10 +7,14 @@ Modules in the current directory are found. The function returns one of
 
   a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
                     logits [n, classes]
-  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on
-                    splits.train.inputs("flat")["features"] and splits.train.target
-  a path            of an ONNX file. Its inputs are named as the dataset's are, or it has one matrix under any name; its
-                    output `probabilities` (or its only float output) is [n, classes], with the softmax inside
+  a scikit-learn    estimator or pipeline that skl2onnx can convert, fitted on splits.train.inputs("flat")["features"]
+                    and splits.train.target
+  a booster         or an estimator of LightGBM, XGBoost or CatBoost, fitted on the same; or on
+                    splits.train.inputs("columns")["features"], where a category is one column of whole numbers (0 is
+                    unknown) that the library may split as categories
+  a path            of a file of LightGBM (.txt), XGBoost (.json, .ubj) or CatBoost (.cbm), or of an ONNX file. Its
+                    inputs are named as the dataset's are, or it has one matrix under any name; its output
+                    `probabilities` (or its only float output) is [n, classes], with the softmax inside
 """
 
 import inspect
@@ -23,7 +27,8 @@ from torch import nn
 from fairway import errors, usercode
 from fairway.data import splits
 from fairway.model import graph, tasks
-from fairway.training import export, losses
+from fairway.training import converters, export, losses
+from fairway.training.converters import sklearn_graph
 from fairway.training.families.yours import FunctionTraining
 
 
@@ -48,19 +53,57 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
         layout = _layout(returned, data=data, named=named)
         return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
     if isinstance(returned, str | Path):
-        path = Path(returned)
-        if not path.is_file():
-            raise errors.TrainingError(
-                f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
-            )
-        layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
-        return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
-    if side.takes(returned):
-        return export.Estimator(returned, data.validation.inputs("flat"), data.schema), "flat"
-    raise errors.TrainingError(
-        f"{named} returned a {type(returned).__name__}: "
-        f"wanted a torch module, a scikit-learn {side.estimator}, or the path of an ONNX file"
-    )
+        return _of_file(Path(returned), data=data, named=named)
+    foreign = converters.of(returned, output=tasks.of(data.schema).output)
+    if foreign is None and not side.takes(returned):
+        raise errors.TrainingError(
+            f"{named} returned a {type(returned).__name__}: wanted a torch module, a scikit-learn {side.estimator}, "
+            "a model of LightGBM, XGBoost or CatBoost, or the path of an ONNX file"
+        )
+    if foreign is None or hasattr(returned, "classes_"):
+        _fitted(returned, side=side, data=data)
+    if foreign is None:
+        foreign = sklearn_graph.convert(returned, side=side, columns=_width(data, "flat"))
+    return _estimator(foreign, data=data)
+
+
+def _of_file(path: Path, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
+    if not path.is_file():
+        raise errors.TrainingError(
+            f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
+        )
+    converters.refuse_pickle(path)
+    if converters.is_file(path):
+        return _estimator(converters.read(path, output=tasks.of(data.schema).output), data=data)
+    layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
+    return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
+
+
+def _estimator(foreign: converters.Foreign, *, data: splits.Splits) -> tuple[export.Estimator, str]:
+    """Return the model with the rows of the layout that it was fitted on, told by the number of its columns."""
+    steps = data.preprocessor
+    sizes = {layout: _width(data, layout) for layout in ("flat", "columns")}
+    if foreign.columns not in sizes.values():
+        raise errors.TrainingError(
+            f"{foreign.what} was fitted on {foreign.columns} columns: wanted the {sizes['flat']} of "
+            f'splits.train.inputs("flat")["features"], or the {sizes["columns"]} of inputs("columns")["features"]'
+        )
+    layout = "flat" if foreign.columns == sizes["flat"] else "columns"
+    matrix = data.validation.inputs(layout)[graph.FLAT]
+    if layout == "flat":
+        return export.Estimator(foreign, matrix, data.schema, steps.columns("flat")), "flat"
+    named = len(steps.numbers), len(steps.categories)
+    return export.Estimator(foreign, matrix, data.schema, steps.columns("columns"), named=named), "named"
+
+
+def _fitted(estimator: Any, *, side: losses.Side, data: splits.Splits) -> None:
+    unfit = side.unfit(estimator, width=tasks.of(data.schema).width(data.schema))
+    if unfit is not None:
+        raise errors.TrainingError(f"the estimator {unfit}")
+
+
+def _width(data: splits.Splits, layout: str) -> int:
+    return len(data.preprocessor.columns(layout))
 
 
 def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:

@@ -1,0 +1,75 @@
+"""Proof that an exported graph answers as the model did: on every validation row, and on rows made up to be hard."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model import graph, tasks
+from fairway.model.schema import Schema
+
+Array = NDArray[Any]
+TOLERANCE = 1e-4  # of a probability, or of an answer's own size beyond 1; measured differences are below 1e-6
+SHOWN = 4  # numbers of an answer in a sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Rows of a graph's inputs, those of validation first, and the model's own answers to them."""
+
+    inputs: Mapping[str, Array]
+    expected: Array
+    validation: int
+    edges: Sequence[str] = field(default=())  # of each made-up row, what stands where
+    before: str | None = None  # what stands before the model's trees and changes numbers
+    rows: str = "validation row"
+
+
+def prove(model: Path, asked: Asked, *, schema: Schema, what: str = "the exported graph") -> float:
+    """Return the largest difference between the graph's answers and the model's.
+
+    Raises TrainingError where one is above the tolerance, with the row, both answers and why.
+    """
+    expected = asked.expected
+    answered = graph.run(model, asked.inputs, output=tasks.of(schema).output, width=expected.shape[1], what=what)
+    differences = np.abs(answered - expected)
+    off = (differences / np.maximum(1.0, np.abs(expected))).max(axis=1)
+    wrong = np.flatnonzero(~(off <= TOLERANCE))
+    if not len(wrong):
+        return float(differences.max())
+    first = int(wrong[0])
+    raise errors.TrainingError(
+        f"{what} answers differently from the model on {len(wrong)} of {len(expected)} rows, by up to "
+        f"{differences.max():.2g}: wanted {TOLERANCE:g} at most; {_row(asked, first)}: the model answers "
+        f"{_shown(expected[first])}, the graph {_shown(answered[first])}; {_why(asked, first)}"
+    )
+
+
+def _row(asked: Asked, place: int) -> str:
+    if place < asked.validation:
+        return f"the first is {asked.rows} {place}"
+    return f"the first is a row made up from {asked.rows}s {_edge(asked, place)}".rstrip()
+
+
+def _edge(asked: Asked, place: int) -> str:
+    return asked.edges[place - asked.validation] if asked.edges else ""
+
+
+def _why(asked: Asked, place: int) -> str:
+    if asked.before is not None:
+        return (
+            f"a tree stands behind {asked.before}, whose float32 in the graph falls on the other side of a split: "
+            f"leave {asked.before} out, trees need none"
+        )
+    if place >= asked.validation and asked.edges:
+        return "the graph compares in float32: fit the model on the float32 rows that it is given"
+    return "a model that rounds or compares at its own precision cannot be served as ONNX"
+
+
+def _shown(answer: Array) -> str:
+    numbers = ", ".join(f"{value:.4g}" for value in answer[:SHOWN])
+    return f"[{numbers}{', ...' if len(answer) > SHOWN else ''}]"
