@@ -1,4 +1,5 @@
-"""Packages a model that was trained elsewhere: `fairway package model.onnx --schema FILE`.
+"""Packages a graph that was trained elsewhere: `fairway package model.onnx --schema FILE`. Other libraries' files
+become a graph first (`packaging.elsewhere`).
 
 The schema file is YAML or JSON:
 
@@ -50,6 +51,7 @@ def import_onnx(
     out: Path,
     evaluation: Path | None = None,
     licence: str = "unspecified",
+    source: str = "imported ONNX graph",
 ) -> artifacts.Package:
     """Return the package of an ONNX graph in `out/<digest>/`.
 
@@ -64,9 +66,7 @@ def import_onnx(
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
         layout = declared["layout"] or answering.layout_of(folder / "model.onnx")
-        known = Schema(
-            target=declared["target"], classes=tuple(declared["classes"]), features=tuple(declared["features"])
-        )
+        known = schema_of(declared)
         artifacts.write_json(folder / "schema.json", known.to_json())
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
         _write_rows(folder, declared=declared, known=known, layout=layout, root=schema.parent)
@@ -74,7 +74,7 @@ def import_onnx(
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
         lineage: artifacts.Json = {
             "datasetVersion": "",
-            "source": "imported ONNX graph",
+            "source": source,
             "codeVersion": __version__,
             "configuration": {},
             "seed": None,
@@ -128,6 +128,18 @@ def read_schema(path: Path) -> artifacts.Json:
         "golden": data.get("golden"),
         "reference": data.get("reference"),
     }
+
+
+def schema_of(declared: artifacts.Json) -> Schema:
+    """Return the schema of a schema file's content."""
+    return Schema(target=declared["target"], classes=tuple(declared["classes"]), features=tuple(declared["features"]))
+
+
+def rows_of(declared: artifacts.Json, *, root: Path) -> golden.Columns:
+    """Return the rows that a schema file names, those of the reference before the golden ones; else made-up ones."""
+    named = declared["reference"] or declared["golden"]
+    features = declared["features"]
+    return read_rows(root / named, features=features) if named else made_up(features)
 
 
 def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:

@@ -80,9 +80,9 @@ def graph(forest: Forest, *, columns: int, output: str) -> Any:
 
 def below(splits: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the largest float32 that is no larger than each split."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # what is past the largest float32 is infinity
         near = splits.astype(np.float32)
-    return np.where(near.astype(np.float64) > splits, np.nextafter(near, np.float32(-np.inf)), near)
+        return np.where(near.astype(np.float64) > splits, np.nextafter(near, np.float32(-np.inf)), near)
 
 
 def above(splits: NDArray[np.float64]) -> NDArray[np.float32]:

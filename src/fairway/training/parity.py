@@ -27,6 +27,8 @@ class Asked:
     edges: Sequence[str] = field(default=())  # of each made-up row, what stands where
     before: str | None = None  # what stands before the model's trees and changes numbers
     rows: str = "validation row"
+    exact: Array | None = None  # the first rows' numbers before they became float32
+    columns: tuple[str, ...] = ()  # of these
 
 
 def prove(model: Path, asked: Asked, *, schema: Schema, what: str = "the exported graph") -> float:
@@ -65,9 +67,21 @@ def _why(asked: Asked, place: int) -> str:
             f"a tree stands behind {asked.before}, whose float32 in the graph falls on the other side of a split: "
             f"leave {asked.before} out, trees need none"
         )
+    if asked.exact is not None and place < asked.validation:
+        return _rounded(asked, asked.exact[place])
     if place >= asked.validation and asked.edges:
         return "the graph compares in float32: fit the model on the float32 rows that it is given"
     return "a model that rounds or compares at its own precision cannot be served as ONNX"
+
+
+def _rounded(asked: Asked, row: Array) -> str:
+    near = row.astype(np.float32).astype(np.float64)
+    off = np.flatnonzero((near != row) & ~np.isnan(row))[:SHOWN].tolist()
+    values = ", ".join(f"{asked.columns[place]} {float(row[place])!r} becomes {float(near[place])!r}" for place in off)
+    return (
+        f"a package computes in float32, where {values or 'nothing changes'}, on the other side of a split: "
+        "train on float32 values, or round them first"
+    )
 
 
 def _shown(answer: Array) -> str:

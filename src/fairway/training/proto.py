@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fairway import errors
 from fairway.model import graph
 from fairway.model.graph import FLAT
+
+PLAIN_OPSET = 17  # of the nodes that are added, where a graph has no plain ones
 
 
 def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str) -> Any:
@@ -20,6 +22,9 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     body = made.graph
+    if not any(opset.domain == "" for opset in made.opset_import):  # CatBoost's graphs have trees alone
+        made.opset_import.append(helper.make_opsetid("", PLAIN_OPSET))
+        made.ir_version = max(made.ir_version, helper.find_min_ir_version_for(made.opset_import))
     made_of = next(node for node in session.get_outputs() if node.name == output)
     if layout == "flat":
         _rename_input(body, next(node for node in session.get_inputs()))
@@ -32,8 +37,12 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
     return made
 
 
-def beside(proto: Any, *, numbers: int, categories: int) -> Any:
-    """Return a graph of one matrix as one of `numbers` and `categories`, which stand in the matrix in this order."""
+def beside(proto: Any, *, numbers: int, categories: int, order: Sequence[int] | None = None, first: int = 1) -> Any:
+    """Return a graph of one matrix as one of `numbers` and `categories`, which stand in the matrix in this order.
+
+    Where the matrix has them in another, `order` says for each of its columns which of these it is. `first` is the
+    code of the first word, whose index is 1.
+    """
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     body = made.graph
@@ -44,8 +53,13 @@ def beside(proto: Any, *, numbers: int, categories: int) -> Any:
     if categories:
         parts.append("codes")
         inputs.append(helper.make_tensor_value_info("categories", TensorProto.INT64, [None, categories]))
-        nodes.append(helper.make_node("Cast", ["categories"], ["codes"], to=TensorProto.FLOAT))
-    nodes.append(helper.make_node("Concat", parts, [FLAT], axis=1))
+        nodes.append(helper.make_node("Cast", ["categories"], ["indices"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Sub", ["indices", "before"], ["codes"]))
+        body.initializer.append(numpy_helper.from_array(np.array(1 - first, dtype=np.float32), "before"))
+    nodes.append(helper.make_node("Concat", parts, [FLAT if order is None else "together"], axis=1))
+    if order is not None:
+        nodes.append(helper.make_node("Gather", ["together", "order"], [FLAT], axis=1))
+        body.initializer.append(numpy_helper.from_array(np.array(order, dtype=np.int64), "order"))
     _replace(body.input, inputs)
     _replace(body.node, [*nodes, *body.node])
     return made

@@ -148,7 +148,8 @@ def _values(branch: Branch, *, missing: bool) -> Sequence[np.float32]:
     at = branch.value
     if branch.mode == "BRANCH_EQ":
         return (at, np.float32(0), np.float32(-1))
-    beside = (np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf)))
+    with np.errstate(over="ignore"):  # past the largest float32 there is infinity
+        beside = (np.nextafter(at, np.float32(-np.inf)), at, np.nextafter(at, np.float32(np.inf)))
     return (*beside, np.float32(np.nan)) if missing else beside
 
 

@@ -82,11 +82,12 @@ def _of_file(path: Path, *, data: splits.Splits, named: str) -> tuple[export.Tra
 def _estimator(foreign: converters.Foreign, *, data: splits.Splits) -> tuple[export.Estimator, str]:
     """Return the model with the rows of the layout that it was fitted on, told by the number of its columns."""
     steps = data.preprocessor
-    sizes = {layout: _width(data, layout) for layout in ("flat", "columns")}
+    layouts = ("flat",) if steps.image is not None else ("flat", "columns")
+    sizes = {layout: _width(data, layout) for layout in layouts}
     if foreign.columns not in sizes.values():
+        wanted = " or ".join(f'the {size} of inputs("{layout}")["features"]' for layout, size in sizes.items())
         raise errors.TrainingError(
-            f"{foreign.what} was fitted on {foreign.columns} columns: wanted the {sizes['flat']} of "
-            f'splits.train.inputs("flat")["features"], or the {sizes["columns"]} of inputs("columns")["features"]'
+            f"{foreign.what} was fitted on {foreign.columns} columns: wanted {wanted} of splits.train"
         )
     layout = "flat" if foreign.columns == sizes["flat"] else "columns"
     matrix = data.validation.inputs(layout)[graph.FLAT]

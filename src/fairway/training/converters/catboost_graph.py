@@ -39,6 +39,11 @@ def convert(model: Any, *, output: str) -> converters.Foreign:
     catboost = library()
     if not (isinstance(model, catboost.CatBoost) and model.is_fitted()):
         raise errors.TrainingError(f"the {type(model).__name__} is not fitted: fit it first")
+    if model.get_cat_feature_indices() or model.get_text_feature_indices() or model.get_embedding_feature_indices():
+        raise errors.TrainingError(
+            f"{SENTENCE} has features that are no numbers, which its ONNX lacks: wanted numbers alone; "
+            'splits.train.inputs("flat") has categories one-hot'
+        )
     classes = _classes(model)
     kind, pair = ("Probability", len(classes) == 2) if classes else ("RawFormulaVal", False)
     columns = len(model.feature_names_)
@@ -67,8 +72,7 @@ def _written(model: Any) -> Any:
         except catboost.CatBoostError as error:
             said = " ".join(str(error).split())[:200]
             raise errors.TrainingError(
-                f"CatBoost cannot write this model as ONNX ({said}): wanted numbers alone; "
-                'splits.train.inputs("flat") has categories one-hot'
+                f"CatBoost cannot write this model as ONNX ({said}): write the ONNX file yourself and return its path"
             ) from error
         return proto.read(path, what=SENTENCE)
 

@@ -36,7 +36,7 @@ def load(path: Path) -> Any:
     """Return the booster of a text file; raises TrainingError where there is none in it."""
     lightgbm = library()
     try:
-        return lightgbm.Booster(model_file=str(path), params={"verbosity": -1})
+        return lightgbm.Booster(model_file=str(path))
     except lightgbm.basic.LightGBMError as error:
         raise errors.TrainingError(
             f"{path} is no model of LightGBM ({error}): wanted {converters.HOW['.txt']}"
