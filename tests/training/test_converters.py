@@ -61,7 +61,7 @@ MODELS = {
 }
 
 
-def answered(foreign: converters.Foreign, asked: np.ndarray) -> np.ndarray:
+def answered(foreign: converters.Converted, asked: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(foreign.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: asked})[0]
 

@@ -12,15 +12,25 @@ from fairway.training import fit
 from tests.training import made
 
 SKLEARN = """
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import RobustScaler, StandardScaler
 
     def fit(splits, *, seed):
         estimator = {estimator}
         return estimator.fit(splits.train.inputs("flat")["features"], splits.train.target)
 """
+BOOSTER = """
+    import catboost, lightgbm, xgboost
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def fit(splits, *, seed):
+        rows, target = splits.train.inputs("{layout}")["features"], splits.train.target
+        return {booster}
+"""
+LIGHT = "lightgbm.LGBMClassifier(n_estimators=30, verbosity=-1, random_state=seed)"
 NAMED = """
     import torch
     from torch import nn
@@ -85,6 +95,7 @@ def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
         pytest.param("RandomForestClassifier(20, random_state=seed)", id="random forest"),
         pytest.param("LogisticRegression()", id="logistic regression"),
         pytest.param("make_pipeline(StandardScaler(), LogisticRegression())", id="pipeline"),
+        pytest.param("HistGradientBoostingClassifier(random_state=seed)", id="histogram boosting"),
     ],
 )
 def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, dataset, tmp_path):
@@ -96,6 +107,57 @@ def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, datase
     assert [node.name for node in exported.output] == ["probabilities"]
     assert record.onnx_max_difference < 1e-4
     assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("layout", "booster"),
+    [
+        pytest.param("flat", f"{LIGHT}.fit(rows, target)", id="lightgbm"),
+        pytest.param("columns", f"{LIGHT}.fit(rows, target, categorical_feature=[2])", id="lightgbm categories"),
+        pytest.param(
+            "flat",
+            "lightgbm.train({'objective': 'binary', 'verbosity': -1}, lightgbm.Dataset(rows, label=target), 20)",
+            id="lightgbm booster",
+        ),
+        pytest.param("flat", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost"),
+        pytest.param("columns", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost columns"),
+        pytest.param(
+            "flat",
+            "catboost.CatBoostClassifier(iterations=30, verbose=0, allow_writing_files=False).fit(rows, target)",
+            id="catboost",
+        ),
+    ],
+)
+def test_a_booster_is_exported_and_useful(layout, booster, run, dataset, tmp_path):
+    record = run(BOOSTER.format(layout=layout, booster=booster), name="user_booster")
+    wanted = "flat" if layout == "flat" else "named"
+    right = answers(tmp_path, dataset, layout=wanted).argmax(axis=1) == splits.load(dataset).test.target
+    assert (record.layout, record.onnx_max_difference < 1e-6) == (wanted, True)
+    assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        pytest.param("mine.txt", f"{LIGHT}.fit(rows, target).booster_.save_model('mine.txt')", id="lightgbm"),
+        pytest.param("mine.ubj", "xgboost.XGBClassifier().fit(rows, target).save_model('mine.ubj')", id="xgboost"),
+    ],
+)
+def test_a_boosters_own_file_may_be_returned(name, save, run, dataset, tmp_path):
+    text = BOOSTER.format(layout="flat", booster=f"{save} and None or '{name}'")
+    assert run(text, name="user_file").onnx_max_difference < 1e-6
+    assert answers(tmp_path, dataset, layout="flat").shape == (len(splits.load(dataset).test), 2)
+
+
+def test_a_tree_behind_a_scaler_that_flips_a_row_is_said(run, tmp_path):
+    estimator = "make_pipeline(RobustScaler(), RandomForestClassifier(20, random_state=seed))"
+    said = (
+        r"a row made up from validation rows on a split of its trees: the model answers \[.*\], the graph \[.*\]; "
+        "a tree stands behind the RobustScaler, whose float32 in the graph falls on the other side of a split"
+    )
+    with pytest.raises(errors.TrainingError, match=said):
+        run(SKLEARN.format(estimator=estimator), name="user_scaled")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_torch_module_takes_the_named_inputs_in_any_order(run, dataset, tmp_path):
@@ -230,6 +292,35 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             RETURNS.format(line="return 42"),
             "returned a int: wanted a torch module, a scikit-learn classifier",
             id="a number",
+        ),
+        pytest.param(
+            BOOSTER.format(layout="flat", booster=f"make_pipeline(StandardScaler(), {LIGHT}).fit(rows, target)"),
+            "the Pipeline ends in a LGBMClassifier, which skl2onnx does not know: return the LGBMClassifier alone",
+            id="a booster in a pipeline",
+        ),
+        pytest.param(
+            BOOSTER.format(layout="flat", booster=f"{LIGHT}.fit(rows[:, :4], target)"),
+            r'was fitted on 4 columns: wanted the 5 of inputs\("flat"\)',
+            id="fewer columns",
+        ),
+        pytest.param(
+            BOOSTER.format(layout="flat", booster=f"{LIGHT}.fit(rows, target + 1)"),
+            r"the estimator knows the classes \['1', '2'\]: wanted 0 to 1",
+            id="a booster of other classes",
+        ),
+        pytest.param(
+            BOOSTER.format(
+                layout="flat",
+                booster="lightgbm.LGBMClassifier(objective='multiclassova', num_class=2, is_unbalance=True, verbosity=-1, n_estimators=9)"
+                ".fit(rows, target)",
+            ),
+            "wanted probabilities that add up to 1",
+            id="a booster of no probabilities",
+        ),
+        pytest.param(
+            RETURNS.format(line="open('mine.joblib', 'w').close(); return 'mine.joblib'"),
+            r"mine.joblib is a pickle, which runs whatever code is in it .*: wanted a format of data alone",
+            id="a pickle",
         ),
         pytest.param(RETURNS.format(line="return None"), "returned a NoneType: wanted", id="nothing"),
         pytest.param(

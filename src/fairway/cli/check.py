@@ -26,6 +26,7 @@ EXTRAS = {
     "local": ("httpx", "httpx"),
     "pipelines": ("kfp", "kfp"),
     "drift": ("alibi-detect", "alibi_detect"),
+    "converters": ("catboost", "catboost"),
 }
 LARGEST_BYTES = 64 << 20  # of files that are looked through here: some seconds
 ROOM_BYTES = 2 * 1024**3

@@ -74,12 +74,12 @@ def package(
         return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, source=source)
 
 
-def _foreign(model: Path) -> converters.Foreign | None:
+def _foreign(model: Path) -> converters.Converted | None:
     converters.refuse_pickle(model)
     return converters.read(model, output=tasks.named(tasks.USUAL).output) if converters.is_file(model) else None
 
 
-def _brought(foreign: converters.Foreign, *, schema: Path, file: Path) -> None:
+def _brought(foreign: converters.Converted, *, schema: Path, file: Path) -> None:
     """Write the model's graph, which answers rows of the schema as the model does."""
     declared = imported.read_schema(schema)
     known = imported.schema_of(declared)
@@ -108,7 +108,7 @@ def _brought(foreign: converters.Foreign, *, schema: Path, file: Path) -> None:
 
 
 def _proved(
-    foreign: converters.Foreign, exact: Any, *, made: Any, matrix: Matrix | None, file: Path, known: Schema
+    foreign: converters.Converted, exact: Any, *, made: Any, matrix: Matrix | None, file: Path, known: Schema
 ) -> None:
     near = exact.astype(np.float32)
     edges = stress.edges(made, near, missing=foreign.takes_missing)
@@ -147,7 +147,7 @@ def _inputs(rows: Any, matrix: Matrix | None) -> dict[str, Any]:
     return proto.apart(table, len(matrix.numbers), len(matrix.categories))
 
 
-def _matrix(foreign: converters.Foreign, known: Schema, steps: preprocessing.Preprocessor) -> Matrix:
+def _matrix(foreign: converters.Converted, known: Schema, steps: preprocessing.Preprocessor) -> Matrix:
     """Return where each of the model's columns comes from; raises PackageError where there are others."""
     numbers = tuple(one for one in known.features if kinds.of(one).input == "numbers")
     categories = tuple(one for one in known.features if kinds.of(one).input == "categories")
@@ -163,7 +163,7 @@ def _matrix(foreign: converters.Foreign, known: Schema, steps: preprocessing.Pre
     return Matrix(numbers, categories, order, first=0 if foreign.words else 1)
 
 
-def _same_words(foreign: converters.Foreign, categories: Sequence[Feature]) -> None:
+def _same_words(foreign: converters.Converted, categories: Sequence[Feature]) -> None:
     if len(foreign.words) != len(categories):
         raise errors.PackageError(
             f"{foreign.what} knows the words of {len(foreign.words)} columns: wanted as many features of kind "
@@ -177,7 +177,7 @@ def _same_words(foreign: converters.Foreign, categories: Sequence[Feature]) -> N
             )
 
 
-def _same_names(foreign: converters.Foreign, known: Schema) -> None:
+def _same_names(foreign: converters.Converted, known: Schema) -> None:
     """Raise PackageError where the schema has the model's features in another order."""
     names = tuple(feature.name for feature in known.features)
     if sorted(names) == sorted(foreign.names) and names != foreign.names:
@@ -190,11 +190,11 @@ def _few(words: Sequence[str]) -> str:
     return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")
 
 
-def _flat_names(foreign: converters.Foreign) -> tuple[str, ...]:
+def _flat_names(foreign: converters.Converted) -> tuple[str, ...]:
     return foreign.names or tuple(f"column {place}" for place in range(foreign.columns))
 
 
-def _inferred(data: Path | None, *, target: str | None, foreign: converters.Foreign | None, folder: Path) -> Path:
+def _inferred(data: Path | None, *, target: str | None, foreign: converters.Converted | None, folder: Path) -> Path:
     """Write the schema file that the data tells, its first rows beside it, and return its path."""
     from fairway.data import frames, infer, sources  # pandas, which a schema file does not need
 
@@ -219,7 +219,7 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Fore
     return folder / "schema.json"
 
 
-def _columns(foreign: converters.Foreign, present: Sequence[str], *, data: Path) -> Sequence[str]:
+def _columns(foreign: converters.Converted, present: Sequence[str], *, data: Path) -> Sequence[str]:
     """Return the data's columns in the model's order; by their place where the model has no names."""
     absent = [name for name in foreign.names if name not in present]
     if foreign.names and not absent:

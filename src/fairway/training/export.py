@@ -36,7 +36,7 @@ class Network:
 class Estimator:
     """A fitted model of another library, and rows of the matrix that it takes."""
 
-    foreign: converters.Foreign
+    foreign: converters.Converted
     matrix: Array
     schema: Schema
     columns: tuple[str, ...]  # of the matrix, in sentences
@@ -177,7 +177,7 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
     rows, edges = _hard(made, trained)
     if trained.named is not None:
         numbers, categories = trained.named
-        rows[:, numbers:] = np.maximum(np.rint(rows[:, numbers:]), 0)
+        rows[:, numbers:] = np.maximum(np.rint(np.nan_to_num(rows[:, numbers:])), 0)  # indices
         proto.write(proto.beside(made, numbers=numbers, categories=categories), file)
     with quiet.exporters():
         expected = foreign.answer(rows)

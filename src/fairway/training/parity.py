@@ -64,8 +64,8 @@ def _edge(asked: Asked, place: int) -> str:
 def _why(asked: Asked, place: int) -> str:
     if asked.before is not None:
         return (
-            f"a tree stands behind {asked.before}, whose float32 in the graph falls on the other side of a split: "
-            f"leave {asked.before} out, trees need none"
+            f"a tree stands behind the {asked.before}, whose float32 in the graph falls on the other side of a split: "
+            "leave it out of the pipeline; trees need no scale, and what they need can be done to the features before"
         )
     if asked.exact is not None and place < asked.validation:
         return _rounded(asked, asked.exact[place])

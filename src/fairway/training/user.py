@@ -40,7 +40,12 @@ def fit(section: FunctionTraining, *, data: splits.Splits) -> export.Made:
         returned = usercode.call(named, data, seed=section.seed, what="training.function")
     except errors.DataError as error:  # what it raised itself
         raise errors.TrainingError(str(error)) from error
-    trained, layout = _trained(returned, data=data, named=f"training.function {named}")
+    return made(returned, data=data, named=f"training.function {named}")
+
+
+def made(returned: Any, *, data: splits.Splits, named: str) -> export.Made:
+    """Return a fitted model of any of these sorts, ready to be exported; raises TrainingError for anything else."""
+    trained, layout = _trained(returned, data=data, named=named)
     return export.Made(
         trained,
         {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": ()},
@@ -79,7 +84,7 @@ def _of_file(path: Path, *, data: splits.Splits, named: str) -> tuple[export.Tra
     return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
 
 
-def _estimator(foreign: converters.Foreign, *, data: splits.Splits) -> tuple[export.Estimator, str]:
+def _estimator(foreign: converters.Converted, *, data: splits.Splits) -> tuple[export.Estimator, str]:
     """Return the model with the rows of the layout that it was fitted on, told by the number of its columns."""
     steps = data.preprocessor
     layouts = ("flat",) if steps.image is not None else ("flat", "columns")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fairway import errors
 
 Array = NDArray[Any]
+Steps = tuple[Callable[[Array], Array], Callable[[Array], Array]]
 PICKLES = (".joblib", ".pickle", ".pkl", ".pt", ".pth", ".skops")
 HOW = {
     ".txt": "booster.save_model('model.txt') of LightGBM",
@@ -27,7 +28,7 @@ HOW = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreign:
+class Converted:
     """A model of another library: its graph, and its own answers to rows of the matrix, [n, width]."""
 
     what: str  # in sentences
@@ -38,10 +39,10 @@ class Foreign:
     names: tuple[str, ...] = ()  # of the columns, where the model knows them
     words: tuple[tuple[str, ...], ...] = ()  # of each column of categories, where the model knows them
     before: str | None = None  # what stands before the trees and changes numbers
-    steps: tuple[Callable[[Array], Array], Callable[[Array], Array]] | None = None  # to what the trees see, and back
+    steps: Steps | None = None  # to what the trees see, and back
 
 
-def of(model: Any, *, output: str) -> Foreign | None:
+def of(model: Any, *, output: str) -> Converted | None:
     """Return a booster of another library, None where it is of none that is known.
 
     Raises TrainingError where it cannot become a graph.
@@ -56,13 +57,13 @@ def is_file(path: Path) -> bool:
     return path.suffix in HOW
 
 
-def read(path: Path, *, output: str) -> Foreign:
+def read(path: Path, *, output: str) -> Converted:
     """Return the model of another library's file; raises TrainingError where there is none in it."""
     refuse_pickle(path)
     homes = _homes()
     home = {".txt": homes["lightgbm"], ".cbm": homes["catboost"]}.get(path.suffix, homes["xgboost"])
     model = home.load(path)
-    converted: Foreign = home.convert(model, output=output)
+    converted: Converted = home.convert(model, output=output)
     return converted
 
 
@@ -78,7 +79,7 @@ def refuse_pickle(path: Path) -> None:
     )
 
 
-def fitting(foreign: Foreign, *, width: int) -> None:
+def fitting(foreign: Converted, *, width: int) -> None:
     """Raise TrainingError where the model answers with another number of values than the task wants."""
     seen = foreign.answer(np.zeros((1, foreign.columns), dtype=np.float32)).shape
     if len(seen) != 2 or seen[1] != width:

@@ -34,7 +34,7 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def convert(model: Any, *, output: str) -> converters.Foreign:
+def convert(model: Any, *, output: str) -> converters.Converted:
     """Return a model, or an estimator of CatBoost's scikit-learn side, as a graph."""
     catboost = library()
     if not (isinstance(model, catboost.CatBoost) and model.is_fitted()):
@@ -47,7 +47,7 @@ def convert(model: Any, *, output: str) -> converters.Foreign:
     classes = _classes(model)
     kind, pair = ("Probability", len(classes) == 2) if classes else ("RawFormulaVal", False)
     columns = len(model.feature_names_)
-    return converters.Foreign(
+    return converters.Converted(
         what=SENTENCE,
         proto=_without_maps(_written(model), output=output),
         columns=columns,

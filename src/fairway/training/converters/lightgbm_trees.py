@@ -43,13 +43,13 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def convert(model: Any, *, output: str) -> converters.Foreign:
+def convert(model: Any, *, output: str) -> converters.Converted:
     """Return a booster, or an estimator of LightGBM's scikit-learn side, as a graph."""
     booster = _booster(model)
     dumped = booster.dump_model()
     made = read(dumped)
     columns = int(dumped["max_feature_idx"]) + 1
-    return converters.Foreign(
+    return converters.Converted(
         what=SENTENCE,
         proto=forest.graph(made, columns=columns, output=output),
         columns=columns,

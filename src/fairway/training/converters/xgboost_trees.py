@@ -54,7 +54,7 @@ def load(path: Path) -> Any:
     return booster
 
 
-def convert(model: Any, *, output: str) -> converters.Foreign:
+def convert(model: Any, *, output: str) -> converters.Converted:
     """Return a booster, or an estimator of XGBoost's scikit-learn side, as a graph."""
     xgboost = library()
     booster = _booster(model)
@@ -66,7 +66,7 @@ def convert(model: Any, *, output: str) -> converters.Foreign:
         margins = booster.predict(xgboost.DMatrix(rows, nthread=1), output_margin=True, validate_features=False)
         return _linked(np.asarray(margins, dtype=np.float64), made.link)
 
-    return converters.Foreign(
+    return converters.Converted(
         what=SENTENCE,
         proto=forest.graph(made, columns=columns, output=output),
         columns=columns,
