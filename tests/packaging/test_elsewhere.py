@@ -227,6 +227,22 @@ def test_a_model_of_another_number_of_classes_is_refused(plain, tmp_path):
         )
 
 
+def test_answers_that_are_no_probabilities_are_refused(tmp_path):
+    made = frame().assign(label=np.arange(600) % 3)
+    made[["age", "pay", "label"]].to_csv(tmp_path / "rows.csv", index=False)
+    model = lightgbm.LGBMClassifier(objective="multiclassova", verbosity=-1, **FEW).fit(numbers(made), made["label"])
+    model.booster_.save_model(tmp_path / "model.txt")
+    with pytest.raises(errors.PackageError, match=r"a LightGBM model answers with a row .*: wanted probabilities"):
+        elsewhere.package(
+            tmp_path / "model.txt",
+            schema=None,
+            data=tmp_path / "rows.csv",
+            target="label",
+            name="income",
+            out=tmp_path / "store",
+        )
+
+
 class Loud:
     """What a pickle may hold: it leaves a file where it is read."""
 

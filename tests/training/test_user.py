@@ -311,11 +311,11 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
         pytest.param(
             BOOSTER.format(
                 layout="flat",
-                booster="lightgbm.LGBMClassifier(objective='multiclassova', num_class=2, is_unbalance=True, verbosity=-1, n_estimators=9)"
-                ".fit(rows, target)",
+                booster="lightgbm.train({'objective': 'cross_entropy', 'verbosity': -1}, "
+                "lightgbm.Dataset(rows, label=target), 5)",
             ),
-            "wanted probabilities that add up to 1",
-            id="a booster of no probabilities",
+            "a LightGBM model answers with 1 values a row: wanted 2",
+            id="a booster of one number",
         ),
         pytest.param(
             RETURNS.format(line="open('mine.joblib', 'w').close(); return 'mine.joblib'"),
