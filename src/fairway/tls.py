@@ -76,7 +76,7 @@ class Certificates:
         said = _said(error)
         if isinstance(error, ssl.SSLError) and "alert" in said:
             return f"it refuses the certificate {self._certificate} ({said}): wanted one in date, by a CA that it knows"
-        if isinstance(error, ConnectionResetError | BrokenPipeError):  # the alert may be lost with the connection
+        if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLEOFError):  # the alert may be lost with it
             return f"{said}; is the certificate {self._certificate} in date, and by a CA that it knows?"
         return said
 

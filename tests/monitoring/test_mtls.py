@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import http.server
 import json
+import select
 import ssl
 import threading
 from collections.abc import Iterator
@@ -287,23 +288,40 @@ def test_roles_are_the_service_accounts_own(running, issuer, tmp_path):
     assert (status, "may not get modeldeployments/evidence of shop/*" in sentence) == (403, True)
 
 
-@pytest.mark.parametrize("wrong", ["another CA's", "out of date"])
-def test_a_certificate_that_tls_refuses_is_said_and_its_events_are_kept(running, issuer, tmp_path, wrong):
-    files = mounted.secret(issuer, uris=(SERVER,), ends_in=-datetime.timedelta(hours=1))
-    if wrong == "another CA's":
-        files = {
-            **mounted.secret(certificates.Authority(tmp_path, name="other"), uris=(SERVER,)),
-            "ca.crt": issuer.certificate.read_bytes(),
-        }
-    folder = mounted.mount(tmp_path / "server", files)
-    with pytest.raises(errors.Unavailable, match=rf"{folder}/tls.crt.* in date.* by a CA that it knows"):
+def test_a_connection_that_the_collector_closed_for_idleness_is_no_failure(running, issuer, tmp_path):
+    folder = mounted.mount(tmp_path / "server", mounted.secret(issuer, uris=(SERVER,)))
+    sender = eventlog.Sender(running.url, certificates=folder, pod="income-aaa")
+    for _ in range(2):
+        sender.post([json.dumps(PREDICTION).encode()])
+        assert sender._connection is not None
+        assert sender._connection.sock is not None
+        assert select.select([sender._connection.sock], [], [], 30)[0]  # its end
+    sender.close()
+
+
+NOT_KNOWN = "server/tls.crt.* in date.* by a CA that it knows"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [("by another CA", NOT_KNOWN), ("out of date", NOT_KNOWN), ("not there yet", "server/tls.crt, .* cannot be used")],
+)
+def test_a_certificate_of_no_use_is_said_and_events_wait_for_its_successor(running, issuer, tmp_path, wrong, sentence):
+    folder = tmp_path / "server"
+    by = certificates.Authority(tmp_path, name="other") if wrong == "by another CA" else issuer
+    files = mounted.secret(by, uris=(SERVER,), ends_in=datetime.timedelta(hours=-1 if wrong == "out of date" else 1))
+    if wrong != "not there yet":
+        mounted.mount(folder, {**files, "ca.crt": issuer.certificate.read_bytes()})
+    with pytest.raises(errors.Unavailable, match=sentence):
         evidence(running, folder).cursor()
+    reader = evidence(running, mounted.mount(tmp_path / "operator", mounted.secret(issuer, uris=(OPERATOR,))))
+    before = reader.cursor()
     log = log_of(running, folder, spool=tmp_path / "spool")
     log.start()
     log.append(record(wrong))
     processes.eventually(lambda: list((tmp_path / "spool").glob("*.jsonl")))
     mounted.mount(folder, mounted.secret(issuer, uris=(SERVER,)))
-    processes.eventually(lambda: not list((tmp_path / "spool").glob("*.jsonl")))
+    processes.eventually(lambda: reader.cursor() == before + 1)
     log.close()
 
 
@@ -449,6 +467,7 @@ def test_half_an_identity_is_refused(tmp_path, monkeypatch, arguments, sentence)
             "http://c with --collector-certificates: wanted https",
         ),
         (["--collector=http://c", '--server-certificates={"csi": {}}'], "http://c with --server-certificates: wanted"),
+        (["--collector=https://c", "--collector-token=t", "--collector-certificates=/c"], "wanted one of them"),
         (["--collector=https://c", "--server-certificates=mine"], "'mine': wanted one of secret, csi and projected"),
         (
             ["--collector=https://c", '--server-certificates={"hostPath": {}}'],

@@ -138,6 +138,8 @@ def operator(
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
     for network in hook_networks:
         hosts.network(network)
+    if collector_token and collector_certificates:
+        raise errors.UsageError("--collector-token with --collector-certificates: wanted one of them")
     certificates = _certificates(collector_certificates, collector=collector)
     servers_certificates = _volume(server_certificates, collector=collector)
     server = api.connect(context)

@@ -336,7 +336,7 @@ class Sender:
         kept = self._connection is not None
         try:
             return self._attempt(body, headers)
-        except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.close()
             if not kept:
                 raise
