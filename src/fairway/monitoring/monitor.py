@@ -26,7 +26,7 @@ import pydantic
 
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors, exporter, windows
 from fairway.monitoring.detectors import base
 from fairway.monitoring.eventstore import archive, places
@@ -246,14 +246,8 @@ class Monitor:
                 "%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package
             )
             return None
-        kinds = {feature.name: feature.kind for feature in package.features}
-        detector = detectors.load(
-            watched.section.engine,
-            p_value=watched.section.p_value,
-            kinds=kinds,
-            classes=package.classes,
-            task=package.task,
-        )
+        section = watched.section
+        detector = detectors.load(section.engine, p_value=section.p_value, schema=package.schema)
         return Yardstick(
             reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features),
             detector=detector,
@@ -337,9 +331,8 @@ def run(home: Path, *, port: int) -> None:
     bound = series.serve(port=port)
     print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    detectors.load(
-        "alibi", p_value=0.01
-    )  # the import, before there is a window to wait for it; a signal ends it at once
+    # The import, before there is a window to wait for it; a signal ends it at once.
+    detectors.load("alibi", p_value=0.01, schema=Schema(target="", features=()))
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())

@@ -22,7 +22,7 @@ from fairway.model.schema import Schema
 from fairway.training import losses, proto
 
 Array = NDArray[Any]
-TOLERANCE = 1e-4  # largest difference of a probability; measured ones are below 1e-6
+TOLERANCE = 1e-4  # largest difference of an answer, in units of its task; measured ones are below 1e-6
 PARITY_ROWS = 500
 OPSET = 17  # of scikit-learn's graphs; the newest that its converters are tested with
 # What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
@@ -80,43 +80,52 @@ class Answering(nn.Module):
         return self.side.answer(self.network(**dict(zip(self.names, inputs, strict=True))))
 
 
-def write(trained: Trained, *, folder: Path) -> float:
-    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a
-    probability.
+def write(trained: Trained, *, target: Array, folder: Path) -> float:
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of an answer.
 
-    Raises TrainingError where the model cannot be exported, or the graph answers differently.
+    `target` is that of the rows that the model comes with. Raises TrainingError where the model cannot be exported, or
+    the graph answers differently.
     """
     if isinstance(trained, Network):
-        return _network(trained, folder=folder)
-    if isinstance(trained, Estimator):
-        return _estimator(trained, folder=folder)
-    return _file(trained, folder=folder)
+        difference = _network(trained, folder=folder)
+    elif isinstance(trained, Estimator):
+        difference = _estimator(trained, folder=folder)
+    else:
+        difference = _file(trained, folder=folder)
+    _finish(folder / "model.onnx", trained, target=target)
+    return difference
+
+
+def _finish(model: Path, trained: Trained, *, target: Array) -> None:
+    side, made = losses.of(trained.schema), proto.read(model, what="the exported graph")
+    answers = graph.run(model, trained.inputs, output=tasks.of(trained.schema).output, width=side.width)
+    if side.finish(made, answers=answers, target=target):
+        proto.write(made, model)
 
 
 def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array, schema: Schema) -> float:
-    """Return the largest difference between the graph's probabilities and the expected.
+    """Return the largest difference between the graph's answers and the expected, in units of the task.
 
     Raises TrainingError above the tolerance.
     """
     answered = graph.run(
         model, inputs, output=tasks.of(schema).output, width=expected.shape[1], what="the exported graph"
     )
-    differences = np.abs(answered - expected)
+    differences = np.abs(answered - expected) / tasks.of(schema).unit(schema)
     largest = float(differences.max())
     if not largest <= TOLERANCE:
         rows = int((differences.max(axis=1) > TOLERANCE).sum())
         raise errors.TrainingError(
             f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up "
-            f"to {largest:.2g} in a "
-            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision "
-            "cannot be served as ONNX"
+            f"to {largest:.2g} of what answers can differ by: wanted {TOLERANCE:g} at most; a model that rounds "
+            "or compares at its own precision cannot be served as ONNX"
         )
     return largest
 
 
 def _network(trained: Network, *, folder: Path) -> float:
     rows = {name: torch.from_numpy(np.array(value[:PARITY_ROWS])) for name, value in trained.inputs.items()}
-    task, side = tasks.of(trained.schema), losses.of(tasks.of(trained.schema))
+    task, side = tasks.of(trained.schema), losses.of(trained.schema)
     wrapped = Answering(trained.module, tuple(rows), side).eval()
     expected = _answers(trained, rows)
     # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
@@ -168,8 +177,8 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
             f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
             "wanted a forward that takes these by name"
         ) from error
-    side = losses.of(tasks.of(trained.schema))
-    wanted = [len(next(iter(rows.values()))), tasks.of(trained.schema).width(trained.schema)]
+    side = losses.of(trained.schema)
+    wanted = [len(next(iter(rows.values()))), side.width]
     if not isinstance(outputs, Tensor) or list(outputs.shape) != wanted:
         seen = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise errors.TrainingError(
@@ -190,8 +199,8 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
     from skl2onnx import to_onnx
 
     fitted, matrix = trained.fitted, trained.inputs[graph.FLAT].astype(np.float32)
-    side = losses.of(tasks.of(trained.schema))
-    unfit = side.unfit(fitted, width=tasks.of(trained.schema).width(trained.schema))
+    side = losses.of(trained.schema)
+    unfit = side.unfit(fitted)
     if unfit is not None:
         raise errors.TrainingError(f"the estimator {unfit}")
     try:
@@ -218,9 +227,9 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
 def _file(trained: File, *, folder: Path) -> float:
     what = str(trained.path)
     rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
-    task = tasks.of(trained.schema)
-    expected = graph.run(trained.path, rows, output=task.output, width=task.width(trained.schema), what=what)
-    improper = task.improper(expected)
+    task, side = tasks.of(trained.schema), losses.of(trained.schema)
+    expected = graph.run(trained.path, rows, output=task.output, width=side.width, what=what)
+    improper = side.improper(expected)
     if improper is not None:
         raise errors.TrainingError(f"{what} {improper}")
     _normalised(
@@ -240,7 +249,7 @@ def _normalised(made: Any, *, layout: str, schema: Schema, folder: Path, what: s
         source.write_bytes(made.SerializeToString())
     opened = graph.session(source, what=what)
     task = tasks.of(schema)
-    output = graph.output_of(opened, output=task.output, width=task.width(schema), what=what)
+    output = graph.output_of(opened, output=task.output, width=losses.of(schema).width, what=what)
     proto.write(proto.normalise(made, opened, layout=layout, output=output, wanted=task.output), folder / "model.onnx")
 
 

@@ -40,7 +40,7 @@ def fit(
         else:
             made = _network(section, data=data, version=version, kept=kept, resume=resume, progress=progress)
         with files.replacing(out, records=artifacts.RECORDS) as folder:
-            difference = export.write(made.trained, folder=folder)
+            difference = export.write(made.trained, target=data.validation.target, folder=folder)
             record = artifacts.Checkpoint(
                 path=str(out),
                 dataset_version=version,
@@ -76,14 +76,13 @@ def _network(
     """Return one of our networks with the weights of its best epoch."""
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
-    task, side = tasks.of(data.schema), losses.of(tasks.of(data.schema))
-    width = task.width(data.schema)
+    side = losses.of(data.schema)
     torch.manual_seed(section.seed)
     network = networks.build(
         section,
         shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
         cardinalities=data.preprocessor.cardinalities,
-        outputs=width,
+        outputs=side.width,
     ).to(choice.device)
     identity = {
         "section": section.model_dump(mode="json"),
@@ -98,7 +97,6 @@ def _network(
         section,
         rows=rows,
         held_out=held_out,
-        width=width,
         side=side,
         choice=choice,
         kept=kept,

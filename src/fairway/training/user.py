@@ -23,7 +23,7 @@ from torch import nn
 from fairway import errors, usercode
 from fairway.config import sections
 from fairway.data import splits
-from fairway.model import graph, tasks
+from fairway.model import graph
 from fairway.training import export, losses
 
 
@@ -43,7 +43,7 @@ def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
 
 
 def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
-    side = losses.of(tasks.of(data.schema))
+    side = losses.of(data.schema)
     if isinstance(returned, nn.Module):
         layout = _layout(returned, data=data, named=named)
         return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
