@@ -155,4 +155,4 @@ def test_a_name_that_is_no_dns_label_with_room_for_a_revision_is_refused(name):
 
 def test_not_a_number_is_refused():
     with pytest.raises(ValidationError):
-        sections.Gate(min_accuracy=float("nan"))
+        sections.Gate(threshold=float("nan"))

@@ -123,7 +123,7 @@ def test_pictures_are_refused(tmp_path):
 
 
 def test_a_task_that_boosting_does_not_learn_is_refused(two, tmp_path, monkeypatch):
-    monkeypatch.setattr("fairway.training.losses.Classification.boosted", lambda self, target, width: None)
+    monkeypatch.setattr("fairway.training.losses.ClassificationSide.boosted", lambda self, target, held_out: ())
     with pytest.raises(errors.TrainingError, match="boosting does not learn classification: use tabular"):
         fit.fit(training(), dataset=two, out=tmp_path / "out")
 

@@ -213,15 +213,17 @@ def _platform(root: Path) -> list[Finding]:
     if not home.state.exists():
         return []
     try:
-        _, stands = platform.standing_of(home)
+        deployments, stands = platform.standing_of(home)
     except errors.FairwayError as error:
         return [Finding("error", "platform", str(error))]
+    faults = [Finding("error", "deployment", fault) for one in deployments if (fault := one.fault) is not None]
     if stands.first is not None:
-        return [Finding("error", "platform", stands.first)]
+        return [Finding("error", "platform", stands.first), *faults]
     return [
+        *faults,
         Finding(
             "ok",
             "platform",
             f"runs; the gateway answers on {stands.gateway}" if stands.gateway else "stopped: `fairway up` starts it",
-        )
+        ),
     ]

@@ -31,11 +31,12 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     frame, dropped = _usable(rows.frame, section=section)
     known = infer.infer(frame, section=section, image_shape=rows.image_shape)
     task = tasks.of(known)
-    raw, labels = frames.to_raw(frame, schema=known), task.read(frames.plain(frame[section.target]))
+    raw, labels = frames.to_raw(frame, schema=known), infer.labels(frame, task=task, section=section)
     target = task.encode(labels, known)
     identity = _identity(raw, known)
-    column = _dividing(frame, section.split)
-    parts = split.divide(section.split, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
+    division = section.division
+    column = _dividing(frame, division)
+    parts = split.divide(division, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
     for name in split.SPLITS:
@@ -50,7 +51,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     warnings = (
         *dropped,
         *_without(content, known),
-        *_overlaps(section.split, parts=parts, identity=identity, column=column),
+        *_overlaps(division, parts=parts, identity=identity, column=column),
         *leakage.too_good(raw, target, schema=known),
         *added,
     )
@@ -101,7 +102,7 @@ def _add_extra(
         if strange:
             sentences.append(
                 f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
-                f"their {known.target} is no known class"
+                f"their {known.target} is not {tasks.of(known).wanted(known)}"
             )
         equal = good & np.isin(identity, np.array(list(held_out), dtype=np.uint64))
         if equal.any():
@@ -225,7 +226,7 @@ def _write(
                 "files": rows.digests,
                 "extra": extra,
                 "seed": section.seed,
-                "split": section.split.model_dump(mode="json", by_alias=True),
+                "split": section.division.model_dump(mode="json", by_alias=True),
             },
         )
         artifacts.write_json(folder / "dataset.json", record)

@@ -21,10 +21,11 @@ NEW = -1  # in place of a row number: newly labelled, not of the source
 
 @dataclass(frozen=True)
 class Split:
-    """One split: raw columns, the target as the task encodes it (class indices), and the row's number in the source
-    (-1: newly labelled)."""
+    """One split: raw columns, the labels, the target as the task encodes them (class indices), and the row's number in
+    the source (-1: newly labelled)."""
 
     columns: Mapping[str, NDArray[Any]]
+    labels: list[Any]
     target: NDArray[Any]
     rows: NDArray[np.int64]
     preprocessor: preprocessing.Preprocessor = field(repr=False)
@@ -68,7 +69,7 @@ class Splits:
 
     def _read(self, name: str) -> Split:
         raw, labels, rows = read(self.path / f"{name}.parquet", schema=self.schema)
-        return Split(raw, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor)
+        return Split(raw, labels, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor)
 
 
 def load(path: Path) -> Splits:

@@ -76,13 +76,13 @@ def package(
 
 def _foreign(model: Path) -> converters.Converted | None:
     converters.refuse_pickle(model)
-    return converters.read(model, output=tasks.named(tasks.USUAL).output) if converters.is_file(model) else None
+    return converters.read(model, output="answers") if converters.is_file(model) else None
 
 
 def _brought(foreign: converters.Converted, *, schema: Path, file: Path) -> None:
     """Write the model's graph, which answers rows of the schema as the model does."""
     declared = imported.read_schema(schema)
-    known = imported.schema_of(declared)
+    known = declared["schema"]
     converters.fitting(foreign, width=tasks.of(known).width(known))
     _same_names(foreign, known)
     steps = preprocessing.Preprocessor.load({"version": 1, "features": declared["preprocessing"]})
@@ -205,6 +205,10 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Conv
     names = present if foreign is None else _columns(foreign, present, data=data)
     section = section.model_copy(update={"features": tuple(names)})
     known = infer.infer(rows.frame, section=section, image_shape=rows.image_shape)
+    if not set(tasks.of(known).declares) <= {"classes", "range", "coverage"}:
+        raise errors.PackageError(
+            f"{data} shows the task {known.task}, of which rows alone do not tell all: write a schema file (--schema)"
+        )
     entries = [_entry(feature) for feature in known.features]
     if foreign is not None:
         for entry, words in zip((one for one in entries if one["kind"] == "category"), foreign.words, strict=False):
@@ -214,9 +218,21 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Conv
     listed = {name: values[kept].tolist() for name, values in raw.items()}
     reference = [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
     artifacts.write_json(folder / "rows.json", _without_nan(reference))
-    document = {"target": known.target, "classes": list(known.classes), "features": entries, "reference": "rows.json"}
+    document: artifacts.Json = {
+        "target": known.target,
+        "task": known.task,
+        "features": entries,
+        "reference": "rows.json",
+    }
+    document |= {"classes": list(known.classes)} if known.classes else {"range": _range(known)}
     artifacts.write_json(folder / "schema.json", document)
     return folder / "schema.json"
+
+
+def _range(known: Schema) -> list[float]:
+    """Return between what a target mostly lies: two deviations either way, as a schema file says it."""
+    mean, std = (float(known.facts[name]) for name in ("mean", "std"))
+    return [mean - 2 * std, mean + 2 * std]
 
 
 def _columns(foreign: converters.Converted, present: Sequence[str], *, data: Path) -> Sequence[str]:

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from fairway.data import splits
-from fairway.model import tasks
 from fairway.training import device as devices
 from fairway.training import export, loop, losses, networks
 from fairway.training.families import base
@@ -18,14 +17,13 @@ def fit(section: base.NetworkTraining, *, run: base.Run) -> export.Made:
     data = run.data
     choice = devices.choose(section, machine=machine())
     rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
-    task, side = tasks.of(data.schema), losses.of(tasks.of(data.schema))
-    width = task.width(data.schema)
+    side = losses.of(data.schema)
     torch.manual_seed(section.seed)
     network = networks.build(
         section,
         shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
         cardinalities=data.preprocessor.cardinalities,
-        outputs=width,
+        outputs=side.width,
     ).to(choice.device)
     identity = {
         "section": section.model_dump(mode="json"),
@@ -40,7 +38,6 @@ def fit(section: base.NetworkTraining, *, run: base.Run) -> export.Made:
         section,
         rows=rows,
         held_out=held_out,
-        width=width,
         side=side,
         choice=choice,
         kept=run.kept,

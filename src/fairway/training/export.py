@@ -42,6 +42,15 @@ class Estimator:
     columns: tuple[str, ...]  # of the matrix, in sentences
     named: tuple[int, int] | None = None  # how many are numbers and categories, where the graph takes them by name
 
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Return the rows as the graph takes them."""
+        return self.asked(self.matrix.astype(np.float32))
+
+    def asked(self, rows: Array) -> Mapping[str, Array]:
+        """Return rows of the matrix as the graph takes them."""
+        return {graph.FLAT: rows} if self.named is None else proto.apart(rows, *self.named)
+
 
 @dataclass(frozen=True)
 class File:
@@ -76,23 +85,33 @@ class Answering(nn.Module):
         return self.side.answer(self.network(**dict(zip(self.names, inputs, strict=True))))
 
 
-def write(trained: Trained, *, folder: Path) -> float:
-    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a
-    probability.
+def write(trained: Trained, *, target: Array, folder: Path) -> float:
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of an answer.
 
-    Raises TrainingError where the model cannot be exported, or the graph answers differently.
+    `target` is that of the rows that the model comes with. Raises TrainingError where the model cannot be exported, or
+    the graph answers differently.
     """
     if isinstance(trained, Network):
-        return _network(trained, folder=folder)
-    if isinstance(trained, Estimator):
-        return _estimator(trained, folder=folder)
-    return _file(trained, folder=folder)
+        difference = _network(trained, folder=folder)
+    elif isinstance(trained, Estimator):
+        difference = _estimator(trained, folder=folder)
+    else:
+        difference = _file(trained, folder=folder)
+    _finish(folder / "model.onnx", trained, target=target)
+    return difference
+
+
+def _finish(model: Path, trained: Trained, *, target: Array) -> None:
+    side, made = losses.of(trained.schema), proto.read(model, what="the exported graph")
+    answers = graph.run(model, trained.inputs, output=tasks.of(trained.schema).output, width=side.width)
+    if side.finish(made, answers=answers, target=target):
+        proto.write(made, model)
 
 
 def _network(trained: Network, *, folder: Path) -> float:
     hard = _joined(trained.inputs, stress.extremes(trained.inputs))
     rows = {name: torch.from_numpy(value) for name, value in hard.items()}
-    task, side = tasks.of(trained.schema), losses.of(tasks.of(trained.schema))
+    task, side = tasks.of(trained.schema), losses.of(trained.schema)
     wrapped = Answering(trained.module, tuple(rows), side).eval()
     expected = _answers(trained, rows)
     # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
@@ -141,8 +160,8 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
             f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
             "wanted a forward that takes these by name"
         ) from error
-    side = losses.of(tasks.of(trained.schema))
-    wanted = [len(next(iter(rows.values()))), tasks.of(trained.schema).width(trained.schema)]
+    side = losses.of(trained.schema)
+    wanted = [len(next(iter(rows.values()))), side.width]
     if not isinstance(outputs, Tensor) or list(outputs.shape) != wanted:
         seen = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise errors.TrainingError(
@@ -171,8 +190,8 @@ def _outputs(module: nn.Module, rows: Mapping[str, Tensor]) -> Any:
 
 
 def _estimator(trained: Estimator, *, folder: Path) -> float:
-    foreign, file, task = trained.foreign, folder / "model.onnx", tasks.of(trained.schema)
-    converters.fitting(foreign, width=task.width(trained.schema))
+    foreign, file, side = trained.foreign, folder / "model.onnx", losses.of(trained.schema)
+    converters.fitting(foreign, width=side.width)
     made = _normalised(foreign.proto, layout="flat", schema=trained.schema, file=file, what=foreign.what)
     rows, edges = _hard(made, trained)
     if trained.named is not None:
@@ -181,11 +200,11 @@ def _estimator(trained: Estimator, *, folder: Path) -> float:
         proto.write(proto.beside(made, numbers=numbers, categories=categories), file)
     with quiet.exporters():
         expected = foreign.answer(rows)
-    improper = task.improper(expected[: len(trained.matrix)])
+    improper = side.improper(expected[: len(trained.matrix)])
     if improper is not None:
         raise errors.TrainingError(f"{foreign.what} {improper}")
     asked = parity.Asked(
-        inputs={graph.FLAT: rows} if trained.named is None else proto.apart(rows, *trained.named),
+        inputs=trained.asked(rows),
         expected=expected,
         validation=len(trained.matrix),
         edges=edges,
@@ -212,10 +231,10 @@ def _hard(made: Any, trained: Estimator) -> tuple[Array, tuple[str, ...]]:
 
 
 def _file(trained: File, *, folder: Path) -> float:
-    what, task = str(trained.path), tasks.of(trained.schema)
-    width = task.width(trained.schema)
+    what, task, side = str(trained.path), tasks.of(trained.schema), losses.of(trained.schema)
+    width = side.width
     first = graph.run(trained.path, trained.inputs, output=task.output, width=width, what=what)
-    improper = task.improper(first)
+    improper = side.improper(first)
     if improper is not None:
         raise errors.TrainingError(f"{what} {improper}")
     made = _normalised(
@@ -246,7 +265,7 @@ def _normalised(made: Any, *, layout: str, schema: Schema, file: Path, what: str
         source.write_bytes(made.SerializeToString())
     opened = graph.session(source, what=what)
     task = tasks.of(schema)
-    output = graph.output_of(opened, output=task.output, width=task.width(schema), what=what)
+    output = graph.output_of(opened, output=task.output, width=losses.of(schema).width, what=what)
     normal = proto.normalise(made, opened, layout=layout, output=output, wanted=task.output)
     proto.write(normal, file)
     return normal

@@ -36,7 +36,7 @@ def fit(
         run = base.Run(data=data, version=version, kept=kept, resume=resume, progress=progress)
         made = families.fit(section, run=run)
         with files.replacing(out, records=artifacts.RECORDS) as folder:
-            difference = export.write(made.trained, folder=folder)
+            difference = export.write(made.trained, target=data.validation.target, folder=folder)
             record = artifacts.Checkpoint(
                 path=str(out),
                 dataset_version=version,

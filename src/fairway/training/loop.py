@@ -73,7 +73,6 @@ def train(
     *,
     rows: Rows,
     held_out: Rows,
-    width: int,
     side: losses.Side,
     choice: Choice,
     kept: Path,
@@ -82,7 +81,7 @@ def train(
     progress: base.Progress | None,
 ) -> state.Progressed:
     """Return the history and the best weights; raises TrainingError where the loss is no number any more."""
-    step = _step(network, section, target=rows.target, width=width, side=side, choice=choice)
+    step = _step(network, section, target=rows.target, side=side, choice=choice)
     done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
@@ -125,14 +124,14 @@ def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
 
 
 def _step(
-    network: nn.Module, section: base.NetworkTraining, *, target: Tensor, width: int, side: losses.Side, choice: Choice
+    network: nn.Module, section: base.NetworkTraining, *, target: Tensor, side: losses.Side, choice: Choice
 ) -> Step:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
     optimiser = torch.optim.AdamW(network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
     # One step more than are taken: the schedule is also stepped after the last, and has no plan for a single one.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, section.learning_rate, total_steps=steps + 1)
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
-    loss = side.loss(section, target=target, width=width)
+    loss = side.loss(section, target=target)
     return Step(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
 
 

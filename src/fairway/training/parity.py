@@ -13,7 +13,7 @@ from fairway.model import graph, tasks
 from fairway.model.schema import Schema
 
 Array = NDArray[Any]
-TOLERANCE = 1e-4  # of a probability, or of an answer's own size beyond 1; measured differences are below 1e-6
+TOLERANCE = 1e-4  # largest difference of an answer, in units of its task; measured ones are below 1e-6
 SHOWN = 4  # numbers of an answer in a sentence
 
 
@@ -32,22 +32,21 @@ class Asked:
 
 
 def prove(model: Path, asked: Asked, *, schema: Schema, what: str = "the exported graph") -> float:
-    """Return the largest difference between the graph's answers and the model's.
+    """Return the largest difference between the graph's answers and the model's, in units of the task.
 
     Raises TrainingError where one is above the tolerance, with the row, both answers and why.
     """
     expected = asked.expected
     answered = graph.run(model, asked.inputs, output=tasks.of(schema).output, width=expected.shape[1], what=what)
-    differences = np.abs(answered - expected)
-    off = (differences / np.maximum(1.0, np.abs(expected))).max(axis=1)
-    wrong = np.flatnonzero(~(off <= TOLERANCE))
+    differences = np.abs(answered - expected) / tasks.of(schema).unit(schema)
+    wrong = np.flatnonzero(~(differences.max(axis=1) <= TOLERANCE))
     if not len(wrong):
         return float(differences.max())
     first = int(wrong[0])
     raise errors.TrainingError(
         f"{what} answers differently from the model on {len(wrong)} of {len(expected)} rows, by up to "
-        f"{differences.max():.2g}: wanted {TOLERANCE:g} at most; {_row(asked, first)}: the model answers "
-        f"{_shown(expected[first])}, the graph {_shown(answered[first])}; {_why(asked, first)}"
+        f"{differences.max():.2g} of what answers can differ by: wanted {TOLERANCE:g} at most; {_row(asked, first)}: "
+        f"the model answers {_shown(expected[first])}, the graph {_shown(answered[first])}; {_why(asked, first)}"
     )
 
 

@@ -145,6 +145,25 @@ def _strip_nodes(nodes: Iterable[Any]) -> None:
                 _strip(attribute.g)
 
 
+def widen(made: Any, *, half: float) -> None:
+    """Turn the graph's only column of answers into three: the value, and the ends of the interval around it."""
+    (output,) = made.graph.output
+    inner = f"{output.name}_alone"
+    for node in made.graph.node:
+        node.input[:] = [inner if name == output.name else name for name in node.input]
+        node.output[:] = [inner if name == output.name else name for name in node.output]
+    width = numpy_helper.from_array(np.array(half, dtype=np.float32), "interval_half_width")
+    made.graph.initializer.append(width)
+    made.graph.node.extend(
+        (
+            helper.make_node("Sub", [inner, width.name], ["interval_lower"]),
+            helper.make_node("Add", [inner, width.name], ["interval_upper"]),
+            helper.make_node("Concat", [inner, "interval_lower", "interval_upper"], [output.name], axis=1),
+        )
+    )
+    output.type.tensor_type.shape.dim[1].dim_value = 3
+
+
 def read(path: Path, *, what: str) -> Any:
     """Return the graph of a file, with the weights of the files beside it inside.
 

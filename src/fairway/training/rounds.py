@@ -1,7 +1,7 @@
 """Gradient-boosted trees, fitted: LightGBM's rounds until the validation loss stops falling. The same seed gives the
 same trees."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.data import splits
 from fairway.model import graph, tasks
-from fairway.training import converters, export, losses
+from fairway.training import export, losses
 from fairway.training.converters import lightgbm_trees
 from fairway.training.families import base
 from fairway.training.families.boosting import BoostingTraining
 
 Array = NDArray[Any]
+Row = dict[str, Any]
+Watch = Callable[[Any], None]
 TOLD_EVERY = 10  # rounds: a round takes milliseconds
 TRAIN, HELD_OUT = "train", "validation"
 
@@ -26,23 +28,31 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
     Raises TrainingError for a task that boosting does not learn, or a loss that is no number any more.
     """
     data, task = run.data, tasks.of(run.data.schema)
-    boosted = losses.of(task).boosted(data.train.target, width=task.width(data.schema))
-    if boosted is None:
+    told = losses.of(data.schema).boosted(data.train.target, data.validation.target)
+    if not told:
         raise errors.TrainingError(f"training.family boosting does not learn {task.name}: use tabular")
-    history: list[dict[str, Any]] = []
-    booster = _boosted(section, boosted, data=data, callbacks=[_watched(history, boosted, run.progress)])
-    best = booster.best_iteration or len(history)
-    foreign = converters.of(booster, output=task.output)
-    assert foreign is not None
+    histories: list[list[Row]] = [[] for _ in told]
+    watched = run.progress if len(told) == 1 else None
+    boosters = [
+        _boosted(section, boosted, data=data, watch=_watched(history, boosted, watched))
+        for boosted, history in zip(told, histories, strict=True)
+    ]
+    history = _joined(histories)
+    for row in () if watched is not None else history:
+        _tell(row, run.progress)
     steps = data.preprocessor
-    matrix = data.validation.inputs("columns")[graph.FLAT]
-    named = len(steps.numbers), len(steps.categories)
     return export.Made(
-        export.Estimator(foreign, matrix, data.schema, steps.columns("columns"), named=named),
+        export.Estimator(
+            lightgbm_trees.together(boosters, output=task.output),
+            data.validation.inputs("columns")[graph.FLAT],
+            data.schema,
+            steps.columns("columns"),
+            named=(len(steps.numbers), len(steps.categories)),
+        ),
         {
             "layout": "named",
             "epochs": len(history),
-            "best_epoch": best,
+            "best_epoch": max(booster.best_iteration for booster in boosters),
             "device": "cpu",
             "precision": "float32",
             "history": tuple(history),
@@ -70,17 +80,16 @@ def parameters(section: BoostingTraining, boosted: losses.Boosted) -> dict[str, 
     }
 
 
-def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits.Splits, callbacks: list[Any]) -> Any:
+def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits.Splits, watch: Watch) -> Any:
     lightgbm = lightgbm_trees.library()
-    categories = _categories(data)
     train = lightgbm.Dataset(
         data.train.inputs("columns")[graph.FLAT],
-        label=data.train.target,
+        label=boosted.label,
         weight=boosted.weights if section.class_weights == "balanced" else None,
-        categorical_feature=categories,
+        categorical_feature=_categories(data),
         params={"verbosity": -1},
     )
-    held_out = train.create_valid(data.validation.inputs("columns")[graph.FLAT], label=data.validation.target)
+    held_out = train.create_valid(data.validation.inputs("columns")[graph.FLAT], label=boosted.held_out)
     early = lightgbm.early_stopping(section.patience, first_metric_only=True, verbose=False)
     try:
         return lightgbm.train(
@@ -89,7 +98,7 @@ def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits
             num_boost_round=section.rounds,
             valid_sets=[train, held_out],
             valid_names=[TRAIN, HELD_OUT],
-            callbacks=[*callbacks, early],
+            callbacks=[watch, early],
         )
     except lightgbm.basic.LightGBMError as error:
         raise errors.TrainingError(f"LightGBM cannot learn from this data: {graph.line(error)}") from error
@@ -101,31 +110,55 @@ def _categories(data: splits.Splits) -> list[int]:
     return list(range(first, first + len(data.preprocessor.categories)))
 
 
-def _watched(
-    history: list[dict[str, Any]], boosted: losses.Boosted, progress: base.Progress | None
-) -> Callable[[Any], None]:
+def _watched(history: list[Row], boosted: losses.Boosted, progress: base.Progress | None) -> Watch:
     """Return what LightGBM calls after each round: the history grows by its row, and every few rounds it is told."""
 
-    def watch(round_: Any) -> None:
-        measured = {f"{which}_{name}": float(value) for which, name, value, _ in round_.evaluation_result_list}
-        told = {"epoch": round_.iteration + 1, **_row(measured, boosted)}
-        for name in ("train_loss", "validation_loss"):
-            if not np.isfinite(told[name]):
-                raise errors.TrainingError(
-                    f"the {name.replace('_', ' ')} became {told[name]} in round {told['epoch']}: wanted a finite "
-                    "number; lower training.learningRate, or look for huge values in the data"
-                )
-        history.append(told)
-        if progress is not None and (told["epoch"] == 1 or told["epoch"] % TOLD_EVERY == 0):
-            progress(told)
+    def watch(done: Any) -> None:
+        measured = {(which, name): float(value) for which, name, value, _ in done.evaluation_result_list}
+        row = _row(measured, boosted, number=done.iteration + 1)
+        _finite(row)
+        history.append(row)
+        _tell(row, progress)
 
     watch.before_iteration = False  # type: ignore[attr-defined]
     watch.order = 5  # type: ignore[attr-defined] # before the early stopping, which ends by raising
     return watch
 
 
-def _row(measured: Mapping[str, float], boosted: losses.Boosted) -> dict[str, float]:
-    row = {f"{which}_loss": measured[f"{which}_{boosted.loss}"] for which in (TRAIN, HELD_OUT)}
-    if boosted.error is None:
-        return row
-    return {**row, "validation_accuracy": 1 - measured[f"{HELD_OUT}_{boosted.error}"]}
+def _row(measured: Mapping[tuple[str, str], float], boosted: losses.Boosted, *, number: int) -> Row:
+    row: Row = {"epoch": number}
+    for which in (TRAIN, HELD_OUT):
+        row[f"{which}_loss"] = measured[which, boosted.loss] / boosted.scale
+    if boosted.besides is not None:
+        name, shown = boosted.besides
+        row[f"{HELD_OUT}_{name}"] = shown(
+            {metric: value for (which, metric), value in measured.items() if which == HELD_OUT}
+        )
+    return row
+
+
+def _finite(row: Row) -> None:
+    for name in (f"{TRAIN}_loss", f"{HELD_OUT}_loss"):
+        if not np.isfinite(row[name]):
+            raise errors.TrainingError(
+                f"the {name.replace('_', ' ')} became {row[name]} in round {row['epoch']}: wanted a finite number; "
+                "lower training.learningRate, or look for huge values in the data"
+            )
+
+
+def _tell(row: Row, progress: base.Progress | None) -> None:
+    if progress is None:
+        return
+    if row["epoch"] == 1 or row["epoch"] % TOLD_EVERY == 0:
+        progress(row)
+
+
+def _joined(histories: Sequence[list[Row]]) -> list[Row]:
+    """Return the mean row of each round; a booster that has ended stays at its last."""
+    if len(histories) == 1:
+        return histories[0]
+    joined = []
+    for place in range(max(map(len, histories))):
+        rows = [history[min(place, len(history) - 1)] for history in histories]
+        joined.append({**{name: float(np.mean([row[name] for row in rows])) for name in rows[0]}, "epoch": place + 1})
+    return joined

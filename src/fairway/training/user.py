@@ -53,7 +53,7 @@ def made(returned: Any, *, data: splits.Splits, named: str) -> export.Made:
 
 
 def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
-    side = losses.of(tasks.of(data.schema))
+    side = losses.of(data.schema)
     if isinstance(returned, nn.Module):
         layout = _layout(returned, data=data, named=named)
         return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
@@ -66,7 +66,7 @@ def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.
             "a model of LightGBM, XGBoost or CatBoost, or the path of an ONNX file"
         )
     if foreign is None or hasattr(returned, "classes_"):
-        _fitted(returned, side=side, data=data)
+        _fitted(returned, side=side)
     if foreign is None:
         foreign = sklearn_graph.convert(returned, side=side, columns=_width(data, "flat"))
     return _estimator(foreign, data=data)
@@ -102,8 +102,8 @@ def _estimator(foreign: converters.Converted, *, data: splits.Splits) -> tuple[e
     return export.Estimator(foreign, matrix, data.schema, steps.columns("columns"), named=named), "named"
 
 
-def _fitted(estimator: Any, *, side: losses.Side, data: splits.Splits) -> None:
-    unfit = side.unfit(estimator, width=tasks.of(data.schema).width(data.schema))
+def _fitted(estimator: Any, *, side: losses.Side) -> None:
+    unfit = side.unfit(estimator)
     if unfit is not None:
         raise errors.TrainingError(f"the estimator {unfit}")
 

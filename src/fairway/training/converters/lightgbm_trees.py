@@ -1,6 +1,7 @@
 """LightGBM's boosters as a forest. The only place that reads its model; `training.rounds` fits one."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,24 @@ def convert(model: Any, *, output: str) -> converters.Converted:
         takes_missing=True,
         names=tuple(dumped["feature_names"]),
         words=tuple(tuple(map(str, words)) for words in dumped.get("pandas_categorical") or ()),
+    )
+
+
+def together(boosters: Sequence[Any], *, output: str) -> converters.Converted:
+    """Return boosters of which each gives one probability as one graph that gives them side by side; one as itself."""
+    if len(boosters) == 1:
+        return convert(boosters[0], output=output)
+    forests = [read(booster.dump_model()) for booster in boosters]
+    trees = [dataclasses.replace(tree, target=place) for place, one in enumerate(forests) for tree in one.trees]
+    made = forest.Forest(trees=trees, base=[0.0] * len(boosters), link="sigmoid", factor=forests[0].factor)
+    columns = boosters[0].num_feature()
+    return converters.Converted(
+        what=SENTENCE,
+        proto=forest.graph(made, columns=columns, output=output),
+        columns=columns,
+        answer=lambda rows: np.column_stack([booster.predict(rows, num_threads=1) for booster in boosters]),
+        takes_missing=True,
+        names=tuple(boosters[0].feature_name()),
     )
 
 
