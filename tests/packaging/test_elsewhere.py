@@ -124,6 +124,23 @@ def test_a_file_of_another_library_is_packaged_with_a_schema_file(name, tmp_path
     assert artifacts.read_json(Path(made.path) / "manifest.json")["lineage"]["source"].startswith("imported from ")
 
 
+def test_a_regressor_is_packaged_with_the_rows_that_tell_its_schema(tmp_path):
+    made = frame().assign(label=lambda rows: rows["age"] * 31.25 + rows["pay"].fillna(0))
+    made[["age", "pay", "label"]].to_csv(tmp_path / "rows.csv", index=False)
+    model = lightgbm.LGBMRegressor(verbosity=-1, **FEW).fit(numbers(made), made["label"])
+    model.booster_.save_model(tmp_path / "model.txt")
+    packed = elsewhere.package(
+        tmp_path / "model.txt",
+        schema=None,
+        data=tmp_path / "rows.csv",
+        target="label",
+        name="income",
+        out=tmp_path / "store",
+    )
+    assert packed.task == "regression"
+    assert answers(Path(packed.path), numbers(made))[:, 0] == pytest.approx(model.predict(numbers(made)), rel=1e-6)
+
+
 def with_words(folder: Path, *, words: list[str]) -> tuple[Path, np.ndarray]:
     """Save LightGBM's model of a frame with pandas categories between its numbers; return it and its answers."""
     made = frame()

@@ -8,7 +8,7 @@ import pytest
 from fairway import errors
 from fairway.config import sections
 from fairway.data import prepare, splits
-from fairway.model import graph
+from fairway.model import graph, tasks
 from fairway.model.tasks import classification
 from fairway.training import fit, parity
 from tests.training import made
@@ -136,3 +136,54 @@ def test_a_few_rows_are_said_where_lightgbm_can_do_nothing_with_them(tmp_path):
     )
     assert record.onnx_max_difference < 1e-6
     assert np.ptp(answers[:, 0]) == 0  # no split had enough rows: each answer is the classes' share
+
+
+def test_a_number_is_learnt_in_its_own_unit_with_an_interval(tmp_path):
+    rng = np.random.default_rng(5)
+    frame = made.table(1500).drop(columns="label")
+    frame["label"] = 5000 + 100 * frame["age"] + 2000 * (frame["town"] == "York") + rng.normal(0, 300, 1500)
+    dataset = prepared(tmp_path, frame)
+    record = fit.fit(training(rounds=300), dataset=dataset, out=tmp_path / "out")
+    data = splits.load(dataset)
+    answers = graph.run(tmp_path / "out" / "model.onnx", data.test.inputs(), output="value", width=3)
+    off = np.abs(answers[:, 0] - data.test.target)
+    inside = (answers[:, 1] <= data.test.target) & (data.test.target <= answers[:, 2])
+    best = record.history[record.best_epoch - 1]
+    assert data.schema.task == "regression"
+    assert np.sqrt((off**2).mean()) == pytest.approx(best["validation_rmse"], rel=0.25)
+    assert np.sqrt((off**2).mean()) < 0.3 * data.test.target.std()
+    assert 0.85 < inside.mean() < 0.96
+    assert best["validation_loss"] == pytest.approx((best["validation_rmse"] / data.schema.facts["std"]) ** 2)
+
+
+def test_each_label_has_trees_of_its_own_in_one_graph(tmp_path):
+    frame = made.table(900).drop(columns="label")
+    young, york = frame["age"] < 40, frame["town"] == "York"
+    frame["label"] = [
+        ";".join(n for n, has in (("young", y), ("york", t)) if has) or "none" for y, t in zip(young, york, strict=True)
+    ]
+    dataset = prepared(tmp_path, frame, task="multilabel")
+    told = []
+    record = fit.fit(training(), dataset=dataset, out=tmp_path / "out", progress=told.append)
+    data = splits.load(dataset)
+    answers = graph.run(
+        tmp_path / "out" / "model.onnx", data.test.inputs(), output="probabilities", width=len(data.schema.classes)
+    )
+    assert ((answers > 0.5) == (data.test.target > 0)).mean() > 0.95
+    assert record.onnx_max_difference < 1e-6
+    assert [row["epoch"] for row in told] == [1, *range(10, record.epochs + 1, 10)]
+
+
+def test_rows_of_a_group_are_ranked(tmp_path):
+    frame = made.table(1200).drop(columns="label")
+    frame["query"] = np.arange(1200) // 6
+    frame["label"] = np.clip(((frame["age"] - 20) / 12).round(), 0, 4).astype(int)
+    dataset = prepared(tmp_path, frame, task="ranking", group="query")
+    fit.fit(training(), dataset=dataset, out=tmp_path / "out")
+    data = splits.load(dataset)
+    answers = graph.run(tmp_path / "out" / "model.onnx", data.test.inputs(), output=output(data), width=1)
+    assert np.corrcoef(answers[:, 0], data.test.target[:, 1])[0, 1] > 0.9
+
+
+def output(data: splits.Splits) -> str:
+    return tasks.of(data.schema).output

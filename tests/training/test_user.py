@@ -6,7 +6,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fairway import errors
-from fairway.data import splits
+from fairway.config import sections
+from fairway.data import prepare, splits
 from fairway.model import graph
 from fairway.training import fit
 from tests.training import made
@@ -147,6 +148,40 @@ def test_a_boosters_own_file_may_be_returned(name, save, run, dataset, tmp_path)
     text = BOOSTER.format(layout="flat", booster=f"{save} and None or '{name}'")
     assert run(text, name="user_file").onnx_max_difference < 1e-6
     assert answers(tmp_path, dataset, layout="flat").shape == (len(splits.load(dataset).test), 2)
+
+
+@pytest.fixture(scope="module")
+def quantity(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("quantity")
+    frame = made.table(600)
+    frame["label"] = frame["age"] * 20 + frame["pay"] * 3 + 500 * (frame["town"] == "York")
+    frame.to_csv(folder / "rows.csv", index=False)
+    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv", coverage=None), out=folder / "data")
+    return folder / "data"
+
+
+@pytest.mark.parametrize(
+    "regressor",
+    [
+        "lightgbm.LGBMRegressor(n_estimators=40, verbosity=-1).fit(rows, target)",
+        "xgboost.XGBRegressor(n_estimators=40).fit(rows, target)",
+        "catboost.CatBoostRegressor(iterations=200, verbose=0, allow_writing_files=False).fit(rows, target)",
+        "RandomForestRegressor(20, random_state=seed).fit(rows, target)",
+        "HistGradientBoostingRegressor(random_state=seed).fit(rows, target)",
+        "make_pipeline(StandardScaler(), Ridge()).fit(rows, target)",
+    ],
+    ids=["lightgbm", "xgboost", "catboost", "random forest", "histogram boosting", "pipeline"],
+)
+def test_a_regressor_is_exported_and_useful(regressor, quantity, tmp_path, monkeypatch):
+    text = "\n    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor\n"
+    text += "    from sklearn.linear_model import Ridge\n" + BOOSTER.format(layout="flat", booster=regressor)
+    function = made.code(tmp_path, monkeypatch, name="user_regressor", text=text)
+    section = made.training(family="function", function=function)
+    record = fit.fit(section, dataset=quantity, out=tmp_path / "out")
+    test = splits.load(quantity).test
+    answered = graph.run(tmp_path / "out" / "model.onnx", test.inputs("flat"), output="value", width=1)
+    assert record.onnx_max_difference < 1e-5
+    assert np.corrcoef(answered[:, 0], test.target)[0, 1] > 0.9
 
 
 def test_a_tree_behind_a_scaler_that_flips_a_row_is_said(run, tmp_path):
