@@ -260,6 +260,17 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path):
         )
 
 
+def test_classes_in_another_order_than_the_datas_are_refused(plain, tmp_path):
+    made = frame()
+    model = lightgbm.LGBMClassifier(verbosity=-1, **FEW).fit(numbers(made), 1 - target(made))
+    model.booster_.save_model(tmp_path / "model.txt")
+    said = r"model.txt gives \d% of the rows their class, and 9\d% if its classes are yes, no: write a schema file"
+    with pytest.raises(errors.PackageError, match=said):
+        elsewhere.package(
+            tmp_path / "model.txt", schema=None, data=plain, target="label", name="income", out=tmp_path / "store"
+        )
+
+
 class Loud:
     """What a pickle may hold: it leaves a file where it is read."""
 

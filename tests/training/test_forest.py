@@ -92,3 +92,22 @@ def test_a_row_is_led_to_the_deepest_node_and_put_on_its_split():
     assert told == {10.0, 20.0, 30.0, 40.0}
     assert len(rows) == 9
     assert {0.25, float(np.nextafter(np.float32(0.25), np.float32(1)))} <= set(rows[:, 0].tolist())
+
+
+def test_of_more_splits_and_columns_than_there_is_room_for_some_are_taken_evenly(monkeypatch):
+    monkeypatch.setattr(stress, "MOST_VALUES", 64)
+    trees = [stump(split=place / 7) for place in range(50)]
+    proto = forest.graph(forest.Forest(trees=trees, base=[0.0], link="identity"), columns=4, output="answers")
+    made = stress.edges(proto, np.zeros((3, 4), dtype=np.float32), missing=False)
+    assert len(made.rows) == 3 * 4
+    assert made.rows[:, 0].min() < 0.1
+    assert made.rows[:, 0].max() >= 7
+    ends = stress.extremes({"numbers": np.arange(40, dtype=np.float32).reshape(2, 20)})["numbers"]
+    assert ends.shape == (5, 20)
+
+
+def test_the_ends_of_each_column_are_asked_one_at_a_time():
+    inputs = {"numbers": np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "categories": np.array([[2], [4]])}
+    ends = stress.extremes(inputs)
+    assert ends["numbers"][:, 0].tolist() == [1, 1, 3, 0, 5, 1, 1, 1, 1]
+    assert ends["categories"][:, 0].tolist() == [2, 2, 4, 0, 2, 2, 2, 2, 2]

@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from fairway import artifacts, errors
-from fairway.model import graph, kinds, preprocessing, tasks
+from fairway.model import composed, graph, kinds, preprocessing, tasks
 from fairway.model.schema import Feature, Schema
 from fairway.packaging import golden, imported
 from fairway.training import converters, parity, proto, stress
 
 MOST_ROWS = 100_000  # of the data, which the model and its package must answer alike; some are kept for drift
+LABELS = "labels.json"
+BY_CHANCE = 0.1  # share of rows by which another order of the classes may be better, of a model that tells little
 ORDINARY = ("Column_", "f", "")  # what libraries call columns that have no name, before their number
 
 
@@ -63,6 +66,7 @@ def package(
     """
     if not model.is_file():
         raise errors.UsageError(f"{model} is not there: wanted the file of a model")
+    given = model
     with tempfile.TemporaryDirectory() as scratch:
         foreign = _foreign(model)
         if schema is None:
@@ -71,6 +75,8 @@ def package(
         if foreign is not None:
             _brought(foreign, schema=schema, file=Path(scratch) / "model.onnx")
             model, source = Path(scratch) / "model.onnx", f"imported from {foreign.what.split(' ', 1)[1]}"
+        if data is not None:
+            _in_order(model, schema=schema, labels=artifacts.read_json(Path(scratch) / LABELS), what=str(given))
         return imported.import_onnx(model, schema=schema, name=name, out=out, evaluation=evaluation, source=source)
 
 
@@ -214,10 +220,12 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Conv
         for entry, words in zip((one for one in entries if one["kind"] == "category"), foreign.words, strict=False):
             entry["categories"] = list(words)
     raw = frames.to_raw(rows.frame, schema=known)
+    labels = tasks.of(known).read(frames.plain(rows.frame[target]))
     kept = golden.spread(len(rows.frame), wanted=MOST_ROWS)
     listed = {name: values[kept].tolist() for name, values in raw.items()}
     reference = [dict(zip(listed, row, strict=True)) for row in zip(*listed.values(), strict=True)]
     artifacts.write_json(folder / "rows.json", _without_nan(reference))
+    artifacts.write_json(folder / LABELS, [str(labels[place]) for place in kept])
     document: artifacts.Json = {
         "target": known.target,
         "task": known.task,
@@ -227,6 +235,33 @@ def _inferred(data: Path | None, *, target: str | None, foreign: converters.Conv
     document |= {"classes": list(known.classes)} if known.classes else {"range": _range(known)}
     artifacts.write_json(folder / "schema.json", document)
     return folder / "schema.json"
+
+
+def _in_order(model: Path, *, schema: Path, labels: Any, what: str) -> None:
+    """Raise PackageError where the model's classes are the data's in another order, as far as the labels tell.
+
+    No file of a booster says what its classes are called.
+    """
+    declared = imported.read_schema(schema)
+    known: Schema = declared["schema"]
+    if known.task != tasks.USUAL:
+        return
+    width = tasks.of(known).width(known)
+    opened = graph.Graph(model, output=tasks.of(known).output, width=width, what=what)
+    steps = preprocessing.Preprocessor.load({"version": 1, "features": declared["preprocessing"]})
+    answer = composed.Composed(steps, opened, layout=opened.layout)
+    answered = answer(imported.rows_of(declared, root=schema.parent)).argmax(axis=1)
+    truth = tasks.of(known).encode(labels, known)
+    table = np.zeros((width, width), dtype=np.int64)
+    np.add.at(table, (answered[truth >= 0], truth[truth >= 0]), 1)
+    order = linear_sum_assignment(-table)[1]
+    right, best = np.trace(table) / table.sum(), table[np.arange(width), order].sum() / table.sum()
+    if best - right > BY_CHANCE:
+        names = _few([known.classes[place] for place in order])
+        raise errors.PackageError(
+            f"{what} gives {right:.0%} of the rows their class, and {best:.0%} if its classes are {names}: "
+            "write a schema file (--schema) with `classes` in the order of the model's"
+        )
 
 
 def _range(known: Schema) -> list[float]:

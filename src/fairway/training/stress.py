@@ -15,6 +15,8 @@ from onnx import helper
 
 Array = NDArray[Any]
 MOST_SPLITS = 5000  # that get rows of their own; of more, these are taken evenly
+MOST_VALUES = 1 << 24  # of all rows that are made up: 64 MiB
+ROWS_A_SPLIT = 4
 INTO = {"BRANCH_LEQ": True, "BRANCH_LT": True, "BRANCH_EQ": True, "BRANCH_GT": False, "BRANCH_GTE": False}
 COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "BRANCH_LEQ": np.less_equal,
@@ -61,8 +63,9 @@ def edges(proto: Any, matrix: Array, *, missing: bool, behind: bool = False) -> 
     if not found:
         return None
     chosen = list(found.values())
-    if len(chosen) > MOST_SPLITS:
-        chosen = [chosen[place] for place in np.linspace(0, len(chosen) - 1, MOST_SPLITS).astype(int)]
+    most = min(MOST_SPLITS, max(1, MOST_VALUES // (ROWS_A_SPLIT * matrix.shape[1])))
+    if len(chosen) > most:
+        chosen = [chosen[place] for place in np.linspace(0, len(chosen) - 1, most).astype(int)]
     made, columns = list[Array](), list[int]()
     for place, branch in enumerate(chosen):
         row = led(branch, matrix[place % len(matrix)])
@@ -74,8 +77,10 @@ def edges(proto: Any, matrix: Array, *, missing: bool, behind: bool = False) -> 
 
 def extremes(inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Return rows at the ends of each column of a graph's inputs: its smallest and largest value, beyond them, zero."""
-    rows = 1 + max(4 * int(np.prod(values.shape[1:])) if values.ndim == 2 else 4 for values in inputs.values())
-    return {name: _ends(values, rows) for name, values in inputs.items()}
+    columns = max(values.shape[1] if values.ndim == 2 else 1 for values in inputs.values())
+    width = sum(int(np.prod(values.shape[1:])) for values in inputs.values())
+    most = max(1, min(columns, MOST_VALUES // (4 * width)))
+    return {name: _ends(values, columns=most) for name, values in inputs.items()}
 
 
 def led(branch: Branch, row: Array) -> Array:
@@ -159,16 +164,20 @@ def _with(row: Array, column: int, value: np.float32) -> Array:
     return changed
 
 
-def _ends(values: Array, rows: int) -> Array:
-    """Return the first row again and again, one column after the other at each of its ends."""
-    made = np.repeat(values[:1], rows, axis=0)
+def _ends(values: Array, *, columns: int) -> Array:
+    """Return the first row again and again, one column after the other at each of its four ends.
+
+    Of more columns than there is room for, some are taken evenly.
+    """
+    made = np.repeat(values[:1], 1 + 4 * columns, axis=0)
     low, high = values.min(axis=0), values.max(axis=0)
     whole = values.dtype.kind == "i"
     ends = (low, high, np.zeros_like(low), low if whole else high + (high - low))
     if values.ndim == 2:
-        for column in range(values.shape[1]):
+        chosen = np.unique(np.linspace(0, values.shape[1] - 1, min(columns, values.shape[1])).astype(int))
+        for number, column in enumerate(chosen):
             for place, end in enumerate(ends):
-                made[1 + 4 * column + place, column] = end[column]
+                made[1 + 4 * number + place, column] = end[column]
     else:
         for place, end in enumerate(ends):
             made[1 + place] = end
