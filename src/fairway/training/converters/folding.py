@@ -1,7 +1,7 @@
-"""Scalers before trees, folded into the splits: the graph compares the row as it comes, and parts rows as the model does.
+"""Scalers before trees, folded into the splits: the graph compares rows as they come, and parts them as the model does.
 
 A scaler moves each column by itself and keeps its order, in floating point too. So the float32 that go to one side of a
-split are all those up to a largest one, which bisection finds with the scaler's own arithmetic.
+split are all up to a largest one, which bisection finds with the scaler's own arithmetic.
 """
 
 from collections.abc import Callable, Sequence
