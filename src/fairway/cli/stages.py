@@ -107,7 +107,7 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "dataset" / "dataset.json", verb="prepare")
-    with progress.epochs(config.training.epochs, quiet=form == "json") as report:
+    with progress.epochs(config.training.most_epochs, quiet=form == "json") as report:
         from fairway.training import fit
 
         record = fit.fit(config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report)
@@ -168,6 +168,13 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     help="Features and classes of a MODEL trained elsewhere (YAML or JSON).",
 )
 @click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Rows (csv or parquet) that tell MODEL's schema instead; MODEL must answer them as its package does.",
+)
+@click.option("--target", default=None, metavar="COLUMN", help="The column of --data that MODEL predicts.")
+@click.option(
     "--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one."
 )
 @click.option("--name", default=None, help="Name of the deployment that MODEL is for; by default the configuration's.")
@@ -178,6 +185,8 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
 def package(
     model: Path | None,
     schema_file: Path | None,
+    data: Path | None,
+    target: str | None,
     evaluation: Path | None,
     name: str | None,
     bento: bool,
@@ -186,18 +195,30 @@ def package(
     root: Path,
     form: str,
 ) -> None:
-    """Build a model package of what was trained here, or of MODEL (an ONNX file) and --schema."""
+    """Build a model package of what was trained here, or of MODEL (ONNX, or a file of LightGBM, XGBoost or CatBoost)
+    and --schema, or --data with --target."""
     from fairway.packaging import package as stage
 
     if model is not None:
-        if schema_file is None:
-            raise errors.UsageError(f"{model} needs --schema FILE, which names its features and classes")
+        if (schema_file is None) == (data is None) or (data is None) != (target is None):
+            raise errors.UsageError(
+                f"{model} needs --schema FILE, which names its features and classes, or --data FILE with "
+                "--target COLUMN, which tells them"
+            )
         if name is not None:
             options.check_name(name, option="--name")
         place = options.open_home(root)
         deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
-        record = stage.import_onnx(
-            model, schema=schema_file, name=deployment, out=place.packages, evaluation=evaluation
+        from fairway.packaging import elsewhere
+
+        record = elsewhere.package(
+            model,
+            schema=schema_file,
+            data=data,
+            target=target,
+            name=deployment,
+            out=place.packages,
+            evaluation=evaluation,
         )
     else:
         config = options.load(path, overrides)

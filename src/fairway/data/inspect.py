@@ -329,9 +329,8 @@ def _split_lines(findings: Findings) -> Iterator[str]:
 def _training(findings: Findings) -> Iterator[str]:
     categories = sum(1 for column in findings.features if column.categories)
     yield "training:"
-    yield _line(
-        "family", "tabular", f"{len(findings.features) - categories} numbers and {categories} categories, no pictures"
-    )
+    seen = f"{len(findings.features) - categories} numbers and {categories} categories, no pictures"
+    yield _line("family", "tabular", f"{seen}; or boosting, gradient-boosted trees")
     if findings.rows >= MANY_ROWS:
         yield _line("batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse")
     if findings.rarest is not None and findings.rarest < IMBALANCE:

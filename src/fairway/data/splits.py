@@ -31,10 +31,12 @@ class Split:
     preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
-        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is
-        flat."""
+        """Return the preprocessed inputs of a graph: numbers, categories and image; or the matrix `features`, where a
+        category is one-hot (layout flat) or one column with its index (layout columns)."""
         named = self.preprocessor.transform(self.columns)
-        return {"features": preprocessing.flat(named)} if layout == "flat" else dict(named)
+        if layout == "named":
+            return dict(named)
+        return {"features": preprocessing.flat(named) if layout == "flat" else preprocessing.beside(named)}
 
     def __len__(self) -> int:
         return len(self.target)

@@ -1,4 +1,5 @@
-"""Packages a model that was trained elsewhere: `fairway package model.onnx --schema FILE`.
+"""Packages a graph that was trained elsewhere: `fairway package model.onnx --schema FILE`. Other libraries' files
+become a graph first (`packaging.elsewhere`).
 
 The schema file is YAML or JSON:
 
@@ -54,6 +55,7 @@ def import_onnx(
     out: Path,
     evaluation: Path | None = None,
     licence: str = "unspecified",
+    source: str = "imported ONNX graph",
 ) -> artifacts.Package:
     """Return the package of an ONNX graph in `out/<digest>/`.
 
@@ -76,7 +78,7 @@ def import_onnx(
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
         lineage: artifacts.Json = {
             "datasetVersion": "",
-            "source": "imported ONNX graph",
+            "source": source,
             "codeVersion": __version__,
             "configuration": {},
             "seed": None,
@@ -136,6 +138,13 @@ def read_schema(path: Path) -> artifacts.Json:
         "golden": data.get("golden"),
         "reference": data.get("reference"),
     }
+
+
+def rows_of(declared: artifacts.Json, *, root: Path) -> golden.Columns:
+    """Return the rows that a schema file names, those of the reference before the golden ones; else made-up ones."""
+    named = declared["reference"] or declared["golden"]
+    features = declared["schema"].features
+    return read_rows(root / named, features=features) if named else made_up(features)
 
 
 def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:

@@ -6,6 +6,8 @@ What a task answers beyond a model's own outputs (the interval of a regression) 
 import math
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +22,19 @@ from fairway.model.schema import Schema
 from fairway.training import proto
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boosted:
+    """What one booster (LightGBM) is told of a task; what turns its sums into answers follows from the objective."""
+
+    parameters: Mapping[str, Any]  # objective and metric in LightGBM's words, and what these need
+    label: Array  # of the training rows
+    held_out: Array
+    weights: Array | None = None  # of the training rows, where all classes are to count the same
+    loss: str  # the metric that stops the training
+    scale: float = 1.0  # of that loss, by which it is divided
+    besides: tuple[str, Callable[[Mapping[str, float]], float]] | None = None  # what a person looks at, from metrics
 
 
 class Side(ABC):
@@ -47,6 +62,11 @@ class Side(ABC):
     @abstractmethod
     def measure(self, outputs: Tensor, target: Tensor) -> dict[str, float]:
         """Return `validation_loss`, which stops the training, and what a person looks at besides."""
+
+    def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
+        """Return how boosters learn the targets of the training and held-out rows, a booster for each column of
+        answers or one for all; none where they do not."""
+        return ()
 
     def mistaken(self, outputs: Tensor) -> str | None:
         """Return what a user's network gives in place of its outputs, or None where nothing looks wrong."""
@@ -97,6 +117,21 @@ class ClassificationSide(Side):
         loss = nn.functional.cross_entropy(outputs, target)
         return {"validation_loss": float(loss), "validation_accuracy": float(right)}
 
+    def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
+        weights = balanced(torch.from_numpy(target), classes=self.width).numpy()[target]
+        kind = "binary" if self.width == 2 else "multi"
+        objective = {"objective": "binary"} if self.width == 2 else {"objective": "multiclass", "num_class": self.width}
+        loss, error = f"{kind}_logloss", f"{kind}_error"
+        made = Boosted(
+            parameters={**objective, "metric": [loss, error]},
+            label=target,
+            held_out=held_out,
+            weights=weights,
+            loss=loss,
+            besides=("accuracy", lambda measured: 1 - measured[error]),
+        )
+        return (made,)
+
     def mistaken(self, outputs: Tensor) -> str | None:
         sums = outputs.sum(dim=1)
         if not (outputs >= 0).all() or not torch.allclose(sums, torch.ones(len(outputs)), atol=1e-4):
@@ -140,6 +175,9 @@ class MultilabelSide(Side):
         right = ((outputs > 0) == (target > 0)).float().mean()
         return {"validation_loss": float(_Labels(None)(outputs, target)), "validation_accuracy": float(right)}
 
+    def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
+        return [_one_label(target[:, place], held_out[:, place]) for place in range(self.width)]
+
     def takes(self, estimator: Any) -> bool:
         return hasattr(estimator, "predict_proba")
 
@@ -154,6 +192,18 @@ class MultilabelSide(Side):
 
     def predict(self, estimator: Any, rows: Array) -> Array:
         return np.asarray(estimator.predict_proba(rows))
+
+
+def _one_label(target: Array, held_out: Array) -> Boosted:
+    found = float(np.clip(target.mean(), 1 / len(target), 1 - 1 / len(target)))
+    return Boosted(
+        parameters={"objective": "binary", "metric": ["binary_logloss", "binary_error"]},
+        label=target,
+        held_out=held_out,
+        weights=np.where(target > 0, (1 - found) / found, 1.0),
+        loss="binary_logloss",
+        besides=("accuracy", lambda measured: 1 - measured["binary_error"]),
+    )
 
 
 class _Labels(nn.Module):
@@ -194,6 +244,17 @@ class RegressionSide(Side):
         loss = float(self.loss(sections.Training(), target=target)(outputs, target))
         return {"validation_loss": loss, "validation_rmse": math.sqrt(loss) * self.schema.facts["std"]}
 
+    def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
+        made = Boosted(
+            parameters={"objective": "regression", "metric": ["l2"]},
+            label=target,
+            held_out=held_out,
+            loss="l2",
+            scale=float(self.schema.facts["std"]) ** 2,
+            besides=("rmse", lambda measured: math.sqrt(measured["l2"])),
+        )
+        return (made,)
+
     def takes(self, estimator: Any) -> bool:
         return hasattr(estimator, "predict") and not hasattr(estimator, "predict_proba")
 
@@ -222,6 +283,9 @@ class RankingSide(RegressionSide):
 
     def loss(self, section: sections.Training, *, target: Tensor) -> nn.Module:
         return _Relevance(self.schema.facts["mean"], self.schema.facts["std"])
+
+    def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
+        return super().boosted(target[:, 1], held_out[:, 1])
 
 
 class _Standardised(nn.Module):
