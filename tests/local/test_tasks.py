@@ -1,4 +1,4 @@
-"""Each task from a stranger's file to a canary: the README's five commands, and a defect found by the task's own loss."""
+"""Each task from a stranger's file to a canary: the five commands, and a defect found by the task's own loss."""
 
 import contextlib
 import json
@@ -27,10 +27,10 @@ from tests.cli import running
 
 pytestmark = pytest.mark.timeout(600)
 
-EVEN = {name: "even" for name in ("zero", "two", "four", "six", "eight")}
-ODD = {name: "odd" for name in ("one", "three", "five", "seven", "nine")}
+EVEN = dict.fromkeys(("zero", "two", "four", "six", "eight"), "even")
+ODD = dict.fromkeys(("one", "three", "five", "seven", "nine"), "odd")
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-PER_SECOND = 60.0
+PER_SECOND = 120.0
 STRATEGY = {
     "warmup": "500ms",
     "shadow": {"enabled": False},
@@ -38,7 +38,7 @@ STRATEGY = {
     "bake": {"weight": 0, "duration": "0s"},
     "guards": [
         {"name": "errors", "type": "errors", "maxRate": 0.05},
-        {"name": "loss", "type": "quality", "gates": "watch", "maxLossIncrease": 0.02},
+        {"name": "loss", "type": "quality", "gates": "canary", "maxLossIncrease": 0.02},
     ],
 }
 
