@@ -25,7 +25,7 @@ from fairway.platforms.local.home import Home
 from fairway.training import fit
 from tests.cli import running
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
 EVEN = dict.fromkeys(("zero", "two", "four", "six", "eight"), "even")
 ODD = dict.fromkeys(("one", "three", "five", "seven", "nine"), "odd")
