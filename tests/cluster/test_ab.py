@@ -2,7 +2,6 @@
 promotes what sells more."""
 
 import contextlib
-import json
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,27 +30,11 @@ TEST = {
         }
     ],
 }
-POST = (
-    "import sys, urllib.request as web; "
-    "web.urlopen(web.Request('http://127.0.0.1:8080/v1/outcomes', data=sys.stdin.buffer.read(), "
-    "headers={'content-type': 'application/json', 'authorization': 'Bearer ' + sys.argv[1]})).read()"
-)
 
 
 @pytest.fixture(scope="module")
 def models(fairway, tmp_path_factory):
     folder, store = tmp_path_factory.mktemp("packages"), world.store(fairway)
-    fairway.kubectl("--namespace", world.NAMESPACE, "create", "serviceaccount", "shop", check=False)
-    fairway.kubectl(
-        "--namespace",
-        world.NAMESPACE,
-        "create",
-        "rolebinding",
-        "shop",
-        "--clusterrole=fairway-labeller",
-        f"--serviceaccount={world.NAMESPACE}:shop",
-        check=False,
-    )
     return {
         "A": store.put(world.package(folder / "A")),
         "B": store.put(world.package(folder / "B", licence="Apache-2.0")),
@@ -63,9 +46,7 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
     """Send what each request came to: 10 or nothing, on average 2 of the revision that was `usual` and 8 of any
     other."""
     rng, closing = np.random.default_rng(4), threading.Event()
-    token = cluster.kubectl(
-        "--namespace", world.NAMESPACE, "create", "token", "shop", "--audience=fairway-collector", "--duration=1h"
-    ).stdout.strip()
+    labeller = world.labeller(cluster, "shop")
 
     def keep_books() -> None:
         done = 0
@@ -83,18 +64,7 @@ def shop(cluster: Cluster, traffic: world.Traffic, *, usual: str) -> Iterator[No
                 for request, revision, _ in served
                 if request
             ]
-            cluster.kubectl(
-                "--namespace=fairway-system",
-                "exec",
-                "--stdin",
-                "deployment/fairway-collector",
-                "--",
-                "python",
-                "-c",
-                POST,
-                token,
-                input=json.dumps(sold),
-            )
+            labeller.send("/v1/outcomes", sold)
 
     books = threading.Thread(target=keep_books)
     books.start()

@@ -30,6 +30,12 @@ CLAIMED = {
     "x-fairway-revision": "0123456789ab",
 }  # what only the gateway says, and whatever clients say
 
+POST = (
+    "import sys, urllib.request as web; "
+    "web.urlopen(web.Request('http://127.0.0.1:8080' + sys.argv[1], data=sys.stdin.buffer.read(), "
+    "headers={'content-type': 'application/json', 'authorization': 'Bearer ' + sys.argv[2]})).read()"
+)
+
 
 def person(number: int) -> dict[str, Any]:
     """Return one of many requests that every model answers, not all the same."""
@@ -166,6 +172,40 @@ def traffic(
         flowing.stopping.set()
         for thread in threads:
             thread.join()
+
+
+def answering(
+    cluster: Cluster, name: str, *, model: str, body: Callable[[int], dict[str, Any]], seconds: float = 60
+) -> None:
+    """Return once the gateway answers: of several routes that come at once, it has some before their servers."""
+    url, deadline = f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", time.monotonic() + seconds
+    with httpx.Client(headers={"host": f"{name}.test"}, timeout=30) as client:
+        while (answer := client.post(url, json=body(0))).status_code != 200:
+            assert time.monotonic() < deadline, f"{name} is answered {answer.status_code} after {seconds:.0f} s"
+            time.sleep(0.25)
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """A service account that may send labels and outcomes of the namespace's models."""
+
+    cluster: Cluster
+    token: str
+
+    def send(self, path: str, items: list[dict[str, Any]]) -> None:
+        """Send them from the collector's own pod: it listens within the cluster alone."""
+        argv = ["--namespace=fairway-system", "exec", "--stdin", "deployment/fairway-collector", "--"]
+        self.cluster.kubectl(*argv, "python", "-c", POST, path, self.token, input=json.dumps(items))
+
+
+def labeller(cluster: Cluster, account: str) -> Labeller:
+    """Return the account, made where it is missing."""
+    argv = ("--namespace", NAMESPACE, "create")
+    role = ("--clusterrole=fairway-labeller", f"--serviceaccount={NAMESPACE}:{account}")
+    cluster.kubectl(*argv, "serviceaccount", account, check=False)
+    cluster.kubectl(*argv, "rolebinding", account, *role, check=False)
+    token = cluster.kubectl(*argv, "token", account, "--audience=fairway-collector", "--duration=1h")
+    return Labeller(cluster, token.stdout.strip())
 
 
 def apply(cluster: Cluster, document: dict[str, Any]) -> None:
