@@ -69,14 +69,20 @@ EXAMPLES = {
         same=(
             (3, 3.0, "3", " 3.0", Decimal(3), np.float32(3), np.int8(3)),
             (None, math.nan, ""),
-            (0.0, -0.0),
-            (True, 1),
+            (0.0, -0.0, "-0"),
+            (0.451, "45.1%", " 45.1 %"),
+            (12345.5, "12 345.5", "12345.50"),
         ),
         none="three",
     ),
     "category": Example(
-        Feature(name="x", kind="category", categories=("3", "b"), nullable=True),
-        same=(("b", " b", "b "), (3, 3.0, "3", np.float64(3)), (None, math.nan, "", "  ")),
+        Feature(name="x", kind="category", categories=("3", "b", "True"), nullable=True, missing=("-1", "?")),
+        same=(
+            ("b", " b", "b ", b"b"),
+            (3, 3.0, "3", "3.0", " 3.", np.float64(3), Decimal("3.00")),
+            (True, "True", "true", "TRUE", np.True_),
+            (None, math.nan, "", "  ", "?", -1, "-1.0", -1.0),
+        ),
         none=["a", "list"],
     ),
     "image": Example(
@@ -124,12 +130,30 @@ def test_every_spelling_of_a_value_is_read_as_the_same(kind, example):
 
 def test_a_word_that_a_model_knows_with_its_spaces_is_read_with_them():
     feature = Feature(name="x", kind="category", categories=(" Private", "Gov"))
-    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [" Private", "Gov", "Private"]
+    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [" Private", "Gov", " Private"]
+
+
+def test_booleans_are_numbers_among_themselves_and_mistakes_among_numbers():
+    assert kinds.of(NUMBER).read([True, None, False], NUMBER).tolist()[::2] == [1.0, 0.0]
+    with pytest.raises(kinds.Unreadable, match="True in row 1"):
+        kinds.of(NUMBER).read([2.5, True], NUMBER)
 
 
 def test_different_values_are_read_as_different(kind, example):
     rows = [kind.read([group[0]], example.feature) for group in example.same]
     assert not any(same(rows[0], row) for row in rows[1:])
+
+
+def test_a_value_that_is_none_is_missing_and_said_where_the_reading_is_lenient(kind, column, example):
+    lost: list[int] = []
+    if kind.absent is None:
+        with pytest.raises(kinds.Unreadable):
+            kind.read([example.none], example.feature, lost=lost)
+        return
+    read = kind.read([example.same[0][0], example.none, example.same[1][0]], example.feature, lost=lost)
+    assert lost == [1]
+    assert kind.gaps(read)[1]
+    assert same(read[[0, 2]], kind.read([group[0] for group in example.same[:2]], example.feature))
 
 
 def test_what_was_read_is_read_as_itself(kind, column, example):
@@ -176,7 +200,7 @@ def test_another_number_of_bytes_than_the_shape_says_is_refused(kind, column, ex
 
 def test_a_single_value_takes_the_short_way_to_the_same_column(kind, example):
     for group in example.same:
-        short = kind.single(group[0])
+        short = kind.single(group[0], example.feature)
         assert short is None or same(short, kind.read([group[0]], example.feature))
 
 

@@ -1,7 +1,10 @@
 """The schema of raw rows, as the rows themselves show it: kinds, types, ranges, categories, what may be missing."""
 
+import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +14,10 @@ from fairway.config import sections
 from fairway.data import frames
 from fairway.model import kinds, tasks
 from fairway.model.schema import Feature, Schema
+
+FALLBACK = "category"  # the kind of what no other knows
+FEW_MISTAKES = 0.1  # share of values of no other kind up to which they are mistakes in a column of it
+FEW_CODES = 10  # different values up to which numbers beside words are codes as the words are
 
 
 def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
@@ -24,7 +31,7 @@ def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     """Return the feature columns in order."""
     present = [str(name) for name in frame.columns]
-    for option in ("features", "categorical", "ignore"):
+    for option in ("features", "categorical", "kinds", "notations", "ignore"):
         unknown = [name for name in getattr(section, option) or () if name not in present]
         if unknown:
             raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
@@ -46,26 +53,94 @@ def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape:
     if image_shape is not None and _holds_lists(column):
         picture = Feature(name=name, kind="image", shape=image_shape)
         return kinds.of(picture).learn(name, frames.column(column, picture), nullable=False)
-    known = column.dropna()
-    if known.empty:
+    if not column.notna().any():
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
-    nullable = len(known) < len(column)
-    blank = Feature(name=name, kind=_kind(column, section=section))
-    feature = kinds.of(blank).learn(name, frames.column(known, blank), nullable=nullable)
-    if len(feature.categories) > section.max_categories:
+    kind, notation = _kind(column, section=section)
+    blank = Feature(name=name, kind=kind.name, missing=section.missing_values, notation=notation)
+    raw = frames.column(column, blank)
+    gaps = kind.gaps(raw)
+    if gaps.all():
+        raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
+    learnt = kind.learn(name, raw[~gaps], nullable=bool(gaps.any()))
+    if len(learnt.categories) > section.max_categories:
         raise errors.DataError(
-            _too_many(known, name=name, distinct=len(feature.categories), limit=section.max_categories)
+            f"feature {name} has {len(learnt.categories)} different values, more than data.maxCategories "
+            f"({section.max_categories}): it is likely an identifier; add it to data.ignore, or raise the limit"
         )
-    return feature
+    return dataclasses.replace(learnt, missing=blank.missing, notation=notation)
 
 
-def _kind(column: "pd.Series[float]", *, section: sections.Data) -> str:
-    """Return the kind that a column's type shows; whole numbers may be codes, which only a person knows."""
-    if pd.api.types.is_bool_dtype(column):
-        return "number"
-    if pd.api.types.is_numeric_dtype(column) and column.name not in section.categorical:
-        return "number"
-    return "category"
+def _kind(column: "pd.Series[float]", *, section: sections.Data) -> tuple[kinds.Kind, str]:
+    """Return the kind of a column and how its values are written.
+
+    The first kind is taken that knows all of them; whole numbers may be codes, which only a person knows.
+    """
+    name = str(column.name)
+    values = frames.plain(column.dropna())
+    said = section.kinds.get(name) or ("category" if name in section.categorical else None)
+    others = [kind for kind in kinds.found().values() if kind.name != FALLBACK]
+    candidates = [kinds.named(said)] if said is not None else [*others, kinds.named(FALLBACK)]
+    notation = section.notations.get(name)
+    if notation is not None:
+        fitting = [kind for kind in candidates if notation in kind.notations]
+        if not fitting:
+            known = sorted({one for kind in candidates for one in kind.notations if one})
+            raise errors.DataError(
+                f"data.notations.{name} is {notation!r}: wanted {' or '.join(known) or 'none, of this kind'}"
+            )
+        return fitting[0], notation
+    for kind in candidates:
+        try:
+            found = kind.notation_of(values)
+        except kinds.Ambiguous as error:
+            ways = " or ".join(one for one in kind.notations if one)
+            raise errors.DataError(
+                f"feature {name} is {error} in some row, which can be read in more than one way: say in "
+                f"data.notations.{name} which it is, {ways}"
+            ) from error
+        if found is not None:
+            if said is None:
+                _unmixed(values, column=column, kind=kind)
+            return kind, found
+    if said is not None:
+        return candidates[0], ""  # a value that is none of it is told when it is read
+    different = sorted({type(value).__name__ for value in values})
+    raise errors.DataError(
+        f"feature {name} holds values of type {' and '.join(different)}: wanted numbers, words, booleans or dates; "
+        "add it to data.ignore, or write its values as text"
+    )
+
+
+def _unmixed(values: "np.ndarray[Any, Any]", *, column: "pd.Series[float]", kind: kinds.Kind) -> None:
+    """Raise DataError where the words of a column are mistakes among values of another kind: `unknown` in an age."""
+    if kind.name != FALLBACK:
+        return
+    types = set(map(type, values.tolist()))
+    if bool in types and len(types) > 1:
+        raise errors.DataError(
+            f"feature {column.name} holds booleans among other values: wanted one kind of them; correct the rows, or "
+            "list it in data.categorical to take all as words"
+        )
+    counts = Counter(values.tolist())
+    for other in kinds.found().values():
+        few = [value for value in counts if _is_none_of(other, value)] if other.name != FALLBACK else []
+        wrong = sum(counts[value] for value in few)
+        if few and wrong < FEW_MISTAKES * len(values) and len(counts) - len(few) > FEW_CODES:
+            row = column.index[(column == few[0]).to_numpy()][0]
+            raise errors.DataError(
+                f"feature {column.name} is {other.noun} in {len(values) - wrong} rows, and {few[0]!r} in row {row}: "
+                f"wanted {other.noun}; correct it, add it to data.missingValues, or list {column.name} in "
+                "data.categorical"
+            )
+
+
+def _is_none_of(kind: kinds.Kind, value: Any) -> bool:
+    one = np.empty(1, dtype=object)
+    one[0] = value
+    try:
+        return kind.notation_of(one) is None
+    except kinds.Ambiguous:
+        return False
 
 
 def _holds_lists(column: "pd.Series[float]") -> bool:
@@ -80,18 +155,3 @@ def near(name: str, names: Sequence[str]) -> str:
         return f"; did you mean {' or '.join(repr(other) for other in close)}?"
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return f": there are {', '.join(map(repr, names[:12]))}{more}"
-
-
-def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int) -> str:
-    numeric = pd.to_numeric(known, errors="coerce")
-    wrong = known[numeric.isna()]
-    if 0 < len(wrong) < 0.1 * len(known):
-        return (
-            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row "
-            f"{wrong.index[0]}: "
-            "wanted a number; correct it, or add it to data.missingValues"
-        )
-    return (
-        f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
-        "it is likely an identifier; add it to data.ignore, or raise the limit"
-    )

@@ -366,4 +366,4 @@ def _percent(share: float) -> str:
 
 
 def _short(error: errors.DataError) -> str:
-    return str(error).partition(": it is likely")[0].removeprefix("feature ")
+    return str(error).partition(", more than data.maxCategories")[0].removeprefix("feature ")

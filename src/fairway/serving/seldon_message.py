@@ -76,9 +76,12 @@ def answer(
     probabilities: protocol.Array,
     revision: str | None,
     request_id: str,
+    unreadable: Mapping[str, int] | None = None,
 ) -> bytes:
     """Return the answer's body; `open_inference` is the same answer in the other protocol."""
-    told = {} if revision is None else {"revision": revision}
+    told: Json = {} if revision is None else {"revision": revision}
+    if unreadable:
+        told["unreadable"] = unreadable
     tags = {**told, "label": labels, "confidence": probabilities.max(axis=1)}
     meta = {"puid": request_id, "tags": tags}
     if message.form == "jsonData":

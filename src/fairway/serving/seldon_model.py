@@ -203,7 +203,11 @@ class Seldon(app.Application):
         message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(
             protocol.read(
-                message.request, features=self._model.features, outputs=self._model.outputs, most_rows=self.most_rows
+                message.request,
+                features=self._model.features,
+                outputs=self._model.outputs,
+                most_rows=self.most_rows,
+                lenient=self._lenient,
             ),
             call,
         )
@@ -221,6 +225,7 @@ class Seldon(app.Application):
             probabilities=reply.probabilities,
             revision=self._shown,
             request_id=call.request_id,
+            unreadable=reply.unreadable,
         )
         return reply
 

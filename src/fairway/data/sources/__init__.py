@@ -9,6 +9,7 @@ A source module has
 A secret is named in a section, never held: the section travels into the package's lineage.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ def read(section: sections.Data) -> base.Rows:
         raise errors.DataError(f"{rows.origin} has no column {section.target!r} to predict{hint}")
     if rows.frame.empty:
         raise errors.DataError(f"{rows.origin} has a header but no rows: wanted some to learn from")
-    return rows
+    from fairway.data import frames  # pandas too
+
+    return dataclasses.replace(rows, frame=frames.tidied(rows.frame, missing=section.missing_values))
 
 
 def of_file(path: Path) -> str:

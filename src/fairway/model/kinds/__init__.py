@@ -8,13 +8,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway import errors, plugins
-from fairway.model.kinds.base import Array, Compared, Count, Kind, Unfit, Unreadable, counted, declared_word, is_missing
+from fairway.model.kinds.base import (
+    BOUNDS,
+    Ambiguous,
+    Array,
+    Compared,
+    Count,
+    Kind,
+    Unfit,
+    Unreadable,
+    counted,
+    declared,
+    declared_word,
+    is_missing,
+)
 from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
 from fairway.model.kinds.number import Number
 from fairway.model.schema import Feature
 
 __all__ = [
+    "BOUNDS",
+    "Ambiguous",
     "Array",
     "Compared",
     "Count",
@@ -22,6 +37,7 @@ __all__ = [
     "Unfit",
     "Unreadable",
     "counted",
+    "declared",
     "declared_word",
     "found",
     "guessed",

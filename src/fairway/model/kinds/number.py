@@ -3,12 +3,14 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.model import spelling
 from fairway.model.kinds import base
 from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
 from fairway.model.schema import Feature
@@ -23,30 +25,61 @@ FURTHEST = (
     1e100  # a client may send 1.8e308, whose square is infinite: no test tells the two apart, but infinity ends it
 )
 PLAIN: set[type] = {int, float, type(None)}
-WANTED = "a finite number"
+EXACT, LONGEST_IDENTIFIER = float(spelling.EXACT), 1e20  # between them whole numbers name something; beyond, measure
 
 
 class Number(base.Kind):
     """Columns are float64 [n]; NaN where a value is missing."""
 
     name, noun, dtype = "number", "a number", "float"
-    datatype, datatypes, datatype_wanted = "FP64", tuple(base.DATATYPES), "FP64 or INT64 for a number"
+    datatype, datatypes, datatype_wanted = "FP64", base.DATATYPES, "FP64 or INT64 for a number"
     input = "numbers"
     plain = PLAIN
+    absent, wanted = math.nan, "a finite number"
+    notations = spelling.NOTATIONS
 
-    def read(self, values: Iterable[Any], feature: Feature) -> Array:
-        column = np.asarray(values if isinstance(values, np.ndarray) else list(values))
-        if column.dtype.kind not in "iufb":
-            column = np.array([_number(value, row) for row, value in enumerate(values)], dtype=np.float64)
-        numbers = column.astype(np.float64).reshape(len(column)) + 0.0  # -0.0 and 0.0 are one value, and hash alike
-        infinite = np.flatnonzero(np.isinf(numbers))
-        if len(infinite):
-            raise base.Unreadable(float(numbers[infinite[0]]), row=int(infinite[0]), wanted=WANTED)
+    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+        given = values if isinstance(values, np.ndarray | list) else list(values)
+        numbers = _plain(given)
+        if numbers is None or np.isinf(numbers).any():
+            return super().read(_unmixed(given), feature, lost=lost)
+        if len(feature.missing_numbers):
+            numbers[np.isin(numbers, feature.missing_numbers)] = math.nan
         return numbers
+
+    def cell(self, value: Any, feature: Feature) -> Any:
+        number = spelling.number(value, feature.notation) if type(value) is str else _number(value)
+        if number is None:
+            wanted = f"{self.wanted}, such as {spelling.EXAMPLES[feature.notation]}" if feature.notation else self.wanted
+            raise base.Unreadable(value, wanted=wanted)
+        return math.nan if number in feature.gaps else number
+
+    def column(self, cells: list[Any], feature: Feature) -> Array:
+        return np.array(cells, dtype=np.float64)
+
+    def notation_of(self, values: Array) -> str | None:
+        if values.dtype.kind in "iuf":
+            return spelling.POINT
+        different = set(values.tolist()) if values.dtype == object and _hashable(values) else set()
+        words = [value for value in different if type(value) is str]
+        if not different or any(spelling.LEADING_ZERO.match(word.strip()) for word in words):
+            return None  # what begins with a zero is a code, unless a person says that it is a number
+        if any(type(value) is not str and _number(value) is None for value in different):
+            return None
+        try:
+            return spelling.notation_of(words)
+        except ValueError as error:
+            raise base.Ambiguous(str(error)) from error
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         known = values[~np.isnan(values)]
         whole = bool((known == known.round()).all())
+        if whole and EXACT < np.abs(known).max() < LONGEST_IDENTIFIER:
+            raise errors.DataError(
+                f"feature {name} has whole numbers beyond 2^53, such as {known[np.abs(known).argmax()]:.0f}, which as "
+                "numbers cannot be told apart: it is likely an identifier; add it to data.ignore, or to "
+                "data.categorical where they are codes"
+            )
         return Feature(
             name=name,
             kind=self.name,
@@ -127,19 +160,17 @@ class Number(base.Kind):
     def far(self, feature: Feature) -> base.Count | None:
         return base.beyond_range(feature) or base.enormous
 
-    def single(self, value: Any) -> Array | None:
+    def single(self, value: Any, feature: Feature) -> Array | None:
         kind = type(value)
-        if (kind is float or kind is int) and math.isfinite(value):
-            return np.array((value,), dtype=np.float64)
+        if (kind is float or kind is int) and math.isfinite(value) and value not in feature.gaps:
+            return np.array((value + 0.0,), dtype=np.float64)
         return None
 
-    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
-        return _checked(parsed(values), rows, feature)
-
-    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
-        values = base.numeric(raw, datatype)
-        base.counted(values.size, rows, feature)
-        return _checked(values, rows, feature)
+    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
+        numbers = _plain(values)
+        if numbers is not None and np.isfinite(numbers).all() and not feature.missing_numbers.size:
+            return numbers
+        return super().from_json(values, rows, feature, lost=lost)
 
 
 def parsed(values: list[Any]) -> Array:
@@ -170,29 +201,40 @@ def tame(values: Array) -> Array:
     return np.where(np.isfinite(numbers), np.clip(numbers, -FURTHEST, FURTHEST), np.nan)
 
 
-def _number(value: Any, row: int) -> float:
-    if base.is_missing(value):
-        return math.nan
-    if isinstance(value, str) and "_" in value:  # 1_000 is Python's, not a file's
-        raise base.Unreadable(value, row=row, wanted=WANTED)
+def _plain(values: Array | list[Any]) -> Array | None:
+    """Return the numbers of values that are numbers and nothing else, None where there are others."""
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "iufb":
+            return None
+        return values.astype(np.float64).reshape(len(values)) + 0.0  # -0.0 and 0.0 are one value, and hash alike
+    if not set(map(type, values)) <= PLAIN:
+        return None
+    try:
+        return np.array(values, dtype=np.float64) + 0.0
+    except OverflowError:
+        return None
+
+
+def _unmixed(values: Array | list[Any]) -> list[Any]:
+    """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a mistake."""
+    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    if set(map(type, plain)) <= {bool, np.bool_, type(None)}:
+        return [None if value is None else int(value) for value in plain]
+    return plain
+
+
+def _number(value: Any) -> float | None:
+    if type(value) is bool or not isinstance(value, int | float | Decimal | np.number):
+        return None
     try:
         number = float(value)
-    except (TypeError, ValueError) as error:
-        raise base.Unreadable(value, row=row, wanted=WANTED) from error
-    if not math.isfinite(number):
-        raise base.Unreadable(value, row=row, wanted=WANTED)
-    return number
+    except (OverflowError, ValueError):  # a signalling NaN
+        return None
+    return number + 0.0 if math.isfinite(number) else None
 
 
-def _checked(values: Array, rows: int, feature: Feature) -> Array:
-    column = values.astype(np.float64, copy=False).reshape(rows)
-    if np.isfinite(column).all():
-        return column
-    if np.isinf(column).any():
-        raise Unfit("holds an infinite value: wanted finite numbers")
-    if not feature.nullable:
-        raise Unfit("has a missing value: wanted a number in every row, as in training")
-    return column
+def _hashable(values: Array) -> bool:
+    return not set(map(type, values.tolist())) & {list, dict, set, np.ndarray}
 
 
 def _ranges(column: Array, name: str, *, present: Array) -> list[tuple[str, NDArray[np.bool_]]]:
