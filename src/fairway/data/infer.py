@@ -50,7 +50,7 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
 
 def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Feature:
     name = str(column.name)
-    if image_shape is not None and _holds_lists(column):
+    if image_shape is not None and (section.kinds.get(name) == "image" or _holds_lists(column)):
         picture = Feature(name=name, kind="image", shape=image_shape)
         return kinds.of(picture).learn(name, frames.column(column, picture), nullable=False)
     if not column.notna().any():
