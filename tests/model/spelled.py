@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,38 @@ def category(word: str | None) -> Sequence[Any]:
     return ways
 
 
+def boolean(value: bool | None) -> Sequence[Any]:
+    if value is None:
+        return NONE
+    word = str(value)
+    return [value, np.bool_(value), word, word.lower(), f" {word.upper()} ", int(value), float(value), word.encode()]
+
+
+def moment(at: datetime | None) -> Sequence[Any]:
+    if at is None:
+        return NONE
+    east = at.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    ways: list[Any] = [
+        at,
+        east,
+        at.replace(tzinfo=None),
+        at.isoformat(),
+        east.isoformat(),
+        f" {at:%Y-%m-%d %H:%M:%S.%f} ",
+    ]
+    ways += [
+        f"{east:%d/%m/%Y %H:%M:%S.%f %z}",
+        f"{at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        (at - EPOCH) / timedelta(microseconds=1) / 1e6,
+    ]
+    if at.microsecond == 0:
+        ways += [int(at.timestamp()), f"{at:%d/%m/%Y %I:%M:%S %p}", f"{at:%Y-%m-%d %H:%M:%S UTC}"]
+    return ways
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def image(pixels: tuple[float, ...]) -> Sequence[Any]:
     block = np.array(pixels, dtype=np.float32).reshape(SHAPE)
     return [list(pixels), block.tolist(), json.dumps(block.tolist())]
@@ -71,9 +104,21 @@ SPELLED = {
         fixed=(1.5, 7.0, -2.0, None),
     ),
     "category": Spelled(
-        values=strategies.sampled_from(["b", "3", "2.5", "00501", "True", "Zürich", "no", "a, b", str(2**53 + 1), None]),
+        values=strategies.sampled_from(
+            ["b", "3", "2.5", "00501", "True", "Zürich", "no", "a, b", str(2**53 + 1), None]
+        ),
         ways=category,
         fixed=("b", "3", "00501", None),
+    ),
+    "boolean": Spelled(values=strategies.sampled_from([True, False, None]), ways=boolean, fixed=(True, False, None)),
+    "datetime": Spelled(
+        values=strategies.none()
+        | strategies.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=strategies.just(UTC))
+        | strategies.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1), timezones=strategies.just(UTC)).map(
+            lambda at: at.replace(microsecond=0)
+        ),
+        ways=moment,
+        fixed=(datetime(2024, 5, 31, tzinfo=UTC), datetime(2023, 12, 1, 17, 5, 9, tzinfo=UTC), None),
     ),
     "image": Spelled(
         values=strategies.tuples(pixel, pixel, pixel, pixel),

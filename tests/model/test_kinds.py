@@ -2,6 +2,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,37 @@ EXAMPLES = {
             (None, math.nan, "", "  ", "?", -1, "-1.0", -1.0),
         ),
         none=["a", "list"],
+    ),
+    "boolean": Example(
+        Feature(name="x", kind="boolean", nullable=True),
+        same=(
+            (True, "true", "True", " TRUE ", 1, 1.0, "1", np.True_),
+            (False, "false", b"False", 0, 0.0, -0.0, "0"),
+            (None, math.nan, ""),
+        ),
+        none="yes",
+    ),
+    "datetime": Example(
+        Feature(name="x", kind="datetime", nullable=True, notation="day-first"),
+        same=(
+            (
+                datetime(2024, 5, 31, 14, 30),
+                "2024-05-31T14:30:00Z",
+                "2024-05-31 14:30",
+                "2024-05-31T16:30:00+02:00",
+                " 2024-05-31 09:30:00.000000 -0500",
+                "31/05/2024 14:30",
+                "31.5.24, 2:30 pm",
+                datetime(2024, 5, 31, 16, 30, tzinfo=timezone(timedelta(hours=2))),
+                np.datetime64("2024-05-31T14:30:00.000000"),
+                1717165800,
+                1717165800.0,
+            ),
+            (date(1969, 7, 20), "1969-07-20", "20.07.1969", "1969-07-20 00:00:00 UTC"),
+            ("2024-05-31T14:30:00.123457Z", datetime(2024, 5, 31, 14, 30, 0, 123457)),
+            (None, math.nan, ""),
+        ),
+        none="2024-02-30",
     ),
     "image": Example(
         Feature(name="x", kind="image", shape=(1, 2, 2)),
@@ -183,11 +215,12 @@ def test_rows_sent_as_json_arrive_as_they_were_read(kind, column, example):
 
 def test_rows_sent_as_bytes_arrive_as_they_were_read(kind, column, example):
     if kind.datatype == "BYTES":
-        words = [word.encode() for word in column.tolist()]
+        words = [(word or "").encode() for word in kind.plain_list(column)]
         raw = b"".join(len(word).to_bytes(4, "little") + word for word in words)
     else:
         raw = column.tobytes()
-    arrived = kind.from_binary(memoryview(raw), kind.datatype, len(column), example.feature)
+    datatype = "FP64" if kind.datatype == "BOOL" else kind.datatype  # booleans have no missing value
+    arrived = kind.from_binary(memoryview(raw), datatype, len(column), example.feature)
     assert same(kind.read(arrived, example.feature), column)
 
 

@@ -98,7 +98,12 @@ def bits(values: Any) -> list[str]:
 def prepared(place: Path, rows: dict[str, list[Any]], *, source: str) -> dict[str, Any]:
     """Return the raw columns that training sees, in the rows' order."""
     labelled = {**rows, "label": [("no", "yes")[row % 2] for row in range(ROWS)]}
-    common: dict[str, Any] = {"missing_values": spelled.MISSING, "split": {"validation": 0.2, "test": 0.3}}
+    notations = {"datetime": "day-first"}  # which the few rows may not show
+    common: dict[str, Any] = {
+        "missing_values": spelled.MISSING,
+        "notations": notations,
+        "split": {"validation": 0.2, "test": 0.3},
+    }
     if source == "csv":
         with (place / "rows.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, quoting=csv.QUOTE_ALL)
@@ -110,7 +115,9 @@ def prepared(place: Path, rows: dict[str, list[Any]], *, source: str) -> dict[st
         own = {"source": "function", "function": "tests.model.spelled:frame", "path": place / "rows.json"}
         section = sections.Data.of(**own, kinds={name: name for name in rows}, **common)
     prepare.prepare(section, out=place / "dataset")
-    assert {one.name: one.kind for one in splits.load(place / "dataset").schema.features} == {name: name for name in rows}
+    assert {one.name: one.kind for one in splits.load(place / "dataset").schema.features} == {
+        name: name for name in rows
+    }
     parts = [splits.columns(place / "dataset", name) for name in ("train", "validation", "test")]
     order = np.argsort(np.concatenate([numbers for _, numbers in parts]))
     return {name: np.concatenate([columns[name] for columns, _ in parts])[order] for name in rows}
@@ -121,7 +128,10 @@ def packaged(place: Path) -> Path:
     data = splits.load(place / "dataset")
     wide = sum(values.reshape(len(values), -1).shape[1] for values in data.train.inputs("flat").values())
     weights = numpy_helper.from_array(np.random.default_rng(0).normal(0, 0.1, (wide, 2)).astype(np.float32), "w")
-    nodes = [helper.make_node("MatMul", ["features", "w"], ["l"]), helper.make_node("Softmax", ["l"], ["probabilities"])]
+    nodes = [
+        helper.make_node("MatMul", ["features", "w"], ["l"]),
+        helper.make_node("Softmax", ["l"], ["probabilities"]),
+    ]
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
         for name, width in (("features", wide), ("probabilities", 2))
@@ -139,9 +149,7 @@ def packaged(place: Path) -> Path:
         "preprocessing": {one["name"]: one["steps"] for one in data.preprocessor.dump()["features"]},
     }
     (place / "schema.json").write_text(json.dumps(described))
-    made = package.import_onnx(
-        place / "model.onnx", schema=place / "schema.json", name="income", out=place / "store"
-    )
+    made = package.import_onnx(place / "model.onnx", schema=place / "schema.json", name="income", out=place / "store")
     return Path(made.path)
 
 
@@ -195,7 +203,9 @@ def golden_rows(columns: Columns, features: Mapping[str, Any]) -> Columns:
 
 def window_of(columns: Columns, trained: Columns, probabilities: Any) -> Columns:
     """Return what the drift monitor compares with the reference: the server's event, read back."""
-    record = eventlog.Record("r", None, "stable", 200, 0.0, 0.0, None, ROWS, dict(columns), ["no"] * ROWS, probabilities)
+    record = eventlog.Record(
+        "r", None, "stable", 200, 0.0, 0.0, None, ROWS, dict(columns), ["no"] * ROWS, probabilities
+    )
     said = json.loads(eventlog.encode(record, origin=targets.ORIGIN, sample=1.0))["data"]
     prediction = answers.Prediction(1, "r", 0.0, ROWS, said["inputs"], said["labels"], said["probabilities"])
     window = windows.assemble([prediction], reference={**trained, golden.ANSWERS: probabilities}, rows=ROWS)

@@ -128,7 +128,6 @@ def changed(position: int, **entries: object) -> dict:
         pytest.param(changed(0, datatype="INT8", data=[1000]), "1000, which is no INT8: wanted", id="int8-too-large"),
         pytest.param(changed(0, datatype="UINT8", data=[-1]), "-1, which is no UINT8: wanted", id="negative-unsigned"),
         pytest.param(changed(0, datatype="FP16", data=[7e4]), "which is no FP16: wanted numbers", id="beyond-fp16"),
-        pytest.param(changed(0, datatype="BOOL", data=[2]), "2, which is no BOOL: wanted", id="two-for-a-boolean"),
         pytest.param(
             changed(0, shape=[2], data=[True, 2.5]), "holds True in row 0: wanted a finite", id="boolean-among-numbers"
         ),

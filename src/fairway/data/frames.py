@@ -25,12 +25,12 @@ def _tidied(column: "pd.Series[Any]", gaps: Feature) -> "pd.Series[Any]":
     if pd.api.types.is_bool_dtype(column):
         return column
     if pd.api.types.is_numeric_dtype(column):
-        absent = column.isin(gaps.missing_numbers)
-        return column.mask(absent) if absent.any() else column
+        numbers = column.isin(gaps.missing_numbers)
+        return column.mask(numbers) if numbers.any() else column
     if column.dtype != object and not pd.api.types.is_string_dtype(column):
         return column
     values = [_value(value) for value in column]
-    absent = np.array([_is_gap(value, gaps) for value in values], dtype=bool)
+    absent = np.array([value is pd.NA or value is pd.NaT or gaps.lacks(value) for value in values], dtype=bool)
     if any(type(value) is Decimal for value in values):
         return _decimals(pd.Series(values, column.index, dtype=object, name=column.name).mask(absent))
     changed = absent.any() or any(new is not old for new, old in zip(values, column, strict=True))
@@ -44,13 +44,6 @@ def _value(value: Any) -> Any:
     with contextlib.suppress(UnicodeDecodeError):
         return value.decode("utf-8")
     return value
-
-
-def _is_gap(value: Any, gaps: Feature) -> bool:
-    plain = value.strip() if type(value) is str else value
-    if kinds.is_missing(plain) or plain is pd.NA or plain is pd.NaT:
-        return True
-    return type(plain) in (str, int, float, Decimal) and plain in gaps.gaps
 
 
 def _decimals(column: "pd.Series[Any]") -> "pd.Series[Any]":

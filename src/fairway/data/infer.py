@@ -17,7 +17,20 @@ from fairway.model.schema import Feature, Schema
 
 FALLBACK = "category"  # the kind of what no other knows
 FEW_MISTAKES = 0.1  # share of values of no other kind up to which they are mistakes in a column of it
+SOME = 100  # different values that show whether a column may be mostly of a kind
 FEW_CODES = 10  # different values up to which numbers beside words are codes as the words are
+
+
+class TooMany(errors.DataError):
+    """A column with more different values than the configuration allows."""
+
+
+class Undecided(errors.DataError):
+    """A column that a person can decide about; `advice` says how, in words that go on after "to use it,"."""
+
+    def __init__(self, sentence: str, *, advice: str) -> None:
+        super().__init__(sentence)
+        self.advice = advice
 
 
 def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
@@ -63,7 +76,7 @@ def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape:
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
     learnt = kind.learn(name, raw[~gaps], nullable=bool(gaps.any()))
     if len(learnt.categories) > section.max_categories:
-        raise errors.DataError(
+        raise TooMany(
             f"feature {name} has {len(learnt.categories)} different values, more than data.maxCategories "
             f"({section.max_categories}): it is likely an identifier; add it to data.ignore, or raise the limit"
         )
@@ -78,6 +91,8 @@ def _kind(column: "pd.Series[float]", *, section: sections.Data) -> tuple[kinds.
     name = str(column.name)
     values = frames.plain(column.dropna())
     said = section.kinds.get(name) or ("category" if name in section.categorical else None)
+    if said is not None and said not in kinds.found():
+        raise errors.DataError(f"data.kinds.{name} is {said!r}, which is no kind{near(said, list(kinds.found()))}")
     others = [kind for kind in kinds.found().values() if kind.name != FALLBACK]
     candidates = [kinds.named(said)] if said is not None else [*others, kinds.named(FALLBACK)]
     notation = section.notations.get(name)
@@ -93,10 +108,11 @@ def _kind(column: "pd.Series[float]", *, section: sections.Data) -> tuple[kinds.
         try:
             found = kind.notation_of(values)
         except kinds.Ambiguous as error:
-            ways = " or ".join(one for one in kind.notations if one)
-            raise errors.DataError(
-                f"feature {name} is {error} in some row, which can be read in more than one way: say in "
-                f"data.notations.{name} which it is, {ways}"
+            ways = " or ".join(f"{{{name}: {one}}}" for one in kind.notations if one)
+            raise Undecided(
+                f"feature {name} is {error}, which can be read in more than one way: say which in data.notations, "
+                f"{ways}",
+                advice=f"say in notations how it is written: {ways}",
             ) from error
         if found is not None:
             if said is None:
@@ -117,20 +133,25 @@ def _unmixed(values: "np.ndarray[Any, Any]", *, column: "pd.Series[float]", kind
         return
     types = set(map(type, values.tolist()))
     if bool in types and len(types) > 1:
-        raise errors.DataError(
+        raise Undecided(
             f"feature {column.name} holds booleans among other values: wanted one kind of them; correct the rows, or "
-            "list it in data.categorical to take all as words"
+            "list it in data.categorical to take all as words",
+            advice="list it in categorical",
         )
     counts = Counter(values.tolist())
+    some = list(counts)[:SOME]
     for other in kinds.found().values():
-        few = [value for value in counts if _is_none_of(other, value)] if other.name != FALLBACK else []
+        if other.name == FALLBACK or sum(_is_none_of(other, value) for value in some) > len(some) / 2:
+            continue
+        few = [value for value in counts if _is_none_of(other, value)]
         wrong = sum(counts[value] for value in few)
         if few and wrong < FEW_MISTAKES * len(values) and len(counts) - len(few) > FEW_CODES:
             row = column.index[(column == few[0]).to_numpy()][0]
-            raise errors.DataError(
+            raise Undecided(
                 f"feature {column.name} is {other.noun} in {len(values) - wrong} rows, and {few[0]!r} in row {row}: "
                 f"wanted {other.noun}; correct it, add it to data.missingValues, or list {column.name} in "
-                "data.categorical"
+                "data.categorical",
+                advice=f"add {', '.join(map(repr, few[:5]))} to missingValues, or correct the rows",
             )
 
 
@@ -141,6 +162,26 @@ def _is_none_of(kind: kinds.Kind, value: Any) -> bool:
         return kind.notation_of(one) is None
     except kinds.Ambiguous:
         return False
+
+
+def moments(column: "pd.Series[Any]", *, section: sections.Data) -> "np.ndarray[Any, Any]":
+    """Return the column that orders the rows, as numbers; raises DataError where it holds no moments."""
+    name, kind = str(column.name), kinds.named("datetime")
+    notation = section.notations.get(name)
+    try:
+        found = notation if notation is not None else kind.notation_of(frames.plain(column))
+        return kind.read(frames.plain(column), Feature(name=name, kind=kind.name, notation=found or ""))
+    except kinds.Ambiguous as error:
+        ways = " or ".join(f"{{{name}: {one}}}" for one in kind.notations if one)
+        raise errors.DataError(
+            f"data.split.column {name} is {error}, which can be read in more than one way: say which in "
+            f"data.notations, {ways}"
+        ) from error
+    except kinds.Unreadable as error:
+        raise errors.DataError(
+            f"data.split.column {name} is not a moment in each row: {errors.excerpt(error.value)!r} in row "
+            f"{column.index[error.row]}; wanted numbers, or dates such as 2024-05-31"
+        ) from error
 
 
 def _holds_lists(column: "pd.Series[float]") -> bool:

@@ -40,6 +40,15 @@ class Feature:
         numbers = {spelling.number(word) for word in self.missing} - {None}
         return frozenset({*self.missing, *map(spelling.text, self.missing), *numbers})
 
+    def lacks(self, value: Any) -> bool:
+        """Say whether a value stands for none; a boolean never does, though it equals a number."""
+        plain = value.strip() if type(value) is str else value
+        if spelling.is_missing(plain):
+            return True
+        if type(plain) not in spelling.WRITTEN:
+            return False
+        return plain in self.gaps or (type(plain) is str and spelling.text(plain) in self.gaps)
+
     @cached_property
     def missing_numbers(self) -> Array:
         """Return the numbers that stand for a missing value."""

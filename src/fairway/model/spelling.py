@@ -12,6 +12,7 @@ import numpy as np
 
 WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]{0,60}))\.0{0,60}")
 SWITCHES = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
+WRITTEN = {str, int, float, Decimal}  # types of what may stand for a missing value
 LEADING_ZERO = re.compile(r"[-+]?0[0-9]")  # 00501 is a code
 EXACT = 2**53  # from here on a float64 cannot tell whole numbers apart
 

@@ -197,7 +197,7 @@ def _feature(entry: Any, *, where: str) -> Feature:
         )
     kind = kinds.named(entry["kind"])
     described = kind.declare(entry, where=where)
-    common = {
+    common: artifacts.Json = {
         "dtype": entry.get("dtype") or kind.dtype,
         "shape": entry.get("shape"),
         "nullable": entry.get("nullable"),
@@ -205,8 +205,8 @@ def _feature(entry: Any, *, where: str) -> Feature:
         "notation": entry.get("notation"),
     }
     if (common["notation"] or "") not in kind.notations:
-        known = " or ".join(notation for notation in kind.notations if notation) or "none, of this kind"
-        raise errors.PackageError(f"{where}: notation is {common['notation']!r}: wanted {known}")
+        ways = " or ".join(notation for notation in kind.notations if notation) or "none, of this kind"
+        raise errors.PackageError(f"{where}: notation is {common['notation']!r}: wanted {ways}")
     return Feature.from_json({"name": entry["name"], "kind": kind.name, **common, **described})
 
 

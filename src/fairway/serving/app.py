@@ -75,7 +75,17 @@ NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there 
 class InferenceReply:
     """What a request is answered with, and what the event log keeps of it."""
 
-    __slots__ = ("body", "columns", "header_length", "labels", "probabilities", "rows", "status", "unreadable", "unusual")
+    __slots__ = (
+        "body",
+        "columns",
+        "header_length",
+        "labels",
+        "probabilities",
+        "rows",
+        "status",
+        "unreadable",
+        "unusual",
+    )
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status = status

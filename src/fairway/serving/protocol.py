@@ -4,8 +4,8 @@ extension.
 One input tensor per feature, `[n]` or `[n, 1]`, of any datatype: a value is read as its feature's kind reads it
 (`model.kinds`), however it is written, and means what it meant in training. A missing one is `null` in JSON, NaN in
 binary, empty, or what the schema says. Images: a numeric datatype, `[n, c, h, w]` or `[n, c*h*w]`. A value that cannot
-be read refuses the request, or is missing and told in the answer (`serving.unreadable`). Outputs are the task's: of a classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence`
-FP32 `[n]`.
+be read refuses the request, or is missing and told in the answer (`serving.unreadable`). Outputs are the task's: of a
+classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
 """
 
 import itertools
@@ -72,9 +72,7 @@ def parse(
     Raises Invalid with the sentence for the client, before more rows than `most_rows` are read.
     """
     head, tail = _split(body, header_length)
-    return read(
-        _document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows, lenient=lenient
-    )
+    return read(_document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows, lenient=lenient)
 
 
 def read(
@@ -173,9 +171,7 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
         )
 
 
-def _tensor(
-    entry: Json, feature: Feature, tail: memoryview, lost: list[int] | None
-) -> tuple[Array, memoryview]:
+def _tensor(entry: Json, feature: Feature, tail: memoryview, lost: list[int] | None) -> tuple[Array, memoryview]:
     """Return the tensor's column, and the binary data that follows it."""
     datatype = entry.get("datatype")
     _check_datatype(datatype, feature)

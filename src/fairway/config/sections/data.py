@@ -46,9 +46,9 @@ class Data(Section):
     categorical: tuple[str, ...] = ()
     """Columns of numbers or booleans that are codes rather than quantities; text columns are categories without being
     named."""
-    kinds: dict[str, str] = {}
+    kinds: dict[str, str] = Field(default_factory=dict)
     """Kinds of columns that their values do not tell: `{zip: number}`; a column is what its values show by default."""
-    notations: dict[str, str] = {}
+    notations: dict[str, str] = Field(default_factory=dict)
     """How texts of a column are written where they do not tell: `grouped` (12,345.67), `comma` (12345,67) or
     `comma-grouped` (12.345,67) of numbers, `day-first` or `month-first` of dates."""
     ignore: tuple[str, ...] = ()

@@ -42,8 +42,8 @@ def read(section: CsvData) -> base.Rows:
 def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
     """Return a column's cells as numbers or booleans where all are such, and as the words that they are otherwise.
 
-    A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot hold exactly. Decimals
-    are rounded as JSON's are, to the nearest double: pandas' own way is off by one place now and then.
+    A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot hold exactly.
+    Decimals are rounded as JSON's are, to the nearest double: pandas' own way is off by one place now and then.
     """
     import numpy as np
     import pandas as pd

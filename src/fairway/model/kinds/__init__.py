@@ -22,8 +22,10 @@ from fairway.model.kinds.base import (
     declared_word,
     is_missing,
 )
+from fairway.model.kinds.boolean import Boolean
 from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
+from fairway.model.kinds.moment import Moment
 from fairway.model.kinds.number import Number
 from fairway.model.schema import Feature
 
@@ -47,7 +49,7 @@ __all__ = [
     "of",
 ]
 
-OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Number(), Category(), Image())}
+OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Boolean(), Number(), Moment(), Category(), Image())}
 
 
 @functools.cache

@@ -6,7 +6,6 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from fairway import errors
 from fairway.model import spelling
 from fairway.model.schema import Feature
-from fairway.model.spelling import is_missing
+from fairway.model.spelling import is_missing as is_missing
 
 Array = NDArray[Any]
 Json = dict[str, Any]
@@ -38,12 +37,12 @@ NUMBERS = {  # of the Open Inference Protocol
 }
 DATATYPES = ("BYTES", "BOOL", *NUMBERS)  # of what is no block of numbers: all that a client may send
 BOUNDS = {  # of what a client writes as a number in JSON; the others hold whatever JSON can say
-    "BOOL": (0, 1),
     **{name: (np.iinfo(code).min, np.iinfo(code).max) for name, code in NUMBERS.items() if "INT" in name},
-    **{name: (-float(np.finfo(code).max), float(np.finfo(code).max)) for name, code in (("FP32", "f4"), ("FP16", "f2"))},
+    **{
+        name: (-float(np.finfo(code).max), float(np.finfo(code).max)) for name, code in (("FP32", "f4"), ("FP16", "f2"))
+    },
 }
 HASHED = {str, int, float, bool}
-GAPS = {str, int, float, Decimal}  # a boolean is never missing, though it equals a number
 ENORMOUS = 1e9  # no feature is trained on values beyond it without scaling them
 
 
@@ -123,8 +122,7 @@ class Kind(ABC):
             value = spelling.plain(value)
         except ValueError as error:
             raise Unreadable(value, wanted=self.wanted) from error
-        stripped = value.strip() if type(value) is str else value
-        if is_missing(stripped) or (type(value) in GAPS and stripped in feature.gaps):
+        if feature.lacks(value):
             if self.absent is None:
                 raise Unreadable(value, wanted=self.wanted)
             return self.absent
@@ -183,7 +181,19 @@ class Kind(ABC):
     def usual_steps(self, feature: Feature) -> list[Step]:
         """Return the steps of a feature of which nothing but the schema is known."""
 
+    def expanded(self, values: Array, step: Mapping[str, Any]) -> Array:
+        """Return the columns of numbers, float64 [n, k], that the one step `expand` makes of a raw column."""
+        raise NotImplementedError(f"{self.name} is one column")
+
+    def expanded_width(self, step: Mapping[str, Any]) -> int:
+        """Return how many columns `expanded` makes."""
+        raise NotImplementedError(f"{self.name} is one column")
+
     # Looking at data
+
+    def remark(self, feature: Feature, values: Array) -> str | None:
+        """Return what a person should know of a raw column, in words that go on after the feature's name."""
+        return None
 
     @abstractmethod
     def profile(self, values: Array) -> Json:

@@ -49,7 +49,8 @@ class Image(base.Kind):
         if rows.shape[1] != feature.size:
             seen = f"{rows.shape[1]} values"
             raise base.Unreadable(seen, wanted=f"{list(feature.shape)} numbers in each row")
-        return rows.astype(np.float32, copy=False).reshape(len(rows), *feature.shape)
+        blocks: Array = rows.astype(np.float32, copy=False).reshape(len(rows), *feature.shape)
+        return blocks
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         low, high = float(values.min()), float(values.max())

@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from fairway.model.schema import Feature
 # Numbers are clipped this many ranges beyond those of training: a wild value must not drown the others, a shift still
 # shows.
 REACH = 1.5
+WILD, NEARLY_ALL = 1e6, 0.95  # times as far from the middle as this share of values: no measurement, a mistake
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 PARTS = 4  # a number is sliced at its quartiles, or by value where it has no more values than that
 BINS = 50
@@ -36,21 +37,39 @@ class Number(base.Kind):
     input = "numbers"
     plain = PLAIN
     absent, wanted = math.nan, "a finite number"
-    notations = spelling.NOTATIONS
+    notations: ClassVar[Sequence[str]] = spelling.NOTATIONS
 
     def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
         given = values if isinstance(values, np.ndarray | list) else list(values)
-        numbers = _plain(given)
-        if numbers is None or np.isinf(numbers).any():
-            return super().read(_unmixed(given), feature, lost=lost)
-        if len(feature.missing_numbers):
+        numbers = self._quick(given, feature)
+        return super().read(self.unmixed(given), feature, lost=lost) if numbers is None else numbers
+
+    def _quick(self, values: Array | list[Any], feature: Feature) -> Array | None:
+        """Return the column of values that are numbers and nothing else, None where others are among them."""
+        numbers = _plain(values)
+        if numbers is None or np.isinf(numbers).any() or not self.fits(numbers):
+            return None
+        if feature.missing_numbers.size:
             numbers[np.isin(numbers, feature.missing_numbers)] = math.nan
         return numbers
+
+    def fits(self, numbers: Array) -> bool:
+        """Say whether numbers that are finite or missing are all of this kind."""
+        return True
+
+    def unmixed(self, values: Array | list[Any]) -> Array | list[Any]:
+        """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a mistake."""
+        plain = values.tolist() if isinstance(values, np.ndarray) else values
+        if set(map(type, plain)) <= {bool, np.bool_, type(None)}:
+            return [None if value is None else int(value) for value in plain]
+        return plain
 
     def cell(self, value: Any, feature: Feature) -> Any:
         number = spelling.number(value, feature.notation) if type(value) is str else _number(value)
         if number is None:
-            wanted = f"{self.wanted}, such as {spelling.EXAMPLES[feature.notation]}" if feature.notation else self.wanted
+            wanted = (
+                f"{self.wanted}, such as {spelling.EXAMPLES[feature.notation]}" if feature.notation else self.wanted
+            )
             raise base.Unreadable(value, wanted=wanted)
         return math.nan if number in feature.gaps else number
 
@@ -107,10 +126,14 @@ class Number(base.Kind):
         return [float(round(value)) if feature.dtype == "int" else float(value) for value in values]
 
     def fit(self, feature: Feature, values: Array) -> list[Step]:
-        """Return the median where missing, a clip well beyond the training range, then mean 0 and deviation 1."""
+        """Return the median where missing, a clip well beyond the training range, then mean 0 and deviation 1.
+
+        A wild value (see `usual`) has no part in them: beside 1e200 every other would be the same.
+        """
         known = values[~np.isnan(values)].astype(np.float64)
         median = float(np.median(known)) if len(known) else 0.0
         filled = np.where(np.isnan(values), median, values)
+        filled = filled[usual(filled)]
         low, high, deviation = float(filled.min()), float(filled.max()), float(filled.std())
         reach = REACH * (high - low) if high > low else 1.0
         return [
@@ -119,11 +142,21 @@ class Number(base.Kind):
             {"op": "scale", "mean": float(filled.mean()), "std": deviation if deviation > 0 else 1.0},
         ]
 
+    def remark(self, feature: Feature, values: Array) -> str | None:
+        known = values[~np.isnan(values)]
+        wild = known[~usual(known)]
+        if not len(wild):
+            return None
+        return (
+            f"is {wild[0]:g} in {len(wild)} of {len(values)} rows, a million times as far as the others lie: it is "
+            "taken as the end of their range; correct it, or add it to data.missingValues"
+        )
+
     def usual_steps(self, feature: Feature) -> list[Step]:
         return []
 
     def profile(self, values: Array) -> Json:
-        flat = values.astype(np.float64).ravel()
+        flat = tame(values).ravel()
         known = flat[~np.isnan(flat)]
         if not len(known):
             return {"missing": 1.0}
@@ -168,9 +201,25 @@ class Number(base.Kind):
 
     def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
         numbers = _plain(values)
-        if numbers is not None and np.isfinite(numbers).all() and not feature.missing_numbers.size:
+        if (
+            numbers is not None
+            and np.isfinite(numbers).all()
+            and not feature.missing_numbers.size
+            and self.fits(numbers)
+        ):
             return numbers
         return super().from_json(values, rows, feature, lost=lost)
+
+
+def usual(values: Array) -> NDArray[np.bool_]:
+    """Return which values lie no further from the middle than WILD times as nearly all of them do."""
+    if not len(values):
+        return np.ones(0, dtype=bool)
+    middle = np.median(tame(values))
+    away = np.abs(tame(values) - middle)
+    most = np.quantile(away, NEARLY_ALL)
+    near: NDArray[np.bool_] = away <= WILD * float(most if most > 0 else np.maximum(1.0, abs(middle)))
+    return near
 
 
 def parsed(values: list[Any]) -> Array:
@@ -213,14 +262,6 @@ def _plain(values: Array | list[Any]) -> Array | None:
         return np.array(values, dtype=np.float64) + 0.0
     except OverflowError:
         return None
-
-
-def _unmixed(values: Array | list[Any]) -> list[Any]:
-    """Return the values, booleans as 0 and 1 where all are booleans: among numbers they are a mistake."""
-    plain = values.tolist() if isinstance(values, np.ndarray) else values
-    if set(map(type, plain)) <= {bool, np.bool_, type(None)}:
-        return [None if value is None else int(value) for value in plain]
-    return plain
 
 
 def _number(value: Any) -> float | None:
