@@ -19,7 +19,7 @@ def gate(config: str, evaluation: dsl.Input[dsl.Artifact], decision: dsl.Output[
     measured = artifacts.from_json(artifacts.Evaluation, artifacts.read_json(Path(evaluation.path) / "evaluation.json"))
     made = stage.decide(settings.evaluation.gate, evaluation=measured)
     artifacts.write_json(Path(decision.path), made)
-    decision.metadata.update({"promote": str(made.promote), "reason": made.reason})
+    decision.metadata.update({"promote": str(made.promote), "reason": made.reason, "notes": list(made.notes)})
     return made.promote
 
 

@@ -86,6 +86,7 @@ class Evaluation:
         None
     )
     dataset_version: str = ""
+    notes: tuple[str, ...] = ()  # what to bear in mind of the comparison with the champion: one sentence each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,7 @@ class GateDecision:
     promote: bool
     reason: str
     checks: tuple[Json, ...]  # name, value, wanted, passed
+    notes: tuple[str, ...] = ()  # the evaluation's, which no check knows of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,13 @@ A message is one sentence: what, where, the value seen, the value wanted, the ne
 the command line ends with: 0 done, 1 failed, 2 used wrongly, 3 refused by a gate or rolled back.
 """
 
+import contextlib
 import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import logging
 
 
 class FairwayError(Exception):
@@ -96,6 +102,15 @@ class Refused(Permanent):
     """A gate said no, or a rollout was rolled back."""
 
     exit_status = 3
+
+
+@contextlib.contextmanager
+def logged(log: "logging.Logger") -> Iterator[None]:
+    """Log what fairway or the system raises inside the block, and go on after it."""
+    try:
+        yield
+    except (FairwayError, OSError) as error:
+        log.error("%s", error)
 
 
 SHOWN_CHARACTERS = 60

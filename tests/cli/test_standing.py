@@ -1,5 +1,8 @@
 """What the verbs say of a deployment follows from where it stands, not from what was asked for."""
 
+import contextlib
+import json
+import sqlite3
 from pathlib import Path
 
 from fairway.rollout.states import Phase
@@ -18,6 +21,10 @@ def test_a_revision_that_was_rolled_back_is_refused_at_once_and_no_rollout_is_pr
     done = fairway("deploy", package, "--no-wait", where=tmp_path)
     assert_one_sentence(done, status=3, words="`fairway rollout retry`")
     assert "and the rollout begins" not in done.stdout
+    for wait in ("--wait", "--no-wait"):
+        done = fairway("deploy", package, wait, "--output", "json", where=tmp_path)
+        assert_one_sentence(done, status=3, words="`fairway rollout retry`")
+        assert one_object(done) == {"revision": revision, "changed": False, "rejected": True}
 
 
 def test_a_timeout_that_is_none_is_refused_before_anything_is_asked_for(tmp_path: Path) -> None:
@@ -39,3 +46,21 @@ def test_monitor_shows_the_revision_that_has_most_of_the_requests_and_the_share_
 def test_monitor_of_what_is_not_deployed_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "fairway.yaml").write_text(standing.CONFIGURATION)
     assert_one_sentence(fairway("monitor", where=tmp_path), status=2, words="there is no deployment 'few'")
+
+
+def test_a_deployment_whose_guard_is_not_installed_any_more_is_said_by_status_and_named_in_the_list(
+    tmp_path: Path,
+) -> None:
+    home = standing.deployed(tmp_path, OLD, phase=Phase.STABLE, stable=OLD)
+    with contextlib.closing(sqlite3.connect(home / "state.db")) as store, store:
+        config = json.loads(store.execute("SELECT config FROM deployments").fetchone()[0])
+        config["strategy"]["guards"] = [{"name": "profit", "type": "profit"}]
+        store.execute("UPDATE deployments SET config=?", (json.dumps(config),))
+    said = "nothing moves for few: what is stored of it cannot be read (strategy.guards.0: "
+    status = fairway("status", "--output", "json", where=tmp_path)
+    assert_one_sentence(status, status=1, words=said)
+    assert said in one_object(status)["deployments"][0]["reason"]
+    listed = one_object(fairway("rollout", "list", "--output", "json", where=tmp_path))["deployments"]
+    assert [(row["deployment"], said in row["reason"]) for row in listed] == [("few", True)]
+    for verb in (("rollout", "explain"), ("rollout", "retry")):
+        assert_one_sentence(fairway(*verb, where=tmp_path), status=1, words=said)

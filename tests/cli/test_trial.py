@@ -3,6 +3,7 @@
 import http.server
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,30 @@ def test_what_an_earlier_trial_left_goes_and_what_this_one_made_too(capsys):
         fail()
     assert not cluster.objects
     assert "it stood at Canary: because" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("refused", "raised"), [({"Deployment"}, errors.PlatformError), (set(), errors.Refused)], ids=["refused", "crashed"]
+)
+def test_a_trial_that_cannot_go_on_was_not_rolled_back(monkeypatch, refused, raised):
+    play = world.World()
+    play.ask("a")
+    play.look(until="Stable 0")
+    stable = play.status["stable"]["revision"]
+    play.cluster.refused = refused
+
+    def look(_: float) -> None:
+        play.patient()
+        candidate = play.status.get("candidate", {}).get("revision")
+        if candidate not in (None, stable) and not refused and play.status["phase"] == "Canary":
+            play.cluster.crash(f"{world.NAME}-{candidate}")
+
+    monkeypatch.setattr(trial.time, "sleep", look)
+    asked = play.cluster.get("ModelDeployment", world.NAMESPACE, world.NAME)
+    asked["spec"]["model"]["digest"] = f"sha256:{'b' * 64}"
+    with pytest.raises(errors.FairwayError) as caught:
+        trial._settled(play.cluster, asked, deadline=time.monotonic() + 60.0)
+    assert type(caught.value) is raised
 
 
 def test_a_deployment_that_is_no_trials_is_left_alone():

@@ -26,20 +26,30 @@ class Authority:
         )
         self.certificate = self._write(name, certificate.sign(self._key, hashes.SHA256()), self._key)
 
-    def issue(self, name: str, *, common_name: str, organisation: str = "", hosts: tuple[str, ...] = ()) -> Path:
+    def issue(
+        self,
+        name: str,
+        *,
+        common_name: str,
+        organisation: str = "",
+        hosts: tuple[str, ...] = (),
+        uris: tuple[str, ...] = (),
+        ends_in: datetime.timedelta = 30 * DAY,
+    ) -> Path:
         """Return the certificate's file, `name.crt`, with `name.key` beside it; valid for servers and clients."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organisation:
             names.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organisation))
-        builder = self._build(x509.Name(names), key.public_key())
-        if hosts:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False
-            )
+        builder = self._build(x509.Name(names), key.public_key(), ends_in=ends_in)
+        others = [*map(_host, hosts), *map(x509.UniformResourceIdentifier, uris)]
+        if others:
+            builder = builder.add_extension(x509.SubjectAlternativeName(others), critical=False)
         return self._write(name, builder.sign(self._key, hashes.SHA256()), key)
 
-    def _build(self, subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _build(
+        self, subject: x509.Name, public: ec.EllipticCurvePublicKey, *, ends_in: datetime.timedelta = 30 * DAY
+    ) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
         return (
             x509.CertificateBuilder()
@@ -48,7 +58,7 @@ class Authority:
             .public_key(public)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
-            .not_valid_after(now + 30 * DAY)
+            .not_valid_after(now + ends_in)
         )
 
     def _write(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Path:

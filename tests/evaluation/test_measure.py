@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import prepare, splits
-from fairway.evaluation import measure
+from fairway.evaluation import gate, measure
 from fairway.training import fit
 from tests.training import made
 
@@ -79,6 +79,30 @@ def test_the_champion_s_classes_are_mapped_by_name(evaluate, trained, tmp_path):
     same = evaluate(champion=champion)
     assert same.champion_disagreement == 0
     assert same.baselines["champion"] == pytest.approx({"accuracy": same.accuracy, "log_loss": same.log_loss}, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lineage", "said"),
+    [
+        ({"configuration": {"data": {"seed": 0}}}, None),
+        ({"configuration": {"data": {"source": "csv"}}}, "was packaged by an earlier version"),
+        ({"configuration": {"data": {"seed": 7}}}, "rows that data.seed 7 divided, and these are divided by 0"),
+        ({"codeVersion": "0.1.0"}, None),
+        (None, None),
+    ],
+    ids=["divided alike", "an earlier version's", "another seed", "trained elsewhere", "no lineage"],
+)
+def test_a_champion_that_may_have_learnt_from_the_test_rows_is_said_to(evaluate, trained, tmp_path, lineage, said):
+    champion = made.package(tmp_path / "champion", dataset=trained[0], checkpoint=trained[1])
+    manifest = artifacts.read_json(champion / "manifest.json")
+    artifacts.write_json(champion / "manifest.json", {**manifest, **({"lineage": lineage} if lineage else {})})
+    record = evaluate(champion=champion)
+    assert [said in note for note in record.notes] == ([True] if said else [])
+    assert artifacts.read_json(tmp_path / "out" / "evaluation.json")["notes"] == list(record.notes)
+    decision = gate.decide(sections.Gate(), evaluation=record)
+    assert decision.notes == record.notes
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert ("Mind: the model in service was" in page) is bool(said)
 
 
 def test_a_champion_with_the_opposite_opinion_differs_on_every_row(evaluate, trained, tmp_path):

@@ -52,6 +52,18 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "any user": {"runAsUser": None},
     "bare": {"networkPolicy": {"enabled": False}, "rbac": {"userRoles": False}},
     "no tokens": {"collector": {"auth": "none"}},
+    "certificates": {"collector": {"identity": "mtls"}},
+    "certificates that are made": {
+        "collector": {
+            "identity": "mtls",
+            "tls": {
+                "trustDomain": "example.org",
+                "issuer": {"name": "mesh"},
+                "servers": {"csi": {"driver": "spiffe.csi.cert-manager.io", "readOnly": True}},
+            },
+        },
+        "monitoring": {"serviceMonitors": True},
+    },
 }
 
 

@@ -17,6 +17,8 @@ from tests.helm.rendering import CHART, PROMETHEUS, ROOT, VARIANTS
 
 pytestmark = pytest.mark.cluster
 
+OTHERS = ("monitoring.coreos.com", "cert-manager.io")  # kinds that a cluster may not have
+
 REFUSED = {
     "no Prometheus": (
         {"prometheus": {"url": ""}},
@@ -51,6 +53,28 @@ REFUSED = {
         {"collector": {"persistence": {"storageClass": "fast", "existingClaim": "mine"}}},
         "at '/collector/persistence/storageClass': value must be 'empty beside existingClaim",
     ),
+    "certificates that say nothing": (
+        {"collector": {"identity": "mtls", "auth": "none"}},
+        "at '/collector/auth': value must be 'kubernetes where collector.identity is mtls",
+    ),
+    "an issuer for tokens": (
+        {"collector": {"tls": {"issuer": {"name": "mesh"}}}},
+        "at '/collector/identity': value must be 'mtls where collector.tls names an issuer or a volume",
+    ),
+    "certificates beside tokens": (
+        {"collector": {"tls": {"servers": {"secret": {"secretName": "mine"}}}}},
+        "at '/collector/identity': value must be 'mtls where collector.tls names an issuer or a volume",
+    ),
+    "two volumes for one certificate": (
+        {
+            "collector": {
+                "identity": "mtls",
+                "tls": {"servers": {"secret": {"secretName": "a"}, "csi": {"driver": "b"}}},
+            }
+        },
+        "at '/collector/tls/servers': maxProperties: got 2, want 1",
+    ),
+    "neither tokens nor certificates": ({"collector": {"identity": ""}}, "at '/collector/identity': value must be one"),
     "peers without a policy": (
         {"networkPolicy": {"enabled": False, "collectorFrom": [{"podSelector": {}}]}},
         "at '/networkPolicy/collectorFrom': value must be '[] while networkPolicy.enabled is false",
@@ -261,6 +285,52 @@ def test_the_collector_asks_the_api_server_only_where_it_tells_callers_apart(bin
     assert ("fairway-collector-reviews-fairway-system" in {obj["metadata"]["name"] for obj in found}) is asks
 
 
+def volumes(found, deployment):
+    spec = rendering.one(found, "Deployment", deployment)["spec"]["template"]["spec"]
+    return {volume.pop("name"): volume for volume in spec["volumes"]}
+
+
+def test_with_certificates_nobody_has_a_token_and_nothing_is_sent_in_clear(binaries):
+    found = rendering.render(binaries, {**VARIANTS["certificates"], "monitoring": {"serviceMonitors": True}})
+    for name, volume in (("collector", "certificates"), ("operator", "collector-certificates")):
+        held = volumes(found, f"fairway-{name}")
+        assert held[volume] == {"secret": {"secretName": f"fairway-{name}-tls"}}
+        assert "serviceAccountToken" not in json.dumps(held)
+    [operators] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
+    assert {"name": "COLLECTOR_URL", "value": "https://fairway-collector.$(NAMESPACE).svc:8080"} in operators["env"]
+    assert '--server-certificates={"secret":{"secretName":"fairway-server-tls"}}' in operators["args"]
+    [collectors] = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert collectors[probe]["httpGet"]["scheme"] == "HTTPS"
+    [endpoint] = rendering.one(found, "ServiceMonitor", "fairway-collector")["spec"]["endpoints"]
+    assert endpoint["tlsConfig"]["ca"] == {"secret": {"name": "fairway-collector-tls", "key": "ca.crt"}}
+    [test] = rendering.one(found, "Pod", "fairway-test")["spec"]["containers"]
+    assert test["args"][-1] == "https://fairway-collector:8080/healthz"
+    assert "http://fairway-collector" not in json.dumps(found)
+
+
+def test_certificates_are_made_for_the_names_that_they_are_checked_by(binaries):
+    found = rendering.render(binaries, VARIANTS["certificates that are made"])
+    made = {obj["spec"]["secretName"]: obj["spec"] for obj in rendering.of_kind(found, "Certificate")}
+    assert made.keys() == {"fairway-collector-tls", "fairway-operator-tls"}
+    assert "fairway-collector.fairway-system.svc" in made["fairway-collector-tls"]["dnsNames"]
+    assert made["fairway-operator-tls"]["uris"] == ["spiffe://example.org/ns/fairway-system/sa/fairway-operator"]
+    assert {spec["issuerRef"]["name"] for spec in made.values()} == {"mesh"}
+    [collectors] = rendering.one(found, "Deployment", "fairway-collector")["spec"]["template"]["spec"]["containers"]
+    assert "--trust-domain=example.org" in collectors["args"]
+    [operators] = rendering.one(found, "Deployment", "fairway-operator")["spec"]["template"]["spec"]["containers"]
+    assert '--server-certificates={"csi":{"driver":"spiffe.csi.cert-manager.io","readOnly":true}}' in operators["args"]
+
+
+@pytest.mark.parametrize("of", ["collector", "operator"])
+def test_a_volume_that_is_named_is_taken_and_none_is_made_for_it(binaries, of):
+    source = {"projected": {"sources": [{"secret": {"name": "mine"}}, {"configMap": {"name": "bundle"}}]}}
+    values = {"collector": {"identity": "mtls", "tls": {"issuer": {"name": "mesh"}, of: source}}}
+    found = rendering.render(binaries, values)
+    assert source in volumes(found, f"fairway-{of}").values()
+    assert f"fairway-{of}" not in [obj["metadata"]["name"] for obj in rendering.of_kind(found, "Certificate")]
+
+
 def test_every_container_is_bounded_and_owns_nothing(rendered):
     for pod in rendering.pods(rendered):
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -416,9 +486,11 @@ def test_the_canarys_arguments_are_the_commands_own(binaries):
     assert given["--namespace"] == rendering.NAMESPACE
 
 
+@pytest.mark.parametrize("variant", ["defaults", "certificates"])
 @pytest.mark.parametrize("command", [collector.collector, operator.operator], ids=["collector", "operator"])
-def test_the_arguments_are_the_commands_own(binaries, command):
-    deployment = rendering.one(rendering.render(binaries), "Deployment", f"fairway-{command.name}")
+def test_the_arguments_are_the_commands_own(binaries, command, variant):
+    found = rendering.render(binaries, VARIANTS[variant])
+    deployment = rendering.one(found, "Deployment", f"fairway-{command.name}")
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     options = {name: parameter.required for parameter in command.params for name in parameter.opts}
     variables = {entry["name"] for entry in container["env"]}
@@ -482,8 +554,7 @@ def test_an_api_server_takes_every_object(binaries, cluster, namespace, variant)
     found = [
         obj
         for obj in rendering.render(binaries, values, namespace=namespace)
-        if not obj["apiVersion"].startswith("monitoring.coreos.com")
-        or "servicemonitors.monitoring.coreos.com" in served
+        if obj["apiVersion"].partition("/")[0] not in OTHERS or f".{obj['apiVersion'].partition('/')[0]}" in served
     ]
     done = cluster.kubectl(
         "apply",

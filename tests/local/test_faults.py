@@ -150,7 +150,7 @@ def test_a_locked_store_holds_everything_and_nothing_is_lost_when_it_is_free_aga
 def test_counts_that_cannot_be_read_hold_the_rollout_until_they_can(platform: World) -> None:
     revision = platform.deploy(concurrency=107)
     platform.until_mid_canary()
-    file = platform.home.root / "envoy" / "sockets.json"
+    file = platform.home.root / "envoy" / "ports.json"
     known = artifacts.read_json(file)
     artifacts.write_json(file, {**known, "admin": support.free_port()})
     support.eventually(lambda: "cannot be read" in platform.deployment().state.reason)

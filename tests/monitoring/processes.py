@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -34,19 +35,20 @@ class Running:
 
 
 @contextlib.contextmanager
-def started(module: str, *arguments: str) -> Iterator[Running]:
+def started(module: str, *arguments: str, **environment: str) -> Iterator[Running]:
     """Start the module on a free port and waits for the line that names it."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments, "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(SRC)},
+        env={**os.environ, "PYTHONPATH": str(SRC), **environment},
     )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        assert "http://" in line, f"{module} said {line!r}"
-        yield Running(process, "http://" + line.split("http://")[1].split("/")[0].split(",")[0].strip(), line)
+        found = re.search(r"https?://[^/,\s]+", line)
+        assert found, f"{module} said {line!r}"
+        yield Running(process, found[0], line)
     finally:
         process.kill()
         process.wait(30)

@@ -339,6 +339,31 @@ def test_an_api_server_that_refuses_the_collector_says_nothing_of_its_callers(re
         reviews.allows(reviews.identify("shop"), access.Act("evidence", "shop", ""))
 
 
+@pytest.mark.parametrize(
+    ("pod_s", "callers"), [("10.0.0.7", "::ffff:10.0.0.7"), ("fd00::7", "fd00:0:0::7")], ids=["IPv4 by IPv6", "IPv6"]
+)
+def test_an_address_is_the_pods_however_it_is_written(pod_s, callers):
+    class Server(Refusing):
+        def get(self, kind: str, namespace: str, name: str) -> dict[str, Any]:
+            status = {"phase": "Running", "podIPs": [{"ip": pod_s}]}
+            return {**super().get(kind, namespace, name), "spec": {}, "status": status}
+
+    reviews = tokens.Reviews(Server())
+    found = [reviews.identify(access.Workload("shop", "default", "pod", address)) for address in (callers, "10.0.0.8")]
+    assert [caller and caller.serves for caller in found] == [SERVER.serves, None]
+
+
+def test_made_up_pods_push_out_none_that_is_somebodys(monkeypatch):
+    monkeypatch.setattr(access, "KEPT", 10)
+    gate = access.Reviewed(tokens.Reviews(Refusing()), clock=Clock())
+    monkeypatch.setattr(Refusing, "get", lambda self, kind, namespace, name: None)
+    known = gate.caller(access.Workload("shop", "books"))
+    for number in range(11):
+        with pytest.raises(access.Unauthenticated, match=f"x-fairway-pod is pod-{number}: wanted a running pod"):
+            gate.caller(access.Workload("shop", "books", f"pod-{number}", "10.0.0.7"))
+    assert gate.remembered(access.Workload("shop", "books")) == known
+
+
 def test_a_pod_in_a_namespace_that_the_collector_may_not_read_is_no_server():
     assert [tokens.Reviews(Refusing()).identify(name).serves for name in ("shop", "system")] == [SERVER.serves, None]
 

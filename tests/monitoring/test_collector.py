@@ -16,7 +16,7 @@ import prometheus_client
 import pytest
 
 from fairway import clocks, errors
-from fairway.monitoring.eventstore import access, answers, places, remote
+from fairway.monitoring.eventstore import access, answers, places, remote, versions
 from fairway.monitoring.eventstore.collector import bodies, collecting, listening, parsing, taking, tending
 from tests.monitoring import made, processes
 
@@ -309,6 +309,25 @@ async def in_process(path: Path, **how: Any) -> AsyncIterator[collecting.Collect
     opened = collecting.Collector(str(path), gate=access.Open(), loopback=False, **how)
     async with opened.app.router.lifespan_context(opened.app):
         yield opened
+
+
+def test_what_was_stored_is_acknowledged_although_the_store_cannot_tell_of_which_requests_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> int:
+        raise errors.StoreBusy("the event store cannot be used now; nothing was stored, try again")
+
+    monkeypatch.setattr(versions, "unanswered", busy)
+
+    async def answered() -> httpx.Response:
+        async with in_process(path) as running:
+            transport = httpx.ASGITransport(app=running.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
+                return await client.post("/v1/labels", json=[made.label("r1", "dog")])
+
+    answer = asyncio.run(answered())
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "new": 1})
+    assert stored(path) == {("label", "r1")}
 
 
 def test_a_clock_that_fails_ends_a_round_and_not_the_upkeep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,12 @@ labels:
 {{- end -}}
 {{- end }}
 
+{{/* The volume with the certificate of collector, operator or servers, as one line of JSON. */}}
+{{- define "fairway.certificates" -}}
+{{- $secret := dict "secretName" (printf "fairway-%s-tls" (trimSuffix "s" .of)) -}}
+{{ index .root.Values.collector.tls .of | default (dict "secret" $secret) | toJson }}
+{{- end }}
+
 {{- define "fairway.podMetadata" -}}
 labels:
   {{- include "fairway.selector" . | nindent 2 }}

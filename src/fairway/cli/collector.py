@@ -9,6 +9,8 @@ import click
 from fairway import errors
 
 if TYPE_CHECKING:
+    import ssl
+
     from fairway.monitoring.eventstore import access
 
 
@@ -47,6 +49,28 @@ if TYPE_CHECKING:
     "alone.",
 )
 @click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="Listen with TLS alone, by this certificate (PEM). It, its key and --client-ca may be replaced at any time.",
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The certificate's key.")
+@click.option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FILE",
+    help="With --auth kubernetes: callers are told apart by certificates of these CAs instead of tokens. Health and "
+    "metrics need none.",
+)
+@click.option(
+    "--trust-domain",
+    default="cluster.local",
+    show_default=True,
+    help="With --client-ca: certificates are for spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICEACCOUNT.",
+)
+@click.option(
     "--retention", default=None, metavar="DURATION", help="Let events go that are older, such as 90d; by default none."
 )
 @click.option(
@@ -68,13 +92,17 @@ def collector(
     port: int,
     auth: str,
     token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    trust_domain: str,
     retention: str | None,
     max_bytes: str,
     reserve: bool,
 ) -> None:
     """Collect predictions and labels from servers, and answer what a rollout is judged by."""
     from fairway.config import sections
-    from fairway.monitoring.eventstore.collector import listening, upkeep
+    from fairway.monitoring.eventstore.collector import listening, peers, upkeep
 
     try:
         keep = sections.parse_duration(retention) if retention else None
@@ -84,8 +112,37 @@ def collector(
         largest = upkeep.parse_bytes(max_bytes)
     except ValueError as error:
         raise errors.UsageError(f"--max-bytes is {error}") from error
+    context = _context(tls_cert, tls_key, client_ca=client_ca, auth=auth)
     gate = _reviewed() if auth == "kubernetes" else listening.local_gate(auth, token_file=token_file)
-    listening.serve(place=store, gate=gate, host=host, port=port, keep=keep, max_bytes=largest, reserve=reserve)
+    listening.serve(
+        place=store,
+        gate=gate,
+        host=host,
+        port=port,
+        tls=context,
+        proof=peers.Certified(trust_domain) if client_ca else peers.bearer,
+        keep=keep,
+        max_bytes=largest,
+        reserve=reserve,
+    )
+
+
+def _context(
+    certificate: Path | None, key: Path | None, *, client_ca: Path | None, auth: str
+) -> "ssl.SSLContext | None":
+    """Return the context to listen with; None for plain HTTP."""
+    from fairway import tls
+
+    if (certificate is None) != (key is None):
+        missing, given = ("--tls-cert", "--tls-key") if certificate is None else ("--tls-key", "--tls-cert")
+        raise errors.UsageError(f"{given} needs {missing} FILE: a certificate and its key are one identity")
+    if client_ca and certificate is None:
+        raise errors.UsageError("--client-ca needs --tls-cert and --tls-key: callers show certificates over TLS alone")
+    if client_ca and auth != "kubernetes":
+        raise errors.UsageError(
+            f"--client-ca with --auth {auth}: wanted --auth kubernetes, which says what a service account may do"
+        )
+    return tls.listening(certificate, key, client_ca=client_ca) if certificate and key else None
 
 
 def _reviewed() -> "access.Access":

@@ -1,14 +1,18 @@
 """The verb of the operator's container."""
 
+import json
 import logging
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fairway import errors
+
+if TYPE_CHECKING:
+    from fairway import tls
 
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
 
@@ -26,6 +30,21 @@ LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*=.+")
     metavar="FILE",
     help="The token that the collector knows the operator by; read at each question, for it is replaced while it is "
     "used.",
+)
+@click.option(
+    "--collector-certificates",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="FOLDER",
+    help="Instead of the token: tls.crt and tls.key, by which the collector knows the operator, and ca.crt, by which "
+    "the operator knows the collector; for https, read anew when they are replaced.",
+)
+@click.option(
+    "--server-certificates",
+    default=None,
+    metavar="JSON",
+    help="Instead of their tokens: the volume with the same three files for servers, as in a pod's volumes, such as "
+    '{"secret": {"secretName": "fairway-server-tls"}}; it must be in each namespace.',
 )
 @click.option("--prometheus", required=True, metavar="URL", help="The Prometheus that scrapes the gateways.")
 @click.option(
@@ -88,6 +107,8 @@ def operator(
     seldon_image: str,
     collector: str,
     collector_token: Path | None,
+    collector_certificates: Path | None,
+    server_certificates: str | None,
     prometheus: str,
     gateway_labels: tuple[str, ...],
     operator_namespace: str,
@@ -117,6 +138,10 @@ def operator(
         raise errors.UsageError(f"--interval {interval!r}: {error}") from error
     for network in hook_networks:
         hosts.network(network)
+    if collector_token and collector_certificates:
+        raise errors.UsageError("--collector-token with --collector-certificates: wanted one of them")
+    certificates = _certificates(collector_certificates, collector=collector)
+    servers_certificates = _volume(server_certificates, collector=collector)
     server = api.connect(context)
     settings = target.OperatorSettings(
         server_image=server_image,
@@ -127,6 +152,7 @@ def operator(
         templates=counts.templates(templates),
         cluster=names.ClusterSettings(
             collector=collector,
+            certificates=servers_certificates,
             namespace=operator_namespace,
             prometheus=prometheus,
             envoy_gateway=False,
@@ -135,13 +161,46 @@ def operator(
     )
 
     def evidence(namespace: str) -> Any:
-        return remote.RemoteEvidence(collector, namespace=namespace, token=collector_token)
+        return remote.RemoteEvidence(collector, namespace=namespace, token=collector_token, certificates=certificates)
 
     asked = prometheuses.Prometheus(prometheus, gateway=_labels(gateway_labels))
     reconciler = reconcile.Reconciler(server, settings, evidence=evidence, prometheus=asked)
     health = endpoint.Endpoint(host=host, port=port, rollouts=reconciler.rollouts)
     if not loop.run(server, reconciler, namespace=operator_namespace, namespaces=namespaces, health=health):
         raise errors.PlatformError("leadership was lost: another operator acts now; this one ends")
+
+
+def _certificates(folder: Path | None, *, collector: str) -> "tls.Certificates | None":
+    from fairway import tls
+
+    if folder is None:
+        return None
+    _need_https("--collector-certificates", collector=collector)
+    return tls.Certificates(folder)
+
+
+def _volume(text: str | None, *, collector: str) -> dict[str, Any] | None:
+    """Return the volume's source; raise UsageError for what is none."""
+    if text is None:
+        return None
+    _need_https("--server-certificates", collector=collector)
+    try:
+        source = json.loads(text)
+    except json.JSONDecodeError:
+        source = None
+    if not isinstance(source, dict) or len(source) != 1 or source.keys() - {"secret", "csi", "projected"}:
+        raise errors.UsageError(
+            f"--server-certificates {text!r}: wanted one of secret, csi and projected, as in a pod's volumes, such as "
+            '{"secret": {"secretName": "fairway-server-tls"}}'
+        )
+    return source
+
+
+def _need_https(option: str, *, collector: str) -> None:
+    if not collector.startswith("https://"):
+        raise errors.UsageError(
+            f"--collector {collector} with {option}: wanted https://..., where certificates are shown"
+        )
 
 
 def _labels(given: tuple[str, ...]) -> dict[str, str]:

@@ -88,14 +88,12 @@ def down(root: Path, form: str) -> None:
 @options.output
 def status(root: Path, form: str) -> None:
     """Show what runs and where each deployment stands; exit 1 where something that should run or answer does not."""
-    from fairway.rollout import states
-
     home = options.open_home(root)
     deployments, stands = standing_of(home)
     addresses, rows = stands.addresses, list[dict[str, Any]]()
     for deployment in deployments:
         current = deployment.state
-        weight, mirror = states.split(current, strategy=deployment.policy)
+        weight, mirror = deployment.weights
         rows.append(
             {
                 "name": deployment.name,
@@ -127,13 +125,14 @@ def status(root: Path, form: str) -> None:
     record["alerts"] = [artifacts.as_json(alert) for alert in told]
     lines = [options.table(rows) if rows else "nothing is deployed: `fairway deploy PACKAGE`", *map(alerts.line, told)]
     options.show(record, form=form, text="\n".join([stands.trouble or head, *lines]))
-    if stands.first is not None:
-        raise errors.PlatformError(stands.first)
+    first = stands.first or next((fault for one in deployments if (fault := one.fault) is not None), None)
+    if first is not None:
+        raise errors.PlatformError(first)
 
 
 def _reason(deployment: "state.Deployment", stands: "standing.Standing") -> str:
-    """Return why nobody gets an answer, else what was decided and why."""
-    silence, decided = stands.silent.get(deployment.name), deployment.state.reason
+    """Return why nobody gets an answer, or why nothing moves, else what was decided and why."""
+    silence, decided = stands.silent.get(deployment.name), deployment.fault or deployment.state.reason
     if silence is not None:
         return silence.why
     return decided if stands.gateway is not None else f"nothing runs; before that: {decided}"
@@ -173,7 +172,7 @@ def deploy(
     asked = platform.deploy(config, package=folder, uri=uri, note=note)
     if form == "text":
         click.echo("\n".join(asked.lines))
-    elif not wait:
+    elif not wait or asked.refusal is not None:
         options.show(asked.record, form=form)
     if asked.refusal is not None:
         raise errors.Refused(asked.refusal)
@@ -350,7 +349,7 @@ def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
     from fairway.rollout import states
 
     current = deployment.state
-    weight, _ = states.split(current, strategy=deployment.policy)
+    weight, _ = deployment.weights
     shares = [(current.stable, states.TOTAL - weight), (current.candidate, weight)]
     return sorted((share for share in shares if share[1]), key=lambda share: -share[1])
 

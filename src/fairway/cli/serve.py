@@ -25,7 +25,8 @@ from fairway.cli import options
 def serve(package: Path, host: str, port: int, root: Path) -> None:
     """Serve one PACKAGE in the foreground, without gateway or rollout.
 
-    FAIRWAY_DEPLOYMENT, FAIRWAY_NAMESPACE, FAIRWAY_REVISION, FAIRWAY_COLLECTOR, FAIRWAY_COLLECTOR_TOKEN, FAIRWAY_SPOOL,
+    FAIRWAY_DEPLOYMENT, FAIRWAY_NAMESPACE, FAIRWAY_REVISION, FAIRWAY_COLLECTOR, FAIRWAY_COLLECTOR_TOKEN (or
+    FAIRWAY_COLLECTOR_CERTIFICATES, a folder with tls.crt, tls.key and ca.crt, and FAIRWAY_POD), FAIRWAY_SPOOL,
     FAIRWAY_SERVING, FAIRWAY_DRAIN_SECONDS and BENTOML_HOME are taken from the environment where they are set there.
     """
     from fairway.packaging import manifest

@@ -107,7 +107,7 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
         {"evaluation": artifacts.as_json(record), "gate": artifacts.as_json(decision)},
         form=form,
         text=f"{_scores(record)}  rows {record.rows}\nreport   {work / 'evaluation' / 'report.html'}\ngate     "
-        f"{decision.reason}",
+        f"{decision.reason}" + "".join(f"\nmind     {note}" for note in decision.notes),
     )
     if not decision.promote:
         raise errors.Refused(f"the gate refused: {decision.reason}")

@@ -235,8 +235,11 @@ def _canary(server: "api.Api", asked: Object, *, before: str, deadline: float) -
 
 
 def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
-    """Return the ModelDeployment when it is Ready; raises Refused where it was rolled back, Unavailable at the
-    deadline."""
+    """Return the ModelDeployment when it is Ready.
+
+    Raises Refused where it was rolled back, PlatformError where it cannot go on, Unavailable at the deadline.
+    """
+    from fairway.control.ports import End
     from fairway.platforms.kubernetes import client, rollouts
 
     client.deploy(server, asked)
@@ -246,9 +249,13 @@ def _settled(server: "api.Api", asked: Object, *, deadline: float) -> Object:
         server, metadata["namespace"], metadata["name"], until=client.settled, timeout_seconds=left
     ):
         tell(found)
-    if not client.holds(found, "Ready"):
-        raise errors.Refused(f"the revision was not promoted: {_line(found)}")
-    return found
+    match rollouts.ended(found).end:
+        case End.SERVES:
+            return found
+        case End.ROLLED_BACK:
+            raise errors.Refused(f"the revision was not promoted: {_line(found)}")
+        case End.PAUSED | End.IMPOSSIBLE:
+            raise errors.PlatformError(f"the revision cannot be promoted: {_line(found)}")
 
 
 def _line(found: Object) -> str:

@@ -35,6 +35,25 @@ def digest(package: Path) -> str:
     return files.digest_bytes(files.canonical(_json(package / "manifest.json")))
 
 
+def notes(package: Path, *, seed: int | None) -> tuple[str, ...]:
+    """Return why the package may have learnt from the rows that it is compared on, one sentence each.
+
+    `seed` divided those rows. Nothing is said of a package that was trained elsewhere.
+    """
+    configuration = (_json(package / "manifest.json").get("lineage") or {}).get("configuration") or {}
+    data = configuration.get("data")
+    if data is None or (seed is not None and data.get("seed") == seed):
+        return ()
+    if "seed" not in data:
+        why = "was packaged by an earlier version, which divided the rows otherwise"
+    else:
+        why = f"was trained on rows that data.seed {data['seed']} divided, and these are divided by {seed}"
+    return (
+        f"the model in service {why}: it may have learnt from some of the test rows, on which it looks better than it "
+        "is then",
+    )
+
+
 def _read(package: Path, schema: Schema) -> tuple[str, Schema, preprocessing.Preprocessor]:
     """Return the package's layout, what it knows of the target, and its preprocessing."""
     manifest = _json(package / "manifest.json")

@@ -15,7 +15,7 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
         f"{check['name']} is {check['value']:.4f}, wanted {check['wanted']}" for check in checks if not check["passed"]
     ]
     if failed:
-        return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks)
+        return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks, notes=evaluation.notes)
     task = tasks.named(evaluation.task)
     name, words = task.primary.name, task.primary.words
     champion = evaluation.baselines.get("champion")
@@ -25,7 +25,7 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     )
     passed = f"all {len(checks)} checks passed" if checks else "nothing is asked for"
     reason = f"{passed}: {words} {evaluation.metrics[name]:.4f} on {evaluation.rows} rows, {against}"
-    return artifacts.GateDecision(promote=True, reason=reason, checks=checks)
+    return artifacts.GateDecision(promote=True, reason=reason, checks=checks, notes=evaluation.notes)
 
 
 def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:

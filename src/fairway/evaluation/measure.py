@@ -46,6 +46,7 @@ def evaluate(
         metrics=subject.task.measure(tested.ours, data.test.target),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
+        notes=baselines.notes(champion, seed=_seed(dataset)) if champion else (),
         recent=subject.recent(data, recent) if recent is not None else None,
         **_disagreement(recent if recent is not None else tested),
     )
@@ -138,6 +139,12 @@ def _checkpoint(folder: Path, *, dataset: Path) -> artifacts.Checkpoint:
             "train again"
         )
     return fitted
+
+
+def _seed(dataset: Path) -> int | None:
+    """Return the seed that divided the rows; None of a dataset of an earlier version."""
+    seed: int | None = artifacts.read_json(dataset / "dataset.json").get("lineage", {}).get("seed")
+    return seed
 
 
 def _write(out: Path, *, record: artifacts.Evaluation, page: str) -> None:

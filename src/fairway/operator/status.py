@@ -25,6 +25,7 @@ REFUSED, FAULT = REFUSALS = (
 )  # reasons of Stalled: an object is not taken; a look failed by a fault of ours
 ROUTE_READY = "RouteReady"
 MOVING = (Phase.STARTING, Phase.SHADOW, Phase.CANARY, Phase.PROMOTING, Phase.BAKING, Phase.ROLLING_BACK)
+RESTING = (Phase.PENDING, Phase.STABLE, Phase.ROLLED_BACK)  # whatever came before: what is asked for may be rejected
 Json = dict[str, Any]
 
 
@@ -165,7 +166,8 @@ def _conditions(state: State, told: Context) -> list[tuple[str, bool, str, str]]
     serves = state.stable is not None and stable.available > 0
     ready = serves and state.stable == desired and not moving and not stalled and stable.ready and told.standing.holds
     degraded = state.stable is not None and not stable.ready
-    where = "PausedBySpec" if paused else word or str(state.phase)
+    rejected = desired in state.rejected and state.phase in RESTING
+    where = "PausedBySpec" if paused else word or str(Phase.ROLLED_BACK if rejected else state.phase)
     return [
         (
             "Accepted",

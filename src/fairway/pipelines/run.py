@@ -39,7 +39,9 @@ class TrainingRun:
     seconds: float
     folder: str
     digest: str | None = None  # of the package
-    warnings: tuple[str, ...] = ()  # of the prepare step: rows that were left out, what looks too good
+    warnings: tuple[
+        str, ...
+    ] = ()  # rows that were left out, what looks too good; what the gate's comparison could not know
 
 
 def run_training(
@@ -225,9 +227,16 @@ def _record(
 
 
 def _warnings(root: Path) -> tuple[str, ...]:
-    """Return what the prepare step has to say of the rows; nothing where it left no dataset."""
-    record = next(iter(root.glob("*/prepare/dataset/dataset.json")), None)
-    return tuple(artifacts.read_json(record).get("warnings", ())) if record is not None else ()
+    """Return what the prepare step has to say of the rows, and the gate of its comparison; nothing of a step that left
+    no record.
+    """
+    said = (("*/prepare/dataset/dataset.json", "warnings"), ("*/gate/decision", "notes"))
+    return tuple(
+        sentence
+        for pattern, key in said
+        for record in list(root.glob(pattern))[:1]
+        for sentence in artifacts.read_json(record).get(key, ())
+    )
 
 
 def _output(root: Path, step: str) -> artifacts.Json:

@@ -29,6 +29,8 @@ class Settings:
     revision: str
     collector: str
     token: Path | None  # file with the token that the collector knows this server by
+    certificates: Path | None  # folder with the certificate that it knows this server by instead
+    pod: str  # that the server is, which a certificate does not say
     spool: Path | None
     serving: sections.Serving
     drain_seconds: float
@@ -91,14 +93,21 @@ def read(environment: Mapping[str, str]) -> Settings:
         raise errors.ServingError(
             "FAIRWAY_PACKAGE is not set: wanted the folder of a model package, as `fairway package` writes it"
         )
+    collector, certificates = (environment.get(f"FAIRWAY_COLLECTOR{of}", "") for of in ("", "_CERTIFICATES"))
+    if certificates and not collector.startswith("https://"):
+        raise errors.ServingError(
+            f"FAIRWAY_COLLECTOR is {collector!r}: wanted https://..., for FAIRWAY_COLLECTOR_CERTIFICATES is set"
+        )
     spool, token = environment.get("FAIRWAY_SPOOL", ""), environment.get("FAIRWAY_COLLECTOR_TOKEN", "")
     return Settings(
         package=Path(package),
         deployment=environment.get("FAIRWAY_DEPLOYMENT", "model"),
         namespace=environment.get("FAIRWAY_NAMESPACE", "default"),
         revision=environment.get("FAIRWAY_REVISION", "unknown"),
-        collector=environment.get("FAIRWAY_COLLECTOR", ""),
+        collector=collector,
         token=Path(token) if token else None,
+        certificates=Path(certificates) if certificates else None,
+        pod=environment.get("FAIRWAY_POD", ""),
         spool=Path(spool) if spool else None,
         serving=serving(environment),
         drain_seconds=_seconds(environment.get("FAIRWAY_DRAIN_SECONDS", str(DRAIN_SECONDS))),

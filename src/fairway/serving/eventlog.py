@@ -11,6 +11,7 @@ spool is what the thread delivers.
 """
 
 import logging
+import ssl
 import threading
 import time
 import zlib
@@ -27,6 +28,7 @@ import numpy as np
 import orjson
 import prometheus_client
 
+from fairway import errors, tls
 from fairway.config import sections
 from fairway.serving import spool
 
@@ -104,11 +106,13 @@ class EventLog:
         collector: str,
         folder: Path | None,
         token: Path | None = None,
+        certificates: Path | None = None,
+        pod: str = "",
     ) -> None:
         self._settings = settings
         self._origin = origin
         self._enabled = bool(collector)
-        self._sender = Sender(collector, token=token) if collector else None
+        self._sender = Sender(collector, token=token, certificates=certificates, pod=pod) if collector else None
         limit = settings.spool_mebibytes << 20 if folder else 0
         self._spool = spool.Spool(folder, limit_bytes=limit) if folder and limit else None
         self._queue: deque[Record] = deque()
@@ -276,24 +280,31 @@ class EventLog:
 
 
 class Sender:
-    """Posts batches over one kept connection; the token is read from its file at each batch, for it is replaced while
-    it is used."""
+    """Posts batches over one kept connection. The token, or the folder with a certificate, is looked at for each batch:
+    both are replaced while they are used."""
 
-    def __init__(self, collector: str, *, token: Path | None = None) -> None:
-        parts = urlsplit(collector)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._path = parts.path.rstrip("/") + "/v1/events"
+    def __init__(
+        self, collector: str, *, token: Path | None = None, certificates: Path | None = None, pod: str = ""
+    ) -> None:
+        self._collector = collector
+        self._path = urlsplit(collector).path.rstrip("/") + "/v1/events"
         self._connection: client.HTTPConnection | None = None
-        self._token = token
+        self._token, self._pod = token, pod
+        self._certificates = tls.Certificates(certificates) if certificates else None
+        self._context: ssl.SSLContext | None = None  # of the connection
 
     def post(self, lines: Sequence[bytes]) -> None:
         """Return when the collector has acknowledged the batch; raises Undelivered otherwise."""
         body = b"[" + b",".join(lines) + b"]"
         try:
+            self._renew()
             status, text, after = self._exchange(body, headers=self._headers())
+        except errors.Unavailable as error:
+            raise Undelivered(str(error)) from error
         except (OSError, client.HTTPException) as error:
             self.close()
-            raise Undelivered(f"{self._host}:{self._port}: {type(error).__name__} {error}") from error
+            said = self._certificates.reason(error) if self._certificates else str(error)
+            raise Undelivered(f"{self._collector}: {type(error).__name__} {said}") from error
         except ValueError as error:
             self.close()
             raise Undelivered(
@@ -306,8 +317,17 @@ class Sender:
             f"{status} {text}", permanent=permanent, wait_seconds=float(after) if after.isdigit() else 0.0
         )
 
+    def _renew(self) -> None:
+        """Leave a connection that was made with another certificate than is there now."""
+        context = self._certificates.context() if self._certificates else None
+        if context is not self._context:
+            self.close()
+            self._context = context
+
     def _headers(self) -> dict[str, str]:
         content = {"content-type": "application/cloudevents-batch+json"}
+        if self._certificates is not None:
+            return {**content, tls.POD_HEADER: self._pod} if self._pod else content
         if self._token is None:
             return content
         return {**content, "authorization": f"Bearer {self._token.read_text(encoding='ascii').strip()}"}
@@ -316,7 +336,7 @@ class Sender:
         kept = self._connection is not None
         try:
             return self._attempt(body, headers)
-        except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        except (client.RemoteDisconnected, BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             self.close()
             if not kept:
                 raise
@@ -324,7 +344,9 @@ class Sender:
 
     def _attempt(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, str]:
         if self._connection is None:
-            self._connection = client.HTTPConnection(self._host, self._port, timeout=HTTP_TIMEOUT_SECONDS)
+            self._connection = tls.connection(
+                self._collector, certificates=self._certificates, timeout_seconds=HTTP_TIMEOUT_SECONDS
+            )
         self._connection.request("POST", self._path, body, dict(headers))
         response = self._connection.getresponse()
         text = response.read().decode("utf-8", "replace")[:200]

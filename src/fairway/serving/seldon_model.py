@@ -127,6 +127,8 @@ class Worker:
             origin=origin,
             collector=settings.collector,
             token=settings.token,
+            certificates=settings.certificates,
+            pod=settings.pod,
             folder=settings.spool,
         )
         self._open_inference = app.Application(model, settings=settings.serving, origin=origin, events=self._events)

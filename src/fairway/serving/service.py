@@ -88,6 +88,8 @@ class Service:
             origin=origin,
             collector=settings.collector,
             token=settings.token,
+            certificates=settings.certificates,
+            pod=settings.pod,
             folder=settings.spool,
         )
         self.application = app.Application(model, settings=settings.serving, origin=origin, events=self.events)

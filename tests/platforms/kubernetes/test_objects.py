@@ -223,6 +223,37 @@ def test_where_events_go_is_as_of_now() -> None:
     assert {"name": "FAIRWAY_COLLECTOR", "value": "http://elsewhere:8080"} in moved["spec"]["containers"][0]["env"]
 
 
+CERTIFICATES = {"secret": {"secretName": "fairway-server-tls"}}
+CSI = {"csi": {"driver": "spiffe.csi.cert-manager.io", "readOnly": True}}
+
+
+@pytest.mark.parametrize("source", [CERTIFICATES, CSI], ids=["a Secret", "a csi volume"])
+def test_a_server_has_a_certificate_instead_of_a_token_and_knows_its_pod(source: dict[str, Any]) -> None:
+    settings = dataclasses.replace(EVERYTHING, collector="https://collector:8080", certificates=source)
+    spec = pods.template(made.OWNER, made.revision(), settings)["spec"]
+    [volume] = [volume for volume in spec["volumes"] if volume["name"] == pods.IDENTITY_VOLUME]
+    assert volume == {"name": pods.IDENTITY_VOLUME, **source}
+    env = {variable.pop("name"): variable for variable in spec["containers"][0]["env"]}
+    assert env["FAIRWAY_COLLECTOR_CERTIFICATES"] == {"value": pods.IDENTITY}
+    assert env["FAIRWAY_POD"] == {"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    assert "FAIRWAY_COLLECTOR_TOKEN" not in env
+
+
+def test_what_proves_whose_events_are_is_as_of_now_there_and_back() -> None:
+    by_certificate = dataclasses.replace(EVERYTHING, certificates=CERTIFICATES)
+    by_token = pods.template(made.OWNER, made.revision(), EVERYTHING)
+    kept = dataclasses.replace(made.revision(), template=by_token)
+    there = pods.template(made.OWNER, kept, by_certificate)
+    assert there == pods.template(made.OWNER, made.revision(), by_certificate)
+    assert pods.template(made.OWNER, dataclasses.replace(kept, template=there), EVERYTHING) == by_token
+
+
+def test_a_token_s_volume_stays_as_it_was_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = dataclasses.replace(made.revision(), template=pods.template(made.OWNER, made.revision(), EVERYTHING))
+    monkeypatch.setattr(pods, "TOKEN_SECONDS", 600)
+    assert pods.template(made.OWNER, kept, EVERYTHING) == kept.template
+
+
 def _deployment(*managers: str, replicas: int = 4) -> dict[str, Any]:
     """A Deployment whose number of replicas the managers set."""
     fields = [{"manager": manager, "fieldsV1": {"f:spec": {"f:replicas": {}}}} for manager in managers]

@@ -16,10 +16,14 @@ from tests.operator import world
 from tests.serving import support
 
 
-def found(*holding: str, generation: int = 2, observed: int = 2, paused: bool = False, **status: Any) -> dict[str, Any]:
-    """Return a ModelDeployment whose status has the conditions; Accepted holds unless told otherwise."""
+def found(
+    *holding: str, generation: int = 2, observed: int = 2, paused: bool = False, why: str = "", **status: Any
+) -> dict[str, Any]:
+    """Return a ModelDeployment whose status has the conditions, the reason of each `why`, by default the phase."""
+    word = why or ("PausedBySpec" if paused else status.get("phase", "Pending"))
     conditions = [
-        {"type": type, "status": "True" if type in holding else "False"} for type in ("Accepted", "Ready", "Stalled")
+        {"type": type, "status": "True" if type in holding else "False", "reason": word}
+        for type in ("Accepted", "Ready", "Stalled")
     ]
     return {
         "metadata": {"name": "income", "namespace": "models", "generation": generation},
@@ -51,10 +55,24 @@ ENDS = {
     "serves": (found("Accepted", "Ready", phase="Stable"), End.SERVES, "because"),
     "rolled back": (found("Accepted", "Stalled", phase="RolledBack"), End.ROLLED_BACK, "rolled back: because"),
     "refused before and asked for again": (
+        found("Accepted", "Stalled", phase="Stable", why="RolledBack"),
+        End.ROLLED_BACK,
+        "rolled back",
+    ),
+    "refused before, as an earlier operator says it": (
         found("Accepted", "Stalled", phase="Stable"),
         End.ROLLED_BACK,
         "rolled back",
     ),
+    **{
+        f"cannot go on: {why}, in {phase}": (
+            found("Accepted", "Stalled", phase=phase, why=why),
+            End.IMPOSSIBLE,
+            f"cannot go on ({why}): because",
+        )
+        for why in ("Refused", "Overlaps", "Fault")
+        for phase in ("Stable", "Canary", "RolledBack", "Paused")
+    },
     "impossible": (found("Stalled", phase="Stable"), End.IMPOSSIBLE, "cannot be followed: because"),
     "paused": (found("Accepted", "Stalled", phase="Paused"), End.PAUSED, "because"),
     "paused by the spec": (found("Accepted", "Stalled", phase="Stable", paused=True), End.PAUSED, "spec.paused is set"),
@@ -131,10 +149,8 @@ def test_what_was_rolled_back_is_followed_to_its_end(monkeypatch) -> None:
     assert [line.split()[1] for line in told][-1] == "RolledBack"
 
 
-def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollout(tmp_path: Path) -> None:
-    play = world.World()
-    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
-    config = sections.Config.model_validate(
+def asking() -> sections.Config:
+    return sections.Config.model_validate(
         {
             "name": world.NAME,
             "data": {"source": "csv", "path": "unused.csv"},
@@ -142,6 +158,12 @@ def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollou
             "platform": {"gateways": ["models"]},
         }
     )
+
+
+def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollout(tmp_path: Path) -> None:
+    play = world.World()
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    config = asking()
     good, bad = (Path(support.packaged(tmp_path / str(seed), seed=seed).path) for seed in (0, 1))
     asked = [platform.deploy(config, package=good, uri="s3://models/a")]
     play.look(until="Stable 0")
@@ -153,3 +175,36 @@ def test_asking_again_for_what_was_rolled_back_is_refused_and_promises_no_rollou
     assert [one.record["changed"] for one in asked] == [True, True, False]
     assert [one.refusal is None for one in asked] == [True, True, False]
     assert "`fairway rollout retry`" in str(asked[-1].refusal)
+
+
+def test_asking_again_is_no_refusal_while_an_object_cannot_be_written(tmp_path: Path) -> None:
+    play = world.World()
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    config, package = asking(), Path(support.packaged(tmp_path, seed=0).path)
+    play.cluster.refused = {"Deployment"}
+    platform.deploy(config, package=package, uri="s3://models/a")
+    for _ in range(2):
+        play.patient()
+    again = platform.deploy(config, package=package, uri="s3://models/a")
+    assert (again.record["changed"], again.refusal) == (False, None)
+    ended = platform.follow(world.NAME)
+    assert ended.end is End.IMPOSSIBLE
+    assert ended.sentence.startswith("the rollout cannot go on (Refused): ")
+    assert ended.sentence.endswith("a webhook refused the Deployment")
+
+
+def test_what_was_rejected_two_revisions_ago_is_said_to_be_rolled_back() -> None:
+    play = world.World()
+    for digest, until in (("a", "Stable 0"), ("b", "Canary 25")):
+        play.ask(digest)
+        play.look(until=until)
+    play.cluster.crash(f"income-{play.status['candidate']['revision']}")
+    play.look(until="RolledBack 0")
+    play.ask("c")
+    play.look(until="Stable 0")
+    play.ask("b")
+    play.look(3)
+    platform = ClusterPlatform(lambda: play.cluster, namespace=world.NAMESPACE)
+    told = client.read(play.cluster, world.NAMESPACE, world.NAME)
+    assert (told["status"]["phase"], client.reason(told, "Stalled")) == ("Stable", "RolledBack")
+    assert platform.follow(world.NAME).end is End.ROLLED_BACK

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fairway import errors
+from fairway import artifacts, errors
 from fairway.platforms.local import envoy, sockets
 from fairway.platforms.local.processes import Processes
 from tests.platforms.local import support
@@ -162,6 +162,11 @@ def test_another_object_for_the_home_adopts_the_gateway_that_runs(bench: Bench) 
     assert adopted.in_effect("income") == route.version
     adopted.stop()
     assert not bench.gateway.alive()
+
+
+def test_what_an_earlier_version_wrote_of_its_ports_is_read(tmp_path: Path) -> None:
+    artifacts.write_json(tmp_path / "envoy" / "ports.json", {"port": 18080, "admin": 18081})
+    assert envoy.Envoy(tmp_path, Processes(tmp_path)).url == "http://127.0.0.1:18080"
 
 
 def test_a_stopped_gateway_lets_requests_end_and_leaves_nothing(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 from fairway import artifacts
 from fairway.pipelines import run
 from fairway.platforms.local import client, state
-from fairway.platforms.local.home import Home
+from fairway.platforms.local.home import Addresses, Home, write_addresses
 from tests.platforms.local import test_state
 
 RUN = "income-20260101-000000"
@@ -69,3 +69,16 @@ def test_a_run_that_left_no_record_failed_and_its_last_line_says_why(home: Home)
     (home.runs / RUN / "log.txt").write_text("starting\nfairway: no labels\n")
     client.down(home)
     assert (remembered(home)["outcome"], remembered(home)["said"]) == (run.FAILED, "fairway: no labels")
+
+
+def test_down_with_a_damaged_store_leaves_nothing_behind_and_says_so(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    mapped = home.mapped("b" * 12)
+    mapped.mkdir(parents=True)
+    write_addresses(home, Addresses(pid=2**22 + 1, gateway="", collector="", monitor=""))
+    home.state.write_bytes(b"no database at all" * 500)
+    client.down(home)
+    assert not mapped.exists()
+    assert not home.addresses.exists()
+    assert "is damaged" in caplog.text

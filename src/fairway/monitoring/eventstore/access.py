@@ -1,11 +1,11 @@
-"""Access to the collector: who a caller is by its token, and what it may write and read.
+"""Access to the collector: who a caller is by its token or its certificate, and what it may write and read.
 
 Three ways, chosen by `--auth`:
 
 * token-file: one token in a file of the owner's (0600), as on one machine: whoever can read the file may do everything.
-* kubernetes: a service account's token for the audience `fairway-collector`, which `Authority` asks the API server
-  about. A server's pod writes predictions of its own revision; labels and outcomes are a role's (`create
-  modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
+* kubernetes: a service account's token for the audience `fairway-collector`, or its certificate (`spiffe`), which
+  `Authority` asks the API server about. A server's pod writes predictions of its own revision; labels and outcomes are
+  a role's (`create modeldeployments/labels`); reading is another's (`get modeldeployments/evidence`).
 * none: everybody may do everything: for a network that is itself closed.
 
 Verdicts are kept for a bounded time, so a token that is withdrawn counts on for up to `KEEP_SECONDS`.
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
-from fairway import errors
+from fairway import errors, tls
 
 AUDIENCE = "fairway-collector"
 KEEP_SECONDS = 60.0  # a verdict of the API server; every server asks once a minute at most
@@ -38,7 +38,7 @@ Value = TypeVar("Value")
 
 
 class Unauthenticated(errors.Permanent):
-    """The token is missing or is nobody's."""
+    """The token or the certificate is missing or is nobody's."""
 
 
 class Denied(errors.Permanent):
@@ -54,9 +54,22 @@ class Act(NamedTuple):
     revision: str = ""  # of a prediction
 
 
+class Workload(NamedTuple):
+    """Whose certificate it is, and the pod that the caller says it is, with the address that it comes from; both empty
+    where it names none."""
+
+    namespace: str
+    account: str
+    pod: str = ""
+    address: str = ""
+
+
+Proof = str | Workload  # a token, or what a certificate says
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Whose token it is."""
+    """Whose token or certificate it is."""
 
     name: str
     serves: Act | None = None  # the predictions that it may write, where it is a model server's
@@ -66,8 +79,8 @@ class Principal:
 class Authority(Protocol):
     """The API server, as far as access needs it. Raises Temporary where it cannot be asked."""
 
-    def identify(self, token: str) -> Principal | None:
-        """Return the caller, None where the token is nobody's or not for us."""
+    def identify(self, proof: Proof) -> Principal | None:
+        """Return the caller; None where the token is nobody's or not for us, or the pod is not the caller's."""
 
     def allows(self, caller: Principal, act: Act) -> bool:
         """Say whether the caller's roles allow the act."""
@@ -76,15 +89,15 @@ class Authority(Protocol):
 class Access(Protocol):
     """One way to tell callers apart."""
 
-    def remembered(self, token: str | None) -> Principal | None:
-        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a token that is known to
+    def remembered(self, proof: Proof | None) -> Principal | None:
+        """Return the caller where nobody has to be asked, else None; raise Unauthenticated for a proof that is known to
         be nobody's."""
 
-    def met(self, token: str | None) -> bool:
-        """Say whether the token was somebody's when it was last asked about."""
+    def met(self, proof: Proof | None) -> bool:
+        """Say whether the proof was somebody's when it was last asked about."""
 
-    def caller(self, token: str | None) -> Principal:
-        """Return the caller; raise Unauthenticated for a token that is nobody's."""
+    def caller(self, proof: Proof | None) -> Principal:
+        """Return the caller; raise Unauthenticated for a proof that is nobody's."""
 
     def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         """Return the acts that somebody has to be asked about; raise Denied for one that the caller is known not to be
@@ -97,13 +110,13 @@ class Access(Protocol):
 class Open:
     """Everybody may do everything."""
 
-    def remembered(self, token: str | None) -> Principal:
-        return self.caller(token)
+    def remembered(self, proof: Proof | None) -> Principal:
+        return self.caller(proof)
 
-    def met(self, token: str | None) -> bool:
+    def met(self, proof: Proof | None) -> bool:
         return True
 
-    def caller(self, token: str | None) -> Principal:
+    def caller(self, proof: Proof | None) -> Principal:
         return Principal(name="anybody")
 
     def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
@@ -120,13 +133,13 @@ class OwnersToken:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def remembered(self, token: str | None) -> None:
+    def remembered(self, proof: Proof | None) -> None:
         return None
 
-    def met(self, token: str | None) -> bool:
+    def met(self, proof: Proof | None) -> bool:
         return True
 
-    def caller(self, token: str | None) -> Principal:
+    def caller(self, proof: Proof | None) -> Principal:
         try:
             wanted = self._file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -135,9 +148,9 @@ class OwnersToken:
             ) from error
         if not wanted:
             raise errors.Unavailable(f"the token file {self._file} is empty: delete it, and start the collector again")
-        if token is None or not hmac.compare_digest(token.encode(), wanted.encode()):
+        if not isinstance(proof, str) or not hmac.compare_digest(proof.encode(), wanted.encode()):
             raise Unauthenticated(
-                f"{_seen(token)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its "
+                f"{_seen(proof)}: wanted the token in {self._file} as `Authorization: Bearer TOKEN`; programs of its "
                 f"owner may read it"
             )
         return Principal(name="the owner")
@@ -157,16 +170,17 @@ class Reviewed:
         self._callers: Kept[bytes, Principal | None] = Kept(clock)
         self._rights: Kept[tuple[str, Act], bool] = Kept(clock)
 
-    def remembered(self, token: str | None) -> Principal | None:
-        known = self._callers.get(_fingerprint(_whole(token)))
-        return _somebody(known.value) if known else None
+    def remembered(self, proof: Proof | None) -> Principal | None:
+        given = _whole(proof)
+        known = self._callers.get(_fingerprint(given))
+        return _somebody(known.value, given) if known else None
 
-    def met(self, token: str | None) -> bool:
-        return self._callers.held(_fingerprint(_whole(token)))
+    def met(self, proof: Proof | None) -> bool:
+        return self._callers.held(_fingerprint(_whole(proof)))
 
-    def caller(self, token: str | None) -> Principal:
-        given = _whole(token)
-        return _somebody(self._callers.get_or(_fingerprint(given), lambda: self._authority.identify(given)))
+    def caller(self, proof: Proof | None) -> Principal:
+        given = _whole(proof)
+        return _somebody(self._callers.get_or(_fingerprint(given), lambda: self._authority.identify(given)), given)
 
     def unknown(self, caller: Principal, acts: Iterable[Act]) -> list[Act]:
         acts = list(acts)
@@ -305,24 +319,29 @@ def _need(allowed: bool, caller: Principal, act: Act) -> None:
     )
 
 
-def _whole(token: str | None) -> str:
-    if not token or len(token) > LONGEST_TOKEN:
-        raise Unauthenticated(f"{_seen(token)}: {_wanted()}")
-    return token
+def _whole(proof: Proof | None) -> Proof:
+    if not proof or (isinstance(proof, str) and len(proof) > LONGEST_TOKEN):
+        raise Unauthenticated(f"{_seen(proof)}: {_wanted()}")
+    return proof
 
 
-def _somebody(caller: Principal | None) -> Principal:
-    if caller is None:
-        raise Unauthenticated(f"{_seen('unknown')}: {_wanted()}")
-    return caller
+def _somebody(caller: Principal | None, proof: Proof) -> Principal:
+    if caller is not None:
+        return caller
+    if isinstance(proof, str):
+        raise Unauthenticated(f"{_seen(proof)}: {_wanted()}")
+    raise Unauthenticated(
+        f"{tls.POD_HEADER} is {proof.pod}: wanted a running pod of namespace {proof.namespace} with the certificate's "
+        f"service account {proof.account} and, for itself alone, the address that you come from, {proof.address}"
+    )
 
 
-def _fingerprint(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def _fingerprint(proof: Proof) -> bytes:
+    return hashlib.sha256((proof if isinstance(proof, str) else "\0".join(proof)).encode()).digest()
 
 
-def _seen(token: str | None) -> str:
-    return "the token is unknown" if token else "the token is missing"
+def _seen(proof: Proof | None) -> str:
+    return "the token is unknown" if proof else "the token is missing"
 
 
 def _wanted() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from fairway import budget, errors
+from fairway import budget, errors, tls
 from fairway.monitoring.eventstore import access, answers
 
 LARGEST_ANSWER = 64 * 2**20  # some five times what a full answer takes
@@ -24,6 +24,7 @@ class RemoteEvidence:
     namespace: str
     timeout_seconds: float = 5.0
     token: Path | None = None  # file with the token that the collector knows the caller by
+    certificates: tls.Certificates | None = None  # by which it knows the caller instead; for https
     identity: str = ""  # of the store that cursors are of; empty: of any
 
     def of(self, identity: str) -> "RemoteEvidence":
@@ -94,8 +95,8 @@ class RemoteEvidence:
 
     def _get(self, path: str) -> tuple[int, bytes]:
         place = urlsplit(self.url)
-        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-        connection = kind(place.hostname or "", place.port, timeout=budget.timeout(self.timeout_seconds))
+        seconds = budget.timeout(self.timeout_seconds)
+        connection = tls.connection(self.url, certificates=self.certificates, timeout_seconds=seconds)
         try:
             connection.request(
                 "GET",
@@ -105,9 +106,8 @@ class RemoteEvidence:
             response = connection.getresponse()
             content = budget.read(response, most=LARGEST_ANSWER + 1, longest=self.timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
-            raise errors.Unavailable(
-                f"the collector {self.url} does not answer: {error or type(error).__name__}"
-            ) from error
+            reason = self.certificates.reason(error) if self.certificates else error or type(error).__name__
+            raise errors.Unavailable(f"the collector {self.url} does not answer: {reason}") from error
         finally:
             connection.close()
         if len(content) > LARGEST_ANSWER:

@@ -152,6 +152,16 @@ def holds(found: api.Object, type: str) -> bool:
     )
 
 
+def reason(found: api.Object, type: str) -> str | None:
+    """Return the condition's reason: a word for programs."""
+    reasons = (
+        condition.get("reason")
+        for condition in found.get("status", {}).get("conditions", ())
+        if condition["type"] == type
+    )
+    return next(reasons, None)
+
+
 def _patiently(server: api.Api, namespace: str, name: str, *, until: float) -> api.Object:
     """Read; an API server that does not answer is asked again until then."""
     while True:

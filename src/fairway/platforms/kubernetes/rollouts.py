@@ -14,12 +14,13 @@ from fairway.control.ports import Answered, Asked, Deployed, End, Ended, Json, T
 from fairway.packaging import manifest
 from fairway.platforms.kubernetes import api, checkpoint, client, deployment
 from fairway.rollout.seen import Command
-from fairway.rollout.states import Reply, State
+from fairway.rollout.states import Phase, Reply, State
 
 APPROXIMATE = (
     "approximately: the counts come from queries of your own (spec.counts), which do not read both arms at one instant"
 )
 REASON_SECONDS = 30.0  # between two lines of which only the reason differs
+REJECTED = (Phase.ROLLED_BACK, Phase.STABLE, Phase.PENDING)  # reasons of Stalled; the latter two of earlier operators
 ROWS = ("guards", "conditions", "history")  # of a status, that programs are shown as they are
 
 
@@ -123,12 +124,16 @@ def ended(found: api.Object) -> Ended:
     if not client.holds(found, "Accepted"):
         sentence = f"the ModelDeployment cannot be followed: {shown['reason']}"
         return Ended(end=End.IMPOSSIBLE, sentence=sentence, record=shown)
-    if shown["phase"] == "Paused":
-        return Ended(end=End.PAUSED, sentence=shown["reason"], record=shown)
     if found["spec"].get("paused"):
         return Ended(end=End.PAUSED, sentence="spec.paused is set", record=shown)
-    sentence = f"what is asked for was rolled back: {shown['reason']}"
-    return Ended(end=End.ROLLED_BACK, sentence=sentence, record=shown)
+    why = client.reason(found, "Stalled")
+    if why == Phase.PAUSED:
+        return Ended(end=End.PAUSED, sentence=shown["reason"], record=shown)
+    if why in REJECTED:
+        sentence = f"what is asked for was rolled back: {shown['reason']}"
+        return Ended(end=End.ROLLED_BACK, sentence=sentence, record=shown)
+    sentence = f"the rollout cannot go on ({why}): {shown['reason']}"
+    return Ended(end=End.IMPOSSIBLE, sentence=sentence, record=shown)
 
 
 def teller(tell: Tell, *, clock: Callable[[], float] = time.monotonic) -> Callable[[api.Object], None]:

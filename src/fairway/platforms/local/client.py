@@ -1,6 +1,7 @@
 """What the command line and the demo ask of the local platform: up, down, deploy, wait, send."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,8 @@ from fairway.platforms.local import processes, state, trainer
 from fairway.platforms.local.home import Addresses, Home
 from fairway.rollout import states
 from fairway.rollout.states import Phase
+
+log = logging.getLogger("fairway.platform")
 
 UP_SECONDS, DOWN_SECONDS, POLL_SECONDS = 60.0, 30.0, 0.1
 SETTLED = (Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED)
@@ -91,11 +94,11 @@ def down(home: Home) -> list[str]:
             supervisor.wait(timeout=5)
     for name in table.names():  # of a supervisor that was killed
         table.stop(name)
-    if home.state.exists():
-        with contextlib.closing(state.Store(home.state)) as known:
-            trainer.note_cut_off(home, known, now=time.time())
     home.unmap()
     home.addresses.unlink(missing_ok=True)
+    if home.state.exists():
+        with errors.logged(log), contextlib.closing(state.Store(home.state)) as known:
+            trainer.note_cut_off(home, known, now=time.time())
     return sorted(names)
 
 
@@ -181,6 +184,8 @@ def follow(
                     tell(event)
             if settled(deployment, revision or deployment.desired):
                 return deployment
+            if (fault := deployment.fault) is not None:
+                raise errors.PlatformError(fault)
             if deadline is not None and time.monotonic() > deadline:
                 raise errors.Unavailable(
                     f"the rollout of {name} has not ended: {deployment.state.phase}: {deployment.state.reason}"

@@ -26,6 +26,7 @@ from fairway.rollout import traffic
 
 NAME = "envoy"
 START_SECONDS, EFFECT_SECONDS, POLL_SECONDS = 10.0, 3.0, 0.01
+PORTS = "ports.json"  # earlier versions wrote it too: under another name a running gateway would not be found
 START_ATTEMPTS = 3  # with another free port each, where none was asked for
 RDS, CDS = f"http.ingress.rds.{parts.ROUTES}", "cluster_manager.cds"
 BROKEN = "cx_destroy_remote_with_active_rq"  # one connection, one request: HTTP/1 to our servers
@@ -84,7 +85,7 @@ class Envoy:
             if words is None:
                 return
             if not fixed:
-                (self._folder / "sockets.json").unlink()  # nobody was told it
+                (self._folder / PORTS).unlink()  # nobody was told it
             if fixed or "in use" not in words or attempt == START_ATTEMPTS:
                 raise errors.PlatformError(f"Envoy did not start: {words[:300]}; see {self._log}")
 
@@ -184,7 +185,7 @@ class Envoy:
             self._folder / "bootstrap.json",
             bootstrap.bootstrap(port=port, admin_port=chosen["admin"], folder=self._folder),
         )
-        artifacts.write_json(self._folder / "sockets.json", chosen)
+        artifacts.write_json(self._folder / PORTS, chosen)
         argv = [
             str(binary()),
             "--config-path",
@@ -323,7 +324,7 @@ class Envoy:
     def _ports(self) -> dict[str, int] | None:
         """Return the ports that it has, or had; None before the first start."""
         try:
-            return artifacts.read_json(self._folder / "sockets.json")
+            return artifacts.read_json(self._folder / PORTS)
         except FileNotFoundError:
             return None
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from fairway import artifacts, errors
+from fairway import __version__, artifacts, errors
 
 LOG_BYTES = 20 * 1024 * 1024  # a log that is larger when its process starts is put aside once
 POLL_SECONDS = 0.05
@@ -39,6 +39,7 @@ class Process:
     started_at: float
     log: str
     mark: str = ""
+    version: str = ""  # of fairway, that started it; earlier ones did not write it
 
 
 class Child:
@@ -88,7 +89,14 @@ class Processes:
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_name(log.name + ".1"))
         process = Process(
-            name=name, pid=0, created=0.0, argv=tuple(argv), started_at=time.time(), log=str(log), mark=uuid.uuid4().hex
+            name=name,
+            pid=0,
+            created=0.0,
+            argv=tuple(argv),
+            started_at=time.time(),
+            log=str(log),
+            mark=uuid.uuid4().hex,
+            version=__version__,
         )
         try:
             artifacts.write_json(

@@ -54,7 +54,7 @@ class LocalPlatform:
                 "--all-namespaces is about a cluster: add --on kubernetes, or set platform.kind to kubernetes"
             )
         with self._store() as store:
-            return [_deployed(deployment) for deployment in store.deployments()]
+            return [_listed(deployment) for deployment in store.deployments()]
 
     def follow(
         self, name: str, *, revision: str | None = None, timeout_seconds: float | None = None, tell: Tell | None = None
@@ -74,7 +74,9 @@ class LocalPlatform:
         return Ended(end=end, sentence=current.reason, record=record)
 
     def command(self, name: str, command: Command) -> Answered:
-        self._found(name)
+        fault = self._found(name).fault
+        if fault is not None:
+            raise errors.PlatformError(fault)
         client.need(self._home)
         with self._store() as store:
             number = store.ask(name, command, now=time.time())
@@ -114,9 +116,17 @@ def _deployed(deployment: state.Deployment) -> Deployed:
     )
 
 
+def _listed(deployment: state.Deployment) -> Deployed:
+    """Return the deployment for a list, which goes on beside one that cannot be read."""
+    if deployment.fault is None:
+        return _deployed(deployment)
+    record = _record(deployment)
+    return Deployed(record=record, state=None, policy=sections.Strategy(), unreadable=deployment.fault)
+
+
 def _record(deployment: state.Deployment) -> Json:
     current = deployment.state
-    weight, mirror = states.split(current, strategy=deployment.policy)
+    weight, mirror = deployment.weights
     return {
         "deployment": deployment.name,
         "phase": str(current.phase),

@@ -1,17 +1,19 @@
 """The model servers: one for each revision that must run, started again with growing pauses when it dies."""
 
 import http.client
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairway import artifacts, errors
-from fairway.config import sections
 from fairway.packaging import manifest
 from fairway.platforms.local import sockets, state
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
 from fairway.serving import command
+
+log = logging.getLogger("fairway.supervisor")
 
 PREFIX = "server-"
 PROBE_SECONDS = 1.0
@@ -69,7 +71,8 @@ class Servers:
                 and not self._processes.alive(PREFIX + name)
                 and self._may_start(name, server, now=now)
             ):
-                self._start(revision, server)
+                with errors.logged(log):  # what ends this start does not end the others
+                    self._start(revision, server)
 
     def retire(self, *, keep: Iterable[str], now: float) -> None:
         """Stop the servers that nothing needs, a while after the last route has left them."""
@@ -111,7 +114,8 @@ class Servers:
         config = revision.config
         try:
             manifest.load(Path(revision.package))
-        except errors.PackageError as error:  # somebody changed it since it was deployed
+            serving = revision.serving
+        except (errors.PackageError, errors.PlatformError) as error:  # it was changed, or written by another version
             self._give_up(name, server, str(error))
             return
         fault_file(self._home, name).unlink(missing_ok=True)
@@ -123,7 +127,7 @@ class Servers:
             collector=self.collector,
             token=self._home.token,
             spool=self._home.spool(name),
-            serving=sections.Serving.model_validate(config["serving"]),
+            serving=serving,
             home=self._home.mapped(name),
         )
         folder.mkdir(parents=True, exist_ok=True)

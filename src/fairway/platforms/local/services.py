@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from fairway import artifacts
+from fairway import __version__, artifacts
 from fairway.platforms.local import sockets
 from fairway.platforms.local.home import Home
 from fairway.platforms.local.processes import Processes
@@ -36,22 +36,26 @@ class Services:
     def monitor_url(self) -> str:
         return f"http://127.0.0.1:{self._ports['monitor']}"
 
+    def end_earlier(self) -> None:
+        """Stop what another version of fairway started: it cannot write a store that was brought up to date."""
+        for name, argv in self._commands().items():
+            found = self._processes.record(name)
+            if found is not None and (found.argv, found.version) != (argv, __version__):
+                self._processes.stop(name)
+
     def start(self) -> None:
         self.keep()
 
     def keep(self) -> None:
         """Start what does not run."""
-        for name, module, arguments in self._commands():
+        for name, argv in self._commands().items():
             if (
                 not self._processes.alive(name)
                 and time.monotonic() - self._started.get(name, -PAUSE_SECONDS) >= PAUSE_SECONDS
             ):
                 self._started[name] = time.monotonic()
                 self._processes.start(
-                    name,
-                    argv=[sys.executable, "-m", module, *arguments],
-                    env={"OMP_NUM_THREADS": "1"},
-                    log=self._home.logs / f"{name}.log",
+                    name, argv=argv, env={"OMP_NUM_THREADS": "1"}, log=self._home.logs / f"{name}.log"
                 )
 
     def watch(self, deployments: Mapping[str, Mapping[str, object]]) -> None:
@@ -61,28 +65,16 @@ class Services:
             self._watched = dict(deployments)
 
     def stop(self) -> None:
-        for name, _, _ in self._commands():
+        for name in self._commands():
             self._processes.stop(name)
 
-    def _commands(self) -> list[tuple[str, str, list[str]]]:
-        return [
-            (
-                "collector",
-                "fairway.monitoring.eventstore.collector",
-                [
-                    "--store",
-                    str(self._home.events),
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(self._ports["collector"]),
-                    "--token-file",
-                    str(self._home.token),
-                ],
-            ),
-            (
-                "monitor",
-                "fairway.monitoring.monitor",
-                ["--home", str(self._home.root), "--port", str(self._ports["monitor"])],
-            ),
-        ]
+    def _commands(self) -> dict[str, tuple[str, ...]]:
+        """Return what is started under each name."""
+        python, token = (sys.executable, "-m"), ("--token-file", str(self._home.token))
+        store, listens = ("--store", str(self._home.events)), ("--host", "127.0.0.1")
+        collector, monitor = (("--port", str(self._ports[name])) for name in ("collector", "monitor"))
+        home = ("--home", str(self._home.root))
+        return {
+            "collector": (*python, "fairway.monitoring.eventstore.collector", *store, *listens, *collector, *token),
+            "monitor": (*python, "fairway.monitoring.monitor", *home, *monitor),
+        }

@@ -9,14 +9,16 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from fairway import errors
 from fairway.config import sections
 from fairway.platforms.local.home import FILE_MODE
-from fairway.rollout import record, states
+from fairway.rollout import record, states, traffic
 from fairway.rollout.seen import Command
 
 SCHEMA = """
@@ -34,6 +36,7 @@ CREATE TABLE IF NOT EXISTS story (
   message TEXT NOT NULL);
 """
 STORY_KEPT = 2000  # rows a deployment; the newest
+S = TypeVar("S", bound=sections.Section)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +54,50 @@ class Deployment:
     @property
     def policy(self) -> sections.Strategy:
         """Return the strategy in force: a rollout ends by the strategy that it began with."""
-        return sections.Strategy.model_validate(
-            self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"]
-        )
+        return _section(sections.Strategy, self._in_force, what="strategy", of=self.name)
+
+    @property
+    def route(self) -> traffic.Route | None:
+        """Return the route that the state asks for, whatever becomes of guards.
+
+        It is to stable alone where the stored strategy does not tell how requests are divided.
+        """
+        try:
+            current = self.state
+            strategy = _section(sections.Strategy, {**self._in_force, "guards": []}, what="strategy", of=self.name)
+        except errors.FairwayError:
+            current, strategy = replace(self.state, candidate=None), sections.Strategy()
+        return states.route(current, deployment=self.name, strategy=strategy)
+
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Return the candidate's weight and the share of requests mirrored to it, both percent."""
+        route = self.route
+        return (route.weight, route.mirror) if route is not None else (0, 0)
+
+    @property
+    def newest(self) -> sections.Strategy:
+        """Return the strategy that counts from the next rollout on."""
+        return _section(sections.Strategy, self.config["strategy"], what="strategy", of=self.name)
+
+    @property
+    def serving(self) -> sections.Serving:
+        """Return how the newest revision is served."""
+        return _section(sections.Serving, self.config["serving"], what="serving", of=self.name)
+
+    @property
+    def fault(self) -> str | None:
+        """Return why no look can be taken at it, None where one can."""
+        try:
+            _ = self.policy, self.newest, self.serving
+        except errors.FairwayError as error:
+            return str(error)
+        return None
+
+    @property
+    def _in_force(self) -> dict[str, Any]:
+        found = self.begun if self.begun is not None and states.bound(self.state) else self.config["strategy"]
+        return dict(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +112,11 @@ class LocalRevision:
     config: dict[str, Any]
     note: str
     created_at: float
+
+    @property
+    def serving(self) -> sections.Serving:
+        """Return how it is served."""
+        return _section(sections.Serving, self.config["serving"], what="serving", of=f"revision {self.revision}")
 
 
 class Store:
@@ -208,11 +257,19 @@ class Store:
         return (row["id"], Command(row["verb"], row["who"], row["why"], bool(row["force"]))) if row else None
 
     def reply(self, command: int) -> states.Reply | None:
-        """Return what became of the command, None while no supervisor has taken it."""
+        """Return what became of the command, None while no supervisor has taken it.
+
+        Raises PlatformError where one of an earlier version took it, which did not write down whether it obeyed.
+        """
         with self._translated():
-            row = self._db.execute("SELECT answer, obeyed FROM commands WHERE id=?", (command,)).fetchone()
+            row = self._db.execute("SELECT verb, answer, obeyed FROM commands WHERE id=?", (command,)).fetchone()
         if row is None or row["answer"] is None:
             return None
+        if row["obeyed"] is None:
+            raise errors.PlatformError(
+                f"a supervisor of an earlier version took {row['verb']}, and does not say what became of it: see "
+                "`fairway rollout explain`, then `fairway down` and `fairway up`"
+            )
         return states.Reply(obeyed=bool(row["obeyed"]), sentence=row["answer"])
 
     def _add_missing_columns(self) -> None:
@@ -266,6 +323,19 @@ class Store:
             return _deployment(row)
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(f"deployment {row['name']}: {str(error)[:200]}") from error
+
+
+def _section(kind: type[S], stored: dict[str, Any], *, what: str, of: str) -> S:
+    """Return a stored section; raises PlatformError for one that this installation cannot read."""
+    try:
+        return kind.model_validate(stored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, (what, *first["loc"])))
+        raise errors.PlatformError(
+            f"nothing moves for {of}: what is stored of it cannot be read ({place}: {first['msg']}); install the "
+            "plug-in or the version of fairway that it was written with, then `fairway down` and `fairway up`"
+        ) from error
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:

@@ -9,13 +9,14 @@ the servers and the gateway go on without it, and the next supervisor adopts the
 """
 
 import argparse
+import contextlib
 import fcntl
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -26,7 +27,7 @@ from fairway.monitoring.eventstore import places
 from fairway.platforms.local import envoy, processes, servers, services, state, trainer
 from fairway.platforms.local.home import OTHERS, Addresses, Home, write_addresses
 from fairway.platforms.local.xds import parts, routing
-from fairway.rollout import states, strategy, traffic
+from fairway.rollout import states, strategy
 from fairway.rollout.seen import Command, Seen
 
 log = logging.getLogger("fairway.supervisor")
@@ -42,11 +43,12 @@ class Supervisor:
         self.source = source
         self.home = home
         self.state = state.Store(home.state)
-        self.events = places.opened(home.events)
         self.processes = processes.Processes(home.root)
         self.gateway = envoy.Envoy(home.root, self.processes)
         self.port = port
         self.services = services.Services(home, self.processes)
+        self.services.end_earlier()
+        self.events = places.opened(home.events)  # brings it up to date
         self.servers = servers.Servers(home, self.processes, collector=self.services.collector_url)
         self.trainer = trainer.Trainer(home, self.processes, state=self.state, events=self.events)
         self.tallies: dict[str, observe.Tallies] = {}
@@ -75,9 +77,12 @@ class Supervisor:
         self.services.keep()
         self.interval = self.shortest_interval()
         for deployment in self.state.deployments():
-            self.advance(deployment)
+            with outlived(deployment.name):
+                self.advance(deployment)
         self._apply(self.state.deployments(), now=self.source.monotonic())
-        self.trainer.tick(self.state.deployments(), now=self.source.wall())
+        for deployment in self.state.deployments() if self.trainer.due() else ():
+            with outlived(deployment.name):
+                self.trainer.look(deployment, now=self.source.wall())
 
     def shortest_interval(self) -> float:
         """Return the seconds between two looks: all deployments are looked at as often as the one that asks for the
@@ -99,12 +104,15 @@ class Supervisor:
             self.gateway.start(port=self.port)
 
     def stop(self) -> None:
-        """Stop everything: the gateway first, so that nobody is sent to a server that leaves."""
-        self.trainer.stop(now=self.source.wall())
-        self.gateway.stop()
-        self.servers.stop_all()
-        self.services.stop()
+        """Stop everything: the gateway first, so that nobody is sent to a server that leaves. What fails is logged, and
+        the rest is stopped.
+        """
+        for stop in (self.gateway.stop, self.servers.stop_all, self.services.stop, self.trainer.stop):
+            with errors.logged(log):
+                stop()
         self.home.addresses.unlink(missing_ok=True)
+        with errors.logged(log):  # needs the store, which may be damaged
+            self.trainer.note(now=self.source.wall())
 
     def advance(self, deployment: state.Deployment) -> None:
         """Take one look at one deployment, and store what was decided."""
@@ -118,9 +126,7 @@ class Supervisor:
             of=self._watched(deployment),
         )
         after = strategy.advance(current, seen, strategy=policy)
-        policy = states.in_force(
-            current, after.state, begun=policy, newest=sections.Strategy.model_validate(deployment.config["strategy"])
-        )
+        policy = states.in_force(current, after.state, begun=policy, newest=deployment.newest)
         self.state.save(
             deployment.name,
             state=after.state,
@@ -134,7 +140,7 @@ class Supervisor:
     def _seen(self, deployment: state.Deployment, *, command: Command | None, now: float) -> Seen:
         """Return what servers, gateway, hooks and whoever gave a command say of the deployment now."""
         current, policy = deployment.state, deployment.policy
-        route = _route(deployment)
+        route = deployment.route
         ready, broken = self.servers.health(states.wanted(current))
         whose = calls.DeploymentName(deployment.config["namespace"], deployment.name)
         return Seen(
@@ -171,7 +177,7 @@ class Supervisor:
         wanted = self._wanted(deployments)
         self.servers.keep(wanted, now=now)
         endpoints = self.servers.endpoints()
-        routes = {deployment.name: route for deployment in deployments if (route := _route(deployment)) is not None}
+        routes = {deployment.name: route for deployment in deployments if (route := deployment.route) is not None}
         startable = {
             name: route
             for name, route in routes.items()
@@ -199,13 +205,25 @@ class Supervisor:
         return {name: revision for name, revision in found.items() if revision is not None}
 
 
-def _route(deployment: state.Deployment) -> traffic.Route | None:
-    return states.route(deployment.state, deployment=deployment.name, strategy=deployment.policy)
+@contextlib.contextmanager
+def outlived(what: str) -> Iterator[None]:
+    """Log what ends the look inside the block: it is taken again, and whatever else there is has its look."""
+    try:
+        yield
+    except errors.Temporary as error:  # a locked store, a full disk: nothing was stored
+        log.warning("%s: %s", what, error)
+    except errors.FairwayError as error:
+        log.error("%s: %s", what, error)
+    except Exception:  # a fault of ours in one look must not end what watches all the others
+        log.exception("%s: a look failed; it is taken again", what)
 
 
 def _limits(deployment: state.Deployment) -> routing.Limits:
     """Return what the deployment's servers bear."""
-    serving = sections.Serving.model_validate(deployment.config["serving"])
+    try:
+        serving = deployment.serving
+    except errors.FairwayError:
+        return routing.Limits()
     return routing.Limits(
         seconds=serving.timeout.total_seconds(), body_bytes=serving.max_body_mebibytes * parts.MEBIBYTE
     )
@@ -216,6 +234,7 @@ def _thresholds(deployments: list[state.Deployment]) -> tuple[str, ...]:
     found = (
         sections.format_duration(guard.timed)
         for deployment in deployments
+        if deployment.fault is None
         for guard in deployment.policy.guards
         if guard.timed is not None
     )
@@ -253,14 +272,8 @@ def run(home: Home, *, port: int, source: clocks.Source = clocks.MACHINE) -> Non
     supervisor.start()
     while not stopping:
         began = time.monotonic()
-        try:
+        with outlived("all deployments"):
             supervisor.tick()
-        except errors.Temporary as error:  # a locked store, a full disk: nothing was stored, so the look is taken again
-            log.warning("%s", error)
-        except errors.PlatformError as error:
-            log.error("%s", error)
-        except Exception:  # a fault of ours in one look must not end what watches all the others
-            log.exception("a look failed; it is taken again")
         supervisor.rest(seconds=max(0.05, supervisor.interval - (time.monotonic() - began)), wake=wake[0])
     supervisor.stop()
 

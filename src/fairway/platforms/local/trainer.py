@@ -2,13 +2,13 @@
 ended.
 """
 
+import logging
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fairway import artifacts
+from fairway import artifacts, errors
 from fairway.config import sections
 from fairway.monitoring.eventstore import archive
 from fairway.pipelines import run
@@ -18,6 +18,8 @@ from fairway.platforms.local.processes import Processes
 from fairway.retraining import policy
 from fairway.rollout import states
 from fairway.rollout.states import Phase
+
+log = logging.getLogger("fairway.supervisor")
 
 PREFIX = "run-"
 LOOK_SECONDS = 2.0
@@ -31,22 +33,29 @@ class Trainer:
         self._home, self._processes, self._state, self._events = home, processes, state, events
         self._looked = -LOOK_SECONDS
 
-    def tick(self, deployments: Sequence[state.Deployment], *, now: float) -> None:
-        """Look at every deployment, every few seconds."""
+    def due(self) -> bool:
+        """Say whether it is time to look at every deployment, as it is every few seconds."""
         at = time.monotonic()
         if at - self._looked < LOOK_SECONDS:
-            return
+            return False
         self._looked = at
-        for deployment in deployments:
-            self._finish(deployment, now=now)
-        for deployment in self._state.deployments() if deployments else ():
-            self._consider(deployment, now=now)
+        return True
 
-    def stop(self, *, now: float) -> None:
-        """End the runs that go on, and note that they were cut off."""
+    def look(self, deployment: state.Deployment, *, now: float) -> None:
+        """Note a run that has ended, and start one where that is due."""
+        self._finish(deployment, now=now)
+        found = self._state.deployment(deployment.name)
+        if found is not None:
+            self._consider(found, now=now)
+
+    def stop(self) -> None:
+        """End the runs that go on."""
         for name in self._processes.names():
             if name.startswith(PREFIX):
                 self._processes.stop(name)
+
+    def note(self, *, now: float) -> None:
+        """Write down that they were cut off."""
         note_cut_off(self._home, self._state, now=now)
 
     def _consider(self, deployment: state.Deployment, *, now: float) -> None:
@@ -180,7 +189,8 @@ def note_cut_off(home: Home, known: state.Store, *, now: float) -> None:
     """Note of every run that is said to go on that it has ended; its process must be gone."""
     for deployment in known.deployments():
         if deployment.retraining.get("running") is not None:
-            _note_end(home, known, deployment, status=None, now=now)
+            with errors.logged(log):  # what ends this note does not end the others
+                _note_end(home, known, deployment, status=None, now=now)
 
 
 def _note_end(home: Home, known: state.Store, deployment: state.Deployment, *, status: int | None, now: float) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from fairway import errors
 from fairway.monitoring.eventstore import access
-from fairway.monitoring.eventstore.collector import refusals
+from fairway.monitoring.eventstore.collector import peers, refusals
 
 # questions to the API server at once about tokens that are new, and as many about callers that are known already
 REVIEWERS = 4
@@ -17,18 +17,18 @@ MAX_WAITING = 64  # callers that wait for an answer, in each of the two
 
 
 class Callers:
-    """The callers of one collector; `loopback`: only those of this machine are served."""
+    """The callers of one collector; `loopback`: only those of this machine are served; `proof` reads what a request
+    shows of its caller."""
 
-    def __init__(self, gate: access.Access, *, loopback: bool) -> None:
-        self._gate, self._loopback = gate, loopback
+    def __init__(self, gate: access.Access, *, loopback: bool, proof: peers.ReadProof = peers.bearer) -> None:
+        self._gate, self._loopback, self._proof = gate, loopback, proof
         # made-up tokens wait with their like alone
         self._strangers, self._known = Reviewers("strangers"), Reviewers("known")
 
     async def caller(self, request: Request) -> access.Principal:
         """Return the caller; raise Unauthenticated, or Denied for what a web page sent."""
         refusals.need_no_page(request, loopback=self._loopback)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else None
+        given = self._proof(request)
         reviewers = self._known if self._gate.met(given) else self._strangers
         caller: access.Principal = self._gate.remembered(given) or await reviewers.ask(self._gate.caller, given)
         return caller

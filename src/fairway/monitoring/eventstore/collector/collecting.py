@@ -21,6 +21,7 @@ from fairway.monitoring.eventstore.collector import (
     callers,
     condition,
     parsing,
+    peers,
     questions,
     refusals,
     series,
@@ -38,7 +39,8 @@ class Collector:
     """The application around one store.
 
     `keep` is how long events are kept, by default for ever, and `max_bytes` how many. On a volume of its own some room
-    is held in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served.
+    is held in `reserve`, to remove events with when it is full. `loopback`: only this machine's callers are served;
+    `proof` reads from a request what `gate` knows its caller by.
     When events came, and how long that is ago, is by a steady clock: whatever the machine's is set to, they are kept
     for nine tenths of it.
     """
@@ -48,6 +50,7 @@ class Collector:
         place: str,
         *,
         gate: access.Access,
+        proof: peers.ReadProof = peers.bearer,
         keep: timedelta | None = None,
         max_bytes: int = upkeep.MAX_BYTES,
         reserve: bool = False,
@@ -59,7 +62,7 @@ class Collector:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-writer")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="collector-reader")
         self._asking = 0
-        self._callers = callers.Callers(gate, loopback=loopback)
+        self._callers = callers.Callers(gate, loopback=loopback, proof=proof)
         self._condition = condition.Condition()
         self.name = self._store.name
         self.series = series.Series()

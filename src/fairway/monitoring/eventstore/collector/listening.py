@@ -3,6 +3,7 @@
 import argparse
 import signal
 import socket
+import ssl
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import uvicorn
 from fairway import errors
 from fairway.config import sections
 from fairway.monitoring.eventstore import access
-from fairway.monitoring.eventstore.collector import collecting, refusals, upkeep
+from fairway.monitoring.eventstore.collector import collecting, peers, refusals, upkeep
 
 
 def serve(
@@ -22,13 +23,21 @@ def serve(
     gate: access.Access,
     host: str,
     port: int,
+    tls: ssl.SSLContext | None = None,
+    proof: peers.ReadProof = peers.bearer,
     keep: timedelta | None = None,
     max_bytes: int = upkeep.MAX_BYTES,
     reserve: bool = False,
 ) -> None:
-    """Answer until SIGTERM or SIGINT, finishes what was begun, and returns."""
+    """Answer until SIGTERM or SIGINT, finishes what was begun, and returns; with `tls` over https alone."""
     collector = collecting.Collector(
-        place, gate=gate, keep=keep, max_bytes=max_bytes, reserve=reserve, loopback=host in refusals.LOOPBACK
+        place,
+        gate=gate,
+        proof=proof,
+        keep=keep,
+        max_bytes=max_bytes,
+        reserve=reserve,
+        loopback=host in refusals.LOOPBACK,
     )
     try:
         listener = socket.create_server((host, port), backlog=512)
@@ -39,11 +48,14 @@ def serve(
     # uvicorn sends itself the signal again when it has finished; ending then is what we want, dying of it is not.
     signal.signal(signal.SIGTERM, _ignore)
     signal.signal(signal.SIGINT, _ignore)
-    print(f"collector listens on http://{host}:{listener.getsockname()[1]}, stores to {collector.name}", flush=True)
+    where = f"{'https' if tls else 'http'}://{host}:{listener.getsockname()[1]}"
+    print(f"collector listens on {where}, stores to {collector.name}", flush=True)
     settings = uvicorn.Config(
         collector.app,
         loop="uvloop",
-        http="httptools",
+        http=peers.PeerProtocol,
+        ssl_context_factory=(lambda *_: tls) if tls else None,
+        proxy_headers=False,  # an address is a proof, and no header's
         lifespan="on",
         log_level="warning",
         access_log=False,

@@ -108,8 +108,15 @@ class Taking:
                 raise
         self._series.busy.set(0)
         self._series.count(rows, new=new)
-        unknown = self._store.unanswered(rows)
-        return {"accepted": len(rows), "new": len(new)} | ({"unknown": unknown} if unknown else {})
+        return {"accepted": len(rows), "new": len(new), **self._unknown(rows)}
+
+    def _unknown(self, rows: list[cloudevents.EventRow]) -> dict[str, int]:
+        """Return how many of the stored rows are of unknown requests; nothing where the store cannot tell now."""
+        try:
+            unknown = self._store.unanswered(rows)
+        except errors.FairwayError:  # the rows are stored: a sender who is refused would send them for nothing
+            return {}
+        return {"unknown": unknown} if unknown else {}
 
     def _need_place(self) -> None:
         if self._waiting >= MAX_WAITING:

@@ -1,10 +1,11 @@
-"""The pods of a revision, as they were first rendered; only where events go may change. Pure."""
+"""The pods of a revision, as they were first rendered; only where events go, and what proves whose they are, may
+change. Pure."""
 
 import copy
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from fairway import errors
 from fairway.monitoring.eventstore import access
@@ -19,7 +20,11 @@ CLAIM = re.compile(r"^pvc://([a-z0-9][-a-z0-9.]*)(?:/(.*))?$")
 DRAIN_SECONDS = 1
 END_SECONDS = 15  # besides the longest request: withdrawal, drain, delivery of the last events
 STARTUP = {"periodSeconds": 2, "failureThreshold": 60}
-IDENTITY = "/var/run/secrets/fairway.dev/collector"  # with the token that the collector knows a server by
+IDENTITY = (
+    "/var/run/secrets/fairway.dev/collector"  # with the token or certificate that the collector knows a server by
+)
+IDENTITY_VOLUME = "collector-token"  # whatever it holds: revisions of before have this name
+IDENTITY_VARIABLES = ("FAIRWAY_COLLECTOR_TOKEN", "FAIRWAY_COLLECTOR_CERTIFICATES", "FAIRWAY_POD")
 TOKEN_SECONDS = 3600  # it is good for; the kubelet replaces it after four fifths of that
 
 
@@ -40,21 +45,42 @@ def deployment(owner: names.Owner, revision: Revision, settings: names.ClusterSe
 
 
 def template(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
-    """Return the template of the revision's pods, as it was first rendered; only where events go is as of now."""
+    """Return the template of the revision's pods, as it was first rendered; where events go, and what proves whose they
+    are, is as of now."""
     made: names.Object = copy.deepcopy(
         dict(revision.template or podtemplate.merge(_rendered(owner, revision, settings), revision.pod_template))
     )
     server = next(container for container in made["spec"]["containers"] if container["name"] == SERVER)
-    for variable in server["env"]:
-        if variable["name"] == "FAIRWAY_COLLECTOR":
-            variable["value"] = settings.collector
+    server["env"] = list(_directed(server["env"], settings))
+    made["spec"]["volumes"] = [_identified(volume, settings) for volume in made["spec"]["volumes"]]
     return made
+
+
+def _identified(volume: names.Object, settings: names.ClusterSettings) -> names.Object:
+    """Return the volume, the identity's as of now; a token's stays as it was rendered."""
+    has_token = any("serviceAccountToken" in source for source in volume.get("projected", {}).get("sources", ()))
+    if volume["name"] != IDENTITY_VOLUME or (has_token and settings.certificates is None):
+        return volume
+    return _identity_volume(settings)
+
+
+def _directed(env: list[names.Object], settings: names.ClusterSettings) -> Iterator[names.Object]:
+    """Yield the variables with those about the collector as of now, in the place that they had."""
+    told = False
+    for variable in env:
+        if variable["name"] == "FAIRWAY_COLLECTOR":
+            yield {**variable, "value": settings.collector}
+        elif variable["name"] not in IDENTITY_VARIABLES:
+            yield variable
+        elif not told:
+            told = True
+            yield from _identity(settings)
 
 
 def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSettings) -> names.Object:
     runtime = runtimes.SERVERS[revision.runtime]
     uri, source = _source(revision.model.uri)
-    token = {"name": "collector-token", "mountPath": IDENTITY, "readOnly": True}
+    identity = {"name": IDENTITY_VOLUME, "mountPath": IDENTITY, "readOnly": True}
     model, tmp = {"name": "model", "mountPath": "/models"}, {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108 - a volume of the pod
     fetch = {
         **_container("fetch", revision),
@@ -81,7 +107,7 @@ def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSet
             tmp,
             {"name": "spool", "mountPath": "/spool"},
             {"name": "mapped", "mountPath": MAPPED},
-            token,
+            identity,
         ],
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
     }
@@ -118,7 +144,7 @@ def _rendered(owner: names.Owner, revision: Revision, settings: names.ClusterSet
                 _scratch("tmp", "512Mi"),
                 _scratch("spool", f"{spool}Mi"),
                 mapped,
-                _token_volume(),
+                _identity_volume(settings),
                 *source,
             ],
         },
@@ -172,14 +198,24 @@ def _scratch(name: str, size: str) -> names.Object:
     return {"name": name, "emptyDir": {"sizeLimit": size}}
 
 
-def _token_volume() -> names.Object:
-    """Return the token that the collector knows the pod by: it is bound to the pod, good for the collector alone, and
-    the kubelet replaces it in time.
+def _identity(settings: names.ClusterSettings) -> list[names.Object]:
+    """Return the variables by which a server finds what the collector knows it by."""
+    if settings.certificates is None:
+        return _env({"FAIRWAY_COLLECTOR_TOKEN": f"{IDENTITY}/token"})
+    pod = {"name": "FAIRWAY_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    return [*_env({"FAIRWAY_COLLECTOR_CERTIFICATES": IDENTITY}), pod]
+
+
+def _identity_volume(settings: names.ClusterSettings) -> names.Object:
+    """Return what the collector knows the pod by: the certificates that the chart names, or a token that is bound to
+    the pod, good for the collector alone, and replaced by the kubelet in time.
     """
+    if settings.certificates is not None:
+        return {"name": IDENTITY_VOLUME, **settings.certificates}
     projected = {
         "serviceAccountToken": {"audience": access.AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     }
-    return {"name": "collector-token", "projected": {"sources": [projected]}}
+    return {"name": IDENTITY_VOLUME, "projected": {"sources": [projected]}}
 
 
 def _source(uri: str) -> tuple[str, list[names.Object]]:
