@@ -42,12 +42,10 @@ class Feature:
 
     def lacks(self, value: Any) -> bool:
         """Say whether a value stands for none; a boolean never does, though it equals a number."""
-        plain = value.strip() if type(value) is str else value
-        if spelling.is_missing(plain):
-            return True
-        if type(plain) not in spelling.WRITTEN:
-            return False
-        return plain in self.gaps or (type(plain) is str and spelling.text(plain) in self.gaps)
+        if type(value) is str:
+            word = value.strip()
+            return not word or word in self.gaps or (word[-1] in "0." and spelling.text(word) in self.gaps)
+        return spelling.is_missing(value) or (type(value) in spelling.WRITTEN and value in self.gaps)
 
     @cached_property
     def missing_numbers(self) -> Array:
@@ -57,8 +55,8 @@ class Feature:
     @cached_property
     def words(self) -> Mapping[str, str]:
         """Return the category that each spelling of one means; a category's own spelling is its own."""
-        spelled = {spelling.text(name): name for name in reversed(self.categories)}
-        return {**spelled, **{name: name for name in self.categories}}
+        spelled = {spelling.text(name): name for name in reversed(self.categories) if name}
+        return {**spelled, **{name: name for name in self.categories if name}}
 
     def to_json(self) -> artifacts.Json:
         return {

@@ -67,6 +67,9 @@ def text(value: Any) -> str:
 def number(word: str, notation: str = POINT) -> float | None:
     """Return the finite number that a text is, None where it is none: `45.1%` is 0.451."""
     word = word.strip()
+    if notation == POINT and _PLAIN.fullmatch(word):
+        found = float(word)
+        return found + 0.0 if math.isfinite(found) else None
     if word[-1:] == "%":
         return _written(word[:-1].rstrip(), notation, power="e-2")
     return _written(word, notation)

@@ -65,7 +65,7 @@ INLINE_SECONDS = 0.002  # longest that one request may hold the event loop: what
 INLINE_LARGEST = 1 << 20
 LONGEST_SIZE = 64  # rows that calibration goes up to
 SAMPLES, FEWEST_SAMPLES, SAMPLE_SECONDS = 15, 3, 1.0  # of what a body takes: the least of as many as fit
-DEAR_BYTES = 1 << 16  # of the body that calibration takes for the dearest a client can make
+DEAR_BYTES = 1 << 14  # of the bodies that calibration takes for the dearest a client can make
 UNPACKED_A_SECOND = 1 << 29  # bytes that zlib writes, about; how far that is off is learned
 UNPACKS_TO = 1032  # times its size, at most: deflate's own bound
 TICK_SECONDS = 1.0  # between two values of the gauges
@@ -153,9 +153,9 @@ class Application:
         more = max(slow - fast, 1e-9)
         per_byte = more / (len(sizes[1]) - len(sizes[0]))
         self._costs = (fast, per_byte)
-        dear = protocol.dear_body(next(iter(self._model.features.values())), size=DEAR_BYTES)
-        self._dearest = self._least(dear)[0] / len(dear)
         self.most_rows = _power_of_two(admission.WORK_SHARE * self._timeout / (more / (LONGEST_SIZE - 1)))
+        dear = protocol.dear_bodies(self._model.features, size=DEAR_BYTES, most_rows=self.most_rows)
+        self._dearest = max(cost / len(body) for cost, body in zip(self._least(*dear), dear, strict=True))
         if fast <= INLINE_SECONDS:
             dearest = int(admission.ROUND_SECONDS / self._dearest)
             self.inline_bytes = min(INLINE_LARGEST, dearest, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))

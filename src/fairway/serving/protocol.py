@@ -27,6 +27,7 @@ Columns = dict[str, Array]
 Json = dict[str, Any]
 
 ONE_ROW = [1]
+UNBOUNDED = ("FP64", "BYTES")  # what most requests hold
 LONGEST_ID = 256  # characters of what is sent back
 NUMBER_BYTES = 16  # of a float32 in JSON, with its comma
 LARGEST_ANSWER = 64 << 20  # bytes; what a request may be answered with, whatever its rows and the model's classes
@@ -209,7 +210,7 @@ def _from_json(data: Any, datatype: str, rows: int, feature: Feature, lost: list
     if not isinstance(data, list):
         raise Invalid(f'input tensor {feature.name!r} has no list "data": wanted its values, row by row')
     try:
-        bounds = kinds.BOUNDS.get(datatype)
+        bounds = None if datatype in UNBOUNDED else kinds.BOUNDS.get(datatype)
         if rows == 1 and len(data) == 1:
             value = data[0]
             if bounds is None or (type(value) is int and bounds[0] <= value <= bounds[1]):
@@ -343,16 +344,25 @@ def datatype_of(feature: Feature) -> str:
     return kinds.of(feature).datatype
 
 
-def dear_body(feature: Feature, *, size: int) -> bytes:
-    """Return a body of about that many bytes which is as dear as a client can make it: short lists without end,
-    refused once they are counted. Texts to read cost less: one of many digits is long, and equal ones are read once."""
-    lists = b"[" + b",".join([b"[0]"] * (size // 4)) + b"]"
-    entry = {
-        "name": feature.name,
-        "datatype": datatype_of(feature),
-        "shape": [1, *feature.shape],
-        "data": orjson.Fragment(lists),
-    }
+def dear_bodies(features: Mapping[str, Feature], *, size: int, most_rows: int) -> list[bytes]:
+    """Return bodies of about that many bytes which are as dear as a client can make them: short lists without end,
+    refused once they are counted, and, for each kind of feature, short texts of which no two are the same."""
+    one = {feature.kind: feature for feature in features.values()}
+    lists = orjson.Fragment(b"[" + b",".join([b"[0]"] * (size // 4)) + b"]")
+    rows = min(size // 9, most_rows)
+    texts = ([f"{n:x}x" for n in range(rows)], [f"{n}.0" for n in range(rows)], [_date(n) for n in range(rows)])
+    return [
+        _dear(next(iter(features.values())), 1, lists),
+        *(_dear(feature, rows, text) for feature in one.values() if not feature.shape for text in texts),
+    ]
+
+
+def _date(number: int) -> str:
+    return f"{number % 28 + 1}.{number // 28 % 12 + 1}.{number // 336 % 100:02}"
+
+
+def _dear(feature: Feature, rows: int, data: Any) -> bytes:
+    entry = {"name": feature.name, "datatype": datatype_of(feature), "shape": [rows, *feature.shape], "data": data}
     return orjson.dumps({"inputs": [entry]})
 
 

@@ -22,6 +22,7 @@ class Boolean(number.Number):
     datatype, datatype_wanted = "BOOL", "BOOL for a boolean"
     wanted = "true or false"
     notations = ("",)
+    digits = False
 
     def cell(self, value: Any, feature: Feature) -> Any:
         if type(value) is str:

@@ -1,6 +1,5 @@
 """Categories: words of a known list; the empty word is a missing value."""
 
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -133,11 +132,11 @@ class Category(base.Kind):
         return None
 
     def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
-        with contextlib.suppress(TypeError):  # a map, which has no hash
+        try:
             known = list(map(feature.words.get, values))
-            if None not in known and "" not in feature.words:
-                return _column(known)
-        return super().from_json(values, rows, feature, lost=lost)
+        except TypeError:  # a map, which has no hash
+            known = [None]
+        return _column(known) if None not in known else super().from_json(values, rows, feature, lost=lost)
 
     def to_json(self, values: Array) -> Any:
         return values.tolist()

@@ -40,6 +40,7 @@ class Moment(number.Number):
     datatype, datatype_wanted = "BYTES", "BYTES for a moment, or FP64 for its seconds since 1970"
     wanted = WANTED
     notations = ("", DAY_FIRST, MONTH_FIRST)
+    digits = False
 
     def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":

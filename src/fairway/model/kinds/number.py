@@ -1,5 +1,6 @@
 """Numbers: whole or not, missing where they are NaN."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ BINS = 50
 FURTHEST = (
     1e100  # a client may send 1.8e308, whose square is infinite: no test tells the two apart, but infinity ends it
 )
+DIGITS = set("0123456789.-+eE ")
 PLAIN: set[type] = {int, float, type(None)}
 EXACT, LONGEST_IDENTIFIER = float(spelling.EXACT), 1e20  # between them whole numbers name something; beyond, measure
 
@@ -38,6 +40,7 @@ class Number(base.Kind):
     plain = PLAIN
     absent, wanted = math.nan, "a finite number"
     notations: ClassVar[Sequence[str]] = spelling.NOTATIONS
+    digits: ClassVar[bool] = True  # texts that are numbers mean these
 
     def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
         given = values if isinstance(values, np.ndarray | list) else list(values)
@@ -47,6 +50,8 @@ class Number(base.Kind):
     def _quick(self, values: Array | list[Any], feature: Feature) -> Array | None:
         """Return the column of values that are numbers and nothing else, None where others are among them."""
         numbers = _plain(values)
+        if numbers is None and self.digits and feature.notation == spelling.POINT and set(map(type, values)) == {str}:
+            numbers = _digits(values)
         if numbers is None or np.isinf(numbers).any() or not self.fits(numbers):
             return None
         if feature.missing_numbers.size:
@@ -259,9 +264,19 @@ def _plain(values: Array | list[Any]) -> Array | None:
     if not set(map(type, values)) <= PLAIN:
         return None
     try:
-        return np.array(values, dtype=np.float64) + 0.0
+        numbers: Array = np.array(values, dtype=np.float64)
     except OverflowError:
         return None
+    numbers += 0.0
+    return numbers
+
+
+def _digits(values: Array | list[Any]) -> Array | None:
+    """Return the numbers of texts that have nothing but digits and what goes with them, None where one has more."""
+    if set("".join(values)) <= DIGITS:
+        with contextlib.suppress(ValueError):
+            return np.array(list(map(float, values)), dtype=np.float64) + 0.0
+    return None
 
 
 def _number(value: Any) -> float | None:
