@@ -74,6 +74,12 @@ def configuration() -> str:
     parts[at:at] = [
         part for name, model in sections.SOURCES.sections.items() for part in own("source", name, model, sections.Data)
     ]
+    at = parts.index("## evaluation")
+    parts[at:at] = [
+        part
+        for name, model in sections.FAMILIES.sections.items()
+        for part in own("family", name, model, sections.Training)
+    ]
     at = parts.index("### strategy.hooks[]")
     guards = [("guard of type", name, model, sections.Guard) for name, model in sections.GUARDS.sections.items()]
     parts[at:at] = [part for what, name, model, common in guards for part in own(what, name, model, common)]
@@ -126,21 +132,25 @@ def section(path: str, model: type[BaseModel], default: BaseModel | None) -> Ite
 
 def own(what: str, name: str, model: type[BaseModel], common: type[BaseModel]) -> Iterator[str]:
     """Yield the table of what one kind of section needs besides the keys that are common to all."""
-    yield f"{'###' if what == 'source' else '####'} {'data, ' if what == 'source' else ''}{what} {name}"
+    places = {"source": "### data, ", "family": "### training, "}
+    yield f"{places.get(what, '#### ')}{what} {name}"
     yield (model.__doc__ or "").strip()
     properties = model.model_json_schema(by_alias=True)["properties"]
     special = {key: field for key, field in model.model_fields.items() if key not in common.model_fields}
+    inner = {key: found for key, field in special.items() if (found := inner_model(field.annotation)) is not None}
     rows = [
         (
             f"`{field.alias}`",
-            type_of(properties[str(field.alias)]),
+            "section, below" if key in inner else type_of(properties[str(field.alias)]),
             default_of(model, key, None),
-            field.description or "",
+            field.description or (inner[key].__doc__ if key in inner else "") or "",
         )
         for key, field in special.items()
     ]
     if rows:
         yield table(("key", "type", "default", "why"), rows)
+    for key, found in inner.items():
+        yield from section(f"{'training' if what == 'family' else what}.{key}", found, None)
 
 
 def default_of(model: type[BaseModel], name: str, default: BaseModel | None) -> str:

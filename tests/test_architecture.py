@@ -18,9 +18,11 @@ SRC = ROOT / "src"
 HEAVY = (
     "alibi_detect",
     "bentoml",
+    "catboost",
     "hydra",
     "kfp",
     "kubernetes",
+    "lightgbm",
     "matplotlib",
     "numpy",
     "omegaconf",
@@ -34,8 +36,22 @@ HEAVY = (
     "torch",
     "torchvision",
     "transformers",
+    "xgboost",
 )
-OFFLINE = ("alibi_detect", "hydra", "kfp", "matplotlib", "pandas", "pyarrow", "sklearn", "torch", "torchvision")
+OFFLINE = (
+    "alibi_detect",
+    "catboost",
+    "hydra",
+    "kfp",
+    "lightgbm",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "sklearn",
+    "torch",
+    "torchvision",
+    "xgboost",
+)
 PLAIN = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "PYTHONPATH": str(SRC)}
 # Written so that this file does not name them itself.
 REGISTRIES = re.compile(

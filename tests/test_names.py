@@ -30,7 +30,6 @@ CLASSES = {
     "ArmCounts": "what is asked of a gateway, and what statistics need of it",
     "Asked": "what a deploy has asked for, and what a guard asks of each request",
     "Augmentation": SECTION,
-    "Classification": "a task, and torch's side of it",
     "Evaluation": SECTION,
     "Gateway": "the resource's section, and the increments that a gateway counted",
     "Kind": "a kind of feature, and which of a guard's bets",

@@ -70,6 +70,8 @@ class Evaluation:
     task: str = "classification"
     primary: str = "accuracy"  # the metric that gates, orders slices and starts retraining
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # every metric of the task by name
+    details: Json = dataclasses.field(default_factory=dict)  # the report's tables and curves
+    loss: float | None = None  # mean loss of the test rows' answers, from 0 to 1: what guards and retraining go by
     # Of classification:
     accuracy: float | None = None
     log_loss: float | None = None
@@ -81,8 +83,7 @@ class Evaluation:
     champion_disagreement: float | None = None
     champion_disagreement_bound: float | None = None  # it is no larger than this (exact bound, 99 %)
     recent: Json | None = (
-        # On newly labelled rows kept from training: rows, and the primary metric of both: accuracy,
-        # champion_accuracy.
+        # On newly labelled rows kept from training: rows, and the primary metric of both models.
         None
     )
     dataset_version: str = ""

@@ -16,7 +16,7 @@ data: {source: csv, path: few.csv, target: income}
 training: {family: tabular, epochs: 2, threads: 1, seed: 7}
 evaluation: {gate: {beatZeroRule: false, maxCalibrationError: 1}}
 """
-UNREACHABLE = ("--set", "evaluation.gate.minAccuracy=1", "--set", "evaluation.gate.maxCalibrationError=0")
+UNREACHABLE = ("--set", "evaluation.gate.threshold=1", "--set", "evaluation.gate.maxCalibrationError=0")
 
 
 @pytest.fixture(scope="module")

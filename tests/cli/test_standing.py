@@ -62,5 +62,10 @@ def test_a_deployment_whose_guard_is_not_installed_any_more_is_said_by_status_an
     assert said in one_object(status)["deployments"][0]["reason"]
     listed = one_object(fairway("rollout", "list", "--output", "json", where=tmp_path))["deployments"]
     assert [(row["deployment"], said in row["reason"]) for row in listed] == [("few", True)]
+    findings = one_object(fairway("check", "--output", "json", where=tmp_path))["findings"]
+    assert [said in found["sentence"] for found in findings if found["subject"] == "deployment"] == [True]
+    stands = fairway("rollout", "status", "--output", "json", where=tmp_path)
+    assert_one_sentence(stands, status=1, words=said)
+    assert (one_object(stands)["phase"], one_object(stands)["stable"]) == ("Stable", OLD)
     for verb in (("rollout", "explain"), ("rollout", "retry")):
         assert_one_sentence(fairway(*verb, where=tmp_path), status=1, words=said)

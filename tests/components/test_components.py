@@ -111,7 +111,7 @@ def test_the_gate_leaves_its_reason_beside_its_answer(made):
 
 def test_the_gate_of_an_unreachable_floor_says_no_and_the_refusal_says_why(made, tmp_path, capsys):
     strict = json.loads(made["config"])
-    strict["evaluation"]["gate"]["minAccuracy"] = 0.9999
+    strict["evaluation"]["gate"]["threshold"] = 0.9999
     decision = output(dsl.Artifact, tmp_path, "decision")
     assert gate.gate.python_func(config=json.dumps(strict), evaluation=made["evaluation"], decision=decision) is False
     reason = gate.refuse.python_func(decision=decision)

@@ -118,7 +118,7 @@ def test_a_configuration_survives_being_dumped_and_read():
     ("build", "sentence"),
     [
         (lambda: sections.Split(method="time"), "split method time needs split.column"),
-        (lambda: sections.Training(family="function"), "training.family function needs training.function"),
+        (lambda: sections.Training.of(family="function"), "training.family function needs training.function"),
         (lambda: sections.Canary(steps=()), "canary.steps is empty: wanted at least one step"),
         (
             lambda: sections.Canary(steps=({"weight": 25}, {"weight": 5})),
@@ -155,4 +155,4 @@ def test_a_name_that_is_no_dns_label_with_room_for_a_revision_is_refused(name):
 
 def test_not_a_number_is_refused():
     with pytest.raises(ValidationError):
-        sections.Gate(min_accuracy=float("nan"))
+        sections.Gate(threshold=float("nan"))

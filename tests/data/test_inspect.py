@@ -27,7 +27,8 @@ def test_a_real_file_gives_a_configuration_that_loads(tmp_path, file, target, cl
     config, text = loaded(tmp_path, findings)
     assert config.data.path is not None
     assert config.data.path.samefile(made.SHARED / file)
-    assert len(findings.classes) == classes
+    assert findings.shown.startswith(f"{classes} classes: ")
+    assert config.data.task == "classification"
     assert not findings.ignored
     assert "category of 16" in text or file == "elec.csv"
 
@@ -146,13 +147,21 @@ def test_a_text_column_with_many_values_and_many_rows_of_each_stays(tmp_path):
     [
         ("absent.csv", "label", errors.UsageError, "not there"),
         ("rows.csv", "labl", errors.DataError, "did you mean 'label'"),
-        ("rows.csv", "income", errors.DataError, "quantity"),
     ],
 )
 def test_what_cannot_be_looked_at_is_said_in_one_sentence(tmp_path, name, target, kind, sentence):
     written(tmp_path / "rows.csv", made.frame(100))
     with pytest.raises(kind, match=sentence):
         inspect.inspect(tmp_path / name, target=target)
+
+
+def test_numbers_in_order_are_proposed_as_a_regression_with_the_reason(tmp_path):
+    frame = made.frame(400).assign(bought=np.arange(400) % 75)
+    findings = inspect.inspect(written(tmp_path / "a.csv", frame), target="bought")
+    config, text = loaded(tmp_path, findings)
+    assert config.data.task == "regression"
+    assert "75 different whole numbers in order: a quantity" in text
+    assert "0 to 74, " in inspect.summary(findings)
 
 
 def test_a_file_of_the_target_alone_is_refused(tmp_path):

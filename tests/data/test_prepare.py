@@ -126,8 +126,8 @@ def test_the_limit_keeps_so_many_rows(tmp_path):
     ("change", "values", "sentence"),
     [
         ({"label": "one"}, {}, "only 'one'"),
-        ({"label": np.arange(300)}, {}, "quantity"),
-        ({"label": np.linspace(0, 1, 300)}, {}, "quantity"),
+        ({"label": np.arange(300)}, {"task": "classification"}, "quantity"),
+        ({"label": np.linspace(0, 1, 300)}, {"task": "classification"}, "quantity"),
         ({"age": np.inf}, {}, "is inf in row 0: wanted a finite number"),
         ({"town": [f"t{i}" for i in range(300)]}, {}, "identifier"),
         ({"town": [*map(str, range(299)), "many"]}, {}, "feature town is a number in 299 rows, and 'many' in row 299"),

@@ -71,7 +71,7 @@ def test_a_steps_own_default_is_shown_where_it_differs_from_its_sections():
         (sections.Data, "split", ""),
         (sections.Canary, "steps", "`{weight: 5}`, `{weight: 25}`, `{weight: 50}`"),
         (sections.Gate, "beat_zero_rule", "`true`"),
-        (sections.Training, "hidden", "`[64]`"),
+        (sections.FAMILIES.sections["tabular"], "hidden", "`[64]`"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.isidentifier() else "",
 )

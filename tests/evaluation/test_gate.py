@@ -48,13 +48,13 @@ def recent(ours: float, theirs: float | None) -> dict:
             id="a good first model",
         ),
         pytest.param(
-            {"minAccuracy": 0.9},
+            {"threshold": 0.9},
             {},
             False,
-            "accuracy is 0.8500, wanted at least 0.9000 (minAccuracy)",
+            "accuracy is 0.8500, wanted at least 0.9000 (threshold)",
             id="below the floor",
         ),
-        pytest.param({"minAccuracy": 0.85}, {}, True, "all 3 checks passed", id="exactly the floor"),
+        pytest.param({"threshold": 0.85}, {}, True, "all 3 checks passed", id="exactly the floor"),
         pytest.param(
             {},
             {"accuracy": 0.75, "log_loss": 0.6},
@@ -95,7 +95,7 @@ def recent(ours: float, theirs: float | None) -> dict:
             {},
             against(0.87),
             False,
-            "wanted at least 0.8600 (the model in service reaches 0.8700, maxAccuracyDrop 0.01)",
+            "wanted at least 0.8600 (the model in service reaches 0.8700, maxDrop 0.01)",
             id="worse than champion",
         ),
         pytest.param(
@@ -108,13 +108,13 @@ def recent(ours: float, theirs: float | None) -> dict:
         pytest.param({}, {**against(0.84), **recent(0.9, 0.6)}, True, "all 4 checks passed", id="better now"),
         pytest.param({}, recent(0.1, None), True, "all 2 checks passed", id="new rows without a champion"),
         pytest.param(
-            {"minSliceAccuracy": 0.8},
+            {"sliceThreshold": 0.8},
             {},
             False,
-            "accuracy where sex = F is 0.7000, wanted at least 0.8000 (minSliceAccuracy)",
+            "accuracy where sex = F is 0.7000, wanted at least 0.8000 (sliceThreshold)",
             id="a bad slice",
         ),
-        pytest.param({"minSliceAccuracy": 0.6}, {}, True, "all 3 checks passed", id="small slices are not judged"),
+        pytest.param({"sliceThreshold": 0.6}, {}, True, "all 3 checks passed", id="small slices are not judged"),
         pytest.param({}, {"accuracy": math.nan}, False, "accuracy is nan", id="no number"),
         pytest.param(
             {}, {"calibration_error": math.nan}, False, "calibration error is nan", id="calibration is no number"
@@ -136,7 +136,7 @@ def test_the_decision_follows_from_the_section_and_the_numbers(asked, measured, 
 
 
 def test_every_failed_check_is_in_the_reason():
-    decision = gate.decide(sections.Gate(min_accuracy=0.9), evaluation=evaluated(calibration_error=0.5))
-    assert "minAccuracy" in decision.reason
+    decision = gate.decide(sections.Gate(threshold=0.9), evaluation=evaluated(calibration_error=0.5))
+    assert "threshold" in decision.reason
     assert "maxCalibrationError" in decision.reason
     assert "\n" not in decision.reason

@@ -49,6 +49,7 @@ def test_the_record_is_written_and_adds_up(evaluate, trained, tmp_path):
     )
     assert record.rows == len(splits.load(trained[0]).test) == confusion.sum()
     assert record.accuracy == pytest.approx(confusion.trace() / confusion.sum())
+    assert record.loss == pytest.approx(1 - record.accuracy)
     assert record.accuracy > max(record.baselines[name]["accuracy"] for name in ("zero_rule", "random"))
     assert sum(row["rows"] for row in record.per_class) == record.rows
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["evaluation.json", "report.html"]
@@ -78,7 +79,8 @@ def test_the_champion_s_classes_are_mapped_by_name(evaluate, trained, tmp_path):
     turned(champion / "model.onnx")
     same = evaluate(champion=champion)
     assert same.champion_disagreement == 0
-    assert same.baselines["champion"] == pytest.approx({"accuracy": same.accuracy, "log_loss": same.log_loss}, abs=1e-5)
+    champions = same.baselines["champion"]
+    assert champions == pytest.approx({name: same.metrics[name] for name in champions}, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fairway.config import sections
 from fairway.data import prepare, splits
 from fairway.model import kinds
+from fairway.model.schema import Schema
 from fairway.monitoring import windows
 from fairway.monitoring.eventstore import answers
 from fairway.packaging import golden, package
@@ -197,7 +198,8 @@ def binary(rows: Columns, write: Draw, *, draw: Any, features: Mapping[str, Any]
 
 def golden_rows(columns: Columns, features: Mapping[str, Any]) -> Columns:
     """Return rows as a package's golden.json holds them."""
-    written = json.dumps(golden.document(columns, answers=np.zeros((ROWS, 2)), output="probabilities"))
+    schema = Schema(target="label", classes=("no", "yes"), features=tuple(features.values()))
+    written = json.dumps(golden.document(columns, answers=np.zeros((ROWS, 2)), schema=schema))
     return golden.columns_of(json.loads(written)["inputs"], features=list(features.values()))
 
 

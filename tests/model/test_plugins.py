@@ -29,7 +29,7 @@ from fairway.model.tasks.classification import Classification
 class Verdict(Classification):
     name = "verdict"
 
-    def learn(self, values, *, target):
+    def learn(self, values, declared):
         return {"classes": ["guilty", "innocent"]}
 """
 
@@ -82,12 +82,13 @@ import numpy as np
 from fairway.model import tasks
 from fairway.model.schema import Schema
 task = tasks.named("verdict")
-schema = Schema.from_json({"target": "t", "task": "verdict", "features": [], **task.learn(np.array([]), target="t")})
-print(tasks.of(schema) is task, task.answers(np.array([[0.2, 0.8]]), schema), tasks.listed())
+facts = task.learn(np.array([]), tasks.Declared(target="t"))
+schema = Schema.from_json({"target": "t", "task": "verdict", "features": [], **facts})
+print(tasks.of(schema) is task, task.answers(np.array([[0.2, 0.8]]), schema), tasks.listed().split()[-1])
 """,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "True ['innocent'] classification or verdict"
+    assert done.stdout.strip() == "True ['innocent'] verdict"
 
 
 def test_what_is_no_kind_is_refused_with_the_package_that_adds_it(stranger):

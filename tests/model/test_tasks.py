@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,12 +27,64 @@ class Example:
     raw: np.ndarray  # answers of a graph, some right and some wrong
     best: np.ndarray  # answers of a graph that is always right
     unlearnable: np.ndarray  # rows of which nothing can be learnt
+    declared: tasks.Declared = dataclasses.field(default_factory=lambda: tasks.Declared(target="t"))
 
 
 RNG = np.random.default_rng(0)
 WORDS = RNG.choice(["b", "a", "c"], ROWS, p=[0.6, 0.3, 0.1])
 PLACES = np.searchsorted(["a", "b", "c"], WORDS)
+PRICES = RNG.uniform(0, 100, ROWS)
+GRADES = RNG.choice([0.0, 1.0, 2.0], ROWS)
+HELD = RNG.random((ROWS, 3)) < [0.7, 0.4, 0.2]
+
+
+def listed(rows: Sequence[Any]) -> np.ndarray:
+    """Return a column of rows that are sequences themselves."""
+    column = np.empty(len(rows), dtype=object)
+    column[:] = rows
+    return column
+
+
 EXAMPLES = {
+    "regression": Example(
+        column=PRICES,
+        spelled=[3, "4.5", " 2 "],
+        labels=[3.0, 4.5, 2.0],
+        refused=np.full(ROWS, 7.0),
+        raw=(PRICES + RNG.normal(0, 40, ROWS))[:, None].astype(np.float32) + np.array([0, -35, 35], dtype=np.float32),
+        best=PRICES[:, None].astype(np.float32) + np.array([0, -1, 1], dtype=np.float32),
+        unlearnable=np.full(20, 7.0),
+        declared=tasks.Declared(target="t", coverage=0.9),
+    ),
+    "ranking": Example(
+        column=tasks.named("ranking").grouped(GRADES, np.arange(ROWS) // 6),
+        spelled=[{"group": "a", "relevance": "2"}, {"group": 1, "relevance": 1}],
+        labels=[{"group": "a", "relevance": 2.0}, {"group": "1", "relevance": 1.0}],
+        refused=np.full(ROWS, 7.0),
+        raw=RNG.random((ROWS, 1)).astype(np.float32) - 0.5 * GRADES[:, None].astype(np.float32),
+        best=GRADES[:, None].astype(np.float32),
+        unlearnable=np.full(20, 2.0),
+        declared=tasks.Declared(target="t", group="query"),
+    ),
+    "multilabel": Example(
+        column=listed([tuple(np.array(["a", "b", "c"])[row]) for row in HELD]),
+        spelled=[["b ", "a"], "c", ()],
+        labels=[["a", "b"], ["c"], []],
+        refused=listed([()] * ROWS),
+        raw=RNG.random((ROWS, 3)).astype(np.float32),
+        best=HELD.astype(np.float32),
+        unlearnable=listed([("a", "b")] * 20),
+    ),
+    "hierarchical": Example(
+        column=WORDS.astype(object),
+        spelled=["a", " b", "c "],
+        labels=["a", "b", "c"],
+        refused=np.array(["a"] * ROWS, dtype=object),
+        raw=RNG.dirichlet([1, 1, 1], ROWS).astype(np.float32),
+        best=np.eye(3, dtype=np.float32)[PLACES],
+        unlearnable=np.array(["a"] * 20, dtype=object),
+        declared=tasks.Declared(target="t", parents={"a": "vowel", "b": "consonant", "c": "consonant"}),
+    ),
     "classification": Example(
         column=WORDS.astype(object),
         spelled=["a", " b", "c "],
@@ -57,7 +110,7 @@ def task(example) -> tasks.Task:
 
 @pytest.fixture
 def schema(task, example) -> Schema:
-    facts = task.learn(example.column, target="t")
+    facts = task.learn(example.column, example.declared)
     return Schema.from_json({"target": "t", "task": task.name, "features": [], "classes": [], **facts})
 
 
@@ -83,7 +136,7 @@ def test_labels_are_read_as_the_target_is_read(task, example):
 
 def test_a_column_that_cannot_be_learnt_is_refused_with_its_name(task, example):
     with pytest.raises(errors.DataError, match="the target income has"):
-        task.learn(example.refused, target="income")
+        task.learn(example.refused, dataclasses.replace(example.declared, target="income"))
 
 
 def test_every_row_has_a_known_target_and_a_stratum(task, target):
@@ -131,6 +184,20 @@ def test_losses_and_differences_lie_between_0_and_1(task, example, schema):
     assert 0 < lost.mean() < 1
 
 
+def test_what_travels_with_an_answer_is_all_that_its_loss_needs(task, example, schema):
+    labels, answers = task.read(example.column), task.answers(example.raw, schema)
+    gauge = json.loads(json.dumps(task.gauge(schema), allow_nan=False))
+    alone = Schema(target="", features=(), task=task.name, facts=gauge)
+    assert np.array_equal(task.loss(answers, labels, alone), task.loss(answers, labels, schema))
+
+
+def test_a_label_means_itself_after_json_and_nonsense_means_none(task, example, schema):
+    for label in task.read(example.column)[:20]:
+        assert task.label(json.loads(json.dumps(label)), schema) == label
+    assert task.label("no such label", schema) is None
+    assert task.wanted(schema)
+
+
 def test_two_answers_differ_alike_in_either_order_and_never_from_themselves(task, example, schema):
     one, other = task.answers(example.raw, schema), task.answers(example.best, schema)
     assert np.array_equal(task.differ(one, other, schema), task.differ(other, one, schema))
@@ -138,21 +205,21 @@ def test_two_answers_differ_alike_in_either_order_and_never_from_themselves(task
     assert ((task.differ(one, other, schema) >= 0) & (task.differ(one, other, schema) <= 1)).all()
 
 
-def test_every_metric_is_measured_and_the_best_answers_rank_above_others(task, example, target):
-    best, other = task.measure(example.best, target), task.measure(example.raw, target)
+def test_every_metric_is_measured_and_the_best_answers_rank_above_others(task, example, target, schema):
+    best, other = task.measure(example.best, target, schema), task.measure(example.raw, target, schema)
     assert list(best) == [metric.name for metric in task.metrics]
     assert all(np.isfinite(value) for value in (*best.values(), *other.values()))
-    assert task.rank(best) > task.rank(other)
+    assert task.rank(best, by=task.metric(None)) > task.rank(other, by=task.metric(None))
 
 
 def test_baselines_are_compared_by_the_same_metrics_and_named_in_words(task, example, target, schema):
     rules = task.baselines(target, target, schema)
     assert rules.keys() == task.rules.keys()
     assert "zero_rule" in rules, "the gate wants it beaten"
-    compared = task.compare(example.best, target)
+    compared = task.compare(example.best, target, schema)
     for scores in rules.values():
         assert scores.keys() == compared.keys()
-        assert task.rank(scores) < task.rank(compared)
+        assert task.rank(scores, by=task.metric(None)) < task.rank(compared, by=task.metric(None))
 
 
 def test_details_are_plain_json(task, example, target, schema):
@@ -180,7 +247,7 @@ def test_a_model_of_the_same_schema_is_translated_to_itself(task, example, schem
 
 
 def test_windows_of_the_same_answers_are_compared_and_none_is_missing(task, example, schema):
-    compared = list(task.compared(example.raw, example.raw, classes=schema.classes))
+    compared = list(task.compared(example.raw, example.raw, schema))
     assert compared
     assert all(np.array_equal(one.reference, one.window) for one in compared)
 
@@ -194,13 +261,11 @@ def test_training_has_its_side_of_the_task(task, example, schema, target):
 
     from fairway.config import sections
 
-    side = losses.of(task)
-    outputs = torch.zeros((ROWS, task.width(schema)), requires_grad=True)
-    side.loss(sections.Training(), target=torch.from_numpy(target), width=task.width(schema))(
-        outputs, torch.from_numpy(target)
-    ).backward()
+    side = losses.of(schema)
+    outputs = torch.zeros((ROWS, side.width), requires_grad=True)
+    side.loss(sections.Training(), target=torch.from_numpy(target))(outputs, torch.from_numpy(target)).backward()
     assert outputs.grad.abs().sum() > 0
-    assert task.improper(side.answer(outputs).detach().numpy()) is None
+    assert side.improper(side.answer(outputs).detach().numpy()) is None
     assert "validation_loss" in side.measure(outputs.detach(), torch.from_numpy(target))
 
 
@@ -214,8 +279,8 @@ def test_the_gate_decides_by_the_task_s_primary_metric(task, example, target, sc
             slices=(),
             baselines=task.baselines(target, target, schema),
             task=task.name,
-            primary=task.primary.name,
-            metrics=task.measure(raw, target),
+            primary=task.metric(None).name,
+            metrics=task.measure(raw, target, schema),
         )
         return gate.decide(sections.Gate(max_calibration_error=None), evaluation=record).promote
 
@@ -230,7 +295,7 @@ def test_classes_of_another_model_are_translated_by_name():
     raw = np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]], dtype=np.float32)
     seen = task.translated(raw, given=theirs, wanted=ours)
     assert seen[:, :2] == pytest.approx(np.array([[0.1, 0.2], [0.3, 0.6]]))
-    assert task.measure(seen, np.array([0, 1]))["accuracy"] == 0.5
+    assert task.measure(seen, np.array([0, 1]), ours)["accuracy"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -244,7 +309,7 @@ def test_classes_of_another_model_are_translated_by_name():
 )
 def test_what_is_no_class_is_refused(values, said):
     with pytest.raises(errors.DataError, match=said):
-        tasks.named("classification").learn(values, target="t")
+        tasks.named("classification").learn(values, tasks.Declared(target="t"))
 
 
 @pytest.mark.parametrize(
@@ -255,4 +320,4 @@ def test_what_is_no_class_is_refused(values, said):
 def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values):
     task = tasks.named("classification")
     known = [value for value in task.read(values.astype(object)) if value]
-    assert task.learn(np.array(known * 10, dtype=object), target="t") == {"classes": ["1", "2", "10"]}
+    assert task.learn(np.array(known * 10, dtype=object), tasks.Declared(target="t")) == {"classes": ["1", "2", "10"]}

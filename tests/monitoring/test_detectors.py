@@ -4,6 +4,7 @@ from scipy import ndimage, stats
 from sklearn.datasets import load_digits
 
 from fairway import errors
+from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors
 from fairway.monitoring.detectors import base, columns
 
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture(scope="module")
 def detector() -> base.Detector:
-    return detectors.load("alibi", p_value=0.01)
+    return detectors.load("alibi", p_value=0.01, schema=Schema(target="t", features=()))
 
 
 def numbers(seed: int, *, rows: int = 300, features: int = 5) -> dict[str, np.ndarray]:
@@ -58,7 +59,9 @@ def test_many_rare_categories_alone_are_no_drift(detector: base.Detector) -> Non
 
 
 def test_a_code_that_comes_back_as_a_float_is_the_same_category() -> None:
-    detector = detectors.load("alibi", p_value=0.01, kinds={"code": "category"})
+    detector = detectors.load(
+        "alibi", p_value=0.01, schema=Schema(target="t", features=(Feature(name="code", kind="category"),))
+    )
     rng = np.random.default_rng(5)
     reference, window = rng.integers(0, 4, 300), rng.integers(0, 4, 200).astype(float)
     assert not detector.check({"code": reference}, {"code": window}).drifted
@@ -97,7 +100,9 @@ def test_constant_columns_are_left_out_and_a_constant_that_moves_is_found(detect
 
 
 def test_predicted_probabilities_are_tested_by_the_name_of_their_class() -> None:
-    detector = detectors.load("alibi", p_value=0.01, classes=("cat", "dog", "eel"))
+    detector = detectors.load(
+        "alibi", p_value=0.01, schema=Schema(target="t", features=(), classes=("cat", "dog", "eel"))
+    )
     rng = np.random.default_rng(12)
     before, after = rng.dirichlet([1, 1, 1], 300), rng.dirichlet([8, 1, 1], 200)
     result = detector.check({base.ANSWERS: before}, {base.ANSWERS: after})
@@ -112,7 +117,9 @@ def test_a_feature_that_was_not_logged_is_named(detector: base.Detector) -> None
 def test_a_large_picture_is_averaged_over_blocks() -> None:
     rng = np.random.default_rng(13)
     tested = columns.columns(
-        {"image": rng.random((30, 3, 64, 65))}, {"image": rng.random((20, 3, 64, 65))}, kinds={}, classes=()
+        {"image": rng.random((30, 3, 64, 65))},
+        {"image": rng.random((20, 3, 64, 65))},
+        schema=Schema(target="t", features=()),
     )
     assert len(tested) == 3 * 16 * 16
     assert tested[0].name == "image[0,0,0]"

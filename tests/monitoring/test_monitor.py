@@ -267,3 +267,15 @@ def test_the_process_tickets_a_shift_exports_it_and_ends_on_sigterm(stage: Stage
         assert "fairway_monitoring_windows_total{" + arm.format('drifted="false",') + "} 1.0" in text
         assert "fairway_monitoring_ticket_open{" + arm.format("") + "} 1.0" in text
         assert running.end() == 0
+
+
+@pytest.mark.parametrize("wrong", [3, {}, {"monitoring": {"engine": "gone"}}], ids=["no object", "empty", "an engine"])
+def test_a_deployment_that_is_described_wrongly_keeps_no_other_from_being_watched(
+    stage: Stage, caplog: pytest.LogCaptureFixture, wrong: Any
+) -> None:
+    known = artifacts.read_json(stage.home / "monitor.json")["deployments"]
+    item = {**known["income"], **wrong} if isinstance(wrong, dict) and wrong else wrong
+    artifacts.write_json(stage.home / "monitor.json", {"deployments": {"a": item, **known}})
+    stage.serve()
+    assert fresh(stage).look(now=NOW) == 1
+    assert "a cannot be read, what was watched before is watched on" in caplog.text

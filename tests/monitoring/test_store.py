@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fairway import errors
+from fairway.cli import alerts
 from fairway.monitoring.eventstore import answers, archive, cloudevents, places, sqlite_sql
 from tests.monitoring import made
 
@@ -473,6 +474,22 @@ def test_drift_records_come_back_oldest_first_with_their_number(events: archive.
     for i in range(3):
         events.conclusions.add_drift({"deployment": "income", "revision": "aaa", "at": float(i), "drifted": i == 1})
     assert [(r["id"], r["drifted"]) for r in events.conclusions.drift("income", limit=2)] == [(2, True), (3, False)]
+
+
+def test_a_reader_leaves_a_store_of_an_earlier_version_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    with contextlib.closing(sqlite3.connect(path)) as older:
+        for statement in (statement for steps in sqlite_sql.MIGRATIONS[:-1] for statement in steps):
+            older.execute(statement)
+        older.execute(f"PRAGMA user_version={len(sqlite_sql.MIGRATIONS) - 1}")
+        older.commit()
+    with pytest.raises(errors.PlatformError, match=r"of an earlier version.*`fairway up`"):
+        places.to_read(path)
+    assert alerts.open_in(path) == []
+    with contextlib.closing(sqlite3.connect(path)) as older:
+        assert older.execute("PRAGMA user_version").fetchone() == (len(sqlite_sql.MIGRATIONS) - 1,)
+    places.opened(path).close()
+    places.to_read(path).close()
 
 
 def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:

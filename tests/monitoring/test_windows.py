@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 
 from fairway import errors
+from fairway.model.schema import Feature, Schema
 from fairway.monitoring import windows
 from fairway.monitoring.detectors import base, columns
 from fairway.monitoring.eventstore import answers
+
+SCHEMA = Schema(target="t", classes=("a", "b"), features=(Feature(name="job", kind="category"),))
 
 
 def play(verdicts: str, *, consecutive: int = 2) -> list[str | None]:
@@ -101,7 +104,7 @@ def test_a_long_word_widens_no_other() -> None:
     long, reference = logged(job=["x" * 2_000_000]), {**REFERENCE, "job": np.array(["a", "b"] * 100)}
     tracemalloc.start()
     window = windows.assemble([long, *(logged(job=["a"]) for _ in range(1_999))], reference=reference, rows=2_000)
-    tested = columns.columns(reference, window.arrays, kinds={"job": "category"}, classes=("a", "b")) if window else []
+    tested = columns.columns(reference, window.arrays, schema=SCHEMA) if window else []
     assert tracemalloc.get_traced_memory()[1] < 16 << 20
     tracemalloc.stop()
     assert "job" in [column.name for column in tested]

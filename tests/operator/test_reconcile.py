@@ -240,6 +240,22 @@ def test_a_refused_object_is_said_in_the_table_and_as_stalled_until_it_is_taken(
     assert play.look(until="Stable 0")["stable"]["digest"] == f"sha256:{'b' * 64}"
 
 
+def test_a_rollout_whose_guard_is_not_installed_any_more_says_so_and_keeps_its_route(play):
+    play.ask("b")
+    play.look(until="Canary 25")
+    play.look(2)
+    found, shares = play.cluster.objects["ModelDeployment", "income"], play.shares
+    kept = json.loads(found["status"]["checkpoint"])
+    kept["strategy"]["guards"] = [{"name": "profit", "type": "profit"}]
+    found["status"]["checkpoint"] = json.dumps(kept)
+    play.restart()
+    play.patient()
+    stalled = next(found for found in play.status["conditions"] if found["type"] == "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "Refused")
+    assert "what the rollout began with cannot be read (strategy.guards.0: " in stalled["message"]
+    assert (play.status["phase"], play.shares) == ("Canary", shares)
+
+
 def test_a_refusal_that_may_pass_by_itself_asks_for_a_person_only_where_it_stays(play):
     play.cluster.refused, play.cluster.refusal = {"Deployment"}, errors.Unavailable("the webhook does not answer")
     play.ask("b")

@@ -28,7 +28,7 @@ def test_a_package_is_named_by_the_digest_of_its_manifest(folder):
     loaded = package.load(folder)
     assert loaded.digest == f"sha256:{folder.name}"
     assert loaded.digest == files.digest_bytes(files.canonical(artifacts.read_json(folder / "manifest.json")))
-    assert (loaded.name, loaded.classes, loaded.layout) == ("income", ("no", "yes"), "named")
+    assert (loaded.name, loaded.schema.classes, loaded.layout) == ("income", ("no", "yes"), "named")
 
 
 def test_packaging_the_same_again_gives_the_same_and_leaves_nothing_behind(tmp_path):
@@ -156,8 +156,9 @@ def test_country_codes_and_older_yamls_words_in_a_schema_file_are_what_they_say(
     text += "  - {name: zip, kind: category, categories: [010, 00501, 12:30]}\n"
     (tmp_path / "schema.yaml").write_text(text)
     declared = imports.read_schema(tmp_path / "schema.yaml")
-    assert declared["classes"] == ["no", "yes"]
-    assert [list(one.categories) for one in declared["features"]] == [["SE", "NO", "DK"], ["010", "00501", "12:30"]]
+    assert declared["schema"].classes == ("no", "yes")
+    categories = [list(one.categories) for one in declared["schema"].features]
+    assert categories == [["SE", "NO", "DK"], ["010", "00501", "12:30"]]
 
 
 def test_without_reference_rows_there_is_no_reference(folder):

@@ -89,7 +89,7 @@ def test_a_promoted_run_packages_deploys_and_leaves_its_record(promoted):
 
 def test_a_refused_run_takes_the_refusing_branch_and_packages_nothing(module, tmp_path):
     record = run.run_training(
-        settings("fit", "evaluation.gate.minAccuracy=0.9999"), home=tmp_path, champion=None, deploy=True
+        settings("fit", "evaluation.gate.threshold=0.9999"), home=tmp_path, champion=None, deploy=True
     )
     assert record.outcome == "refused"
     assert "0.9999" in record.reason
@@ -104,7 +104,7 @@ def test_a_run_tells_of_the_rows_that_it_left_out(module, tmp_path):
         None,
         overrides=[
             *("name=few", f"data.path={tmp_path / 'few.csv'}", "data.target=income"),
-            *("training.family=function", "training.function=theirs:fit", "evaluation.gate.minAccuracy=0.9999"),
+            *("training.family=function", "training.function=theirs:fit", "evaluation.gate.threshold=0.9999"),
         ],
     )
     record = run.run_training(theirs, home=tmp_path, champion=None, deploy=False)

@@ -155,7 +155,7 @@ def test_a_challenger_learns_from_the_labelled_rows_and_is_measured_against_the_
     )
     store.close()
     config = runs.written(
-        runs.settings("evaluation.gate.maxAccuracyDrop=1", "retraining.deploy=false"), tmp_path / "config.json"
+        runs.settings("evaluation.gate.maxDrop=1", "retraining.deploy=false"), tmp_path / "config.json"
     )
     done = subprocess.run(
         [

@@ -98,9 +98,9 @@ def test_the_answer_has_the_form_of_the_question():
             seldon_message.answer(
                 message,
                 b'{"outputs":[]}',
-                classes=["no", "yes"],
-                labels=["yes"],
-                probabilities=probabilities,
+                columns=["no", "yes"],
+                raw=probabilities,
+                beside={"label": ["yes"], "confidence": probabilities.max(axis=1)},
                 revision="r",
                 request_id="i",
             )

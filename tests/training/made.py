@@ -17,7 +17,7 @@ FAST = {"epochs": 3, "batchSize": 32, "hidden": [8], "channels": [4], "threads":
 
 
 def training(**values: Any) -> sections.Training:
-    return sections.Training.model_validate({**FAST, **values})
+    return sections.Training.of(**{**FAST, **values})
 
 
 def table(rows: int = 240, *, seed: int = 0) -> pd.DataFrame:

@@ -26,7 +26,7 @@ CPU, OLD_GPU, GPU, MAC = (
     ],
 )
 def test_device_and_precision_follow_from_the_section_and_the_machine(asked, machine, wanted):
-    chosen = device.choose(sections.Training.model_validate(asked), machine=machine)
+    chosen = device.choose(sections.Training.of(**asked), machine=machine)
     assert (chosen.device, chosen.precision) == wanted
 
 
@@ -40,4 +40,4 @@ def test_device_and_precision_follow_from_the_section_and_the_machine(asked, mac
 )
 def test_what_is_not_there_is_refused_with_a_sentence(asked, machine, said):
     with pytest.raises(errors.TrainingError, match=said):
-        device.choose(sections.Training.model_validate(asked), machine=machine)
+        device.choose(sections.Training.of(**asked), machine=machine)

@@ -28,7 +28,7 @@ import json, sys
 from pathlib import Path
 from fairway.config import sections
 from fairway.training import fit
-fit.fit(sections.Training.model_validate(json.loads(sys.argv[1])), dataset=Path(sys.argv[2]), out=Path(sys.argv[3]),
+fit.fit(sections.Training.of(**json.loads(sys.argv[1])), dataset=Path(sys.argv[2]), out=Path(sys.argv[3]),
         progress=lambda row: (print(row["epoch"], flush=True), sys.stdin.readline()))
 """
 
@@ -155,7 +155,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_patience_ends(tabular, t
 def test_digits_are_learnt(tmp_path):
     dataset = made.digits(tmp_path, limit=None)
     record = fit.fit(
-        sections.Training(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
+        sections.Training.of(family="convolutional", threads=1, device="cpu"), dataset=dataset, out=tmp_path / "out"
     )
     test = splits.load(dataset).test
     answers = graph.run(tmp_path / "out" / "model.onnx", test.inputs(), output="probabilities", width=10)
@@ -252,7 +252,7 @@ def test_a_folder_that_holds_no_dataset_is_refused(tmp_path):
 
 def test_a_failed_run_leaves_the_old_checkpoint(tabular, tmp_path, monkeypatch):
     before = fit.fit(made.training(seed=1), dataset=tabular, out=tmp_path / "out")
-    monkeypatch.setattr("fairway.training.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("fairway.training.parity.TOLERANCE", -1.0)
     with pytest.raises(errors.TrainingError, match="answers differently from the model"):
         fit.fit(made.training(seed=2), dataset=tabular, out=tmp_path / "out")
     assert json.loads((tmp_path / "out" / "checkpoint.json").read_text())["seed"] == before.seed

@@ -1,6 +1,7 @@
 import torch
 
 from fairway.config import sections
+from fairway.model.schema import Schema
 from fairway.training import losses
 
 TARGET = torch.tensor([0, 0, 0, 1])
@@ -17,8 +18,6 @@ def test_a_class_without_rows_keeps_the_weights_finite():
 
 
 def test_the_loss_is_unweighted_unless_asked():
-    assert losses.Classification().loss(sections.Training(), target=TARGET, width=2).weight is None
-    assert (
-        losses.Classification().loss(sections.Training(class_weights="balanced"), target=TARGET, width=2).weight
-        is not None
-    )
+    side = losses.of(Schema(target="t", classes=("a", "b"), features=()))
+    assert side.loss(sections.Training(), target=TARGET).weight is None
+    assert side.loss(sections.Training(class_weights="balanced"), target=TARGET).weight is not None

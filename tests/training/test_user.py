@@ -6,21 +6,33 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fairway import errors
-from fairway.data import splits
+from fairway.config import sections
+from fairway.data import prepare, splits
 from fairway.model import graph
 from fairway.training import fit
 from tests.training import made
 
 SKLEARN = """
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
     def fit(splits, *, seed):
         estimator = {estimator}
         return estimator.fit(splits.train.inputs("flat")["features"], splits.train.target)
 """
+BOOSTER = """
+    import catboost, lightgbm, xgboost
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def fit(splits, *, seed):
+        rows, target = splits.train.inputs("{layout}")["features"], splits.train.target
+        return {booster}
+"""
+LIGHT = "lightgbm.LGBMClassifier(n_estimators=30, verbosity=-1, random_state=seed)"
 NAMED = """
     import torch
     from torch import nn
@@ -85,6 +97,10 @@ def answers(folder: Path, dataset: Path, *, layout: str) -> np.ndarray:
         pytest.param("RandomForestClassifier(20, random_state=seed)", id="random forest"),
         pytest.param("LogisticRegression()", id="logistic regression"),
         pytest.param("make_pipeline(StandardScaler(), LogisticRegression())", id="pipeline"),
+        pytest.param("HistGradientBoostingClassifier(random_state=seed)", id="histogram boosting"),
+        pytest.param(
+            "make_pipeline(RobustScaler(), RandomForestClassifier(20, random_state=seed))", id="trees behind a scaler"
+        ),
     ],
 )
 def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, dataset, tmp_path):
@@ -96,6 +112,92 @@ def test_a_scikit_learn_classifier_is_exported_and_useful(estimator, run, datase
     assert [node.name for node in exported.output] == ["probabilities"]
     assert record.onnx_max_difference < 1e-4
     assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("layout", "booster"),
+    [
+        pytest.param("flat", f"{LIGHT}.fit(rows, target)", id="lightgbm"),
+        pytest.param("columns", f"{LIGHT}.fit(rows, target, categorical_feature=[2])", id="lightgbm categories"),
+        pytest.param(
+            "flat",
+            "lightgbm.train({'objective': 'binary', 'verbosity': -1}, lightgbm.Dataset(rows, label=target), 20)",
+            id="lightgbm booster",
+        ),
+        pytest.param("flat", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost"),
+        pytest.param("columns", "xgboost.XGBClassifier(n_estimators=30).fit(rows, target)", id="xgboost columns"),
+        pytest.param("flat", f"make_pipeline(StandardScaler(), {LIGHT}).fit(rows, target)", id="lightgbm scaled"),
+        pytest.param(
+            "flat",
+            "catboost.CatBoostClassifier(iterations=30, verbose=0, allow_writing_files=False).fit(rows, target)",
+            id="catboost",
+        ),
+    ],
+)
+def test_a_booster_is_exported_and_useful(layout, booster, run, dataset, tmp_path):
+    record = run(BOOSTER.format(layout=layout, booster=booster), name="user_booster")
+    wanted = "flat" if layout == "flat" else "named"
+    right = answers(tmp_path, dataset, layout=wanted).argmax(axis=1) == splits.load(dataset).test.target
+    assert (record.layout, record.onnx_max_difference < 1e-6) == (wanted, True)
+    assert right.mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        pytest.param("mine.txt", f"{LIGHT}.fit(rows, target).booster_.save_model('mine.txt')", id="lightgbm"),
+        pytest.param("mine.ubj", "xgboost.XGBClassifier().fit(rows, target).save_model('mine.ubj')", id="xgboost"),
+    ],
+)
+def test_a_boosters_own_file_may_be_returned(name, save, run, dataset, tmp_path):
+    text = BOOSTER.format(layout="flat", booster=f"{save} and None or '{name}'")
+    assert run(text, name="user_file").onnx_max_difference < 1e-6
+    assert answers(tmp_path, dataset, layout="flat").shape == (len(splits.load(dataset).test), 2)
+
+
+@pytest.fixture(scope="module")
+def quantity(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("quantity")
+    frame = made.table(600)
+    frame["label"] = frame["age"] * 20 + frame["pay"] * 3 + 500 * (frame["town"] == "York")
+    frame.to_csv(folder / "rows.csv", index=False)
+    prepare.prepare(sections.Data.of(source="csv", path=folder / "rows.csv", coverage=None), out=folder / "data")
+    return folder / "data"
+
+
+@pytest.mark.parametrize(
+    "regressor",
+    [
+        "lightgbm.LGBMRegressor(n_estimators=40, verbosity=-1).fit(rows, target)",
+        "xgboost.XGBRegressor(n_estimators=40).fit(rows, target)",
+        "catboost.CatBoostRegressor(iterations=200, verbose=0, allow_writing_files=False).fit(rows, target)",
+        "RandomForestRegressor(20, random_state=seed).fit(rows, target)",
+        "HistGradientBoostingRegressor(random_state=seed).fit(rows, target)",
+        "make_pipeline(StandardScaler(), Ridge()).fit(rows, target)",
+    ],
+    ids=["lightgbm", "xgboost", "catboost", "random forest", "histogram boosting", "pipeline"],
+)
+def test_a_regressor_is_exported_and_useful(regressor, quantity, tmp_path, monkeypatch):
+    text = "\n    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor\n"
+    text += "    from sklearn.linear_model import Ridge\n" + BOOSTER.format(layout="flat", booster=regressor)
+    function = made.code(tmp_path, monkeypatch, name="user_regressor", text=text)
+    section = made.training(family="function", function=function)
+    record = fit.fit(section, dataset=quantity, out=tmp_path / "out")
+    test = splits.load(quantity).test
+    answered = graph.run(tmp_path / "out" / "model.onnx", test.inputs("flat"), output="value", width=1)
+    assert record.onnx_max_difference < 1e-5
+    assert np.corrcoef(answered[:, 0], test.target)[0, 1] > 0.9
+
+
+def test_a_tree_behind_a_scaler_that_flips_a_row_is_said(run, tmp_path):
+    estimator = "make_pipeline(QuantileTransformer(n_quantiles=50), RandomForestClassifier(20, random_state=seed))"
+    said = (
+        r"a row made up from validation rows on a split of its trees: the model answers \[.*\], the graph \[.*\]; "
+        "a tree stands behind the QuantileTransformer, whose float32 in the graph falls on the other side of a split"
+    )
+    with pytest.raises(errors.TrainingError, match=said):
+        run(SKLEARN.format(estimator=estimator), name="user_scaled")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_torch_module_takes_the_named_inputs_in_any_order(run, dataset, tmp_path):
@@ -231,6 +333,35 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
             "returned a int: wanted a torch module, a scikit-learn classifier",
             id="a number",
         ),
+        pytest.param(
+            BOOSTER.format(layout="flat", booster=f"make_pipeline(PCA(3), {LIGHT}).fit(rows, target)"),
+            "the Pipeline ends in a LGBMClassifier, which skl2onnx does not know, behind more than a scaler",
+            id="a booster in a pipeline",
+        ),
+        pytest.param(
+            BOOSTER.format(layout="flat", booster=f"{LIGHT}.fit(rows[:, :4], target)"),
+            r'was fitted on 4 columns: wanted the 5 of inputs\("flat"\)',
+            id="fewer columns",
+        ),
+        pytest.param(
+            BOOSTER.format(layout="flat", booster=f"{LIGHT}.fit(rows, target + 1)"),
+            r"the estimator knows the classes \['1', '2'\]: wanted 0 to 1",
+            id="a booster of other classes",
+        ),
+        pytest.param(
+            BOOSTER.format(
+                layout="flat",
+                booster="lightgbm.train({'objective': 'cross_entropy', 'verbosity': -1}, "
+                "lightgbm.Dataset(rows, label=target), 5)",
+            ),
+            "a LightGBM model answers with 1 values a row: wanted 2",
+            id="a booster of one number",
+        ),
+        pytest.param(
+            RETURNS.format(line="open('mine.joblib', 'w').close(); return 'mine.joblib'"),
+            r"mine.joblib is a pickle, which runs whatever code is in it .*: wanted a format of data alone",
+            id="a pickle",
+        ),
         pytest.param(RETURNS.format(line="return None"), "returned a NoneType: wanted", id="nothing"),
         pytest.param(
             RETURNS.format(line="return 'gone.onnx'"),
@@ -244,7 +375,7 @@ def test_a_file_that_is_no_graph_is_refused(run, tmp_path):
         ),
         pytest.param(
             FLAT.format(logits="self.last(features)[:, :1]"),
-            r"gives \[36, 1\] .*: wanted logits of shape \[36, 2\]",
+            r"gives \[57, 1\] .*: wanted logits of shape \[57, 2\]",
             id="one column",
         ),
         pytest.param(

@@ -18,7 +18,7 @@ def open_in(events: Path) -> "list[conclusions.Alert]":
     if not events.exists():
         return []
     try:
-        with contextlib.closing(places.opened(events)) as opened:
+        with contextlib.closing(places.to_read(events)) as opened:
             return opened.conclusions.alerts(open_only=True)
     except errors.FairwayError:
         return []

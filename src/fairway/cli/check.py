@@ -26,6 +26,7 @@ EXTRAS = {
     "local": ("httpx", "httpx"),
     "pipelines": ("kfp", "kfp"),
     "drift": ("alibi-detect", "alibi_detect"),
+    "converters": ("catboost", "catboost"),
 }
 LARGEST_BYTES = 64 << 20  # of files that are looked through here: some seconds
 ROOM_BYTES = 2 * 1024**3
@@ -94,7 +95,10 @@ def _data(config: "sections.Config") -> list[Finding]:
             for key, file in absent
         ]
     try:
-        for key, named in (("data", getattr(config.data, "function", None)), ("training", config.training.function)):
+        for key, named in (
+            ("data", getattr(config.data, "function", None)),
+            ("training", getattr(config.training, "function", None)),
+        ):
             if named is not None:
                 usercode.load(named, what=f"{key}.function")
     except errors.FairwayError as error:
@@ -209,15 +213,17 @@ def _platform(root: Path) -> list[Finding]:
     if not home.state.exists():
         return []
     try:
-        _, stands = platform.standing_of(home)
+        deployments, stands = platform.standing_of(home)
     except errors.FairwayError as error:
         return [Finding("error", "platform", str(error))]
+    faults = [Finding("error", "deployment", fault) for one in deployments if (fault := one.fault) is not None]
     if stands.first is not None:
-        return [Finding("error", "platform", stands.first)]
+        return [Finding("error", "platform", stands.first), *faults]
     return [
+        *faults,
         Finding(
             "ok",
             "platform",
             f"runs; the gateway answers on {stands.gateway}" if stands.gateway else "stopped: `fairway up` starts it",
-        )
+        ),
     ]

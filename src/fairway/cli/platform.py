@@ -326,7 +326,7 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
     config = options.load(path, overrides)
     home = options.open_home(root)
     deployment = client.deployment(home, config.name)
-    with contextlib.closing(places.opened(home.events)) as store:
+    with contextlib.closing(places.to_read(home.events)) as store:
         serving = [
             _measured(store, config, revision, share=share) for revision, share in _shares(deployment) if revision
         ]

@@ -37,7 +37,10 @@ def rollout() -> None:
 def status(where: options.Where, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
     """Show phase, weight, verdict and reason."""
     config = options.load(path, overrides)
-    options.show(where.platform(config, root=root).read(config.name).record, form=form)
+    deployed = where.platform(config, root=root).read(config.name)
+    options.show(deployed.record, form=form)
+    if deployed.unreadable is not None:
+        raise errors.PlatformError(deployed.unreadable)
 
 
 @rollout.command("list")

@@ -8,10 +8,28 @@ import click
 from fairway import artifacts, errors, files
 from fairway.cli import options
 
+MOST_RECALLS = 10  # classes whose recall the terminal shows
+
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@click.option(
+    "--target",
+    "targets",
+    required=True,
+    multiple=True,
+    metavar="COLUMN",
+    help="The column to predict; several times: 0/1 columns, each a label that a row may have (multilabel).",
+)
+@click.option("--separator", default=None, help="What stands between the labels of one cell (multilabel).")
+@click.option(
+    "--parent",
+    "parents",
+    multiple=True,
+    metavar="CLASS=PARENT",
+    help="A class's parent, as often as there are (hierarchical): a wrong class of the right branch costs less.",
+)
+@click.option("--group", default=None, metavar="COLUMN", help="What rows belong to, to be ranked within it (ranking).")
 @click.option("--name", default=None, help="Name of the deployment; by default from the file's name.")
 @click.option(
     "--out",
@@ -21,7 +39,16 @@ from fairway.cli import options
     help="Where to write the configuration.",
 )
 @click.option("--force", is_flag=True, help="Replace a configuration that is there already.")
-def init(data: Path, target: str, name: str | None, out: Path, force: bool) -> None:
+def init(
+    data: Path,
+    targets: tuple[str, ...],
+    separator: str | None,
+    parents: tuple[str, ...],
+    group: str | None,
+    name: str | None,
+    out: Path,
+    force: bool,
+) -> None:
     """Look at DATA (csv or parquet) and write fairway.yaml with what was found and why."""
     from fairway.data import inspect
 
@@ -29,11 +56,29 @@ def init(data: Path, target: str, name: str | None, out: Path, force: bool) -> N
         options.check_name(name, option="--name")
     if out.exists() and not force:
         raise errors.UsageError(f"{out} is there already: choose another with --out, or replace it with --force")
-    findings = inspect.inspect(data, target=target)
+    target, keys = _said(targets, separator=separator, parents=parents, group=group)
+    findings = inspect.inspect(data, target=target, **keys)
     text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
     files.write_bytes(out, text.encode())
     click.echo(inspect.summary(findings))
     click.echo(f"wrote {out}; next: fairway run training")
+
+
+def _said(
+    targets: tuple[str, ...], *, separator: str | None, parents: tuple[str, ...], group: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Return the target's name, and the other keys of the data section that say what is predicted."""
+    keys: dict[str, Any] = {}
+    if len(targets) > 1:
+        keys["targets"] = targets
+    keys |= {key: value for key, value in (("separator", separator), ("group", group)) if value is not None}
+    pairs = [text.partition("=") for text in parents]
+    wrong = [text for text, pair in zip(parents, pairs, strict=True) if not all(part.strip() for part in pair)]
+    if wrong:
+        raise errors.UsageError(f"--parent {wrong[0]!r}: wanted CLASS=PARENT, such as --parent dog=mammal")
+    if pairs:
+        keys["parents"] = {child.strip(): parent.strip() for child, _, parent in pairs}
+    return ("labels" if len(targets) > 1 else targets[0]), keys
 
 
 @click.command()
@@ -62,7 +107,7 @@ def train(path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None
     config = options.load(path, overrides)
     work = _work(root, config.name)
     _need(work / "dataset" / "dataset.json", verb="prepare")
-    with progress.epochs(config.training.epochs, quiet=form == "json") as report:
+    with progress.epochs(config.training.most_epochs, quiet=form == "json") as report:
         from fairway.training import fit
 
         record = fit.fit(config.training, dataset=work / "dataset", out=work / "checkpoint", progress=report)
@@ -123,6 +168,13 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     help="Features and classes of a MODEL trained elsewhere (YAML or JSON).",
 )
 @click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Rows (csv or parquet) that tell MODEL's schema instead; MODEL must answer them as its package does.",
+)
+@click.option("--target", default=None, metavar="COLUMN", help="The column of --data that MODEL predicts.")
+@click.option(
     "--evaluation", type=click.Path(path_type=Path), default=None, help="Its evaluation.json, where there is one."
 )
 @click.option("--name", default=None, help="Name of the deployment that MODEL is for; by default the configuration's.")
@@ -133,6 +185,8 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
 def package(
     model: Path | None,
     schema_file: Path | None,
+    data: Path | None,
+    target: str | None,
     evaluation: Path | None,
     name: str | None,
     bento: bool,
@@ -141,18 +195,30 @@ def package(
     root: Path,
     form: str,
 ) -> None:
-    """Build a model package of what was trained here, or of MODEL (an ONNX file) and --schema."""
+    """Build a model package of what was trained here, or of MODEL (ONNX, or a file of LightGBM, XGBoost or CatBoost)
+    and --schema, or --data with --target."""
     from fairway.packaging import package as stage
 
     if model is not None:
-        if schema_file is None:
-            raise errors.UsageError(f"{model} needs --schema FILE, which names its features and classes")
+        if (schema_file is None) == (data is None) or (data is None) != (target is None):
+            raise errors.UsageError(
+                f"{model} needs --schema FILE, which names its features and classes, or --data FILE with "
+                "--target COLUMN, which tells them"
+            )
         if name is not None:
             options.check_name(name, option="--name")
         place = options.open_home(root)
         deployment = name or (options.load(path, overrides).name if path.exists() else model.stem)
-        record = stage.import_onnx(
-            model, schema=schema_file, name=deployment, out=place.packages, evaluation=evaluation
+        from fairway.packaging import elsewhere
+
+        record = elsewhere.package(
+            model,
+            schema=schema_file,
+            data=data,
+            target=target,
+            name=deployment,
+            out=place.packages,
+            evaluation=evaluation,
         )
     else:
         config = options.load(path, overrides)
@@ -264,8 +330,11 @@ def _scores(record: artifacts.Evaluation) -> str:
     """Return the task's metrics in words."""
     from fairway.model import tasks
 
-    metrics = tasks.named(record.task).metrics
-    return "  ".join(f"{metric.words} {record.metrics[metric.name]:.4f}" for metric in metrics)
+    metrics = [metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics]
+    said = "  ".join(f"{metric.words} {record.metrics[metric.name]:.4g}" for metric in metrics)
+    found = [f"{row['class']} {row['recall']:.3f}" for row in record.per_class[:MOST_RECALLS]]
+    more = f" and {len(record.per_class) - MOST_RECALLS} more" if len(record.per_class) > MOST_RECALLS else ""
+    return said + (f"\nrecall   {', '.join(found)}{more}" if found else "")
 
 
 def _digest(work: Path) -> str:

@@ -32,7 +32,8 @@ def meant(place: Sequence[str | int], *, root: type[BaseModel], variants: Sequen
     close = difflib.get_close_matches(str(last).replace("_", "").casefold(), list(folded), n=1)
     if close:
         return ".".join([*map(str, above), folded[close[0]]])
-    elsewhere = [path for path in _paths(root) if path.rpartition(".")[2].casefold() == str(last).casefold()]
+    paths = dict.fromkeys(_paths(root, variants=variants))
+    elsewhere = [path for path in paths if path.rpartition(".")[2].casefold() == str(last).casefold()]
     return elsewhere[0] if len(elsewhere) == 1 else None
 
 
@@ -68,14 +69,19 @@ def _names(section: type[BaseModel]) -> Iterator[str]:
         yield field.alias or name
 
 
-def _paths(section: type[BaseModel], *, above: str = "", depth: int = DEPTH) -> Iterator[str]:
+def _paths(
+    section: type[BaseModel], *, variants: Sequence[Sections], above: str = "", depth: int = DEPTH
+) -> Iterator[str]:
     """Return every key below the section with its path; lists have none, for it would name a place in them."""
     for name, field in section.model_fields.items():
         path = f"{above}{field.alias or name}"
         yield path
-        plain = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        if plain and depth:
-            yield from _paths(field.annotation, above=f"{path}.", depth=depth - 1)  # type: ignore[arg-type]
+        held = field.annotation
+        if not (isinstance(held, type) and issubclass(held, BaseModel)) or not depth:
+            continue
+        own = [found for named in variants for found in named.values() if issubclass(found, held)]
+        for inner in own or [held]:
+            yield from _paths(inner, variants=variants, above=f"{path}.", depth=depth - 1)
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

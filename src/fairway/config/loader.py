@@ -19,7 +19,11 @@ CONF = Path(__file__).parent / "conf"
 REFERENCE = re.compile(r"(\\*)\$\{")
 KEY = re.compile(r"\w+(\.\w+|\[\w+\])*")
 SECRET = re.compile(r"://[^/?#\s]*@")
-TAGS = {"source": "source", "guard": "type"}  # pydantic's word for an unknown variant: the key that names it
+TAGS = {
+    "source": "source",
+    "guard": "type",
+    "family": "family",
+}  # pydantic's word for an unknown variant: the key that names it
 ENVIRONMENTS = ("local", "kind", "production")
 
 
@@ -62,7 +66,7 @@ def check(plain: Any, *, where: str) -> sections.Config:
 def explain(error: ValidationError, *, where: str, root: type[BaseModel] = sections.Config) -> str:
     """Return one sentence for pydantic's mistakes: key, value seen, value wanted; `root` is what was read."""
     sentences = []
-    variants = [sections.SOURCES.sections, sections.GUARDS.sections]
+    variants = [sections.SOURCES.sections, sections.GUARDS.sections, sections.FAMILIES.sections]
     for mistake in error.errors()[:3]:
         place, seen = mistake["loc"], mistake.get("input")
         key = ".".join(map(str, keys.written(place, root=root, variants=variants))) or "the configuration"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fairway import errors
 from fairway.config import sections
@@ -36,9 +37,49 @@ class Undecided(errors.DataError):
 def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
     """Return the schema of these rows; raises DataError for a target or a feature that cannot be learnt from."""
     names = _names(frame, section=section)
-    features = tuple(_feature(frame[name], section=section, image_shape=image_shape) for name in names)
-    facts = tasks.named(tasks.USUAL).learn(frames.plain(frame[section.target].dropna()), target=section.target)
-    return Schema(target=section.target, task=tasks.USUAL, features=features, classes=tuple(facts["classes"]))
+    features = tuple(feature(frame[name], section=section, image_shape=image_shape) for name in names)
+    task, _ = task_of(frame, section=section)
+    return learnt(task, frame, section=section, features=features)
+
+
+def task_of(frame: pd.DataFrame, *, section: sections.Data) -> tuple[tasks.Task, str]:
+    """Return what is learnt of the target, and why; raises DataError where the section names no task."""
+    if section.task is not None:
+        return tasks.named(section.task), "data.task says so"
+    return tasks.proposed(_known(frame, section), declared(section))
+
+
+def learnt(
+    task: tasks.Task, frame: pd.DataFrame, *, section: sections.Data, features: tuple[Feature, ...] = ()
+) -> Schema:
+    """Return the schema of these features and of the target; raises DataError for a target that cannot be learnt."""
+    facts = task.learn(_known(frame, section), declared(section))
+    classes = tuple(facts.get("classes", ()))
+    return Schema(
+        target=section.target, task=task.name, features=features, classes=classes, facts=facts.get("facts", {})
+    )
+
+
+def declared(section: sections.Data) -> tasks.Declared:
+    """Return what the section says of the target."""
+    return tasks.Declared(
+        target=section.target, group=section.group, parents=section.parents, coverage=section.coverage
+    )
+
+
+def labels(frame: pd.DataFrame, *, task: tasks.Task, section: sections.Data) -> list[Any]:
+    """Return the label of each row, with its group where the task's labels have one."""
+    values = frames.plain(frame[section.target])
+    if section.group is None:
+        return task.read(values)
+    if section.group not in frame.columns:
+        hint = near(section.group, [str(name) for name in frame.columns])
+        raise errors.DataError(f"data.group is {section.group!r}, which is no column{hint}")
+    return task.read(task.grouped(values, frames.plain(frame[section.group])))
+
+
+def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:
+    return frames.plain(frame[section.target].dropna())
 
 
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
@@ -49,10 +90,11 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
         if unknown:
             raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
     left_out = {section.target, *section.ignore}
-    if section.split.method == "group" or (section.split.method == "time" and section.features is None):
-        left_out.add(
-            section.split.column or ""
-        )  # a group's name says nothing of new groups, a moment nothing of later ones
+    divided = section.division
+    # A group's name says nothing of new groups, a moment nothing of later ones.
+    if divided.method == "group" or (divided.method == "time" and section.features is None):
+        left_out.add(divided.column or "")
+    left_out.add(section.group or "")
     names = [name for name in (section.features or present) if name not in left_out]
     if not names:
         raise errors.DataError(
@@ -61,7 +103,8 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     return names
 
 
-def _feature(column: "pd.Series[float]", *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Feature:
+def feature(column: "pd.Series[Any]", *, section: sections.Data, image_shape: tuple[int, ...] | None = None) -> Feature:
+    """Return what a column shows of itself; raises DataError where it cannot be learnt from."""
     name = str(column.name)
     if image_shape is not None and (section.kinds.get(name) == "image" or _holds_lists(column)):
         picture = Feature(name=name, kind="image", shape=image_shape)

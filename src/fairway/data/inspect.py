@@ -16,7 +16,8 @@ from fairway import errors
 from fairway.config import documents, sections
 from fairway.data import frames, infer, leakage, sources
 from fairway.model import kinds, tasks
-from fairway.model.schema import Feature, Schema
+from fairway.model.schema import Feature
+from fairway.model.tasks.base import percent
 
 Use = Literal["feature", "ignore"]
 
@@ -34,6 +35,8 @@ SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label
 USELESS = "it cannot be used"
 NAMES = "{distinct:,} different texts in {rows:,} rows: an identifier or free text"
 FEW_CODES = 10  # whole numbers with as few different values may be codes
+RARE = 0.05  # share of a class below which accuracy says nothing
+TWO = 2
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
 MANY_ROWS = 10_000  # from here on larger batches are faster and no worse
 
@@ -58,7 +61,12 @@ class Findings:
     source: str
     rows: int
     target: str
-    classes: dict[str, int]  # rows by class
+    keys: dict[str, Any]  # what was said of the target besides its name
+    task: str
+    task_why: str
+    shown: str  # what the target holds, in words
+    classes: int  # 0 of a task that has none
+    rarest: float | None  # share of the rarest class, of a task that has some
     columns: tuple[Column, ...]
     method: Literal["stratified", "group", "time"]
     split_column: str | None
@@ -73,45 +81,55 @@ class Findings:
         return tuple(column for column in self.columns if column.use == "feature")
 
 
-def inspect(path: Path, *, target: str) -> Findings:
-    """Return what is found in a csv or parquet file; raises UsageError or DataError where it cannot be used."""
-    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES)
+def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
+    """Return what is found in a csv or parquet file, `keys` being other keys of the data section that say what is
+    predicted; raises UsageError or DataError where it cannot be used."""
+    section = sources.section_of(path, target=target, max_categories=MOST_CATEGORIES, **keys)
     frame = sources.read(section).frame
     frame = frame[frame[target].notna()].reset_index(drop=True)
     if frame.empty:
         raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
-    task = tasks.named(tasks.USUAL)
-    values = frames.plain(frame[target])
-    classes: tuple[str, ...] = tuple(task.learn(values, target=target)["classes"])
-    codes = task.encode(task.read(values), Schema(target=target, task=task.name, classes=classes, features=()))
+    task, task_why = infer.task_of(frame, section=section)
+    known = infer.learnt(task, frame, section=section)
+    codes = task.encode(infer.labels(frame, task=task, section=section), known)
     names = [str(name) for name in frame.columns if name != target]
-    method, column, split_why = _split(frame, names)
+    method, column, split_why = _split(frame, names, group=section.group)
     siblings = _siblings(frame, target)
     columns = tuple(
-        _column(frame[name], target=codes, section=section, splits=name == column, sibling=name in siblings)
+        _column(frame[name], target=codes, task=task, section=section, splits=name == column, sibling=name in siblings)
         for name in names
     )
     if not any(one.use == "feature" for one in columns):
         why = "; ".join(f"{one.name}: {one.why}" for one in columns[:3]) or "it holds the target alone"
         raise errors.DataError(f"{path} has no column to predict {target} from ({why}): wanted a number or a category")
-    counts = np.bincount(codes, minlength=len(classes))
     return Findings(
         path=path,
         source=section.source,
         rows=len(frame),
         target=target,
+        keys=keys,
         columns=columns,
         method=method,
         split_column=column,
         split_why=split_why,
-        classes={name: int(count) for name, count in zip(classes, counts, strict=True)},
+        task=task.name,
+        task_why=task_why,
+        shown=task.describe(codes, known),
+        classes=len(known.classes),
+        rarest=task.rarest(codes, known),
     )
 
 
 def render(findings: Findings, *, name: str | None = None, relative_to: Path | None = None) -> str:
     """Return the text of `fairway.yaml`. The path is written relative to `relative_to` where the file lies below or
     near it."""
-    lines = [*_head(findings, name), *_data(findings, relative_to), *_split_lines(findings), *_training(findings)]
+    lines = [
+        *_head(findings, name),
+        *_data(findings, relative_to),
+        *_split_lines(findings),
+        *_training(findings),
+        *_evaluation(findings),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -121,7 +139,8 @@ def summary(findings: Findings) -> str:
         f"{findings.path.name}: {findings.rows:,} rows, {len(findings.features)} columns to predict "
         f"{findings.target} from"
     ]
-    lines.append(f"classes  {_shares(findings)}")
+    lines.append(f"task     {findings.task}: {findings.task_why}")
+    lines.append(f"target   {findings.shown}")
     lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]
     lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
     lines.append(f"split    {findings.method}: {findings.split_why}")
@@ -132,6 +151,7 @@ def _column(
     column: "pd.Series[Any]",
     *,
     target: np.ndarray[Any, Any],
+    task: tasks.Task,
     section: sections.Data,
     splits: bool,
     sibling: bool,
@@ -144,18 +164,18 @@ def _column(
         return Column(name=name, use="ignore", found=values, why="it divides the rows, see split", needs=USELESS)
 
     def left_out(why: str, *, found: str = values) -> Column:
-        needs = _needs(column, target=target, section=section, distinct=distinct)
+        needs = _needs(column, section=section, distinct=distinct)
         return Column(name=name, use="ignore", found=found, why=why, needs=needs)
 
     if distinct <= 1:
         seen = "no value in any row" if known.empty else f"{known.iloc[0]!s} in every row that has it"
         return left_out(f"{seen}: nothing to learn from it", found=seen)
     try:
-        feature = _feature(column, target=target, section=section)
+        feature = infer.feature(column, section=section)
     except errors.DataError as error:
         return left_out(_short(error, distinct=distinct, rows=len(known)))
     found = _describe(feature, column)
-    why = _unusable(feature, known, distinct=distinct) or _leak(feature, column, target=target)
+    why = _unusable(feature, known, distinct=distinct) or _leak(feature, column, target=target, task=task)
     if why:
         return left_out(why, found=found)
     told = kinds.of(feature).remark(feature, frames.column(column, feature))
@@ -163,14 +183,7 @@ def _column(
     return Column(name=name, use="feature", found=found, why=remark, categories=len(feature.categories))
 
 
-def _feature(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: sections.Data) -> Feature:
-    """Return the column as `prepare` would have it; raises DataError where it would not."""
-    frame = column.to_frame()
-    frame[section.target] = target
-    return infer.infer(frame, section=section, image_shape=None).features[0]
-
-
-def _needs(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: sections.Data, distinct: int) -> str:
+def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -> str:
     """Return what else it takes to use a column that is left out: nothing, a larger limit, or no configuration can."""
     codes = {"categorical": (str(column.name),)}
     tries: list[tuple[int, dict[str, Any], str]] = [
@@ -183,7 +196,7 @@ def _needs(column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], section: s
         if limit > LARGEST_LIMIT:
             continue
         try:
-            _feature(column, target=target, section=section.model_copy(update={"max_categories": limit, **also}))
+            infer.feature(column, section=section.model_copy(update={"max_categories": limit, **also}))
         except infer.Undecided as error:
             return f"to use it, {error.advice}"
         except errors.DataError:
@@ -223,8 +236,8 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
     return "a different whole number in every row: it names the row" if named else ""
 
 
-def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any]) -> str:
-    told = leakage.telling(feature, frames.column(column, feature), target, task=tasks.named(tasks.USUAL))
+def _leak(feature: Feature, column: "pd.Series[Any]", *, target: np.ndarray[Any, Any], task: tasks.Task) -> str:
+    told = leakage.telling(feature, frames.column(column, feature), target, task=task)
     return f"alone {told}: likely only known afterwards" if told is not None else ""
 
 
@@ -238,12 +251,16 @@ def _remark(feature: Feature, distinct: int) -> str:
 
 def _describe(feature: Feature, column: "pd.Series[Any]") -> str:
     share = float(column.isna().mean())
-    missing = f"; {_percent(share)} missing" if share else ""
+    missing = f"; {percent(share)} missing" if share else ""
     return f"{kinds.of(feature).describe(feature)}{missing}"
 
 
-def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
+def _split(
+    frame: pd.DataFrame, names: Sequence[str], *, group: str | None
+) -> tuple[Literal["stratified", "group", "time"], str | None, str]:
     """Return the split method, its column, and the reason in words."""
+    if group is not None:
+        return "group", group, f"rows of one {group} stay in one split"
     for name in names:
         if _is_moment(frame[name]):
             return (
@@ -259,7 +276,7 @@ def _split(frame: pd.DataFrame, names: Sequence[str]) -> tuple[Literal["stratifi
                 name,
                 f"{name} has {distinct:,} values in {len(frame):,} rows: rows of one of them stay in one split",
             )
-    return "stratified", None, "each split keeps the classes' shares; no column names groups or moments"
+    return "stratified", None, "each split keeps the target's distribution; no column names groups or moments"
 
 
 def _is_moment(column: "pd.Series[Any]") -> bool:
@@ -283,9 +300,13 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
     yield "data:"
     yield _line("source", findings.source, "")
     yield _line("path", _path(findings.path, relative_to), "")
-    rare = min(findings.classes.values()) / findings.rows
-    hint = f"; the rarest has {_percent(rare)}: look at recall by class" if rare < IMBALANCE / 2 else ""
-    yield _line("target", findings.target, f"{len(findings.classes)} classes: {_shares(findings)}{hint}")
+    rare = findings.rarest
+    seldom = rare is not None and rare < IMBALANCE / 2
+    hint = f"; the rarest has {percent(rare)}: look at recall by class" if rare is not None and seldom else ""
+    yield _line("target", findings.target, f"{findings.shown}{hint}")
+    yield _line("task", findings.task, findings.task_why)
+    for key, value in findings.keys.items():
+        yield _line(key, list(value) if isinstance(value, tuple) else value, "")
     yield "  # To predict from:"
     width = min(24, max(len(column.name) for column in findings.features))
     for column in findings.features:
@@ -319,15 +340,20 @@ def _split_lines(findings: Findings) -> Iterator[str]:
 def _training(findings: Findings) -> Iterator[str]:
     categories = sum(1 for column in findings.features if column.categories)
     yield "training:"
-    yield _line(
-        "family", "tabular", f"{len(findings.features) - categories} numbers and {categories} categories, no pictures"
-    )
+    seen = f"{len(findings.features) - categories} numbers and {categories} categories, no pictures"
+    yield _line("family", "tabular", f"{seen}; or boosting, gradient-boosted trees")
     if findings.rows >= MANY_ROWS:
         yield _line("batchSize", 256, f"{findings.rows:,} rows: larger batches are faster and no worse")
-    rare = min(findings.classes.values()) / findings.rows
-    if rare < IMBALANCE:
-        why = f"`balanced` finds more of the rarest class ({_percent(rare)}), at the cost of calibration"
+    if findings.rarest is not None and findings.rarest < IMBALANCE:
+        why = f"`balanced` finds more of the rarest class ({percent(findings.rarest)}), at the cost of calibration"
         yield _line("classWeights", "none", why)
+
+
+def _evaluation(findings: Findings) -> Iterator[str]:
+    if findings.rarest is not None and findings.rarest < RARE:
+        why = f"a model that never says the rarest class is right in {percent(1 - findings.rarest)}: accuracy hides it"
+        metric = "average_precision" if findings.classes == TWO else "balanced_accuracy"
+        yield from ("", "evaluation:", _line("metric", metric, why))
 
 
 def _line(key: str, value: Any, comment: str, *, indent: int = 2) -> str:
@@ -359,21 +385,11 @@ def _path(path: Path, relative_to: Path | None) -> str:
     return str(path.resolve()) if near.count("..") > 2 else near
 
 
-def _shares(findings: Findings) -> str:
-    ordered = sorted(findings.classes.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} {_percent(count / findings.rows)}" for name, count in ordered[:6])
-    return shown + (f" and {len(ordered) - 6} more" if len(ordered) > 6 else "")
-
-
 def _distinct(known: "pd.Series[Any]") -> int:
     try:
         return int(known.nunique())
     except TypeError:  # lists and the like
         return len(known)
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
 
 
 def _short(error: errors.DataError, *, distinct: int, rows: int) -> str:

@@ -31,11 +31,12 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     frame, dropped = _usable(rows.frame, section=section)
     known = infer.infer(frame, section=section, image_shape=rows.image_shape)
     task = tasks.of(known)
-    raw, labels = frames.to_raw(frame, schema=known), task.read(frames.plain(frame[section.target]))
+    raw, labels = frames.to_raw(frame, schema=known), infer.labels(frame, task=task, section=section)
     target = task.encode(labels, known)
     identity = _identity(raw, known)
+    division = section.division
     column = _dividing(frame, section)
-    parts = split.divide(section.split, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
+    parts = split.divide(division, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
     for name in split.SPLITS:
@@ -50,7 +51,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     warnings = (
         *dropped,
         *_without(content, known),
-        *_overlaps(section.split, parts=parts, identity=identity, column=column),
+        *_overlaps(division, parts=parts, identity=identity, column=column),
         *profile.remarks(raw, schema=known),
         *leakage.too_good(raw, target, schema=known),
         *added,
@@ -102,7 +103,7 @@ def _add_extra(
         if strange:
             sentences.append(
                 f"{strange} of {len(good)} newly labelled rows in {file.name} were left out: "
-                f"their {known.target} is no known class"
+                f"their {known.target} is not {tasks.of(known).wanted(known)}"
             )
         equal = good & np.isin(identity, np.array(list(held_out), dtype=np.uint64))
         if equal.any():
@@ -132,7 +133,7 @@ def _join(content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labe
 
 def _dividing(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any] | None:
     """Return the groups as text, or the moments as numbers that can be ordered; None where no column is named."""
-    name = section.split.column
+    name = section.division.column
     if name is None:
         return None
     if name not in frame.columns:
@@ -144,7 +145,7 @@ def _dividing(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any] | Non
             f"data.split.column {name} is missing in {column.isna().sum()} rows, "
             f"first in row {column.index[column.isna()][0]}: wanted a value in each"
         )
-    if section.split.method != "time":
+    if section.division.method != "time":
         return column.astype(str).to_numpy(dtype=object)
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()
@@ -220,7 +221,7 @@ def _write(
                 "files": rows.digests,
                 "extra": extra,
                 "seed": section.seed,
-                "split": section.split.model_dump(mode="json", by_alias=True),
+                "split": section.division.model_dump(mode="json", by_alias=True),
             },
         )
         artifacts.write_json(folder / "dataset.json", record)

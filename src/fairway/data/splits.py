@@ -21,19 +21,22 @@ NEW = -1  # in place of a row number: newly labelled, not of the source
 
 @dataclass(frozen=True)
 class Split:
-    """One split: raw columns, the target as the task encodes it (class indices), and the row's number in the source
-    (-1: newly labelled)."""
+    """One split: raw columns, the labels, the target as the task encodes them (class indices), and the row's number in
+    the source (-1: newly labelled)."""
 
     columns: Mapping[str, NDArray[Any]]
+    labels: list[Any]
     target: NDArray[Any]
     rows: NDArray[np.int64]
     preprocessor: preprocessing.Preprocessor = field(repr=False)
 
     def inputs(self, layout: str = "named") -> dict[str, NDArray[Any]]:
-        """Return the preprocessed inputs of a graph: numbers, categories and image, or `features` where the layout is
-        flat."""
+        """Return the preprocessed inputs of a graph: numbers, categories and image; or the matrix `features`, where a
+        category is one-hot (layout flat) or one column with its index (layout columns)."""
         named = self.preprocessor.transform(self.columns)
-        return {"features": preprocessing.flat(named)} if layout == "flat" else dict(named)
+        if layout == "named":
+            return dict(named)
+        return {"features": preprocessing.flat(named) if layout == "flat" else preprocessing.beside(named)}
 
     def __len__(self) -> int:
         return len(self.target)
@@ -66,7 +69,7 @@ class Splits:
 
     def _read(self, name: str) -> Split:
         raw, labels, rows = read(self.path / f"{name}.parquet", schema=self.schema)
-        return Split(raw, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor)
+        return Split(raw, labels, tasks.of(self.schema).encode(labels, self.schema), rows, self.preprocessor)
 
 
 def load(path: Path) -> Splits:

@@ -17,7 +17,8 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     if failed:
         return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks, notes=evaluation.notes)
     task = tasks.named(evaluation.task)
-    name, words = task.primary.name, task.primary.words
+    primary = task.metric(evaluation.primary)
+    name, words = primary.name, primary.words
     champion = evaluation.baselines.get("champion")
     rule = evaluation.baselines["zero_rule"]
     against = (
@@ -29,10 +30,10 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
 
 
 def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
-    primary = tasks.named(evaluation.task).primary
+    primary = tasks.named(evaluation.task).metric(evaluation.primary)
     value = evaluation.metrics[primary.name]
-    if section.min_accuracy is not None:
-        yield _at_least(primary.words, value, section.min_accuracy, why="minAccuracy")
+    if section.threshold is not None:
+        yield _within(primary, value, section.threshold, why="threshold")
     if section.beat_zero_rule:
         yield _above_zero_rule(evaluation)
     if section.max_calibration_error is not None and "calibration_error" in evaluation.metrics:
@@ -40,42 +41,47 @@ def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterato
         wanted = f"at most {limit:g} (maxCalibrationError)"
         yield _check("calibration error", error, wanted, passed=error <= limit)
     yield from _against_champion(section, evaluation)
-    if section.min_slice_accuracy is not None:
+    if section.slice_threshold is not None:
         for row in evaluation.slices:
             if row["judged"]:
-                name = f"{primary.words} where {row['slice']}"
-                yield _at_least(name, row[primary.name], section.min_slice_accuracy, why="minSliceAccuracy")
+                where = f" where {row['slice']}"
+                yield _within(primary, row[primary.name], section.slice_threshold, why="sliceThreshold", where=where)
 
 
 def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
     """Compare by every metric in turn: the next one decides where the first is hard to beat, as with uneven classes."""
     task = tasks.named(evaluation.task)
-    rule, primary = evaluation.baselines["zero_rule"], task.primary
-    passed = task.rank(evaluation.metrics) > task.rank(rule)
+    rule, primary = evaluation.baselines["zero_rule"], task.metric(evaluation.primary)
+    compared = {name: value for name, value in evaluation.metrics.items() if name in rule}
+    passed = task.rank(compared, by=primary) > task.rank(rule, by=primary)
     reached = task.rules["zero_rule"].removeprefix("always ")
-    wanted = f"above {rule[primary.name]:.4f}, what {reached} reaches (beatZeroRule)"
+    side = "above" if primary.better == "high" else "below"
+    wanted = f"{side} {rule[primary.name]:.4f}, what {reached} reaches (beatZeroRule)"
     return _check(primary.words, evaluation.metrics[primary.name], wanted, passed=passed)
 
 
 def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterator[artifacts.Json]:
-    primary = tasks.named(evaluation.task).primary
+    primary = tasks.named(evaluation.task).metric(evaluation.primary)
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
     if champion:
         theirs = champion[primary.name]
-        why = f"the model in service reaches {theirs:.4f}, maxAccuracyDrop {section.max_accuracy_drop:g}"
-        yield _at_least(primary.words, evaluation.metrics[primary.name], theirs - section.max_accuracy_drop, why=why)
+        why = f"the model in service reaches {theirs:.4f}, maxDrop {section.max_drop:g}"
+        yield _within(primary, evaluation.metrics[primary.name], primary.worse(theirs, by=section.max_drop), why=why)
     if recent and recent[f"champion_{primary.name}"] is not None:
         theirs = recent[f"champion_{primary.name}"]
-        yield _at_least(
-            f"{primary.words} on the newly labelled rows",
+        yield _within(
+            primary,
             recent[primary.name],
-            theirs - section.max_accuracy_drop,
+            primary.worse(theirs, by=section.max_drop),
             why=f"the model in service reaches {theirs:.4f} on those {recent['rows']}",
+            where=" on the newly labelled rows",
         )
 
 
-def _at_least(name: str, value: float, limit: float, *, why: str) -> artifacts.Json:
-    return _check(name, value, f"at least {limit:.4f} ({why})", passed=value >= limit)
+def _within(metric: tasks.Metric, value: float, limit: float, *, why: str, where: str = "") -> artifacts.Json:
+    high = metric.better == "high"
+    wanted = f"at {'least' if high else 'most'} {limit:.4f} ({why})"
+    return _check(f"{metric.words}{where}", value, wanted, passed=value >= limit if high else value <= limit)
 
 
 def _check(name: str, value: float, wanted: str, *, passed: bool) -> artifacts.Json:

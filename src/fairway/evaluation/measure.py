@@ -33,6 +33,7 @@ def evaluate(
         raise errors.DataError(
             f"the test split of {dataset} has no rows: wanted some; prepare the data with more rows or another split"
         )
+    primary = tasks.of(data.schema).metric(section.metric)
     subject = Subject(data.schema, fitted, checkpoint / "model.onnx", champion)
     tested = subject.compare(data.test)
     recent = subject.compare(data.recent) if data.recent is not None else None
@@ -42,16 +43,18 @@ def evaluate(
         slices=tuple(slices.measure(section, data=data, raw=tested.ours)),
         baselines=subject.baselines(data, tested),
         task=data.schema.task,
-        primary=subject.task.primary.name,
-        metrics=subject.task.measure(tested.ours, data.test.target),
+        primary=primary.name,
+        metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
+        details={name: value for name, value in details.items() if name not in ("confusion", "per_class")},
+        loss=subject.loss(data.test, tested.ours),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
         notes=baselines.notes(champion, seed=_seed(dataset)) if champion else (),
-        recent=subject.recent(data, recent) if recent is not None else None,
+        recent=subject.recent(data, recent, metric=primary.name) if recent is not None else None,
         **_disagreement(recent if recent is not None else tested),
     )
     record = _with_details(record, details)
-    page = report.render(record, classes=data.schema.classes, fitted=fitted, reliability=details.get("reliability", ()))
+    page = report.render(record, classes=data.schema.classes, fitted=fitted, details=details)
     _write(out, record=record, page=page)
     return record
 
@@ -92,16 +95,21 @@ class Subject:
     def baselines(self, data: splits.Splits, tested: SideBySide) -> artifacts.Json:
         """Return the metrics of the simplest rules and of the model in service."""
         rules = self.task.baselines(data.train.target, data.test.target, self.schema)
-        champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target)
+        champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target, self.schema)
         return {**rules, "champion": champion}
 
-    def recent(self, data: splits.Splits, compared: SideBySide) -> artifacts.Json:
+    def loss(self, rows: splits.Split, raw: NDArray[Any]) -> float:
+        """Return the mean loss of these answers."""
+        answers = self.task.answers(raw, self.schema)
+        return float(self.task.loss(answers, rows.labels, self.schema).mean())
+
+    def recent(self, data: splits.Splits, compared: SideBySide, *, metric: str) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""
         assert data.recent is not None
-        name, target = self.task.primary.name, data.recent.target
-        theirs = None if compared.theirs is None else self.task.compare(compared.theirs, target)[name]
-        ours = self.task.compare(compared.ours, target)[name]
-        return {"rows": len(data.recent), name: ours, f"champion_{name}": theirs}
+        target = data.recent.target
+        theirs = None if compared.theirs is None else self.task.compare(compared.theirs, target, self.schema)[metric]
+        ours = self.task.compare(compared.ours, target, self.schema)[metric]
+        return {"rows": len(data.recent), metric: ours, f"champion_{metric}": theirs}
 
 
 def _disagreement(compared: SideBySide) -> artifacts.Json:

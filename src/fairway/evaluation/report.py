@@ -32,6 +32,22 @@ STYLE: Any = {
     "text.parse_math": False,
 }
 CHAMPION = "the model in service"
+BESIDE = 1  # metrics in the tables besides the primary one
+RELIABILITY = (
+    "Reliability",
+    "How often it is right at each confidence; the larger a point, the more rows. On the line, confidence can be taken "
+    "at its word.",
+)
+CONFUSION = (
+    "Confusion",
+    "True class down, predicted class across; the darker, the larger the share of the true class.",
+)
+TENTHS = (
+    "Answers and truth",
+    "The rows in ten parts by their answers: on the line, answers are right on average, whatever their size.",
+)
+ERRORS = ("Errors", "How far answers are from the truth, and to which side.")
+TRAINING = ("Training", "Loss after each epoch; the weights of the marked one were kept.")
 
 
 def render(
@@ -39,38 +55,59 @@ def render(
     *,
     classes: Sequence[str],
     fitted: artifacts.Checkpoint,
-    reliability: Sequence[dict[str, float]],
+    details: artifacts.Json,
 ) -> str:
-    """Return the page as HTML."""
+    """Return the page as HTML; what of it is drawn follows from the details that the task gives."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": lambda value: f"{100 * value:.2f} %", "count": lambda value: f"{value:,}"}
+    task = tasks.named(record.task)
+    primary = task.metric(record.primary)
+    shown = [metric for metric in task.metrics if metric.name in record.metrics]
+    compared = [metric for metric in shown if metric.compared and metric != primary][:BESIDE]
     with matplotlib.rc_context(STYLE):
-        plots = {
-            "reliability": _drawn(_reliability, reliability),
-            "confusion": _drawn(_confusion, record, classes) if len(classes) <= MANY_CLASSES else None,
-            "training": _drawn(_training, fitted) if fitted.history else None,
-        }
+        plots = _plots(details, classes=classes, fitted=fitted)
     rows = [("this model", record.metrics)]
-    named = {"champion": CHAMPION, **tasks.named(record.task).rules}
+    named = {"champion": CHAMPION, **task.rules}
     rows += [(words, record.baselines[name]) for name, words in named.items() if record.baselines.get(name)]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        record=record, fitted=fitted, plots=plots, models=rows, verdict=_verdict(record)
+        record=record,
+        fitted=fitted,
+        plots=plots,
+        models=rows,
+        verdict=_verdict(record, primary),
+        primary=primary,
+        cards=[primary, *(metric for metric in shown if metric != primary)],
+        columns=[*compared, primary],
     )
 
 
-def _verdict(record: artifacts.Evaluation) -> str:
+def _plots(
+    details: artifacts.Json, *, classes: Sequence[str], fitted: artifacts.Checkpoint
+) -> list[tuple[str, str, str]]:
+    """Return title, caption and drawing of each plot that there is something for."""
+    drawings: list[tuple[str, str, Any, tuple[Any, ...]]] = []
+    if "reliability" in details:
+        drawings.append((*RELIABILITY, _reliability, (details["reliability"],)))
+    if "confusion" in details and len(classes) <= MANY_CLASSES:
+        drawings.append((*CONFUSION, _confusion, (details["confusion"], classes)))
+    if "tenths" in details:
+        drawings.append((*TENTHS, _tenths, (details["tenths"],)))
+    if "errors" in details:
+        drawings.append((*ERRORS, _errors, (details["errors"],)))
+    if fitted.history:
+        drawings.append((*TRAINING, _training, (fitted,)))
+    return [(title, caption, _drawn(draw, *values)) for title, caption, draw, values in drawings]
+
+
+def _verdict(record: artifacts.Evaluation, primary: tasks.Metric) -> str:
     """Return the page's first sentence: what the model is worth beside what it is to replace."""
     champion, rule = record.baselines.get("champion"), record.baselines["zero_rule"]
     beside, name = (champion, CHAMPION) if champion else (rule, tasks.named(record.task).rules["zero_rule"])
-    points = 100 * (record.metrics["accuracy"] - beside["accuracy"])
-    than = (
-        f"as accurate as {name}"
-        if abs(points) < 0.005
-        else f"{abs(points):.2f} points {'more' if points > 0 else 'less'} accurate than {name}"
-    )
-    return f"Right on {record.accuracy:.2%} of {record.rows:,} test rows, {than}.".replace("%", " %")
+    ours, theirs = record.metrics[primary.name], beside[primary.name]
+    words = primary.words[0].upper() + primary.words[1:]
+    return f"{words} {primary.shown(ours)} on {record.rows:,} test rows; {name}: {primary.shown(theirs)}."
 
 
 def _drawn(draw: Any, *values: Any) -> str:
@@ -102,11 +139,24 @@ def _reliability(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
     axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.04), ylim=(0, 1.04))
 
 
-def _confusion(axes: Axes, record: artifacts.Evaluation, classes: Sequence[str]) -> None:
-    shares = [[count / max(1, sum(row)) for count in row] for row in record.confusion]
+def _tenths(axes: Axes, rows: Sequence[dict[str, float]]) -> None:
+    answered, true = [row["answered"] for row in rows], [row["true"] for row in rows]
+    ends = [min(*answered, *true), max(*answered, *true)]
+    axes.plot(ends, ends, color=PALE, linewidth=1)
+    axes.scatter(answered, true, s=28, color=ACCENT, zorder=3)
+    axes.set(xlabel="mean answer", ylabel="mean true value")
+
+
+def _errors(axes: Axes, found: artifacts.Json) -> None:
+    axes.stairs(found["rows"], found["edges"], color=ACCENT, fill=True, alpha=0.85)
+    axes.set(xlabel="answer less true value", ylabel="rows")
+
+
+def _confusion(axes: Axes, table: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+    shares = [[count / max(1, sum(row)) for count in row] for row in table]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     small = 9 if len(classes) <= 4 else 7 if len(classes) <= 12 else 5
-    for i, row in enumerate(record.confusion):
+    for i, row in enumerate(table):
         for j, count in enumerate(row):
             if count:
                 axes.text(
@@ -143,7 +193,7 @@ def _training(axes: Axes, fitted: artifacts.Checkpoint) -> None:
         zorder=3,
         label=f"kept: epoch {fitted.best_epoch}",
     )
-    axes.set(xlabel="epoch", ylabel="loss (nats)")
+    axes.set(xlabel="epoch", ylabel="loss")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=8)

@@ -16,14 +16,15 @@ def measure(section: sections.Evaluation, *, data: splits.Splits, raw: NDArray[A
     """Return the metrics of each slice, worst first; small ones are marked as not judged. `raw` is what the graph
     answers."""
     task = tasks.of(data.schema)
+    primary = task.metric(section.metric)
     rows = []
     for feature in _sliced(section.slices, data):
         for label, inside in kinds.of(feature).parts(data.test.columns[feature.name], feature):
             count = int(inside.sum())
             if count:
-                scores = task.compare(raw[inside], data.test.target[inside])
+                scores = task.compare(raw[inside], data.test.target[inside], data.schema)
                 rows.append({"slice": label, "rows": count, **scores, "judged": count >= section.min_slice_rows})
-    return sorted(rows, key=lambda row: (not row["judged"], task.rank(row)[0]))
+    return sorted(rows, key=lambda row: (not row["judged"], task.rank(row, by=primary)[0]))
 
 
 def _sliced(names: Sequence[str], data: splits.Splits) -> list[Feature]:

@@ -110,6 +110,14 @@ class Preprocessor:
         pixels = math.prod(self.image_shape) if self.image else 0
         return sum(wide for _, wide, _ in self._expanded) + sum(size - 1 for size in self.cardinalities) + pixels
 
+    def columns(self, layout: str) -> tuple[str, ...]:
+        """Return the names of the columns of the layout "flat" or "columns"."""
+        indices = zip(self.categories, self.cardinalities, strict=True)
+        one_hot = [f"{name}={index}" for name, size in indices for index in range(1, size)]
+        categories = one_hot if layout == "flat" else self.categories
+        pixels = math.prod(self.image_shape) if self.image else 0
+        return (*self.numbers, *categories, *(f"{self.image}[{pixel}]" for pixel in range(pixels)))
+
     def flat(self, named: Mapping[str, Array]) -> Array:
         """Return the flat layout of what `transform` gave, float32 [n, d]."""
         return flat(named, cardinalities=self.cardinalities)
@@ -211,6 +219,12 @@ def flat(named: Mapping[str, Array], *, cardinalities: Sequence[int] | None = No
     if "image" in named:
         parts.append(named["image"].reshape(len(named["image"]), -1))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1, dtype=np.float32)
+
+
+def beside(named: Mapping[str, Array]) -> Array:
+    """Return the layout of columns, float32 [n, d]: numbers, each category's index, the image's pixels."""
+    parts = [named[name].reshape(len(named[name]), -1) for name in ("numbers", "categories", "image") if name in named]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _one_hot(indices: Array, sizes: Sequence[int]) -> Array:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -93,13 +93,15 @@ class Schema:
     """What the raw rows look like, and what is predicted."""
 
     target: str
-    classes: tuple[str, ...]  # of a task that has some
+    classes: tuple[str, ...] = ()  # of a task that has some
     features: tuple[Feature, ...]
     task: str = "classification"  # see model.tasks
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what the task keeps besides, as plain JSON
 
     def to_json(self) -> artifacts.Json:
         features = [feature.to_json() for feature in self.features]
-        return {"target": self.target, "task": self.task, "classes": list(self.classes), "features": features}
+        facts = {"facts": dict(self.facts)} if self.facts else {}
+        return {"target": self.target, "task": self.task, "classes": list(self.classes), **facts, "features": features}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Schema":
@@ -107,5 +109,6 @@ class Schema:
             target=data["target"],
             task=data.get("task", "classification"),
             classes=tuple(data["classes"]),
+            facts=dict(data.get("facts") or {}),
             features=tuple(Feature.from_json(feature) for feature in data["features"]),
         )

@@ -26,7 +26,7 @@ import pydantic
 
 from fairway import artifacts, clocks, errors
 from fairway.config import sections
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors, exporter, windows
 from fairway.monitoring.detectors import base
 from fairway.monitoring.eventstore import archive, places
@@ -246,14 +246,8 @@ class Monitor:
                 "%s: package %s has no reference.npz, its drift is not watched", watched.deployment, watched.package
             )
             return None
-        kinds = {feature.name: feature.kind for feature in package.features}
-        detector = detectors.load(
-            watched.section.engine,
-            p_value=watched.section.p_value,
-            kinds=kinds,
-            classes=package.classes,
-            task=package.task,
-        )
+        section = watched.section
+        detector = detectors.load(section.engine, p_value=section.p_value, schema=package.schema)
         return Yardstick(
             reference=_shaped(golden.read_reference(watched.package / "reference.npz"), features=package.features),
             detector=detector,
@@ -269,11 +263,20 @@ class Monitor:
             return
         self._read = (status.st_mtime_ns, status.st_ino)
         try:
-            self._watched = parse(artifacts.read_json(self._file), where=str(self._file))
+            deployments = described(artifacts.read_json(self._file))
         except (errors.FairwayError, OSError, ValueError) as error:
             log.error("%s cannot be read, what was watched before is watched on: %s", self._file, error)
             return
+        self._watched = tuple(found for name, item in deployments.items() for found in self._told(name, item))
         self._subjects = {watched: subject for watched, subject in self._subjects.items() if watched in self._watched}
+
+    def _told(self, name: str, item: Any) -> list[Watched]:
+        """Return what is to be watched of a deployment: where it is described wrongly, what was watched before."""
+        try:
+            return [parse(name, item)]
+        except errors.ConfigError as error:
+            log.error("%s: %s cannot be read, what was watched before is watched on: %s", self._file, name, error)
+            return [watched for watched in self._watched if watched.deployment == name]
 
     def _prune(self) -> None:
         """Let events go that are older than any deployment wants to keep them."""
@@ -291,27 +294,26 @@ class Monitor:
             log.info("%d events older than %.0f s were removed", removed, longest)
 
 
-def parse(data: Any, *, where: str) -> tuple[Watched, ...]:
-    """Return what is to be watched; `ConfigError` names the deployment that is described wrongly."""
+def described(data: Any) -> Mapping[str, Any]:
+    """Return what is said of each deployment by its name; raises ConfigError where nothing is."""
     deployments = data.get("deployments") if isinstance(data, Mapping) else None
     if not isinstance(deployments, Mapping):
-        raise errors.ConfigError(f'{where}: wanted an object with "deployments", an object by name')
-    found = []
-    for name, item in deployments.items():
-        try:
-            found.append(
-                Watched(
-                    deployment=name,
-                    namespace=item["namespace"],
-                    revision=item["revision"],
-                    package=Path(item["package"]),
-                    section=sections.Monitoring.model_validate(item.get("monitoring", {})),
-                )
-            )
-        except (KeyError, TypeError, pydantic.ValidationError) as error:
-            wanted = "wanted namespace, revision, package and monitoring"
-            raise errors.ConfigError(f"{where}: deployment {name}: {wanted} ({error})") from error
-    return tuple(found)
+        raise errors.ConfigError('wanted an object with "deployments", an object by name')
+    return deployments
+
+
+def parse(name: str, item: Any) -> Watched:
+    """Return what is to be watched of a deployment; raises ConfigError where it is described wrongly."""
+    try:
+        return Watched(
+            deployment=name,
+            namespace=item["namespace"],
+            revision=item["revision"],
+            package=Path(item["package"]),
+            section=sections.Monitoring.model_validate(item.get("monitoring", {})),
+        )
+    except (KeyError, TypeError, AttributeError, pydantic.ValidationError) as error:
+        raise errors.ConfigError(f"wanted namespace, revision, package and monitoring ({error})") from error
 
 
 def _shaped(arrays: dict[str, Any], *, features: Sequence[Feature]) -> dict[str, Any]:
@@ -329,9 +331,8 @@ def run(home: Path, *, port: int) -> None:
     bound = series.serve(port=port)
     print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    detectors.load(
-        "alibi", p_value=0.01
-    )  # the import, before there is a window to wait for it; a signal ends it at once
+    # The import, before there is a window to wait for it; a signal ends it at once.
+    detectors.load("alibi", p_value=0.01, schema=Schema(target="", features=()))
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())

@@ -30,7 +30,7 @@ REFERENCE_ROWS = 1000  # a window of 200 against 1,000 loses little power to the
 LARGEST_REFERENCE = 256 << 20  # bytes unpacked; of large pictures fewer rows are kept
 MOST_ARRAYS = 10_000  # of a reference window, one a feature
 MOST_AXES = 5
-LARGEST_TOLERANCE = 0.01  # beyond it golden rows would prove nothing
+LARGEST_TOLERANCE = 0.01  # in units of the task; beyond it golden rows would prove nothing
 TOLERANCE = 1e-4  # another processor's kernels differ by 1e-6; a wrong scale or category by far more
 
 
@@ -59,8 +59,9 @@ def read(path: Path, *, schema: Schema) -> Golden:
         raise errors.PackageError(
             f"{path} has {len(answers)} answers, which its inputs do not match: package the model again"
         )
-    if not 0 <= tolerance <= LARGEST_TOLERANCE or not np.isfinite(answers).all():
-        wanted = f"wanted finite answers and a tolerance of at most {LARGEST_TOLERANCE:g}"
+    largest = LARGEST_TOLERANCE * tasks.of(schema).unit(schema)
+    if not 0 <= tolerance <= largest or not np.isfinite(answers).all():
+        wanted = f"wanted finite answers and a tolerance of at most {largest:g}"
         raise errors.PackageError(f"{path} allows a difference of {tolerance:g}: {wanted}; package the model again")
     return Golden(columns=columns, answers=answers, tolerance=tolerance)
 
@@ -74,10 +75,11 @@ def _plain_rows(inputs: Mapping[str, Any], *, features: Sequence[Feature]) -> Ma
     return inputs
 
 
-def document(columns: Mapping[str, Array], *, answers: Array, output: str) -> artifacts.Json:
+def document(columns: Mapping[str, Array], *, answers: Array, schema: Schema) -> artifacts.Json:
     """Return `golden.json`: a missing number is null."""
     inputs = {name: [_plain(value) for value in values.tolist()] for name, values in columns.items()}
-    return {"inputs": inputs, output: answers.tolist(), "tolerance": TOLERANCE}
+    task = tasks.of(schema)
+    return {"inputs": inputs, task.output: answers.tolist(), "tolerance": TOLERANCE * task.unit(schema)}
 
 
 def columns_of(
@@ -201,7 +203,7 @@ def write(folder: Path, columns: Columns, *, answer: Answer, schema: Schema) -> 
     """Write `golden.json`: a few of the rows, with the answers of the serving path."""
     chosen = spread(_rows(columns), wanted=ROWS)
     few = {name: values[chosen] for name, values in columns.items()}
-    artifacts.write_json(folder / "golden.json", document(few, answers=answer(few), output=tasks.of(schema).output))
+    artifacts.write_json(folder / "golden.json", document(few, answers=answer(few), schema=schema))
 
 
 def write_reference(folder: Path, columns: Columns, *, numbers: Array, answer: Answer) -> None:

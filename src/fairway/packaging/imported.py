@@ -1,9 +1,14 @@
-"""Packages a model that was trained elsewhere: `fairway package model.onnx --schema FILE`.
+"""Packages a graph that was trained elsewhere: `fairway package model.onnx --schema FILE`. Other libraries' files
+become a graph first (`packaging.elsewhere`).
 
 The schema file is YAML or JSON:
 
     target: income                    # optional, `label`
-    classes: ["<=50K", ">50K"]        # in the order of the graph's probabilities
+    task: classification              # optional; or regression, or a package's own
+    classes: ["<=50K", ">50K"]        # of a classification, in the order of the graph's probabilities
+    range: [0, 500]                   # of a regression: between what the target mostly lies
+    coverage: 0.9                     # of one whose graph answers value, lower and upper: how often the truth lies
+                                      # between the two
     layout: flat                      # optional, seen from the graph; named: inputs numbers, categories, image;
                                       # flat: one input with all features side by side
     features:                         # in the order in which the graph expects them
@@ -35,11 +40,11 @@ import yaml
 
 from fairway import __version__, artifacts, errors
 from fairway.config import documents, sections
-from fairway.model import kinds
+from fairway.model import kinds, tasks
 from fairway.model.schema import Feature, Schema
 from fairway.packaging import answering, golden, manifest, store
 
-KEYS = {"target", "classes", "layout", "features", "preprocessing", "golden", "reference"}
+KEYS = {"target", "task", "layout", "features", "preprocessing", "golden", "reference"}
 FEATURE_KEYS = {"name", "kind", "dtype", "shape", "range", "categories", "nullable", "missing", "notation"}
 
 
@@ -51,6 +56,7 @@ def import_onnx(
     out: Path,
     evaluation: Path | None = None,
     licence: str = "unspecified",
+    source: str = "imported ONNX graph",
 ) -> artifacts.Package:
     """Return the package of an ONNX graph in `out/<digest>/`.
 
@@ -65,9 +71,7 @@ def import_onnx(
     with store.workshop(out) as folder:
         store.copy(model, target=folder / "model.onnx")
         layout = declared["layout"] or answering.layout_of(folder / "model.onnx")
-        known = Schema(
-            target=declared["target"], classes=tuple(declared["classes"]), features=tuple(declared["features"])
-        )
+        known = declared["schema"]
         artifacts.write_json(folder / "schema.json", known.to_json())
         artifacts.write_json(folder / "preprocessing.json", {"version": 1, "features": declared["preprocessing"]})
         _write_rows(folder, declared=declared, known=known, layout=layout, root=schema.parent)
@@ -75,7 +79,7 @@ def import_onnx(
             store.copy(_evaluation_file(evaluation), target=folder / "evaluation.json")
         lineage: artifacts.Json = {
             "datasetVersion": "",
-            "source": "imported ONNX graph",
+            "source": source,
             "codeVersion": __version__,
             "configuration": {},
             "seed": None,
@@ -98,17 +102,19 @@ def import_onnx(
 
 
 def read_schema(path: Path) -> artifacts.Json:
-    """Return the checked content of a schema file: target, classes, layout, features, preprocessing, golden,
-    reference."""
+    """Return the checked content of a schema file: schema, layout, preprocessing, golden, reference."""
     data = _mapping(path)
-    unknown = sorted(set(data) - KEYS)
+    name = data.get("task", tasks.USUAL)
+    if name not in tasks.found():
+        raise errors.PackageError(f"{path}: task is {name!r}: wanted {tasks.listed()}")
+    task = tasks.named(name)
+    wanted = sorted(KEYS | set(task.declares))
+    unknown = sorted(set(data) - set(wanted))
     if unknown:
         raise errors.PackageError(
-            f"{path}: {unknown[0]!r} is no key of a schema file: wanted {', '.join(sorted(KEYS))}"
+            f"{path}: {unknown[0]!r} is no key of a {name}'s schema file: wanted {', '.join(wanted)}"
         )
-    classes = data.get("classes")
-    if not isinstance(classes, list) or len(classes) < 2 or len(set(map(str, classes))) != len(classes):
-        raise errors.PackageError(f"{path}: classes is {classes!r}: wanted a list of at least two different names")
+    facts = task.declare(data, where=str(path))
     entries = data.get("features")
     if not isinstance(entries, list) or not entries:
         raise errors.PackageError(
@@ -121,14 +127,25 @@ def read_schema(path: Path) -> artifacts.Json:
     if data.get("layout") not in (None, *manifest.LAYOUTS):
         raise errors.PackageError(f"{path}: layout is {data['layout']!r}: wanted named or flat")
     return {
-        "target": str(data.get("target", "label")),
-        "classes": [kinds.declared_word(name, where=f"{path}: classes") for name in classes],
+        "schema": Schema(
+            target=str(data.get("target", "label")),
+            task=name,
+            classes=tuple(facts.get("classes", ())),
+            facts=facts.get("facts", {}),
+            features=tuple(features),
+        ),
         "layout": data.get("layout"),
-        "features": features,
         "preprocessing": _preprocessing(data.get("preprocessing") or {}, features, path=path),
         "golden": data.get("golden"),
         "reference": data.get("reference"),
     }
+
+
+def rows_of(declared: artifacts.Json, *, root: Path) -> golden.Columns:
+    """Return the rows that a schema file names, those of the reference before the golden ones; else made-up ones."""
+    named = declared["reference"] or declared["golden"]
+    features = declared["schema"].features
+    return read_rows(root / named, features=features) if named else made_up(features)
 
 
 def read_rows(path: Path, *, features: Sequence[Feature]) -> golden.Columns:
@@ -182,7 +199,9 @@ def _mapping(path: Path) -> artifacts.Json:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise errors.PackageError(f"{path} cannot be read as YAML or JSON: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
-        raise errors.PackageError(f"{path} holds a {type(data).__name__}: wanted a map with classes and features")
+        raise errors.PackageError(
+            f"{path} holds a {type(data).__name__}: wanted a map with features and what the task needs"
+        )
     return data
 
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,11 +24,8 @@ class Manifest:
     path: Path
     digest: str
     name: str
-    task: str
-    classes: tuple[str, ...]
+    schema: Schema  # what the rows look like, and what is predicted
     layout: str  # named | flat
-    target: str
-    features: tuple[Feature, ...]
     lineage: artifacts.Json  # datasetVersion, source, codeVersion, configuration, seed, gate
     licence: str
     champion_digest: str | None
@@ -37,10 +33,15 @@ class Manifest:
     test_accuracy: float | None
     files: dict[str, str]
 
-    @cached_property
-    def schema(self) -> Schema:
-        """Return what the rows look like, and what is predicted."""
-        return Schema(target=self.target, task=self.task, classes=self.classes, features=self.features)
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """Return the columns of the raw rows."""
+        return self.schema.features
+
+    @property
+    def target(self) -> str:
+        """Return the name of what is predicted."""
+        return self.schema.target
 
     def record(self) -> artifacts.Package:
         """Return the record that travels between stages."""
@@ -48,8 +49,8 @@ class Manifest:
             path=str(self.path),
             digest=self.digest,
             name=self.name,
-            task=self.task,
-            classes=self.classes,
+            task=self.schema.task,
+            classes=self.schema.classes,
             dataset_version=str(self.lineage.get("datasetVersion") or ""),
             seed=self.lineage.get("seed"),
             champion_disagreement=self.champion_disagreement,
@@ -166,11 +167,8 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
             path=path,
             digest=digest,
             name=data["name"],
-            task=data["task"],
-            classes=tuple(data["classes"]),
+            schema=Schema.from_json(data),
             layout=data["layout"],
-            target=data["target"],
-            features=tuple(Feature.from_json(feature) for feature in data["features"]),
             lineage=dict(data["lineage"]),
             licence=data["licence"],
             champion_digest=data["championDigest"],

@@ -46,7 +46,7 @@ def write_labelled(
             if label is not None:
                 for name in names:
                     columns[name].append(request.inputs[name][row])
-                columns[package.target].append(labels.read(label, package.classes) or label)
+                columns[package.target].append(labels.read(label, package.schema.classes) or label)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.writing")
     pd.DataFrame(columns).to_parquet(temporary)

@@ -75,17 +75,7 @@ NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there 
 class InferenceReply:
     """What a request is answered with, and what the event log keeps of it."""
 
-    __slots__ = (
-        "body",
-        "columns",
-        "header_length",
-        "labels",
-        "probabilities",
-        "rows",
-        "status",
-        "unreadable",
-        "unusual",
-    )
+    __slots__ = ("body", "columns", "header_length", "labels", "raw", "rows", "status", "unreadable", "unusual")
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status = status
@@ -93,8 +83,8 @@ class InferenceReply:
         self.header_length: int | None = None
         self.columns: protocol.Columns | None = None
         self.rows = 0
-        self.labels: list[str] | None = None
-        self.probabilities: protocol.Array | None = None
+        self.labels: list[Any] | None = None
+        self.raw: protocol.Array | None = None
         self.unusual: dict[str, int] | None = None
         self.unreadable: Mapping[str, int] | None = None
 
@@ -189,7 +179,7 @@ class Application:
                     reply.rows,
                     reply.columns,
                     reply.labels,
-                    reply.probabilities,
+                    reply.raw,
                     call.size,
                     call.client,
                 )
@@ -286,19 +276,19 @@ class Application:
                 f"bounds",
                 status=413,
             )
-        probabilities = self._model.predict(request.columns, unreadable=request.unreadable)
-        labels = self._model.labels(probabilities)
+        raw = self._model.predict(request.columns, unreadable=request.unreadable)
+        labels = self._model.labels(raw)
         text, length = protocol.answer(
             request,
             outputs=self._model.outputs,
-            value=lambda name: self._model.task.value(name, raw=probabilities, labels=labels),
+            value=lambda name: self._model.task.value(name, raw=raw, labels=labels),
             model=self._model.name,
             revision=self._shown,
             request_id=call.request_id,
         )
         reply = InferenceReply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
-        reply.labels, reply.probabilities = labels, probabilities
+        reply.labels, reply.raw = labels, raw
         reply.unusual, reply.unreadable = self._model.unusual(request.columns), request.unreadable
         return reply
 

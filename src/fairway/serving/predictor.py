@@ -108,7 +108,9 @@ class Predictor:
             {"name": one.name, "datatype": one.datatype, "shape": [-1, *one.shape]} for one in self.outputs.values()
         ]
         described = {"name": self.name, "platform": "onnx", "inputs": inputs, "outputs": outputs}
-        said: artifacts.Json = {"classes": list(self.schema.classes)}
+        said: artifacts.Json = {"task": self.schema.task}
+        said |= {"classes": list(self.schema.classes)} if self.schema.classes else {}
+        said |= {"facts": dict(self.schema.facts)} if self.schema.facts else {}
         if revision is None:
             return {**described, "parameters": said}
         return {

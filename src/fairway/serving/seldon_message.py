@@ -71,25 +71,28 @@ def answer(
     message: Message,
     open_inference: bytes,
     *,
-    classes: Sequence[str],
-    labels: list[str],
-    probabilities: protocol.Array,
+    columns: Sequence[str],
+    raw: protocol.Array,
+    beside: Mapping[str, Any],
     revision: str | None,
     request_id: str,
     unreadable: Mapping[str, int] | None = None,
 ) -> bytes:
-    """Return the answer's body; `open_inference` is the same answer in the other protocol."""
+    """Return the answer's body: the raw answers by their columns, and the outputs beside them as tags.
+
+    `open_inference` is the same answer in the other protocol.
+    """
     told: Json = {} if revision is None else {"revision": revision}
     if unreadable:
         told["unreadable"] = unreadable
-    tags = {**told, "label": labels, "confidence": probabilities.max(axis=1)}
+    tags = {**told, **beside}
     meta = {"puid": request_id, "tags": tags}
     if message.form == "jsonData":
         return _bytes({"jsonData": orjson.Fragment(open_inference), "meta": meta})
-    values: Any = probabilities
+    values: Any = raw
     if message.form == "tensor":
-        values = {"shape": list(probabilities.shape), "values": probabilities.ravel()}
-    return _bytes({"data": {"names": list(classes), message.form: values}, "meta": meta})
+        values = {"shape": list(raw.shape), "values": raw.ravel()}
+    return _bytes({"data": {"names": list(columns), message.form: values}, "meta": meta})
 
 
 def failure(status: int, sentence: str) -> bytes:

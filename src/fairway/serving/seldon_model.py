@@ -26,6 +26,7 @@ from seldon_core.flask_utils import SeldonMicroserviceException
 from werkzeug.exceptions import HTTPException
 
 from fairway import errors
+from fairway.model import tasks
 from fairway.packaging import manifest
 from fairway.serving import app, command, eventlog, headers, predictor, proof, protocol, seldon_message
 
@@ -89,7 +90,8 @@ class Model:
 
     def init_metadata(self) -> dict[str, Any]:
         """Return the model's description in Seldon's form."""
-        names = [feature.name for feature in self._package.features]
+        schema = self._package.schema
+        names, said = [feature.name for feature in schema.features], list(tasks.of(schema).columns(schema))
         told = (
             {"versions": [self._settings.revision], "custom": {"digest": self._package.digest}}
             if self._settings.serving.reveal_revision
@@ -100,7 +102,7 @@ class Model:
             **told,
             "platform": "onnx",
             "inputs": [{"messagetype": "ndarray", "schema": {"names": names}}],
-            "outputs": [{"messagetype": "ndarray", "schema": {"names": list(self._package.classes)}}],
+            "outputs": [{"messagetype": "ndarray", "schema": {"names": said}}],
         }
 
 
@@ -217,14 +219,17 @@ class Seldon(app.Application):
             raise protocol.Invalid(
                 "binary outputs do not fit into jsonData: wanted JSON outputs, or the request sent to /v2"
             )
-        assert reply.labels is not None
-        assert reply.probabilities is not None
+        raw, labels, task = reply.raw, reply.labels, self._model.task
+        assert raw is not None
+        assert labels is not None
+        columns = task.columns(self._model.schema)
+        beside = [name for name in self._model.outputs if name != task.output and name not in columns]
         reply.body = seldon_message.answer(
             message,
             reply.body,
-            classes=self._model.schema.classes,
-            labels=reply.labels,
-            probabilities=reply.probabilities,
+            columns=columns,
+            raw=raw,
+            beside={name: task.value(name, raw=raw, labels=labels) for name in beside},
             revision=self._shown,
             request_id=call.request_id,
             unreadable=reply.unreadable,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fairway import errors
-from fairway.config import sections
+from fairway.training.families import base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Choice:
     precision: str  # float32 | bfloat16 | float16
 
 
-def choose(section: sections.Training, *, machine: Machine) -> Choice:
+def choose(section: base.NetworkTraining, *, machine: Machine) -> Choice:
     """Return the device and precision to use.
 
     Raises TrainingError where the configuration asks for what is not there.

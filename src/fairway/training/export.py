@@ -1,11 +1,7 @@
 """Models written down without their framework: ONNX with the softmax inside, and proof that it answers as the model
 did."""
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +15,10 @@ from torch import Tensor, nn
 from fairway import errors
 from fairway.model import graph, tasks
 from fairway.model.schema import Schema
-from fairway.training import losses, proto
+from fairway.training import converters, losses, parity, proto, quiet, stress
 
 Array = NDArray[Any]
-TOLERANCE = 1e-4  # largest difference of a probability; measured ones are below 1e-6
-PARITY_ROWS = 500
-OPSET = 17  # of scikit-learn's graphs; the newest that its converters are tested with
+AT_ONCE = 4096  # rows of a network's own answers
 # What says where the code was: it would carry the paths of this machine into a package, and change its bytes.
 TRACES = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn", "custom")
 
@@ -40,11 +34,22 @@ class Network:
 
 @dataclass(frozen=True)
 class Estimator:
-    """A fitted scikit-learn classifier, and rows of the matrix that it takes."""
+    """A fitted model of another library, and rows of the matrix that it takes."""
 
-    fitted: Any
-    inputs: Mapping[str, Array]
+    foreign: converters.Converted
+    matrix: Array
     schema: Schema
+    columns: tuple[str, ...]  # of the matrix, in sentences
+    named: tuple[int, int] | None = None  # how many are numbers and categories, where the graph takes them by name
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """Return the rows as the graph takes them."""
+        return self.asked(self.matrix.astype(np.float32))
+
+    def asked(self, rows: Array) -> Mapping[str, Array]:
+        """Return rows of the matrix as the graph takes them."""
+        return {graph.FLAT: rows} if self.named is None else proto.apart(rows, *self.named)
 
 
 @dataclass(frozen=True)
@@ -80,49 +85,39 @@ class Answering(nn.Module):
         return self.side.answer(self.network(**dict(zip(self.names, inputs, strict=True))))
 
 
-def write(trained: Trained, *, folder: Path) -> float:
-    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of a
-    probability.
+def write(trained: Trained, *, target: Array, folder: Path) -> float:
+    """Write model.onnx (of a network also model.safetensors and model.pt2); gives the largest difference of an answer.
 
-    Raises TrainingError where the model cannot be exported, or the graph answers differently.
+    `target` is that of the rows that the model comes with. Raises TrainingError where the model cannot be exported, or
+    the graph answers differently.
     """
     if isinstance(trained, Network):
-        return _network(trained, folder=folder)
-    if isinstance(trained, Estimator):
-        return _estimator(trained, folder=folder)
-    return _file(trained, folder=folder)
+        difference = _network(trained, folder=folder)
+    elif isinstance(trained, Estimator):
+        difference = _estimator(trained, folder=folder)
+    else:
+        difference = _file(trained, folder=folder)
+    _finish(folder / "model.onnx", trained, target=target)
+    return difference
 
 
-def parity(model: Path, *, inputs: Mapping[str, Array], expected: Array, schema: Schema) -> float:
-    """Return the largest difference between the graph's probabilities and the expected.
-
-    Raises TrainingError above the tolerance.
-    """
-    answered = graph.run(
-        model, inputs, output=tasks.of(schema).output, width=expected.shape[1], what="the exported graph"
-    )
-    differences = np.abs(answered - expected)
-    largest = float(differences.max())
-    if not largest <= TOLERANCE:
-        rows = int((differences.max(axis=1) > TOLERANCE).sum())
-        raise errors.TrainingError(
-            f"the exported graph answers differently from the model on {rows} of {len(expected)} rows, by up "
-            f"to {largest:.2g} in a "
-            f"probability: wanted {TOLERANCE:g} at most; a model that rounds or compares at its own precision "
-            "cannot be served as ONNX"
-        )
-    return largest
+def _finish(model: Path, trained: Trained, *, target: Array) -> None:
+    side, made = losses.of(trained.schema), proto.read(model, what="the exported graph")
+    answers = graph.run(model, trained.inputs, output=tasks.of(trained.schema).output, width=side.width)
+    if side.finish(made, answers=answers, target=target):
+        proto.write(made, model)
 
 
 def _network(trained: Network, *, folder: Path) -> float:
-    rows = {name: torch.from_numpy(np.array(value[:PARITY_ROWS])) for name, value in trained.inputs.items()}
-    task, side = tasks.of(trained.schema), losses.of(tasks.of(trained.schema))
+    hard = _joined(trained.inputs, stress.extremes(trained.inputs))
+    rows = {name: torch.from_numpy(value) for name, value in hard.items()}
+    task, side = tasks.of(trained.schema), losses.of(trained.schema)
     wrapped = Answering(trained.module, tuple(rows), side).eval()
     expected = _answers(trained, rows)
     # Zeros, not rows: what a graph is traced with is kept in it, and no package may hold training data.
     example = tuple(torch.zeros((2, *value.shape[1:]), dtype=value.dtype) for value in rows.values())
     try:
-        with _quiet():
+        with quiet.exporters():
             program = torch.export.export(
                 wrapped, example, dynamic_shapes=(tuple({0: torch.export.Dim("batch")} for _ in rows),)
             )
@@ -145,14 +140,11 @@ def _network(trained: Network, *, folder: Path) -> float:
     )
     (folder / "model.safetensors").chmod(0o644)
     _forget_traces(program)
-    with _quiet():
+    with quiet.exporters():
         torch.export.save(program, folder / "model.pt2")
-    return parity(
-        folder / "model.onnx",
-        inputs={name: value.numpy() for name, value in rows.items()},
-        expected=expected,
-        schema=trained.schema,
-    )
+    validation = len(next(iter(trained.inputs.values())))
+    asked = parity.Asked(inputs=hard, expected=expected, validation=validation)
+    return parity.prove(folder / "model.onnx", asked, schema=trained.schema)
 
 
 def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
@@ -162,14 +154,14 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
     """
     try:
         with torch.no_grad():
-            outputs = trained.module.eval()(**rows)
+            outputs = _outputs(trained.module.eval(), rows)
     except Exception as error:  # the user's forward
         raise errors.TrainingError(
             f"the network raised {type(error).__name__} on its inputs {_shapes(rows)} ({_line(error)}): "
             "wanted a forward that takes these by name"
         ) from error
-    side = losses.of(tasks.of(trained.schema))
-    wanted = [len(next(iter(rows.values()))), tasks.of(trained.schema).width(trained.schema)]
+    side = losses.of(trained.schema)
+    wanted = [len(next(iter(rows.values()))), side.width]
     if not isinstance(outputs, Tensor) or list(outputs.shape) != wanted:
         seen = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise errors.TrainingError(
@@ -177,7 +169,8 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
         )
     if not torch.isfinite(outputs).all():
         raise errors.TrainingError(
-            f"the network gives NaN or infinity on validation rows: wanted finite {side.outputs}; look at its training"
+            "the network gives NaN or infinity on validation rows, or at the ends of their columns: "
+            f"wanted finite {side.outputs}; look at its training"
         )
     mistaken = side.mistaken(outputs)
     if mistaken is not None:
@@ -186,62 +179,96 @@ def _answers(trained: Network, rows: Mapping[str, Tensor]) -> Array:
     return answers
 
 
-def _estimator(trained: Estimator, *, folder: Path) -> float:
-    from skl2onnx import to_onnx
+def _outputs(module: nn.Module, rows: Mapping[str, Tensor]) -> Any:
+    """Return what the network gives, a part of the rows at a time."""
+    total = len(next(iter(rows.values())))
+    parts = [
+        module(**{name: value[start : start + AT_ONCE] for name, value in rows.items()})
+        for start in range(0, total, AT_ONCE)
+    ]
+    return torch.cat(parts) if all(isinstance(part, Tensor) for part in parts) else parts[0]
 
-    fitted, matrix = trained.fitted, trained.inputs[graph.FLAT].astype(np.float32)
-    side = losses.of(tasks.of(trained.schema))
-    unfit = side.unfit(fitted, width=tasks.of(trained.schema).width(trained.schema))
-    if unfit is not None:
-        raise errors.TrainingError(f"the estimator {unfit}")
-    try:
-        with _quiet():
-            converted = to_onnx(fitted, matrix[:1], options={id(fitted): side.options(fitted)}, target_opset=OPSET)
-    except Exception as error:  # each converter raises its own
-        raise errors.TrainingError(
-            f"skl2onnx cannot convert a {type(fitted).__name__} ({_line(error)}): wanted an estimator that it knows, "
-            "or write the ONNX file yourself and return its path"
-        ) from error
-    _normalised(
-        converted,
-        layout="flat",
-        schema=trained.schema,
-        folder=folder,
-        what=f"the graph of the {type(fitted).__name__}",
+
+def _estimator(trained: Estimator, *, folder: Path) -> float:
+    foreign, file, side = trained.foreign, folder / "model.onnx", losses.of(trained.schema)
+    converters.fitting(foreign, width=side.width)
+    made = _normalised(foreign.proto, layout="flat", schema=trained.schema, file=file, what=foreign.what)
+    rows, edges = _hard(made, trained)
+    if trained.named is not None:
+        numbers, categories = trained.named
+        rows[:, numbers:] = np.maximum(np.rint(np.nan_to_num(rows[:, numbers:])), 0)  # indices
+        proto.write(proto.beside(made, numbers=numbers, categories=categories), file)
+    with quiet.exporters():
+        expected = foreign.answer(rows)
+    improper = side.improper(expected[: len(trained.matrix)])
+    if improper is not None:
+        raise errors.TrainingError(f"{foreign.what} {improper}")
+    asked = parity.Asked(
+        inputs=trained.asked(rows),
+        expected=expected,
+        validation=len(trained.matrix),
+        edges=edges,
+        before=foreign.before,
     )
-    rows = matrix[:PARITY_ROWS]
-    with _quiet():
-        expected = side.predict(fitted, rows)
-    return parity(folder / "model.onnx", inputs={graph.FLAT: rows}, expected=expected, schema=trained.schema)
+    return parity.prove(file, asked, schema=trained.schema)
+
+
+def _hard(made: Any, trained: Estimator) -> tuple[Array, tuple[str, ...]]:
+    """Return the validation rows with the hard ones after them, and what is hard of each of these."""
+    foreign, matrix = trained.foreign, trained.matrix.astype(np.float32)
+    seen = matrix if foreign.steps is None else foreign.steps[0](matrix).astype(np.float32)
+    edges = stress.edges(made, seen, missing=foreign.takes_missing, behind=foreign.steps is not None)
+    if edges is None:
+        return np.concatenate([matrix, stress.extremes({graph.FLAT: matrix})[graph.FLAT]]), ()
+    if foreign.steps is None:
+        places = zip(edges.rows, edges.columns, strict=True)
+        told = tuple(f"whose {trained.columns[column]} is {row[column]:.9g}, at a split" for row, column in places)
+        return np.concatenate([matrix, edges.rows]), told
+    back = foreign.steps[1](edges.rows).astype(np.float32)
+    beside = [np.nextafter(back, np.float32(end)) for end in (-np.inf, np.inf)]
+    told = ("on a split of its trees",) * (3 * len(back))
+    return np.concatenate([matrix, back, *beside]), told
 
 
 def _file(trained: File, *, folder: Path) -> float:
-    what = str(trained.path)
-    rows = {name: value[:PARITY_ROWS] for name, value in trained.inputs.items()}
-    task = tasks.of(trained.schema)
-    expected = graph.run(trained.path, rows, output=task.output, width=task.width(trained.schema), what=what)
-    improper = task.improper(expected)
+    what, task, side = str(trained.path), tasks.of(trained.schema), losses.of(trained.schema)
+    width = side.width
+    first = graph.run(trained.path, trained.inputs, output=task.output, width=width, what=what)
+    improper = side.improper(first)
     if improper is not None:
         raise errors.TrainingError(f"{what} {improper}")
-    _normalised(
+    made = _normalised(
         proto.read(trained.path, what=what),
         layout=trained.layout,
         schema=trained.schema,
-        folder=folder,
+        file=folder / "model.onnx",
         what=what,
         source=trained.path,
     )
-    return parity(folder / "model.onnx", inputs=rows, expected=expected, schema=trained.schema)
+    flat = trained.inputs.get(graph.FLAT) if trained.layout == "flat" else None
+    edges = None if flat is None else stress.edges(made, flat, missing=False)
+    hard = stress.extremes(trained.inputs) if edges is None else {graph.FLAT: edges.rows}
+    rows = _joined(trained.inputs, hard)
+    expected = graph.run(trained.path, rows, output=task.output, width=width, what=what)
+    asked = parity.Asked(inputs=rows, expected=expected, validation=len(first))
+    return parity.prove(folder / "model.onnx", asked, schema=trained.schema)
 
 
-def _normalised(made: Any, *, layout: str, schema: Schema, folder: Path, what: str, source: Path | None = None) -> None:
+def _joined(rows: Mapping[str, Array], others: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.concatenate([values, others[name].astype(values.dtype)]) for name, values in rows.items()}
+
+
+def _normalised(made: Any, *, layout: str, schema: Schema, file: Path, what: str, source: Path | None = None) -> Any:
+    """Write the graph in the form that is served, and return it."""
     if source is None:
-        source = folder / "model.onnx"
+        source = file
         source.write_bytes(made.SerializeToString())
     opened = graph.session(source, what=what)
     task = tasks.of(schema)
-    output = graph.output_of(opened, output=task.output, width=task.width(schema), what=what)
-    proto.write(proto.normalise(made, opened, layout=layout, output=output, wanted=task.output), folder / "model.onnx")
+    output = graph.output_of(opened, output=task.output, width=losses.of(schema).width, what=what)
+    normal = proto.normalise(made, opened, layout=layout, output=output, wanted=task.output)
+    proto.write(normal, file)
+    return normal
 
 
 def _forget_traces(program: Any) -> None:
@@ -258,23 +285,3 @@ def _shapes(rows: Mapping[str, Tensor]) -> str:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Exporters print and warn about their own insides, of which the user can change nothing."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export", "skl2onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

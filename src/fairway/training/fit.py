@@ -7,20 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fairway import artifacts, errors, files
 from fairway.config import sections
 from fairway.data import splits
-from fairway.model import tasks
-from fairway.training import device as devices
-from fairway.training import export, loop, losses, networks, state, user
+from fairway.model import kinds, tasks
+from fairway.training import export, families, state
+from fairway.training.families import base
 
 
 def fit(
-    section: sections.Training, *, dataset: Path, out: Path, resume: bool = True, progress: loop.Progress | None = None
+    section: sections.Training, *, dataset: Path, out: Path, resume: bool = True, progress: base.Progress | None = None
 ) -> artifacts.Checkpoint:
     """Return the checkpoint in `out`: model.onnx, and for a torch model its weights and its torch.export program.
 
@@ -30,17 +28,15 @@ def fit(
     """
     data = splits.load(dataset)
     version = _version(dataset)
-    _learnable(data)
+    _learnable(data, section)
     began = time.monotonic()
     kept = out.with_name(f".{out.name}.resume.pt")
     out.parent.mkdir(parents=True, exist_ok=True)
     with _threads(section.threads):
-        if section.family == "function":
-            made = user.fit(section, data=data)
-        else:
-            made = _network(section, data=data, version=version, kept=kept, resume=resume, progress=progress)
+        run = base.Run(data=data, version=version, kept=kept, resume=resume, progress=progress)
+        made = families.fit(section, run=run)
         with files.replacing(out, records=artifacts.RECORDS) as folder:
-            difference = export.write(made.trained, folder=folder)
+            difference = export.write(made.trained, target=data.validation.target, folder=folder)
             record = artifacts.Checkpoint(
                 path=str(out),
                 dataset_version=version,
@@ -56,80 +52,6 @@ def fit(
     return record
 
 
-def machine() -> devices.Machine:
-    """Return what this machine has."""
-    cuda = torch.cuda.is_available()
-    return devices.Machine(
-        cuda=cuda, bfloat16=cuda and torch.cuda.is_bf16_supported(), mps=torch.backends.mps.is_available()
-    )
-
-
-def _network(
-    section: sections.Training,
-    *,
-    data: splits.Splits,
-    version: str,
-    kept: Path,
-    resume: bool,
-    progress: loop.Progress | None,
-) -> export.Made:
-    """Return one of our networks with the weights of its best epoch."""
-    choice = devices.choose(section, machine=machine())
-    rows, held_out = _rows(data.train, place=choice.device), _rows(data.validation, place=choice.device)
-    task, side = tasks.of(data.schema), losses.of(tasks.of(data.schema))
-    width = task.width(data.schema)
-    torch.manual_seed(section.seed)
-    network = networks.build(
-        section,
-        shapes={name: tuple(value.shape[1:]) for name, value in rows.inputs.items()},
-        cardinalities=data.preprocessor.cardinalities,
-        outputs=width,
-    ).to(choice.device)
-    identity = {
-        "section": section.model_dump(mode="json"),
-        "dataset": version,
-        "device": choice.device,
-        "precision": choice.precision,
-        "torch": str(torch.__version__),
-        "threads": torch.get_num_threads(),
-    }
-    done = loop.train(
-        network,
-        section,
-        rows=rows,
-        held_out=held_out,
-        width=width,
-        side=side,
-        choice=choice,
-        kept=kept,
-        identity=identity,
-        resume=resume,
-        progress=progress,
-    )
-    network.load_state_dict(done.best)
-    return export.Made(
-        export.Network(network.to("cpu").eval(), inputs=data.validation.inputs(), schema=data.schema),
-        {
-            "layout": "named",
-            "epochs": done.epoch,
-            "best_epoch": done.best_epoch,
-            "device": choice.device,
-            "precision": choice.precision,
-            "history": tuple(done.history),
-        },
-    )
-
-
-def _rows(split: splits.Split, *, place: str) -> loop.Rows:
-    return loop.Rows(
-        {name: _tensor(value, place) for name, value in split.inputs().items()}, _tensor(split.target, place)
-    )
-
-
-def _tensor(values: NDArray[Any], place: str) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(place)
-
-
 def _version(dataset: Path) -> str:
     try:
         record: Mapping[str, Any] = artifacts.read_json(dataset / "dataset.json")
@@ -138,7 +60,11 @@ def _version(dataset: Path) -> str:
         raise errors.DataError(f"{dataset} is no prepared dataset ({error}): run `fairway prepare`") from error
 
 
-def _learnable(data: splits.Splits) -> None:
+def _learnable(data: splits.Splits, section: sections.Training) -> None:
+    inputs = dict.fromkeys(kinds.of(feature).input for feature in data.schema.features)
+    unfit = families.unfit(section.family, inputs=inputs)
+    if unfit is not None:
+        raise errors.TrainingError(unfit)
     for name, split in (("training", data.train), ("validation", data.validation)):
         if not len(split):
             raise errors.TrainingError(

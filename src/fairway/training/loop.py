@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from fairway import errors
-from fairway.config import sections
 from fairway.training import losses, networks, state
 from fairway.training.device import Choice
+from fairway.training.families import base
+from fairway.training.families.convolutional import ConvolutionalTraining
 
 Inputs = dict[str, Tensor]
-Progress = Callable[[Mapping[str, Any]], None]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MEASURED_AT_ONCE = 4096
 SEEDS_APART = 100_003  # a prime above the largest number of epochs: no two runs share the seed of an epoch
@@ -69,20 +69,19 @@ class Step:
 
 def train(
     network: nn.Module,
-    section: sections.Training,
+    section: base.NetworkTraining,
     *,
     rows: Rows,
     held_out: Rows,
-    width: int,
     side: losses.Side,
     choice: Choice,
     kept: Path,
     identity: Mapping[str, Any],
     resume: bool,
-    progress: Progress | None,
+    progress: base.Progress | None,
 ) -> state.Progressed:
     """Return the history and the best weights; raises TrainingError where the loss is no number any more."""
-    step = _step(network, section, target=rows.target, width=width, side=side, choice=choice)
+    step = _step(network, section, target=rows.target, side=side, choice=choice)
     done = state.restore(kept, parts=step.parts, identity=identity) if resume else state.Progressed()
     while done.epoch < section.epochs and done.epoch - done.best_epoch < section.patience:
         done.epoch += 1
@@ -125,18 +124,22 @@ def batches(count: int, *, size: int, seed: int) -> Sequence[Tensor]:
 
 
 def _step(
-    network: nn.Module, section: sections.Training, *, target: Tensor, width: int, side: losses.Side, choice: Choice
+    network: nn.Module, section: base.NetworkTraining, *, target: Tensor, side: losses.Side, choice: Choice
 ) -> Step:
     steps = len(batches(len(target), size=section.batch_size, seed=0)) * section.epochs
     optimiser = torch.optim.AdamW(network.parameters(), lr=section.learning_rate, weight_decay=section.weight_decay)
     # One step more than are taken: the schedule is also stepped after the last, and has no plan for a single one.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, section.learning_rate, total_steps=steps + 1)
     scaler = torch.amp.GradScaler(choice.device, enabled=choice.precision == "float16")
-    loss = side.loss(section, target=target, width=width)
-    return Step(network, loss, optimiser, schedule, scaler, networks.augmentation(section.augmentation), choice)
+    loss = side.loss(section, target=target)
+    return Step(network, loss, optimiser, schedule, scaler, _augmentation(section), choice)
 
 
-def _epoch(step: Step, section: sections.Training, *, rows: Rows, number: int) -> float:
+def _augmentation(section: base.NetworkTraining) -> networks.Augmentation | None:
+    return networks.augmentation(section.augmentation) if isinstance(section, ConvolutionalTraining) else None
+
+
+def _epoch(step: Step, section: base.NetworkTraining, *, rows: Rows, number: int) -> float:
     """Return the mean loss of one epoch."""
     seed = section.seed * SEEDS_APART + number  # of the epoch, not of the run: a resumed one draws the same
     torch.manual_seed(seed)
@@ -158,7 +161,7 @@ def _repeatable(place: torch.device) -> contextlib.AbstractContextManager[Any]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
 
 
-def _finite(row: Mapping[str, Any], section: sections.Training) -> None:
+def _finite(row: Mapping[str, Any], section: base.NetworkTraining) -> None:
     for name in ("train_loss", "validation_loss"):
         if not math.isfinite(row[name]):
             raise errors.TrainingError(

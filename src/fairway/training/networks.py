@@ -8,9 +8,9 @@ import torch
 import torchvision.transforms.v2 as transforms
 from torch import Tensor, nn
 
-from fairway import errors
 from fairway.config import sections
-from fairway.training import families
+from fairway.training.families import base
+from fairway.training.families.convolutional import ConvolutionalTraining
 
 TOGETHER = 8  # pictures that share a draw: fewer cost more time than the training itself
 
@@ -73,16 +73,10 @@ class Augmentation:
 
 
 def build(
-    section: sections.Training, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], outputs: int
+    section: base.NetworkTraining, *, shapes: Mapping[str, Sequence[int]], cardinalities: Sequence[int], outputs: int
 ) -> nn.Module:
-    """Return the configured network for inputs of these shapes.
-
-    Raises TrainingError where the family does not fit the data.
-    """
-    why = families.unfit(section.family, inputs=shapes)
-    if why is not None:
-        raise errors.TrainingError(why)
-    if section.family == "convolutional":
+    """Return the configured network for inputs of these shapes, which its family takes."""
+    if isinstance(section, ConvolutionalTraining):
         return Convolutional(
             shape=shapes["image"],
             channels=section.channels,

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from fairway import errors
 from fairway.model import graph
 from fairway.model.graph import FLAT
+
+PLAIN_OPSET = 17  # of the nodes that are added, where a graph has no plain ones
 
 
 def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str) -> Any:
@@ -19,6 +22,9 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
     made = onnx.ModelProto()
     made.CopyFrom(proto)
     body = made.graph
+    if not any(opset.domain == "" for opset in made.opset_import):  # CatBoost's graphs have trees alone
+        made.opset_import.append(helper.make_opsetid("", PLAIN_OPSET))
+        made.ir_version = max(made.ir_version, helper.find_min_ir_version_for(made.opset_import))
     made_of = next(node for node in session.get_outputs() if node.name == output)
     if layout == "flat":
         _rename_input(body, next(node for node in session.get_inputs()))
@@ -29,6 +35,41 @@ def normalise(proto: Any, session: Any, *, layout: str, output: str, wanted: str
     del body.output[:]
     body.output.append(helper.make_tensor_value_info(wanted, TensorProto.FLOAT, [None, columns]))
     return made
+
+
+def beside(proto: Any, *, numbers: int, categories: int, order: Sequence[int] | None = None, first: int = 1) -> Any:
+    """Return a graph of one matrix as one of `numbers` and `categories`, which stand in the matrix in this order.
+
+    Where the matrix has them in another, `order` says for each of its columns which of these it is. `first` is the
+    code of the first word, whose index is 1.
+    """
+    made = onnx.ModelProto()
+    made.CopyFrom(proto)
+    body = made.graph
+    parts, inputs, nodes = [], [], []
+    if numbers:
+        parts.append("numbers")
+        inputs.append(helper.make_tensor_value_info("numbers", TensorProto.FLOAT, [None, numbers]))
+    if categories:
+        parts.append("codes")
+        inputs.append(helper.make_tensor_value_info("categories", TensorProto.INT64, [None, categories]))
+        nodes.append(helper.make_node("Cast", ["categories"], ["indices"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Sub", ["indices", "before"], ["codes"]))
+        body.initializer.append(numpy_helper.from_array(np.array(1 - first, dtype=np.float32), "before"))
+    nodes.append(helper.make_node("Concat", parts, [FLAT if order is None else "together"], axis=1))
+    if order is not None:
+        nodes.append(helper.make_node("Gather", ["together", "order"], [FLAT], axis=1))
+        body.initializer.append(numpy_helper.from_array(np.array(order, dtype=np.int64), "order"))
+    _replace(body.input, inputs)
+    _replace(body.node, [*nodes, *body.node])
+    return made
+
+
+def apart(matrix: Any, numbers: int, categories: int) -> dict[str, Any]:
+    """Return the rows of a matrix as that graph takes them."""
+    parts = {"numbers": matrix[:, :numbers], "categories": matrix[:, numbers:].astype(np.int64)}
+    widths = {"numbers": numbers, "categories": categories}
+    return {name: values for name, values in parts.items() if widths[name]}
 
 
 def write(proto: Any, path: Path) -> None:
@@ -58,6 +99,12 @@ def _rename_input(body: Any, node: Any) -> None:
     body.input.remove(kept)
     body.input.insert(0, helper.make_tensor_value_info(FLAT, TensorProto.FLOAT, [None, *_static(node.shape[1:])]))
     body.node.insert(0, helper.make_node("Cast", [FLAT], [old], to=kept.type.tensor_type.elem_type))
+
+
+def _replace(repeated: Any, values: Sequence[Any]) -> None:
+    kept = list(values)
+    del repeated[:]
+    repeated.extend(kept)
 
 
 def _static(shape: Sequence[Any]) -> list[int | None]:
@@ -96,6 +143,25 @@ def _strip_nodes(nodes: Iterable[Any]) -> None:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _strip(attribute.g)
+
+
+def widen(made: Any, *, half: float) -> None:
+    """Turn the graph's only column of answers into three: the value, and the ends of the interval around it."""
+    (output,) = made.graph.output
+    inner = f"{output.name}_alone"
+    for node in made.graph.node:
+        node.input[:] = [inner if name == output.name else name for name in node.input]
+        node.output[:] = [inner if name == output.name else name for name in node.output]
+    width = numpy_helper.from_array(np.array(half, dtype=np.float32), "interval_half_width")
+    made.graph.initializer.append(width)
+    made.graph.node.extend(
+        (
+            helper.make_node("Sub", [inner, width.name], ["interval_lower"]),
+            helper.make_node("Add", [inner, width.name], ["interval_upper"]),
+            helper.make_node("Concat", [inner, "interval_lower", "interval_upper"], [output.name], axis=1),
+        )
+    )
+    output.type.tensor_type.shape.dim[1].dim_value = 3
 
 
 def read(path: Path, *, what: str) -> Any:

@@ -7,10 +7,14 @@ Modules in the current directory are found. The function returns one of
 
   a torch module    whose forward takes the named inputs as keywords, or one float matrix called `features`, and gives
                     logits [n, classes]
-  a scikit-learn    classifier with predict_proba that skl2onnx can convert, fitted on
-                    splits.train.inputs("flat")["features"] and splits.train.target
-  a path            of an ONNX file. Its inputs are named as the dataset's are, or it has one matrix under any name; its
-                    output `probabilities` (or its only float output) is [n, classes], with the softmax inside
+  a scikit-learn    estimator or pipeline that skl2onnx can convert, fitted on splits.train.inputs("flat")["features"]
+                    and splits.train.target
+  a booster         or an estimator of LightGBM, XGBoost or CatBoost, fitted on the same; or on
+                    splits.train.inputs("columns")["features"], where a category is one column of whole numbers (0 is
+                    unknown) that the library may split as categories
+  a path            of a file of LightGBM (.txt), XGBoost (.json, .ubj) or CatBoost (.cbm), or of an ONNX file. Its
+                    inputs are named as the dataset's are, or it has one matrix under any name; its output
+                    `probabilities` (or its only float output) is [n, classes], with the softmax inside
 """
 
 import inspect
@@ -21,13 +25,14 @@ import torch
 from torch import nn
 
 from fairway import errors, usercode
-from fairway.config import sections
 from fairway.data import splits
 from fairway.model import graph, tasks
-from fairway.training import export, losses
+from fairway.training import converters, export, losses
+from fairway.training.converters import sklearn_graph
+from fairway.training.families.yours import FunctionTraining
 
 
-def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
+def fit(section: FunctionTraining, *, data: splits.Splits) -> export.Made:
     """Call the user's function; gives what it returned, ready to be exported."""
     named = section.function or ""
     torch.manual_seed(section.seed)  # so that a function that forgets its seed still gives the same model twice
@@ -35,7 +40,12 @@ def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
         returned = usercode.call(named, data, seed=section.seed, what="training.function")
     except errors.DataError as error:  # what it raised itself
         raise errors.TrainingError(str(error)) from error
-    trained, layout = _trained(returned, data=data, named=f"training.function {named}")
+    return made(returned, data=data, named=f"training.function {named}")
+
+
+def made(returned: Any, *, data: splits.Splits, named: str) -> export.Made:
+    """Return a fitted model of any of these sorts, ready to be exported; raises TrainingError for anything else."""
+    trained, layout = _trained(returned, data=data, named=named)
     return export.Made(
         trained,
         {"layout": layout, "epochs": 0, "best_epoch": 0, "device": "cpu", "precision": "float32", "history": ()},
@@ -43,24 +53,63 @@ def fit(section: sections.Training, *, data: splits.Splits) -> export.Made:
 
 
 def _trained(returned: Any, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
-    side = losses.of(tasks.of(data.schema))
+    side = losses.of(data.schema)
     if isinstance(returned, nn.Module):
         layout = _layout(returned, data=data, named=named)
         return export.Network(returned.to("cpu").float().eval(), data.validation.inputs(layout), data.schema), layout
     if isinstance(returned, str | Path):
-        path = Path(returned)
-        if not path.is_file():
-            raise errors.TrainingError(
-                f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
-            )
-        layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
-        return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
-    if side.takes(returned):
-        return export.Estimator(returned, data.validation.inputs("flat"), data.schema), "flat"
-    raise errors.TrainingError(
-        f"{named} returned a {type(returned).__name__}: "
-        f"wanted a torch module, a scikit-learn {side.estimator}, or the path of an ONNX file"
-    )
+        return _of_file(Path(returned), data=data, named=named)
+    foreign = converters.of(returned, output=tasks.of(data.schema).output)
+    if foreign is None and not side.takes(returned):
+        raise errors.TrainingError(
+            f"{named} returned a {type(returned).__name__}: wanted a torch module, a scikit-learn {side.estimator}, "
+            "a model of LightGBM, XGBoost or CatBoost, or the path of an ONNX file"
+        )
+    if foreign is None or hasattr(returned, "classes_"):
+        _fitted(returned, side=side)
+    if foreign is None:
+        foreign = sklearn_graph.convert(returned, side=side, columns=_width(data, "flat"))
+    return _estimator(foreign, data=data)
+
+
+def _of_file(path: Path, *, data: splits.Splits, named: str) -> tuple[export.Trained, str]:
+    if not path.is_file():
+        raise errors.TrainingError(
+            f"{named} returned the path {path}: there is no such file; wanted the path of an ONNX file"
+        )
+    converters.refuse_pickle(path)
+    if converters.is_file(path):
+        return _estimator(converters.read(path, output=tasks.of(data.schema).output), data=data)
+    layout = graph.layout_of(graph.session(path, what=str(path)), what=str(path))
+    return export.File(path, data.validation.inputs(layout), data.schema, layout), layout
+
+
+def _estimator(foreign: converters.Converted, *, data: splits.Splits) -> tuple[export.Estimator, str]:
+    """Return the model with the rows of the layout that it was fitted on, told by the number of its columns."""
+    steps = data.preprocessor
+    layouts = ("flat",) if steps.image is not None else ("flat", "columns")
+    sizes = {layout: _width(data, layout) for layout in layouts}
+    if foreign.columns not in sizes.values():
+        wanted = " or ".join(f'the {size} of inputs("{layout}")["features"]' for layout, size in sizes.items())
+        raise errors.TrainingError(
+            f"{foreign.what} was fitted on {foreign.columns} columns: wanted {wanted} of splits.train"
+        )
+    layout = "flat" if foreign.columns == sizes["flat"] else "columns"
+    matrix = data.validation.inputs(layout)[graph.FLAT]
+    if layout == "flat":
+        return export.Estimator(foreign, matrix, data.schema, steps.columns("flat")), "flat"
+    named = len(steps.numbers), len(steps.categories)
+    return export.Estimator(foreign, matrix, data.schema, steps.columns("columns"), named=named), "named"
+
+
+def _fitted(estimator: Any, *, side: losses.Side) -> None:
+    unfit = side.unfit(estimator)
+    if unfit is not None:
+        raise errors.TrainingError(f"the estimator {unfit}")
+
+
+def _width(data: splits.Splits, layout: str) -> int:
+    return len(data.preprocessor.columns(layout))
 
 
 def _layout(network: nn.Module, *, data: splits.Splits, named: str) -> str:

@@ -1,6 +1,7 @@
 """What one look of the supervisor takes from the deployments, whatever their order."""
 
 import json
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -91,6 +92,20 @@ def test_a_deployment_whose_guard_is_not_installed_any_more_keeps_its_route_and_
     assert watched.state.deployment("b").state.phase is Phase.STARTING
     assert watched.state.deployment("a").state == canary
     assert "nothing moves for a: what is stored of it cannot be read (strategy.guards.0: " in caplog.text
+
+
+def test_while_the_gateway_s_port_is_taken_deployments_have_their_look(watched, caplog):
+    deploy(watched, "a", every="1s")
+    try:
+        watched.gateway.start()
+        port = int(watched.gateway.url.rpartition(":")[2])
+        watched.gateway.stop()
+        with socket.create_server(("127.0.0.1", port)):
+            watched.tick()
+    finally:
+        watched.stop()
+    assert f"port {port} is taken by another program" in caplog.text
+    assert watched.state.deployment("a").state.phase is Phase.STARTING
 
 
 def test_a_revision_whose_configuration_cannot_be_read_is_given_up_and_others_are_looked_after(watched, tmp_path):

@@ -26,11 +26,12 @@ from fairway.config.sections.retraining import Retraining
 from fairway.config.sections.rollout import Bake, Canary, Hook, HookPoint, Shadow, Step, Strategy
 from fairway.config.sections.root import Config
 from fairway.config.sections.serving import Events, Serving
-from fairway.config.sections.training import Augmentation, Training
+from fairway.config.sections.training import FAMILIES, Augmentation, Training
 
 __all__ = [
     "CREDENTIALS",
     "DURATION",
+    "FAMILIES",
     "GUARDS",
     "NAME",
     "NOT_SHADOW",

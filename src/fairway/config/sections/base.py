@@ -5,8 +5,9 @@ Keys are camelCase in files (as in the custom resource) and snake_case in Python
 """
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +17,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -69,6 +71,8 @@ NO_CREDENTIALS = AfterValidator(_without_credentials)
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values are frozen."""
 
+    FORMER: ClassVar[Mapping[str, str]] = {}  # keys that were called otherwise once, and are read still
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
@@ -78,3 +82,10 @@ class Section(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if not cls.FORMER or not isinstance(values, Mapping):
+            return values
+        return {cls.FORMER.get(key, key) if cls.FORMER.get(key) not in values else key: values[key] for key in values}

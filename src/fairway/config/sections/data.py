@@ -41,6 +41,19 @@ class Data(Section):
     """The module of `fairway.data.sources`, or of an installed package, that reads the rows."""
     target: str = "label"
     """The column to predict."""
+    task: str | None = None
+    """What is learnt of it: classification, regression or a package's own; by default what its values suit, which
+    `fairway init` writes down with the reason."""
+    targets: tuple[str, ...] = ()
+    """Of a multilabel task: the 0/1 columns, one for each label; `target` then names what they are together."""
+    separator: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    """Of a multilabel task whose target holds several words in one cell: what stands between them."""
+    parents: Mapping[str, str] = {}
+    """Of a hierarchical classification: the parent of a class; a wrong class of the right branch then costs less."""
+    group: str | None = None
+    """The column of what rows belong to: they stay in one split, and a ranking ranks them against one another."""
+    coverage: Annotated[float, Field(ge=0.5, lt=1)] | None = 0.9
+    """Of a regression: how often the interval that comes with each answer holds the truth; null for none."""
     features: tuple[str, ...] | None = None
     """The columns to predict from; all but the target and the ignored by default."""
     categorical: tuple[str, ...] = ()
@@ -71,6 +84,13 @@ class Data(Section):
         """Return the section of the source that the values name; raises pydantic's ValidationError."""
         section: Data = TypeAdapter(DataOfSource).validate_python(values)
         return section
+
+    @property
+    def division(self) -> Split:
+        """Return how rows are divided: by the group, where one is named and no split of one's own."""
+        if self.group is None or self.split.method != "stratified":
+            return self.split
+        return self.split.model_copy(update={"method": "group", "column": self.group})
 
     def paths(self) -> Mapping[str, Path]:
         """Return the files that this source names, by their key in the file."""

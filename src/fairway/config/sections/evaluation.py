@@ -12,21 +12,32 @@ from fairway.config.sections.base import Fraction, Section
 class Gate(Section):
     """What a challenger must show before it is packaged."""
 
-    min_accuracy: Fraction | None = None
-    """An absolute floor; none by default, since only you know it."""
+    FORMER = {  # noqa: RUF012 - a constant
+        "minAccuracy": "threshold",
+        "maxAccuracyDrop": "maxDrop",
+        "minSliceAccuracy": "sliceThreshold",
+    }
+
+    threshold: float | None = None
+    """What the primary metric must reach: at least this where higher is better, at most this where lower is; none by
+    default, since only you know it."""
     max_calibration_error: Fraction | None = 0.15
     """Above 15 % the confidence is of no use to the reader of a prediction."""
     beat_zero_rule: bool = True
     """A model no better than the most frequent class is broken."""
-    max_accuracy_drop: Fraction = 0.01
-    """How much worse than the model in service it may be; a point is within the noise of most test sets."""
-    min_slice_accuracy: Fraction | None = None
-    """A floor for every slice with enough rows; none by default."""
+    max_drop: Fraction = 0.01
+    """How much worse than the model in service the primary metric may be, in points of a share (accuracy) and as a
+    share of any other (RMSE); a point is within the noise of most test sets."""
+    slice_threshold: float | None = None
+    """What every slice with enough rows must reach in the primary metric; none by default."""
 
 
 class Evaluation(Section):
     """What is measured on the test split."""
 
+    metric: str | None = None
+    """The primary metric, which gates and orders slices: the task's first by default (accuracy, RMSE). Of rare
+    classes `average_precision` or `balanced_accuracy` say more, and `fairway init` then writes one."""
     slices: tuple[str, ...] = ()
     """Columns whose values are judged apart; categories with few values by default."""
     min_slice_rows: Annotated[int, Field(ge=1)] = 30

@@ -16,7 +16,7 @@ from fairway.config.sections.platform import Platform
 from fairway.config.sections.retraining import Retraining
 from fairway.config.sections.rollout import Strategy
 from fairway.config.sections.serving import Serving
-from fairway.config.sections.training import Training
+from fairway.config.sections.training import Training, TrainingOfFamily
 
 
 class Config(Section):
@@ -33,7 +33,7 @@ class Config(Section):
     licence: str = "unspecified"
     """The licence of the model (SPDX), kept in its package."""
     data: DataOfSource
-    training: Training = Training()
+    training: TrainingOfFamily = Field(default_factory=Training.of, json_schema_extra={"default": {}})
     evaluation: Evaluation = Evaluation()
     serving: Serving = Serving()
     strategy: Strategy = Field(default_factory=Strategy, json_schema_extra={"default": {}})

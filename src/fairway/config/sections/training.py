@@ -1,13 +1,18 @@
-"""The `training` section: the family and how it is trained."""
+"""The `training` section: the family and how it is trained.
 
-from typing import Annotated, Literal
+Each family has keys of its own: it is a module of `fairway.training.families`, or of an installed package, found by the
+entry-point group `fairway.families`.
+"""
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
 
 from fairway.config.sections.base import Fraction, Section
+from fairway.config.sections.variants import Variants
+
+USUAL_FAMILY = "tabular"  # where `family` is left out
 
 
 class Augmentation(Section):
@@ -22,44 +27,35 @@ class Augmentation(Section):
 
 
 class Training(Section):
-    """How a model is fitted."""
+    """How a model is fitted; each family has keys of its own besides."""
 
-    family: Literal["convolutional", "tabular", "function"] = "tabular"
-    """Our two torch families, or `function`: your own code."""
-    function: str | None = None
-    """`package.module:fit`, called as fit(splits, seed=...); returns a torch module, a scikit-learn estimator or an
-    ONNX path."""
+    family: str = USUAL_FAMILY
+    """The module of `fairway.training.families`, or of an installed package, that fits the model: `tabular` and
+    `convolutional` are networks, `boosting` is gradient-boosted trees (LightGBM), `function` is your own code."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Fixes weights, order of batches and augmentation: the same seed gives the same model on the same machine."""
-    epochs: Annotated[int, Field(ge=1, le=10000)] = 30
-    """Upper bound; early stopping usually ends before."""
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    """64 fits small data; raise it with the rows."""
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-3
-    """Peak of the one-cycle schedule; 3e-3 is safe for AdamW on networks of this size."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
-    """AdamW's decay; its usual value for small networks."""
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64,)
-    """Widths of the fully connected layers."""
-    channels: tuple[Annotated[int, Field(ge=1)], ...] = (16, 32)
-    """Widths of the convolutions (family convolutional)."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Before the last layer; 0.1 costs nothing and steadies small data."""
-    patience: Annotated[int, Field(ge=1)] = 8
-    """Epochs without a better validation loss before it stops."""
+    """Fixes every draw, of weights, order and augmentation: the same seed gives the same model on the same machine."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs the loss by inverse class frequency; it costs calibration, so not by default."""
-    augmentation: Augmentation = Augmentation()
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """`auto` takes the accelerator that is there."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
     threads: Annotated[int, Field(ge=0)] = 1
-    """CPU threads; 0 leaves torch's choice. One by default: two made small networks up to six times slower on a busy
-    machine, never faster."""
+    """CPU threads; 0 leaves the library's choice. One by default: two made small networks up to six times slower on a
+    busy machine, never faster."""
 
-    @model_validator(mode="after")
-    def _function_named(self) -> "Training":
-        if self.family == "function" and not self.function:
-            raise ValueError("training.family function needs training.function")
-        return self
+    @property
+    def most_epochs(self) -> int:
+        """Return how many epochs there are at most; 0 where nobody knows."""
+        return 0
+
+    @classmethod
+    def of(cls, **values: Any) -> "Training":
+        """Return the section of the family that the values name; raises pydantic's ValidationError."""
+        section: Training = TypeAdapter(TrainingOfFamily).validate_python(values)
+        return section
+
+
+def _drop(section: type[Training], field: str, value: Any, values: Mapping[str, Any]) -> bool:
+    """Drop another family's key: the group that was chosen first may have said it, before another family was."""
+    return False
+
+
+FAMILIES = Variants("families", of=Training, noun="family", tag="family", usual=USUAL_FAMILY, keep=_drop)
+TrainingOfFamily = Annotated[Training, FAMILIES]

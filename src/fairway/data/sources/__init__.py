@@ -29,6 +29,10 @@ def read(section: sections.Data) -> base.Rows:
     Raises UsageError for a wrong file or name, DataError for unusable content.
     """
     rows: base.Rows = plugins.load("sources", section.source).read(section)
+    if section.targets or section.separator is not None:
+        from fairway.data import targets  # pandas, as below
+
+        rows = dataclasses.replace(rows, frame=targets.joined(rows.frame, section, origin=rows.origin))
     doubled = rows.frame.columns[rows.frame.columns.duplicated()].tolist()
     if doubled:
         raise errors.DataError(f"{rows.origin} has the column {doubled[0]!r} twice: rename one of them")

@@ -7,15 +7,24 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from numpy.typing import NDArray
+
 from fairway import errors, plugins
 from fairway.model.schema import Schema
-from fairway.model.tasks.base import Metric, Output, Task
+from fairway.model.tasks.base import Declared, Metric, Output, Task
 from fairway.model.tasks.classification import Classification
+from fairway.model.tasks.hierarchical import Hierarchical
+from fairway.model.tasks.multilabel import Multilabel
+from fairway.model.tasks.ranking import Ranking
+from fairway.model.tasks.regression import Regression
 
-__all__ = ["USUAL", "Metric", "Output", "Task", "found", "listed", "named", "of"]
+__all__ = ["USUAL", "Declared", "Metric", "Output", "Task", "found", "listed", "named", "of", "proposed"]
 
-OURS: Mapping[str, Task] = {task.name: task for task in (Classification(),)}
-USUAL = Classification.name  # of a schema or record that is older than tasks
+Array = NDArray[Any]
+OURS: Mapping[str, Task] = {
+    task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Ranking(), Regression())
+}
+USUAL = Classification.name  # of a schema or record that is older than tasks, and of a target that nothing else suits
 
 
 @functools.cache
@@ -34,6 +43,12 @@ def named(name: Any) -> Task:
     if not isinstance(name, str) or name not in found():
         raise errors.DataError(f"the task is {name!r}: wanted {listed()}")
     return found()[name]
+
+
+def proposed(values: Array, declared: Declared) -> tuple[Task, str]:
+    """Return the task that a target column with these known values suits, and why in words."""
+    reasons = ((task, task.suits(values, declared)) for task in found().values())
+    return next(((task, why) for task, why in reasons if why is not None), (named(USUAL), "classes to tell apart"))
 
 
 def listed() -> str:

@@ -10,18 +10,30 @@ Three forms of one thing travel between the stages, a row for each row:
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fairway import artifacts, errors
 from fairway.model.kinds.base import Compared
 from fairway.model.schema import Schema
 
 Array = NDArray[Any]
 Json = dict[str, Any]
 Scores = dict[str, float]
+LONGEST_NAME = 256  # characters of a class
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What a configuration says of the target besides its name."""
+
+    target: str
+    group: str | None = None  # the column whose rows are ranked against one another
+    parents: Mapping[str, str] = field(default_factory=dict)  # of classes
+    coverage: float | None = None  # of intervals
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,16 @@ class Metric:
     better: Literal["high", "low"]
     words: str  # in sentences
     compared: bool = True  # of baselines and slices too
+    share: bool = False  # from 0 to 1, said in percent
+
+    def worse(self, value: float, *, by: float) -> float:
+        """Return a value that is worse by so many points of a share, or by this share of any other value."""
+        step = by if self.share else by * abs(value)
+        return value - step if self.better == "high" else value + step
+
+    def shown(self, value: float) -> str:
+        """Return the value as a person reads it."""
+        return f"{100 * value:.2f} %" if self.share else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -48,20 +70,28 @@ class Task(ABC):
 
     name: ClassVar[str]  # in schema.json, the manifest and the metadata
     output: ClassVar[str]  # of the graph
-    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates, slices and retrains
+    metrics: ClassVar[tuple[Metric, ...]]  # the first one gates and slices where no other is chosen
     side: ClassVar[str]  # training's side of it, as `package.module:Class`: what needs torch is imported there alone
+    declares: ClassVar[tuple[str, ...]]  # the keys of a schema file that say what `learn` learns
     rules: ClassVar[Mapping[str, str]]  # the baselines' names, in words; the gate wants the zero rule beaten
 
-    @property
-    def primary(self) -> Metric:
-        """Return the metric that decides."""
-        return self.metrics[0]
+    def metric(self, name: str | None) -> Metric:
+        """Return the metric of this name, the task's first where none is named; raises DataError for another."""
+        found = [metric for metric in self.metrics if metric.compared and name in (None, metric.name)]
+        if not found:
+            names = ", ".join(metric.name for metric in self.metrics if metric.compared)
+            raise errors.DataError(f"evaluation.metric is {name!r}: {self.name} has {names}")
+        return found[0]
 
     # The target
 
+    def suits(self, values: Array, declared: Declared) -> str | None:
+        """Return why a target column with these known values is of this task, in words, None where it is not."""
+        return None
+
     @abstractmethod
-    def learn(self, values: Array, *, target: str) -> Json:
-        """Return what the schema keeps of a target column's known values.
+    def learn(self, values: Array, declared: Declared) -> Json:
+        """Return what the schema keeps of a target column's known values: `classes`, `facts`, or both.
 
         Raises DataError where they cannot be learnt.
         """
@@ -69,6 +99,18 @@ class Task(ABC):
     @abstractmethod
     def read(self, values: Array) -> list[Any]:
         """Return the labels of a target column, however its values are written."""
+
+    def grouped(self, values: Array, groups: Array) -> Array:
+        """Return the target column's values with the group of each, where the labels have one."""
+        return values
+
+    @abstractmethod
+    def label(self, value: Any, schema: Schema) -> Any:
+        """Return the label that a value of JSON means, however a client writes it; None where it means none."""
+
+    @abstractmethod
+    def wanted(self, schema: Schema) -> str:
+        """Return what a label may be, for a sentence that refuses one."""
 
     @abstractmethod
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
@@ -95,8 +137,23 @@ class Task(ABC):
         """Return the target's distribution that a person looks at first."""
 
     @abstractmethod
+    def describe(self, target: Array, schema: Schema) -> str:
+        """Return the target's distribution in a few words."""
+
+    def rarest(self, target: Array, schema: Schema) -> float | None:
+        """Return the share of the rarest answer, None where answers are not counted."""
+        return None
+
+    @abstractmethod
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         """Return, in words, how much of the target a feature tells alone, where that is suspiciously much."""
+
+    @abstractmethod
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        """Return what `learn` would, from the keys `declares` of an imported model's schema file.
+
+        Raises PackageError.
+        """
 
     # Answers
 
@@ -120,6 +177,15 @@ class Task(ABC):
     def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
         """Return one tensor's values: a list of words, or an array."""
 
+    def columns(self, schema: Schema) -> tuple[str, ...]:
+        """Return what the numbers of a raw answer are called."""
+        return tuple(output.name for output in self.outputs(schema))
+
+    @abstractmethod
+    def told(self, outputs: Mapping[str, Any]) -> Json:
+        """Return a row's answer as a person reads it, `answer` and what it comes with, from the row's output
+        tensors."""
+
     @abstractmethod
     def row_bytes(self, schema: Schema, *, number: int) -> int:
         """Return how many bytes of an answer a row takes at most, where a number takes `number` of them."""
@@ -128,21 +194,26 @@ class Task(ABC):
     def improper(self, raw: Array) -> str | None:
         """Return why these are no answers of this task, or None where they may be."""
 
+    def unit(self, schema: Schema) -> float:
+        """Return what differences of raw answers are measured in: about as much as they can differ by."""
+        return 1.0
+
     # Measuring
 
     @abstractmethod
-    def measure(self, raw: Array, target: Array) -> Scores:
+    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
         """Return every metric by name."""
 
-    def compare(self, raw: Array, target: Array) -> Scores:
+    def compare(self, raw: Array, target: Array, schema: Schema) -> Scores:
         """Return the metrics by which baselines and slices are compared."""
-        measured = self.measure(raw, target)
+        measured = self.measure(raw, target, schema)
         return {metric.name: measured[metric.name] for metric in self.metrics if metric.compared}
 
-    def rank(self, scores: Mapping[str, float]) -> tuple[float, ...]:
-        """Return what orders models by their scores, the best last: by the primary metric, then by the next ones."""
-        compared = [metric for metric in self.metrics if metric.compared]
-        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in compared)
+    def rank(self, scores: Mapping[str, float], *, by: Metric) -> tuple[float, ...]:
+        """Return what orders models by their scores, the best last: by this metric, then by the others."""
+        others = [metric for metric in self.metrics if metric.compared and metric != by]
+        ordered = [metric for metric in (by, *others) if metric.name in scores]
+        return tuple(scores[metric.name] if metric.better == "high" else -scores[metric.name] for metric in ordered)
 
     @abstractmethod
     def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
@@ -151,6 +222,10 @@ class Task(ABC):
     @abstractmethod
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
         """Return the report's part: tables and curves as plain JSON."""
+
+    def gauge(self, schema: Schema) -> Json:
+        """Return the facts that `loss` and `differ` need: they travel with each answer into the event store."""
+        return {}
 
     @abstractmethod
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
@@ -164,7 +239,7 @@ class Task(ABC):
     # Watching
 
     @abstractmethod
-    def compared(self, reference: Array, window: Array, *, classes: Sequence[str]) -> Iterator[Compared]:
+    def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         """Return the columns of the answers that a drift test takes."""
 
     # A manifest's claims
@@ -172,3 +247,19 @@ class Task(ABC):
     @abstractmethod
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         """Return the key of a manifest that cannot be, its value and what is wanted; None where all may be."""
+
+
+def percent(share: float) -> str:
+    """Return a share in words."""
+    return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
+
+
+def refused_names(names: Any, *, key: str, most: int) -> tuple[str, Any, str] | None:
+    """Return what a manifest claims in place of different names of bounded length, and what is wanted."""
+    wanted = f"1 to {most} different names of at most {LONGEST_NAME} characters"
+    if not isinstance(names, list) or not artifacts.is_plain(names, kinds={str}):
+        return key, names, wanted
+    if not 1 <= len(names) <= most or len(set(names)) < len(names):
+        return key, names, wanted
+    wrong = [name for name in names if not name or len(name) > LONGEST_NAME]
+    return (key, wrong[0], wanted) if wrong else None

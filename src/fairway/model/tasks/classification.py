@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairway import artifacts, errors
+from fairway import errors
 from fairway.model.kinds import number
-from fairway.model.kinds.base import Compared, is_missing
+from fairway.model.kinds.base import Compared, declared_word, is_missing
+from fairway.model.labels import read, word
 from fairway.model.schema import Schema
 from fairway.model.tasks import base, calibration
-from fairway.model.tasks.base import Array, Json, Metric, Output, Scores
+from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
 
 MAX_CLASSES = 1000
 MAX_NUMBERED = 100  # classes that are numbers: beyond it they are quantities, which is another task
@@ -23,7 +24,8 @@ FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinit
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
 SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
 MOST_CLAIMED = 10_000  # a probability of each class is in every answer
-LONGEST_NAME = 256  # characters of a class
+SHOWN = 10  # classes in a sentence
+DESCRIBED = 6  # and with their shares
 
 
 class Classification(base.Task):
@@ -31,18 +33,22 @@ class Classification(base.Task):
 
     name = "classification"
     output = "probabilities"
-    side = "fairway.training.losses:Classification"
-    metrics = (
-        Metric("accuracy", "high", "accuracy"),
+    side = "fairway.training.losses:ClassificationSide"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("accuracy", "high", "accuracy", share=True),
         Metric("log_loss", "low", "log loss"),
-        Metric("calibration_error", "low", "calibration error", compared=False),
+        Metric("balanced_accuracy", "high", "balanced accuracy", share=True),
+        Metric("average_precision", "high", "average precision", share=True),
+        Metric("calibration_error", "low", "calibration error", compared=False, share=True),
     )
+    declares: ClassVar[tuple[str, ...]] = ("classes",)
     rules = {  # noqa: RUF012 - a constant
         "zero_rule": "always the most frequent class",
         "random": "guessing by the classes' shares",
     }
 
-    def learn(self, values: Array, *, target: str) -> Json:
+    def learn(self, values: Array, declared: Declared) -> Json:
+        target = declared.target
         classes = sorted(set(self.read(values)), key=_order)
         if len(classes) < 2:
             seen = f"only {classes[0]!r}" if classes else "no value at all"
@@ -51,7 +57,7 @@ class Classification(base.Task):
         if quantity:
             raise errors.DataError(
                 f"the target {target} has {len(classes)} different {quantity}, which looks like a quantity: "
-                "fairway predicts classes; cut it into some first"
+                "set data.task to regression, or cut it into classes first"
             )
         if len(classes) > min(MAX_CLASSES, max(20, len(values) // ROWS_A_CLASS)):
             raise errors.DataError(
@@ -66,6 +72,14 @@ class Classification(base.Task):
         if numbers is not None and numbers.dtype.kind == "f" and _are_whole(numbers):
             return ["" if is_missing(value) else str(int(value)) for value in numbers.tolist()]
         return ["" if is_missing(value) else str(value).strip() for value in values.tolist()]
+
+    def label(self, value: Any, schema: Schema) -> Any:
+        text = word(value)
+        return None if text is None else read(text, schema.classes)
+
+    def wanted(self, schema: Schema) -> str:
+        shown = ", ".join(schema.classes[:SHOWN])
+        return f"one of the classes {shown}{', ...' if len(schema.classes) > SHOWN else ''}"
 
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
         place = {name: index for index, name in enumerate(schema.classes)}
@@ -93,6 +107,17 @@ class Classification(base.Task):
         counts = np.bincount(target, minlength=len(schema.classes))
         return {"classes": dict(zip(schema.classes, counts.tolist(), strict=True))}
 
+    def describe(self, target: Array, schema: Schema) -> str:
+        counts = np.bincount(target, minlength=len(schema.classes))
+        ordered = [schema.classes[place] for place in np.argsort(-counts, kind="stable")]
+        shares = dict(zip(schema.classes, counts / len(target), strict=True))
+        shown = ", ".join(f"{name} {base.percent(shares[name])}" for name in ordered[:DESCRIBED])
+        more = f" and {len(ordered) - DESCRIBED} more" if len(ordered) > DESCRIBED else ""
+        return f"{len(ordered)} classes: {shown}{more}"
+
+    def rarest(self, target: Array, schema: Schema) -> float | None:
+        return float(np.bincount(target, minlength=len(schema.classes)).min() / len(target))
+
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         table = np.zeros((int(bins.max()) + 1, int(target.max()) + 1))
         np.add.at(table, (bins, target), 1)
@@ -101,6 +126,12 @@ class Classification(base.Task):
         if share <= max(SUSPICIOUS, usual + 0.05):
             return None
         return f"tells the class of {share:.1%} of the rows (the most frequent class: {usual:.1%})"
+
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        classes = entry.get("classes")
+        if not isinstance(classes, list) or len(classes) < 2 or len(set(map(str, classes))) != len(classes):
+            raise errors.PackageError(f"{where}: classes is {classes!r}: wanted a list of at least two different names")
+        return {"classes": [declared_word(name, where=f"{where}: classes") for name in classes]}
 
     def width(self, schema: Schema) -> int:
         return len(schema.classes)
@@ -126,6 +157,12 @@ class Classification(base.Task):
             return labels
         return raw if output == "probabilities" else raw.max(axis=1)
 
+    def columns(self, schema: Schema) -> tuple[str, ...]:
+        return schema.classes
+
+    def told(self, outputs: Mapping[str, Any]) -> Json:
+        return {"answer": outputs["label"], "confidence": round(outputs["confidence"], 4)}
+
     def row_bytes(self, schema: Schema, *, number: int) -> int:
         longest = max(len(json.dumps(name, ensure_ascii=False).encode()) for name in schema.classes)
         return longest + 4 + (len(schema.classes) + 1) * number  # 4 bytes of length before a binary label
@@ -137,10 +174,12 @@ class Classification(base.Task):
         worst = raw[off.argmax() if off.max() > SUM_OFF else raw.min(axis=1).argmin()]
         return f"answers with a row {_some(worst)}: wanted probabilities that add up to 1, with the softmax inside"
 
-    def measure(self, raw: Array, target: Array) -> Scores:
+    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
         return {
             "accuracy": accuracy(raw, target),
             "log_loss": log_loss(raw, target),
+            "balanced_accuracy": balanced_accuracy(raw.argmax(axis=1), target),
+            "average_precision": average_precision(raw, target),
             "calibration_error": calibration.error(raw, target),
         }
 
@@ -150,9 +189,13 @@ class Classification(base.Task):
         shares = np.bincount(train, minlength=len(schema.classes)) / len(train)
         counts = np.bincount(target, minlength=len(schema.classes)) / len(target)
         loss = log_loss(np.tile(shares, (len(target), 1)), target)
+        present = counts[counts > 0]
+        even = {"log_loss": loss, "average_precision": positives(counts)}
+        guessed = float(shares[counts > 0].mean())
+        always = float((counts > 0)[shares.argmax()]) / len(present)
         return {
-            "random": {"accuracy": float(shares @ counts), "log_loss": loss},
-            "zero_rule": {"accuracy": float((target == shares.argmax()).mean()), "log_loss": loss},
+            "random": {"accuracy": float(shares @ counts), "balanced_accuracy": guessed, **even},
+            "zero_rule": {"accuracy": float((target == shares.argmax()).mean()), "balanced_accuracy": always, **even},
         }
 
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
@@ -169,21 +212,14 @@ class Classification(base.Task):
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         return self.loss(one, other, schema)
 
-    def compared(self, reference: Array, window: Array, *, classes: Sequence[str]) -> Iterator[Compared]:
+    def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         # Two classes say the same thing twice: one test is enough, and costs less of the window's false-alarm budget.
         for i in range(1 if reference.shape[1] == 2 else 0, reference.shape[1]):
-            name = classes[i] if i < len(classes) else str(i)
+            name = schema.classes[i] if i < len(schema.classes) else str(i)
             yield from number.compared(f"probability[{name}]", reference[:, i], window[:, i], kind="probability")
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
-        classes = claimed["classes"]
-        wanted = f"1 to {MOST_CLAIMED} different names of at most {LONGEST_NAME} characters"
-        if not isinstance(classes, list) or not artifacts.is_plain(classes, kinds={str}):
-            return "classes", classes, wanted
-        if not 1 <= len(classes) <= MOST_CLAIMED or len(set(classes)) < len(classes):
-            return "classes", classes, wanted
-        wrong = [name for name in classes if not name or len(name) > LONGEST_NAME]
-        return ("classes", wrong[0], wanted) if wrong else None
+        return base.refused_names(claimed["classes"], key="classes", most=MOST_CLAIMED)
 
 
 def accuracy(probabilities: Array, target: Array) -> float:
@@ -195,6 +231,38 @@ def log_loss(probabilities: Array, target: Array) -> float:
     """Return the mean negative log probability of the true class, in nats."""
     chosen = probabilities[np.arange(len(target)), target].astype(np.float64)
     return float(-np.log(np.clip(chosen, FLOOR, 1.0)).mean())
+
+
+def balanced_accuracy(predicted: Array, target: Array) -> float:
+    """Return the mean over the classes that are there of the share of their rows that is found."""
+    return float(np.mean([(predicted[target == place] == place).mean() for place in np.unique(target)]))
+
+
+def average_precision(probabilities: Array, target: Array) -> float:
+    """Return the area under precision by recall: of the rarer of two classes, of more the mean over those that are
+    there."""
+    counts = np.bincount(target, minlength=probabilities.shape[1])
+    places = [_rarer(counts)] if len(counts) == 2 else np.flatnonzero(counts)
+    return float(np.mean([_average_precision(probabilities[:, place], target == place) for place in places]))
+
+
+def positives(shares: Array) -> float:
+    """Return the average precision of answers that are the same for every row."""
+    return float(shares[_rarer(shares)]) if len(shares) == 2 else float(shares[shares > 0].mean())
+
+
+def _rarer(counts: Array) -> int:
+    """Return the place of the rarer of two classes, of the other one where it has no row at all."""
+    rarer = int(np.argmin(counts))
+    return rarer if counts[rarer] else 1 - rarer
+
+
+def _average_precision(scores: Array, hits: Array) -> float:
+    """Return the precision at each different score, weighted by the recall that it adds."""
+    order = np.argsort(-scores, kind="stable")
+    found, last = np.cumsum(hits[order]), np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
+    precision, recall = found[last] / (last + 1), found[last] / hits.sum()
+    return float((precision * np.diff(np.r_[0.0, recall])).sum())
 
 
 def confusion(predicted: Array, target: Array, *, classes: int) -> Array:

@@ -7,7 +7,7 @@ License 1.1.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fairway import errors
 from fairway.model import kinds
+from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base, columns
 
 Array = npt.NDArray[Any]
@@ -25,16 +26,14 @@ class UnivariateDetector:
     """One test per feature, pixel and predicted probability: Kolmogorov-Smirnov for numbers, chi-squared for
     categories."""
 
-    def __init__(self, *, p_value: float, kinds: Mapping[str, str], classes: Sequence[str], task: str) -> None:
+    def __init__(self, *, p_value: float, schema: Schema) -> None:
         self._p_value = p_value
-        self._kinds = kinds
-        self._classes = classes
-        self._task = task
+        self._schema = schema
         _engine()  # now: the import takes some ten seconds, which the first window should not wait for
 
     def check(self, reference: base.Arrays, window: base.Arrays) -> base.DriftResult:
         np.random.seed(SEED)  # the generator that the library would draw from
-        tested = columns.columns(reference, window, kinds=self._kinds, classes=self._classes, task=self._task)
+        tested = columns.columns(reference, window, schema=self._schema)
         limit = base.threshold_of_one(self._p_value, tests=len(tested))
         features = sorted(_features(tested, limit=limit), key=lambda feature: feature.p_value)
         smallest = min((feature.p_value for feature in features), default=1.0)

@@ -1,6 +1,6 @@
 """Turns features as they are logged into columns that a univariate test can take: no missing value is passed on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -9,26 +9,24 @@ from fairway import errors
 from fairway.model import kinds as all_kinds
 from fairway.model import tasks
 from fairway.model.kinds import Compared
+from fairway.model.schema import Schema
 from fairway.monitoring.detectors import base
 
 Array = npt.NDArray[Any]
 
 
-def columns(
-    reference: base.Arrays,
-    window: base.Arrays,
-    *,
-    kinds: Mapping[str, str],
-    classes: Sequence[str],
-    task: str = tasks.USUAL,
-) -> list[Compared]:
-    """Return the columns to test; the ones that never vary are left out, since both windows agree on them."""
+def columns(reference: base.Arrays, window: base.Arrays, *, schema: Schema) -> list[Compared]:
+    """Return the columns to test; the ones that never vary are left out, since both windows agree on them.
+
+    The kind of a feature that the schema has not is taken from its values.
+    """
     found: list[Compared] = []
+    kinds = {feature.name: feature.kind for feature in schema.features}
     for name, values in reference.items():
         if name == base.ANSWERS:
             answers = window.get(name)
             if answers is not None and len(answers):
-                found += tasks.named(task).compared(values, answers, classes=classes)
+                found += tasks.of(schema).compared(values, answers, schema)
         elif not name.startswith("__"):
             found += _feature(name, values, _present(name, window), kind=kinds.get(name))
     return found

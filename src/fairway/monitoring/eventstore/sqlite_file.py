@@ -33,12 +33,14 @@ class Lite(sqlite3.Connection):
 
 
 class SqliteFile:
-    """One connection, shared by the threads of this process one at a time; an older file is brought up to date."""
+    """One connection, shared by the threads of this process one at a time; an older file is brought up to date, or,
+    without `update`, refused.
+    """
 
     sql: databases.Dialect = sqlite_sql
 
-    def __init__(self, path: Path, *, timeout_seconds: float = 5.0) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, timeout_seconds: float = 5.0, update: bool = True) -> None:
+        self.path, self._update = path, update
         self.timeout_seconds = timeout_seconds
         self._lock = threading.RLock()
         self._depth = 0
@@ -207,6 +209,11 @@ class SqliteFile:
                 raise errors.PlatformError(
                     f"the event store {self.path} has format {version}, this version knows {len(migrations)}: "
                     f"upgrade fairway"
+                )
+            if 0 < version < len(migrations) and not self._update:
+                raise errors.PlatformError(
+                    f"the event store {self.path} is of an earlier version, and what runs may write it still: "
+                    "`fairway down` and `fairway up` bring it up to date"
                 )
             for statement in (s for steps in migrations[version:] for s in steps):
                 connection.execute(statement)

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
+from fairway import errors
 from fairway.config import sections
 from fairway.rollout import record, states
 from fairway.rollout.states import State
@@ -35,11 +38,25 @@ def write(state: State, *, policy: sections.Strategy, first: str | None) -> str:
 
 def read(status: Mapping[str, Any], *, policy: sections.Strategy) -> tuple[State, sections.Strategy, str | None]:
     """Return the state to go on from, the strategy in force (a rollout ends by the one that it began with), and the
-    first revision in the HTTPRoute.
+    first revision in the HTTPRoute; raises PlatformError for a strategy that cannot be read.
     """
     if "checkpoint" not in status:
         return State(), policy, None
     kept = json.loads(status["checkpoint"])
     state = record.from_json(kept["state"])
-    begun = sections.Strategy.model_validate(kept["strategy"]) if states.bound(state) else policy
-    return state, begun, kept.get("first")
+    return state, _begun(kept["strategy"]) if states.bound(state) else policy, kept.get("first")
+
+
+def _begun(stored: Mapping[str, Any]) -> sections.Strategy:
+    """Return the strategy that the rollout began with; raises PlatformError for one that this installation cannot
+    read, as where a guard's plug-in is gone.
+    """
+    try:
+        return sections.Strategy.model_validate(stored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, ("strategy", *first["loc"])))
+        raise errors.PlatformError(
+            f"nothing moves: what the rollout began with cannot be read ({place}: {first['msg']}); wanted the plug-in, "
+            "or the version of fairway, that it was written with"
+        ) from error

@@ -2,6 +2,7 @@
 platform's verbs say it.
 """
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -58,14 +59,9 @@ class ClusterPlatform:
 
     def read(self, name: str) -> Deployed:
         found = client.read(self._server, self._namespace, name)
-        spec, state, policy = _resumed(found)
-        told = found.get("status", {})
-        details = {key: told.get(key, []) for key in ROWS}
-        return Deployed(
-            record=record(found),
-            state=state,
-            policy=policy,
-            approximate=APPROXIMATE if spec.counts is not None else "",
+        details = {key: found.get("status", {}).get(key, []) for key in ROWS}
+        return dataclasses.replace(
+            _listed(found),
             details=details,
             tables=([_condition(row) for row in details["conditions"]], [_verdict(row) for row in details["history"]]),
         )
@@ -172,8 +168,8 @@ def _refusal(found: api.Object) -> str | None:
     return f"{ended(found).sentence}; no rollout begins: `fairway rollout retry` lets it be tried again"
 
 
-def _resumed(found: api.Object) -> tuple[resource.Spec, State, sections.Strategy]:
-    """Return what the ModelDeployment asks for, where its rollout stands, and the strategy in force."""
+def _resumed(found: api.Object) -> tuple[State, sections.Strategy]:
+    """Return where its rollout stands, and the strategy in force."""
     try:
         spec = resource.Spec.model_validate(found["spec"])
         state, policy, _ = checkpoint.read(found.get("status", {}), policy=resource.policy(spec))
@@ -182,14 +178,14 @@ def _resumed(found: api.Object) -> tuple[resource.Spec, State, sections.Strategy
             "the ModelDeployment was written by another version of fairway, which knows what this one does not: use "
             "that one"
         ) from error
-    return spec, state, policy
+    return state, policy
 
 
 def _listed(found: api.Object) -> Deployed:
-    """Return the deployment for a list, which goes on beside one that cannot be read."""
+    """Return the deployment, or of one that cannot be read its record and why."""
     approximate = APPROXIMATE if "counts" in found["spec"] else ""
     try:
-        _, state, policy = _resumed(found)
+        state, policy = _resumed(found)
     except errors.PlatformError as error:
         return Deployed(
             record=record(found),

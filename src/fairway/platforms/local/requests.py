@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fairway import errors
 from fairway.data import sources
-from fairway.model import kinds
+from fairway.model import kinds, tasks
 from fairway.model import labels as model_labels
 from fairway.model.schema import Feature
 from fairway.monitoring.eventstore import access
@@ -25,21 +25,19 @@ TIMEOUT_SECONDS = 60.0
 
 
 def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | None) -> list[dict[str, Any]]:
-    """Return one record a row: request id, label, confidence, revision, and the true label where the data has it."""
+    """Return one record a row: request id, the answer and what it comes with, revision, and the truth where the
+    data has it."""
     addresses = client.need(home)
     package = _package(home, name)
+    task = tasks.of(package.schema)
     rows = [_object(row)] if row is not None else _rows(home, name, data=data, package=package, limit=limit)
     answers = []
     for values in rows:
         body = {"inputs": [tensor(values, feature) for feature in package.features]}
         answered = _post(addresses.gateway, f"/v2/models/{name}/infer", body, headers={})
         said = answered["parameters"]
-        outputs = {out["name"]: out["data"] for out in answered["outputs"]}
-        answer = {
-            "request_id": said["request_id"],
-            "label": outputs["label"][0],
-            "confidence": round(outputs["confidence"][0], 4),
-        }
+        outputs = {out["name"]: _first(out) for out in answered["outputs"]}
+        answer = {"request_id": said["request_id"], **task.told(outputs)}
         answer |= (
             {"revision": said["revision"]} if "revision" in said else {}
         )  # told where serving.revealRevision says so
@@ -47,6 +45,11 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
             answer["unreadable"] = said["unreadable"]
         answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
     return answers
+
+
+def _first(output: Mapping[str, Any]) -> Any:
+    """Return the only row of an output tensor."""
+    return output["data"][0] if len(output["shape"]) == 1 else output["data"]
 
 
 def tensor(values: Mapping[str, Any], feature: Feature) -> dict[str, Any]:
@@ -101,7 +104,7 @@ class Sent(NamedTuple):
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> Sent:
     """Send labels to the collector, each as the class that it means; raises UsageError for one that means none."""
-    classes = _package(home, name).classes
+    classes = _package(home, name).schema.classes
     items = [
         {"requestId": request, "label": _class(text, classes, of=request), "deployment": name, "namespace": namespace}
         for request, text in labels

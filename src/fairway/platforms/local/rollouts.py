@@ -46,7 +46,7 @@ class LocalPlatform:
         )
 
     def read(self, name: str) -> Deployed:
-        return _deployed(self._found(name))
+        return _listed(self._found(name))
 
     def every(self, *, everywhere: bool = False) -> list[Deployed]:
         if everywhere:
@@ -117,7 +117,7 @@ def _deployed(deployment: state.Deployment) -> Deployed:
 
 
 def _listed(deployment: state.Deployment) -> Deployed:
-    """Return the deployment for a list, which goes on beside one that cannot be read."""
+    """Return the deployment, or of one that cannot be read its record and why."""
     if deployment.fault is None:
         return _deployed(deployment)
     record = _record(deployment)

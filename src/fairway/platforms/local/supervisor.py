@@ -73,8 +73,10 @@ class Supervisor:
 
     def tick(self) -> None:
         """Take one look at every deployment, and make true what was decided."""
-        self.keep_gateway()
-        self.services.keep()
+        with outlived("the gateway"):
+            self.keep_gateway()
+        with outlived("collector and monitor"):
+            self.services.keep()
         self.interval = self.shortest_interval()
         for deployment in self.state.deployments():
             with outlived(deployment.name):

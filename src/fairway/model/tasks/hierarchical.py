@@ -1,0 +1,151 @@
+"""Hierarchical classification: classes with parents, where a wrong class of the right branch costs less."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fairway import errors
+from fairway.model.schema import Schema
+from fairway.model.tasks import base, calibration, classification
+from fairway.model.tasks.base import Array, Declared, Json, Metric, Scores
+
+CONFIDENCE = 0.5  # probability that an answer has: below it the class's parent is answered
+MOST_PARENTS = 10_000
+
+
+class Hierarchical(classification.Classification):
+    """As a classification, with `parents`: an answer is the class or, where that is not sure, one of its ancestors.
+
+    An answer's loss is 1 less the hierarchical F of the two: twice the classes that are in both branches, by those in
+    either (Kiritchenko, Matwin, Nock & Famili 2006, section 3).
+    """
+
+    name = "hierarchical"
+    metrics = (
+        Metric("hierarchical_f", "high", "hierarchical F", share=True),
+        *(metric for metric in classification.Classification.metrics if metric.name in ("accuracy", "log_loss")),
+        Metric("class_share", "high", "answers that are a class and no ancestor", compared=False, share=True),
+        Metric("calibration_error", "low", "calibration error", compared=False, share=True),
+    )
+    declares = ("classes", "parents")
+
+    def suits(self, values: Array, declared: Declared) -> str | None:
+        return f"{len(declared.parents)} classes have a parent" if declared.parents else None
+
+    def learn(self, values: Array, declared: Declared) -> Json:
+        classes = super().learn(values, declared)["classes"]
+        unrelated = [name for name in declared.parents if name not in {*classes, *declared.parents.values()}]
+        if unrelated:
+            raise errors.DataError(
+                f"data.parents names {unrelated[0]!r}, which is no class of {declared.target} and no parent: "
+                f"there are {', '.join(classes[:20])}"
+            )
+        return {"classes": classes, "facts": _facts(declared.parents, where="data.parents")}
+
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        parents = entry.get("parents")
+        if not isinstance(parents, Mapping) or not parents:
+            raise errors.PackageError(f"{where}: parents is {parents!r}: wanted a map from classes to their parents")
+        words = {str(child): str(parent) for child, parent in parents.items()}
+        return super().declare(entry, where=where) | {"facts": _facts(words, where=f"{where}: parents")}
+
+    def answers(self, raw: Array, schema: Schema) -> list[Any]:
+        """Return the likeliest class, or its nearest ancestor that is as likely as `CONFIDENCE`, or its first one."""
+        above = _above(schema)
+        return [_sure(row, schema.classes, above) for row in raw.astype(np.float64)]
+
+    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
+        answers, truth = self.answers(raw, schema), [schema.classes[place] for place in target]
+        return {
+            "hierarchical_f": 1 - float(self.loss(answers, truth, schema).mean()),
+            "accuracy": classification.accuracy(raw, target),
+            "log_loss": classification.log_loss(raw, target),
+            "class_share": float(np.mean([answer in schema.classes for answer in answers])),
+            "calibration_error": calibration.error(raw, target),
+        }
+
+    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        rules = super().baselines(train, target, schema)
+        shares, counts = (np.bincount(part, minlength=len(schema.classes)) / len(part) for part in (train, target))
+        table = np.array([self.loss([name] * len(schema.classes), schema.classes, schema) for name in schema.classes])
+        reached = {"random": 1 - shares @ table @ counts, "zero_rule": 1 - table[shares.argmax()] @ counts}
+        return {
+            rule: {"hierarchical_f": float(reached[rule]), **{name: scores[name] for name in ("accuracy", "log_loss")}}
+            for rule, scores in rules.items()
+        }
+
+    def gauge(self, schema: Schema) -> Json:
+        return {"parents": dict(schema.facts["parents"])}
+
+    def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
+        parents = schema.facts["parents"]
+        return np.array([_apart(one, other, parents) for one, other in zip(answers, labels, strict=True)])
+
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        parents = (claimed.get("facts") or {}).get("parents")
+        if not isinstance(parents, Mapping) or not 1 <= len(parents) <= MOST_PARENTS:
+            return "facts: parents", parents, f"an object of 1 to {MOST_PARENTS} classes and their parents"
+        for names in ([*parents], [*dict.fromkeys(map(str, parents.values()))]):
+            refused = base.refused_names(names, key="facts: parents", most=MOST_PARENTS)
+            if refused is not None:
+                return refused
+        round_trip = _circle(parents)
+        if round_trip is not None:
+            return "facts: parents", round_trip, "no class among its own ancestors"
+        return super().refuse(claimed)
+
+
+def branch(name: str, parents: Mapping[str, str]) -> list[str]:
+    """Return the class and its ancestors, from the nearest on."""
+    found = [name]
+    while found[-1] in parents:
+        found.append(parents[found[-1]])
+    return found
+
+
+def _facts(parents: Mapping[str, str], *, where: str) -> Json:
+    round_trip = _circle(parents)
+    if round_trip is not None:
+        raise errors.DataError(f"{where}: {round_trip!r} is among its own ancestors: wanted parents without a circle")
+    return {"parents": dict(parents)}
+
+
+def _circle(parents: Mapping[str, str]) -> str | None:
+    """Return a class that is among its own ancestors, None where there is none."""
+    safe: set[str] = set()
+    for name in parents:
+        seen, at = [], name
+        while at in parents and at not in safe:
+            if at in seen:
+                return at
+            seen.append(at)
+            at = parents[at]
+        safe.update(seen)
+    return None
+
+
+def _above(schema: Schema) -> dict[str, list[int]]:
+    """Return the places of the classes below each ancestor."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(schema.classes):
+        for ancestor in branch(name, schema.facts["parents"])[1:]:
+            found.setdefault(ancestor, []).append(place)
+    return found
+
+
+def _sure(row: Array, classes: Sequence[str], above: Mapping[str, Sequence[int]]) -> str:
+    likeliest = int(row.argmax())
+    if row[likeliest] >= CONFIDENCE:
+        return classes[likeliest]
+    ancestors = [name for name, below in above.items() if likeliest in below]
+    ordered = sorted(ancestors, key=lambda name: len(above[name]))
+    sure = [name for name in ordered if row[list(above[name])].sum() >= CONFIDENCE]
+    return next(iter(sure), ordered[-1] if ordered else classes[likeliest])
+
+
+def _apart(one: str, other: str, parents: Mapping[str, str]) -> float:
+    if one == other:
+        return 0.0
+    ours, theirs = set(branch(one, parents)), set(branch(other, parents))
+    return 1 - 2 * len(ours & theirs) / (len(ours) + len(theirs))

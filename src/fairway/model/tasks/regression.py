@@ -1,0 +1,262 @@
+"""Regression: a quantity, with an interval that holds the truth as often as stated."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairway import errors
+from fairway.model.kinds import base as kind
+from fairway.model.kinds import number
+from fairway.model.kinds.base import Compared
+from fairway.model.schema import Feature, Schema
+from fairway.model.tasks import base
+from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
+
+MOST_CODES = 30  # whole numbers with more different values than this count or measure something
+MOST_FRACTIONS = 20
+STRATA, ROWS_A_STRATUM = 20, 10
+SUSPICIOUS = 0.99  # share of the variance that one feature alone explains
+SPREAD = 0.05, 0.95  # the quantiles of the target between which an error is as large as can be
+DECILES, BARS = 10, 30
+LEAST = 0.5  # coverage of an interval
+ROUGH = 0.01  # of the mean: float32 has seven digits
+TINY = 1e-300  # in place of a variance of 0
+DRAWN = 2_000  # training targets that stand for all of them in the expectation of a random guess
+READER, NAMELESS = number.Number(), Feature(name="the target", kind="number")
+
+
+class Regression(base.Task):
+    """Labels and the target are numbers; raw answers are the value and the ends of its interval, or the value alone.
+
+    An error counts as its share of the target's spread, 1 at most: what lies between the 5 % and the 95 % quantile.
+    """
+
+    name = "regression"
+    output = "value"
+    side = "fairway.training.losses:RegressionSide"
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("rmse", "low", "root mean squared error"),
+        Metric("mae", "low", "mean absolute error"),
+        Metric("r2", "high", "R²"),
+        Metric("pinball", "low", "pinball loss of the interval's ends", compared=False),
+        Metric("coverage", "high", "share of intervals that hold the truth", compared=False, share=True),
+        Metric("interval", "low", "mean width of the intervals", compared=False),
+    )
+    declares: ClassVar[tuple[str, ...]] = ("range", "coverage")
+    rules = {"zero_rule": "always the mean", "random": "guessing a row of training"}  # noqa: RUF012 - a constant
+
+    def suits(self, values: Array, declared: Declared) -> str | None:
+        try:
+            column = READER.read(values, NAMELESS)
+        except (kind.Unreadable, TypeError, ValueError):
+            return None
+        if values.dtype.kind == "b" or all(isinstance(value, bool | str) for value in values.tolist()):
+            return None
+        distinct, whole = len(np.unique(column)), bool((column == column.round()).all())
+        if distinct <= (MOST_CODES if whole else MOST_FRACTIONS):
+            return None
+        return f"{distinct:,} different {'whole numbers' if whole else 'fractions'} in order: a quantity"
+
+    def learn(self, values: Array, declared: Declared) -> Json:
+        column = np.array(self.read(values), dtype=np.float64)
+        if not len(column) or column.min() == column.max():
+            seen = f"only {column[0]:g}" if len(column) else "no value at all"
+            raise errors.DataError(f"the target {declared.target} has {seen}: wanted numbers that differ")
+        low, high = np.quantile(column, SPREAD)
+        facts = {
+            "mean": float(column.mean()),
+            "std": float(column.std()),
+            "spread": float(high - low) or float(column.max() - column.min()),
+            "coverage": declared.coverage,
+        }
+        return {"facts": facts}
+
+    def read(self, values: Array) -> list[Any]:
+        """Return the numbers, None where missing."""
+        try:
+            column = READER.read(values, NAMELESS)
+        except kind.Unreadable as error:
+            raise errors.DataError(
+                f"the target is {errors.excerpt(error.value)!r} in row {error.row}: wanted {error.wanted}; correct it, "
+                "or add it to data.missingValues"
+            ) from error
+        return [None if math.isnan(value) else value for value in column.tolist()]
+
+    def label(self, value: Any, schema: Schema) -> Any:
+        try:
+            (found,) = self.read(np.array([value], dtype=object))
+        except (errors.DataError, TypeError, ValueError):
+            return None
+        return found
+
+    def wanted(self, schema: Schema) -> str:
+        return "a number"
+
+    def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
+        return np.array([math.nan if label is None else label for label in labels], dtype=np.float64)
+
+    def known(self, target: Array) -> NDArray[np.bool_]:
+        known: NDArray[np.bool_] = ~np.isnan(target)
+        return known
+
+    def strata(self, target: Array) -> NDArray[np.int64]:
+        """Return the groups of rows with about the same value."""
+        groups = max(1, min(STRATA, len(target) // ROWS_A_STRATUM))
+        edges = np.quantile(target, np.linspace(0, 1, groups + 1)[1:-1])
+        return np.searchsorted(edges, target, side="right").astype(np.int64)
+
+    def lacking(self, target: Array, schema: Schema) -> list[str]:
+        return []
+
+    def unlearnable(self, target: Array, schema: Schema) -> str | None:
+        if len(target) and target.min() < target.max():
+            return None
+        return "all have the same target: wanted numbers that differ, there is nothing to tell apart"
+
+    def profile(self, target: Array, schema: Schema) -> Json:
+        return {"target": READER.profile(target)}
+
+    def describe(self, target: Array, schema: Schema) -> str:
+        return f"{target.min():,.6g} to {target.max():,.6g}, {target.mean():,.6g} on average"
+
+    def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
+        rows = np.bincount(bins)
+        means = np.bincount(bins, weights=target) / np.maximum(rows, 1)
+        free = len(target) - int((rows > 0).sum())
+        if free <= 0:
+            return None
+        left = float(((target - means[bins]) ** 2).sum() / free)
+        share = 1 - left / float(target.var(ddof=1))  # adjusted: of many bins with few rows each it is no larger
+        return f"explains {share:.1%} of the target's variance" if share > SUSPICIOUS else None
+
+    def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
+        between = kind.declared_range(entry, where=where)
+        low, high = between["min"], between["max"]
+        if low is None or low == high:
+            raise errors.PackageError(
+                f"{where}: range is {entry.get('range')!r}: wanted [low, high], between what the target mostly lies"
+            )
+        coverage = entry.get("coverage")
+        if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
+            raise errors.PackageError(f"{where}: coverage is {coverage!r}: wanted a share from {LEAST} to 1")
+        spread = high - low
+        return {"facts": {"mean": low + spread / 2, "std": spread / 4, "spread": spread, "coverage": coverage}}
+
+    def width(self, schema: Schema) -> int:
+        return 1 if schema.facts.get("coverage") is None else 3
+
+    def answers(self, raw: Array, schema: Schema) -> list[Any]:
+        found: list[Any] = raw[:, 0].astype(np.float64).tolist()
+        return found
+
+    def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
+        return raw
+
+    def outputs(self, schema: Schema) -> tuple[Output, ...]:
+        names = ("value", "lower", "upper")[: self.width(schema)]
+        return tuple(Output(name, "FP32") for name in names)
+
+    def value(self, output: str, *, raw: Array, labels: list[Any]) -> Any:
+        return raw[:, ("value", "lower", "upper").index(output)]
+
+    def told(self, outputs: Mapping[str, Any]) -> Json:
+        interval = {"interval": [outputs["lower"], outputs["upper"]]} if "lower" in outputs else {}
+        return {"answer": outputs["value"], **interval}
+
+    def row_bytes(self, schema: Schema, *, number: int) -> int:
+        return self.width(schema) * number
+
+    def improper(self, raw: Array) -> str | None:
+        if raw.shape[1] == 1 or not len(raw):
+            return None
+        wrong = np.flatnonzero((raw[:, 1] > raw[:, 0]) | (raw[:, 0] > raw[:, 2]))
+        if not len(wrong):
+            return None
+        value, low, high = raw[wrong[0]]
+        return f"answers {value:g} with the interval {low:g} to {high:g}: wanted the value between the ends"
+
+    def unit(self, schema: Schema) -> float:
+        """Return the target's deviation; float32 resolves no more of a large mean."""
+        return max(float(schema.facts["std"]), ROUGH * abs(float(schema.facts["mean"])))
+
+    def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
+        off = raw[:, 0].astype(np.float64) - target
+        found: Scores = {
+            "rmse": float(np.sqrt((off**2).mean())),
+            "mae": float(np.abs(off).mean()),
+            "r2": r_squared((off**2).mean(), target),
+        }
+        if raw.shape[1] == 1:
+            return found
+        low, high = raw[:, 1].astype(np.float64), raw[:, 2].astype(np.float64)
+        tail = (1 - schema.facts["coverage"]) / 2
+        return found | {
+            "pinball": (pinball(low, target, level=tail) + pinball(high, target, level=1 - tail)) / 2,
+            "coverage": float(((low <= target) & (target <= high)).mean()),
+            "interval": float((high - low).mean()),
+        }
+
+    def baselines(self, train: Array, target: Array, schema: Schema) -> dict[str, Scores]:
+        """Return always saying the mean of training, and what a guess of any of its rows reaches on average."""
+        mean = np.full((len(target), 1), train.mean())
+        drawn = np.quantile(train, np.linspace(0, 1, min(len(train), DRAWN)))
+        squared = float(((target - train.mean()) ** 2).mean() + train.var())
+        absolute = float(np.mean([np.abs(drawn - value).mean() for value in target]))
+        return {
+            "random": {"rmse": math.sqrt(squared), "mae": absolute, "r2": r_squared(squared, target)},
+            "zero_rule": self.measure(mean, target, schema),
+        }
+
+    def details(self, raw: Array, target: Array, schema: Schema) -> Json:
+        """Return the rows' means by tenths of the answers, and the errors' histogram."""
+        said = raw[:, 0].astype(np.float64)
+        counts, edges = np.histogram(said - target, bins=BARS)
+        tenths = [part for part in np.array_split(np.argsort(said, kind="stable"), DECILES) if len(part)]
+        return {
+            "tenths": [
+                {"rows": len(part), "answered": float(said[part].mean()), "true": float(target[part].mean())}
+                for part in tenths
+            ],
+            "errors": {"edges": edges.tolist(), "rows": counts.tolist()},
+        }
+
+    def gauge(self, schema: Schema) -> Json:
+        return {"spread": schema.facts["spread"]}
+
+    def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
+        apart = np.abs(np.asarray(answers, dtype=np.float64) - np.asarray(labels, dtype=np.float64))
+        lost: Array = np.minimum(1.0, apart / float(schema.facts["spread"]))
+        return lost
+
+    def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
+        return self.loss(one, other, schema)
+
+    def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
+        yield from number.compared("value", reference[:, 0], window[:, 0])
+
+    def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
+        facts = claimed.get("facts")
+        if not isinstance(facts, Mapping):
+            return "facts", facts, "the target's mean, std, spread and coverage"
+        for name in ("mean", "std", "spread"):
+            value: Any = facts.get(name)
+            if type(value) not in (int, float) or not math.isfinite(value) or (name != "mean" and value <= 0):
+                return f"facts: {name}", value, "a finite number" + ("" if name == "mean" else " above 0")
+        coverage = facts.get("coverage")
+        if coverage is not None and (type(coverage) is not float or not LEAST <= coverage < 1):
+            return "facts: coverage", coverage, f"a share from {LEAST} to 1, or null where there are no intervals"
+        return None
+
+
+def r_squared(squared: float, target: Array) -> float:
+    """Return the share of the target's variance that answers with this mean squared error explain."""
+    return 1 - float(squared) / max(float(target.var()), TINY)
+
+
+def pinball(said: Array, target: Array, *, level: float) -> float:
+    """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker & Bassett 1978)."""
+    off = target - said
+    return float(np.maximum(level * off, (level - 1) * off).mean())

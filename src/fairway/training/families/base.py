@@ -1,0 +1,58 @@
+"""What a family is given, and what our two networks have in common."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from fairway.config import sections
+
+if TYPE_CHECKING:
+    from fairway.data import splits  # pyarrow, which a section that is only checked does not need
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training: its data, and how it is watched and gone on with."""
+
+    data: "splits.Splits"
+    version: str  # of the dataset
+    kept: Path  # where a state may lie from which a killed run is resumed
+    resume: bool
+    progress: Progress | None  # is told each epoch's row of the history
+
+
+class NetworkTraining(sections.Training):
+    """A network, by AdamW on a one-cycle schedule until the validation loss stops falling."""
+
+    epochs: Annotated[int, Field(ge=1, le=10000)] = 30
+    """Upper bound; early stopping usually ends before."""
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    """64 fits small data; raise it with the rows."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 3e-3
+    """Peak of the one-cycle schedule; 3e-3 is safe for AdamW on networks of this size."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """AdamW's decay; its usual value for small networks."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64,)
+    """Widths of the fully connected layers."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Before the last layer; 0.1 costs nothing and steadies small data."""
+    patience: Annotated[int, Field(ge=1)] = 8
+    """Epochs without a better validation loss before it stops."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """`auto` takes the accelerator that is there."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is bfloat16 on GPUs that have it, float32 elsewhere."""
+
+    @property
+    def most_epochs(self) -> int:
+        return self.epochs
+
+
+def without_image(family: str, inputs: Collection[str]) -> str | None:
+    """Return the sentence of a family that takes no pictures where there is one."""
+    return f"training.family {family} cannot use an image feature: use convolutional" if "image" in inputs else None
