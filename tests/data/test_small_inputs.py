@@ -178,6 +178,13 @@ def test_identifiers_beyond_what_a_float_holds_stay_what_they_are(tmp_path):
             {"max_categories": 600},
             id="free-text",
         ),
+        pytest.param(
+            [f"the parcel {row} came late again" for row in range(ROWS)],
+            "600 different texts in 600 rows: an identifier or free text",
+            "to use it, say in kinds that it is text: {c: text}",
+            {"kinds": {"c": "text"}},
+            id="sentences",
+        ),
     ],
 )
 def test_what_only_a_person_can_decide_is_said_with_an_advice_that_works(tmp_path, column, why, advice, keys):

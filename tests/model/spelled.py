@@ -28,6 +28,7 @@ class Spelled:
     ways: Callable[[Any], Sequence[Any]]
     fixed: tuple[Any, ...]  # values that every column has, so that its kind shows
     inferred: bool = True  # from the cells of a csv file
+    said: bool = False  # in data.kinds, since the cells do not show it
 
 
 def number(value: float | None) -> Sequence[Any]:
@@ -55,6 +56,10 @@ def category(word: str | None) -> Sequence[Any]:
     elif word == str(2**53 + 1):
         ways += [2**53 + 1, np.int64(2**53 + 1), Decimal(2**53 + 1)]
     return ways
+
+
+def text(words: str | None) -> Sequence[Any]:
+    return NONE if words is None else [words, f" {words}\t", f"{words} ", words.encode()]
 
 
 def boolean(value: bool | None) -> Sequence[Any]:
@@ -119,6 +124,15 @@ SPELLED = {
         ),
         ways=moment,
         fixed=(datetime(2024, 5, 31, tzinfo=UTC), datetime(2023, 12, 1, 17, 5, 9, tzinfo=UTC), None),
+    ),
+    "text": Spelled(
+        values=strategies.none()
+        | strategies.lists(strategies.sampled_from(["late", "Never", "zu spät", "ok,", "fine!"]), min_size=2).map(
+            " ".join
+        ),
+        ways=text,
+        fixed=("late again", "never late", None),
+        said=True,
     ),
     "image": Spelled(
         values=strategies.tuples(pixel, pixel, pixel, pixel),

@@ -117,6 +117,11 @@ EXAMPLES = {
         ),
         none="2024-02-30",
     ),
+    "text": Example(
+        Feature(name="x", kind="text", nullable=True, missing=("n/a",)),
+        same=(("Late again.", " Late again. ", b"Late again."), ("3", 3, 3.0, "3.0"), (None, math.nan, "", " n/a ")),
+        none={"a": 1},
+    ),
     "image": Example(
         Feature(name="x", kind="image", shape=(1, 2, 2)),
         same=((PICTURE, [0, 1, 2, 3], json.dumps(PICTURE), np.arange(4.0)), ([9.0] * 4, np.full((1, 2, 2), 9))),

@@ -110,7 +110,8 @@ def prepared(place: Path, rows: dict[str, list[Any]], *, source: str) -> dict[st
             writer = csv.writer(file, quoting=csv.QUOTE_ALL)
             writer.writerow(labelled)
             writer.writerows(zip(*labelled.values(), strict=True))
-        section = sections.Data.of(path=place / "rows.csv", **common)
+        kinds_said = {name: name for name in rows if spelled.SPELLED[name].said}
+        section = sections.Data.of(path=place / "rows.csv", kinds=kinds_said, **common)
     else:
         (place / "rows.json").write_text(json.dumps(labelled))
         own = {"source": "function", "function": "tests.model.spelled:frame", "path": place / "rows.json"}

@@ -35,6 +35,7 @@ SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label
 USELESS = "it cannot be used"
 NAMES = "{distinct:,} different texts in {rows:,} rows: an identifier or free text"
 FEW_CODES = 10  # whole numbers with as few different values may be codes
+SOME_ROWS, WORDS_OF_PROSE = 1000, 3  # a text of as many words on average is read, not looked up
 RARE = 0.05  # share of a class below which accuracy says nothing
 TWO = 2
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
@@ -186,8 +187,13 @@ def _column(
 def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -> str:
     """Return what else it takes to use a column that is left out: nothing, a larger limit, or no configuration can."""
     codes = {"categorical": (str(column.name),)}
+    name = str(column.name)
+    prose = [
+        (USUAL_CATEGORIES, {"kinds": {name: "text"}}, f"to use it, say in kinds that it is text: {{{name}: text}}")
+    ]
     tries: list[tuple[int, dict[str, Any], str]] = [
         (USUAL_CATEGORIES, {}, ""),
+        *(prose if _is_prose(column) else []),
         (distinct, {}, f"to use it, set maxCategories to {distinct} at least"),
         (USUAL_CATEGORIES, codes, "to use it, list it in categorical"),
         (distinct, codes, f"to use it, list it in categorical and set maxCategories to {distinct} at least"),
@@ -203,6 +209,12 @@ def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -
             continue
         return advice
     return USELESS
+
+
+def _is_prose(column: "pd.Series[Any]") -> bool:
+    """Say whether the values are sentences rather than names."""
+    texts = [value for value in column.dropna().head(SOME_ROWS) if isinstance(value, str)]
+    return bool(texts) and sum(len(text.split()) for text in texts) >= WORDS_OF_PROSE * len(texts)
 
 
 def _siblings(frame: pd.DataFrame, target: str) -> frozenset[str]:

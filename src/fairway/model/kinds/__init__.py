@@ -27,6 +27,7 @@ from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
 from fairway.model.kinds.moment import Moment
 from fairway.model.kinds.number import Number
+from fairway.model.kinds.text import Text
 from fairway.model.schema import Feature
 
 __all__ = [
@@ -49,7 +50,7 @@ __all__ = [
     "of",
 ]
 
-OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Boolean(), Number(), Moment(), Category(), Image())}
+OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Boolean(), Number(), Moment(), Category(), Text(), Image())}
 
 
 @functools.cache
