@@ -265,6 +265,8 @@ def test_rows_of_training_are_prepared_as_finite_numbers_in_the_kind_s_input(kin
     assert list(named) == [kind.input]
     assert np.isfinite(named[kind.input]).all()
     assert preprocessing.flat(named).shape == (len(column), fitted.width)
+    assert len(set(fitted.columns("flat"))) == fitted.width
+    assert fitted.number_columns == (named[kind.input].shape[1] if kind.input == "numbers" else 0)
     usual = [{"name": "x", "kind": kind.name, "shape": list(learnt.shape), "steps": kind.usual_steps(learnt)}]
     assert len(preprocessing.Preprocessor(usual).transform({"x": column})[kind.input]) == len(column)
 

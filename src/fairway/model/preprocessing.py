@@ -105,10 +105,15 @@ class Preprocessor:
         return {"version": VERSION, "features": self._entries}
 
     @property
+    def number_columns(self) -> int:
+        """Return how many columns the graph's input of numbers has: a moment or a text is several."""
+        return sum(wide for _, wide, _ in self._expanded)
+
+    @property
     def width(self) -> int:
         """Columns of the flat layout; the image counts where its shape is known."""
         pixels = math.prod(self.image_shape) if self.image else 0
-        return sum(wide for _, wide, _ in self._expanded) + sum(size - 1 for size in self.cardinalities) + pixels
+        return self.number_columns + sum(size - 1 for size in self.cardinalities) + pixels
 
     def columns(self, layout: str) -> tuple[str, ...]:
         """Return the names of the columns of the layout "flat" or "columns"."""
@@ -116,7 +121,12 @@ class Preprocessor:
         one_hot = [f"{name}={index}" for name, size in indices for index in range(1, size)]
         categories = one_hot if layout == "flat" else self.categories
         pixels = math.prod(self.image_shape) if self.image else 0
-        return (*self.numbers, *categories, *(f"{self.image}[{pixel}]" for pixel in range(pixels)))
+        numbers = [
+            name if expand is None else f"{name}[{place}]"
+            for name, (expand, wide, _) in zip(self.numbers, self._expanded, strict=True)
+            for place in range(wide)
+        ]
+        return (*numbers, *categories, *(f"{self.image}[{pixel}]" for pixel in range(pixels)))
 
     def flat(self, named: Mapping[str, Array]) -> Array:
         """Return the flat layout of what `transform` gave, float32 [n, d]."""
