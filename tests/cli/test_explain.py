@@ -93,6 +93,20 @@ def test_labels_that_are_no_lottery_are_shown_by_arm_and_by_answer_and_their_gua
     assert "while whether a label or an outcome comes in does not hang on the answer" in text
 
 
+def test_losses_that_are_no_counts_are_shown_by_their_mean() -> None:
+    strategy = sections.Strategy.model_validate(
+        {"shadow": {"enabled": False}, "guards": [{"name": "quality", "type": "quality"}]}
+    )
+    some = increments.Labelled(weight=0.5, candidate=ArmCounts(40, 10.0), stable=ArmCounts(50, 5.5), losses=True)
+    begun, batch = bookkeeping.begin(strategy, at=0.0), increments.Batch(labelled=(some,))
+    ledger = bookkeeping.observe(begun, batch, strategy=strategy, offline=None, at=2.0)
+    record, text = verdicts.evidence(State(phase=Phase.CANARY, ledger=ledger), strategy)
+    assert record["evidence"]["quality"]["losses"]
+    assert "mean 0.25 over 40" in text
+    assert "mean 0.11 over 50" in text
+    assert "10 of 40" not in text
+
+
 def test_a_promise_that_is_not_to_the_letter_says_so() -> None:
     record, text = verdicts.evidence(rollout(), FUSED, approximate="approximately: the counts are queries of your own")
     assert record["guarantee"].endswith("; it holds approximately: the counts are queries of your own")

@@ -77,7 +77,7 @@ def test_check_fails_where_something_would_and_says_so_in_one_object(tmp_path: P
     ("changes", "subject", "words"),
     [
         ("target: incom", "data", "did you mean 'income'"),
-        ("target: age", "data", "looks like a quantity"),
+        ("target: age, task: classification", "data", "looks like a quantity"),
         ("ignore: [secto]", "data", "data.ignore names 'secto', which is no column; did you mean 'sector'"),
         ("split: {method: group, column: user}", "data", "data.split.column is 'user'"),
         ("target: income}\ntraining: {family: convolutional", "training", "needs an image feature"),

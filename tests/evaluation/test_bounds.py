@@ -22,3 +22,12 @@ def test_the_bound_of_other_losses_is_missed_no_more_often_than_stated():
     missed = [bounds.of_losses(losses, confidence=0.9) < 0.2 for losses in samples]
     assert np.mean(missed) <= 0.1
     assert all(losses.mean() < bounds.of_losses(losses, confidence=0.9) <= 1 for losses in samples)
+
+
+def test_the_bound_of_a_sum_lies_between_the_exact_and_the_plain_one():
+    exact, known = bounds.upper_bound(20, 200, confidence=0.99), bounds.of_mean(20, 200, confidence=0.99)
+    plain = 0.1 + np.sqrt(-np.log(0.01) / 400)
+    assert exact < known < plain
+    assert [bounds.of_mean(lost, 200, confidence=0.99) for lost in (0, 200)] == pytest.approx(
+        [1 - 0.01 ** (1 / 200), 1.0]
+    )

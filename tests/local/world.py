@@ -230,17 +230,17 @@ def kill_tree(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, *, package: Path | None = None) -> Iterator[World]:
     """Return a platform with a first revision in service and users at work; stops everything at the end."""
     home = Home(folder / "home")
-    made = support.packaged(folder / "model", name=NAME)
+    served = package or Path(support.packaged(folder / "model", name=NAME).path)
     client.up(home)
     try:
-        revision, _ = client.deploy(home, Path(made.path), config=configuration(), now=time.time())
+        revision, _ = client.deploy(home, served, config=configuration(), now=time.time())
         client.follow(home, NAME, revision=revision.revision, timeout_seconds=180)
         users = Users(client.need(home).gateway).start()
         try:
-            yield World(home, Path(made.path), users)
+            yield World(home, served, users)
         finally:
             users.stop()
     finally:

@@ -189,6 +189,9 @@ def test_what_travels_with_an_answer_is_all_that_its_loss_needs(task, example, s
     gauge = json.loads(json.dumps(task.gauge(schema), allow_nan=False))
     alone = Schema(target="", features=(), task=task.name, facts=gauge)
     assert np.array_equal(task.loss(answers, labels, alone), task.loss(answers, labels, schema))
+    read = [task.label(json.loads(json.dumps(label)), alone) for label in labels]
+    assert np.array_equal(task.loss(answers, read, alone), task.loss(answers, labels, schema))
+    assert task.wanted(alone)
 
 
 def test_a_label_means_itself_after_json_and_nonsense_means_none(task, example, schema):
@@ -321,3 +324,22 @@ def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values
     task = tasks.named("classification")
     known = [value for value in task.read(values.astype(object)) if value]
     assert task.learn(np.array(known * 10, dtype=object), tasks.Declared(target="t")) == {"classes": ["1", "2", "10"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (Schema(target="t", features=(), classes=("a", "b")), None),
+        (
+            Schema(target="t", features=(), task="regression", facts={"spread": 2.0, "mean": 1.0}),
+            {"name": "regression", "spread": 2.0},
+        ),
+        (
+            Schema(target="t", features=(), task="hierarchical", facts={"parents": {"a" * 300: "b" * 70_000}}),
+            {"name": "hierarchical"},
+        ),
+    ],
+    ids=["classes", "numbers", "too many facts"],
+)
+def test_classes_travel_alone_and_other_answers_with_the_few_facts_that_they_need(schema, said):
+    assert tasks.gauge(schema) == said

@@ -23,6 +23,20 @@ from fairway import errors
 from fairway.monitoring.eventstore import archive, cloudevents, databases, places, postgres_sql, sqlite_sql
 from tests.monitoring import made, processes
 from tests.monitoring import test_store as sqlite
+from tests.monitoring.test_gauges import (  # noqa: F401 - as are these
+    test_a_label_of_words_loses_what_its_task_says,
+    test_a_label_that_the_task_cannot_read_is_refused_once_its_answer_is_there,
+    test_a_list_is_no_label_of_a_class,
+    test_a_number_is_read_however_it_is_written,
+    test_a_pair_of_numbers_is_as_far_apart_as_its_task_says,
+    test_both_arms_labels_are_measured_as_of_one_revision,
+    test_both_halves_are_measured_as_of_stable_and_other_tasks_are_incomparable,
+    test_labels_of_numbers_are_given_by_the_values_of_a_feature,
+    test_only_words_are_answers_to_be_counted,
+    test_pairs_of_classes_of_numbers_and_of_refusals_are_added_up,
+    test_realised_loss_is_the_task_s_and_the_newest_label_counts,
+    test_what_no_task_here_measures_is_incomparable_and_said_once,
+)
 from tests.monitoring.test_store import (  # noqa: F401 - collected here with this module's `events`
     test_a_copy_without_its_original_is_counted_once_and_the_young_are_looked_at_again,
     test_a_deployment_of_the_same_name_in_another_namespace_is_another,
@@ -30,12 +44,12 @@ from tests.monitoring.test_store import (  # noqa: F401 - collected here with th
     test_a_pair_is_judged_by_both_answers,
     test_a_verdict_and_the_mark_after_it_are_stored_together_or_not_at_all,
     test_a_wrong_event_is_named_and_nothing_of_its_batch_is_stored,
-    test_accuracy_is_of_one_revision_and_its_newest_labels,
     test_an_alert_is_opened_once_until_it_is_resolved,
     test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there,
     test_an_odd_class_name_counts_as_one_row,
     test_drift_records_come_back_oldest_first_with_their_number,
     test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shadow,
+    test_realised_loss_is_of_one_revision_and_its_newest_labels,
     test_threads_of_one_process_may_share_a_store,
     test_training_rows_are_labelled_and_count_once,
     test_windows_are_the_newest_rows_and_share_none,
@@ -138,7 +152,7 @@ def answers(events: archive.EventStore) -> list[object]:
         events.labelled("income", after=0)[1],
         events.exposure("income", after=0)[1],
         [p[1:] for p in events.history.window("income", revision="aaa", limit=7)],
-        [events.history.accuracy("income", revision) for revision in ("aaa", "bbb")],
+        [events.history.realised("income", revision) for revision in ("aaa", "bbb")],
         [row[1:] for row in events.history.training_rows("income", limit=9)],
         events.counts(),
     ]
@@ -231,7 +245,7 @@ def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.Ev
     events.add([made.prediction("r", label="cat"), made.label("r", "dog")])
     before, _ = events.labelled("income", after=0)
     assert [events.add([made.label("r", truth)]) for truth in ("cat", "cat", "bird", "cat")] == [1, 0, 1, 1]
-    assert events.history.accuracy("income", "aaa").wrong == 0
+    assert events.history.realised("income", "aaa").lost == 0
     assert events.labelled("income", after=before)[1] == []
     assert [one.wrong for one in events.labelled("income", after=0)[1]] == [0]
     assert events.unanswered([cloudevents.parse(made.label(name, "cat")) for name in ("r", "other")]) == 1
@@ -357,7 +371,7 @@ def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStor
         postgres_sql.LABELLED,
         postgres_sql.OUTCOMES,
         postgres_sql.EXPOSURE,
-        postgres_sql.ACCURACY,
+        postgres_sql.REALISED,
         postgres_sql.TRAINING,
     ):
         with events.reading() as connection:
@@ -374,7 +388,7 @@ def test_only_new_rows_and_their_other_halves_are_read(events: archive.EventStor
 def test_of_a_long_history_the_newest_rows_are_brought(events: archive.EventStore) -> None:
     events.add([made.prediction(f"r{i}") for i in range(5000)])
     assert [w.request_id for w in events.history.window("income", revision="aaa", limit=2)] == ["r4998", "r4999"]
-    assert events.history.accuracy("income", "aaa", limit=5).rows == 0
+    assert events.history.realised("income", "aaa", limit=5).rows == 0
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_deployment_of_the_same_name_in_another_namespace_is_another(events: a
     assert [reader.pairs("income", **asked)[1].compared for reader in (here, there)] == [1, 0]
     assert [[x.wrong for x in reader.labelled("income", after=0)[1]] for reader in (here, there)] == [[0], [1]]
     assert [[x.unit for x in reader.exposure("income", after=0)[1]] for reader in (here, there)] == [[None], ["u"]]
-    assert [events.history.accuracy("income", "aaa", namespace=name).wrong for name in ("default", "models")] == [0, 1]
+    assert [events.history.realised("income", "aaa", namespace=name).lost for name in ("default", "models")] == [0, 1]
     assert [
         len(events.history.window("income", namespace=name, revision="aaa", limit=9)) for name in ("default", "models")
     ] == [1, 1]
@@ -178,9 +178,10 @@ def test_an_answer_looks_at_so_many_events_and_the_next_goes_on_from_there(
         "UNPAIRED",
         "FIRST_YOUNG",
         "WINDOW",
-        "ACCURACY",
+        "REALISED",
         "TRAINING",
         "FIRST_ANSWER",
+        "GAUGE",
     ],
 )
 def test_a_query_reads_no_table_from_end_to_end(events: archive.EventStore, name: str) -> None:
@@ -260,9 +261,9 @@ def test_labels_join_the_served_answer_whichever_comes_first_and_never_the_shado
 def test_the_newest_label_counts_and_what_it_corrects_is_kept(events: archive.EventStore) -> None:
     events.add([made.prediction("r", label="cat", inputs={"age": [3]}), made.label("r", "dog")])
 
-    def wrong() -> tuple[int, int, list[list[str | None]]]:
-        known = events.history.accuracy("income", "aaa")
-        return known.rows, known.wrong, [one.labels for one in events.history.training_rows("income", limit=9)]
+    def wrong() -> tuple[int, float, list[list[str | None]]]:
+        known = events.history.realised("income", "aaa")
+        return known.rows, known.lost, [one.labels for one in events.history.training_rows("income", limit=9)]
 
     seen = [wrong()]
     for truth, new in (("cat", 1), ("cat", 0), ("dog", 1), ("cat", 1)):
@@ -278,7 +279,7 @@ def test_corrections_within_one_batch_follow_each_other(events: archive.EventSto
     events.add([made.prediction("r", label="cat")])
     batch = [made.label("r", truth) for truth in ("dog", "dog", "cat")]
     assert [events.add(batch), events.add(batch[2:])] == [2, 0]
-    assert events.history.accuracy("income", "aaa").wrong == 0
+    assert events.history.realised("income", "aaa").lost == 0
 
 
 @pytest.mark.parametrize("first", ["label", "prediction"])
@@ -303,7 +304,7 @@ def test_labels_of_requests_that_no_server_has_told_of_are_said_and_count_once_i
     assert len(events.add_new(rows)) == 3
     assert events.unanswered(rows) == 2
     events.add([made.prediction("late", label="dog")])
-    assert (events.unanswered(rows), events.history.accuracy("income", "aaa").wrong) == (1, 1)
+    assert (events.unanswered(rows), events.history.realised("income", "aaa").lost) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ def test_a_label_is_right_however_it_is_written(
     events: archive.EventStore, answer: str, truth: object, wrong: int
 ) -> None:
     events.add([made.prediction("r", label=answer), made.label("r", truth)])
-    assert events.history.accuracy("income", "aaa").wrong == wrong
+    assert events.history.realised("income", "aaa").lost == wrong
     assert [one.wrong for one in events.labelled("income", after=0)[1]] == [wrong]
 
 
@@ -322,8 +323,8 @@ def test_a_label_counts_the_rows_it_knows(events: archive.EventStore) -> None:
     events.add([made.prediction("r", label=["a", "b", "c"]), made.label("r", ["a", "x", None])])
     events.add([made.prediction("short", label=["a", "b"]), made.label("short", ["a"])])
     assert [(x.request_id, x.rows, x.wrong) for x in events.labelled("income", after=0)[1]] == [("r", 2, 1)]
-    assert events.history.accuracy("income", "aaa") == answers.Accuracy(
-        rows=2, wrong=1, first_at=made.START, last_at=made.START
+    assert events.history.realised("income", "aaa") == answers.RealisedLoss(
+        rows=2, lost=1, first_at=made.START, last_at=made.START
     )
 
 
@@ -507,16 +508,16 @@ def test_a_store_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> No
     opened.close()
 
 
-def test_accuracy_is_of_one_revision_and_its_newest_labels(events: archive.EventStore) -> None:
+def test_realised_loss_is_of_one_revision_and_its_newest_labels(events: archive.EventStore) -> None:
     events.add([made.prediction("a"), made.label("a", "dog"), made.prediction("b"), made.label("b", "cat")])
     events.add([made.prediction("c", revision="bbb"), made.label("c", "dog")])
     known = [
-        events.history.accuracy("income", "aaa"),
-        events.history.accuracy("income", "aaa", limit=1),
-        events.history.accuracy("income", "bbb"),
+        events.history.realised("income", "aaa"),
+        events.history.realised("income", "aaa", limit=1),
+        events.history.realised("income", "bbb"),
     ]
-    assert [(a.rows, a.wrong) for a in known] == [(2, 1), (1, 0), (1, 1)]
-    assert events.history.accuracy("income", "ccc") == answers.Accuracy()
+    assert [(a.rows, a.lost) for a in known] == [(2, 1), (1, 0), (1, 1)]
+    assert events.history.realised("income", "ccc") == answers.RealisedLoss()
 
 
 def test_a_store_of_a_newer_fairway_is_left_alone(tmp_path: Path) -> None:

@@ -145,6 +145,7 @@ def changed(package: Path, name: str, /, **entries: object) -> bytes:
         {"championDisagreement": 1.5},
         {"championDisagreement": True},
         {"testAccuracy": "0.9"},
+        {"testLoss": 1.5},
         {"championDigest": "sha256:x"},
         {"classes": ["a", "a"]},
         {"classes": []},

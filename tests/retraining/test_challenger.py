@@ -19,6 +19,7 @@ from fairway.monitoring.eventstore import archive, places
 from fairway.pipelines import run
 from fairway.retraining import challenger
 from tests.pipelines import runs
+from tests.serving import support
 
 STAMP = "2026-03-01T12:00:00.000000Z"
 SEEN = 40  # pictures that users sent, none of which is among the 300 learnt from
@@ -119,6 +120,23 @@ def test_requests_of_a_model_with_other_features_join_nothing(
     out = tmp_path / challenger.LABELLED
     assert challenger.write_labelled(store, "digits", champion=promoted.package, limit=100, out=out) == 1
     assert list(pd.read_parquet(out)["digit"]) == [truth[1]]
+
+
+def test_labels_of_numbers_are_written_as_numbers_and_those_that_mean_none_are_left_out(
+    store: archive.EventStore, tmp_path: Path
+) -> None:
+    champion = support.packaged_numbers(tmp_path / "champion", slope=1.0, spread=10.0)
+    inputs = {"age": [30.0, 50.0], "hours": [40.0, None], "sector": ["state", "private"]}
+    task = {"name": "regression", "spread": 10.0}
+    numbers = {"labels": [1.0, 2.0], "task": task}
+    store.add([label("early", ["many", 7])])
+    store.add([prediction(name, inputs, rows=2, **numbers) for name in ("one", "early")])
+    store.add([label("one", ["4.50", 12])])
+    out = tmp_path / challenger.LABELLED
+    assert challenger.write_labelled(store, "digits", champion=champion, limit=100, out=out) == 3
+    written = pd.read_parquet(out)
+    assert sorted(written["price"].tolist()) == [4.5, 7.0, 12.0]
+    assert sorted(written["age"].tolist()) == [30.0, 50.0, 50.0]
 
 
 def test_without_labels_the_data_is_what_it_was(

@@ -442,7 +442,7 @@ def test_the_promise_says_where_nobody_measured_how_much_the_models_differ() -> 
     said = [
         judge.decide(ledger, strategy=strategy, stage="shadow", offline=offline).guarantee for offline in (None, 0.04)
     ]
-    assert "differ from stable's in at most 3.0%, for evaluation did not compare the two" in said[0]
+    assert "differ from stable's by 3.0% on average at most, which evaluation did not measure" in said[0]
     assert "compare" not in said[1]
 
 

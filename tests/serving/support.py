@@ -79,6 +79,31 @@ def packaged(
     return package.import_onnx(model, schema=folder / "schema.json", name=name, out=folder / "store")
 
 
+def packaged_numbers(folder: Path, *, slope: float, spread: float, off: float = 0.0) -> Path:
+    """Return a model that answers `slope` for every ten years above 40, and is off by so much."""
+    folder.mkdir(parents=True)
+    given, answered = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", width])
+        for name, width in (("numbers", 2), ("value", 1))
+    )
+    constants = [
+        numpy_helper.from_array(np.array([[slope], [0.0]], dtype=np.float32), "w"),
+        numpy_helper.from_array(np.array([off], dtype=np.float32), "b"),
+    ]
+    gemm = helper.make_node("Gemm", ["numbers", "w", "b"], ["value"])
+    graph = helper.make_graph([gemm], "tiny", [given], [answered], constants)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "model.onnx"
+    )
+    kept = {name: value for name, value in SCHEMA.items() if name != "classes"}
+    schema = {**kept, "target": "price", "task": "regression", "range": [-spread / 2, spread / 2]}
+    (folder / "schema.json").write_text(json.dumps(schema))
+    made = package.import_onnx(
+        folder / "model.onnx", schema=folder / "schema.json", name="income", out=folder / "store"
+    )
+    return Path(made.path)
+
+
 def tensors(age: list[object], hours: list[object], sector: list[object]) -> dict[str, object]:
     shape = [len(age)]
     return {

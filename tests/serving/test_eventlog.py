@@ -9,6 +9,7 @@ import prometheus_client
 import pytest
 
 from fairway.config import sections
+from fairway.monitoring.eventstore import cloudevents
 from fairway.serving import eventlog, spool
 from tests.serving import support
 
@@ -55,6 +56,17 @@ def test_an_event_has_the_fields_of_cloudevents_and_null_for_a_missing_number():
         "1970-01-01T00:00:01.500000Z",
     )
     assert event["data"]["inputs"] == {"age": [None, 3.0], "sector": ["a", None], "image": [[1.0, 1.0, 1.0]] * 2}
+
+
+def test_an_event_says_what_its_answers_are_of_where_they_are_no_classes():
+    answered = record(1, rows=2, labels=[1.5, -3.0], probabilities=np.array([[1.5], [-3.0]], dtype=np.float32))
+    named = {"namespace": "n", "deployment": "d", "revision": "r"}
+    task = {"name": "regression", "spread": 10.0}
+    numbers = orjson.loads(eventlog.encode(answered, origin=eventlog.Origin(**named, task=task), sample=1.0))
+    assert (numbers["data"]["labels"], numbers["data"]["task"]) == ([1.5, -3.0], task)
+    assert cloudevents.parse(numbers).task == '{"name":"regression","spread":10.0}'
+    classes = orjson.loads(eventlog.encode(record(1), origin=eventlog.Origin(**named), sample=1.0))
+    assert "task" not in classes["data"]
 
 
 def test_sampling_keeps_about_its_share_and_always_the_same_requests():

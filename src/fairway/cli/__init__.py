@@ -36,7 +36,7 @@ VERBS = {
     "predict": ("fairway.cli.platform", "Send rows to the model in service."),
     "label": ("fairway.cli.platform", "Send labels that came late."),
     "outcome": ("fairway.cli.platform", "Send what became of requests, for business guards and A/B tests."),
-    "monitor": ("fairway.cli.platform", "Show drift, realised accuracy and alerts."),
+    "monitor": ("fairway.cli.platform", "Show drift, realised loss and alerts."),
     "collector": ("fairway.cli.collector", "Collect predictions and labels, as a service of its own."),
     "retrain": ("fairway.cli.platform", "Train a challenger on old and newly labelled data now."),
     "operator": ("fairway.cli.operator", "Look after the ModelDeployments of a cluster (the operator's container)."),

@@ -319,7 +319,7 @@ def _finite(text: str, *, of: str) -> float:
 @options.home
 @options.output
 def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form: str) -> None:
-    """Show drift, realised accuracy and alerts of the deployment."""
+    """Show drift, realised loss (of classes: accuracy) and alerts of the deployment."""
     from fairway.monitoring.eventstore import places
     from fairway.platforms.local import client
 
@@ -330,12 +330,14 @@ def monitor(limit: int, path: Path, overrides: tuple[str, ...], root: Path, form
         serving = [
             _measured(store, config, revision, share=share) for revision, share in _shares(deployment) if revision
         ]
-        most: dict[str, Any] = serving[0] if serving else {"revision": None, "labelled": 0, "accuracy": None}
+        most: dict[str, Any] = (
+            serving[0] if serving else {"revision": None, "labelled": 0, "loss": None, "accuracy": None}
+        )
         windows = store.conclusions.drift(config.name, revision=most["revision"], limit=limit) if serving else []
         known_alerts = [artifacts.as_json(alert) for alert in store.conclusions.alerts(deployment=config.name)]
     record = {
         "deployment": config.name,
-        **{key: most[key] for key in ("revision", "labelled", "accuracy")},
+        **{key: most[key] for key in ("revision", "labelled", "loss", "accuracy")},
         "serving": serving,
         "retraining": deployment.retraining,
         "windows": windows,
@@ -355,19 +357,19 @@ def _shares(deployment: "state.Deployment") -> list[tuple[str | None, int]]:
 
 
 def _measured(store: Any, config: Any, revision: str, *, share: int) -> dict[str, Any]:
-    """Return a revision that answers with its share of the requests and its accuracy by the newest labels."""
-    known = store.history.accuracy(
+    """Return a revision that answers with its share of the requests and its realised loss by the newest labels."""
+    known = store.history.realised(
         config.name, revision, namespace=config.namespace, limit=config.retraining.min_labels
     )
-    accuracy = 1 - known.wrong / known.rows if known.rows else None
-    return {"revision": revision, "share": share, "labelled": known.rows, "accuracy": accuracy}
+    loss = known.lost / known.rows if known.rows else None
+    accuracy = 1 - loss if loss is not None and known.task is None else None
+    return {"revision": revision, "share": share, "labelled": known.rows, "loss": loss, "accuracy": accuracy}
 
 
 def _monitored(record: dict[str, Any]) -> str:
     lines = [f"deployment  {record['deployment']}"]
     for one in record["serving"]:
-        accuracy = f"{one['accuracy']:.3f} on {one['labelled']} labels" if one["labelled"] else "no labels yet"
-        lines += [f"revision    {one['revision']}, {one['share']} % of the requests", f"accuracy    {accuracy}"]
+        lines += [f"revision    {one['revision']}, {one['share']} % of the requests", _fares(one)]
     if not record["serving"]:
         lines.append("revision    no revision serves yet")
     if record["retraining"]:
@@ -379,6 +381,14 @@ def _monitored(record: dict[str, Any]) -> str:
         state = "open" if alert["resolved_at"] is None else "resolved"
         lines.append(f"{alert['severity']:<7} {state:<9} {alert['name']}: {alert['summary']}")
     return "\n".join(lines)
+
+
+def _fares(one: dict[str, Any]) -> str:
+    """Return the line of a revision's labels: accuracy of classes, mean loss of other answers."""
+    if not one["labelled"]:
+        return "labels      none yet"
+    name = "loss" if one["accuracy"] is None else "accuracy"
+    return f"{name:<11} {one[name]:.3f} on {one['labelled']} labels"
 
 
 @click.command()

@@ -141,9 +141,16 @@ def _of(counts: dict[str, int | None]) -> str:
     return f"{counts['units']} of {counts['of']}" if counts["of"] else str(counts["units"])
 
 
+def _counted(arm: dict[str, Any], *, losses: bool) -> str:
+    """Return how many were bad, or the mean of what was lost."""
+    if losses:
+        return f"mean {arm['bad'] / max(1, arm['n']):.3g} over {arm['n']}"
+    return f"{arm['bad']:.4g} of {arm['n']}"
+
+
 def _row(bet: str, row: dict[str, Any]) -> dict[str, Any]:
     intervals = row.get("intervals", {})
-    counts = {arm: f"{row[arm]['bad']:.4g} of {row[arm]['n']}" for arm in ("candidate", "stable")}
+    counts = {arm: _counted(row[arm], losses=row.get("losses", False)) for arm in ("candidate", "stable")}
     what = "effect" if "effect" in intervals else "ratio"
     return {
         "guard": bet,

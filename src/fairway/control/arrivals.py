@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fairway.config import sections
-from fairway.control.units import Evidence, Firsts, in_effect
+from fairway.control.units import MOST_ANSWERS, Evidence, Firsts, in_effect
 from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import guards, increments, states, traffic
 from fairway.rollout import ledger as ledgers
@@ -279,7 +279,9 @@ class Arrivals:
             if row.unit is not None and not self.met["exposure"].first(row.unit):
                 continue
             new[arm] += 1
-            if row.answer is not None and row.status < 400:
+            if row.answer is None or row.status >= 400:
+                continue
+            if row.answer in answers or len(answers) < MOST_ANSWERS:
                 answers[row.answer][arm] += 1
         return increments.Exposed(
             weight=weight,

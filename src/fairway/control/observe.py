@@ -7,7 +7,7 @@ from typing import Any
 from fairway import budget, errors
 from fairway.config import sections
 from fairway.control.arrivals import Arrivals
-from fairway.control.units import Evidence, Units, in_effect
+from fairway.control.units import MOST_ANSWERS, Evidence, Units, in_effect
 from fairway.monitoring.eventstore import answers as events
 from fairway.rollout import guards, increments, states
 from fairway.rollout.seen import Cursors, Seen, Segment
@@ -86,27 +86,31 @@ def by_weight(
     labels: Sequence[events.LabelledAnswer], *, candidate: str | None, stable: str | None, segments: Sequence[Segment]
 ) -> tuple[increments.Labelled, ...]:
     """Return the units with labels by slice and by the weight in effect when they were served, and the sum of the
-    shares of their rows that were wrong.
+    mean losses of their rows: of classes, of the shares that were wrong.
 
     Those served between weights are left out.
     """
     counts: dict[tuple[str | None, float], dict[str, list[float]]] = {}
     answers: dict[tuple[str | None, float], dict[str, list[int]]] = {}
+    measured: set[tuple[str | None, float]] = set()
     for label in labels:
         segment = in_effect(segments, at=label.predicted_at)
         if segment is None or label.revision not in (candidate, stable):
             continue
-        arm = counts.setdefault((label.slice, segment.weight), {}).setdefault(label.revision, [0.0, 0.0])
+        place = label.slice, segment.weight
+        arm = counts.setdefault(place, {}).setdefault(label.revision, [0.0, 0.0])
         arm[0] += 1
         arm[1] += label.wrong / label.rows
-        if label.answer is not None:
-            answers.setdefault((label.slice, segment.weight), {}).setdefault(label.answer, [0, 0])[
-                label.revision != candidate
-            ] += 1
+        if label.measured:
+            measured.add(place)
+        said = answers.setdefault(place, {})
+        if label.answer is not None and (label.answer in said or len(said) < MOST_ANSWERS):
+            said.setdefault(label.answer, [0, 0])[label.revision != candidate] += 1
     return tuple(
         increments.Labelled(
             weight=weight,
             slice=of,
+            losses=(of, weight) in measured,
             candidate=_counts(arm.get(candidate or "")),
             stable=_counts(arm.get(stable or "")),
             answers={answer: (mine, theirs) for answer, (mine, theirs) in answers.get((of, weight), {}).items()},
@@ -142,7 +146,9 @@ def _read(seen: Seen, state: states.State, *, of: Observed) -> Seen:
     if candidate is None:
         return replace(seen, cursors=_begin(of.store.of("")))
     pairs_cursor, paired = _pairs(of, state)
-    labels_cursor, labels = of.tallies.units.labels(of.store, of.deployment, state=state, by=_slices(of.policy))
+    labels_cursor, labels = of.tallies.units.labels(
+        of.store, of.deployment, state=state, by=_slices(of.policy), gauge=stable
+    )
     # a request that the gateway answers 503 leaves no event, so that units would be missed
     both_arms_serve = {candidate, stable} <= seen.ready | seen.partly
     arrived = of.tallies.arrivals.take(
@@ -209,4 +215,6 @@ def _pairs(of: Observed, state: states.State) -> tuple[int, increments.Paired | 
         candidate_failures=pairs.candidate_failures,
         stable_failures=pairs.stable_failures,
         both_failures=pairs.both_failed,
+        incomparable=pairs.incomparable,
+        losses=pairs.measured > 0,
     )

@@ -14,6 +14,7 @@ from fairway.rollout import states
 from fairway.rollout.seen import Segment
 
 PAGES = 4  # of what was counted before a restart, that one look reads again: hundreds of thousands of events
+MOST_ANSWERS = 1000  # that are counted each in one look: a classification has no more classes
 Row = TypeVar("Row")
 Event = TypeVar("Event", events.Outcome, events.LabelledAnswer)
 
@@ -37,7 +38,13 @@ class Evidence(Protocol):
     def pairs(self, deployment: str, *, stable: str, candidate: str, after: int) -> tuple[int, events.Pairs]: ...
 
     def labelled(
-        self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
+        self,
+        deployment: str,
+        *,
+        after: int,
+        until: int | None = None,
+        by: str | None = None,
+        gauge: str | None = None,
     ) -> tuple[int, list[events.LabelledAnswer]]: ...
 
     def outcomes(
@@ -138,15 +145,17 @@ class Units:
         ]
 
     def labels(
-        self, store: Evidence, deployment: str, *, state: states.State, by: str | None
+        self, store: Evidence, deployment: str, *, state: states.State, by: str | None, gauge: str | None = None
     ) -> tuple[int, list[events.LabelledAnswer]]:
         """Return the new cursor, and the first labelled answers of their units: of each slice, and (slice None) of all
         of an answer's rows together.
+
+        The losses of both arms are measured as of the revision `gauge`.
         """
         self._begin(state)
 
         def read(start: int, until: int | None) -> tuple[int, list[events.LabelledAnswer]]:
-            cursor, some = store.labelled(deployment, after=start, until=until, by=by)
+            cursor, some = store.labelled(deployment, after=start, until=until, by=by, gauge=gauge)
             return cursor, _with_wholes(some)
 
         met = self._recall("label", state, after=state.cursors.labels, read=read, key=lambda one: (one.unit, one.slice))

@@ -8,14 +8,34 @@ from numpy.typing import NDArray
 
 
 def of_losses(losses: NDArray[Any], *, confidence: float) -> float:
-    """Return the one-sided upper bound of the mean of losses in [0, 1].
-
-    Of losses that are 0 or 1 it is exact; of others it is Hoeffding's (1963, theorem 1), which holds for any.
-    """
+    """Return the one-sided upper bound of the mean of losses in [0, 1]: exact where each is 0 or 1, else of any."""
     total = len(losses)
     if np.isin(losses, (0.0, 1.0)).all():
         return upper_bound(int(losses.sum()), total, confidence=confidence)
-    return min(1.0, float(losses.mean()) + math.sqrt(-math.log(1 - confidence) / (2 * total)))
+    return of_mean(float(losses.sum()), total, confidence=confidence)
+
+
+def of_mean(lost: float, total: int, *, confidence: float) -> float:
+    """Return the one-sided upper bound of the mean of any losses in [0, 1], of which the sum is known.
+
+    Hoeffding's (1963, inequality 2.1): were the mean q, one this small would be rarer than exp(-total kl(mean, q)).
+    Near 0 and 1 it is much closer than his theorem 2, which has the squared distance there.
+    """
+    mean = min(1.0, lost / total)
+    allowed = -math.log(1 - confidence) / total
+    low, high = mean, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _divergence(mean, middle) < allowed else (low, middle)
+    return high
+
+
+def _divergence(mean: float, other: float) -> float:
+    """Return the divergence of a coin of one mean from that of another."""
+    found = mean * math.log(mean / other) if mean > 0 else 0.0
+    if mean < 1:
+        found += (1 - mean) * math.log((1 - mean) / (1 - other)) if other < 1 else math.inf
+    return found
 
 
 def upper_bound(count: int, total: int, *, confidence: float) -> float:

@@ -30,6 +30,7 @@ def check(manifest: Mapping[str, Any], *, where: str) -> None:
     _names([feature["name"] for feature in features], where=f"{where}: the features' names", most=len(features))
     fraction(manifest["championDisagreement"], where=f"{where}: championDisagreement")
     fraction(manifest["testAccuracy"], where=f"{where}: testAccuracy")
+    fraction(manifest.get("testLoss"), where=f"{where}: testLoss")
     _digest(manifest["championDigest"] or "sha256:" + "0" * 64, where=f"{where}: championDigest")
     if not isinstance(manifest["lineage"], dict) or not isinstance(manifest["files"], dict):
         _refuse(f"{where}: lineage and files", [manifest["lineage"], manifest["files"]], "an object each")

@@ -30,7 +30,8 @@ class Manifest:
     licence: str
     champion_digest: str | None
     champion_disagreement: float | None
-    test_accuracy: float | None
+    test_accuracy: float | None  # of classes
+    test_loss: float | None  # mean loss of the test rows' answers
     files: dict[str, str]
 
     @property
@@ -62,6 +63,7 @@ class Manifest:
             "name": self.name,
             "digest": self.digest,
             "testAccuracy": self.test_accuracy,
+            "testLoss": self.test_loss,
             "championDigest": self.champion_digest,
             "championDisagreement": self._disagreement(),
         }
@@ -127,6 +129,7 @@ def describe(
         "championDigest": evaluation.champion_digest if evaluation else None,
         "championDisagreement": evaluation.champion_disagreement if evaluation else None,
         "testAccuracy": evaluation.accuracy if evaluation else None,
+        "testLoss": evaluation.loss if evaluation else None,
         "files": dict(sorted(files.items())),
     }
 
@@ -174,6 +177,7 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
             champion_digest=data["championDigest"],
             champion_disagreement=data["championDisagreement"],
             test_accuracy=data["testAccuracy"],
+            test_loss=_test_loss(data),
             files=dict(data["files"]),
         )
     except KeyError as error:
@@ -186,6 +190,13 @@ def _parse(data: artifacts.Json, *, path: Path, digest: str) -> Manifest:
     if missing:
         raise errors.PackageError(f"{path / NAME} does not list {', '.join(missing)}: package the model again")
     return manifest
+
+
+def _test_loss(data: artifacts.Json) -> float | None:
+    """Return the mean loss of the test rows' answers; an older package has their accuracy alone."""
+    if data.get("testLoss") is None and data["testAccuracy"] is not None:
+        return 1 - float(data["testAccuracy"])
+    return data.get("testLoss")
 
 
 def _verify(manifest: Manifest) -> None:

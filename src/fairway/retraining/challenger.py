@@ -9,12 +9,13 @@ where the gate refused it.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from fairway import artifacts, errors
 from fairway.config import loader, sections
-from fairway.model import labels
+from fairway.model import tasks
 from fairway.monitoring.eventstore import answers, archive, places
 from fairway.packaging import manifest
 from fairway.pipelines import run
@@ -33,8 +34,8 @@ def write_labelled(
 ) -> int:
     """Write the newest labelled rows with the raw features and the target of the champion's schema; gives how many.
 
-    Requests of a model with other features, and labels that are not one for each row, are left out: they would join
-    nothing.
+    Requests of a model with other features, labels that are not one for each row, and those that the task cannot read
+    are left out: they would join nothing.
     """
     package = manifest.load(champion)
     names = [feature.name for feature in package.features]
@@ -42,16 +43,23 @@ def write_labelled(
     for request in store.history.training_rows(deployment, namespace=namespace, limit=limit):
         if any(len(request.inputs.get(name, ())) != len(request.labels) for name in names):
             continue
-        for row, label in enumerate(request.labels):
+        for row, said in enumerate(request.labels):
+            label = _label(said, package)
             if label is not None:
                 for name in names:
                     columns[name].append(request.inputs[name][row])
-                columns[package.target].append(labels.read(label, package.schema.classes) or label)
+                columns[package.target].append(label)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.writing")
     pd.DataFrame(columns).to_parquet(temporary)
     temporary.replace(out)
     return len(columns[package.target])
+
+
+def _label(said: Any, package: manifest.Manifest) -> Any:
+    """Return the label that was meant, None where none was; a word that is no class yet may be a new one."""
+    found = tasks.of(package.schema).label(said, package.schema)
+    return said if found is None and package.schema.task == tasks.USUAL and isinstance(said, str) else found
 
 
 def with_labelled(config: sections.Config, extra: Path) -> sections.Config:

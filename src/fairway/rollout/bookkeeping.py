@@ -50,6 +50,7 @@ def observe(ledger: Ledger, batch: Batch, *, strategy: sections.Strategy, offlin
         met=met,
         asked=asked,
         pairs=ledger.pairs + (batch.paired.compared if batch.paired else 0),
+        incomparable=ledger.incomparable + (batch.paired.incomparable if batch.paired else 0),
         slices={
             case.name: _known_slices(batch, ledger.slices.get(case.name, ()))
             for case in cases
@@ -206,6 +207,7 @@ def _labels(ledger: Ledger, batch: Batch) -> list[Labelled]:
         found[one.weight, one.slice] = replace(
             one,
             answers={},
+            losses=one.losses or (before is not None and before.losses),
             candidate=before.candidate.plus(one.candidate) if before else one.candidate,
             stable=before.stable.plus(one.stable) if before else one.stable,
         )

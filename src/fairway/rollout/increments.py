@@ -35,10 +35,12 @@ class Paired:
     """Answers of stable and shadow to the same requests since the last look."""
 
     compared: int
-    disagreements: int
+    disagreements: float  # of those; where answers are no classes, the sum of how far each pair is apart
     candidate_failures: int  # of the candidate alone
     stable_failures: int  # of stable alone
     both_failures: int = 0
+    incomparable: int = 0  # stable refused, or no task says how far the two are apart
+    losses: bool = False  # whether some are no classes, so that disagreements are no number of pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,10 @@ class Labelled:
     """
 
     weight: float  # probability of the canary when the predictions were made
-    candidate: ArmCounts  # units, the sum of their shares of wrong rows
+    candidate: ArmCounts  # units, the sum of their mean losses: of classes, of their shares of wrong rows
     stable: ArmCounts
     slice: str | None = None
+    losses: bool = False  # whether some are no classes, so that their losses are no shares of wrong rows
     answers: Mapping[str, tuple[int, int]] = field(
         default_factory=dict
     )  # label of the first row -> units (candidate, stable)

@@ -88,7 +88,8 @@ def _judgement(
     beside = f"; {drawn}" if drawn else ""
     waiting = [case.missing(ledger) for case in gating if not case.certified(ledger)]
     if stage == "shadow" and ledger.pairs < strategy.shadow.min_pairs:
-        waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared")
+        rest = f" ({ledger.incomparable} cannot be compared)" if ledger.incomparable else ""
+        waiting.insert(0, f"{ledger.pairs} of {strategy.shadow.min_pairs} pairs compared{rest}")
     if waiting:
         return Action.HOLD, f"no guard is violated; not yet certified: {'; '.join(waiting)}{beside}", None
     if not gating:
@@ -229,6 +230,8 @@ def _row(key: BetKey, ledger: Ledger, case: Case[Any], *, intervals_too: bool) -
         "pValue": bet.harm.p_value,
         "logCertificate": round(bet.certificate.log_e, 4) + 0.0 if bet.certificate else None,
     }
+    if base.is_lossy(bet):
+        row["losses"] = True  # `bad` is the sum of losses between 0 and 1
     if key == BetKey(case.name) and case.name in ledger.lotteries:
         row["cameIn"] = case.came_in(ledger)
     return row | case.described(key, ledger, intervals_too=intervals_too)

@@ -37,6 +37,7 @@ class Ledger:
     met: Pair = NOBODY  # units that the split is judged by
     asked: float = 0.0  # the candidate's share of them that was asked for
     pairs: int = 0  # compared in shadow
+    incomparable: int = 0  # and those that could not be
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sliced guard -> values, each in its place
     lotteries: Mapping[str, Lottery] = field(default_factory=dict)  # by the guard of labels or outcomes
     exposed: Pair = NOBODY  # units that met each arm in the rollout
@@ -101,6 +102,7 @@ class Ledger:
             "met": list(self.met),
             "asked": self.asked,
             "pairs": self.pairs,
+            "incomparable": self.incomparable,
             "slices": {name: list(values) for name, values in self.slices.items()},
             "lotteries": {
                 name: {"wealth": lottery.wealth.to_json(), "came": list(lottery.came)}
@@ -122,6 +124,7 @@ class Ledger:
             met=Pair(*data["met"]),
             asked=data["asked"],
             pairs=data["pairs"],
+            incomparable=data.get("incomparable", 0),
             slices={name: tuple(values) for name, values in data["slices"].items()},
             lotteries={
                 name: Lottery(Wealth.from_json(lottery["wealth"]), Pair(*lottery["came"]))
@@ -139,15 +142,21 @@ class Ledger:
 
 def _waiting_to_json(waiting: Batch) -> dict[str, Any]:
     return {
-        "labelled": [[one.weight, one.slice, *one.candidate, *one.stable] for one in waiting.labelled],
+        "labelled": [[one.weight, one.slice, *one.candidate, *one.stable, one.losses] for one in waiting.labelled],
         "valued": [[one.weight, one.name, list(one.candidate), list(one.stable)] for one in waiting.valued],
     }
 
 
 def _waiting_from_json(data: Mapping[str, Any]) -> Batch:
     labelled = tuple(
-        Labelled(weight=weight, slice=of, candidate=ArmCounts(n, bad), stable=ArmCounts(m, stable_bad))
-        for weight, of, n, bad, m, stable_bad in data.get("labelled", ())
+        Labelled(
+            weight=weight,
+            slice=of,
+            candidate=ArmCounts(n, bad),
+            stable=ArmCounts(m, stable_bad),
+            losses=bool(losses and losses[0]),  # of an earlier version there is none
+        )
+        for weight, of, n, bad, m, stable_bad, *losses in data.get("labelled", ())
     )
     valued = tuple(
         Valued(weight=weight, name=name, candidate=tuple(mine), stable=tuple(theirs))

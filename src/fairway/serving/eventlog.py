@@ -71,7 +71,7 @@ class Record(NamedTuple):
     digest: str | None  # of the request's body; None where the body was not read
     rows: int = 0
     inputs: dict[str, "np.ndarray[Any, Any]"] | None = None
-    labels: list[str] | None = None
+    labels: list[Any] | None = None  # what the task answers: a word, a number or a list of words a row
     probabilities: "np.ndarray[Any, Any] | None" = None
     size: int = 0  # bytes of the request's body: what the record holds is a few times as much
     client: str | None = None  # bucket of the address that the gateway was asked from
@@ -79,11 +79,12 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Who the events are from."""
+    """Who the events are from, and what their answers are of."""
 
     namespace: str
     deployment: str
     revision: str
+    task: Mapping[str, Any] | None = None  # its name, and the facts that its losses need; None: answers are classes
 
 
 class Undelivered(Exception):
@@ -386,6 +387,7 @@ def encode(record: Record, *, origin: Origin, sample: float) -> bytes:
             if logged and record.inputs
             else None,
             "labels": record.labels,
+            **({"task": origin.task} if origin.task is not None else {}),
             "probabilities": record.probabilities,
             "latencySeconds": round(record.seconds, 6),
         },

@@ -122,7 +122,10 @@ class Worker:
         model = predictor.Predictor.load(settings.package, threads=settings.serving.threads)
         model.check_golden()
         origin = eventlog.Origin(
-            namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision
+            namespace=settings.namespace,
+            deployment=settings.deployment,
+            revision=settings.revision,
+            task=tasks.gauge(model.schema),
         )
         self._events = eventlog.EventLog(
             settings.serving.events,

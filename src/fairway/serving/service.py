@@ -74,6 +74,7 @@ class Service:
     """One worker's model."""
 
     def __init__(self) -> None:
+        from fairway.model import tasks
         from fairway.serving import app, eventlog, predictor
 
         _follow_the_supervisor()
@@ -81,7 +82,10 @@ class Service:
         model = _or_exit(predictor.Predictor.load, settings.package, threads=settings.serving.threads)
         _or_exit(model.check_golden)
         origin = eventlog.Origin(
-            namespace=settings.namespace, deployment=settings.deployment, revision=settings.revision
+            namespace=settings.namespace,
+            deployment=settings.deployment,
+            revision=settings.revision,
+            task=tasks.gauge(model.schema),
         )
         self.events: eventlog.EventLog = eventlog.EventLog(
             settings.serving.events,

@@ -1,15 +1,20 @@
-"""What is remembered of a run of the training pipeline once its process is gone."""
+"""When the trainer pages, and what is remembered of a run of the training pipeline once its process is gone."""
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fairway import artifacts
+from fairway.monitoring.eventstore import conclusions, places
 from fairway.pipelines import run
-from fairway.platforms.local import client, state
+from fairway.platforms.local import client, state, trainer
 from fairway.platforms.local.home import Addresses, Home, write_addresses
+from fairway.platforms.local.processes import Processes
+from fairway.rollout.states import Phase, State
+from tests.monitoring import made
 from tests.platforms.local import test_state
 
 RUN = "income-20260101-000000"
@@ -82,3 +87,47 @@ def test_down_with_a_damaged_store_leaves_nothing_behind_and_says_so(
     assert not mapped.exists()
     assert not home.addresses.exists()
     assert "is damaged" in caplog.text
+
+
+def looked(folder: Path, events: list[dict[str, Any]], facts: dict[str, float]) -> tuple[list[conclusions.Alert], str]:
+    """Return the alerts after a look at a revision whose labels are in, and why no run was started: it is off."""
+    home = Home(folder)
+    home.make()
+    served = test_state.revision({})
+    config = {**served.config, "retraining": {"enabled": False, "minLabels": 100, "maxAccuracyDrop": 0.05}}
+    revision = dataclasses.replace(served, facts=facts, config=config)
+    with known(home) as store, contextlib.closing(places.opened(home.events)) as archive:
+        archive.add(events, at=1.0)
+        store.deploy(revision, now=1.0)
+        stable = State(phase=Phase.STABLE, stable=revision.revision)
+        store.save("income", state=stable, policy=store.deployments()[0].policy, events=[], answered=None)
+        (deployment,) = store.deployments()
+        trainer.Trainer(home, Processes(home.root), state=store, events=archive).look(deployment, now=2.0)
+        return archive.conclusions.alerts(), remembered(home)["reason"]
+
+
+def labelled(answers: list[dict[str, Any]], truths: list[Any]) -> list[dict[str, Any]]:
+    return [*answers, *(made.label(f"r{i}", truth) for i, truth in enumerate(truths))]
+
+
+def test_a_fall_of_accuracy_pages_with_both_accuracies(tmp_path: Path) -> None:
+    answers = [made.prediction(f"r{i}", revision="b" * 12) for i in range(100)]
+    events = labelled(answers, ["cat"] * 75 + ["dog"] * 25)
+    [alert], _ = looked(tmp_path, events, {"testAccuracy": 0.95})  # of a package that states no loss
+    assert (alert.name, alert.severity) == ("RealisedAccuracyLow", "page")
+    assert alert.summary == "income answers 75.0% right, 95.0% on its test split"
+    assert alert.description.startswith("Newest 100 labels: 25 wrong. Already done: nothing: retraining is off.")
+
+
+def test_a_rise_of_the_mean_loss_of_numbers_pages_with_both_losses(tmp_path: Path) -> None:
+    answers = [made.answered(f"r{i}", [1.0], revision="b" * 12) for i in range(100)]
+    [alert], _ = looked(tmp_path, labelled(answers, [4] * 100), {"testLoss": 0.1})
+    assert alert.name == "RealisedLossHigh"
+    assert alert.summary == "income has a mean loss of 0.300, 0.100 on its test split"
+    assert alert.description.startswith("Newest 100 labels: mean loss 0.300. Already done: nothing")
+
+
+def test_a_loss_as_on_the_test_split_pages_nobody(tmp_path: Path) -> None:
+    answers = [made.answered(f"r{i}", [1.0], revision="b" * 12) for i in range(100)]
+    alerts, reason = looked(tmp_path, labelled(answers, [2] * 100), {"testLoss": 0.1})
+    assert (alerts, reason) == ([], "retraining is off (retraining.enabled)")

@@ -13,14 +13,17 @@ from fairway.config.sections.base import Duration, Fraction, Section
 class Retraining(Section):
     """When a new model is trained, and on what."""
 
+    FORMER = {"maxAccuracyDrop": "maxLossIncrease"}  # noqa: RUF012 - a constant
+
     enabled: bool = True
     """On: the decision is recorded either way."""
     min_labels: Annotated[int, Field(ge=1)] = 200
-    """Labelled predictions before realised accuracy is judged."""
-    max_accuracy_drop: Fraction = 0.05
-    """Fall of realised accuracy below the test accuracy that starts a run."""
+    """Labelled predictions before realised loss is judged."""
+    max_loss_increase: Fraction = 0.05
+    """Rise of the realised mean loss above that of the test split that starts a run; of classes, the fall of
+    accuracy."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
-    """The fall must be beyond chance at this level (Clopper-Pearson bound on the realised accuracy)."""
+    """The rise must be beyond chance at this level (of classes Clopper and Pearson's exact bound, else Hoeffding's)."""
     on_drift: bool = False
     """Drift alone does not start a run by default: inputs may shift without harm."""
     cool_down: Duration = timedelta(hours=6)

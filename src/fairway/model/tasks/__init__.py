@@ -4,6 +4,7 @@ A package adds a task with an entry point in the group `fairway.tasks` that name
 """
 
 import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +19,13 @@ from fairway.model.tasks.multilabel import Multilabel
 from fairway.model.tasks.ranking import Ranking
 from fairway.model.tasks.regression import Regression
 
-__all__ = ["USUAL", "Declared", "Metric", "Output", "Task", "found", "listed", "named", "of", "proposed"]
+__all__ = ["USUAL", "Declared", "Metric", "Output", "Task", "found", "gauge", "listed", "named", "of", "proposed"]
 
 Array = NDArray[Any]
 OURS: Mapping[str, Task] = {
     task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Ranking(), Regression())
 }
+LONGEST_GAUGE = 65_000  # characters of facts that every event carries: it has a request's inputs besides
 USUAL = Classification.name  # of a schema or record that is older than tasks, and of a target that nothing else suits
 
 
@@ -36,6 +38,18 @@ def found() -> Mapping[str, Task]:
 def of(schema: Schema) -> Task:
     """Return the schema's task; raises DataError where there is no such task."""
     return named(schema.task)
+
+
+def gauge(schema: Schema) -> dict[str, Any] | None:
+    """Return what travels with each answer: the task's name, and what its losses need; None where answers are classes.
+
+    Facts of more than LONGEST_GAUGE characters stay behind: without them answers are not compared where they arrive.
+    """
+    if schema.task == USUAL:
+        return None
+    facts = of(schema).gauge(schema)
+    few = len(json.dumps(facts)) <= LONGEST_GAUGE
+    return {"name": schema.task, **(facts if few else {})}
 
 
 def named(name: Any) -> Task:

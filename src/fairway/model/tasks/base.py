@@ -224,12 +224,19 @@ class Task(ABC):
         """Return the report's part: tables and curves as plain JSON."""
 
     def gauge(self, schema: Schema) -> Json:
-        """Return the facts that `loss` and `differ` need: they travel with each answer into the event store."""
+        """Return the facts that `loss` and `differ` need, few: they travel with each answer into the event store.
+
+        There the schema has these facts and nothing else, no classes either. `label` takes any word then.
+        """
         return {}
 
     @abstractmethod
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         """Return how wrong each answer is, from 0 to 1."""
+
+    def together(self, labels: Sequence[Any]) -> list[Array] | None:
+        """Return the places of the rows that a client sends in one request, None where each row is by itself."""
+        return None
 
     @abstractmethod
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:

@@ -75,9 +75,13 @@ class Classification(base.Task):
 
     def label(self, value: Any, schema: Schema) -> Any:
         text = word(value)
-        return None if text is None else read(text, schema.classes)
+        if text is None or not schema.classes:  # an event store knows none
+            return text
+        return read(text, schema.classes)
 
     def wanted(self, schema: Schema) -> str:
+        if not schema.classes:
+            return "the name of a class"
         shown = ", ".join(schema.classes[:SHOWN])
         return f"one of the classes {shown}{', ...' if len(schema.classes) > SHOWN else ''}"
 

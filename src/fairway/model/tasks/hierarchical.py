@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fairway import errors
+from fairway.model.labels import read
 from fairway.model.schema import Schema
 from fairway.model.tasks import base, calibration, classification
 from fairway.model.tasks.base import Array, Declared, Json, Metric, Scores
@@ -75,6 +76,13 @@ class Hierarchical(classification.Classification):
             for rule, scores in rules.items()
         }
 
+    def label(self, value: Any, schema: Schema) -> Any:
+        found = super().label(value, schema)
+        if found is None or schema.classes:
+            return found
+        parents = schema.facts["parents"]
+        return read(found, dict.fromkeys([*parents, *parents.values()])) or found
+
     def gauge(self, schema: Schema) -> Json:
         return {"parents": dict(schema.facts["parents"])}
 
@@ -99,7 +107,7 @@ class Hierarchical(classification.Classification):
 def branch(name: str, parents: Mapping[str, str]) -> list[str]:
     """Return the class and its ancestors, from the nearest on."""
     found = [name]
-    while found[-1] in parents:
+    while found[-1] in parents and len(found) <= len(parents):  # of an event the parents may be anything
         found.append(parents[found[-1]])
     return found
 

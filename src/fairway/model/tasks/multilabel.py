@@ -65,10 +65,14 @@ class Multilabel(base.Task):
 
     def label(self, value: Any, schema: Schema) -> Any:
         words = [word(one) for one in value] if isinstance(value, list | tuple) else [word(value)]
+        if not schema.classes:  # an event store knows none
+            return None if None in words else sorted({one for one in words if one})
         found = [None if one is None else read(one, schema.classes) for one in words]
         return None if None in found else sorted({one for one in found if one}, key=schema.classes.index)
 
     def wanted(self, schema: Schema) -> str:
+        if not schema.classes:
+            return "a list of names"
         more = ", ..." if len(schema.classes) > SHOWN else ""
         return f"a list of some of {', '.join(schema.classes[:SHOWN])}{more}"
 

@@ -11,12 +11,16 @@ class Pairs:
     """Shadow answers against the stable answers to the same requests."""
 
     compared: int = 0  # stable answered 2xx and the candidate did not fail
-    disagreements: int = 0  # of those: another label in any row, or the candidate refused (4xx)
+    # of those: another class in any row (of other tasks, how far the rows are apart on average), or the candidate
+    # refused (4xx)
+    disagreements: float = 0
+    measured: int = 0  # of those compared, how many are no classes
     candidate_failures: int = 0  # candidate 5xx, stable not
     stable_failures: int = 0  # stable 5xx, candidate not
     both_failed: int = 0
     mismatched_inputs: int = 0  # the two halves did not see the same inputs: counted here only
-    incomparable: int = 0  # stable refused the request (4xx), or labels were not logged: counted here only
+    # stable refused the request (4xx), labels were not logged, or no task here measures both: counted here only
+    incomparable: int = 0
 
     def __add__(self, other: "Pairs") -> "Pairs":
         return Pairs(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
@@ -47,9 +51,10 @@ class LabelledAnswer(NamedTuple):
     role: str  # stable | canary
     predicted_at: float  # when the request came, in seconds since the epoch
     rows: int  # rows whose label is known
-    wrong: int  # of those
+    wrong: float  # the sum of their losses: of classes, how many are wrong
     slice: str | None = None  # value of the feature that was asked for; None where its inputs were not logged
-    answer: str | None = None  # label of the first row
+    answer: str | None = None  # label of the first row; None where it is no word
+    measured: bool = False  # whether the losses are a task's, and no classes that are wrong
 
 
 class Outcome(NamedTuple):
@@ -72,7 +77,7 @@ class Exposure(NamedTuple):
     client: str | None  # bucket of its address
     status: int  # HTTP
     seconds: float  # that the server took
-    answer: str | None  # label of the first row; None where there is none
+    answer: str | None  # label of the first row; None where there is none, or it is no word
 
 
 class Prediction(NamedTuple):
@@ -83,7 +88,7 @@ class Prediction(NamedTuple):
     time: float
     rows: int
     inputs: dict[str, list[Any]]
-    labels: list[str] | None
+    labels: list[Any] | None
     probabilities: list[list[float]] | None
 
 
@@ -93,15 +98,16 @@ class LabelledInputs(NamedTuple):
     seq: int  # of the later half
     request_id: str
     inputs: dict[str, list[Any]]
-    labels: list[str | None]
+    labels: list[Any]  # words, or lists of words where answers are such
 
 
 @dataclass(frozen=True, kw_only=True)
-class Accuracy:
-    """Realised accuracy of one revision."""
+class RealisedLoss:
+    """What the answers of one revision have lost, by the labels that came."""
 
+    task: str | None = None  # its name; None where answers are classes, each of which is right or wrong
     rows: int = 0
-    wrong: int = 0
+    lost: float = 0  # the sum of their losses, each from 0 to 1
     first_at: float | None = None  # when the earliest of the labelled answers was given
     last_at: float | None = None
 

@@ -18,6 +18,7 @@ from fairway.monitoring.eventstore import (
     comparing,
     conclusions,
     databases,
+    gauges,
     history,
     namespaced,
     versions,
@@ -77,10 +78,12 @@ class EventStore:
 
     def add_new(self, rows: Sequence[cloudevents.EventRow], *, at: float | None = None) -> list[cloudevents.EventRow]:
         """Store parsed events, all or nothing, and return those that were not there yet; `at` is when they came
-        (now)."""
+        (now). Raises DataError for a label that the task of its answer cannot read."""
         received = time.time() if at is None else at
         with self.writing() as connection:
-            return self._backend.insert(connection, rows, received=received)
+            new = self._backend.insert(connection, rows, received=received)
+            versions.need_readable(connection, rows, sql=self._sql)
+            return new
 
     def unanswered(self, rows: Sequence[cloudevents.EventRow]) -> int:
         """Return how many labels and outcomes are of requests that no server has told of: they wait for its event."""
@@ -123,8 +126,8 @@ class EventStore:
                 "stable": stable,
                 "candidate": candidate,
             }
-            counts = connection.execute(self._sql.PAIRS, values).fetchone()
-        return cursor, answers.Pairs(**dict(zip(answers.Pairs.__dataclass_fields__, counts, strict=True)))
+            found = connection.execute(self._sql.PAIRS, values).fetchall()
+        return cursor, comparing.pairs(found)
 
     def labelled(
         self,
@@ -134,24 +137,31 @@ class EventStore:
         after: int,
         until: int | None = None,
         by: str | None = None,
+        gauge: str | None = None,
     ) -> tuple[int, list[answers.LabelledAnswer]]:
         """Return the new cursor (`until` at most), and the served answers whose label joined after the old one, in
         order.
 
         Shadow answers are not served. With a feature to go `by`, an answer with several of its values is given as
-        several, one for each.
+        several, one for each. Losses are measured as of the revision `gauge`: by its own facts a model that has learnt
+        from wider data would lose less by the same error.
         """
         with self.reading() as connection:
             cursor = self._reach(connection, after=after, until=until)
             values = _span(deployment, namespace=namespace, after=after, cursor=cursor)
             rows = connection.execute(self._sql.LABELLED, {**values, "sliced": by is not None}).fetchall()
+            asked = {"namespace": namespace, "deployment": deployment, "revision": gauge}
+            common = connection.execute(self._sql.GAUGE, asked).fetchone() if gauge is not None and rows else None
         joined = []
-        for _, request_id, unit, revision, role, at, predicted, truth, inputs in rows:
+        for _, request_id, unit, revision, role, at, predicted, task, truth, inputs in rows:
             answer = comparing.first(predicted)
-            for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by).items():
+            by_task = gauges.shared(common[0] if common else None, task)
+            for of, (known, wrong) in comparing.sliced(predicted, truth, inputs, by=by, task=by_task).items():
                 if known:
                     joined.append(
-                        answers.LabelledAnswer(request_id, unit, revision, role, at, known, wrong, of, answer)
+                        answers.LabelledAnswer(
+                            request_id, unit, revision, role, at, known, wrong, of, answer, task is not None
+                        )
                     )
         return cursor, joined
 

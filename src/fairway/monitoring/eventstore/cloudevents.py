@@ -18,6 +18,9 @@ LONGEST_NAME = 256  # characters of an id or a name: bounds what one event may p
 # characters that are kept of a logged input: a client chose it, and whoever reads the store reads it again
 LONGEST_WORD = 4096
 MOST_LEVELS = 4  # of lists in each other: a row of pictures
+MOST_WORDS = 10_000  # of one row's label or answer, where it is a list: as many classes as a model may have
+LONGEST_TASK = 65_536  # characters of what a task's losses need: it is kept with every answer
+MOST_TASK_LEVELS = 4  # of lists and objects in each other there
 NUMBERS: set[type] = {int, float, type(None)}
 PLAIN = NUMBERS | {str, bool}
 
@@ -39,6 +42,7 @@ class EventRow(NamedTuple):
     latency: float | None  # seconds
     client: str | None  # bucket of the address that the gateway was asked from; no address
     labels: str | None  # JSON list: the predicted ones, or the true ones; of an outcome, its value
+    task: str | None  # JSON object: name and facts of the task that the answers are of; None: they are classes
     inputs: str | None  # JSON object of lists
     probabilities: str | None  # JSON list of lists
 
@@ -75,12 +79,21 @@ def _short(item: Any, kind: str, *, deployment: str | None, namespace: str, posi
 
 
 def _label(data: "_Reader", *, time: float) -> EventRow:
+    """Return the row of a label.
+
+    A list always has one entry for each row. Where a row's label is itself a list of words, that is a list in the list:
+    `[["red", "round"]]` for a request of one row. So a label is read alike whether its answer has come or not.
+    """
     truth = data.mapping.get("label")
     given = truth if isinstance(truth, list) else [truth]
-    values = [labels.word(one) for one in given]
+    values = [_words(one) for one in given]
     unknown = [one for one, word in zip(given, values, strict=True) if word is None]
     if not values or any(one is not None or not isinstance(truth, list) for one in unknown):
-        data.refuse("label", truth, "a class name, or a list with one for each row (null where it is not known)")
+        wanted = (
+            "a class name or a number, or a list with an entry for each row: one of those, a list of names, or null "
+            "where it is not known"
+        )
+        data.refuse("label", truth, wanted)
     return EventRow(
         type="label",
         deployment=data.name("deployment"),
@@ -96,6 +109,7 @@ def _label(data: "_Reader", *, time: float) -> EventRow:
         latency=None,
         client=None,
         labels=compact(values),
+        task=None,
         inputs=None,
         probabilities=None,
     )
@@ -120,6 +134,7 @@ def _outcome(data: "_Reader", *, time: float) -> EventRow:
         latency=None,
         client=None,
         labels=compact([float(value)]),
+        task=None,
         inputs=None,
         probabilities=None,
     )
@@ -127,6 +142,7 @@ def _outcome(data: "_Reader", *, time: float) -> EventRow:
 
 def _prediction(data: "_Reader", *, time: float) -> EventRow:
     role, rows = data.name("role"), data.integer("rows", low=0, high=1_000_000_000)
+    task = data.task("task")
     if role not in ROLES:
         data.refuse("role", role, "stable, canary or shadow")
     return EventRow(
@@ -143,7 +159,8 @@ def _prediction(data: "_Reader", *, time: float) -> EventRow:
         input_digest=data.optional_name("inputDigest"),
         latency=data.seconds("latencySeconds"),
         client=data.optional_name("client"),
-        labels=data.labels("labels", rows=rows),
+        labels=data.labels("labels", rows=rows) if task is None else data.answers("labels", rows=rows),
+        task=task,
         inputs=data.inputs("inputs"),
         probabilities=data.probabilities("probabilities", rows=rows),
     )
@@ -205,6 +222,33 @@ class _Reader:
             self.refuse(key, value, f"a list of {rows} class names, one a row, or null")
         return compact(value)
 
+    def answers(self, key: str, *, rows: int) -> str | None:
+        """Return the answers of a task that has no classes."""
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != rows or not _are_answers(value):
+            self.refuse(
+                key, value, f"a list of {rows} answers, one a row: names, finite numbers or lists of names, or null"
+            )
+        return compact(value)
+
+    def task(self, key: str) -> str | None:
+        value = self.mapping.get(key)
+        if value is None:
+            return None
+        wanted = (
+            f"an object with the task's name and facts, in {LONGEST_TASK} characters and {MOST_TASK_LEVELS} levels at "
+            "most, or none"
+        )
+        if not isinstance(value, Mapping) or not _are_facts(value, levels=MOST_TASK_LEVELS):
+            self.refuse(key, value, wanted)
+        _Reader(value, where=f"{self.where}.{key}").name("name")
+        text = compact(value)
+        if len(text) > LONGEST_TASK:
+            self.refuse(key, value, wanted)
+        return text
+
     def probabilities(self, key: str, *, rows: int) -> str | None:
         value = self.mapping.get(key)
         if value is None:
@@ -230,6 +274,34 @@ class _Reader:
                 f"null",
             )
         return compact({name: _cut(values) for name, values in value.items()})
+
+
+def _words(value: Any) -> str | list[str] | None:
+    """Return the label of one row: a word, or several; None for what is neither."""
+    if not isinstance(value, list):
+        return labels.word(value)
+    words = [word for one in value[:MOST_WORDS] if (word := labels.word(one)) is not None]
+    return words if len(words) == len(value) else None
+
+
+def _are_answers(values: list[Any]) -> bool:
+    """Say whether the answers are all names, all finite numbers, or all lists of names."""
+    kinds = set(map(type, values))
+    if kinds == {list}:
+        return all(len(row) <= MOST_WORDS and artifacts.is_plain(row, kinds={str}) for row in values)
+    if kinds <= {int, float}:
+        return all(map(math.isfinite, values))
+    return kinds <= {str}
+
+
+def _are_facts(value: Any, *, levels: int) -> bool:
+    """Say whether it is plain JSON in at most so many levels of lists and objects."""
+    if not isinstance(value, list | Mapping):
+        return type(value) in PLAIN
+    if levels == 0 or (isinstance(value, Mapping) and not all(isinstance(key, str) for key in value)):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return all(_are_facts(one, levels=levels - 1) for one in inner)
 
 
 def _cut(values: list[Any]) -> list[Any]:

@@ -39,6 +39,7 @@ class Dialect(Protocol):
     # what is known of requests as their labels come
     NEWEST_LABELS: str
     ANSWERED: str
+    SERVED_TASKS: str
     # what is in the store
     IDENTITY: str
     NEWEST: str
@@ -56,7 +57,8 @@ class Dialect(Protocol):
     WINDOW: str
     LAST: str
     FIRST_ANSWER: str
-    ACCURACY: str
+    GAUGE: str
+    REALISED: str
     TRAINING: str
     # what is let go
     OLDEST_EVENTS: str

@@ -1,10 +1,10 @@
-"""The history of a deployment, the newest first: logged inputs, realised accuracy, and labelled rows to train from."""
+"""The history of a deployment, the newest first: logged inputs, realised loss, and labelled rows to train from."""
 
 import json
 from collections.abc import Generator
 from typing import Any
 
-from fairway.monitoring.eventstore import answers, comparing, databases
+from fairway.monitoring.eventstore import answers, comparing, databases, gauges
 
 LARGEST_PAYLOAD = 16 << 20  # characters of a request's logged inputs, or of its answers, that are read again
 END = 2**63 - 1
@@ -75,7 +75,7 @@ class History:
             found = connection.execute(self._sql.LAST, values).fetchone()[0]
         return after if found is None else int(found)
 
-    def accuracy(
+    def realised(
         self,
         deployment: str,
         revision: str,
@@ -83,13 +83,13 @@ class History:
         namespace: str = answers.NAMESPACE,
         limit: int | None = None,
         after: int = 0,
-    ) -> answers.Accuracy:
-        """Return the realised accuracy over the newest `limit` labelled rows of the revision.
+    ) -> answers.RealisedLoss:
+        """Return what the newest `limit` labelled rows of the revision have lost.
 
         Only labels after the cursor count, and none from before the revision's first answer: those are its
         predecessors', and may be many.
         """
-        rows = wrong = 0
+        rows, lost = 0, 0.0
         times: list[float] = []
         values: dict[str, Any] = {
             "namespace": namespace,
@@ -99,16 +99,21 @@ class History:
         }
         with self._backend.reading() as connection:
             first = connection.execute(self._sql.FIRST_ANSWER, values).fetchone()[0]
+            gauge = connection.execute(self._sql.GAUGE, values).fetchone()
             values["after"] = max(after, first or 0)
-            for at, predicted, truth in connection.stream(self._sql.ACCURACY, values):
-                known, mistakes = comparing.compare(predicted, truth)
+            for at, predicted, truth, task in connection.stream(self._sql.REALISED, values):
+                known, losses = comparing.compare(predicted, truth, task)
                 if known:
-                    rows, wrong = rows + known, wrong + mistakes
+                    rows, lost = rows + known, lost + losses
                     times.append(at)
                 if limit is not None and rows >= limit:
                     break
-        return answers.Accuracy(
-            rows=rows, wrong=wrong, first_at=min(times, default=None), last_at=max(times, default=None)
+        return answers.RealisedLoss(
+            task=gauges.name(gauge[0]) if gauge is not None and gauge[0] is not None else None,
+            rows=rows,
+            lost=lost,
+            first_at=min(times, default=None),
+            last_at=max(times, default=None),
         )
 
     def training_rows(

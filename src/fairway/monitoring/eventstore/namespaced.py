@@ -38,10 +38,18 @@ class Within:
             )
 
     def labelled(
-        self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
+        self,
+        deployment: str,
+        *,
+        after: int,
+        until: int | None = None,
+        by: str | None = None,
+        gauge: str | None = None,
     ) -> tuple[int, list[answers.LabelledAnswer]]:
         with self._own(after, until):
-            return self.store.labelled(deployment, namespace=self.namespace, after=after, until=until, by=by)
+            return self.store.labelled(
+                deployment, namespace=self.namespace, after=after, until=until, by=by, gauge=gauge
+            )
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Outcome]]:
         with self._own(after, until):

@@ -44,6 +44,7 @@ MIGRATIONS = (
         "DROP INDEX event_once",
         "CREATE UNIQUE INDEX event_once ON events (request_id, namespace, deployment, type, revision, role, version)",
     ),
+    ("ALTER TABLE events ADD COLUMN task TEXT",),
 )
 # Any number that nobody else takes: two processes may open a new store at once.
 LOCK = "SELECT pg_advisory_xact_lock(7142389)"
@@ -71,6 +72,9 @@ CROSS JOIN LATERAL (SELECT * FROM events WHERE request_id = asked.request_id OFF
 WHERE e.namespace = %(namespace)s AND e.deployment = %(deployment)s"""
 NEWEST_LABELS = f"SELECT e.request_id, e.version, e.labels {_REQUESTS} AND e.type = 'label' ORDER BY e.version"
 ANSWERED = f"SELECT DISTINCT e.request_id {_REQUESTS} AND e.type = 'prediction'"
+SERVED_TASKS = f"""
+SELECT e.request_id, e.task, e.rows {_REQUESTS} AND e.type = 'prediction' AND e.role IN ('stable', 'canary')
+  AND e.labels IS NOT NULL ORDER BY e.seq"""
 
 # -- what is in the store --------------------------------------------------------------------------
 
@@ -103,11 +107,12 @@ WHERE {_OURS.format(new=new)} AND {_SAME.format(new=new, old=old)} AND {old}.seq
 # A half without a digest (refused before its body was read) is no mismatch.
 _HALVES = """
 SELECT s.status AS s_status, c.status AS c_status, s.labels AS s_labels, c.labels AS c_labels,
-       s.input_digest <> c.input_digest AS mismatched"""
+       s.task AS s_task, c.task AS c_task, s.input_digest <> c.input_digest AS mismatched"""
 _TWO = """
   AND s.type = 'prediction' AND s.role = 'stable' AND s.revision = %(stable)s
   AND c.type = 'prediction' AND c.role = 'shadow' AND c.revision = %(candidate)s"""
 
+# What a task must measure is given as it is: of classes the numbers alone.
 PAIRS = f"""
 WITH pair AS ({_HALVES}{_joined("s", "c")}{_TWO} UNION ALL {_HALVES}{_joined("c", "s")}{_TWO}),
 judged AS (SELECT *, CASE
@@ -117,12 +122,14 @@ judged AS (SELECT *, CASE
   WHEN s_status >= 500 THEN 'stable'
   WHEN s_status < 400 AND c_status >= 400 THEN 'disagree'
   WHEN s_status >= 400 OR s_labels IS NULL OR c_labels IS NULL THEN 'incomparable'
+  WHEN s_task IS NOT NULL OR c_task IS NOT NULL THEN 'measured'
   WHEN s_labels <> c_labels THEN 'disagree'
-  ELSE 'agree' END AS verdict FROM pair)
-SELECT count(*) FILTER (WHERE verdict IN ('agree', 'disagree')), count(*) FILTER (WHERE verdict = 'disagree'),
-       count(*) FILTER (WHERE verdict = 'candidate'), count(*) FILTER (WHERE verdict = 'stable'),
-       count(*) FILTER (WHERE verdict = 'both'), count(*) FILTER (WHERE verdict = 'mismatched'),
-       count(*) FILTER (WHERE verdict = 'incomparable') FROM judged"""
+  ELSE 'agree' END AS verdict FROM pair),
+told AS (SELECT verdict, CASE WHEN verdict = 'measured' THEN s_task END AS s_task,
+  CASE WHEN verdict = 'measured' THEN c_task END AS c_task,
+  CASE WHEN verdict = 'measured' THEN s_labels END AS s_labels,
+  CASE WHEN verdict = 'measured' THEN c_labels END AS c_labels FROM judged)
+SELECT verdict, s_task, c_task, s_labels, c_labels, count(*) FROM told GROUP BY 1, 2, 3, 4, 5 ORDER BY 1"""
 
 FIRST_YOUNG = "SELECT min(seq) FROM events WHERE seq > %(after)s AND seq <= %(cursor)s AND received >= %(before)s"
 
@@ -145,7 +152,7 @@ _OTHERS = f"""(SELECT * FROM events WHERE request_id = l.request_id OFFSET 0) AS
   WHERE {_SAME.format(new="l", old="n")}"""
 _NOW = f"""(SELECT n.labels FROM {_OTHERS} AND n.type = 'label'
   AND n.seq <= %(cursor)s ORDER BY n.version DESC LIMIT 1)"""
-_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, {_NOW}, {_INPUTS}"
+_LABELLED = f"p.request_id, p.unit, p.revision, p.role, {_BEGAN}, p.labels, p.task, {_NOW}, {_INPUTS}"
 LABELLED = f"""
 SELECT l.seq, {_LABELLED} {_joined("l", "p")} AND {_FIRST} AND {_ANSWERED}
 UNION ALL
@@ -188,6 +195,9 @@ FIRST_ANSWER = "SELECT min(first) FROM ({}) AS arms".format(
     )
 )
 
+# All answers of a revision are of one task, with the same facts.
+GAUGE = f"SELECT task FROM events WHERE seq = ({FIRST_ANSWER})"
+
 # Labels have neither revision nor role, so the index of the arms finds them.
 _LABELS = """
 WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revision = '' AND l.role = '' AND l.logged = 0
@@ -195,8 +205,8 @@ WHERE l.namespace = %(namespace)s AND l.deployment = %(deployment)s AND l.revisi
 
 _NEWEST = f"""l.version = (SELECT max(n.version) FROM {_OTHERS} AND n.type = 'label')"""
 
-ACCURACY = f"""
-SELECT p.time, p.labels, l.labels FROM events AS l {_OF.format(new="l", old="p")}
+REALISED = f"""
+SELECT p.time, p.labels, l.labels, p.task FROM events AS l {_OF.format(new="l", old="p")}
 {_LABELS} AND {_SAME.format(new="l", old="p")} AND {_NEWEST} AND {_ANSWERED} AND p.revision = %(revision)s
 ORDER BY l.seq DESC"""
 

@@ -50,17 +50,23 @@ class RemoteEvidence:
         if (
             not isinstance(counts, dict)
             or counts.keys() != wanted
-            or not all(isinstance(count, int) for count in counts.values())
+            or not all(isinstance(count, int | float) for count in counts.values())
         ):
             raise _strange(self.url, "pairs")
         return _cursor(answer, at=self.url), answers.Pairs(**counts)
 
     def labelled(
-        self, deployment: str, *, after: int, until: int | None = None, by: str | None = None
+        self,
+        deployment: str,
+        *,
+        after: int,
+        until: int | None = None,
+        by: str | None = None,
+        gauge: str | None = None,
     ) -> tuple[int, list[answers.LabelledAnswer]]:
         """Return the new cursor, and the served answers whose label joined after the old one, by the values of a
-        feature where one is named."""
-        answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by)
+        feature where one is named, measured as of the revision `gauge`."""
+        answer = self._ask("labelled", deployment=deployment, after=after, until=until, by=by, gauge=gauge)
         return _cursor(answer, at=self.url), _rows("labelled", answers.LabelledAnswer, answer, at=self.url)
 
     def outcomes(self, deployment: str, *, after: int, until: int | None = None) -> tuple[int, list[answers.Outcome]]:

@@ -6,9 +6,10 @@ A label that says what the newest one says is that label, sent again. Another on
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NoReturn
 
-from fairway.monitoring.eventstore import cloudevents, databases
+from fairway import errors
+from fairway.monitoring.eventstore import cloudevents, databases, gauges
 
 Key = tuple[str, str, str]  # namespace, deployment, request
 
@@ -39,6 +40,42 @@ def unanswered(
     late = [row for row in rows if row.type != "prediction"]
     answered = {key for key, _ in _asked(connection, late, statement=sql.ANSWERED)}
     return sum((row.namespace, row.deployment, row.request_id) not in answered for row in late)
+
+
+def need_readable(
+    connection: databases.Connection, rows: Iterable[cloudevents.EventRow], *, sql: databases.Dialect
+) -> None:
+    """Raise DataError for a label that its answer's task cannot read.
+
+    One whose answer has not come yet is kept as it is, and counts where it can be read then.
+    """
+    labels = [row for row in rows if row.type == "label"]
+    served = dict(_asked(connection, labels, statement=sql.SERVED_TASKS))
+    for row in labels:
+        known = served.get((row.namespace, row.deployment, row.request_id))
+        if known is not None:
+            _need_readable(row, task=known[0], answers=known[1])
+
+
+def _need_readable(row: cloudevents.EventRow, *, task: str | None, answers: int) -> None:
+    given = json.loads(row.labels or "[]")
+    gauge = gauges.read(task) if task is not None else None
+    if task is not None and gauge is None:
+        return
+    if gauge is not None and len(given) != answers:
+        _refuse(row, given, f"a list with {answers} entries, one for each row that was answered")
+    for one in given:
+        if gauge is not None and one is not None and gauge.label(one) is None:
+            _refuse(row, one, f"{gauge.wanted()}, or null where it is not known")
+        if gauge is None and isinstance(one, list):
+            _refuse(row, one, "the name of one class for each row, or null where it is not known")
+
+
+def _refuse(row: cloudevents.EventRow, seen: Any, wanted: str) -> NoReturn:
+    raise errors.DataError(
+        f"the label of request {row.request_id} is {cloudevents.shown(seen)}: wanted {wanted}; nothing of this batch "
+        "was stored"
+    )
 
 
 def _newest(

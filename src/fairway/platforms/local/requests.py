@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from fairway import errors
 from fairway.data import sources
 from fairway.model import kinds, tasks
-from fairway.model import labels as model_labels
 from fairway.model.schema import Feature
 from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
@@ -20,7 +19,6 @@ from fairway.platforms.local import client, state
 from fairway.platforms.local.home import Home
 
 BATCH = 500
-SHOWN_CLASSES = 20
 TIMEOUT_SECONDS = 60.0
 
 
@@ -103,24 +101,25 @@ class Sent(NamedTuple):
 
 
 def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> Sent:
-    """Send labels to the collector, each as the class that it means; raises UsageError for one that means none."""
-    classes = _package(home, name).schema.classes
+    """Send labels to the collector, each as what it means to the task; raises UsageError for one that means nothing."""
+    package = _package(home, name)
     items = [
-        {"requestId": request, "label": _class(text, classes, of=request), "deployment": name, "namespace": namespace}
+        {"requestId": request, "label": _label(text, package, of=request), "deployment": name, "namespace": namespace}
         for request, text in labels
     ]
     return _send(home, "label", items, now=now)
 
 
-def _class(text: str, classes: Sequence[str], *, of: str) -> str:
-    found = model_labels.read(text, classes)
+def _label(text: str, package: manifest.Manifest, *, of: str) -> Any:
+    """Return the label as the collector takes it: one of several words is a list in the list of rows."""
+    task = tasks.of(package.schema)
+    found = task.label(text, package.schema)
     if found is None:
-        shown = ", ".join(classes[:SHOWN_CLASSES]) + (", ..." if len(classes) > SHOWN_CLASSES else "")
         raise errors.UsageError(
-            f"the label of request {of} is {errors.shortened(repr(text))}: wanted one of the classes {shown}; "
+            f"the label of request {of} is {errors.shortened(repr(text))}: wanted {task.wanted(package.schema)}; "
             "nothing was sent"
         )
-    return found
+    return [found] if isinstance(found, list) else found
 
 
 def send_outcomes(

@@ -108,7 +108,7 @@ class LocalRevision:
     deployment: str
     package: str
     digest: str
-    facts: dict[str, Any]  # of the package's manifest: testAccuracy, championDisagreement, championDigest
+    facts: dict[str, Any]  # of the package's manifest: testLoss, championDisagreement, championDigest
     config: dict[str, Any]
     note: str
     created_at: float

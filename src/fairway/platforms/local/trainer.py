@@ -2,6 +2,7 @@
 ended.
 """
 
+import dataclasses
 import logging
 import sys
 import time
@@ -23,7 +24,7 @@ log = logging.getLogger("fairway.supervisor")
 
 PREFIX = "run-"
 LOOK_SECONDS = 2.0
-PAGE = "RealisedAccuracyLow"
+PAGE_OF_CLASSES, PAGE = "RealisedAccuracyLow", "RealisedLossHigh"
 
 
 class Trainer:
@@ -63,14 +64,15 @@ class Trainer:
         stable = self._state.revision(deployment.state.stable) if deployment.state.stable else None
         if stable is None:
             return
-        known = self._events.history.accuracy(
+        known = self._events.history.realised(
             deployment.name, stable.revision, namespace=deployment.config["namespace"], limit=section.min_labels
         )
         asked = deployment.retraining.get("asked")
         signals = policy.Signals(
             labelled=known.rows,
-            wrong=known.wrong,
-            reference_accuracy=stable.facts.get("testAccuracy"),
+            lost=known.lost,
+            reference_loss=policy.reference_loss(stable.facts),
+            task=known.task,
             running=deployment.retraining.get("running"),
             drifted_windows=self._drifted(deployment.name, stable.revision),
             last_run_at=deployment.retraining.get("lastRunAt"),
@@ -78,13 +80,13 @@ class Trainer:
         )
         decision = policy.decide(section, signals=signals, now=now)
         if asked and signals.running is None and signals.settled:
-            decision = policy.Decision(start=True, reason=asked, accuracy=decision.accuracy, bound=decision.bound)
+            decision = dataclasses.replace(decision, start=True, reason=asked)
         self._page(deployment, section, signals, decision, now=now)
         if decision.start:
-            self._start(deployment, stable, decision, now=now)
+            self._start(deployment, stable, decision.reason, signals, now=now)
         elif decision.reason != deployment.retraining.get("reason"):
             self._state.save_retraining(
-                deployment.name, {**deployment.retraining, "reason": decision.reason, "accuracy": decision.accuracy}
+                deployment.name, {**deployment.retraining, "reason": decision.reason, **_realised(signals)}
             )
 
     def _drifted(self, name: str, revision: str) -> int:
@@ -101,44 +103,44 @@ class Trainer:
         *,
         now: float,
     ) -> None:
-        """Page on a realised fall of accuracy, and say what was already done; drift alone never does."""
-        if (
-            signals.reference_accuracy is None
-            or decision.bound is None
-            or decision.accuracy is None
-            or signals.labelled < section.min_labels
-        ):
+        """Page on a realised rise of the loss, and say what was already done; drift alone never does."""
+        loss, reference = decision.loss, signals.reference_loss
+        if reference is None or decision.bound is None or loss is None or signals.labelled < section.min_labels:
             return
-        limit = signals.reference_accuracy - section.max_accuracy_drop
-        if decision.bound < limit:
+        limit = policy.limit(section, reference=reference)
+        name = PAGE_OF_CLASSES if signals.task is None else PAGE
+        if decision.bound > limit:
             done = "a challenger will be trained" if section.enabled else "nothing: retraining is off"
             if signals.running:
                 done = f"run {signals.running} trains a challenger"
             self._events.conclusions.open_alert(
-                name=PAGE,
+                name=name,
                 severity="page",
                 deployment=deployment.name,
                 at=now,
-                summary=(
-                    f"{deployment.name} answers {decision.accuracy:.1%} right, {signals.reference_accuracy:.1%} on "
-                    "its test split"
-                ),
+                summary=f"{deployment.name} {_fares(signals, loss, reference)} on its test split",
                 description=(
-                    f"Newest {signals.labelled} labels: {signals.wrong} wrong. Already done: {done}. "
+                    f"Newest {signals.labelled} labels: {_lost(signals, loss)}. Already done: {done}. "
                     "Next: `fairway monitor` shows which features moved; "
                     "`fairway rollout status` follows the challenger."
                 ),
             )
-        elif decision.accuracy >= limit:
+        elif loss <= limit:
             self._events.conclusions.resolve_alert(
-                name=PAGE,
+                name=name,
                 deployment=deployment.name,
                 at=now,
-                resolution=f"realised accuracy is {decision.accuracy:.1%} again",
+                resolution=f"realised {_well(signals, loss)} again",
             )
 
     def _start(
-        self, deployment: state.Deployment, stable: state.LocalRevision, decision: policy.Decision, *, now: float
+        self,
+        deployment: state.Deployment,
+        stable: state.LocalRevision,
+        why: str,
+        signals: policy.Signals,
+        *,
+        now: float,
     ) -> None:
         name = f"{deployment.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}"
         folder = self._home.runs / name
@@ -166,15 +168,15 @@ class Trainer:
             **kept,
             "running": name,
             "lastRunAt": now,
-            "why": decision.reason,
-            "reason": decision.reason,
-            "accuracy": decision.accuracy,
+            "why": why,
+            "reason": why,
+            **_realised(signals),
             "outcome": None,
         }
         self._state.save_retraining(
             deployment.name,
             noted,
-            event=states.Event(now, "RetrainingStarted", f"run {name}: {decision.reason}", stable.revision),
+            event=states.Event(now, "RetrainingStarted", f"run {name}: {why}", stable.revision),
         )
 
     def _finish(self, deployment: state.Deployment, *, now: float) -> None:
@@ -183,6 +185,26 @@ class Trainer:
         status = self._processes.exit_status(PREFIX + deployment.name)
         self._processes.forget(PREFIX + deployment.name)
         _note_end(self._home, self._state, deployment, status=status, now=now)
+
+
+def _realised(signals: policy.Signals) -> dict[str, float | None]:
+    """Return what is kept of the realised loss; of classes the accuracy too."""
+    loss = signals.loss
+    return {"loss": loss, "accuracy": None if loss is None or signals.task is not None else 1 - loss}
+
+
+def _fares(signals: policy.Signals, loss: float, reference: float) -> str:
+    if signals.task is None:
+        return f"answers {1 - loss:.1%} right, {1 - reference:.1%}"
+    return f"has a mean loss of {loss:.3f}, {reference:.3f}"
+
+
+def _lost(signals: policy.Signals, loss: float) -> str:
+    return f"{signals.lost:g} wrong" if signals.task is None else f"mean loss {loss:.3f}"
+
+
+def _well(signals: policy.Signals, loss: float) -> str:
+    return f"accuracy is {1 - loss:.1%}" if signals.task is None else f"mean loss is {loss:.3f}"
 
 
 def note_cut_off(home: Home, known: state.Store, *, now: float) -> None:

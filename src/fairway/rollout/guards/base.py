@@ -147,7 +147,8 @@ class Case(Generic[G]):
 
     def seen(self, ledger: Ledger) -> str:
         """Say how much was seen of the candidate."""
-        return share(ledger.own(self.name).candidate)
+        bet = ledger.own(self.name)
+        return f"mean loss {mean(bet.candidate)}" if is_lossy(bet) else share(bet.candidate)
 
     def praise(self, ledger: Ledger) -> str:
         """Say what is certified."""
@@ -214,6 +215,20 @@ class Case(Generic[G]):
 
 def share(counts: ArmCounts) -> str:
     return f"{counts.bad} of {counts.n}"
+
+
+LOSSES = {
+    "losses": True
+}  # the memory of a bet on losses that lie between 0 and 1: they add up to no number of bad ones
+
+
+def is_lossy(bet: Bet) -> bool:
+    """Say whether the bet has met such losses."""
+    return bool(bet.memory.get("losses"))
+
+
+def mean(counts: ArmCounts) -> str:
+    return f"{counts.bad / max(1, counts.n):.3g} over {counts.n}"
 
 
 def power(log_e: float) -> str:

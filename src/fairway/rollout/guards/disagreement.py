@@ -1,11 +1,12 @@
 """Guards of type disagreement.
 
-Answers of shadow's copies that differ from stable's, against what evaluation measured.
+Answers of shadow's copies that differ from stable's, against what evaluation measured. Classes differ or do not; of
+other tasks a pair counts by how far its answers are apart, from 0 to 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from fairway.config import sections
 from fairway.rollout.bets import NOTHING, BetKey, News
@@ -63,6 +64,10 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         safe = hypotheses.factors_below(counts, limit=self.allowed)
         yield News(BetKey(self.name), counts, NOTHING, harm, certificate=safe)
 
+    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+        lossy = batch.paired is not None and batch.paired.losses
+        return [(BetKey(self.name), base.LOSSES)] if lossy and self.strategy.shadow.enabled else []
+
     def certified(self, ledger: Ledger) -> bool:
         return not self.strategy.shadow.enabled or super().certified(ledger)
 
@@ -72,12 +77,25 @@ class DisagreementCase(base.Case[DisagreementGuard]):
     def praise(self, ledger: Ledger) -> str:
         if not self.strategy.shadow.enabled:
             return f"{self.name} (shadow was skipped)"
-        return f"{self.name} below {self.allowed:.2%} on average so far ({self.seen(ledger)})"
+        most = f"{self.allowed:.3g}" if base.is_lossy(ledger.own(self.name)) else f"{self.allowed:.2%}"
+        return f"{self.name} below {most} on average so far ({self.seen(ledger)})"
+
+    def seen(self, ledger: Ledger) -> str:
+        bet = ledger.own(self.name)
+        return _apart(bet.candidate) if base.is_lossy(bet) else super().seen(ledger)
 
     def accuse(self, key: BetKey, ledger: Ledger) -> str:
-        counts, known = ledger.bets[key].candidate, "evaluation did not compare the two"
+        bet, known = ledger.bets[key], "evaluation did not compare the two"
+        counts, lossy = bet.candidate, base.is_lossy(bet)
         if self.offline is not None:
-            known = f"at most {self.offline:.1%} by evaluation"
+            known = (
+                f"at most {self.offline:.3g} by evaluation" if lossy else f"at most {self.offline:.1%} by evaluation"
+            )
+        if lossy:
+            return (
+                f"{self.name}: shadow answers differ from stable's by {_apart(counts)}, "
+                f"allowed is {self.allowed:.3g} ({known}, plus the margin)"
+            )
         return (
             f"{self.name}: {counts.bad} of {counts.n} shadow answers differ from stable's "
             f"({counts.bad / max(1, counts.n):.1%}), allowed are {self.allowed:.1%} ({known}, plus the margin)"
@@ -86,7 +104,9 @@ class DisagreementCase(base.Case[DisagreementGuard]):
     @property
     def unmeasured(self) -> str | None:
         most = allowed(self.strategy, None)
-        return f"one whose answers differ from stable's in at most {most:.1%}, for evaluation did not compare the two"
+        return (
+            f"one whose answers differ from stable's by {most:.1%} on average at most, which evaluation did not measure"
+        )
 
     def expect(self, foretold: Prospect, *, usual: float, effect: float | None) -> Expectation | None:
         if not self.strategy.shadow.enabled:
@@ -95,8 +115,12 @@ class DisagreementCase(base.Case[DisagreementGuard]):
         return rates.of_rate(self, foretold, usual=usual, limit=limit, each=1, found={})
 
     def replayed(self, candidate: ArmCounts, stable: ArmCounts) -> Batch:
-        paired = Paired(compared=candidate.n, disagreements=int(candidate.bad), candidate_failures=0, stable_failures=0)
+        paired = Paired(compared=candidate.n, disagreements=candidate.bad, candidate_failures=0, stable_failures=0)
         return Batch(paired=paired)
+
+
+def _apart(counts: ArmCounts) -> str:
+    return f"{counts.bad / max(1, counts.n):.3g} on average over {counts.n} pairs"
 
 
 SECTION, CASE = DisagreementGuard, DisagreementCase

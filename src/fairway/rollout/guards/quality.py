@@ -1,9 +1,10 @@
-"""Guards of type quality: units whose answers were wrong, by labels that come late.
+"""Guards of type quality: how wrong units' answers were, by labels that come late.
 
-As a whole, or in every slice of a feature.
+Of classes that is the share of a unit's rows that were wrong, of other tasks the mean loss of its rows, from 0 to 1. As
+a whole, or in every slice of a feature.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,11 +20,12 @@ from fairway.rollout.statistics.betting import ArmCounts
 
 
 class QualityGuard(sections.Guard):
-    """Wrong answers, by labels that come later."""
+    """Wrong answers, by labels that come later: how wrong is the task's to say."""
 
     type: Literal["quality"]
     max_loss_increase: base.LossIncrease = 0.02
-    """How much worse than stable's the share of wrong answers, or the mean outcome (of its range), may be.
+    """How much worse than stable's the share of wrong answers (of other tasks than classes the mean loss, from 0 to 1),
+    or the mean outcome (of its range), may be.
 
     0 asks for a better one.
     """
@@ -89,23 +91,38 @@ class QualityCase(base.Case[QualityGuard]):
         )
         return News(key, labels.candidate, labels.stable, harm, certificate=safe, compared=True)
 
+    def remembered(self, batch: Batch, ledger: Ledger) -> Iterable[tuple[BetKey, Mapping[str, Any]]]:
+        places = self._places(ledger)
+        met = [labels for labels in batch.labelled if labels.slice in places]
+        return [(places[one.slice], base.LOSSES) for one in met if one.losses]
+
     def arrivals(self, batch: Batch) -> Iterable[tuple[int, int, float]]:
         return [(one.candidate.n, one.stable.n, one.weight) for one in batch.labelled if one.slice is None]
 
     def praise(self, ledger: Ledger) -> str:
         mine, theirs = ledger.own(self.name).candidate, ledger.own(self.name).stable
+        if base.is_lossy(ledger.own(self.name)):
+            return (
+                f"{self.name} at most {self.guard.max_loss_increase:g} worse than stable's "
+                f"(mean loss {base.mean(mine)} units, {base.mean(theirs)} of stable)"
+            )
         return (
             f"{self.name} at most {self.guard.max_loss_increase:.1%} worse than stable's "
             f"({mine.bad:g} of {mine.n} wrong, {theirs.bad:g} of {theirs.n} of stable)"
         )
 
     def accuse(self, key: BetKey, ledger: Ledger) -> str:
-        margin = f" (margin {self.guard.max_loss_increase:.1%})"
+        bet, most = ledger.bets[key], self.guard.max_loss_increase
+        lossy = base.is_lossy(bet)
+        margin = f" (margin {most:g})" if lossy else f" (margin {most:.1%})"
         if self.slice_by is not None:
             margin += f" where {self.slice_by} is {ledger.slice_of(key)!r}"
-        return base.compared(
-            ledger.bets[key], name=self.name, place="units with labels", what="were wrong", margin=margin
-        )
+        if lossy:
+            return (
+                f"{self.name}: mean loss {base.mean(bet.candidate)} units with labels of the candidate, "
+                f"{base.mean(bet.stable)} of stable{margin}{base.at_least(bet)}"
+            )
+        return base.compared(bet, name=self.name, place="units with labels", what="were wrong", margin=margin)
 
     def described(self, key: BetKey, ledger: Ledger, *, intervals_too: bool) -> dict[str, Any]:
         where = {"slice": {self.slice_by: ledger.slice_of(key)}} if self.slice_by is not None else {}

@@ -33,8 +33,8 @@ def rate(counts: ArmCounts, *, alpha: float) -> Interval:
 
     For each tilt t, exp(t x - sum log(1 - p_i + p_i e^t)) is a martingale, and by concavity at least exp(t x - n
     log(1 - p + p e^t)) with p the average of the p_i; a mixture over tilts that reaches 2/alpha refutes p from below,
-    one over -t from above (Howard et al. 2021, section 3, with the Bernoulli's own cumulant). Without requests it is
-    0 to 1.
+    one over -t from above (Howard et al. 2021, section 3, with the Bernoulli's own cumulant). Of losses y in [0, 1] it
+    is the interval of their mean, for exp(t y) <= 1 - y + y e^t. Without requests it is 0 to 1.
     """
 
     def log_e(p: float, sign: float) -> Floats:

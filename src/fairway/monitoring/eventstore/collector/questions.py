@@ -38,8 +38,9 @@ def _pairs(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
 
 
 def _labelled(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:
-    by = _name(query, "by") if "by" in query else None
-    return _rows(answers.LabelledAnswer, opened.labelled(_name(query, "deployment"), **_span(query), by=by))
+    by, gauge = (_name(query, key) if key in query else None for key in ("by", "gauge"))
+    found = opened.labelled(_name(query, "deployment"), **_span(query), by=by, gauge=gauge)
+    return _rows(answers.LabelledAnswer, found)
 
 
 def _outcomes(opened: archive.EventStore, query: Mapping[str, str]) -> Answer:

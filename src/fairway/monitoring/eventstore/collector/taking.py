@@ -169,7 +169,7 @@ def _acts(rows: list[cloudevents.EventRow]) -> set[access.Act]:
 
 
 def _size(row: cloudevents.EventRow) -> int:
-    return sum(len(text) for text in (row.labels, row.inputs, row.probabilities) if text)
+    return sum(len(text) for text in (row.labels, row.task, row.inputs, row.probabilities) if text)
 
 
 def _in(threads: Executor, function: Callable[..., Any], *arguments: object) -> "asyncio.Future[Any]":
