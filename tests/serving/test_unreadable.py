@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import prometheus_client
 import pytest
 
 from fairway.config import sections
@@ -40,8 +39,10 @@ def ask(server: targets.Application, *columns: list[Any]) -> tuple[int, Any]:
 
 
 def counted(feature: str) -> float:
-    labels = {**vars(targets.ORIGIN), "role": "shadow", "feature": feature}
-    return prometheus_client.REGISTRY.get_sample_value("fairway_serving_unreadable_total", labels) or 0.0
+    origin = targets.ORIGIN
+    labels = (origin.namespace, origin.deployment, origin.revision, "shadow", feature)
+    samples = app.UNREADABLE.labels(*labels).collect()[0].samples
+    return next(one.value for one in samples if one.name.endswith("_total"))
 
 
 ROWS = ([20, 30, 40], [40, "forty", None], ["state", {}, "private"])
