@@ -1,10 +1,12 @@
 """The evaluation stage: the exported graph measured on the test split, the same graph that will be served."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors, files
@@ -46,6 +48,7 @@ def evaluate(
         primary=primary.name,
         metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
         details={name: value for name, value in details.items() if name not in ("confusion", "per_class")},
+        different=len(set(map(repr, subject.task.answers(tested.ours, data.schema)))),
         loss=subject.loss(data.test, tested.ours),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
@@ -61,7 +64,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class SideBySide:
-    """What two models answer to the same rows, and how far their answers to each are apart."""
+    """What two models answer to the same rows, and how far their answers to each request are apart."""
 
     ours: NDArray[Any]
     theirs: NDArray[Any] | None
@@ -90,7 +93,15 @@ class Subject:
         if self.champion is None:
             return SideBySide(ours, None, None)
         theirs, labels = baselines.champion(self.champion, rows=rows, schema=self.schema)
-        return SideBySide(ours, theirs, task.differ(task.answers(ours, self.schema), labels, self.schema))
+        return SideBySide(ours, theirs, self._apart(rows, task.answers(ours, self.schema), labels))
+
+    def _apart(self, rows: splits.Split, ours: Sequence[Any], theirs: Sequence[Any]) -> NDArray[Any]:
+        """Return how far the two models' answers to each request are apart, as shadow will see them."""
+        requests = self.task.together(rows.labels)
+        if requests is None:
+            return self.task.differ(ours, theirs, self.schema)
+        pairs = (([ours[row] for row in places], [theirs[row] for row in places]) for places in requests)
+        return np.array([self.task.differ(one, other, self.schema).mean() for one, other in pairs])
 
     def baselines(self, data: splits.Splits, tested: SideBySide) -> artifacts.Json:
         """Return the metrics of the simplest rules and of the model in service."""

@@ -234,6 +234,10 @@ class Task(ABC):
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         """Return how wrong each answer is, from 0 to 1."""
 
+    def together(self, labels: Sequence[Any]) -> list[Array] | None:
+        """Return the places of the rows that a client sends in one request, None where each row is by itself."""
+        return None
+
     @abstractmethod
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         """Return how far two models' answers to each row are apart, from 0 to 1; the order of the two does not

@@ -120,9 +120,12 @@ class Ranking(regression.Regression):
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         scores, relevance = np.asarray(answers, dtype=np.float64), [_relevance(label) for label in labels]
         lost = np.zeros(len(scores))
-        for rows in _rows(np.unique([_group(label) for label in labels], return_inverse=True)[1]):
+        for rows in self.together(labels) or ():
             lost[rows] = 1 - ndcg(scores[rows], np.asarray(relevance, dtype=np.float64)[rows])
         return lost
+
+    def together(self, labels: Sequence[Any]) -> list[Array] | None:
+        return _rows(np.unique([_group(label) for label in labels], return_inverse=True)[1])
 
     def differ(self, one: Sequence[Any], other: Sequence[Any], schema: Schema) -> Array:
         """Return how many places each row is from its other place, of as many as there are; a single row's scores are
