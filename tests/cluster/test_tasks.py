@@ -157,8 +157,8 @@ def test_the_defect_of_each_task_is_found_by_its_own_loss(fairway: Cluster, tmp_
         for task in TASKS:
             world.apply(fairway, world.resource(task, good[task], strategy=STRATEGY))
         stable = {task: world.until(fairway, task, world.digest_in_service(good[task]))["stable"] for task in TASKS}
-        for task in TASKS:
-            world.answering(fairway, task, model=task, body=body)
+        named = [f"md/{task}" for task in TASKS]
+        fairway.kubectl("--namespace", world.NAMESPACE, "wait", *named, "--for=condition=Ready", "--timeout=120s")
         with contextlib.ExitStack() as open_:
             flowing = {
                 task: open_.enter_context(world.traffic(fairway, task, model=task, body=body, pause=0.5))

@@ -174,17 +174,6 @@ def traffic(
             thread.join()
 
 
-def answering(
-    cluster: Cluster, name: str, *, model: str, body: Callable[[int], dict[str, Any]], seconds: float = 60
-) -> None:
-    """Return once the gateway answers: of several routes that come at once, it has some before their servers."""
-    url, deadline = f"{stack.gateway_url(cluster)}/v2/models/{model}/infer", time.monotonic() + seconds
-    with httpx.Client(headers={"host": f"{name}.test"}, timeout=30) as client:
-        while (answer := client.post(url, json=body(0))).status_code != 200:
-            assert time.monotonic() < deadline, f"{name} is answered {answer.status_code} after {seconds:.0f} s"
-            time.sleep(0.25)
-
-
 @dataclass(frozen=True)
 class Labeller:
     """A service account that may send labels and outcomes of the namespace's models."""
