@@ -343,3 +343,22 @@ def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values
 )
 def test_classes_travel_alone_and_other_answers_with_the_few_facts_that_they_need(schema, said):
     assert tasks.gauge(schema) == said
+
+
+def test_a_label_alone_does_not_show_how_it_is_written():
+    task = tasks.named("regression")
+    column = np.array(["1.250,50", "980,00", None], dtype=object)
+    assert task.read(column) == [1250.5, 980.0, None]
+    assert task.label("1.250,50", Schema(target="price", task="regression", features=())) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(127_936.3, "127,936"), (0.98765, "0.9877"), (2.5e15, "2.5e+15"), (0, "0")]
+)
+def test_numbers_of_any_size_are_said_as_a_person_reads_them(value, said):
+    assert tasks.base.figure(value) == said
+
+
+@pytest.mark.parametrize(("share", "said"), [(1.0, "100.0 %"), (0.9999, "over 99.9 %"), (0.0001, "under 0.1 %")])
+def test_a_share_is_not_said_to_be_all(share, said):
+    assert tasks.base.percent(share) == said

@@ -1,5 +1,6 @@
 """Regression: a quantity, with an interval that holds the truth as often as stated."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -50,10 +51,10 @@ class Regression(base.Task):
 
     def suits(self, values: Array, declared: Declared) -> str | None:
         try:
-            column = READER.read(values, NAMELESS)
+            column = _column(values)
         except (kind.Unreadable, TypeError, ValueError):
             return None
-        if values.dtype.kind == "b" or all(isinstance(value, bool | str) for value in values.tolist()):
+        if values.dtype.kind == "b" or _are_names(values):
             return None
         distinct, whole = len(np.unique(column)), bool((column == column.round()).all())
         if distinct <= (MOST_CODES if whole else MOST_FRACTIONS):
@@ -77,7 +78,7 @@ class Regression(base.Task):
     def read(self, values: Array) -> list[Any]:
         """Return the numbers, None where missing."""
         try:
-            column = READER.read(values, NAMELESS)
+            column = _column(values)
         except kind.Unreadable as error:
             raise errors.DataError(
                 f"the target is {errors.excerpt(error.value)!r} in row {error.row}: wanted {error.wanted}; correct it, "
@@ -87,6 +88,8 @@ class Regression(base.Task):
 
     def label(self, value: Any, schema: Schema) -> Any:
         try:
+            if isinstance(value, str):
+                READER.cell(value, NAMELESS)  # one text alone does not show how its column is written
             (found,) = self.read(np.array([value], dtype=object))
         except (errors.DataError, TypeError, ValueError):
             return None
@@ -120,7 +123,8 @@ class Regression(base.Task):
         return {"target": READER.profile(target)}
 
     def describe(self, target: Array, schema: Schema) -> str:
-        return f"{target.min():,.6g} to {target.max():,.6g}, {target.mean():,.6g} on average"
+        low, high, mean = (base.figure(value, digits=6) for value in (target.min(), target.max(), target.mean()))
+        return f"{low} to {high}, {mean} on average"
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         rows = np.bincount(bins)
@@ -260,3 +264,39 @@ def pinball(said: Array, target: Array, *, level: float) -> float:
     """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker & Bassett 1978)."""
     off = target - said
     return float(np.maximum(level * off, (level - 1) * off).mean())
+
+
+def _column(values: Array) -> Array:
+    """Return the numbers of a target column, whose texts may all be written with decimal commas.
+
+    Raises Unreadable. A column shows how it is written; one label alone does not, see `label`.
+    """
+    try:
+        return READER.read(values, NAMELESS)
+    except kind.Unreadable:
+        notation = _notation(values)
+        if notation is None:
+            raise
+        return READER.read(values, dataclasses.replace(NAMELESS, notation=notation))
+
+
+def _notation(values: Array) -> str | None:
+    known = [value for value in values.tolist() if not kind.is_missing(value)]
+    try:
+        return READER.notation_of(np.array(known, dtype=object))
+    except kind.Ambiguous:
+        return None
+
+
+def _are_names(values: Array) -> bool:
+    """Say whether texts are names, though they may be digits: what only a person writes, 1.250,50, is a number."""
+    plain = values.tolist()
+    return all(isinstance(value, bool | str) for value in plain) and all(_is_digits(value) for value in plain)
+
+
+def _is_digits(value: bool | str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
