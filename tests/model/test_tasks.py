@@ -397,3 +397,15 @@ def test_a_branch_has_an_end() -> None:
 def test_a_quantity_that_float32_cannot_answer_is_refused(column: np.ndarray) -> None:
     with pytest.raises(errors.DataError, match="which 32-bit answers do not tell apart: take a constant from it"):
         tasks.named("regression").learn(column, tasks.Declared(target="t"))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(None, 0.9), (0.9, None), (0.8, 0.9)])
+def test_a_champion_with_other_intervals_is_compared_by_its_values(ours: float | None, theirs: float | None) -> None:
+    task = tasks.named("regression")
+    wanted, given = (
+        Schema(target="t", features=(), task="regression", facts={"mean": 50.0, "std": 9.0, "coverage": coverage})
+        for coverage in (ours, theirs)
+    )
+    raw = EXAMPLES["regression"].raw[:, : task.width(given)]
+    measured = task.compare(task.translated(raw, given=given, wanted=wanted), PRICES, wanted)
+    assert measured == task.compare(raw[:, :1], PRICES, wanted)

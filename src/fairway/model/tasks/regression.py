@@ -161,7 +161,8 @@ class Regression(base.Task):
         return found
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
-        return raw
+        """Return the values alone: the intervals may be of another coverage."""
+        return raw[:, :1]
 
     def outputs(self, schema: Schema) -> tuple[Output, ...]:
         names = ("value", "lower", "upper")[: self.width(schema)]
