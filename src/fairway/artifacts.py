@@ -71,6 +71,7 @@ class Evaluation:
     primary: str = "accuracy"  # the metric that gates, orders slices and starts retraining
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # every metric of the task by name
     details: Json = dataclasses.field(default_factory=dict)  # the report's tables and curves
+    different: int | None = None  # how many different answers the model gave the test rows
     loss: float | None = None  # mean loss of the test rows' answers, from 0 to 1: what guards and retraining go by
     # Of classification:
     accuracy: float | None = None

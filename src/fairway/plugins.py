@@ -20,7 +20,7 @@ from fairway import errors
 T = TypeVar("T")
 
 OURS = "fairway"  # our own distribution
-GROUPS = ("families", "guards", "kinds", "sources", "tasks")
+GROUPS = ("detectors", "families", "guards", "kinds", "sources", "tasks")
 
 
 @dataclass(frozen=True)

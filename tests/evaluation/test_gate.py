@@ -70,6 +70,13 @@ def recent(ours: float, theirs: float | None) -> dict:
             id="as accurate as the zero rule with a better loss",
         ),
         pytest.param(
+            {},
+            {"accuracy": 0.75, "log_loss": 0.5, "different": 1},
+            False,
+            "it says the same of every row, as a rule does",
+            id="one answer to every row, however good its probabilities",
+        ),
+        pytest.param(
             {"beatZeroRule": False},
             {"accuracy": 0.5},
             True,

@@ -2,6 +2,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -69,15 +70,57 @@ EXAMPLES = {
         same=(
             (3, 3.0, "3", " 3.0", Decimal(3), np.float32(3), np.int8(3)),
             (None, math.nan, ""),
-            (0.0, -0.0),
-            (True, 1),
+            (0.0, -0.0, "-0"),
+            (0.451, "45.1%", " 45.1 %"),
+            (12345.5, "12 345.5", "12345.50"),
         ),
         none="three",
     ),
     "category": Example(
-        Feature(name="x", kind="category", categories=("3", "b"), nullable=True),
-        same=(("b", " b", "b "), (3, 3.0, "3", np.float64(3)), (None, math.nan, "", "  ")),
+        Feature(name="x", kind="category", categories=("3", "b", "True"), nullable=True, missing=("-1", "?")),
+        same=(
+            ("b", " b", "b ", b"b"),
+            (3, 3.0, "3", "3.0", " 3.", np.float64(3), Decimal("3.00")),
+            (True, "True", "true", "TRUE", np.True_),
+            (None, math.nan, "", "  ", "?", -1, "-1.0", -1.0),
+        ),
         none=["a", "list"],
+    ),
+    "boolean": Example(
+        Feature(name="x", kind="boolean", nullable=True),
+        same=(
+            (True, "true", "True", " TRUE ", 1, 1.0, "1", np.True_),
+            (False, "false", b"False", 0, 0.0, -0.0, "0"),
+            (None, math.nan, ""),
+        ),
+        none="yes",
+    ),
+    "datetime": Example(
+        Feature(name="x", kind="datetime", nullable=True, notation="day-first"),
+        same=(
+            (
+                datetime(2024, 5, 31, 14, 30),
+                "2024-05-31T14:30:00Z",
+                "2024-05-31 14:30",
+                "2024-05-31T16:30:00+02:00",
+                " 2024-05-31 09:30:00.000000 -0500",
+                "31/05/2024 14:30",
+                "31.5.24, 2:30 pm",
+                datetime(2024, 5, 31, 16, 30, tzinfo=timezone(timedelta(hours=2))),
+                np.datetime64("2024-05-31T14:30:00.000000"),
+                1717165800,
+                1717165800.0,
+            ),
+            (date(1969, 7, 20), "1969-07-20", "20.07.1969", "1969-07-20 00:00:00 UTC"),
+            ("2024-05-31T14:30:00.123457Z", datetime(2024, 5, 31, 14, 30, 0, 123457)),
+            (None, math.nan, ""),
+        ),
+        none="2024-02-30",
+    ),
+    "text": Example(
+        Feature(name="x", kind="text", nullable=True, missing=("n/a",)),
+        same=(("Late again.", " Late again. ", b"Late again."), ("3", 3, 3.0, "3.0"), (None, math.nan, "", " n/a ")),
+        none={"a": 1},
     ),
     "image": Example(
         Feature(name="x", kind="image", shape=(1, 2, 2)),
@@ -124,12 +167,30 @@ def test_every_spelling_of_a_value_is_read_as_the_same(kind, example):
 
 def test_a_word_that_a_model_knows_with_its_spaces_is_read_with_them():
     feature = Feature(name="x", kind="category", categories=(" Private", "Gov"))
-    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [" Private", "Gov", "Private"]
+    assert kinds.of(feature).read([" Private", " Gov", "Private"], feature).tolist() == [" Private", "Gov", " Private"]
+
+
+def test_booleans_are_numbers_among_themselves_and_mistakes_among_numbers():
+    assert kinds.of(NUMBER).read([True, None, False], NUMBER).tolist()[::2] == [1.0, 0.0]
+    with pytest.raises(kinds.Unreadable, match="True in row 1"):
+        kinds.of(NUMBER).read([2.5, True], NUMBER)
 
 
 def test_different_values_are_read_as_different(kind, example):
     rows = [kind.read([group[0]], example.feature) for group in example.same]
     assert not any(same(rows[0], row) for row in rows[1:])
+
+
+def test_a_value_that_is_none_is_missing_and_said_where_the_reading_is_lenient(kind, column, example):
+    lost: list[int] = []
+    if kind.absent is None:
+        with pytest.raises(kinds.Unreadable):
+            kind.read([example.none], example.feature, lost=lost)
+        return
+    read = kind.read([example.same[0][0], example.none, example.same[1][0]], example.feature, lost=lost)
+    assert lost == [1]
+    assert kind.gaps(read)[1]
+    assert same(read[[0, 2]], kind.read([group[0] for group in example.same[:2]], example.feature))
 
 
 def test_what_was_read_is_read_as_itself(kind, column, example):
@@ -159,11 +220,12 @@ def test_rows_sent_as_json_arrive_as_they_were_read(kind, column, example):
 
 def test_rows_sent_as_bytes_arrive_as_they_were_read(kind, column, example):
     if kind.datatype == "BYTES":
-        words = [word.encode() for word in column.tolist()]
+        words = [(word or "").encode() for word in kind.plain_list(column)]
         raw = b"".join(len(word).to_bytes(4, "little") + word for word in words)
     else:
         raw = column.tobytes()
-    arrived = kind.from_binary(memoryview(raw), kind.datatype, len(column), example.feature)
+    datatype = "FP64" if kind.datatype == "BOOL" else kind.datatype  # booleans have no missing value
+    arrived = kind.from_binary(memoryview(raw), datatype, len(column), example.feature)
     assert same(kind.read(arrived, example.feature), column)
 
 
@@ -176,7 +238,7 @@ def test_another_number_of_bytes_than_the_shape_says_is_refused(kind, column, ex
 
 def test_a_single_value_takes_the_short_way_to_the_same_column(kind, example):
     for group in example.same:
-        short = kind.single(group[0])
+        short = kind.single(group[0], example.feature)
         assert short is None or same(short, kind.read([group[0]], example.feature))
 
 
@@ -203,6 +265,8 @@ def test_rows_of_training_are_prepared_as_finite_numbers_in_the_kind_s_input(kin
     assert list(named) == [kind.input]
     assert np.isfinite(named[kind.input]).all()
     assert preprocessing.flat(named).shape == (len(column), fitted.width)
+    assert len(set(fitted.columns("flat"))) == fitted.width
+    assert fitted.number_columns == (named[kind.input].shape[1] if kind.input == "numbers" else 0)
     usual = [{"name": "x", "kind": kind.name, "shape": list(learnt.shape), "steps": kind.usual_steps(learnt)}]
     assert len(preprocessing.Preprocessor(usual).transform({"x": column})[kind.input]) == len(column)
 

@@ -14,8 +14,8 @@ from fairway.model.kinds.number import Number
 class Percent(Number):
     name, noun = "percent", "a percentage"
 
-    def read(self, values, feature):
-        return super().read([_plain(value) for value in values], feature)
+    def cell(self, value, feature):
+        return super().cell(_plain(value), feature)
 
     def sweep(self, feature, steps, *, most):
         return [f"{value} %" for value in super().sweep(feature, steps, most=most)]

@@ -1,19 +1,29 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import ndimage, stats
 from sklearn.datasets import load_digits
 
 from fairway import errors
+from fairway.config import sections
 from fairway.model.schema import Feature, Schema
 from fairway.monitoring import detectors
 from fairway.monitoring.detectors import base, columns
+from tests import strangers
 
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.fixture(scope="module", params=["alibi", "native"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def detector() -> base.Detector:
-    return detectors.load("alibi", p_value=0.01, schema=Schema(target="t", features=()))
+def detector(engine: str) -> base.Detector:
+    return detectors.load(engine, p_value=0.01, schema=Schema(target="t", features=()))
 
 
 def numbers(seed: int, *, rows: int = 300, features: int = 5) -> dict[str, np.ndarray]:
@@ -58,9 +68,26 @@ def test_many_rare_categories_alone_are_no_drift(detector: base.Detector) -> Non
     assert not detector.check({"city": draws[0]}, {"city": draws[1]}).drifted
 
 
-def test_a_code_that_comes_back_as_a_float_is_the_same_category() -> None:
+def test_the_engines_say_the_same_of_the_same_windows() -> None:
+    rng = np.random.default_rng(14)
+    schema = Schema(target="t", features=())
+    loaded = [detectors.load(name, p_value=0.01, schema=schema) for name in ("alibi", "native")]
+    for shift in (0.0, 0.2, 1.0):
+        reference = {"x": rng.normal(size=300), "job": rng.choice(["a", "b", "c"], 300)}
+        window = {"x": rng.normal(shift, 1, 200), "job": rng.choice(["a", "b", "d"], 200)}
+        window["x"][:20] = np.nan
+        one, other = (detector.check(reference, window) for detector in loaded)
+        assert (one.drifted, [feature.name for feature in one.moved]) == (
+            other.drifted,
+            [feature.name for feature in other.moved],
+        )
+        for ours, theirs in zip(one.features, other.features, strict=True):
+            assert (ours.p_value, ours.statistic) == pytest.approx((theirs.p_value, theirs.statistic), rel=1e-4)
+
+
+def test_a_code_that_comes_back_as_a_float_is_the_same_category(engine: str) -> None:
     detector = detectors.load(
-        "alibi", p_value=0.01, schema=Schema(target="t", features=(Feature(name="code", kind="category"),))
+        engine, p_value=0.01, schema=Schema(target="t", features=(Feature(name="code", kind="category"),))
     )
     rng = np.random.default_rng(5)
     reference, window = rng.integers(0, 4, 300), rng.integers(0, 4, 200).astype(float)
@@ -99,9 +126,9 @@ def test_constant_columns_are_left_out_and_a_constant_that_moves_is_found(detect
     assert moved.effect < -1
 
 
-def test_predicted_probabilities_are_tested_by_the_name_of_their_class() -> None:
+def test_predicted_probabilities_are_tested_by_the_name_of_their_class(engine: str) -> None:
     detector = detectors.load(
-        "alibi", p_value=0.01, schema=Schema(target="t", features=(), classes=("cat", "dog", "eel"))
+        engine, p_value=0.01, schema=Schema(target="t", features=(), classes=("cat", "dog", "eel"))
     )
     rng = np.random.default_rng(12)
     before, after = rng.dirichlet([1, 1, 1], 300), rng.dirichlet([8, 1, 1], 200)
@@ -162,3 +189,39 @@ def test_a_value_at_the_end_of_what_a_float_holds_leaves_every_figure_finite(
     picture[1]["image"][:2] = value
     result = detector.check({**reference, **picture[0]}, {**window, **picture[1]})
     assert all(np.isfinite([feature.p_value, feature.effect, feature.statistic]).all() for feature in result.features)
+
+
+STRANGER = """
+from fairway.monitoring.detectors import base
+
+class Means:
+    def __init__(self, *, p_value, schema):
+        self.names = [feature.name for feature in schema.features]
+
+    def check(self, reference, window):
+        drifted = any(abs(window[name].mean() - reference[name].mean()) > 1 for name in self.names)
+        return base.DriftResult(drifted=drifted, p_value=1.0, threshold=0.5, features=())
+
+DETECTOR = Means
+"""
+
+
+def test_a_strangers_detector_is_configured_and_asked_without_a_line_of_ours(tmp_path: Path) -> None:
+    modules, entries = {"means": STRANGER}, {"detectors": {"means": "means"}}
+    folder = strangers.install(tmp_path, "means", version="0.3", modules=modules, groups=entries)
+    script = """
+from pathlib import Path
+
+import numpy as np
+from fairway.config import sections
+from fairway.model.schema import Feature, Schema
+from fairway.monitoring import detectors
+schema = Schema(target="t", features=(Feature(name="x", kind="number"),))
+engine = sections.Monitoring.model_validate({"engine": "means"}).engine
+detector = detectors.load(engine, p_value=0.01, schema=schema)
+print([detector.check({"x": np.zeros(9)}, {"x": np.full(9, level)}).drifted for level in (0.5, 2.0)])
+"""
+    done = strangers.python(folder, "-c", script)
+    assert done.stdout.strip() == "[False, True]", done.stderr
+    with pytest.raises(ValidationError, match="wanted alibi or native"):
+        sections.Monitoring.model_validate({"engine": "means"})

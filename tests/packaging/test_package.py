@@ -180,7 +180,7 @@ def test_without_reference_rows_there_is_no_reference(folder):
             id="boolean-category",
         ),
         pytest.param({"features": []}, "features is", id="no-features"),
-        pytest.param({"features": [{"name": "x", "kind": "text"}]}, "number, category or image", id="unknown-kind"),
+        pytest.param({"features": [{"name": "x", "kind": "colour"}]}, "text or image", id="unknown-kind"),
         pytest.param({"colour": 1}, "'colour' is no key", id="unknown-key"),
         pytest.param({"layout": "wide"}, "wanted named or flat", id="unknown-layout"),
         pytest.param({"golden": "none.csv"}, "cannot be read as CSV", id="no-rows-file"),

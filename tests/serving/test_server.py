@@ -117,12 +117,20 @@ def changed(position: int, **entries: object) -> dict:
         pytest.param({"inputs": support.ONE["inputs"][:2]}, "'sector' are missing", id="missing-feature"),
         pytest.param(changed(0, shape=[1, 2]), "has shape [1, 2]: wanted [n] or [n, 1]", id="wrong-shape"),
         pytest.param(changed(0, shape=[2]), "holds 1 values: wanted 2", id="wrong-count"),
-        pytest.param(changed(0, datatype="BYTES"), "has datatype 'BYTES': wanted FP64 or INT64", id="wrong-datatype"),
+        pytest.param(changed(0, datatype="FP8"), "has datatype 'FP8': wanted FP64 or INT64", id="wrong-datatype"),
+        pytest.param(changed(2, datatype="TEXT"), "wanted BYTES for a category", id="wrong-datatype-of-a-category"),
+        pytest.param(changed(0, data=["old"]), "holds 'old' in row 0: wanted a finite number", id="text-for-a-number"),
+        pytest.param(changed(0, data=[{}]), "holds {} in row 0: wanted a finite number", id="map-for-a-number"),
+        pytest.param(changed(2, data=[{}]), "holds {} in row 0: wanted a word", id="map-for-a-category"),
         pytest.param(
-            changed(2, datatype="FP64", data=[1.0]), "wanted BYTES for a category", id="number-for-a-category"
+            changed(0, datatype="INT8", data=[3.7]), "holds 3.7, which is no INT8: wanted whole numbers", id="fraction"
         ),
-        pytest.param(changed(0, data=["39"]), "holds '39': wanted numbers", id="text-for-a-number"),
-        pytest.param(changed(0, data=[True]), "holds True: wanted numbers", id="boolean-for-a-number"),
+        pytest.param(changed(0, datatype="INT8", data=[1000]), "1000, which is no INT8: wanted", id="int8-too-large"),
+        pytest.param(changed(0, datatype="UINT8", data=[-1]), "-1, which is no UINT8: wanted", id="negative-unsigned"),
+        pytest.param(changed(0, datatype="FP16", data=[7e4]), "which is no FP16: wanted numbers", id="beyond-fp16"),
+        pytest.param(
+            changed(0, shape=[2], data=[True, 2.5]), "holds True in row 0: wanted a finite", id="boolean-among-numbers"
+        ),
         pytest.param(changed(0, data=[None]), "has a missing value", id="null-where-none-was-missing"),
         pytest.param(
             changed(0, shape=[0], data=[]), "has 1 rows, the tensors before it have 0", id="row-counts-differ"

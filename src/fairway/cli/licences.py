@@ -20,7 +20,7 @@ TERMS = {
     "alibi-detect": Terms(
         "warning",
         "is under the Business Source License 1.1: production use needs a licence from Seldon, except for non-profit "
-        "education; development and tests do not",
+        "education; development and tests do not. monitoring.engine native does without it",
     ),
     "psycopg": Terms(
         "note",

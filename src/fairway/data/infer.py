@@ -1,6 +1,8 @@
 """The schema of raw rows, as the rows themselves show it: kinds, types, ranges, categories, what may be missing."""
 
+import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,23 @@ from fairway.config import sections
 from fairway.data import frames
 from fairway.model import kinds, tasks
 from fairway.model.schema import Feature, Schema
+
+FALLBACK = "category"  # the kind of what no other knows
+FEW_MISTAKES = 0.1  # share of values of no other kind up to which they are mistakes in a column of it
+SOME = 100  # different values that show whether a column may be mostly of a kind
+FEW_CODES = 10  # different values up to which numbers beside words are codes as the words are
+
+
+class TooMany(errors.DataError):
+    """A column with more different values than the configuration allows."""
+
+
+class Undecided(errors.DataError):
+    """A column that a person can decide about; `advice` says how, in words that go on after "to use it,"."""
+
+    def __init__(self, sentence: str, *, advice: str) -> None:
+        super().__init__(sentence)
+        self.advice = advice
 
 
 def infer(frame: pd.DataFrame, *, section: sections.Data, image_shape: tuple[int, ...] | None) -> Schema:
@@ -66,7 +85,7 @@ def _known(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any]:
 def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
     """Return the feature columns in order."""
     present = [str(name) for name in frame.columns]
-    for option in ("features", "categorical", "ignore"):
+    for option in ("features", "categorical", "kinds", "notations", "ignore"):
         unknown = [name for name in getattr(section, option) or () if name not in present]
         if unknown:
             raise errors.DataError(f"data.{option} names {unknown[0]!r}, which is no column{near(unknown[0], present)}")
@@ -87,29 +106,125 @@ def _names(frame: pd.DataFrame, *, section: sections.Data) -> Sequence[str]:
 def feature(column: "pd.Series[Any]", *, section: sections.Data, image_shape: tuple[int, ...] | None = None) -> Feature:
     """Return what a column shows of itself; raises DataError where it cannot be learnt from."""
     name = str(column.name)
-    if image_shape is not None and _holds_lists(column):
+    if image_shape is not None and (section.kinds.get(name) == "image" or _holds_lists(column)):
         picture = Feature(name=name, kind="image", shape=image_shape)
         return kinds.of(picture).learn(name, frames.column(column, picture), nullable=False)
-    known = column.dropna()
-    if known.empty:
+    if not column.notna().any():
         raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
-    nullable = len(known) < len(column)
-    blank = Feature(name=name, kind=_kind(column, section=section))
-    found = kinds.of(blank).learn(name, frames.column(known, blank), nullable=nullable)
-    if len(found.categories) > section.max_categories:
-        raise errors.DataError(
-            _too_many(known, name=name, distinct=len(found.categories), limit=section.max_categories)
+    kind, notation = _kind(column, section=section)
+    blank = Feature(name=name, kind=kind.name, missing=section.missing_values, notation=notation)
+    raw = frames.column(column, blank)
+    gaps = kind.gaps(raw)
+    if gaps.all():
+        raise errors.DataError(f"feature {name} has no value in any row: add it to data.ignore")
+    learnt = kind.learn(name, raw[~gaps], nullable=bool(gaps.any()))
+    if len(learnt.categories) > section.max_categories:
+        raise TooMany(
+            f"feature {name} has {len(learnt.categories)} different values, more than data.maxCategories "
+            f"({section.max_categories}): it is likely an identifier; add it to data.ignore, or raise the limit"
         )
-    return found
+    return dataclasses.replace(learnt, missing=blank.missing, notation=notation)
 
 
-def _kind(column: "pd.Series[float]", *, section: sections.Data) -> str:
-    """Return the kind that a column's type shows; whole numbers may be codes, which only a person knows."""
-    if pd.api.types.is_bool_dtype(column):
-        return "number"
-    if pd.api.types.is_numeric_dtype(column) and column.name not in section.categorical:
-        return "number"
-    return "category"
+def _kind(column: "pd.Series[float]", *, section: sections.Data) -> tuple[kinds.Kind, str]:
+    """Return the kind of a column and how its values are written.
+
+    The first kind is taken that knows all of them; whole numbers may be codes, which only a person knows.
+    """
+    name = str(column.name)
+    values = frames.plain(column.dropna())
+    said = section.kinds.get(name) or ("category" if name in section.categorical else None)
+    if said is not None and said not in kinds.found():
+        raise errors.DataError(f"data.kinds.{name} is {said!r}, which is no kind{near(said, list(kinds.found()))}")
+    others = [kind for kind in kinds.found().values() if kind.name != FALLBACK]
+    candidates = [kinds.named(said)] if said is not None else [*others, kinds.named(FALLBACK)]
+    notation = section.notations.get(name)
+    if notation is not None:
+        fitting = [kind for kind in candidates if notation in kind.notations]
+        if not fitting:
+            known = sorted({one for kind in candidates for one in kind.notations if one})
+            raise errors.DataError(
+                f"data.notations.{name} is {notation!r}: wanted {' or '.join(known) or 'none, of this kind'}"
+            )
+        return fitting[0], notation
+    for kind in candidates:
+        try:
+            found = kind.notation_of(values)
+        except kinds.Ambiguous as error:
+            ways = " or ".join(f"{{{name}: {one}}}" for one in kind.notations if one)
+            raise Undecided(
+                f"feature {name} is {error}, which can be read in more than one way: say which in data.notations, "
+                f"{ways}",
+                advice=f"say in notations how it is written: {ways}",
+            ) from error
+        if found is not None:
+            if said is None:
+                _unmixed(values, column=column, kind=kind)
+            return kind, found
+    if said is not None:
+        return candidates[0], ""  # a value that is none of it is told when it is read
+    different = sorted({type(value).__name__ for value in values})
+    raise errors.DataError(
+        f"feature {name} holds values of type {' and '.join(different)}: wanted numbers, words, booleans or dates; "
+        "add it to data.ignore, or write its values as text"
+    )
+
+
+def _unmixed(values: "np.ndarray[Any, Any]", *, column: "pd.Series[float]", kind: kinds.Kind) -> None:
+    """Raise DataError where the words of a column are mistakes among values of another kind: `unknown` in an age."""
+    if kind.name != FALLBACK:
+        return
+    types = set(map(type, values.tolist()))
+    if bool in types and len(types) > 1:
+        raise Undecided(
+            f"feature {column.name} holds booleans among other values: wanted one kind of them; correct the rows, or "
+            "list it in data.categorical to take all as words",
+            advice="list it in categorical",
+        )
+    counts = Counter(values.tolist())
+    some = list(counts)[:SOME]
+    for other in kinds.found().values():
+        if other.name == FALLBACK or sum(_is_none_of(other, value) for value in some) > len(some) / 2:
+            continue
+        few = [value for value in counts if _is_none_of(other, value)]
+        wrong = sum(counts[value] for value in few)
+        if few and wrong < FEW_MISTAKES * len(values) and len(counts) - len(few) > FEW_CODES:
+            row = column.index[(column == few[0]).to_numpy()][0]
+            raise Undecided(
+                f"feature {column.name} is {other.noun} in {len(values) - wrong} rows, and {few[0]!r} in row {row}: "
+                f"wanted {other.noun}; correct it, add it to data.missingValues, or list {column.name} in "
+                "data.categorical",
+                advice=f"add {', '.join(map(repr, few[:5]))} to missingValues, or correct the rows",
+            )
+
+
+def _is_none_of(kind: kinds.Kind, value: Any) -> bool:
+    one = np.empty(1, dtype=object)
+    one[0] = value
+    try:
+        return kind.notation_of(one) is None
+    except kinds.Ambiguous:
+        return False
+
+
+def moments(column: "pd.Series[Any]", *, section: sections.Data) -> "np.ndarray[Any, Any]":
+    """Return the column that orders the rows, as numbers; raises DataError where it holds no moments."""
+    name, kind = str(column.name), kinds.named("datetime")
+    notation = section.notations.get(name)
+    try:
+        found = notation if notation is not None else kind.notation_of(frames.plain(column))
+        return kind.read(frames.plain(column), Feature(name=name, kind=kind.name, notation=found or ""))
+    except kinds.Ambiguous as error:
+        ways = " or ".join(f"{{{name}: {one}}}" for one in kind.notations if one)
+        raise errors.DataError(
+            f"data.split.column {name} is {error}, which can be read in more than one way: say which in "
+            f"data.notations, {ways}"
+        ) from error
+    except kinds.Unreadable as error:
+        raise errors.DataError(
+            f"data.split.column {name} is not a moment in each row: {errors.excerpt(error.value)!r} in row "
+            f"{column.index[error.row]}; wanted numbers, or dates such as 2024-05-31"
+        ) from error
 
 
 def _holds_lists(column: "pd.Series[float]") -> bool:
@@ -124,18 +239,3 @@ def near(name: str, names: Sequence[str]) -> str:
         return f"; did you mean {' or '.join(repr(other) for other in close)}?"
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return f": there are {', '.join(map(repr, names[:12]))}{more}"
-
-
-def _too_many(known: "pd.Series[float]", *, name: str, distinct: int, limit: int) -> str:
-    numeric = pd.to_numeric(known, errors="coerce")
-    wrong = known[numeric.isna()]
-    if 0 < len(wrong) < 0.1 * len(known):
-        return (
-            f"feature {name} is a number in {len(known) - len(wrong)} rows, and {wrong.iloc[0]!r} in row "
-            f"{wrong.index[0]}: "
-            "wanted a number; correct it, or add it to data.missingValues"
-        )
-    return (
-        f"feature {name} has {distinct} different values, more than data.maxCategories ({limit}): "
-        "it is likely an identifier; add it to data.ignore, or raise the limit"
-    )

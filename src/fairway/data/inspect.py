@@ -26,7 +26,6 @@ IDENTIFIER = re.compile(
 )
 OWNERS = "user|customer|client|patient|subject|session|device|account|household|person|member"
 GROUP = re.compile(rf"({OWNERS})([_\W]?(id|key|no|nr))?$", re.IGNORECASE)
-MOMENT = re.compile(r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$")
 # a text column with at least as many rows a value is a category, even with more than the usual 100 values
 FEW_ROWS_A_VALUE = 20
 USUAL_CATEGORIES: int = sections.Data.model_fields["max_categories"].default
@@ -34,7 +33,9 @@ MOST_CATEGORIES, LARGEST_LIMIT = 1000, 10_000  # of init by itself, and the larg
 FEWEST_SIBLINGS = 2  # columns like the target beside it; fewer happen by chance
 SIBLING = "holds 0 and 1 beside {target}, which does too: if it is another label of the same rows, add it to ignore"
 USELESS = "it cannot be used"
+NAMES = "{distinct:,} different texts in {rows:,} rows: an identifier or free text"
 FEW_CODES = 10  # whole numbers with as few different values may be codes
+SOME_ROWS, WORDS_OF_PROSE = 1000, 3  # a text of as many words on average is read, not looked up
 RARE = 0.05  # share of a class below which accuracy says nothing
 TWO = 2
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
@@ -173,26 +174,47 @@ def _column(
     try:
         feature = infer.feature(column, section=section)
     except errors.DataError as error:
-        return left_out(_short(error))
+        return left_out(_short(error, distinct=distinct, rows=len(known)))
     found = _describe(feature, column)
     why = _unusable(feature, known, distinct=distinct) or _leak(feature, column, target=target, task=task)
     if why:
         return left_out(why, found=found)
-    remark = _remark(feature, distinct) or (SIBLING.format(target=section.target) if sibling else "")
+    told = kinds.of(feature).remark(feature, frames.column(column, feature))
+    remark = told or _remark(feature, distinct) or (SIBLING.format(target=section.target) if sibling else "")
     return Column(name=name, use="feature", found=found, why=remark, categories=len(feature.categories))
 
 
 def _needs(column: "pd.Series[Any]", *, section: sections.Data, distinct: int) -> str:
     """Return what else it takes to use a column that is left out: nothing, a larger limit, or no configuration can."""
-    for limit, advice in ((USUAL_CATEGORIES, ""), (distinct, f"to use it, set maxCategories to {distinct} at least")):
+    codes = {"categorical": (str(column.name),)}
+    name = str(column.name)
+    prose = [
+        (USUAL_CATEGORIES, {"kinds": {name: "text"}}, f"to use it, say in kinds that it is text: {{{name}: text}}")
+    ]
+    tries: list[tuple[int, dict[str, Any], str]] = [
+        (USUAL_CATEGORIES, {}, ""),
+        *(prose if _is_prose(column) else []),
+        (distinct, {}, f"to use it, set maxCategories to {distinct} at least"),
+        (USUAL_CATEGORIES, codes, "to use it, list it in categorical"),
+        (distinct, codes, f"to use it, list it in categorical and set maxCategories to {distinct} at least"),
+    ]
+    for limit, also, advice in tries:
         if limit > LARGEST_LIMIT:
-            break
+            continue
         try:
-            infer.feature(column, section=section.model_copy(update={"max_categories": limit}))
+            infer.feature(column, section=section.model_copy(update={"max_categories": limit, **also}))
+        except infer.Undecided as error:
+            return f"to use it, {error.advice}"
         except errors.DataError:
             continue
         return advice
     return USELESS
+
+
+def _is_prose(column: "pd.Series[Any]") -> bool:
+    """Say whether the values are sentences rather than names."""
+    texts = [value for value in column.dropna().head(SOME_ROWS) if isinstance(value, str)]
+    return bool(texts) and sum(len(text.split()) for text in texts) >= WORDS_OF_PROSE * len(texts)
 
 
 def _siblings(frame: pd.DataFrame, target: str) -> frozenset[str]:
@@ -218,7 +240,7 @@ def _unusable(feature: Feature, known: "pd.Series[Any]", *, distinct: int) -> st
     rows = len(known)
     if feature.categories:
         usual = distinct <= USUAL_CATEGORIES or rows >= FEW_ROWS_A_VALUE * distinct
-        return "" if usual else f"{distinct:,} different texts in {rows:,} rows: an identifier, a date or free text"
+        return "" if usual else NAMES.format(distinct=distinct, rows=rows)
     if feature.dtype != "int" or distinct != rows or rows <= FEW_CODES:
         return ""
     consecutive = (feature.maximum or 0) - (feature.minimum or 0) + 1 == distinct
@@ -270,11 +292,12 @@ def _split(
 
 
 def _is_moment(column: "pd.Series[Any]") -> bool:
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return bool(column.notna().all() and column.nunique() > FEW_CODES)
-    if column.dtype != object or column.isna().any():
+    if column.isna().any() or _distinct(column) <= FEW_CODES:
         return False
-    return all(isinstance(value, str) and MOMENT.match(value) for value in column) and column.nunique() > FEW_CODES
+    try:
+        return kinds.named("datetime").notation_of(frames.plain(column)) is not None
+    except kinds.Ambiguous:
+        return False
 
 
 def _head(findings: Findings, name: str | None) -> Iterator[str]:
@@ -381,5 +404,8 @@ def _distinct(known: "pd.Series[Any]") -> int:
         return len(known)
 
 
-def _short(error: errors.DataError) -> str:
-    return str(error).partition(": it is likely")[0].removeprefix("feature ")
+def _short(error: errors.DataError, *, distinct: int, rows: int) -> str:
+    """Return why a column cannot be used as it is; a limit that is init's own, not the configuration's, is none."""
+    if isinstance(error, infer.TooMany):
+        return NAMES.format(distinct=distinct, rows=rows)
+    return str(error).removeprefix("feature ")

@@ -35,7 +35,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
     target = task.encode(labels, known)
     identity = _identity(raw, known)
     division = section.division
-    column = _dividing(frame, division)
+    column = _dividing(frame, section)
     parts = split.divide(division, strata=task.strata(target), identity=identity, column=column, seed=section.seed)
     numbers = frame.index.to_numpy().astype(np.int64)
     content = {}
@@ -52,6 +52,7 @@ def prepare(section: sections.Data, *, out: Path) -> artifacts.Dataset:
         *dropped,
         *_without(content, known),
         *_overlaps(division, parts=parts, identity=identity, column=column),
+        *profile.remarks(raw, schema=known),
         *leakage.too_good(raw, target, schema=known),
         *added,
     )
@@ -130,31 +131,25 @@ def _join(content: dict[str, Any], name: str, raw: dict[str, NDArray[Any]], labe
         content[name] = new
 
 
-def _dividing(frame: pd.DataFrame, section: sections.Split) -> NDArray[Any] | None:
+def _dividing(frame: pd.DataFrame, section: sections.Data) -> NDArray[Any] | None:
     """Return the groups as text, or the moments as numbers that can be ordered; None where no column is named."""
-    if section.column is None:
+    name = section.division.column
+    if name is None:
         return None
-    if section.column not in frame.columns:
-        hint = infer.near(section.column, [str(name) for name in frame.columns])
-        raise errors.DataError(f"data.split.column is {section.column!r}, which is no column{hint}")
-    column = frame[section.column]
+    if name not in frame.columns:
+        hint = infer.near(name, [str(other) for other in frame.columns])
+        raise errors.DataError(f"data.split.column is {name!r}, which is no column{hint}")
+    column = frame[name]
     if column.isna().any():
         raise errors.DataError(
-            f"data.split.column {section.column} is missing in {column.isna().sum()} rows, "
+            f"data.split.column {name} is missing in {column.isna().sum()} rows, "
             f"first in row {column.index[column.isna()][0]}: wanted a value in each"
         )
-    if section.method != "time":
+    if section.division.method != "time":
         return column.astype(str).to_numpy(dtype=object)
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy()
-    try:
-        return pd.to_datetime(column, format="ISO8601", utc=True).to_numpy(dtype=np.int64)
-    except ValueError as error:
-        reason = str(error).partition(". ")[0].splitlines()[0]
-        raise errors.DataError(
-            f"data.split.column {section.column} is not a moment in each row ({reason}): "
-            "wanted numbers, or dates such as 2024-05-31"
-        ) from error
+    return infer.moments(column, section=section)
 
 
 def _without(content: dict[str, Any], known: Schema) -> list[str]:

@@ -17,3 +17,9 @@ def describe(raw: Mapping[str, NDArray[Any]], labels: list[Any], *, schema: Sche
         **task.profile(task.encode(labels, schema), schema),
         "features": {feature.name: kinds.of(feature).profile(raw[feature.name]) for feature in schema.features},
     }
+
+
+def remarks(raw: Mapping[str, NDArray[Any]], *, schema: Schema) -> tuple[str, ...]:
+    """Return a sentence for each feature of which a person should know something."""
+    found = ((feature.name, kinds.of(feature).remark(feature, raw[feature.name])) for feature in schema.features)
+    return tuple(f"feature {name} {remark}" for name, remark in found if remark is not None)

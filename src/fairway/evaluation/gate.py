@@ -36,6 +36,9 @@ def _checks(section: sections.Gate, evaluation: artifacts.Evaluation) -> Iterato
         yield _within(primary, value, section.threshold, why="threshold")
     if section.beat_zero_rule:
         yield _above_zero_rule(evaluation)
+        if evaluation.different == 1:
+            wanted = "more than one: it says the same of every row, as a rule does (beatZeroRule)"
+            yield _check("different answers", 1.0, wanted, passed=False)
     if section.max_calibration_error is not None and "calibration_error" in evaluation.metrics:
         error, limit = evaluation.metrics["calibration_error"], section.max_calibration_error
         wanted = f"at most {limit:g} (maxCalibrationError)"

@@ -48,6 +48,7 @@ def evaluate(
         primary=primary.name,
         metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
         details={name: value for name, value in details.items() if name not in ("confusion", "per_class")},
+        different=len(set(map(repr, subject.task.answers(tested.ours, data.schema)))),
         loss=subject.loss(data.test, tested.ours),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,

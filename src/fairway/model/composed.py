@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fairway import errors
-from fairway.model.graph import FLAT, Array, Graph
+from fairway.model.graph import CHUNK, FLAT, Array, Graph
 from fairway.model.preprocessing import Preprocessor
 
 
@@ -26,8 +26,19 @@ class Composed:
     def __call__(self, columns: Mapping[str, Array]) -> Array:
         """Return the answers, float32 [n, width].
 
-        Raises ModelError or DataError where there are none to these columns.
+        Many rows are prepared and answered a part at a time: as the graph's inputs a word or a category may be
+        thousands of numbers, and whoever sends rows pays for the word alone. Raises ModelError or DataError where there
+        are no answers to these columns.
         """
+        rows = max((len(values) for values in columns.values()), default=0)
+        if rows <= CHUNK:
+            return self._answers(columns)
+        parts = range(0, rows, CHUNK)
+        return np.concatenate(
+            [self._answers({name: values[i : i + CHUNK] for name, values in columns.items()}) for i in parts]
+        )
+
+    def _answers(self, columns: Mapping[str, Array]) -> Array:
         # What is too large for float32 shows in the answer.
         with np.errstate(over="ignore", invalid="ignore"):
             named = self.preprocessor.transform(columns)

@@ -26,6 +26,7 @@ from fairway.model.schema import Feature, Schema
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
+Layer = Callable[[Array], Array]
 VERSION = 1
 NUMBER_OPS = ("impute", "clip", "log", "scale")  # the order in which fitted steps come
 PARAMETERS = {"impute": ("value",), "clip": ("low", "high"), "log": (), "scale": ("mean", "std")}
@@ -69,7 +70,8 @@ class Preprocessor:
         self.numbers = tuple(entry["name"] for entry in numbers)
         self.categories = tuple(entry["name"] for entry in categories)
         self.image: str | None = images[0]["name"] if images else None
-        self._layers = _layers([entry["steps"] for entry in numbers])
+        self._expanded = [_expanded(entry) for entry in numbers]
+        self._layers = _layers([steps for _, _, left in self._expanded for steps in left])
         self._codes = [_codes(entry) for entry in categories]
         self.cardinalities = tuple(max(codes.values(), default=0) + 1 for codes in self._codes)
         self.image_shape: tuple[int, ...] = tuple(images[0].get("shape") or ()) if images else ()
@@ -86,7 +88,7 @@ class Preprocessor:
             if not all(isinstance(entry["name"], str) for entry in entries):
                 raise TypeError("a feature's name")
             return cls(entries)
-        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, NotImplementedError, OverflowError, TypeError, ValueError) as error:
             raise errors.DataError(f"the preprocessing lacks or misshapes {error}: prepare the data again") from error
 
     def _of(self, name: str) -> list[dict[str, Any]]:
@@ -103,10 +105,15 @@ class Preprocessor:
         return {"version": VERSION, "features": self._entries}
 
     @property
+    def number_columns(self) -> int:
+        """Return how many columns the graph's input of numbers has: a moment or a text is several."""
+        return sum(wide for _, wide, _ in self._expanded)
+
+    @property
     def width(self) -> int:
         """Columns of the flat layout; the image counts where its shape is known."""
         pixels = math.prod(self.image_shape) if self.image else 0
-        return len(self.numbers) + sum(size - 1 for size in self.cardinalities) + pixels
+        return self.number_columns + sum(size - 1 for size in self.cardinalities) + pixels
 
     def columns(self, layout: str) -> tuple[str, ...]:
         """Return the names of the columns of the layout "flat" or "columns"."""
@@ -114,7 +121,12 @@ class Preprocessor:
         one_hot = [f"{name}={index}" for name, size in indices for index in range(1, size)]
         categories = one_hot if layout == "flat" else self.categories
         pixels = math.prod(self.image_shape) if self.image else 0
-        return (*self.numbers, *categories, *(f"{self.image}[{pixel}]" for pixel in range(pixels)))
+        numbers = [
+            name if expand is None else f"{name}[{place}]"
+            for name, (expand, wide, _) in zip(self.numbers, self._expanded, strict=True)
+            for place in range(wide)
+        ]
+        return (*numbers, *categories, *(f"{self.image}[{pixel}]" for pixel in range(pixels)))
 
     def flat(self, named: Mapping[str, Array]) -> Array:
         """Return the flat layout of what `transform` gave, float32 [n, d]."""
@@ -142,7 +154,13 @@ class Preprocessor:
     def _numbers(self, columns: Mapping[str, Array]) -> Array:
         names = self.numbers
         rows = len(columns[names[0]])
-        if rows == 1:
+        if any(expand is not None for expand, _, _ in self._expanded):
+            parts = [
+                expand(columns[name]) if expand is not None else columns[name].reshape(rows, 1)
+                for name, (expand, _, _) in zip(names, self._expanded, strict=True)
+            ]
+            values = np.concatenate(parts, axis=1, dtype=np.float64)
+        elif rows == 1:
             values = np.array([[columns[name].item() for name in names]], dtype=np.float64)
         else:
             values = np.empty((rows, len(names)), dtype=np.float64)
@@ -178,8 +196,8 @@ class Preprocessor:
                 return errors.DataError(
                     f"feature {name!r} has {length} rows, {first!r} has {lengths[first]}: wanted one number"
                 )
-        for name in self.numbers:
-            if columns[name].dtype.kind not in "iufb":
+        for name, (expand, _, _) in zip(self.numbers, self._expanded, strict=True):
+            if expand is None and columns[name].dtype.kind not in "iufb":
                 return errors.DataError(f"feature {name!r} has values of type {columns[name].dtype}: wanted numbers")
         return errors.DataError(f"the columns do not fit the preprocessing: {error}")
 
@@ -235,15 +253,24 @@ def _codes(entry: Mapping[str, Any]) -> _Codes:
     return _Codes(steps[0]["categories"], absent=int(steps[0].get("missing", 0)))
 
 
+def _expanded(entry: Mapping[str, Any]) -> tuple[Layer | None, int, list[Any]]:
+    """Return what makes several columns of a feature, if anything does, how many they are, and each column's steps."""
+    steps = entry["steps"]
+    if not steps or steps[0]["op"] != "expand":
+        return None, 1, [steps]
+    if len(steps) > 1:
+        raise errors.DataError(f"the preprocessing of {entry['name']!r} has steps after expand: wanted none")
+    kind, step = kinds.named(entry["kind"]), steps[0]
+    wide = kind.expanded_width(step)
+    return lambda column: kind.expanded(column, step), wide, [[]] * wide
+
+
 def _image_step(step: Mapping[str, Any], entry: Mapping[str, Any]) -> tuple[np.float32, np.float32]:
     if step["op"] != "scale":
         raise errors.DataError(
             f"the preprocessing of {entry['name']!r} has the step {step['op']!r}: wanted scale for an image"
         )
     return np.float32(step["offset"]), np.float32(step["factor"])
-
-
-Layer = Callable[[Array], Array]
 
 
 def _layers(steps: Sequence[Sequence[Mapping[str, Any]]]) -> list[Layer]:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fairway import artifacts
+from fairway.model import spelling
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -19,17 +20,43 @@ class Feature:
 
     name: str
     kind: str  # see model.kinds
-    dtype: str = "float"  # float | int | string
+    dtype: str = "float"  # float | int | string, or what its kind says
     shape: tuple[int, ...] = ()  # of one row: () for numbers and categories, (c, h, w) for an image
     minimum: float | None = None  # over all rows that were prepared
     maximum: float | None = None
     categories: tuple[str, ...] = ()  # most frequent first
     nullable: bool = False  # missing values were seen
+    missing: tuple[str, ...] = ()  # words and numbers that stand for none, besides null, NaN and the empty word
+    notation: str = ""  # how texts of this kind are written, see the kind's notations
 
     @cached_property
     def size(self) -> int:
         """Return how many values a row has."""
         return math.prod(self.shape)
+
+    @cached_property
+    def gaps(self) -> frozenset[Any]:
+        """Return what stands for a missing value: each of the words, and the number that it is."""
+        numbers = {spelling.number(word) for word in self.missing} - {None}
+        return frozenset({*self.missing, *map(spelling.text, self.missing), *numbers})
+
+    def lacks(self, value: Any) -> bool:
+        """Say whether a value stands for none; a boolean never does, though it equals a number."""
+        if type(value) is str:
+            word = value.strip()
+            return not word or word in self.gaps or (word[-1] in "0." and spelling.text(word) in self.gaps)
+        return spelling.is_missing(value) or (type(value) in spelling.WRITTEN and value in self.gaps)
+
+    @cached_property
+    def missing_numbers(self) -> Array:
+        """Return the numbers that stand for a missing value."""
+        return np.array(sorted(value for value in self.gaps if isinstance(value, float)), dtype=np.float64)
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """Return the category that each spelling of one means; a category's own spelling is its own."""
+        spelled = {spelling.text(name): name for name in reversed(self.categories) if name}
+        return {**spelled, **{name: name for name in self.categories if name}}
 
     def to_json(self) -> artifacts.Json:
         return {
@@ -41,6 +68,8 @@ class Feature:
             "max": self.maximum,
             "categories": list(self.categories),
             "nullable": self.nullable,
+            "missing": list(self.missing),
+            "notation": self.notation,
         }
 
     @classmethod
@@ -54,6 +83,8 @@ class Feature:
             maximum=data.get("max"),
             categories=tuple(data.get("categories") or ()),
             nullable=bool(data.get("nullable", False)),
+            missing=tuple(data.get("missing") or ()),
+            notation=data.get("notation") or "",
         )
 
 

@@ -73,6 +73,12 @@ class Monitor:
         shortest = min((watched.section.interval.total_seconds() for watched in self._watched), default=IDLE_SECONDS)
         return max(shortest, SHORTEST_SECONDS)
 
+    def warm(self) -> None:
+        """Import the engines that are asked for, the usual one where none is yet."""
+        self._reread()
+        for engine in {watched.section.engine for watched in self._watched} or {sections.Monitoring().engine}:
+            detectors.load(engine, p_value=sections.Monitoring().p_value, schema=Schema(target="", features=()))
+
     def look(self, *, now: float) -> int:
         """Test every window that is full, and gives their number."""
         self._reread()
@@ -331,13 +337,12 @@ def run(home: Path, *, port: int) -> None:
     bound = series.serve(port=port)
     print(f"monitor answers on http://127.0.0.1:{bound}/metrics", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # The import, before there is a window to wait for it; a signal ends it at once.
-    detectors.load("alibi", p_value=0.01, schema=Schema(target="", features=()))
+    events = places.opened(home / "events.db")
+    monitor = Monitor(home, events=events, series=series)
+    monitor.warm()  # before there is a window to wait for it; a signal ends it at once
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, lambda *_: stopping.set())
-    events = places.opened(home / "events.db")
-    monitor = Monitor(home, events=events, series=series)
     log.info("ready")
     while not stopping.is_set():
         began = time.monotonic()

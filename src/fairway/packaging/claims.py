@@ -9,6 +9,7 @@ from fairway.model import kinds, tasks
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LONGEST_NAME = 256  # characters of a class or a feature
+MOST_MISSING = 100  # words that stand for a missing value
 
 
 def check(manifest: Mapping[str, Any], *, where: str) -> None:
@@ -54,6 +55,18 @@ def _feature(feature: Any, *, where: str) -> None:
     if refused:
         key, seen, wanted = refused
         _refuse(f"{where}: {key}", seen, wanted)
+    _reading(feature, where=where)
+
+
+def _reading(feature: Mapping[str, Any], *, where: str) -> None:
+    """Refuse what cannot be said of how a feature's values are written."""
+    missing, notation = feature.get("missing", []), feature.get("notation", "")
+    plain = isinstance(missing, list) and len(missing) <= MOST_MISSING and artifacts.is_plain(missing, kinds={str})
+    if not plain or any(len(word) > LONGEST_NAME for word in missing):
+        _refuse(f"{where}: missing", missing, f"at most {MOST_MISSING} words of {LONGEST_NAME} characters")
+    notations = kinds.named(feature["kind"]).notations
+    if notation not in notations:
+        _refuse(f"{where}: notation", notation, f"one of {', '.join(map(repr, notations))}")
 
 
 def _names(names: Any, *, where: str, most: int) -> None:

@@ -82,17 +82,25 @@ def document(columns: Mapping[str, Array], *, answers: Array, schema: Schema) ->
     return {"inputs": inputs, task.output: answers.tolist(), "tolerance": TOLERANCE * task.unit(schema)}
 
 
-def columns_of(values: Mapping[str, Any], *, features: Sequence[Feature]) -> Columns:
+def columns_of(
+    values: Mapping[str, Any], *, features: Sequence[Feature], unreadable: dict[str, int] | None = None
+) -> Columns:
     """Return raw columns as servers have them, a block of numbers side by side.
 
-    Raises ValueError for a value that is none.
+    Raises ValueError for a value that is none; where `unreadable` is given, takes it as missing and counts it there.
     """
-    return {feature.name: _read(values[feature.name], feature) for feature in features}
+    columns = {}
+    for feature in features:
+        lost: list[int] | None = None if unreadable is None else []
+        columns[feature.name] = _read(values[feature.name], feature, lost)
+        if unreadable is not None and lost:
+            unreadable[feature.name] = len(lost)
+    return columns
 
 
-def _read(values: Any, feature: Feature) -> Array:
+def _read(values: Any, feature: Feature, lost: list[int] | None) -> Array:
     try:
-        column = kinds.of(feature).read(values, feature)
+        column = kinds.of(feature).read(values, feature, lost=lost)
     except kinds.Unreadable as error:
         raise ValueError(f"{feature.name} has the value {error}") from error
     return column.reshape(len(column), -1) if column.ndim > 1 else column

@@ -12,7 +12,8 @@ The schema file is YAML or JSON:
     layout: flat                      # optional, seen from the graph; named: inputs numbers, categories, image;
                                       # flat: one input with all features side by side
     features:                         # in the order in which the graph expects them
-      - {name: age, kind: number, range: [17, 90]}    # `dtype: int`, `nullable: true` where so
+      - {name: age, kind: number, range: [17, 90]}    # `dtype: int`, `nullable: true` where so; how values are written:
+                                      # `missing: [-999, "?"]`, `notation: comma` (12345,67)
       - {name: sex, kind: category, categories: [Female, Male]}
       - {name: picture, kind: image, shape: [1, 28, 28], range: [0, 1]}
     preprocessing:                    # optional, by feature: what is to be done before the graph, as in
@@ -44,7 +45,7 @@ from fairway.model.schema import Feature, Schema
 from fairway.packaging import answering, golden, manifest, store
 
 KEYS = {"target", "task", "layout", "features", "preprocessing", "golden", "reference"}
-FEATURE_KEYS = {"name", "kind", "dtype", "shape", "range", "categories", "nullable"}
+FEATURE_KEYS = {"name", "kind", "dtype", "shape", "range", "categories", "nullable", "missing", "notation"}
 
 
 def import_onnx(
@@ -215,8 +216,23 @@ def _feature(entry: Any, *, where: str) -> Feature:
         )
     kind = kinds.named(entry["kind"])
     described = kind.declare(entry, where=where)
-    common = {"dtype": entry.get("dtype") or kind.dtype, "shape": entry.get("shape"), "nullable": entry.get("nullable")}
+    common: artifacts.Json = {
+        "dtype": entry.get("dtype") or kind.dtype,
+        "shape": entry.get("shape"),
+        "nullable": entry.get("nullable"),
+        "missing": _words(entry.get("missing") or [], where=f"{where}: missing"),
+        "notation": entry.get("notation"),
+    }
+    if (common["notation"] or "") not in kind.notations:
+        ways = " or ".join(notation for notation in kind.notations if notation) or "none, of this kind"
+        raise errors.PackageError(f"{where}: notation is {common['notation']!r}: wanted {ways}")
     return Feature.from_json({"name": entry["name"], "kind": kind.name, **common, **described})
+
+
+def _words(given: Any, *, where: str) -> list[str]:
+    if not isinstance(given, list):
+        raise errors.PackageError(f"{where} is {given!r}: wanted a list of the words and numbers that stand for none")
+    return [kinds.declared_word(value, where=where) for value in given]
 
 
 def _preprocessing(given: Any, features: Sequence[Feature], *, path: Path) -> list[artifacts.Json]:

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -55,12 +55,17 @@ OUT_OF_RANGE = prometheus_client.Counter(
     "Rows beyond the training range or of an unseen category.",
     (*LABELS, "feature"),
 )
+UNREADABLE = prometheus_client.Counter(
+    "fairway_serving_unreadable_total",
+    "Rows with a value that could not be read and was taken as missing (serving.unreadable).",
+    (*LABELS, "feature"),
+)
 
 INLINE_SECONDS = 0.002  # longest that one request may hold the event loop: what its neighbours then wait
 INLINE_LARGEST = 1 << 20
 LONGEST_SIZE = 64  # rows that calibration goes up to
 SAMPLES, FEWEST_SAMPLES, SAMPLE_SECONDS = 15, 3, 1.0  # of what a body takes: the least of as many as fit
-DEAR_BYTES = 1 << 16  # of the body that calibration takes for the dearest a client can make
+DEAR_BYTES = 1 << 14  # of the bodies that calibration takes for the dearest a client can make
 UNPACKED_A_SECOND = 1 << 29  # bytes that zlib writes, about; how far that is off is learned
 UNPACKS_TO = 1032  # times its size, at most: deflate's own bound
 TICK_SECONDS = 1.0  # between two values of the gauges
@@ -70,7 +75,7 @@ NO_EVENT = {408, uploads.GONE, 429}  # of a copy: it was not answered, so there 
 class InferenceReply:
     """What a request is answered with, and what the event log keeps of it."""
 
-    __slots__ = ("body", "columns", "header_length", "labels", "raw", "rows", "status", "unusual")
+    __slots__ = ("body", "columns", "header_length", "labels", "raw", "rows", "status", "unreadable", "unusual")
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status = status
@@ -81,6 +86,7 @@ class InferenceReply:
         self.labels: list[Any] | None = None
         self.raw: protocol.Array | None = None
         self.unusual: dict[str, int] | None = None
+        self.unreadable: Mapping[str, int] | None = None
 
 
 class Application:
@@ -103,6 +109,7 @@ class Application:
         self._revision = origin.revision.encode()
         self._events = events
         self._timeout = settings.timeout.total_seconds()
+        self._lenient = settings.unreadable == "missing"
         self._largest = settings.max_body_mebibytes << 20
         self._turns = admission.Turns()
         self._uploads = uploads.Uploads(largest=self._largest, seconds=self._timeout)
@@ -136,9 +143,9 @@ class Application:
         more = max(slow - fast, 1e-9)
         per_byte = more / (len(sizes[1]) - len(sizes[0]))
         self._costs = (fast, per_byte)
-        dear = protocol.dear_body(next(iter(self._model.features.values())), size=DEAR_BYTES)
-        self._dearest = self._least(dear)[0] / len(dear)
         self.most_rows = _power_of_two(admission.WORK_SHARE * self._timeout / (more / (LONGEST_SIZE - 1)))
+        dear = protocol.dear_bodies(self._model.features, size=DEAR_BYTES, most_rows=self.most_rows)
+        self._dearest = max(cost / len(body) for cost, body in zip(self._least(*dear), dear, strict=True))
         if fast <= INLINE_SECONDS:
             dearest = int(admission.ROUND_SECONDS / self._dearest)
             self.inline_bytes = min(INLINE_LARGEST, dearest, len(sizes[0]) + int((INLINE_SECONDS - fast) / per_byte))
@@ -258,6 +265,7 @@ class Application:
             outputs=self._model.outputs,
             header_length=call.header_length,
             most_rows=self.most_rows,
+            lenient=self._lenient,
         )
         return self._predicted(request, call)
 
@@ -268,7 +276,7 @@ class Application:
                 f"bounds",
                 status=413,
             )
-        raw = self._model.predict(request.columns)
+        raw = self._model.predict(request.columns, unreadable=request.unreadable)
         labels = self._model.labels(raw)
         text, length = protocol.answer(
             request,
@@ -281,7 +289,7 @@ class Application:
         reply = InferenceReply(200, text)
         reply.header_length, reply.columns, reply.rows = length, request.columns, request.rows
         reply.labels, reply.raw = labels, raw
-        reply.unusual = self._model.unusual(request.columns)
+        reply.unusual, reply.unreadable = self._model.unusual(request.columns), request.unreadable
         return reply
 
     def _least(self, *bodies: bytes) -> list[float]:
@@ -336,9 +344,9 @@ class Application:
         latency.observe(seconds)
         if reply.rows:
             rows.inc(reply.rows)
-        if reply.unusual:
-            for feature, number in reply.unusual.items():
-                OUT_OF_RANGE.labels(
+        for counter, found in ((OUT_OF_RANGE, reply.unusual), (UNREADABLE, reply.unreadable)):
+            for feature, number in found.items() if found else ():
+                counter.labels(
                     self._origin.namespace, self._origin.deployment, self._origin.revision, call.role, feature
                 ).inc(number)
 

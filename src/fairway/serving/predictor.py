@@ -13,6 +13,7 @@ from fairway.packaging import answering, golden, manifest
 from fairway.serving import protocol
 
 Array = np.ndarray[Any, Any]
+NONE: Mapping[str, int] = {}
 
 
 class Predictor:
@@ -41,14 +42,20 @@ class Predictor:
         """
         return cls(manifest.load(path), threads=threads)
 
-    def predict(self, columns: Mapping[str, Array]) -> Array:
+    def predict(self, columns: Mapping[str, Array], *, unreadable: Mapping[str, int] = NONE) -> Array:
         """Return the raw answers, float32 [n, width]; raises ModelError where the model fails or answers nonsense.
 
-        Nonsense on values that it was never trained for is the request's mistake, not the model's: Invalid.
+        Nonsense on values that it was never trained for, `unreadable` ones among them, is the request's mistake, not
+        the model's: Invalid.
         """
         try:
             return self._answer(columns)
         except graph.NotFinite as error:
+            if unreadable:
+                raise protocol.Invalid(
+                    f"the model has no finite answer where {next(iter(unreadable))!r} is missing, and it could not be "
+                    "read: send a value for it"
+                ) from error
             far = [name for name, count in self._far if count(columns[name])]
             if not far:
                 raise

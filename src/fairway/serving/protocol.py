@@ -1,10 +1,11 @@
 """The Open Inference Protocol v2: request bodies to columns, answers to response bodies; JSON and the binary tensor
 extension.
 
-One input tensor per feature. Numbers: any numeric datatype, `[n]` or `[n, 1]`; a missing one is `null` in JSON and
-NaN in binary. Categories: BYTES `[n]`; a missing one is `null`, or empty. Images: FP32 `[n, c, h, w]` or `[n,
-c*h*w]`. Outputs are the task's: of a classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence`
-FP32 `[n]`.
+One input tensor per feature, `[n]` or `[n, 1]`, of any datatype: a value is read as its feature's kind reads it
+(`model.kinds`), however it is written, and means what it meant in training. A missing one is `null` in JSON, NaN in
+binary, empty, or what the schema says. Images: a numeric datatype, `[n, c, h, w]` or `[n, c*h*w]`. A value that cannot
+be read refuses the request, or is missing and told in the answer (`serving.unreadable`). Outputs are the task's: of a
+classification `label` BYTES `[n]`, `probabilities` FP32 `[n, k]`, `confidence` FP32 `[n]`.
 """
 
 import itertools
@@ -26,6 +27,7 @@ Columns = dict[str, Array]
 Json = dict[str, Any]
 
 ONE_ROW = [1]
+UNBOUNDED = ("FP64", "BYTES")  # what most requests hold
 LONGEST_ID = 256  # characters of what is sent back
 NUMBER_BYTES = 16  # of a float32 in JSON, with its comma
 LARGEST_ANSWER = 64 << 20  # bytes; what a request may be answered with, whatever its rows and the model's classes
@@ -49,6 +51,7 @@ class Request:
     rows: int
     id: str | None
     outputs: tuple[tuple[str, bool], ...]  # name, binary
+    unreadable: Mapping[str, int]  # rows of a feature that are taken as missing, where there are some
 
 
 def features_of(declared: Sequence[Mapping[str, Any]]) -> dict[str, Feature]:
@@ -63,13 +66,14 @@ def parse(
     outputs: Mapping[str, Output],
     header_length: int | None = None,
     most_rows: int | None = None,
+    lenient: bool = False,
 ) -> Request:
     """Return the rows of a request body.
 
     Raises Invalid with the sentence for the client, before more rows than `most_rows` are read.
     """
     head, tail = _split(body, header_length)
-    return read(_document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows)
+    return read(_document(head), features=features, outputs=outputs, tail=tail, most_rows=most_rows, lenient=lenient)
 
 
 def read(
@@ -79,16 +83,24 @@ def read(
     outputs: Mapping[str, Output],
     tail: memoryview = NOTHING,
     most_rows: int | None = None,
+    lenient: bool = False,
 ) -> Request:
-    """Return the rows of a request, `most_rows` at most; `tail` is the binary data that follows its JSON."""
+    """Return the rows of a request, `most_rows` at most; `tail` is the binary data that follows its JSON.
+
+    A lenient reader takes values that it cannot read as missing, and counts them.
+    """
     columns: Columns = {}
+    unreadable: dict[str, int] = {}
     rows = -1
     for entry in _entries(document):
         feature = _feature(entry, features)
         if feature.name in columns:
             raise Invalid(f"input tensor {feature.name!r} is given twice: wanted one tensor per feature")
         _check_most(entry, feature, most_rows)
-        column, tail = _tensor(entry, feature, tail)
+        lost: list[int] | None = [] if lenient else None
+        column, tail = _tensor(entry, feature, tail, lost)
+        if lost:
+            unreadable[feature.name] = len(lost)
         if rows not in (-1, len(column)):
             raise Invalid(
                 f"input tensor {feature.name!r} has {len(column)} rows, the tensors before it have {rows}: "
@@ -108,7 +120,7 @@ def read(
         )
     if rows < 1:
         raise Invalid("the input tensors have no rows: wanted at least one")
-    return Request(columns, rows, _id(document.get("id")), _outputs(document, list(outputs)))
+    return Request(columns, rows, _id(document.get("id")), _outputs(document, list(outputs)), unreadable)
 
 
 def _split(body: bytes, header_length: int | None) -> tuple[bytes, memoryview]:
@@ -160,7 +172,7 @@ def _check_most(entry: Json, feature: Feature, most: int | None) -> None:
         )
 
 
-def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, memoryview]:
+def _tensor(entry: Json, feature: Feature, tail: memoryview, lost: list[int] | None) -> tuple[Array, memoryview]:
     """Return the tensor's column, and the binary data that follows it."""
     datatype = entry.get("datatype")
     _check_datatype(datatype, feature)
@@ -168,12 +180,12 @@ def _tensor(entry: Json, feature: Feature, tail: memoryview) -> tuple[Array, mem
     parameters = entry.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if size is None:
-        return _from_json(entry.get("data"), rows, feature), tail
-    if not isinstance(size, int) or not 0 <= size <= len(tail):
+        return _from_json(entry.get("data"), str(datatype), rows, feature, lost), tail
+    if type(size) is not int or not 0 <= size <= len(tail):
         raise Invalid(
             f"binary_data_size of {feature.name!r} is {_short(size)}, {len(tail)} bytes are left: wanted its size"
         )
-    return _from_binary(tail[:size], str(datatype), rows, feature), tail[size:]
+    return _from_binary(tail[:size], str(datatype), rows, feature, lost), tail[size:]
 
 
 def _check_datatype(datatype: Any, feature: Feature) -> None:
@@ -193,25 +205,30 @@ def _rows(shape: Any, feature: Feature) -> int:
     raise Invalid(f"input tensor {feature.name!r} has shape {_short(shape)}: wanted {wanted}")
 
 
-def _from_json(data: Any, rows: int, feature: Feature) -> Array:
+def _from_json(data: Any, datatype: str, rows: int, feature: Feature, lost: list[int] | None) -> Array:
     kind = kinds.of(feature)
-    if rows == 1 and isinstance(data, list) and len(data) == 1:
-        column = kind.single(data[0])
-        if column is not None:
-            return column
     if not isinstance(data, list):
         raise Invalid(f'input tensor {feature.name!r} has no list "data": wanted its values, row by row')
-    values = _flat(data, feature)
     try:
+        bounds = None if datatype in UNBOUNDED else kinds.BOUNDS.get(datatype)
+        if rows == 1 and len(data) == 1:
+            value = data[0]
+            if bounds is None or (type(value) is int and bounds[0] <= value <= bounds[1]):
+                column = kind.single(value, feature)
+                if column is not None:
+                    return column
+        values = _flat(data, feature)
         kinds.counted(len(values), rows, feature)
-        return kind.from_json(values, rows, feature)
+        if bounds is not None:
+            kinds.declared(values, datatype)
+        return kind.from_json(values, rows, feature, lost=lost)
     except kinds.Unfit as error:
         raise Invalid(f"input tensor {feature.name!r} {error}") from error
 
 
-def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+def _from_binary(raw: memoryview, datatype: str, rows: int, feature: Feature, lost: list[int] | None) -> Array:
     try:
-        return kinds.of(feature).from_binary(raw, datatype, rows, feature)
+        return kinds.of(feature).from_binary(raw, datatype, rows, feature, lost=lost)
     except kinds.Unfit as error:
         raise Invalid(f"input tensor {feature.name!r} {error}") from error
 
@@ -308,6 +325,8 @@ def answer(
     if request.id is not None:
         document["id"] = request.id
     document["parameters"] = {**told, "request_id": request_id}
+    if request.unreadable:
+        document["parameters"]["unreadable"] = request.unreadable
     document["outputs"] = entries
     head = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((head, *blobs)), len(head)) if blobs else (head, None)
@@ -325,16 +344,25 @@ def datatype_of(feature: Feature) -> str:
     return kinds.of(feature).datatype
 
 
-def dear_body(feature: Feature, *, size: int) -> bytes:
-    """Return a body of about that many bytes which is as dear as a client can make it: short lists without end,
-    refused once they are counted."""
-    lists = b"[" + b",".join([b"[0]"] * (size // 4)) + b"]"
-    entry = {
-        "name": feature.name,
-        "datatype": datatype_of(feature),
-        "shape": [1, *feature.shape],
-        "data": orjson.Fragment(lists),
-    }
+def dear_bodies(features: Mapping[str, Feature], *, size: int, most_rows: int) -> list[bytes]:
+    """Return bodies of about that many bytes which are as dear as a client can make them: short lists without end,
+    refused once they are counted, and, for each kind of feature, short texts of which no two are the same."""
+    one = {feature.kind: feature for feature in features.values()}
+    lists = orjson.Fragment(b"[" + b",".join([b"[0]"] * (size // 4)) + b"]")
+    rows = min(size // 9, most_rows)
+    texts = ([f"{n:x}x" for n in range(rows)], [f"{n}.0" for n in range(rows)], [_date(n) for n in range(rows)])
+    return [
+        _dear(next(iter(features.values())), 1, lists),
+        *(_dear(feature, rows, text) for feature in one.values() if not feature.shape for text in texts),
+    ]
+
+
+def _date(number: int) -> str:
+    return f"{number % 28 + 1}.{number // 28 % 12 + 1}.{number // 336 % 100:02}"
+
+
+def _dear(feature: Feature, rows: int, data: Any) -> bytes:
+    entry = {"name": feature.name, "datatype": datatype_of(feature), "shape": [rows, *feature.shape], "data": data}
     return orjson.dumps({"inputs": [entry]})
 
 

@@ -76,12 +76,15 @@ def answer(
     beside: Mapping[str, Any],
     revision: str | None,
     request_id: str,
+    unreadable: Mapping[str, int] | None = None,
 ) -> bytes:
     """Return the answer's body: the raw answers by their columns, and the outputs beside them as tags.
 
     `open_inference` is the same answer in the other protocol.
     """
-    told = {} if revision is None else {"revision": revision}
+    told: Json = {} if revision is None else {"revision": revision}
+    if unreadable:
+        told["unreadable"] = unreadable
     tags = {**told, **beside}
     meta = {"puid": request_id, "tags": tags}
     if message.form == "jsonData":

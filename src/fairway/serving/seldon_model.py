@@ -210,7 +210,11 @@ class Seldon(app.Application):
         message = seldon_message.read(body, features=self._model.features)
         reply = self._predicted(
             protocol.read(
-                message.request, features=self._model.features, outputs=self._model.outputs, most_rows=self.most_rows
+                message.request,
+                features=self._model.features,
+                outputs=self._model.outputs,
+                most_rows=self.most_rows,
+                lenient=self._lenient,
             ),
             call,
         )
@@ -231,6 +235,7 @@ class Seldon(app.Application):
             beside={name: task.value(name, raw=raw, labels=labels) for name in beside},
             revision=self._shown,
             request_id=call.request_id,
+            unreadable=reply.unreadable,
         )
         return reply
 

@@ -47,7 +47,7 @@ def fit(section: BoostingTraining, *, run: base.Run) -> export.Made:
             data.validation.inputs("columns")[graph.FLAT],
             data.schema,
             steps.columns("columns"),
-            named=(len(steps.numbers), len(steps.categories)),
+            named=(steps.number_columns, len(steps.categories)),
         ),
         {
             "layout": "named",
@@ -106,7 +106,7 @@ def _boosted(section: BoostingTraining, boosted: losses.Boosted, *, data: splits
 
 def _categories(data: splits.Splits) -> list[int]:
     """Return the columns that hold a category's index."""
-    first = len(data.preprocessor.numbers)
+    first = data.preprocessor.number_columns
     return list(range(first, first + len(data.preprocessor.categories)))
 
 

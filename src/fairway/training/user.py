@@ -98,7 +98,7 @@ def _estimator(foreign: converters.Converted, *, data: splits.Splits) -> tuple[e
     matrix = data.validation.inputs(layout)[graph.FLAT]
     if layout == "flat":
         return export.Estimator(foreign, matrix, data.schema, steps.columns("flat")), "flat"
-    named = len(steps.numbers), len(steps.categories)
+    named = steps.number_columns, len(steps.categories)
     return export.Estimator(foreign, matrix, data.schema, steps.columns("columns"), named=named), "named"
 
 

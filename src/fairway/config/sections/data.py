@@ -57,7 +57,13 @@ class Data(Section):
     features: tuple[str, ...] | None = None
     """The columns to predict from; all but the target and the ignored by default."""
     categorical: tuple[str, ...] = ()
-    """Number columns that are codes rather than quantities; text columns are categories without being named."""
+    """Columns of numbers or booleans that are codes rather than quantities; text columns are categories without being
+    named."""
+    kinds: dict[str, str] = Field(default_factory=dict)
+    """Kinds of columns that their values do not tell: `{zip: number}`; a column is what its values show by default."""
+    notations: dict[str, str] = Field(default_factory=dict)
+    """How texts of a column are written where they do not tell: `grouped` (12,345.67), `comma` (12345,67) or
+    `comma-grouped` (12.345,67) of numbers, `day-first` or `month-first` of dates."""
     ignore: tuple[str, ...] = ()
     """Columns to leave out: identifiers, what is only known afterwards."""
     extra: tuple[Path, ...] = ()
@@ -67,8 +73,8 @@ class Data(Section):
     split."""
     limit: Annotated[int, Field(gt=0)] | None = None
     """Rows to keep, drawn at random with the seed; all by default."""
-    missing_values: tuple[str, ...] = ("", "?", "NA", "NaN", "null", "None")
-    """How files write a missing value; these are the usual ones."""
+    missing_values: tuple[str, ...] = ("", "?", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+    """How a missing value is written, in rows and by clients; words and numbers (-999). These are the usual ones."""
     max_categories: Annotated[int, Field(ge=2, le=10000)] = 100
     """A text column with more values than this is refused: it is likely an identifier."""
     split: Split = Split()

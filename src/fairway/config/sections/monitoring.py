@@ -1,20 +1,30 @@
 """The `monitoring` section: which windows are tested for drift, and how."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     Field,
 )
 
+from fairway import plugins
 from fairway.config.sections.base import Duration, Section
+
+
+def _known(engine: str) -> str:
+    engines = plugins.found("detectors")
+    if engine not in engines:
+        raise ValueError(f"wanted {' or '.join(engines)}")
+    return engine
 
 
 class Monitoring(Section):
     """What is watched in service."""
 
-    engine: Literal["alibi"] = "alibi"
-    """Alibi Detect. Its licence (BSL 1.1) asks for one in production; `fairway check` says so."""
+    engine: Annotated[str, AfterValidator(_known)] = "alibi"
+    """Alibi Detect. Its licence (BSL 1.1) asks for one in production; `fairway check` says so. `native` makes the same
+    tests by scipy and asks for none; a package may add others."""
     window: Annotated[int, Field(ge=20)] = 200
     """Predictions in one window; 200 find a shift of half a standard deviation."""
     p_value: Annotated[float, Field(gt=0, lt=0.5)] = 0.01

@@ -46,6 +46,10 @@ class Serving(Section):
     max_concurrency: Annotated[int, Field(ge=1)] = 256
     """Requests in work at once; one more is answered 429. What would wait longer than half a second is refused before
     that."""
+    unreadable: Literal["refuse", "missing"] = "refuse"
+    """What becomes of a value that cannot be read as its feature's: the request is refused (400), or the value is
+    missing, as is one where training had one in every row; then the answer says how many (`unreadable`) and a series
+    counts them. Refused by default: an answer to a row that its client did not mean looks like any other."""
     reveal_revision: bool = False
     """Answers tell which revision gave them. Off: a client that knows its arm can choose what the candidate gets; the
     event log always knows."""

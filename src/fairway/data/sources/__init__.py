@@ -43,7 +43,9 @@ def read(section: sections.Data) -> base.Rows:
         raise errors.DataError(f"{rows.origin} has no column {section.target!r} to predict{hint}")
     if rows.frame.empty:
         raise errors.DataError(f"{rows.origin} has a header but no rows: wanted some to learn from")
-    return rows
+    from fairway.data import frames  # pandas too
+
+    return dataclasses.replace(rows, frame=frames.tidied(rows.frame, missing=section.missing_values))
 
 
 def of_file(path: Path) -> str:

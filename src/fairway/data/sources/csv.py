@@ -2,17 +2,21 @@
 
 import csv
 import gzip
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from fairway import errors, files
 from fairway.config import sections
 from fairway.data.sources import base
+from fairway.model import spelling
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATORS = ",;\t|"
+WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?")
 
 
 class CsvData(sections.Data):
@@ -29,24 +33,51 @@ SECTION = CsvData
 
 def read(section: CsvData) -> base.Rows:
     path = base.file(section.path, what="data.path")
-    frame = _frame(path, missing=list(section.missing_values))
-    for name in frame.select_dtypes("object").columns:
-        stripped = frame[name].str.strip()
-        frame[name] = stripped.mask(stripped.isin(section.missing_values))
-    return base.Rows(frame, None, path.name, {path.name: files.digest_file(path)})
+    cells = _cells(path)
+    for name in cells.columns:
+        cells[name] = _typed(cells[name], missing={"", *section.missing_values})
+    return base.Rows(cells, None, path.name, {path.name: files.digest_file(path)})
 
 
-def _frame(path: Path, *, missing: list[str]) -> "pd.DataFrame":
+def _typed(cells: "pd.Series[Any]", *, missing: set[str]) -> "pd.Series[Any]":
+    """Return a column's cells as numbers or booleans where all are such, and as the words that they are otherwise.
+
+    A number is what is plainly one: 00501 is a word, and so is a whole number that a float cannot hold exactly.
+    Decimals are rounded as JSON's are, to the nearest double: pandas' own way is off by one place now and then.
+    """
+    import numpy as np
+    import pandas as pd
+
+    places, words = pd.factorize(cells.str.strip())
+    known = [word for word in words if word not in missing]
+    if known and all(map(NUMBER.fullmatch, known)):
+        table = np.array([float(word) if word not in missing else np.nan for word in words])
+        if np.isfinite(table[~np.isnan(table)]).all() and not _inexact(known, table):
+            whole = len(known) == len(words) and all(map(WHOLE.fullmatch, known))
+            return pd.Series((table.astype(np.int64) if whole else table)[places], index=cells.index, name=cells.name)
+    if known and len(known) == len(words) and {word.lower() for word in known} <= {"true", "false"}:
+        return pd.Series(np.array([word.lower() == "true" for word in words])[places], cells.index, name=cells.name)
+    return pd.Series(np.array(words, dtype=object)[places], index=cells.index, name=cells.name)
+
+
+def _inexact(known: list[str], table: Any) -> bool:
+    """Say whether whole numbers are among them of which a float is only near."""
+    return bool((abs(table) > spelling.EXACT).any()) and any(
+        abs(int(word)) > spelling.EXACT for word in known if WHOLE.fullmatch(word)
+    )
+
+
+def _cells(path: Path) -> "pd.DataFrame":
+    """Return the cells as they are written."""
     import pandas as pd
 
     try:
         return pd.read_csv(
             path,
             sep=_separator(path),
-            na_values=missing,
-            keep_default_na=False,
+            dtype=str,
+            na_filter=False,
             skipinitialspace=True,
-            low_memory=False,
             index_col=False,
             encoding="utf-8-sig",
         )

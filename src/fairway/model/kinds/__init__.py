@@ -8,13 +8,31 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairway import errors, plugins
-from fairway.model.kinds.base import Array, Compared, Count, Kind, Unfit, Unreadable, counted, declared_word, is_missing
+from fairway.model.kinds.base import (
+    BOUNDS,
+    Ambiguous,
+    Array,
+    Compared,
+    Count,
+    Kind,
+    Unfit,
+    Unreadable,
+    counted,
+    declared,
+    declared_word,
+    is_missing,
+)
+from fairway.model.kinds.boolean import Boolean
 from fairway.model.kinds.category import Category
 from fairway.model.kinds.image import Image
+from fairway.model.kinds.moment import Moment
 from fairway.model.kinds.number import Number
+from fairway.model.kinds.text import Text
 from fairway.model.schema import Feature
 
 __all__ = [
+    "BOUNDS",
+    "Ambiguous",
     "Array",
     "Compared",
     "Count",
@@ -22,6 +40,7 @@ __all__ = [
     "Unfit",
     "Unreadable",
     "counted",
+    "declared",
     "declared_word",
     "found",
     "guessed",
@@ -31,7 +50,7 @@ __all__ = [
     "of",
 ]
 
-OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Number(), Category(), Image())}
+OURS: Mapping[str, Kind] = {kind.name: kind for kind in (Boolean(), Number(), Moment(), Category(), Text(), Image())}
 
 
 @functools.cache

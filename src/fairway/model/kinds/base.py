@@ -2,6 +2,7 @@
 
 import json
 import math
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
+from fairway.model import spelling
 from fairway.model.schema import Feature
+from fairway.model.spelling import is_missing as is_missing
 
 Array = NDArray[Any]
 Json = dict[str, Any]
@@ -19,7 +22,7 @@ Step = dict[str, Any]
 Count = Callable[[Array], int]
 Test = Literal["number", "category", "missing", "probability"]
 
-DATATYPES = {  # of the Open Inference Protocol
+NUMBERS = {  # of the Open Inference Protocol
     "FP64": "<f8",
     "FP32": "<f4",
     "FP16": "<f2",
@@ -32,15 +35,30 @@ DATATYPES = {  # of the Open Inference Protocol
     "UINT16": "<u2",
     "UINT8": "<u1",
 }
+DATATYPES = ("BYTES", "BOOL", *NUMBERS)  # of what is no block of numbers: all that a client may send
+BOUNDS = {  # of what a client writes as a number in JSON; the others hold whatever JSON can say
+    **{name: (np.iinfo(code).min, np.iinfo(code).max) for name, code in NUMBERS.items() if "INT" in name},
+    **{
+        name: (-float(np.finfo(code).max), float(np.finfo(code).max)) for name, code in (("FP32", "f4"), ("FP16", "f2"))
+    },
+}
+HASHED = {str, int, float, bool}
 ENORMOUS = 1e9  # no feature is trained on values beyond it without scaling them
 
 
 class Unreadable(ValueError):
     """A raw value that is none of the kind's; `row` is its place in the column."""
 
-    def __init__(self, value: Any, *, row: int, wanted: str) -> None:
-        super().__init__(f"{errors.shortened(repr(errors.excerpt(value)))} in row {row}: wanted {wanted}")
+    def __init__(self, value: Any, *, row: int = 0, wanted: str) -> None:
+        super().__init__()
         self.value, self.row, self.wanted = value, row, wanted
+
+    def __str__(self) -> str:  # made where it is told: a client may send many
+        return f"{errors.shortened(repr(errors.excerpt(self.value)))} in row {self.row}: wanted {self.wanted}"
+
+
+class Ambiguous(ValueError):
+    """Raw values that may be written in more than one way, of which only a person knows; the message has them."""
 
 
 class Unfit(ValueError):
@@ -69,17 +87,74 @@ class Kind(ABC):
     datatype_wanted: ClassVar[str]
     input: ClassVar[Literal["numbers", "categories", "image"]]  # of the graph
     plain: ClassVar[set[type]]  # types of its values in JSON
+    absent: ClassVar[Any]  # a missing value in a raw column; None of a kind without any
+    wanted: ClassVar[str]  # of a value, in sentences
+    notations: ClassVar[Sequence[str]] = ("",)  # ways to write its values that a schema may name
     sliceable: ClassVar[bool] = True
 
     # Reading
 
+    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+        """Return the raw column of these values, however they are written.
+
+        Raises Unreadable for one that is none, or, where `lost` is given, takes it as missing and adds its row there.
+        """
+        found: list[Any] = []
+        met: dict[Any, Any] = {}  # equal values are read once: clients' words may be long to read, and are few
+        for row, value in enumerate(values.tolist() if isinstance(values, np.ndarray) else values):
+            key = (type(value), value) if type(value) in HASHED else None
+            if key is not None and key in met:
+                found.append(met[key])
+                continue
+            try:
+                read = self._value(value, feature)
+            except Unreadable as error:
+                if lost is None or self.absent is None:
+                    raise Unreadable(error.value, row=row, wanted=error.wanted) from error
+                lost.append(row)
+                read = self.absent
+            else:
+                if key is not None:
+                    met[key] = read
+            found.append(read)
+        return self.column(found, feature)
+
+    def _value(self, value: Any, feature: Feature) -> Any:
+        """Return one value as `read` does."""
+        if type(value) not in HASHED:
+            try:
+                value = spelling.plain(value)
+            except ValueError as error:
+                raise Unreadable(value, wanted=self.wanted) from error
+        if feature.lacks(value):
+            if self.absent is None:
+                raise Unreadable(value, wanted=self.wanted)
+            return self.absent
+        return self.cell(value, feature)
+
     @abstractmethod
-    def read(self, values: Iterable[Any], feature: Feature) -> Array:
-        """Return the raw column of these values, however they are written; raises Unreadable for one that is none."""
+    def cell(self, value: Any, feature: Feature) -> Any:
+        """Return one value that is not missing as it is in the raw column; raises Unreadable where it is none."""
+
+    @abstractmethod
+    def column(self, cells: list[Any], feature: Feature) -> Array:
+        """Return the raw column of what `cell` gave, `absent` among it."""
+
+    def notation_of(self, values: Array) -> str | None:
+        """Return how the known values of a column are written where all of them are of this kind, None otherwise.
+
+        A file's columns get the first kind that knows them. Raises Ambiguous where only a person knows.
+        """
+        return None
+
+    def gaps(self, column: Array) -> NDArray[np.bool_]:
+        """Return which rows of a raw column are missing."""
+        return np.isnan(column) if column.dtype.kind == "f" else column == self.absent
 
     @abstractmethod
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
-        """Return the feature that a raw column of all rows shows; raises DataError where it cannot be learnt from."""
+        """Return the feature that a raw column shows, its missing values left out; raises DataError where it cannot be
+        learnt from."""
 
     # The schema
 
@@ -110,7 +185,19 @@ class Kind(ABC):
     def usual_steps(self, feature: Feature) -> list[Step]:
         """Return the steps of a feature of which nothing but the schema is known."""
 
+    def expanded(self, values: Array, step: Mapping[str, Any]) -> Array:
+        """Return the columns of numbers, float64 [n, k], that the one step `expand` makes of a raw column."""
+        raise NotImplementedError(f"{self.name} is one column")
+
+    def expanded_width(self, step: Mapping[str, Any]) -> int:
+        """Return how many columns `expanded` makes."""
+        raise NotImplementedError(f"{self.name} is one column")
+
     # Looking at data
+
+    def remark(self, feature: Feature, values: Array) -> str | None:
+        """Return what a person should know of a raw column, in words that go on after the feature's name."""
+        return None
 
     @abstractmethod
     def profile(self, values: Array) -> Json:
@@ -144,17 +231,35 @@ class Kind(ABC):
 
     # On the wire
 
-    @abstractmethod
-    def single(self, value: Any) -> Array | None:
+    def single(self, value: Any, feature: Feature) -> Array | None:
         """Return the column of one plain value, which most requests hold; None sends anything else the careful way."""
+        return None
 
-    @abstractmethod
-    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
-        """Return the column of a tensor's flattened JSON data; raises Unfit."""
+    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
+        """Return the column of a tensor's flattened JSON data; raises Unfit, or adds rows to `lost` as `read` does."""
+        counted(len(values), rows, feature)
+        return self.arrived(values, feature, lost=lost)
 
-    @abstractmethod
-    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
-        """Return the column of a binary tensor; raises Unfit."""
+    def from_binary(
+        self, raw: memoryview, datatype: str, rows: int, feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
+        """Return the column of a binary tensor; raises Unfit, or adds rows to `lost` as `read` does."""
+        values: Any = strings(raw) if datatype == "BYTES" else numeric(raw, datatype)
+        counted(len(values), rows, feature)
+        return self.arrived(values, feature, lost=lost)
+
+    def arrived(self, values: Any, feature: Feature, *, lost: list[int] | None) -> Array:
+        """Return the column of values that a client sent: a value is missing only where one was in training."""
+        try:
+            column = self.read(values, feature, lost=lost)
+        except Unreadable as error:
+            seen = errors.shortened(repr(errors.excerpt(error.value)))
+            raise Unfit(f"holds {seen} in row {error.row}: wanted {error.wanted}") from error
+        if not feature.nullable and (absent := self.gaps(column)).any():
+            if lost is None:
+                raise Unfit(f"has a missing value: wanted {self.noun} in every row, as in training")
+            lost[:] = np.flatnonzero(absent).tolist()  # those that could not be read among them
+        return column
 
     def to_json(self, values: Array) -> Any:
         """Return the column as a client sends it: a list, or an array of numbers of which NaN becomes null."""
@@ -169,17 +274,58 @@ class Kind(ABC):
         return 1 + len(feature.shape)
 
 
-def is_missing(value: Any) -> bool:
-    """Say whether a raw value stands for none at all."""
-    return value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and value == "")
+def declared(values: list[Any], datatype: str) -> None:
+    """Raise Unfit where a number in JSON is none of the datatype that its tensor is said to have: INT8 3.7 or 1000."""
+    low, high = BOUNDS[datatype]
+    whole = not datatype.startswith("FP")
+    types = set(map(type, values))
+    if len(types) == 1 and int in types and low <= min(values) <= max(values) <= high:
+        return
+    numbers = [value for value in values if type(value) in (int, float)]
+    if not numbers or (low <= min(numbers) <= max(numbers) <= high and not (whole and _fractions(numbers))):
+        return
+    wrong = next((value for value in numbers if not low <= value <= high), None)
+    seen = next(iter(_fractions(numbers))) if wrong is None else wrong
+    raise Unfit(f"holds {seen!r}, which is no {datatype}: wanted {_span(low, high, whole)}")
+
+
+def _fractions(numbers: list[Any]) -> list[float]:
+    return [value for value in numbers if type(value) is float and not value.is_integer()]
+
+
+def _span(low: float, high: float, whole: bool) -> str:
+    return f"{'whole numbers' if whole else 'numbers'} from {low:.6g} to {high:.6g}, or another datatype"
 
 
 def numeric(raw: memoryview, datatype: str) -> Array:
-    """Return the numbers of a binary tensor."""
-    dtype = np.dtype(DATATYPES[datatype])
+    """Return the numbers, or the booleans, of a binary tensor."""
+    if datatype == "BOOL":
+        switches = np.frombuffer(raw, dtype=np.uint8)
+        if (switches > 1).any():
+            raise Unfit(f"holds the byte {int(switches.max())}: wanted 0 and 1 for BOOL")
+        return switches.astype(bool)
+    dtype = np.dtype(NUMBERS[datatype])
     if len(raw) % dtype.itemsize:
         raise Unfit(f"has {len(raw)} bytes: wanted a multiple of {dtype.itemsize} for {datatype}")
     return np.frombuffer(raw, dtype=dtype)
+
+
+def strings(raw: memoryview) -> list[str]:
+    """Return the strings of a binary tensor: before each, its length in four bytes."""
+    values, position = [], 0
+    while position < len(raw):
+        if position + 4 > len(raw):
+            raise Unfit("ends within a length: wanted 4 bytes of length before each string")
+        (length,) = struct.unpack_from("<I", raw, position)
+        position += 4
+        if position + length > len(raw):
+            raise Unfit(f"announces a string of {length} bytes, {len(raw) - position} are left")
+        try:
+            values.append(str(raw[position : position + length], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise Unfit("holds bytes that are not UTF-8: wanted UTF-8 strings") from error
+        position += length
+    return values
 
 
 def counted(count: int, rows: int, feature: Feature) -> None:

@@ -1,38 +1,56 @@
 """Categories: words of a known list; the empty word is a missing value."""
 
-import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fairway import artifacts, errors
+from fairway.model import spelling
 from fairway.model.kinds import base
-from fairway.model.kinds.base import Array, Compared, Json, Step, Unfit
+from fairway.model.kinds.base import Array, Compared, Json, Step
 from fairway.model.schema import Feature
 
 FEW = 12  # categories with at most this many values are sliced without being asked
 TOP = 20  # values of a profile
 LONGEST_WORD = 256  # characters by which drift is told: numpy's words are all as wide as the longest
+WORDS = {str, int, float, bool, np.bool_, Decimal}  # what a word may be written as
 MIN_EXPECTED = 5.0  # Cochran's rule: below five expected rows a category joins the other rare ones
 
 
 class Category(base.Kind):
-    """Columns are Python strings in an object array [n]; "" (or None, from a client) where a value is missing."""
+    """Columns are Python strings in an object array [n]; "" where a value is missing."""
 
     name, noun, dtype = "category", "a category", "string"
-    datatype, datatypes, datatype_wanted = "BYTES", ("BYTES",), "BYTES for a category"
+    datatype, datatypes, datatype_wanted = "BYTES", base.DATATYPES, "BYTES for a category"
     input = "categories"
     plain = {str, type(None)}  # noqa: RUF012 - a constant, as of the other kinds
+    absent, wanted = "", "a word"
 
-    def read(self, values: Iterable[Any], feature: Feature) -> Array:
-        given = values.tolist() if isinstance(values, np.ndarray) else values
-        known = frozenset(feature.categories)  # a model trained elsewhere may know words with spaces around them
-        return _column(
-            [value if type(value) is str and value in known else text(value, row) for row, value in enumerate(given)]
-        )
+    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
+        given = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        if set(map(type, given)) == {str} and feature.words.keys() >= set(given):
+            return self.column([feature.words[value] for value in given], feature)
+        return super().read(given, feature, lost=lost)
+
+    def cell(self, value: Any, feature: Feature) -> Any:
+        if type(value) is str and value in feature.words:  # as a model trained elsewhere may know it, with its spaces
+            return feature.words[value]
+        try:
+            word = spelling.text(value)
+        except ValueError as error:
+            raise base.Unreadable(value, wanted=self.wanted) from error
+        return "" if word in feature.gaps else feature.words.get(word, word)
+
+    def column(self, cells: list[Any], feature: Feature) -> Array:
+        return _column(cells)
+
+    def notation_of(self, values: Array) -> str | None:
+        """Return that of every column of words, numbers and booleans: what no kind before this one knows."""
+        return "" if set(map(type, values.tolist())) <= WORDS else None
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         """Return the category with its words, most frequent first; ties by name: same content, same schema."""
@@ -106,45 +124,27 @@ class Category(base.Kind):
         known = frozenset(feature.categories)
         return lambda values: sum(1 for value in values if value and value not in known)
 
-    def single(self, value: Any) -> Array | None:
-        if type(value) is str and value:
+    def single(self, value: Any, feature: Feature) -> Array | None:
+        if type(value) is str and value and value in feature.words:
             column = np.empty(1, dtype=object)
-            column[0] = value
+            column[0] = feature.words[value]
             return column
         return None
 
-    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
-        base.counted(len(values), rows, feature)
-        for value in values:
-            if value is None or value == "":
-                if not feature.nullable:
-                    raise Unfit("has a missing value: wanted a string in every row, as in training")
-            elif type(value) is not str:
-                raise Unfit(f"holds {errors.shortened(repr(errors.excerpt(value)))}: wanted strings")
-        return _column(values)
-
-    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
-        return self.from_json(_strings(raw), rows, feature)
+    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
+        try:
+            known = list(map(feature.words.get, values))
+        except TypeError:  # a map, which has no hash
+            known = [None]
+        return _column(known) if None not in known else super().from_json(values, rows, feature, lost=lost)
 
     def to_json(self, values: Array) -> Any:
         return values.tolist()
 
 
-def text(value: Any, row: int = 0) -> str:
-    """Return the word of a raw value, "" where it is missing; a code that a file holds as 3 and JSON as 3.0 is one
-    word."""
-    if base.is_missing(value):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, list | dict):
-        raise base.Unreadable(value, row=row, wanted="a word")
-    return str(value).strip()
-
-
 def shortened(values: Iterable[Any]) -> Array:
     """Return the words of raw values as drift compares them."""
-    return _column([text(value)[:LONGEST_WORD] for value in values])
+    return _column([spelling.text(value)[:LONGEST_WORD] for value in values])
 
 
 def _column(values: list[Any]) -> Array:
@@ -152,21 +152,3 @@ def _column(values: list[Any]) -> Array:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
-
-
-def _strings(raw: memoryview) -> list[str]:
-    """Return the strings of a binary tensor: before each, its length in four bytes."""
-    values, position = [], 0
-    while position < len(raw):
-        if position + 4 > len(raw):
-            raise Unfit("ends within a length: wanted 4 bytes of length before each string")
-        (length,) = struct.unpack_from("<I", raw, position)
-        position += 4
-        if position + length > len(raw):
-            raise Unfit(f"announces a string of {length} bytes, {len(raw) - position} are left")
-        try:
-            values.append(str(raw[position : position + length], "utf-8"))
-        except UnicodeDecodeError as error:
-            raise Unfit("holds bytes that are not UTF-8: wanted UTF-8 strings") from error
-        position += length
-    return values

@@ -21,20 +21,36 @@ class Image(base.Kind):
     """Columns are float32 [n, c, h, w]; from a client [n, c*h*w]."""
 
     name, noun, dtype = "image", "an image", "float"
-    datatype, datatypes, datatype_wanted = "FP32", tuple(base.DATATYPES), "FP32 for an image"
+    datatype, datatypes, datatype_wanted = "FP32", tuple(base.NUMBERS), "FP32 for an image"
     input = "image"
     plain = number.PLAIN
+    absent, wanted = None, "a block of numbers"
     sliceable = False
 
-    def read(self, values: Iterable[Any], feature: Feature) -> Array:
+    def read(self, values: Iterable[Any], feature: Feature, *, lost: list[int] | None = None) -> Array:
         if isinstance(values, np.ndarray) and values.dtype.kind in "iuf" and values.ndim > 1 and len(values):
-            rows = values.astype(np.float32, copy=False).reshape(len(values), -1)
-        else:
-            rows = _stacked([_pixels(value, row, feature) for row, value in enumerate(values)], feature)
+            return self.column([values.reshape(len(values), -1)], feature)
+        return super().read(values, feature, lost=lost)
+
+    def cell(self, value: Any, feature: Feature) -> Any:
+        """Return one row's numbers, side by side; in a CSV cell an image is a JSON list."""
+        wanted = f"{list(feature.shape)} numbers in each row"
+        try:
+            listed = json.loads(value) if isinstance(value, str) else value
+            pixels: Array = np.asarray(listed, dtype=np.float32).reshape(1, -1)
+        except (OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise base.Unreadable(value, wanted=wanted) from error
+        if pixels.size != feature.size:
+            raise base.Unreadable(f"{pixels.size} values", wanted=wanted)
+        return pixels
+
+    def column(self, cells: list[Any], feature: Feature) -> Array:
+        rows = cells[0] if len(cells) == 1 else np.concatenate(cells or [np.empty((0, feature.size))])
         if rows.shape[1] != feature.size:
             seen = f"{rows.shape[1]} values"
-            raise base.Unreadable(seen, row=0, wanted=f"{list(feature.shape)} numbers in each row")
-        return rows.reshape(len(rows), *feature.shape)
+            raise base.Unreadable(seen, wanted=f"{list(feature.shape)} numbers in each row")
+        blocks: Array = rows.astype(np.float32, copy=False).reshape(len(rows), *feature.shape)
+        return blocks
 
     def learn(self, name: str, values: Array, *, nullable: bool) -> Feature:
         low, high = float(values.min()), float(values.max())
@@ -92,13 +108,12 @@ class Image(base.Kind):
     def far(self, feature: Feature) -> base.Count | None:
         return base.beyond_range(feature) or base.enormous
 
-    def single(self, value: Any) -> Array | None:
-        return None
-
-    def from_json(self, values: list[Any], rows: int, feature: Feature) -> Array:
+    def from_json(self, values: list[Any], rows: int, feature: Feature, *, lost: list[int] | None = None) -> Array:
         return _checked(number.parsed(values), rows, feature)
 
-    def from_binary(self, raw: memoryview, datatype: str, rows: int, feature: Feature) -> Array:
+    def from_binary(
+        self, raw: memoryview, datatype: str, rows: int, feature: Feature, *, lost: list[int] | None = None
+    ) -> Array:
         values = base.numeric(raw, datatype)
         base.counted(values.size, rows, feature)
         return _checked(values, rows, feature)
@@ -107,23 +122,6 @@ class Image(base.Kind):
 def _is_shape(shape: list[Any]) -> bool:
     sizes = 0 < len(shape) <= MOST_AXES and all(type(size) is int and size > 0 for size in shape)
     return sizes and math.prod(shape) <= LARGEST
-
-
-def _pixels(value: Any, row: int, feature: Feature) -> Array:
-    """Return one row's numbers, side by side; in a CSV cell an image is a JSON list."""
-    wanted = f"{list(feature.shape)} numbers in each row"
-    try:
-        listed = json.loads(value) if isinstance(value, str) else value
-        pixels: Array = np.asarray(listed, dtype=np.float32).ravel()
-    except (OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise base.Unreadable(value, row=row, wanted=wanted) from error
-    if pixels.size != feature.size:
-        raise base.Unreadable(f"{pixels.size} values", row=row, wanted=wanted)
-    return pixels
-
-
-def _stacked(rows: list[Array], feature: Feature) -> Array:
-    return np.stack(rows) if rows else np.empty((0, feature.size), dtype=np.float32)
 
 
 def _checked(values: Array, rows: int, feature: Feature) -> Array:

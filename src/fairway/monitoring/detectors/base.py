@@ -10,7 +10,8 @@ import numpy.typing as npt
 from fairway.model.kinds.base import Test
 from fairway.packaging import golden
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
 ANSWERS = golden.ANSWERS  # the key of the answers beside the features
 
 

@@ -39,6 +39,8 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
         answer |= (
             {"revision": said["revision"]} if "revision" in said else {}
         )  # told where serving.revealRevision says so
+        if "unreadable" in said:
+            answer["unreadable"] = said["unreadable"]
         answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
     return answers
 
@@ -52,17 +54,28 @@ def tensor(values: Mapping[str, Any], feature: Feature) -> dict[str, Any]:
     """Return one feature of one row as a tensor; raises UsageError where the row lacks it."""
     if feature.name not in values:
         raise errors.UsageError(f"the row has no {feature.name!r}: wanted a value for it, null where it is not known")
-    kind, value = kinds.of(feature), values[feature.name]
-    try:
-        column = kind.read([value], feature)
-    except kinds.Unreadable as error:
-        raise errors.UsageError(f"{feature.name} is {value!r}: wanted {error.wanted}") from error
     return {
         "name": feature.name,
-        "datatype": kind.datatype,
+        "datatype": kinds.of(feature).datatype,
         "shape": [1, *feature.shape],
-        "data": kind.plain_list(column),
+        "data": [_json(values[feature.name])] if not feature.shape else _block(values[feature.name], feature),
     }
+
+
+def _block(value: Any, feature: Feature) -> list[Any]:
+    """Return a picture's numbers side by side, which a file may hold as text."""
+    kind = kinds.of(feature)
+    try:
+        return kind.plain_list(kind.read([value], feature))
+    except kinds.Unreadable as error:
+        raise errors.UsageError(f"{feature.name} is no picture of the model's: wanted {error.wanted}") from error
+
+
+def _json(value: Any) -> Any:
+    """Return a value as JSON has it; the server reads it, as it reads what any client sends."""
+    if kinds.is_missing(value):
+        return None
+    return value if isinstance(value, str | bool | int | float | list) else str(value)
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
