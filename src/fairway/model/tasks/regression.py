@@ -161,8 +161,8 @@ class Regression(base.Task):
         return found
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
-        """Return the values alone: the intervals may be of another coverage."""
-        return raw[:, :1]
+        """Return the values alone where the intervals are of another coverage."""
+        return raw if given.facts.get("coverage") == wanted.facts.get("coverage") else raw[:, :1]
 
     def outputs(self, schema: Schema) -> tuple[Output, ...]:
         names = ("value", "lower", "upper")[: self.width(schema)]
