@@ -167,7 +167,7 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     "schema_file",
     type=click.Path(path_type=Path),
     default=None,
-    help="Features and classes of a MODEL trained elsewhere (YAML or JSON).",
+    help="Features and target of a MODEL trained elsewhere (YAML or JSON).",
 )
 @click.option(
     "--data",
@@ -204,7 +204,7 @@ def package(
     if model is not None:
         if (schema_file is None) == (data is None) or (data is None) != (target is None):
             raise errors.UsageError(
-                f"{model} needs --schema FILE, which names its features and classes, or --data FILE with "
+                f"{model} needs --schema FILE, which names its features and what it predicts, or --data FILE with "
                 "--target COLUMN, which tells them"
             )
         if name is not None:

@@ -25,6 +25,8 @@ DECILES, BARS = 10, 30
 LEAST = 0.5  # coverage of an interval
 ROUGH = 0.01  # of the mean: float32 has seven digits
 TINY = 1e-300  # in place of a variance of 0
+SMALLEST, LARGEST = 1e-30, 1e30  # of float32
+RESOLVED = 1e-6  # the deviation by the largest number: float32 rounds by a tenth of it then
 DRAWN = 2_000  # training targets that stand for all of them in the expectation of a random guess
 READER, NAMELESS = number.Number(), Feature(name="the target", kind="number")
 
@@ -66,6 +68,12 @@ class Regression(base.Task):
         if not len(column) or column.min() == column.max():
             seen = f"only {column[0]:g}" if len(column) else "no value at all"
             raise errors.DataError(f"the target {declared.target} has {seen}: wanted numbers that differ")
+        largest = np.abs(column).max()
+        if not SMALLEST <= largest <= LARGEST or column.std() < RESOLVED * largest:
+            raise errors.DataError(
+                f"the target {declared.target} has {column.min():.10g} to {column.max():.10g}, which 32-bit answers do "
+                "not tell apart: take a constant from it, or give it in another unit"
+            )
         low, high = np.quantile(column, SPREAD)
         facts = {
             "mean": float(column.mean()),
@@ -132,8 +140,8 @@ class Regression(base.Task):
         free = len(target) - int((rows > 0).sum())
         if free <= 0:
             return None
-        left = float(((target - means[bins]) ** 2).sum() / free)
-        share = 1 - left / float(target.var(ddof=1))  # adjusted: of many bins with few rows each it is no larger
+        left, all_of_it = float(((target - means[bins]) ** 2).sum() / free), float(target.var(ddof=1))
+        share = 1 - left / max(all_of_it, TINY)  # adjusted: of many bins with few rows each it is no larger
         return f"explains {share:.1%} of the target's variance" if share > SUSPICIOUS else None
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
@@ -157,7 +165,8 @@ class Regression(base.Task):
         return found
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
-        return raw
+        """Return the values alone where the intervals are of another coverage."""
+        return raw if given.facts.get("coverage") == wanted.facts.get("coverage") else raw[:, :1]
 
     def outputs(self, schema: Schema) -> tuple[Output, ...]:
         names = ("value", "lower", "upper")[: self.width(schema)]

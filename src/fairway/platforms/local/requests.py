@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from fairway import errors
 from fairway.data import sources
 from fairway.model import kinds, tasks
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
@@ -41,8 +41,16 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
         )  # told where serving.revealRevision says so
         if "unreadable" in said:
             answer["unreadable"] = said["unreadable"]
-        answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
+        if package.target in values:
+            answer["truth"] = truth(values[package.target], package.schema)
+        answers.append(answer)
     return answers
+
+
+def truth(value: Any, schema: Schema) -> Any:
+    """Return a row's own target in the form of an answer, as it is written where it has no such form."""
+    label = tasks.of(schema).label(value, schema)
+    return str(value) if label is None else label
 
 
 def _first(output: Mapping[str, Any]) -> Any:
