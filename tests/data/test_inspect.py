@@ -178,7 +178,7 @@ def test_few_whole_numbers_are_classes_with_what_else_they_may_be(tmp_path):
         written(tmp_path / "a.csv", made.frame(400).assign(stars=np.arange(400) % 5)), target="stars"
     )
     assert findings.task == "classification"
-    assert findings.task_why.startswith("5 different whole numbers: classes to tell apart; where they are counts")
+    assert findings.task_why.startswith("classes to tell apart: 5 different whole numbers; where they are counts")
 
 
 @pytest.mark.parametrize("joint", [" | ", ";", ", "])
@@ -221,3 +221,9 @@ def test_the_metric_proposed_for_rare_classes_is_said_with_its_reason(tmp_path):
 def test_a_file_of_the_target_alone_is_refused(tmp_path):
     with pytest.raises(errors.DataError, match="no column to predict"):
         inspect.inspect(written(tmp_path / "a.csv", made.frame(50)[["label"]]), target="label")
+
+
+def test_the_terminal_says_how_free_text_is_used(tmp_path):
+    frame = made.frame(400).assign(story=[f"my parcel {i} came late and the box was open" for i in range(400)])
+    findings = inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
+    assert "to use it, say in kinds that it is text: {story: text}" in inspect.summary(findings)

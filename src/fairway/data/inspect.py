@@ -153,13 +153,17 @@ def summary(findings: Findings) -> str:
     lines.append(f"target   {findings.shown}")
     if findings.remark:
         lines.append(f"look at  {findings.target}: {findings.remark}")
-    lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]
+    lines += [f"ignored  {column.name}: {column.why}{_remedy(column)}" for column in findings.ignored]
     lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
     lines.append(f"split    {findings.method}: {findings.split_why}")
     chosen = _metric(findings)
     if chosen is not None:
         lines.append("metric   {}: {}".format(*chosen))
     return "\n".join(lines)
+
+
+def _remedy(column: Column) -> str:
+    return f"; {column.needs}" if column.needs not in ("", USELESS) else ""
 
 
 def _column(

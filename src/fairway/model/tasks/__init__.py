@@ -69,7 +69,7 @@ def proposed(values: Array, declared: Declared) -> tuple[Task, str]:
 def _told_apart(values: Array) -> str:
     """Return why values are classes, in words; whole numbers may be a quantity, which only a person knows."""
     names = named(USUAL).read(values)
-    found = f"{len(set(names)):,} different {'whole numbers' if _are_whole(names) else 'values'}: classes to tell apart"
+    found = f"classes to tell apart: {len(set(names)):,} different {'whole numbers' if _are_whole(names) else 'values'}"
     order = "; where they are counts or grades, set task to regression"
     return found + (order if _are_whole(names) and len(set(names)) > SWITCH else "")
 
