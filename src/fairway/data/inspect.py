@@ -282,7 +282,7 @@ def _remark(feature: Feature, distinct: int) -> str:
 
 def _stand_in(feature: Feature, values: np.ndarray[Any, Any]) -> str:
     """Say that the one negative number may stand for none, or "" where there is no such number."""
-    if feature.kind != "number" or feature.minimum not in STAND_INS:
+    if feature.minimum not in STAND_INS:
         return ""
     share = float((values == feature.minimum).mean())
     others = values[values != feature.minimum]
