@@ -1,5 +1,6 @@
 """A user's mistake at the command line: one sentence on stderr, the documented exit status, nothing half-written."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,10 @@ def test_init_writes_a_configuration_that_prepare_takes_and_does_not_overwrite_i
     assert (tmp_path / "fairway.yaml").read_text() == written
     prepared = fairway("prepare", "--output", "json", where=tmp_path)
     assert one_object(prepared)["classes"] == ["<=50K", ">50K"]
+
+
+def test_init_prints_its_findings_for_programs(tmp_path: Path) -> None:
+    done = fairway("init", str(ADULT), "--target", "income", "--output", "json", where=tmp_path)
+    found = json.loads(done.stdout)
+    assert (found["task"], found["target"], found["wrote"]) == ("classification", "income", "fairway.yaml")
+    assert {"name", "use", "found", "why"} <= set(found["columns"][0])

@@ -164,6 +164,66 @@ def test_numbers_in_order_are_proposed_as_a_regression_with_the_reason(tmp_path)
     assert "0 to 74, " in inspect.summary(findings)
 
 
+def test_quantities_with_decimal_commas_are_a_regression(tmp_path):
+    written_so = [f"{euros}.{euros % 1000:03d},50" for euros in range(100, 500)]
+    findings = inspect.inspect(written(tmp_path / "a.csv", made.frame(400).assign(price=written_so)), target="price")
+    config, _ = loaded(tmp_path, findings)
+    assert config.data.task == "regression"
+    assert findings.shown.startswith("100,100 to 499,500, ")
+    prepare.prepare(config.data, out=tmp_path / "dataset")
+
+
+def test_few_whole_numbers_are_classes_with_what_else_they_may_be(tmp_path):
+    findings = inspect.inspect(
+        written(tmp_path / "a.csv", made.frame(400).assign(stars=np.arange(400) % 5)), target="stars"
+    )
+    assert findings.task == "classification"
+    assert findings.task_why.startswith("classes to tell apart: 5 different whole numbers; where they are counts")
+
+
+@pytest.mark.parametrize("joint", [" | ", ";", ", "])
+def test_several_labels_in_a_cell_are_seen_and_the_separator_is_named(tmp_path, joint):
+    names = ["login", "bug", "bill", "parcel"]
+    tags = [joint.join(names[i] for i in range(4) if row >> i & 1) or names[0] for row in np.arange(400) % 16]
+    path = written(tmp_path / "a.csv", made.frame(400).assign(tags=tags))
+    findings = inspect.inspect(path, target="tags")
+    assert f"init with --separator {joint.strip()!r}" in inspect.summary(findings)
+    assert loaded(tmp_path, findings)[0].data.task == "classification"
+    assert not inspect.inspect(path, target="tags", separator=joint.strip()).remark
+
+
+def test_too_many_classes_that_are_joined_labels_are_refused_with_the_separator(tmp_path):
+    tags = ["|".join(f"t{i}" for i in range(9) if (row >> i) & 1) or "t0" for row in range(400)]
+    path = written(tmp_path / "a.csv", made.frame(400).assign(tags=tags))
+    with pytest.raises(errors.DataError, match=r"at least three rows a class; '\|' stands in"):
+        inspect.inspect(path, target="tags")
+
+
+def test_classes_with_a_comma_in_their_names_are_no_several_labels(tmp_path):
+    names = np.array(["Paris, France", "Rome, Italy", "Bonn, Germany"])[np.arange(400) % 3]
+    assert not inspect.inspect(written(tmp_path / "a.csv", made.frame(400).assign(city=names)), target="city").remark
+
+
+@pytest.mark.parametrize(("value", "every", "seen"), [(-999, 20, True), (-999, 399, False), (-5, 20, False)])
+def test_a_number_that_may_stand_for_none_is_said(tmp_path, value, every, seen):
+    age = np.where(np.arange(400) % every == 1, value, np.arange(400) % 70)
+    findings = inspect.inspect(written(tmp_path / "a.csv", made.frame(400).assign(years=age)), target="label")
+    assert ("look at  years: -999 in 5.0 % of the rows" in inspect.summary(findings)) == seen
+
+
+def test_the_metric_proposed_for_rare_classes_is_said_with_its_reason(tmp_path):
+    rare = np.where(np.arange(2000) % 100 == 0, "yes", "no")
+    frame = made.frame(2000).assign(fraud=rare)
+    summary = inspect.summary(inspect.inspect(written(tmp_path / "a.csv", frame), target="fraud"))
+    assert "metric   average_precision: a model that never says the rarest class is right in 99.0 %" in summary
+
+
 def test_a_file_of_the_target_alone_is_refused(tmp_path):
     with pytest.raises(errors.DataError, match="no column to predict"):
         inspect.inspect(written(tmp_path / "a.csv", made.frame(50)[["label"]]), target="label")
+
+
+def test_the_terminal_says_how_free_text_is_used(tmp_path):
+    frame = made.frame(400).assign(story=[f"my parcel {i} came late and the box was open" for i in range(400)])
+    findings = inspect.inspect(written(tmp_path / "a.csv", frame), target="label")
+    assert "to use it, say in kinds that it is text: {story: text}" in inspect.summary(findings)

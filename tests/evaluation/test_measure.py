@@ -317,3 +317,24 @@ def test_names_from_the_data_are_escaped_in_the_report(tmp_path):
     assert "<script" not in text
     assert "<b>&$" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_a_champion_without_intervals_is_compared_with_a_model_that_has_some(tmp_path):
+    made.table(400).to_csv(tmp_path / "rows.csv", index=False)
+    for name, coverage in (("with", 0.9), ("without", None)):
+        data = sections.Data.of(
+            source="csv", path=tmp_path / "rows.csv", target="pay", task="regression", coverage=coverage
+        )
+        prepare.prepare(data, out=tmp_path / name)
+        fit.fit(made.training(), dataset=tmp_path / name, out=tmp_path / f"{name}-checkpoint")
+        made.package(tmp_path / f"{name}-champion", dataset=tmp_path / name, checkpoint=tmp_path / f"{name}-checkpoint")
+    for name, champion in (("with", "without"), ("without", "with")):
+        record = measure.evaluate(
+            sections.Evaluation(),
+            dataset=tmp_path / name,
+            checkpoint=tmp_path / f"{name}-checkpoint",
+            champion=tmp_path / f"{champion}-champion",
+            out=tmp_path / "out",
+        )
+        assert record.champion_disagreement == pytest.approx(0, abs=1e-6)
+        assert record.baselines["champion"]["rmse"] == pytest.approx(record.metrics["rmse"])

@@ -24,6 +24,7 @@ from fairway.platforms.local import client, requests
 from fairway.platforms.local.home import Home
 from fairway.training import fit
 from tests.cli import running
+from tests.data import made
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
@@ -49,6 +50,7 @@ class Story:
 
     frame: Callable[[], pd.DataFrame]
     init: tuple[str, ...]
+    task: str
     answer: Callable[[Any], bool]  # whether an answer has the form of the task's
     truth: Callable[[pd.DataFrame], list[Any]]
     shuffled: tuple[str, ...]  # the columns of the truth
@@ -86,34 +88,64 @@ def search() -> pd.DataFrame:
     )
 
 
+def income() -> pd.DataFrame:
+    return pd.read_csv(made.SHARED / "adult.data", skipinitialspace=True, nrows=4000)
+
+
+def electricity() -> pd.DataFrame:
+    return pd.read_csv(made.SHARED / "elec.csv", nrows=6000)
+
+
 STORIES = {
-    "regression": Story(
+    "adult": Story(
+        income,
+        ("--target", "income"),
+        "classification",
+        lambda answer: answer in ("<=50K", ">50K"),
+        lambda rows: rows.income.tolist(),
+        ("income",),
+        init_says="classes to tell apart",
+    ),
+    "elec": Story(
+        electricity,
+        ("--target", "class"),
+        "classification",
+        lambda answer: answer in ("0", "1"),
+        lambda rows: rows["class"].astype(str).tolist(),
+        ("class",),
+        init_says="classes to tell apart",
+    ),
+    "diabetes": Story(
         diabetes,
         ("--target", "target"),
+        "regression",
         lambda answer: isinstance(answer, float),
         lambda rows: rows.target.astype(float).tolist(),
         ("target",),
         init_says="214 different whole numbers in order: a quantity",
     ),
-    "multilabel": Story(
+    "kinds-of-digits": Story(
         several,
         ("--target", "even", "--target", "large", "--target", "round"),
+        "multilabel",
         lambda answer: set(answer) <= {"even", "large", "round"},
         lambda rows: [[name for name in ("even", "large", "round") if row[name]] for _, row in rows.iterrows()],
         ("even", "large", "round"),
         init_says="several labels a row",
     ),
-    "hierarchical": Story(
+    "tree-of-digits": Story(
         tree,
         ("--target", "digit", *(word for pair in (EVEN | ODD).items() for word in ("--parent", "=".join(pair)))),
+        "hierarchical",
         lambda answer: answer in {*NAMES, "even", "odd"},
         lambda rows: rows.digit.tolist(),
         ("digit",),
         init_says="10 classes have a parent",
     ),
-    "ranking": Story(
+    "search": Story(
         search,
         ("--target", "relevance", "--group", "query"),
+        "ranking",
         lambda answer: isinstance(answer, float),
         lambda rows: rows.relevance.astype(float).tolist(),
         ("relevance",),
@@ -188,7 +220,7 @@ def defective(folder: Path, story: Story) -> Path:
     config = loader.load(folder / "fairway.yaml", overrides=[f"data.path={folder / 'shuffled.csv'}"])
     prepare.prepare(config.data, out=folder / "shuffled")
     fit.fit(config.training, dataset=folder / "shuffled", out=folder / "worse")
-    made = package.build(
+    built = package.build(
         name=config.name,
         dataset=folder / "shuffled",
         checkpoint=folder / "worse",
@@ -197,19 +229,19 @@ def defective(folder: Path, story: Story) -> Path:
         config=config,
         out=folder / "packages",
     )
-    return Path(made.path)
+    return Path(built.path)
 
 
-@pytest.mark.parametrize("task", STORIES)
+@pytest.mark.parametrize("name", STORIES)
 def test_a_strangers_file_ends_in_a_service_whose_defective_successor_is_found_by_its_own_loss(
-    task: str, home: Home, tmp_path: Path
+    name: str, home: Home, tmp_path: Path
 ) -> None:
-    story = STORIES[task]
+    story = STORIES[name]
     story.frame().to_csv(tmp_path / "rows.csv", index=False)
     place = ("--home", str(home.root))
-    begun = running.fairway("init", "rows.csv", *story.init, "--name", task, where=tmp_path)
+    begun = running.fairway("init", "rows.csv", *story.init, "--name", name, where=tmp_path)
     assert begun.returncode == 0, begun.stderr
-    assert f"task     {task}: {story.init_says}" in begun.stdout
+    assert f"task     {story.task}: {story.init_says}" in begun.stdout
     for stage in ("prepare", "train", "evaluate", "package"):
         done = running.fairway(stage, *place, "-o", "json", where=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -223,9 +255,9 @@ def test_a_strangers_file_ends_in_a_service_whose_defective_successor_is_found_b
 
     config = loader.load(tmp_path / "fairway.yaml")
     config = config.model_copy(update={"strategy": type(config.strategy).model_validate(STRATEGY)})
-    stable = client.deployment(home, task).state.stable
-    with traffic(home, task, story, pd.read_csv(tmp_path / "rows.csv"), features=features):
+    stable = client.deployment(home, name).state.stable
+    with traffic(home, name, story, pd.read_csv(tmp_path / "rows.csv"), features=features):
         worse, _ = client.deploy(home, defective(tmp_path, story), config=config, now=time.time())
-        ended = client.follow(home, task, revision=worse.revision, timeout_seconds=180)
+        ended = client.follow(home, name, revision=worse.revision, timeout_seconds=180)
     assert ended.state.stable == stable
     assert ended.state.reason.startswith("loss: "), ended.state.reason

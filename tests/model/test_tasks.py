@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from fairway import errors
 from fairway.evaluation import gate
@@ -343,3 +344,87 @@ def test_classes_that_are_numbers_are_ordered_and_named_as_a_person_would(values
 )
 def test_classes_travel_alone_and_other_answers_with_the_few_facts_that_they_need(schema, said):
     assert tasks.gauge(schema) == said
+
+
+def test_a_label_alone_does_not_show_how_it_is_written():
+    task = tasks.named("regression")
+    column = np.array(["1.250,50", "980,00", None], dtype=object)
+    assert task.read(column) == [1250.5, 980.0, None]
+    assert task.label("1.250,50", Schema(target="price", task="regression", features=())) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(127_936.3, "127,936"), (0.98765, "0.9877"), (2.5e15, "2.5e+15"), (0, "0")]
+)
+def test_numbers_of_any_size_are_said_as_a_person_reads_them(value, said):
+    assert tasks.base.figure(value) == said
+
+
+@pytest.mark.parametrize(("share", "said"), [(1.0, "100.0 %"), (0.9999, "over 99.9 %"), (0.0001, "under 0.1 %")])
+def test_a_share_is_not_said_to_be_all(share, said):
+    assert tasks.base.percent(share) == said
+
+
+def test_rows_of_one_score_share_their_places_whatever_order_they_came_in() -> None:
+    """scikit-learn's ndcg_score says the same of ties."""
+    task, schema = tasks.named("ranking"), Schema(target="t", features=(), task="ranking", facts={"spread": 3.0})
+    rng = np.random.default_rng(0)
+    groups, relevance = np.repeat(np.arange(40), 15), rng.integers(0, 4, 600).astype(float)
+    scores = np.round(rng.random(600), 1)
+    expected = [metrics.ndcg_score([2 ** relevance[groups == i] - 1], [scores[groups == i]], k=10) for i in range(40)]
+    measured = task.measure(scores[:, None], np.column_stack([groups, relevance]), schema)
+    assert measured["ndcg"] == pytest.approx(np.mean(expected))
+
+
+def test_no_order_at_all_ranks_no_better_than_any_order() -> None:
+    task, schema = tasks.named("ranking"), Schema(target="t", features=(), task="ranking", facts={"spread": 3.0})
+    sorted_rows = np.column_stack([np.repeat(np.arange(5), 4), np.tile([3.0, 2.0, 1.0, 0.0], 5)])
+    any_order = task.baselines(sorted_rows, sorted_rows, schema)["zero_rule"]
+    assert task.measure(np.zeros((20, 1)), sorted_rows, schema) == pytest.approx(any_order)
+    assert task.loss([0.0] * 4, [3.0, 2.0, 1.0, 0.0], schema) == pytest.approx(1 - any_order["ndcg"])
+
+
+def hierarchy(*classes: str, **parents: str) -> Schema:
+    return Schema(target="t", classes=classes, features=(), task="hierarchical", facts={"parents": parents})
+
+
+def test_a_class_with_classes_below_is_as_likely_as_all_of_them_and_itself() -> None:
+    schema = hierarchy("animal", "cat", "dog", "fern", cat="animal", dog="animal", animal="being", fern="being")
+    raw = np.array([[0.25, 0.35, 0.1, 0.3], [0.45, 0.1, 0.05, 0.4], [0.3, 0.05, 0.05, 0.6]])
+    assert tasks.of(schema).answers(raw, schema) == ["animal", "animal", "fern"]
+
+
+def test_a_champion_that_answers_a_class_of_its_own_is_wrong_there() -> None:
+    ours = hierarchy("cat", "dog", cat="animal", dog="animal")
+    theirs = hierarchy("cat", "dog", "fox", cat="animal", dog="animal", fox="animal")
+    task = tasks.of(ours)
+    raw = task.translated(np.array([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9]]), given=theirs, wanted=ours)
+    assert task.measure(raw, np.array([0, 1]), ours)["hierarchical_f"] == 0.5
+
+
+def test_a_branch_has_an_end() -> None:
+    chain = {f"c{i}": f"c{i + 1}" for i in range(5000)}
+    refused = tasks.named("hierarchical").refuse({"classes": ["c0", "c1"], "facts": {"parents": chain}})
+    assert refused is not None
+    assert refused[2] == "no class among its ancestors, fewer than 100 of them"
+    learnt = tasks.Declared(target="t", parents=chain)
+    with pytest.raises(errors.DataError, match="'c0' is among its own ancestors, or has 100 of them"):
+        tasks.named("hierarchical").learn(np.array(["c0", "c1"] * 20), learnt)
+
+
+@pytest.mark.parametrize("column", [1e9 + PRICES / 100, PRICES * 1e300, PRICES * 1e-200])
+def test_a_quantity_that_float32_cannot_answer_is_refused(column: np.ndarray) -> None:
+    with pytest.raises(errors.DataError, match="which 32-bit answers do not tell apart: take a constant from it"):
+        tasks.named("regression").learn(column, tasks.Declared(target="t"))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(None, 0.9), (0.9, None), (0.8, 0.9)])
+def test_a_champion_with_other_intervals_is_compared_by_its_values(ours: float | None, theirs: float | None) -> None:
+    task = tasks.named("regression")
+    wanted, given = (
+        Schema(target="t", features=(), task="regression", facts={"mean": 50.0, "std": 9.0, "coverage": coverage})
+        for coverage in (ours, theirs)
+    )
+    raw = EXAMPLES["regression"].raw[:, : task.width(given)]
+    measured = task.compare(task.translated(raw, given=given, wanted=wanted), PRICES, wanted)
+    assert measured == task.compare(raw[:, :1], PRICES, wanted)

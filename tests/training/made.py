@@ -57,7 +57,9 @@ def package(folder: Path, *, dataset: Path, checkpoint: Path, classes: list[str]
     folder.mkdir()
     known = artifacts.read_json(dataset / "schema.json")
     fitted = artifacts.read_json(checkpoint / "checkpoint.json")
-    artifacts.write_json(folder / "manifest.json", {"layout": fitted["layout"], "classes": classes or known["classes"]})
+    says = {name: known[name] for name in ("task", "facts") if name in known}
+    says |= {"layout": fitted["layout"], "classes": classes or known["classes"]}
+    artifacts.write_json(folder / "manifest.json", says)
     for source in (dataset / "preprocessing.json", checkpoint / "model.onnx"):
         (folder / source.name).write_bytes(source.read_bytes())
     return folder

@@ -201,7 +201,7 @@ def _short(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return ", ".join(value) or "-"
     if isinstance(value, dict | list | tuple):

@@ -226,7 +226,10 @@ def label(
     root: Path,
     form: str,
 ) -> None:
-    """Send the true LABEL of the prediction REQUEST_ID, or many from a file."""
+    """Send the true LABEL of the prediction REQUEST_ID, or many from a file.
+
+    Several labels of one row are a JSON list, such as '["bug", "login"]', or divided by data.separator.
+    """
     from fairway.platforms.local import requests
 
     rows = _rows(
@@ -235,7 +238,12 @@ def label(
     config = options.load(path, overrides)
     pairs = [(row["request_id"], row["label"]) for row in rows]
     sent = requests.send_labels(
-        options.open_home(root), config.name, namespace=config.namespace, labels=pairs, now=time.time()
+        options.open_home(root),
+        config.name,
+        namespace=config.namespace,
+        labels=pairs,
+        now=time.time(),
+        separator=config.data.separator,
     )
     options.show(sent._asdict(), form=form, text=_sent(sent, "labels"))
 

@@ -39,6 +39,7 @@ MOST_RECALLS = 10  # classes whose recall the terminal shows
     help="Where to write the configuration.",
 )
 @click.option("--force", is_flag=True, help="Replace a configuration that is there already.")
+@options.output
 def init(
     data: Path,
     targets: tuple[str, ...],
@@ -48,6 +49,7 @@ def init(
     name: str | None,
     out: Path,
     force: bool,
+    form: str,
 ) -> None:
     """Look at DATA (csv or parquet) and write fairway.yaml with what was found and why."""
     from fairway.data import inspect
@@ -60,8 +62,8 @@ def init(
     findings = inspect.inspect(data, target=target, **keys)
     text = inspect.render(findings, name=name, relative_to=out.resolve().parent)
     files.write_bytes(out, text.encode())
-    click.echo(inspect.summary(findings))
-    click.echo(f"wrote {out}; next: fairway run training")
+    text = f"{inspect.summary(findings)}\nwrote {out}; next: fairway run training"
+    options.show(artifacts.as_json(findings) | {"wrote": str(out)}, form=form, text=text)
 
 
 def _said(
@@ -165,7 +167,7 @@ def evaluate(path: Path, overrides: tuple[str, ...], root: Path, form: str, cham
     "schema_file",
     type=click.Path(path_type=Path),
     default=None,
-    help="Features and classes of a MODEL trained elsewhere (YAML or JSON).",
+    help="Features and target of a MODEL trained elsewhere (YAML or JSON).",
 )
 @click.option(
     "--data",
@@ -202,7 +204,7 @@ def package(
     if model is not None:
         if (schema_file is None) == (data is None) or (data is None) != (target is None):
             raise errors.UsageError(
-                f"{model} needs --schema FILE, which names its features and classes, or --data FILE with "
+                f"{model} needs --schema FILE, which names its features and what it predicts, or --data FILE with "
                 "--target COLUMN, which tells them"
             )
         if name is not None:
@@ -329,9 +331,10 @@ def _verdict(work: Path) -> artifacts.GateDecision:
 def _scores(record: artifacts.Evaluation) -> str:
     """Return the task's metrics in words."""
     from fairway.model import tasks
+    from fairway.model.tasks.base import figure
 
     metrics = [metric for metric in tasks.named(record.task).metrics if metric.name in record.metrics]
-    said = "  ".join(f"{metric.words} {record.metrics[metric.name]:.4g}" for metric in metrics)
+    said = "  ".join(f"{metric.words} {figure(record.metrics[metric.name])}" for metric in metrics)
     found = [f"{row['class']} {row['recall']:.3f}" for row in record.per_class[:MOST_RECALLS]]
     more = f" and {len(record.per_class) - MOST_RECALLS} more" if len(record.per_class) > MOST_RECALLS else ""
     return said + (f"\nrecall   {', '.join(found)}{more}" if found else "")

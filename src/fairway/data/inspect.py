@@ -39,6 +39,9 @@ SOME_ROWS, WORDS_OF_PROSE = 1000, 3  # a text of as many words on average is rea
 RARE = 0.05  # share of a class below which accuracy says nothing
 TWO = 2
 IMBALANCE = 0.1  # share of a class below which accuracy alone says little
+JOINTS = "|;,"  # what stands between several labels of one cell
+STAND_INS = frozenset({-1, -9, -99, -999, -9999, -99999})  # negative numbers that files write for none
+SOME = 0.01  # share of rows from which a value or a joint is no slip
 MANY_ROWS = 10_000  # from here on larger batches are faster and no worse
 
 
@@ -66,6 +69,7 @@ class Findings:
     task: str
     task_why: str
     shown: str  # what the target holds, in words
+    remark: str  # what to look at in the target, "" where nothing
     classes: int  # 0 of a task that has none
     rarest: float | None  # share of the rarest class, of a task that has some
     columns: tuple[Column, ...]
@@ -91,7 +95,11 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
     if frame.empty:
         raise errors.DataError(f"{path} has no row with a {target}: wanted a label in each")
     task, task_why = infer.task_of(frame, section=section)
-    known = infer.learnt(task, frame, section=section)
+    joined = _joined(frame[target]) if task.name == tasks.USUAL else ""
+    try:
+        known = infer.learnt(task, frame, section=section)
+    except errors.DataError as error:
+        raise (errors.DataError(f"{error}; {joined}") if joined else error) from error
     codes = task.encode(infer.labels(frame, task=task, section=section), known)
     names = [str(name) for name in frame.columns if name != target]
     method, column, split_why = _split(frame, names, group=section.group)
@@ -116,6 +124,7 @@ def inspect(path: Path, *, target: str, **keys: Any) -> Findings:
         task=task.name,
         task_why=task_why,
         shown=task.describe(codes, known),
+        remark=joined,
         classes=len(known.classes),
         rarest=task.rarest(codes, known),
     )
@@ -142,10 +151,19 @@ def summary(findings: Findings) -> str:
     ]
     lines.append(f"task     {findings.task}: {findings.task_why}")
     lines.append(f"target   {findings.shown}")
-    lines += [f"ignored  {column.name}: {column.why}" for column in findings.ignored]
+    if findings.remark:
+        lines.append(f"look at  {findings.target}: {findings.remark}")
+    lines += [f"ignored  {column.name}: {column.why}{_remedy(column)}" for column in findings.ignored]
     lines += [f"look at  {column.name}: {column.why}" for column in findings.features if column.why]
     lines.append(f"split    {findings.method}: {findings.split_why}")
+    chosen = _metric(findings)
+    if chosen is not None:
+        lines.append("metric   {}: {}".format(*chosen))
     return "\n".join(lines)
+
+
+def _remedy(column: Column) -> str:
+    return f"; {column.needs}" if column.needs not in ("", USELESS) else ""
 
 
 def _column(
@@ -179,7 +197,8 @@ def _column(
     why = _unusable(feature, known, distinct=distinct) or _leak(feature, column, target=target, task=task)
     if why:
         return left_out(why, found=found)
-    told = kinds.of(feature).remark(feature, frames.column(column, feature))
+    raw = frames.column(column, feature)
+    told = kinds.of(feature).remark(feature, raw) or _stand_in(feature, raw)
     remark = told or _remark(feature, distinct) or (SIBLING.format(target=section.target) if sibling else "")
     return Column(name=name, use="feature", found=found, why=remark, categories=len(feature.categories))
 
@@ -261,6 +280,34 @@ def _remark(feature: Feature, distinct: int) -> str:
     return f"{distinct} different values: list it in categorical if they are codes" if gaps else ""
 
 
+def _stand_in(feature: Feature, values: np.ndarray[Any, Any]) -> str:
+    """Say that the one negative number may stand for none, or "" where there is no such number."""
+    if feature.minimum not in STAND_INS:
+        return ""
+    share = float((values == feature.minimum).mean())
+    others = values[values != feature.minimum]
+    if share < SOME or not (others[~np.isnan(others)] >= 0).all():
+        return ""
+    return (
+        f"{feature.minimum:g} in {percent(share)} of the rows and nothing else below 0: add it to missingValues if it "
+        "stands for none"
+    )
+
+
+def _joined(target: "pd.Series[Any]") -> str:
+    """Say that cells hold several labels with a joint between them, or "" where they do not."""
+    cells = [cell for cell in target.tolist() if isinstance(cell, str)]
+    for joint in JOINTS if cells else "":
+        parts = {part.strip() for cell in cells for part in cell.split(joint)}
+        share = sum(joint in cell for cell in cells) / len(target)
+        if share >= SOME and TWO * len(parts) <= len(set(cells)):
+            return (
+                f"{joint!r} stands in {percent(share)} of the cells, between {len(parts):,} different words: where "
+                f"they are several labels of a row, init with --separator {joint!r}"
+            )
+    return ""
+
+
 def _describe(feature: Feature, column: "pd.Series[Any]") -> str:
     share = float(column.isna().mean())
     missing = f"; {percent(share)} missing" if share else ""
@@ -315,7 +362,8 @@ def _data(findings: Findings, relative_to: Path | None) -> Iterator[str]:
     rare = findings.rarest
     seldom = rare is not None and rare < IMBALANCE / 2
     hint = f"; the rarest has {percent(rare)}: look at recall by class" if rare is not None and seldom else ""
-    yield _line("target", findings.target, f"{findings.shown}{hint}")
+    remark = f"; {findings.remark}" if findings.remark else ""
+    yield _line("target", findings.target, f"{findings.shown}{hint}{remark}")
     yield _line("task", findings.task, findings.task_why)
     for key, value in findings.keys.items():
         yield _line(key, list(value) if isinstance(value, tuple) else value, "")
@@ -362,10 +410,18 @@ def _training(findings: Findings) -> Iterator[str]:
 
 
 def _evaluation(findings: Findings) -> Iterator[str]:
-    if findings.rarest is not None and findings.rarest < RARE:
-        why = f"a model that never says the rarest class is right in {percent(1 - findings.rarest)}: accuracy hides it"
-        metric = "average_precision" if findings.classes == TWO else "balanced_accuracy"
+    chosen = _metric(findings)
+    if chosen is not None:
+        metric, why = chosen
         yield from ("", "evaluation:", _line("metric", metric, why))
+
+
+def _metric(findings: Findings) -> tuple[str, str] | None:
+    """Return the metric that is proposed in place of the task's first, and why; None where that one suits."""
+    if findings.rarest is None or findings.rarest >= RARE:
+        return None
+    why = f"a model that never says the rarest class is right in {percent(1 - findings.rarest)}: accuracy hides it"
+    return ("average_precision" if findings.classes == TWO else "balanced_accuracy"), why
 
 
 def _line(key: str, value: Any, comment: str, *, indent: int = 2) -> str:

@@ -68,7 +68,8 @@ def _read(package: Path, schema: Schema) -> tuple[str, Schema, preprocessing.Pre
             f"the model in service ({package}) does {theirs}, this dataset is for {schema.task}: "
             "it cannot be compared; evaluate with another champion, or with none"
         )
-    known = dataclasses.replace(schema, classes=tuple(manifest["classes"]))
+    facts = manifest.get("facts") or {}
+    known = dataclasses.replace(schema, classes=tuple(manifest["classes"]), facts=facts)
     steps = preprocessing.Preprocessor.load(_json(package / "preprocessing.json"))
     return str(manifest["layout"]), known, steps
 

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from fairway import artifacts
 from fairway.config import sections
 from fairway.model import tasks
+from fairway.model.tasks.base import figure
+
+SMALL = 100  # below it four places after the point tell values apart, above it they hide the number
 
 
 def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artifacts.GateDecision:
@@ -12,7 +15,9 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     none."""
     checks = tuple(_checks(section, evaluation))
     failed = [
-        f"{check['name']} is {check['value']:.4f}, wanted {check['wanted']}" for check in checks if not check["passed"]
+        f"{check['name']} is {_shown(check['value'])}, wanted {check['wanted']}"
+        for check in checks
+        if not check["passed"]
     ]
     if failed:
         return artifacts.GateDecision(promote=False, reason="; ".join(failed), checks=checks, notes=evaluation.notes)
@@ -22,10 +27,12 @@ def decide(section: sections.Gate, *, evaluation: artifacts.Evaluation) -> artif
     champion = evaluation.baselines.get("champion")
     rule = evaluation.baselines["zero_rule"]
     against = (
-        f"the model in service {champion[name]:.4f}" if champion else f"{task.rules['zero_rule']} {rule[name]:.4f}"
+        f"the model in service {_shown(champion[name])}"
+        if champion
+        else f"{task.rules['zero_rule']} {_shown(rule[name])}"
     )
     passed = f"all {len(checks)} checks passed" if checks else "nothing is asked for"
-    reason = f"{passed}: {words} {evaluation.metrics[name]:.4f} on {evaluation.rows} rows, {against}"
+    reason = f"{passed}: {words} {_shown(evaluation.metrics[name])} on {evaluation.rows} rows, {against}"
     return artifacts.GateDecision(promote=True, reason=reason, checks=checks, notes=evaluation.notes)
 
 
@@ -59,7 +66,7 @@ def _above_zero_rule(evaluation: artifacts.Evaluation) -> artifacts.Json:
     passed = task.rank(compared, by=primary) > task.rank(rule, by=primary)
     reached = task.rules["zero_rule"].removeprefix("always ")
     side = "above" if primary.better == "high" else "below"
-    wanted = f"{side} {rule[primary.name]:.4f}, what {reached} reaches (beatZeroRule)"
+    wanted = f"{side} {_shown(rule[primary.name])}, what {reached} reaches (beatZeroRule)"
     return _check(primary.words, evaluation.metrics[primary.name], wanted, passed=passed)
 
 
@@ -68,7 +75,7 @@ def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) 
     champion, recent = evaluation.baselines.get("champion"), evaluation.recent
     if champion:
         theirs = champion[primary.name]
-        why = f"the model in service reaches {theirs:.4f}, maxDrop {section.max_drop:g}"
+        why = f"the model in service reaches {_shown(theirs)}, maxDrop {section.max_drop:g}"
         yield _within(primary, evaluation.metrics[primary.name], primary.worse(theirs, by=section.max_drop), why=why)
     if recent and recent[f"champion_{primary.name}"] is not None:
         theirs = recent[f"champion_{primary.name}"]
@@ -76,16 +83,20 @@ def _against_champion(section: sections.Gate, evaluation: artifacts.Evaluation) 
             primary,
             recent[primary.name],
             primary.worse(theirs, by=section.max_drop),
-            why=f"the model in service reaches {theirs:.4f} on those {recent['rows']}",
+            why=f"the model in service reaches {_shown(theirs)} on those {recent['rows']}",
             where=" on the newly labelled rows",
         )
 
 
 def _within(metric: tasks.Metric, value: float, limit: float, *, why: str, where: str = "") -> artifacts.Json:
     high = metric.better == "high"
-    wanted = f"at {'least' if high else 'most'} {limit:.4f} ({why})"
+    wanted = f"at {'least' if high else 'most'} {_shown(limit)} ({why})"
     return _check(f"{metric.words}{where}", value, wanted, passed=value >= limit if high else value <= limit)
 
 
 def _check(name: str, value: float, wanted: str, *, passed: bool) -> artifacts.Json:
     return {"name": name, "value": value, "wanted": wanted, "passed": passed}
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < SMALL else figure(value)

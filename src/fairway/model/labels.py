@@ -22,13 +22,16 @@ def word(value: Any) -> str | None:
 
 def alike(text: str, name: str) -> bool:
     """Say whether the text is a way to write the class, whatever other classes there are: 1.10 is not 1.1."""
+    return text.strip() == name or spelled(text) == spelled(name)
+
+
+def spelled(text: str) -> str | int:
+    """Return what is the same of all ways to write a class."""
     text = text.strip()
-    if text == name:
-        return True
-    one, other = WHOLE.fullmatch(text), WHOLE.fullmatch(name)
-    if one and other:
-        return int(one[1]) == int(other[1])
-    return text.casefold() == name.casefold() and name.casefold() in SWITCHES
+    whole = WHOLE.fullmatch(text)
+    if whole:
+        return int(whole[1])
+    return text.casefold() if text.casefold() in SWITCHES else text
 
 
 def read(text: str, classes: Iterable[str]) -> str | None:

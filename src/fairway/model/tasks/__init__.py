@@ -26,6 +26,7 @@ OURS: Mapping[str, Task] = {
     task.name: task for task in (Classification(), Hierarchical(), Multilabel(), Ranking(), Regression())
 }
 LONGEST_GAUGE = 65_000  # characters of facts that every event carries: it has a request's inputs besides
+SWITCH = 2  # values of a target that is yes or no, however it is written
 USUAL = Classification.name  # of a schema or record that is older than tasks, and of a target that nothing else suits
 
 
@@ -62,7 +63,19 @@ def named(name: Any) -> Task:
 def proposed(values: Array, declared: Declared) -> tuple[Task, str]:
     """Return the task that a target column with these known values suits, and why in words."""
     reasons = ((task, task.suits(values, declared)) for task in found().values())
-    return next(((task, why) for task, why in reasons if why is not None), (named(USUAL), "classes to tell apart"))
+    return next(((task, why) for task, why in reasons if why is not None), (named(USUAL), _told_apart(values)))
+
+
+def _told_apart(values: Array) -> str:
+    """Return why values are classes, in words; whole numbers may be a quantity, which only a person knows."""
+    names = named(USUAL).read(values)
+    found = f"classes to tell apart: {len(set(names)):,} different {'whole numbers' if _are_whole(names) else 'values'}"
+    order = "; where they are counts or grades, set task to regression"
+    return found + (order if _are_whole(names) and len(set(names)) > SWITCH else "")
+
+
+def _are_whole(names: list[Any]) -> bool:
+    return all(name.removeprefix("-").isdigit() for name in names)
 
 
 def listed() -> str:

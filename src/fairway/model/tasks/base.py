@@ -23,6 +23,7 @@ from fairway.model.schema import Schema
 Array = NDArray[Any]
 Json = dict[str, Any]
 Scores = dict[str, float]
+LARGEST_SPELT = 1e15  # numbers from here on are written with an exponent
 LONGEST_NAME = 256  # characters of a class
 
 
@@ -53,7 +54,7 @@ class Metric:
 
     def shown(self, value: float) -> str:
         """Return the value as a person reads it."""
-        return f"{100 * value:.2f} %" if self.share else f"{value:.4g}"
+        return f"{100 * value:.2f} %" if self.share else figure(value)
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,15 @@ class Task(ABC):
 
 def percent(share: float) -> str:
     """Return a share in words."""
+    if 0 < 1 - share < 0.001:
+        return "over 99.9 %"
     return f"{share:.1%}".replace("%", " %") if share >= 0.001 else "under 0.1 %"
+
+
+def figure(value: float, *, digits: int = 4) -> str:
+    """Return a number with so many significant digits, and all before the point: prices are not written with an e."""
+    large = 10**digits <= abs(value) < LARGEST_SPELT
+    return f"{value:,.0f}" if large else f"{value:,.{digits}g}"
 
 
 def refused_names(names: Any, *, key: str, most: int) -> tuple[str, Any, str] | None:

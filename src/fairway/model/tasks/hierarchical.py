@@ -13,6 +13,7 @@ from fairway.model.tasks.base import Array, Declared, Json, Metric, Scores
 
 CONFIDENCE = 0.5  # probability that an answer has: below it the class's parent is answered
 MOST_PARENTS = 10_000
+DEEPEST = 100  # classes of a branch
 
 
 class Hierarchical(classification.Classification):
@@ -53,8 +54,9 @@ class Hierarchical(classification.Classification):
 
     def answers(self, raw: Array, schema: Schema) -> list[Any]:
         """Return the likeliest class, or its nearest ancestor that is as likely as `CONFIDENCE`, or its first one."""
+        classes = [*schema.classes, *[""] * (raw.shape[1] - len(schema.classes))]  # those of a champion alone
         above = _above(schema)
-        return [_sure(row, schema.classes, above) for row in raw.astype(np.float64)]
+        return [_sure(row, classes, above) for row in raw.astype(np.float64)]
 
     def measure(self, raw: Array, target: Array, schema: Schema) -> Scores:
         answers, truth = self.answers(raw, schema), [schema.classes[place] for place in target]
@@ -100,14 +102,14 @@ class Hierarchical(classification.Classification):
                 return refused
         round_trip = _circle(parents)
         if round_trip is not None:
-            return "facts: parents", round_trip, "no class among its own ancestors"
+            return "facts: parents", round_trip, f"no class among its ancestors, fewer than {DEEPEST} of them"
         return super().refuse(claimed)
 
 
 def branch(name: str, parents: Mapping[str, str]) -> list[str]:
     """Return the class and its ancestors, from the nearest on."""
     found = [name]
-    while found[-1] in parents and len(found) <= len(parents):  # of an event the parents may be anything
+    while found[-1] in parents and len(found) <= DEEPEST:  # of an event the parents may be anything
         found.append(parents[found[-1]])
     return found
 
@@ -115,30 +117,25 @@ def branch(name: str, parents: Mapping[str, str]) -> list[str]:
 def _facts(parents: Mapping[str, str], *, where: str) -> Json:
     round_trip = _circle(parents)
     if round_trip is not None:
-        raise errors.DataError(f"{where}: {round_trip!r} is among its own ancestors: wanted parents without a circle")
+        raise errors.DataError(
+            f"{where}: {round_trip!r} is among its own ancestors, or has {DEEPEST} of them: wanted fewer, and no circle"
+        )
     return {"parents": dict(parents)}
 
 
 def _circle(parents: Mapping[str, str]) -> str | None:
-    """Return a class that is among its own ancestors, None where there is none."""
-    safe: set[str] = set()
-    for name in parents:
-        seen, at = [], name
-        while at in parents and at not in safe:
-            if at in seen:
-                return at
-            seen.append(at)
-            at = parents[at]
-        safe.update(seen)
-    return None
+    """Return a class whose branch does not end, or not soon enough; None where there is none."""
+    return next((name for name in parents if len(branch(name, parents)) > DEEPEST), None)
 
 
 def _above(schema: Schema) -> dict[str, list[int]]:
-    """Return the places of the classes below each ancestor."""
+    """Return the places of the classes below each ancestor, and its own where it is a class too."""
     found: dict[str, list[int]] = {}
+    inner = set(schema.facts["parents"].values())
     for place, name in enumerate(schema.classes):
-        for ancestor in branch(name, schema.facts["parents"])[1:]:
-            found.setdefault(ancestor, []).append(place)
+        for ancestor in branch(name, schema.facts["parents"]):
+            if ancestor in inner:
+                found.setdefault(ancestor, []).append(place)
     return found
 
 

@@ -74,7 +74,7 @@ class Multilabel(base.Task):
         if not schema.classes:
             return "a list of names"
         more = ", ..." if len(schema.classes) > SHOWN else ""
-        return f"a list of some of {', '.join(schema.classes[:SHOWN])}{more}"
+        return f"a list of some of {', '.join(schema.classes[:SHOWN])}{more}, such as {json.dumps(schema.classes[:1])}"
 
     def encode(self, labels: Sequence[Any], schema: Schema) -> Array:
         place = {name: index for index, name in enumerate(schema.classes)}

@@ -101,7 +101,7 @@ class Ranking(regression.Regression):
         groups = [rows for rows in _rows(target[:, 0]) if target[rows, 1].max() > 0]
         if not groups:
             return {"ndcg": 1.0, "top1": 1.0}
-        first = [(target[rows, 1][raw[rows, 0].argmax()] == target[rows, 1].max()) for rows in groups]
+        first = [_top1(raw[rows, 0], target[rows, 1]) for rows in groups]
         found = [ndcg(raw[rows, 0], target[rows, 1]) for rows in groups]
         return {"ndcg": float(np.mean(found)), "top1": float(np.mean(first))}
 
@@ -109,7 +109,7 @@ class Ranking(regression.Regression):
         """Return what any order reaches on average: nothing simpler is known of a group's rows."""
         groups = [target[rows, 1] for rows in _rows(target[:, 0]) if target[rows, 1].max() > 0]
         reached = {
-            "ndcg": float(np.mean([_expected(group) for group in groups])) if groups else 1.0,
+            "ndcg": float(np.mean([ndcg(np.zeros(len(group)), group) for group in groups])) if groups else 1.0,
             "top1": float(np.mean([(group == group.max()).mean() for group in groups])) if groups else 1.0,
         }
         return {"random": reached, "zero_rule": reached}
@@ -138,21 +138,24 @@ class Ranking(regression.Regression):
 
 def ndcg(scores: Array, relevance: Array) -> float:
     """Return the discounted gain of the rows in order of their scores, by that of the best order; 1 where there is
-    nothing to find."""
-    best = _gain(np.sort(relevance)[::-1])
-    return _gain(relevance[np.argsort(-scores, kind="stable")]) / best if best > 0 else 1.0
+    nothing to find.
+
+    Rows of one score share the gain of their places (McSherry & Najork 2008): the order that they came in says nothing.
+    """
+    gains = np.exp2(np.clip(relevance, 0, HIGHEST)) - 1
+    discounts = np.where(np.arange(len(gains)) < FIRST, 1 / np.log2(np.arange(len(gains)) + 2), 0)
+    best = float(np.sort(gains)[::-1] @ discounts)
+    if best <= 0:
+        return 1.0
+    order = np.argsort(-scores, kind="stable")
+    tie = np.r_[0, np.cumsum(np.diff(scores[order]) != 0)]
+    each = np.bincount(tie, weights=gains[order]) / np.bincount(tie)
+    return float(each @ np.bincount(tie, weights=discounts)) / best
 
 
-def _gain(ordered: Array) -> float:
-    gains = np.exp2(np.clip(ordered[:FIRST], 0, HIGHEST)) - 1
-    return float((gains / np.log2(np.arange(len(gains)) + 2)).sum())
-
-
-def _expected(relevance: Array) -> float:
-    """Return the NDCG of any order on average."""
-    mean = (np.exp2(relevance) - 1).mean()
-    discounts = 1 / np.log2(np.arange(min(FIRST, len(relevance))) + 2)
-    return float(mean * discounts.sum() / _gain(np.sort(relevance)[::-1]))
+def _top1(scores: Array, relevance: Array) -> float:
+    """Return the share of the rows with the highest score that are most relevant."""
+    return float((relevance[scores == scores.max()] == relevance.max()).mean())
 
 
 def _rows(groups: Array) -> list[Array]:

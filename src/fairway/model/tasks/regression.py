@@ -1,5 +1,6 @@
 """Regression: a quantity, with an interval that holds the truth as often as stated."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -24,6 +25,8 @@ DECILES, BARS = 10, 30
 LEAST = 0.5  # coverage of an interval
 ROUGH = 0.01  # of the mean: float32 has seven digits
 TINY = 1e-300  # in place of a variance of 0
+SMALLEST, LARGEST = 1e-30, 1e30  # of float32
+RESOLVED = 1e-6  # the deviation by the largest number: float32 rounds by a tenth of it then
 DRAWN = 2_000  # training targets that stand for all of them in the expectation of a random guess
 READER, NAMELESS = number.Number(), Feature(name="the target", kind="number")
 
@@ -50,10 +53,10 @@ class Regression(base.Task):
 
     def suits(self, values: Array, declared: Declared) -> str | None:
         try:
-            column = READER.read(values, NAMELESS)
+            column = _column(values)
         except (kind.Unreadable, TypeError, ValueError):
             return None
-        if values.dtype.kind == "b" or all(isinstance(value, bool | str) for value in values.tolist()):
+        if values.dtype.kind == "b" or _are_names(values):
             return None
         distinct, whole = len(np.unique(column)), bool((column == column.round()).all())
         if distinct <= (MOST_CODES if whole else MOST_FRACTIONS):
@@ -65,6 +68,12 @@ class Regression(base.Task):
         if not len(column) or column.min() == column.max():
             seen = f"only {column[0]:g}" if len(column) else "no value at all"
             raise errors.DataError(f"the target {declared.target} has {seen}: wanted numbers that differ")
+        largest = np.abs(column).max()
+        if not SMALLEST <= largest <= LARGEST or column.std() < RESOLVED * largest:
+            raise errors.DataError(
+                f"the target {declared.target} has {column.min():.10g} to {column.max():.10g}, which 32-bit answers do "
+                "not tell apart: take a constant from it, or give it in another unit"
+            )
         low, high = np.quantile(column, SPREAD)
         facts = {
             "mean": float(column.mean()),
@@ -77,7 +86,7 @@ class Regression(base.Task):
     def read(self, values: Array) -> list[Any]:
         """Return the numbers, None where missing."""
         try:
-            column = READER.read(values, NAMELESS)
+            column = _column(values)
         except kind.Unreadable as error:
             raise errors.DataError(
                 f"the target is {errors.excerpt(error.value)!r} in row {error.row}: wanted {error.wanted}; correct it, "
@@ -87,6 +96,8 @@ class Regression(base.Task):
 
     def label(self, value: Any, schema: Schema) -> Any:
         try:
+            if isinstance(value, str):
+                READER.cell(value, NAMELESS)  # one text alone does not show how its column is written
             (found,) = self.read(np.array([value], dtype=object))
         except (errors.DataError, TypeError, ValueError):
             return None
@@ -120,7 +131,8 @@ class Regression(base.Task):
         return {"target": READER.profile(target)}
 
     def describe(self, target: Array, schema: Schema) -> str:
-        return f"{target.min():,.6g} to {target.max():,.6g}, {target.mean():,.6g} on average"
+        low, high, mean = (base.figure(value, digits=6) for value in (target.min(), target.max(), target.mean()))
+        return f"{low} to {high}, {mean} on average"
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
         rows = np.bincount(bins)
@@ -128,8 +140,8 @@ class Regression(base.Task):
         free = len(target) - int((rows > 0).sum())
         if free <= 0:
             return None
-        left = float(((target - means[bins]) ** 2).sum() / free)
-        share = 1 - left / float(target.var(ddof=1))  # adjusted: of many bins with few rows each it is no larger
+        left, all_of_it = float(((target - means[bins]) ** 2).sum() / free), float(target.var(ddof=1))
+        share = 1 - left / max(all_of_it, TINY)  # adjusted: of many bins with few rows each it is no larger
         return f"explains {share:.1%} of the target's variance" if share > SUSPICIOUS else None
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
@@ -153,7 +165,8 @@ class Regression(base.Task):
         return found
 
     def translated(self, raw: Array, *, given: Schema, wanted: Schema) -> Array:
-        return raw
+        """Return the values alone where the intervals are of another coverage."""
+        return raw if given.facts.get("coverage") == wanted.facts.get("coverage") else raw[:, :1]
 
     def outputs(self, schema: Schema) -> tuple[Output, ...]:
         names = ("value", "lower", "upper")[: self.width(schema)]
@@ -260,3 +273,39 @@ def pinball(said: Array, target: Array, *, level: float) -> float:
     """Return the mean pinball loss of answers that are to be the quantile of this level (Koenker & Bassett 1978)."""
     off = target - said
     return float(np.maximum(level * off, (level - 1) * off).mean())
+
+
+def _column(values: Array) -> Array:
+    """Return the numbers of a target column, whose texts may all be written with decimal commas.
+
+    Raises Unreadable. A column shows how it is written; one label alone does not, see `label`.
+    """
+    try:
+        return READER.read(values, NAMELESS)
+    except kind.Unreadable:
+        notation = _notation(values)
+        if notation is None:
+            raise
+        return READER.read(values, dataclasses.replace(NAMELESS, notation=notation))
+
+
+def _notation(values: Array) -> str | None:
+    known = [value for value in values.tolist() if not kind.is_missing(value)]
+    try:
+        return READER.notation_of(np.array(known, dtype=object))
+    except kind.Ambiguous:
+        return None
+
+
+def _are_names(values: Array) -> bool:
+    """Say whether texts are names, though they may be digits: what only a person writes, 1.250,50, is a number."""
+    plain = values.tolist()
+    return all(isinstance(value, bool | str) for value in plain) and all(_is_digits(value) for value in plain)
+
+
+def _is_digits(value: bool | str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True

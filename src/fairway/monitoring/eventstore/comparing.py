@@ -104,7 +104,8 @@ def _measured(gauge: gauges.Gauge | None, given: list[Any], true: list[Any]) -> 
 def _as_answered(label: Any, answer: Any) -> Any:
     """Return the label with words that are another way to write one of the answer's as the answer has them."""
     if isinstance(label, list) and isinstance(answer, list):
-        return [next((name for name in answer if labels.alike(one, name)), one) for one in label]
+        known = {labels.spelled(name): name for name in answer}
+        return [known.get(labels.spelled(one), one) for one in label]
     if isinstance(label, str) and isinstance(answer, str):
         return answer if labels.alike(label, answer) else label
     return label

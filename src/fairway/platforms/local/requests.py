@@ -1,9 +1,10 @@
 """Rows and labels sent to the platform: read, shaped for the Open Inference Protocol, posted."""
 
+import contextlib
 import csv
 import http.client
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from fairway import errors
 from fairway.data import sources
 from fairway.model import kinds, tasks
-from fairway.model.schema import Feature
+from fairway.model.schema import Feature, Schema
 from fairway.monitoring.eventstore import access
 from fairway.packaging import manifest
 from fairway.platforms.local import client, state
@@ -41,8 +42,16 @@ def predict(home: Home, name: str, *, data: Path | None, limit: int, row: str | 
         )  # told where serving.revealRevision says so
         if "unreadable" in said:
             answer["unreadable"] = said["unreadable"]
-        answers.append(answer | ({"truth": str(values[package.target])} if package.target in values else {}))
+        if package.target in values:
+            answer["truth"] = truth(values[package.target], package.schema)
+        answers.append(answer)
     return answers
+
+
+def truth(value: Any, schema: Schema) -> Any:
+    """Return a row's own target in the form of an answer, as it is written where it has no such form."""
+    label = tasks.of(schema).label(value, schema)
+    return str(value) if label is None else label
 
 
 def _first(output: Mapping[str, Any]) -> Any:
@@ -100,26 +109,56 @@ class Sent(NamedTuple):
     unknown: int
 
 
-def send_labels(home: Home, name: str, *, namespace: str, labels: Sequence[tuple[str, str]], now: float) -> Sent:
-    """Send labels to the collector, each as what it means to the task; raises UsageError for one that means nothing."""
-    package = _package(home, name)
+def send_labels(
+    home: Home,
+    name: str,
+    *,
+    namespace: str,
+    labels: Sequence[tuple[str, str]],
+    now: float,
+    separator: str | None = None,
+) -> Sent:
+    """Send labels to the collector, each as what it means to the task, `separator` standing between several words.
+
+    Raises UsageError for a label that means nothing.
+    """
+    schema = _package(home, name).schema
     items = [
-        {"requestId": request, "label": _label(text, package, of=request), "deployment": name, "namespace": namespace}
+        {
+            "requestId": request,
+            "label": meant(text, schema, of=request, separator=separator),
+            "deployment": name,
+            "namespace": namespace,
+        }
         for request, text in labels
     ]
     return _send(home, "label", items, now=now)
 
 
-def _label(text: str, package: manifest.Manifest, *, of: str) -> Any:
-    """Return the label as the collector takes it: one of several words is a list in the list of rows."""
-    task = tasks.of(package.schema)
-    found = task.label(text, package.schema)
+def meant(text: str, schema: Schema, *, of: str, separator: str | None = None) -> Any:
+    """Return the label as the collector takes it: one of several words is a list in the list of rows.
+
+    Several words are a JSON list, or divided by the separator.
+    """
+    task = tasks.of(schema)
+    labels = (task.label(value, schema) for value in _readings(text, separator))
+    found = next((label for label in labels if label is not None), None)
     if found is None:
         raise errors.UsageError(
-            f"the label of request {of} is {errors.shortened(repr(text))}: wanted {task.wanted(package.schema)}; "
+            f"the label of request {of} is {errors.shortened(repr(text))}: wanted {task.wanted(schema)}; "
             "nothing was sent"
         )
     return [found] if isinstance(found, list) else found
+
+
+def _readings(text: str, separator: str | None) -> Iterator[Any]:
+    """Return what a text may mean, likeliest first: itself, the JSON list that it is, its parts."""
+    yield text
+    if text.lstrip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            yield json.loads(text)
+    if separator is not None and separator in text:
+        yield [part.strip() for part in text.split(separator) if part.strip()]
 
 
 def send_outcomes(
