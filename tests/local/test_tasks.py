@@ -53,7 +53,7 @@ class Story:
     task: str
     answer: Callable[[Any], bool]  # whether an answer has the form of the task's
     truth: Callable[[pd.DataFrame], list[Any]]
-    shuffled: tuple[str, ...]  # the columns of the truth
+    wrong: Callable[[pd.DataFrame], dict[str, Any]]  # the columns of the truth, as a defective model learns them
     rows: int = 1  # of a request
     init_says: str = ""
 
@@ -103,7 +103,7 @@ STORIES = {
         "classification",
         lambda answer: answer in ("<=50K", ">50K"),
         lambda rows: rows.income.tolist(),
-        ("income",),
+        lambda rows: {"income": rows.income.map({"<=50K": ">50K", ">50K": "<=50K"})},
         init_says="classes to tell apart",
     ),
     "elec": Story(
@@ -112,7 +112,7 @@ STORIES = {
         "classification",
         lambda answer: answer in ("0", "1"),
         lambda rows: rows["class"].astype(str).tolist(),
-        ("class",),
+        lambda rows: {"class": 1 - rows["class"]},
         init_says="classes to tell apart",
     ),
     "diabetes": Story(
@@ -121,7 +121,7 @@ STORIES = {
         "regression",
         lambda answer: isinstance(answer, float),
         lambda rows: rows.target.astype(float).tolist(),
-        ("target",),
+        lambda rows: {"target": rows.target.max() - rows.target},
         init_says="214 different whole numbers in order: a quantity",
     ),
     "kinds-of-digits": Story(
@@ -130,7 +130,7 @@ STORIES = {
         "multilabel",
         lambda answer: set(answer) <= {"even", "large", "round"},
         lambda rows: [[name for name in ("even", "large", "round") if row[name]] for _, row in rows.iterrows()],
-        ("even", "large", "round"),
+        lambda rows: {name: 1 - rows[name].astype(int) for name in ("even", "large", "round")},
         init_says="several labels a row",
     ),
     "tree-of-digits": Story(
@@ -139,7 +139,7 @@ STORIES = {
         "hierarchical",
         lambda answer: answer in {*NAMES, "even", "odd"},
         lambda rows: rows.digit.tolist(),
-        ("digit",),
+        lambda rows: {"digit": rows.digit.map(dict(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True)))},
         init_says="10 classes have a parent",
     ),
     "search": Story(
@@ -148,7 +148,7 @@ STORIES = {
         "ranking",
         lambda answer: isinstance(answer, float),
         lambda rows: rows.relevance.astype(float).tolist(),
-        ("relevance",),
+        lambda rows: {"relevance": 4 - rows.relevance},
         rows=10,
         init_says="rows of one query are ranked against one another",
     ),
@@ -211,18 +211,15 @@ def traffic(home: Home, name: str, story: Story, rows: pd.DataFrame, *, features
 
 
 def defective(folder: Path, story: Story) -> Path:
-    """Return the package of a model that learnt from truths which belong to other rows."""
+    """Return the package of a model that learnt the wrong way round."""
     frame = pd.read_csv(folder / "rows.csv")
-    places = np.random.default_rng(1).permutation(len(frame))
-    for column in story.shuffled:
-        frame[column] = frame[column].to_numpy()[places]
-    frame.to_csv(folder / "shuffled.csv", index=False)
-    config = loader.load(folder / "fairway.yaml", overrides=[f"data.path={folder / 'shuffled.csv'}"])
-    prepare.prepare(config.data, out=folder / "shuffled")
-    fit.fit(config.training, dataset=folder / "shuffled", out=folder / "worse")
+    frame.assign(**story.wrong(frame)).to_csv(folder / "wrong.csv", index=False)
+    config = loader.load(folder / "fairway.yaml", overrides=[f"data.path={folder / 'wrong.csv'}"])
+    prepare.prepare(config.data, out=folder / "wrong")
+    fit.fit(config.training, dataset=folder / "wrong", out=folder / "worse")
     built = package.build(
         name=config.name,
-        dataset=folder / "shuffled",
+        dataset=folder / "wrong",
         checkpoint=folder / "worse",
         evaluation=None,
         gate=None,
