@@ -48,8 +48,8 @@ def evaluate(
         primary=primary.name,
         metrics=subject.task.measure(tested.ours, data.test.target, data.schema),
         details={name: value for name, value in details.items() if name not in ("confusion", "per_class")},
-        different=len(set(map(repr, subject.task.answers(tested.ours, data.schema)))),
-        loss=subject.loss(data.test, tested.ours),
+        different=len(set(map(repr, tested.answers))),
+        loss=float(subject.task.loss(tested.answers, data.test.labels, data.schema).mean()),
         dataset_version=fitted.dataset_version,
         champion_digest=baselines.digest(champion) if champion else None,
         notes=baselines.notes(champion, seed=_seed(dataset)) if champion else (),
@@ -67,6 +67,7 @@ class SideBySide:
     """What two models answer to the same rows, and how far their answers to each request are apart."""
 
     ours: NDArray[Any]
+    answers: list[Any]  # what ours mean
     theirs: NDArray[Any] | None
     apart: NDArray[Any] | None
 
@@ -90,10 +91,11 @@ class Subject:
         task = self.task
         inputs = rows.inputs(self.fitted.layout)
         ours = graph.run(self.model, inputs, output=task.output, width=task.width(self.schema))
+        answers = task.answers(ours, self.schema)
         if self.champion is None:
-            return SideBySide(ours, None, None)
+            return SideBySide(ours, answers, None, None)
         theirs, labels = baselines.champion(self.champion, rows=rows, schema=self.schema)
-        return SideBySide(ours, theirs, self._apart(rows, task.answers(ours, self.schema), labels))
+        return SideBySide(ours, answers, theirs, self._apart(rows, answers, labels))
 
     def _apart(self, rows: splits.Split, ours: Sequence[Any], theirs: Sequence[Any]) -> NDArray[Any]:
         """Return how far the two models' answers to each request are apart, as shadow will see them."""
@@ -108,11 +110,6 @@ class Subject:
         rules = self.task.baselines(data.train.target, data.test.target, self.schema)
         champion = None if tested.theirs is None else self.task.compare(tested.theirs, data.test.target, self.schema)
         return {**rules, "champion": champion}
-
-    def loss(self, rows: splits.Split, raw: NDArray[Any]) -> float:
-        """Return the mean loss of these answers."""
-        answers = self.task.answers(raw, self.schema)
-        return float(self.task.loss(answers, rows.labels, self.schema).mean())
 
     def recent(self, data: splits.Splits, compared: SideBySide, *, metric: str) -> artifacts.Json:
         """Return how both models fare on the newly labelled rows that were kept from training."""

@@ -98,7 +98,20 @@ class Side(ABC):
         return False
 
 
-class ClassificationSide(Side):
+class ProbabilitySide(Side):
+    """What answers with a probability of each class or label."""
+
+    def takes(self, estimator: Any) -> bool:
+        return hasattr(estimator, "predict_proba")
+
+    def options(self, estimator: Any) -> dict[str, Any]:
+        return {"zipmap": False}
+
+    def predict(self, estimator: Any, rows: Array) -> Array:
+        return np.asarray(estimator.predict_proba(rows))
+
+
+class ClassificationSide(ProbabilitySide):
     """Cross entropy, its classes weighed equally where the configuration asks for it; answers are the softmax of
     logits."""
 
@@ -139,9 +152,6 @@ class ClassificationSide(Side):
         advice = "leave its softmax out, the export adds one"
         return f"rows that add up to 1, probabilities as it seems: wanted logits; {advice}"
 
-    def takes(self, estimator: Any) -> bool:
-        return hasattr(estimator, "predict_proba")
-
     def unfit(self, estimator: Any) -> str | None:
         seen = getattr(estimator, "classes_", None)
         if seen is not None and list(seen) == list(range(self.width)):
@@ -149,14 +159,8 @@ class ClassificationSide(Side):
         known = "no classes: it is not fitted" if seen is None else f"the classes {[*map(str, seen)]}"
         return f"knows {known}: wanted 0 to {self.width - 1}; fit it on splits.train.target"
 
-    def options(self, estimator: Any) -> dict[str, Any]:
-        return {"zipmap": False}
 
-    def predict(self, estimator: Any, rows: Array) -> Array:
-        return np.asarray(estimator.predict_proba(rows))
-
-
-class MultilabelSide(Side):
+class MultilabelSide(ProbabilitySide):
     """Binary cross entropy of each label; answers are the sigmoid of logits."""
 
     estimator = "classifier with predict_proba of each label"
@@ -178,20 +182,11 @@ class MultilabelSide(Side):
     def boosted(self, target: Array, held_out: Array) -> Sequence[Boosted]:
         return [_one_label(target[:, place], held_out[:, place]) for place in range(self.width)]
 
-    def takes(self, estimator: Any) -> bool:
-        return hasattr(estimator, "predict_proba")
-
     def unfit(self, estimator: Any) -> str | None:
         seen = len(getattr(estimator, "classes_", ()))
         return (
             None if seen == self.width else f"knows {seen} labels: wanted {self.width}; fit it on splits.train.target"
         )
-
-    def options(self, estimator: Any) -> dict[str, Any]:
-        return {"zipmap": False}
-
-    def predict(self, estimator: Any, rows: Array) -> Array:
-        return np.asarray(estimator.predict_proba(rows))
 
 
 def _one_label(target: Array, held_out: Array) -> Boosted:
