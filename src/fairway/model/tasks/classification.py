@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
-from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared, declared_word, is_missing
 from fairway.model.labels import read, word
 from fairway.model.schema import Schema
-from fairway.model.tasks import base, calibration
+from fairway.model.tasks import base, calibration, nominal
 from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
 
 MAX_CLASSES = 1000
@@ -22,10 +21,8 @@ ROWS_A_CLASS = 3
 UNKNOWN = -1  # the target of a label that is no class
 FLOOR = 1e-7  # a probability of 0 for what happened would make the loss infinite
 SUM_OFF = 1e-3  # float16 graphs add up to 1 no better
-SUSPICIOUS = 0.99  # share of rows that one feature alone predicts; real single features stay far below
 MOST_CLAIMED = 10_000  # a probability of each class is in every answer
 SHOWN = 10  # classes in a sentence
-DESCRIBED = 6  # and with their shares
 
 
 class Classification(base.Task):
@@ -113,22 +110,16 @@ class Classification(base.Task):
 
     def describe(self, target: Array, schema: Schema) -> str:
         counts = np.bincount(target, minlength=len(schema.classes))
-        ordered = [schema.classes[place] for place in np.argsort(-counts, kind="stable")]
-        shares = dict(zip(schema.classes, counts / len(target), strict=True))
-        shown = ", ".join(f"{name} {base.percent(shares[name])}" for name in ordered[:DESCRIBED])
-        more = f" and {len(ordered) - DESCRIBED} more" if len(ordered) > DESCRIBED else ""
-        return f"{len(ordered)} classes: {shown}{more}"
+        return nominal.described(counts / len(target), schema.classes, noun="classes")
 
     def rarest(self, target: Array, schema: Schema) -> float | None:
         return float(np.bincount(target, minlength=len(schema.classes)).min() / len(target))
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
-        table = np.zeros((int(bins.max()) + 1, int(target.max()) + 1))
-        np.add.at(table, (bins, target), 1)
-        share = float(table.max(axis=1).sum() / len(target))  # of the best rule that looks at this feature only
-        usual = float(np.bincount(target).max() / len(target))
-        if share <= max(SUSPICIOUS, usual + 0.05):
+        told = nominal.told(bins, target)
+        if told is None:
             return None
+        share, usual = told
         return f"tells the class of {share:.1%} of the rows (the most frequent class: {usual:.1%})"
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
@@ -218,9 +209,8 @@ class Classification(base.Task):
 
     def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
         # Two classes say the same thing twice: one test is enough, and costs less of the window's false-alarm budget.
-        for i in range(1 if reference.shape[1] == 2 else 0, reference.shape[1]):
-            name = schema.classes[i] if i < len(schema.classes) else str(i)
-            yield from number.compared(f"probability[{name}]", reference[:, i], window[:, i], kind="probability")
+        places = range(1 if reference.shape[1] == 2 else 0, reference.shape[1])
+        yield from nominal.probabilities(reference, window, names=schema.classes, places=places)
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         return base.refused_names(claimed["classes"], key="classes", most=MOST_CLAIMED)
@@ -278,19 +268,7 @@ def confusion(predicted: Array, target: Array, *, classes: int) -> Array:
 
 def per_class(table: Array, *, names: Sequence[str]) -> list[Json]:
     """Return rows, precision, recall and F1 of each class; what has no rows to be measured on is 0."""
-    right, asked, said = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
-    precision, recall = right / np.maximum(said, 1), right / np.maximum(asked, 1)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return [
-        {
-            "class": name,
-            "rows": int(asked[i]),
-            "precision": float(precision[i]),
-            "recall": float(recall[i]),
-            "f1": float(f1[i]),
-        }
-        for i, name in enumerate(names)
-    ]
+    return nominal.scored(table.diagonal(), table.sum(axis=1), table.sum(axis=0), names=names)
 
 
 def _numbers(values: Array) -> Array | None:

@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairway import errors
-from fairway.model.kinds import number
 from fairway.model.kinds.base import Compared, declared_word, is_missing
 from fairway.model.labels import read, word
 from fairway.model.schema import Schema
-from fairway.model.tasks import base
+from fairway.model.tasks import base, nominal
 from fairway.model.tasks.base import Array, Declared, Json, Metric, Output, Scores
 
 MOST_LABELS, MOST_CLAIMED = 1000, 10_000
 UNKNOWN = -1  # in the target of a row whose labels are not known
 FLOOR = 1e-7
 THRESHOLD = 0.5  # probability from which a row is said to have a label
-SUSPICIOUS = 0.99
 COMMON = 3  # rows of a combination that is a stratum of its own
 SHOWN = 6
 
@@ -111,18 +109,11 @@ class Multilabel(base.Task):
         return {"labels": dict(zip(schema.classes, target.sum(axis=0).tolist(), strict=True))}
 
     def describe(self, target: Array, schema: Schema) -> str:
-        shares = target.mean(axis=0)
-        ordered = np.argsort(-shares, kind="stable")
-        shown = ", ".join(f"{schema.classes[place]} {base.percent(shares[place])}" for place in ordered[:SHOWN])
-        more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
-        return f"{len(ordered)} labels: {shown}{more}"
+        return nominal.described(target.mean(axis=0), schema.classes, noun="labels")
 
     def told_by(self, bins: NDArray[np.int64], target: Array) -> str | None:
-        place = np.unique(target, axis=0, return_inverse=True)[1].ravel()
-        table = np.zeros((int(bins.max()) + 1, int(place.max()) + 1))
-        np.add.at(table, (bins, place), 1)
-        share, usual = table.max(axis=1).sum() / len(place), np.bincount(place).max() / len(place)
-        return f"tells the labels of {share:.1%} of the rows" if share > max(SUSPICIOUS, usual + 0.05) else None
+        told = nominal.told(bins, np.unique(target, axis=0, return_inverse=True)[1].ravel())
+        return f"tells the labels of {told[0]:.1%} of the rows" if told is not None else None
 
     def declare(self, entry: Mapping[str, Any], *, where: str) -> Json:
         classes = entry.get("classes")
@@ -197,21 +188,7 @@ class Multilabel(base.Task):
     def details(self, raw: Array, target: Array, schema: Schema) -> Json:
         said = raw >= THRESHOLD
         right = (said & (target == 1)).sum(axis=0)
-        precision, recall = right / np.maximum(said.sum(axis=0), 1), right / np.maximum(target.sum(axis=0), 1)
-        f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-        rows = target.sum(axis=0)
-        return {
-            "per_class": [
-                {
-                    "class": name,
-                    "rows": int(rows[place]),
-                    "precision": float(precision[place]),
-                    "recall": float(recall[place]),
-                    "f1": float(f1[place]),
-                }
-                for place, name in enumerate(schema.classes)
-            ]
-        }
+        return {"per_class": nominal.scored(right, target.sum(axis=0), said.sum(axis=0), names=schema.classes)}
 
     def loss(self, answers: Sequence[Any], labels: Sequence[Any], schema: Schema) -> Array:
         return np.array([_apart(set(one), set(other)) for one, other in zip(answers, labels, strict=True)])
@@ -220,10 +197,8 @@ class Multilabel(base.Task):
         return self.loss(one, other, schema)
 
     def compared(self, reference: Array, window: Array, schema: Schema) -> Iterator[Compared]:
-        for place in range(reference.shape[1]):
-            name = schema.classes[place] if place < len(schema.classes) else str(place)
-            before, after = reference[:, place], window[:, place]
-            yield from number.compared(f"probability[{name}]", before, after, kind="probability")
+        places = range(reference.shape[1])
+        yield from nominal.probabilities(reference, window, names=schema.classes, places=places)
 
     def refuse(self, claimed: Mapping[str, Any]) -> tuple[str, Any, str] | None:
         return base.refused_names(claimed["classes"], key="classes", most=MOST_CLAIMED)
