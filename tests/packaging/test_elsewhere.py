@@ -30,6 +30,11 @@ def frame(rows: int = 600) -> pd.DataFrame:
     return made
 
 
+def packaged(model: Path, data: Path, *, store: Path) -> artifacts.Package:
+    """Return the package of a model whose schema the rows tell."""
+    return elsewhere.package(model, schema=None, data=data, target="label", name="income", out=store)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("rows") / "rows.csv"
@@ -98,9 +103,7 @@ def answers(folder: Path, rows: pd.DataFrame) -> np.ndarray:
 @pytest.mark.parametrize("name", SAVED)
 def test_a_file_of_another_library_is_packaged_with_the_rows_that_tell_its_schema(name, plain, tmp_path):
     SAVED[name](tmp_path / name)
-    made = elsewhere.package(
-        tmp_path / name, schema=None, data=plain, target="label", name="income", out=tmp_path / "store"
-    )
+    made = packaged(tmp_path / name, plain, store=tmp_path / "store")
     rows = numbers(frame())
     assert made.classes == ("no", "yes")
     assert answers(Path(made.path), rows)[:, 1] == pytest.approx(EXPECTED[name](tmp_path / name, rows), abs=1e-6)
@@ -129,14 +132,7 @@ def test_a_regressor_is_packaged_with_the_rows_that_tell_its_schema(tmp_path):
     made[["age", "pay", "label"]].to_csv(tmp_path / "rows.csv", index=False)
     model = lightgbm.LGBMRegressor(verbosity=-1, **FEW).fit(numbers(made), made["label"])
     model.booster_.save_model(tmp_path / "model.txt")
-    packed = elsewhere.package(
-        tmp_path / "model.txt",
-        schema=None,
-        data=tmp_path / "rows.csv",
-        target="label",
-        name="income",
-        out=tmp_path / "store",
-    )
+    packed = packaged(tmp_path / "model.txt", tmp_path / "rows.csv", store=tmp_path / "store")
     assert packed.task == "regression"
     assert answers(Path(packed.path), numbers(made))[:, 0] == pytest.approx(model.predict(numbers(made)), rel=1e-6)
 
@@ -153,7 +149,7 @@ def with_words(folder: Path, *, words: list[str]) -> tuple[Path, np.ndarray]:
 
 def test_words_that_lightgbm_knows_keep_their_codes_whatever_the_order_of_the_columns(data, tmp_path):
     model, expected = with_words(tmp_path, words=["Rye", "York", "Bath"])
-    made = elsewhere.package(model, schema=None, data=data, target="label", name="income", out=tmp_path / "store")
+    made = packaged(model, data, store=tmp_path / "store")
     known = artifacts.read_json(Path(made.path) / "schema.json")
     rows = frame()[["age", "town", "pay"]]
     assert [feature["name"] for feature in known["features"]] == ["age", "town", "pay"]
@@ -179,14 +175,7 @@ def test_a_row_that_float32_flips_is_refused_with_its_value_and_both_answers(tmp
         r"\[.*\], the graph \[.*\]; a package computes in float32, where price 0.1\d* becomes 0.1000000014\d*, "
     )
     with pytest.raises(errors.TrainingError, match=said):
-        elsewhere.package(
-            tmp_path / "model.txt",
-            schema=None,
-            data=tmp_path / "rows.parquet",
-            target="label",
-            name="income",
-            out=tmp_path / "store",
-        )
+        packaged(tmp_path / "model.txt", tmp_path / "rows.parquet", store=tmp_path / "store")
     assert not (tmp_path / "store").exists() or not any((tmp_path / "store").iterdir())
 
 
@@ -224,14 +213,7 @@ def test_rows_that_lack_a_column_of_the_model_are_refused(tmp_path):
     light(tmp_path / "model.txt")
     frame()[["age", "label"]].to_csv(tmp_path / "rows.csv", index=False)
     with pytest.raises(errors.PackageError, match="has no column 'pay': wanted the 2 columns of a LightGBM model"):
-        elsewhere.package(
-            tmp_path / "model.txt",
-            schema=None,
-            data=tmp_path / "rows.csv",
-            target="label",
-            name="income",
-            out=tmp_path / "store",
-        )
+        packaged(tmp_path / "model.txt", tmp_path / "rows.csv", store=tmp_path / "store")
 
 
 def test_a_model_of_another_number_of_classes_is_refused(plain, tmp_path):
@@ -239,9 +221,7 @@ def test_a_model_of_another_number_of_classes_is_refused(plain, tmp_path):
     model = lightgbm.LGBMClassifier(verbosity=-1, **FEW).fit(numbers(made), np.arange(len(made)) % 3)
     model.booster_.save_model(tmp_path / "model.txt")
     with pytest.raises(errors.TrainingError, match="answers with 3 values a row: wanted 2"):
-        elsewhere.package(
-            tmp_path / "model.txt", schema=None, data=plain, target="label", name="income", out=tmp_path / "store"
-        )
+        packaged(tmp_path / "model.txt", plain, store=tmp_path / "store")
 
 
 def test_answers_that_are_no_probabilities_are_refused(tmp_path):
@@ -250,14 +230,7 @@ def test_answers_that_are_no_probabilities_are_refused(tmp_path):
     model = lightgbm.LGBMClassifier(objective="multiclassova", verbosity=-1, **FEW).fit(numbers(made), made["label"])
     model.booster_.save_model(tmp_path / "model.txt")
     with pytest.raises(errors.PackageError, match=r"a LightGBM model answers with a row .*: wanted probabilities"):
-        elsewhere.package(
-            tmp_path / "model.txt",
-            schema=None,
-            data=tmp_path / "rows.csv",
-            target="label",
-            name="income",
-            out=tmp_path / "store",
-        )
+        packaged(tmp_path / "model.txt", tmp_path / "rows.csv", store=tmp_path / "store")
 
 
 def test_classes_in_another_order_than_the_datas_are_refused(plain, tmp_path):
@@ -266,9 +239,7 @@ def test_classes_in_another_order_than_the_datas_are_refused(plain, tmp_path):
     model.booster_.save_model(tmp_path / "model.txt")
     said = r"model.txt gives \d% of the rows their class, and 9\d% if its classes are yes, no: write a schema file"
     with pytest.raises(errors.PackageError, match=said):
-        elsewhere.package(
-            tmp_path / "model.txt", schema=None, data=plain, target="label", name="income", out=tmp_path / "store"
-        )
+        packaged(tmp_path / "model.txt", plain, store=tmp_path / "store")
 
 
 class Loud:
@@ -283,7 +254,5 @@ def test_a_pickle_is_refused_unread(name, plain, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(pickle.dumps(Loud()))
     with warnings.catch_warnings(), pytest.raises(errors.TrainingError, match="is a pickle, which runs whatever code"):
-        elsewhere.package(
-            tmp_path / name, schema=None, data=plain, target="label", name="income", out=tmp_path / "store"
-        )
+        packaged(tmp_path / name, plain, store=tmp_path / "store")
     assert not (tmp_path / "ran").exists()
