@@ -2,18 +2,14 @@
 
 import contextlib
 import sqlite3
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
-from fairway.monitoring.eventstore import access
-from fairway.platforms.local import client
 from fairway.rollout.states import Phase
 from tests.local import world as worlds
 from tests.local.world import World
@@ -48,40 +44,19 @@ def shop(platform: World, *, mean: dict[str, float], others: float) -> Iterator[
     """Send what each request came to, as the shop's books say it: 10 or nothing, on average `mean` where the revision
     has one.
     """
-    rng, closing = np.random.default_rng(4), threading.Event()
+    rng = np.random.default_rng(4)
+    served = (
+        "SELECT seq, request_id, revision FROM events WHERE seq > ? AND type='prediction' AND role <> 'shadow' "
+        "ORDER BY seq"
+    )
 
-    def keep_books() -> None:
-        last = 0
-        while not closing.wait(0.25):
-            with contextlib.closing(sqlite3.connect(platform.home.events, timeout=5)) as connection:
-                served = (
-                    "SELECT seq, request_id, revision FROM events WHERE seq > ? AND type='prediction' AND role <> "
-                    "'shadow' ORDER BY seq"
-                )
-                rows = connection.execute(served, (last,)).fetchall()
-            if rows:
-                last = rows[-1][0]
-                sold = [
-                    {
-                        "requestId": request,
-                        "outcome": "purchase",
-                        "value": 10.0 * float(rng.random() < mean.get(revision, others) / 10),
-                    }
-                    for _, request, revision in rows
-                ]
-                httpx.post(
-                    f"{client.need(platform.home).collector}/v1/outcomes?deployment={worlds.NAME}",
-                    json=sold,
-                    headers=access.authorization(platform.home.token),
-                ).raise_for_status()
+    def sold(row: tuple[Any, ...]) -> dict[str, Any]:
+        _, request, revision = row
+        value = 10.0 * float(rng.random() < mean.get(revision, others) / 10)
+        return {"requestId": request, "outcome": "purchase", "value": value}
 
-    books = threading.Thread(target=keep_books, daemon=True)
-    books.start()
-    try:
+    with worlds.reporting(platform, "outcomes", served=served, tell=sold):
         yield
-    finally:
-        closing.set()
-        books.join(timeout=10)
 
 
 def arms_by_unit(platform: World, *, candidate: str) -> dict[str, set[str]]:

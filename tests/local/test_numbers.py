@@ -2,11 +2,10 @@
 
 import contextlib
 import json
-import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -51,36 +50,18 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @contextlib.contextmanager
 def labellers(platform: World) -> Iterator[None]:
     """Send the truth about every answer, with some noise."""
-    rng, closing = np.random.default_rng(4), threading.Event()
+    rng = np.random.default_rng(4)
     served = (
         "SELECT e.seq, e.request_id, p.inputs FROM events AS e JOIN payloads AS p USING (seq) "
         "WHERE e.seq > ? AND e.type = 'prediction' AND e.role <> 'shadow' AND p.inputs IS NOT NULL ORDER BY e.seq"
     )
 
-    def send() -> None:
-        last = 0
-        while not closing.wait(0.25):
-            with contextlib.closing(sqlite3.connect(platform.home.events, timeout=5)) as connection:
-                rows = connection.execute(served, (last,)).fetchall()
-            last = rows[-1][0] if rows else last
-            labels = [
-                {"requestId": request, "label": truth(json.loads(inputs)["age"][0]) + float(rng.normal(0, 3))}
-                for _, request, inputs in rows
-            ]
-            if labels:
-                httpx.post(
-                    f"{client.need(platform.home).collector}/v1/labels?deployment={worlds.NAME}",
-                    json=labels,
-                    headers=access.authorization(platform.home.token),
-                ).raise_for_status()
+    def known(row: tuple[Any, ...]) -> dict[str, Any]:
+        _, request, inputs = row
+        return {"requestId": request, "label": truth(json.loads(inputs)["age"][0]) + float(rng.normal(0, 3))}
 
-    sending = threading.Thread(target=send, daemon=True)
-    sending.start()
-    try:
+    with worlds.reporting(platform, "labels", served=served, tell=known):
         yield
-    finally:
-        closing.set()
-        sending.join(timeout=10)
 
 
 def deployed(platform: World, package: Path, *, concurrency: int, strategy: dict[str, object]) -> str:

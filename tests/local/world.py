@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import httpx
 import numpy as np
 import psutil
 
 from fairway import files
 from fairway.config import sections
-from fairway.monitoring.eventstore import archive, places
+from fairway.monitoring.eventstore import access, archive, places
 from fairway.platforms.local import client, processes, state
 from fairway.platforms.local.home import Home
 from fairway.rollout.states import Phase
@@ -245,6 +246,36 @@ def world(folder: Path, *, package: Path | None = None) -> Iterator[World]:
             users.stop()
     finally:
         client.down(home)
+
+
+@contextlib.contextmanager
+def reporting(
+    platform: World, kind: str, *, served: str, tell: Callable[[tuple[Any, ...]], dict[str, Any]]
+) -> Iterator[None]:
+    """Send labels or outcomes as those who know the truth: what `tell` says of each new row of the events that the
+    query `served` gives, its number first."""
+    closing = threading.Event()
+
+    def send() -> None:
+        last = 0
+        while not closing.wait(0.25):
+            with contextlib.closing(sqlite3.connect(platform.home.events, timeout=5)) as connection:
+                rows = connection.execute(served, (last,)).fetchall()
+            if rows:
+                last = rows[-1][0]
+                httpx.post(
+                    f"{client.need(platform.home).collector}/v1/{kind}?deployment={NAME}",
+                    json=[tell(row) for row in rows],
+                    headers=access.authorization(platform.home.token),
+                ).raise_for_status()
+
+    sending = threading.Thread(target=send, daemon=True)
+    sending.start()
+    try:
+        yield
+    finally:
+        closing.set()
+        sending.join(timeout=10)
 
 
 @contextlib.contextmanager
