@@ -25,7 +25,7 @@ ROWS = 5  # of a request: what a ranking orders
 STRATEGY = {
     "warmup": "1s",
     "shadow": {"enabled": False},
-    "canary": {"steps": [{"weight": 50}], "budget": "5m"},
+    "canary": {"steps": [{"weight": 50}], "budget": "30m"},
     "bake": {"weight": 0, "duration": "0s"},
     "guards": [{"name": "loss", "type": "quality", "gates": "canary", "maxLossIncrease": 0.02}],
 }

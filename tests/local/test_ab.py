@@ -14,11 +14,11 @@ from fairway.rollout.states import Phase
 from tests.local import world as worlds
 from tests.local.world import World
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 TEST = {
     "warmup": "500ms",
     "shadow": {"enabled": False},
-    "canary": {"steps": [{"weight": 50}], "budget": "120s"},
+    "canary": {"steps": [{"weight": 50}], "budget": worlds.BUDGET},
     "bake": {"weight": 0, "duration": "0s"},
     "guards": [
         {

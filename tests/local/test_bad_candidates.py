@@ -20,7 +20,7 @@ from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_server_that_does_not_reproduce_its_golden_rows_never_serves(platform:
     package = with_other_golden_answers(platform.package, store=tmp_path)
     stable = platform.deployment().state.stable
     revision, _ = client.deploy(platform.home, package, config=worlds.configuration(), now=time.time())
-    ended = client.follow(platform.home, worlds.NAME, revision=revision.revision, timeout_seconds=180).state
+    ended = client.follow(platform.home, worlds.NAME, revision=revision.revision, timeout_seconds=worlds.PATIENCE).state
     assert ended.phase is Phase.ROLLED_BACK
     assert ended.stable == stable
     assert "did not become ready" in ended.reason

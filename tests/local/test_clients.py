@@ -15,14 +15,14 @@ from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 STEPS = [
     {"weight": 20, "minDuration": "10s"},
     {"weight": 50, "minDuration": "2s"},
 ]  # as long as a client needs to find the candidate and use it
 GUARDED = {
     **worlds.QUICK,
-    "canary": {"steps": STEPS, "budget": "120s"},
+    "canary": {"steps": STEPS, "budget": worlds.BUDGET},
     "guards": [*worlds.QUICK["guards"], {"name": "rejections", "type": "rejections"}],
 }  # type: ignore[misc]
 CLAIMED = {

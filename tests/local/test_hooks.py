@@ -17,7 +17,7 @@ from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -20,18 +20,18 @@ from tests.local import world as worlds
 from tests.local.world import World
 from tests.serving import support
 
-pytestmark = [pytest.mark.local, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 SPREAD, SLOPE = 100.0, 10.0
 CANARY = {
     "warmup": "500ms",
     "shadow": {"enabled": False},
-    "canary": {"steps": [{"weight": 50}], "budget": "120s"},
+    "canary": {"steps": [{"weight": 50}], "budget": worlds.BUDGET},
     "bake": {"weight": 0, "duration": "0s"},
     "guards": [{"name": "quality", "type": "quality", "gates": "canary", "maxLossIncrease": 0.05}],
 }
 SHADOW = {
     "warmup": "500ms",
-    "shadow": {"minPairs": 100, "budget": "60s"},
+    "shadow": {"minPairs": 100, "budget": worlds.BUDGET},
     "guards": [{"name": "differs", "type": "disagreement"}],
 }
 
@@ -95,7 +95,7 @@ def test_a_revision_of_numbers_that_is_as_good_is_promoted(platform: World) -> N
     with labellers(platform):
         asked = deployed(platform, platform.package, concurrency=203, strategy=CANARY)
         ended = platform.ended(asked).state
-    assert (ended.phase, ended.stable) == (Phase.STABLE, asked)
+    assert (ended.phase, ended.stable) == (Phase.STABLE, asked), ended.reason
     with contextlib.closing(worlds.store(Home(platform.home.root))) as events:
         known = events.history.realised(worlds.NAME, asked)
     assert known.task == "regression"

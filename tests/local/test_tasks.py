@@ -25,6 +25,7 @@ from fairway.platforms.local.home import Home
 from fairway.training import fit
 from tests.cli import running
 from tests.data import made
+from tests.local import world as worlds
 
 pytestmark = [pytest.mark.local, pytest.mark.timeout(600)]
 
@@ -35,7 +36,7 @@ PER_SECOND = 120.0
 STRATEGY = {
     "warmup": "500ms",
     "shadow": {"enabled": False},
-    "canary": {"steps": [{"weight": 50, "minDuration": "2s"}], "budget": "120s"},
+    "canary": {"steps": [{"weight": 50, "minDuration": "2s"}], "budget": worlds.BUDGET},
     "bake": {"weight": 0, "duration": "0s"},
     "guards": [
         {"name": "errors", "type": "errors", "maxRate": 0.05},
@@ -255,6 +256,6 @@ def test_a_strangers_file_ends_in_a_service_whose_defective_successor_is_found_b
     stable = client.deployment(home, name).state.stable
     with traffic(home, name, story, pd.read_csv(tmp_path / "rows.csv"), features=features):
         worse, _ = client.deploy(home, defective(tmp_path, story), config=config, now=time.time())
-        ended = client.follow(home, name, revision=worse.revision, timeout_seconds=180)
+        ended = client.follow(home, name, revision=worse.revision, timeout_seconds=worlds.PATIENCE)
     assert ended.state.stable == stable
     assert ended.state.reason.startswith("loss: "), ended.state.reason

@@ -31,11 +31,13 @@ from tests.serving import support
 NAME = "income"
 CLIENTS = 4
 RATE = 120.0
+BUDGET = "400s"  # of a stage: no story ends by it, also where two cores serve ten processes
+PATIENCE = 420.0  # seconds
 QUICK = {
     "warmup": "500ms",
     "progressDeadline": "60s",
-    "shadow": {"minPairs": 100, "budget": "60s"},
-    "canary": {"steps": [{"weight": 20, "minDuration": "2s"}, {"weight": 50, "minDuration": "2s"}], "budget": "120s"},
+    "shadow": {"minPairs": 100, "budget": BUDGET},
+    "canary": {"steps": [{"weight": 20, "minDuration": "2s"}, {"weight": 50, "minDuration": "2s"}], "budget": BUDGET},
     "bake": {"weight": 10, "duration": "2s"},
     "guards": [
         {"name": "disagreement", "type": "disagreement"},
@@ -153,7 +155,7 @@ class World:
         return ledger.own("errors").candidate.n if ledger else 0
 
     def ended(self, revision: str) -> state.Deployment:
-        return client.follow(self.home, NAME, revision=revision, timeout_seconds=180)
+        return client.follow(self.home, NAME, revision=revision, timeout_seconds=PATIENCE)
 
     def processes(self) -> processes.Processes:
         return processes.Processes(self.home.root)
@@ -238,7 +240,7 @@ def world(folder: Path, *, package: Path | None = None) -> Iterator[World]:
     client.up(home)
     try:
         revision, _ = client.deploy(home, served, config=configuration(), now=time.time())
-        client.follow(home, NAME, revision=revision.revision, timeout_seconds=180)
+        client.follow(home, NAME, revision=revision.revision, timeout_seconds=PATIENCE)
         users = Users(client.need(home).gateway).start()
         try:
             yield World(home, served, users)
